@@ -1,0 +1,1 @@
+"""The data layer that serious Chainlit applications use."""

@@ -1,0 +1,150 @@
+"""JSON and text, made storable in every database.
+
+What databases refuse is replaced here in one stated way, on all dialects alike, so
+that a conversation does not change when it moves from one database to another:
+
+=====================  ==========================================================
+sent                   stored
+=====================  ==========================================================
+NUL (U+0000)           ``␀`` (U+2400); PostgreSQL has no NUL in text or JSONB
+lone surrogate         ``�`` (U+FFFD); a split pair is joined to its character
+NaN, Infinity          ``null``, as JavaScript's ``JSON.stringify`` (ECMA-262)
+integer above 64 bits  its digits as a string
+datetime, UUID, Path   ISO 8601, hex form, path as strings
+set, tuple, deque      an array
+bytes                  ``data:;base64,…`` (RFC 2397)
+pydantic, dataclass    their fields
+other objects          ``str(object)``
+beyond 250 levels      refused: `ValueError`
+=====================  ==========================================================
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections import deque
+from collections.abc import Mapping
+from enum import Enum
+from typing import Any
+
+import orjson
+
+MAX_DEPTH = 250
+"""Levels of nesting accepted; orjson itself gives up a little above."""
+
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+_INT64 = range(-(2**63), 2**63)
+_OPTIONS = orjson.OPT_NON_STR_KEYS
+
+
+class JsonText(str):
+    """A string that is JSON already: column types write it as it is."""
+
+    __slots__ = ()
+
+
+def clean_text(value: str) -> str:
+    """Replace what a database cannot store in a text.
+
+    Args:
+        value: Any Python string.
+
+    Returns:
+        The same string where all databases can store it, else a copy with NUL and
+        lone surrogates replaced.
+
+    Example:
+        >>> clean_text("a\\x00b")
+        'a␀b'
+    """
+    if not _UNSTORABLE.search(value):
+        return value
+    joined = value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    return joined.replace("\x00", "\u2400")
+
+
+def dumps(value: Any) -> JsonText:
+    """Serialize to JSON that every supported database accepts.
+
+    Args:
+        value: Anything; see the table in the module for what is not JSON.
+
+    Returns:
+        Compact JSON.
+
+    Raises:
+        ValueError: If the value refers to itself or is nested deeper than
+            `MAX_DEPTH` levels.
+
+    Example:
+        >>> dumps({"a": [1, float("nan")]})
+        '{"a":[1,null]}'
+    """
+    try:
+        raw = orjson.dumps(value, default=_plain, option=_OPTIONS)
+        if b"\\u0000" not in raw:
+            return JsonText(raw.decode())
+    except (orjson.JSONEncodeError, RecursionError):
+        pass  # Rare: cleaned member by member below, or refused there with a reason.
+    return JsonText(orjson.dumps(_clean(value, 0), option=_OPTIONS).decode())
+
+
+def loads(raw: str | bytes) -> Any:
+    """Parse JSON as written by `dumps` or by any other writer.
+
+    Args:
+        raw: JSON text.
+
+    Returns:
+        The value.
+
+    Raises:
+        ValueError: If the text is not JSON.
+    """
+    return orjson.loads(raw)
+
+
+def _plain(value: Any) -> Any:
+    """Turn an object that is not JSON into one that is."""
+    if isinstance(value, (set, frozenset, deque)):
+        return list(value)
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return "data:;base64," + base64.b64encode(bytes(value)).decode()
+    if isinstance(value, Mapping):
+        return dict(value)
+    for method in ("model_dump", "to_dict", "tolist"):  # pydantic; Chainlit; numpy
+        if callable(convert := getattr(value, method, None)) and not isinstance(value, type):
+            return convert()
+    return str(value)
+
+
+def _clean(value: Any, depth: int) -> Any:
+    if depth > MAX_DEPTH:
+        raise ValueError(
+            f"JSON is nested deeper than {MAX_DEPTH} levels or refers to itself; "
+            "store a flatter value"
+        )
+    if isinstance(value, Enum):
+        return _clean(value.value, depth)
+    if isinstance(value, str):
+        return clean_text(str(value))
+    if value is None or isinstance(value, (bool, float)):
+        return value
+    if isinstance(value, int):
+        return value if value in _INT64 else str(value)
+    if isinstance(value, Mapping):
+        return {_clean_key(k): _clean(v, depth + 1) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_clean(item, depth + 1) for item in value]
+    try:  # What orjson knows by itself: datetime, UUID, dataclass.
+        return _clean(orjson.loads(orjson.dumps(value)), depth + 1)
+    except orjson.JSONEncodeError:
+        return _clean(_plain(value), depth + 1)
+
+
+def _clean_key(key: Any) -> str:
+    if isinstance(key, str):
+        return clean_text(key)
+    parsed: dict[str, Any] = orjson.loads(orjson.dumps({key: None}, option=_OPTIONS))
+    return next(iter(parsed))
