@@ -51,6 +51,10 @@ class Settings(BaseSettings):
     """Connections opened beyond `pool_size` under load."""
     connect_timeout: float = Field(10.0, gt=0, validation_alias=_named(_OURS + "CONNECT_TIMEOUT"))
     """Seconds until an unanswered connection attempt fails."""
+    prepared_statements: bool = Field(
+        True, validation_alias=_named(_OURS + "PREPARED_STATEMENTS")
+    )
+    """False behind a transaction pooler such as PgBouncer or Supabase's port 6543."""
 
     # Writes
     queue_size: int = Field(10_000, ge=1, validation_alias=_named(_OURS + "QUEUE_SIZE"))
@@ -120,4 +124,9 @@ class Settings(BaseSettings):
     @property
     def database(self) -> str:
         """The database URL with the embedded default filled in."""
-        return self.database_url or f"sqlite:///{self.data_path / 'chainlit.db'}"
+        return self.database_url or self.embedded_database
+
+    @property
+    def embedded_database(self) -> str:
+        """The URL of the SQLite file used where no other database is named."""
+        return f"sqlite:///{self.data_path / 'chainlit.db'}"

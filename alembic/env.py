@@ -1,0 +1,80 @@
+"""Runs migrations for both doors: `alembic upgrade head` and `chainlit-sqla upgrade`."""
+
+from __future__ import annotations
+
+import asyncio
+from logging.config import fileConfig
+
+from alembic import context
+from sqlalchemy import Connection, text
+
+from chainlit_sqla.database import Database
+from chainlit_sqla.models import Base
+from chainlit_sqla.revision import VERSION_TABLE
+
+config = context.config
+
+
+def ours_only(_object: object, name: str | None, kind: str, reflected: bool, _to: object) -> bool:
+    """Leave the host application's own tables alone when looking for drift."""
+    return not (kind == "table" and reflected and name not in Base.metadata.tables)
+
+
+def options(database: Database) -> dict[str, object]:
+    return {
+        "target_metadata": Base.metadata,
+        "version_table": VERSION_TABLE,
+        "version_table_schema": database.schema,
+        "include_object": ours_only,
+        "compare_type": True,
+    }
+
+
+def run(connection: Connection, database: Database) -> None:
+    """Migrate under the lock: the revision is read inside it, so a second one finds it done."""
+    default_schema = connection.dialect.default_schema_name
+    with database.dialect.migration_lock(connection):
+        try:
+            if database.schema:
+                enter_schema(connection, database.schema)
+            context.configure(connection=connection, **options(database))
+            with context.begin_transaction():
+                context.run_migrations()
+        finally:
+            connection.dialect.default_schema_name = default_schema
+
+
+def enter_schema(connection: Connection, schema: str) -> None:
+    quoted = connection.dialect.identifier_preparer.quote(schema)
+    known = text("SELECT 1 FROM pg_namespace WHERE nspname = :name")
+    if not connection.scalar(known, {"name": schema}):
+        connection.execute(text(f"CREATE SCHEMA {quoted}"))
+    connection.execute(text(f"SET LOCAL search_path TO {quoted}"))
+    connection.dialect.default_schema_name = schema
+
+
+async def run_from_environment() -> None:
+    database = Database()
+    try:
+        async with database.engine.connect() as connection:
+            await connection.run_sync(run, database)
+    finally:
+        await database.close()
+
+
+def run_offline() -> None:
+    """Print the SQL instead of running it (`alembic upgrade head --sql`)."""
+    database = Database()
+    context.configure(url=database.url, literal_binds=True, **options(database))
+    with context.begin_transaction():
+        context.run_migrations()
+
+
+if context.is_offline_mode():
+    run_offline()
+elif (given := config.attributes.get("connection")) is not None:
+    run(given, config.attributes["database"])
+else:
+    if config.config_file_name:
+        fileConfig(config.config_file_name, disable_existing_loggers=False)
+    asyncio.run(run_from_environment())

@@ -1,0 +1,199 @@
+"""`Database`: a URL, its dialect, its engine and its pool."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TypeVar
+
+from sqlalchemy import URL, make_url
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.pool import Pool
+
+from .dialects import Dialect, Fault, dialect_named
+from .errors import ConfigurationError, DatabaseUnavailable, SchemaOutdated
+from .settings import Settings
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+_READ_ATTEMPTS = 3
+_FIRST_PAUSE = 0.05
+
+
+class Database:
+    """One database: everything that needs a connection is given one of these.
+
+    Nothing is opened before the first use. Two databases can live side by side.
+
+    Args:
+        url: A URL with or without a driver (``postgresql://…``, ``sqlite:///chats.db``);
+            None takes it from the settings.
+        settings: Settings; None reads the environment.
+
+    Raises:
+        ConfigurationError: The URL cannot be used; says why.
+
+    Example:
+        >>> database = Database("sqlite:///chats.db")
+        >>> async with database.write() as connection:
+        ...     await connection.execute(...)
+    """
+
+    def __init__(self, url: str | URL | None = None, *, settings: Settings | None = None) -> None:
+        self.settings = settings or Settings.load()
+        self.given_url = parse_url(url or self.settings.database)
+        self.dialect: Dialect = dialect_named(self.given_url.get_backend_name())
+        self.url = self.dialect.engine_url(self.given_url)
+        self.schema = self._checked_schema()
+        self._make_folder()
+        self.engine = self._make_engine()
+
+    def __repr__(self) -> str:
+        return f"Database({self.label!r})"
+
+    @property
+    def label(self) -> str:
+        """The URL without its password, for people."""
+        return self.given_url.render_as_string(hide_password=True)
+
+    @property
+    def pool(self) -> Pool:
+        """The connection pool."""
+        return self.engine.sync_engine.pool
+
+    @asynccontextmanager
+    async def write(self) -> AsyncIterator[AsyncConnection]:
+        """A connection in a transaction that commits at the end of the block."""
+        engine = self.engine.execution_options(**self.dialect.write_options())
+        async with engine.connect() as connection, connection.begin():
+            yield connection
+
+    @asynccontextmanager
+    async def connect(self) -> AsyncIterator[AsyncConnection]:
+        """A connection that only reads."""
+        engine = self.engine.execution_options(**self.dialect.read_options())
+        async with engine.connect() as connection:
+            yield connection
+
+    async def read(self, query: Callable[[AsyncConnection], Awaitable[T]]) -> T:
+        """Run a query, again where the connection was lost under it.
+
+        Args:
+            query: Called with a connection; must not write.
+
+        Raises:
+            DatabaseUnavailable: The database cannot be reached.
+            SchemaOutdated: A table or column is missing.
+        """
+        pause = _FIRST_PAUSE
+        for attempt in range(_READ_ATTEMPTS):
+            try:
+                async with self.connect() as connection:
+                    return await query(connection)
+            except (SQLAlchemyError, OSError) as error:
+                fault = self.dialect.classify(error)
+                if fault is not Fault.TRANSIENT or attempt == _READ_ATTEMPTS - 1:
+                    raise self.translate(error) from error
+                log.warning("Read again after a lost connection: %s", error)
+                await asyncio.sleep(pause)
+                pause *= 4
+        raise AssertionError("unreachable")
+
+    def translate(self, error: BaseException) -> BaseException:
+        """Give an error of the driver the form that a user can act on.
+
+        Args:
+            error: What the driver or SQLAlchemy raised.
+
+        Returns:
+            One of ours, or the error itself where it needs no words of ours.
+        """
+        if sentence := self.dialect.explain(error, self.url):
+            return DatabaseUnavailable(sentence)
+        fault = self.dialect.classify(error)
+        if fault is Fault.SCHEMA:
+            reason = str(getattr(error, "orig", error)).splitlines()[0]
+            return SchemaOutdated(
+                f"The tables in {self.label} do not fit this release ({reason}); "
+                "run: chainlit-sqla upgrade"
+            )
+        if fault is Fault.TRANSIENT:
+            return DatabaseUnavailable(
+                f"{self.label} does not answer ({type(error).__name__}: {error}); "
+                "check that the server runs, then try again"
+            )
+        return error
+
+    async def server_version(self) -> str:
+        """The server's name and version for people."""
+        return await self.read(self.dialect.server_version)
+
+    async def close(self) -> None:
+        """Close all connections; the database can be used again after."""
+        await self.engine.dispose()
+
+    def _checked_schema(self) -> str | None:
+        if not self.settings.db_schema or not self.dialect.has_schemas:
+            return None
+        return self.dialect.schema_name(self.settings.db_schema)
+
+    def _make_folder(self) -> None:
+        """The folder of the default SQLite file; others must exist, a typo shall show."""
+        if self.given_url.database and self.given_url == make_url(self.settings.embedded_database):
+            folder = Path(self.given_url.database).parent
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+                ignore = folder / ".gitignore"
+                if not ignore.exists():
+                    ignore.write_text("*\n")
+            except OSError as error:
+                raise ConfigurationError(
+                    f"The folder {folder} cannot be made ({error.strerror}); give this user "
+                    "write permission, or set DATABASE_URL or CHAINLIT_SQLA_DATA_DIR"
+                ) from error
+
+    def _make_engine(self) -> AsyncEngine:
+        options = self.dialect.engine_options(self.given_url, self.settings)
+        try:
+            engine = create_async_engine(self.url, **options)
+        except (ModuleNotFoundError, NoSuchModuleError) as error:
+            raise ConfigurationError(
+                f"{self.label} needs a driver that is not installed ({error}); "
+                "use the URL without '+driver'"
+            ) from None
+        except (ArgumentError, ValueError, TypeError) as error:
+            raise ConfigurationError(
+                f"{self.label} cannot be used as a database URL ({error}); correct it"
+            ) from None
+        self.dialect.install(engine)
+        if self.schema:
+            engine = engine.execution_options(schema_translate_map={None: self.schema})
+        return engine
+
+
+def parse_url(url: str | URL) -> URL:
+    """Parse a database URL.
+
+    Args:
+        url: Text as found in environments, or a URL.
+
+    Raises:
+        ConfigurationError: It is no URL; the message holds no password.
+    """
+    try:
+        return make_url(url.strip().strip("'\"") if isinstance(url, str) else url)
+    except (ArgumentError, ValueError):
+        raise ConfigurationError(
+            "The database URL cannot be read; write it as "
+            "postgresql://user:password@host:5432/name or sqlite:///file.db "
+            "(special characters in the password as %40 for @, %2F for /)"
+        ) from None
+
+
+__all__ = ["Database", "parse_url"]
+

@@ -1,0 +1,182 @@
+"""What differs between databases, asked for in one place.
+
+A `Dialect` answers everything that the rest of the package may not decide by a
+database's name. The defaults here are plain SQLAlchemy; a subclass overrides what its
+database does otherwise, or faster.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from enum import Enum
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import URL, ColumnElement, Connection, Insert, Table, func
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.types import TypeEngine
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+    from ..settings import Settings
+
+
+class Fault(Enum):
+    """What an error of the database means for the write that met it."""
+
+    TRANSIENT = "transient"
+    """Lost connection, deadlock, serialization failure: the same write may succeed later."""
+    ORPHAN = "orphan"
+    """A foreign key found no parent: it was deleted meanwhile, so plan again."""
+    SCHEMA = "schema"
+    """A table or column is missing: no row can be written."""
+    REJECTED = "rejected"
+    """This very row is refused."""
+
+
+class Dialect(ABC):
+    """One kind of database."""
+
+    name: str
+    """SQLAlchemy's name of the backend, as in a URL."""
+    title: str
+    """The name for people."""
+    driver: str
+    """The async driver that a plain URL is given."""
+    aliases: tuple[str, ...] = ()
+    """Other names seen in URLs."""
+    auto_upgrade: bool = False
+    """Whether the schema is made on first use unless a setting says otherwise."""
+    has_schemas: bool = False
+    """Whether `Settings.db_schema` means anything."""
+    max_parameters: int = 30_000
+    """Bind parameters in one statement."""
+
+    # Connections
+
+    def engine_url(self, url: URL) -> URL:
+        """Give a plain URL the async driver."""
+        return url.set(drivername=f"{self.name}+{self.driver}")
+
+    @abstractmethod
+    def engine_options(self, url: URL, settings: Settings) -> dict[str, Any]:
+        """Keyword arguments for ``create_async_engine``."""
+
+    def install(self, engine: AsyncEngine) -> None:  # noqa: B027 - optional hook
+        """Attach connection events."""
+
+    def read_options(self) -> dict[str, Any]:
+        """Execution options of a connection that only reads."""
+        return {}
+
+    def write_options(self) -> dict[str, Any]:
+        """Execution options of a connection that writes."""
+        return {}
+
+    @abstractmethod
+    async def server_version(self, connection: AsyncConnection) -> str:
+        """The server's version for people."""
+
+    def schema_name(self, name: str) -> str:
+        """Check the name of a schema.
+
+        Raises:
+            ConfigurationError: The database would cut or refuse it.
+        """
+        return name
+
+    # Types
+
+    @abstractmethod
+    def instant_type(self) -> TypeEngine[Any]:
+        """The column type of an instant with microseconds."""
+
+    @abstractmethod
+    def json_type(self) -> TypeEngine[Any]:
+        """The column type of a JSON document."""
+
+    def bind_instant(self, value: Any) -> Any:
+        """An aware UTC datetime as the driver takes it."""
+        return value
+
+    def result_instant(self, value: Any) -> Any:
+        """What the driver gives, as an aware UTC datetime."""
+        return value
+
+    def bind_json(self, value: Any) -> Any:
+        """A value or `JsonText` as the driver takes it."""
+        return value
+
+    def result_json(self, value: Any) -> Any:
+        """What the driver gives, as a value."""
+        return value
+
+    # Statements
+
+    @abstractmethod
+    def upsert(
+        self, table: Table, columns: Sequence[str], keys: Sequence[str], update: Iterable[str]
+    ) -> Insert:
+        """Insert a row, or update the named columns of the one with the same keys.
+
+        Args:
+            table: The table.
+            columns: Names of all columns given.
+            keys: Names of the columns of the unique key that decides.
+            update: Names of the columns written where the row exists; none: it stays.
+        """
+
+    async def execute_many(
+        self, connection: AsyncConnection, statement: Any, rows: Sequence[Mapping[str, Any]]
+    ) -> None:
+        """Run one statement for many rows: the seam for a faster path than SQLAlchemy's."""
+        await connection.execute(statement, rows)
+
+    def contains(self, column: ColumnElement[str], text: str) -> ColumnElement[bool]:
+        """Whether a text contains another one, literally and without regard to case."""
+        return func.lower(column).contains(text.lower(), autoescape=True)
+
+    @abstractmethod
+    def json_is_true(self, column: ColumnElement[Any], key: str) -> ColumnElement[bool]:
+        """Whether a member of a JSON object is ``true``."""
+
+    # Migrations
+
+    @contextmanager
+    def migration_lock(self, connection: Connection) -> Iterator[None]:
+        """Let one process at a time migrate; a transaction is open inside."""
+        with connection.begin():
+            yield
+
+    # Errors
+
+    def classify(self, error: BaseException) -> Fault:
+        """Tell by the driver's code what an error means for a write."""
+        if isinstance(error, (OSError, PoolTimeout)):
+            return Fault.TRANSIENT
+        if isinstance(error, DBAPIError):
+            if error.connection_invalidated:
+                return Fault.TRANSIENT
+            if (orig := error.orig) is not None:
+                return self.classify_driver(orig)
+        return Fault.REJECTED
+
+    @abstractmethod
+    def classify_driver(self, error: BaseException) -> Fault:
+        """The same for an error of the driver itself."""
+
+    @abstractmethod
+    def explain(self, error: BaseException, url: URL) -> str | None:
+        """Say in one sentence with the repair why a connection fails; None: not known."""
+
+
+def original(error: BaseException) -> BaseException:
+    """The driver's error below SQLAlchemy's."""
+    while isinstance(error, SQLAlchemyError) and isinstance(error, DBAPIError):
+        if error.orig is None or error.orig is error:
+            break
+        error = error.orig
+    return error

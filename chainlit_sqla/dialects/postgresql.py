@@ -1,0 +1,179 @@
+"""PostgreSQL through asyncpg, also behind poolers and as a managed service."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import URL, ColumnElement, Connection, Insert, Table, text
+from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP, insert
+from sqlalchemy.types import TypeEngine
+
+from .. import _json
+from ..errors import ConfigurationError
+from .base import Dialect, Fault, original
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+    from ..settings import Settings
+
+_LOCK = 0x636C_7371_6C61  # "clsqla": the advisory lock around migrations.
+
+# SQLSTATE classes and codes: https://www.postgresql.org/docs/current/errcodes-appendix.html
+_TRANSIENT_CLASSES = {"08", "40", "53", "57", "58"}
+_TRANSIENT_CODES = {"55P03", "25006", "25P03"}  # lock timeout; now a standby; idle timeout
+_SCHEMA_CODES = {"42P01", "42703", "3F000", "42501"}  # no table, column, schema; no permission
+_ORPHAN_CODE = "23503"
+
+# Parameters that other clients put into a URL and asyncpg does not know.
+_PRISMA = {"connection_limit", "pool_timeout", "schema", "pgbouncer", "socket_timeout"}
+_LIBPQ = {"channel_binding", "connect_timeout", "keepalives", "application_name", "gssencmode"}
+_FLAGS = {"1", "true", "on", "yes"}
+
+
+class PostgreSQL(Dialect):
+    """PostgreSQL 12 or newer."""
+
+    name = "postgresql"
+    title = "PostgreSQL"
+    driver = "asyncpg"
+    aliases = ("postgres",)
+    has_schemas = True
+
+    def engine_url(self, url: URL) -> URL:
+        """Give the URL its driver and asyncpg's names for libpq's parameters."""
+        query = dict(url.query)
+        for name in _PRISMA | _LIBPQ:
+            query.pop(name, None)
+        if sslmode := query.pop("sslmode", None):
+            query.setdefault("ssl", sslmode)
+        return super().engine_url(url).set(query=query)
+
+    def engine_options(self, url: URL, settings: Settings) -> dict[str, Any]:
+        """Pool and driver options; no prepared statements behind a transaction pooler."""
+        arguments: dict[str, Any] = {"timeout": settings.connect_timeout}
+        pooled = str(url.query.get("pgbouncer", "")).lower() in _FLAGS
+        if pooled or not settings.prepared_statements:
+            arguments |= {"statement_cache_size": 0, "prepared_statement_cache_size": 0}
+        else:
+            arguments["server_settings"] = {"application_name": "chainlit-sqla"}
+        return {
+            "pool_size": settings.pool_size,
+            "max_overflow": settings.max_overflow,
+            "pool_timeout": settings.connect_timeout,
+            "connect_args": arguments,
+            "json_serializer": _serialize,
+            "json_deserializer": _json.loads,
+        }
+
+    def read_options(self) -> dict[str, Any]:
+        """Without BEGIN and ROLLBACK: two round trips less."""
+        return {"isolation_level": "AUTOCOMMIT"}
+
+    def write_options(self) -> dict[str, Any]:
+        """Each statement sees what was committed before it: the plan relies on that."""
+        return {"isolation_level": "READ COMMITTED"}
+
+    async def server_version(self, connection: AsyncConnection) -> str:
+        """As the server says it."""
+        return f"PostgreSQL {await connection.scalar(text('SHOW server_version'))}"
+
+    def instant_type(self) -> TypeEngine[Any]:
+        """``timestamptz``."""
+        return TIMESTAMP(timezone=True)
+
+    def json_type(self) -> TypeEngine[Any]:
+        """``jsonb``; SQL NULL for None."""
+        return JSONB(none_as_null=True)
+
+    def upsert(
+        self, table: Table, columns: Sequence[str], keys: Sequence[str], update: Iterable[str]
+    ) -> Insert:
+        """``INSERT … ON CONFLICT``."""
+        statement = insert(table)
+        changes = {name: statement.excluded[name] for name in update}
+        if not changes:
+            return statement.on_conflict_do_nothing(index_elements=list(keys))
+        return statement.on_conflict_do_update(index_elements=list(keys), set_=changes)
+
+    def contains(self, column: ColumnElement[str], text: str) -> ColumnElement[bool]:
+        """``ILIKE`` by ICU's rules: with the C locale the server folds ASCII only."""
+        pattern = text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+        return column.collate("und-x-icu").ilike(f"%{pattern}%", escape="\\")
+
+    def json_is_true(self, column: ColumnElement[Any], key: str) -> ColumnElement[bool]:
+        """By containment, which an index can serve."""
+        return column.contains({key: True})
+
+    @contextmanager
+    def migration_lock(self, connection: Connection) -> Iterator[None]:
+        """An advisory lock held to the end of the transaction, so a pooler may be between."""
+        with connection.begin():
+            connection.execute(text(f"SELECT pg_advisory_xact_lock({_LOCK})"))
+            yield
+
+    def classify_driver(self, error: BaseException) -> Fault:
+        """By SQLSTATE."""
+        code = getattr(error, "sqlstate", None)
+        if not code:
+            # asyncpg's own: the connection is closed or broken, or an argument is wrong.
+            return Fault.REJECTED if isinstance(_cause(error), ValueError) else Fault.TRANSIENT
+        if code[:2] in _TRANSIENT_CLASSES or code in _TRANSIENT_CODES:
+            return Fault.TRANSIENT
+        if code in _SCHEMA_CODES:
+            return Fault.SCHEMA
+        return Fault.ORPHAN if code == _ORPHAN_CODE else Fault.REJECTED
+
+    def explain(self, error: BaseException, url: URL) -> str | None:
+        """For refused, unanswered and unauthorized connections."""
+        error = original(error)
+        where = f"{url.host or 'localhost'}:{url.port or 5432}"
+        code = getattr(error, "sqlstate", None) or ""
+        if code[:2] == "28":
+            return (
+                f"PostgreSQL at {where} refuses the login of {url.username!r}; "
+                "correct the user or the password in the database URL"
+            )
+        match code:
+            case "3D000":
+                return (
+                    f"PostgreSQL at {where} has no database {url.database!r}; "
+                    f"create it (createdb {url.database}) or correct the database URL"
+                )
+            case "42501":
+                return (
+                    f"{url.username!r} may not do this in {url.database!r} ({error}); "
+                    "grant the permission, or create the schema as its owner"
+                )
+            case "53300":
+                return (
+                    f"PostgreSQL at {where} has no connection left; lower "
+                    "CHAINLIT_SQLA_POOL_SIZE or raise the server's max_connections"
+                )
+        if isinstance(error, TimeoutError):
+            return f"PostgreSQL at {where} does not answer; check the host, port and firewall"
+        if isinstance(error, OSError):
+            return (
+                f"PostgreSQL at {where} cannot be reached ({error.strerror or error}); "
+                "start the server or correct the database URL"
+            )
+        return None
+
+    def schema_name(self, name: str) -> str:
+        """Names of up to 63 bytes that are not the system's."""
+        if not name or len(name.encode()) > 63 or "\x00" in name or name.startswith("pg_"):
+            raise ConfigurationError(
+                f"CHAINLIT_SQLA_SCHEMA={name!r} is no name for a PostgreSQL schema; "
+                "use 1 to 63 bytes that do not start with pg_"
+            )
+        return name
+
+
+def _serialize(value: Any) -> str:
+    return value if isinstance(value, _json.JsonText) else _json.dumps(value)
+
+
+def _cause(error: BaseException) -> BaseException:
+    return error.__cause__ or error

@@ -1,0 +1,198 @@
+"""SQLite: one file, one writer at a time, readers beside it (WAL)."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import URL, ColumnElement, Connection, Insert, Table, Text, event, func, text
+from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy.pool import AsyncAdaptedQueuePool
+from sqlalchemy.types import TypeEngine
+
+from .. import _json
+from .base import Dialect, Fault, original
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+    from ..settings import Settings
+
+_WRITE = "chainlit_sqla_write"
+_FORMAT = "%Y-%m-%dT%H:%M:%S.%fZ"
+"""Fixed width, so that text order is time order."""
+
+_TRANSIENT = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL}
+_BUSY_SECONDS = 30.0
+
+
+class SQLite(Dialect):
+    """SQLite 3.35 or newer through aiosqlite."""
+
+    name = "sqlite"
+    title = "SQLite"
+    driver = "aiosqlite"
+    auto_upgrade = True
+    max_parameters = 32_000
+
+    def engine_options(self, url: URL, settings: Settings) -> dict[str, Any]:
+        """One connection only where the database lives in it."""
+        options: dict[str, Any] = {
+            "poolclass": AsyncAdaptedQueuePool,
+            "pool_size": settings.pool_size,
+            "max_overflow": settings.max_overflow,
+            "connect_args": {"timeout": _BUSY_SECONDS},
+        }
+        if _in_memory(url):
+            options |= {"pool_size": 1, "max_overflow": 0}
+        return options
+
+    def install(self, engine: AsyncEngine) -> None:
+        """Set up each connection, and begin writes with the lock that they need.
+
+        A deferred transaction that turns into a write can fail at once with
+        "database is locked"; BEGIN IMMEDIATE waits for its turn instead
+        (https://www.sqlite.org/lang_transaction.html).
+        """
+        event.listen(engine.sync_engine, "connect", _set_up)
+        event.listen(engine.sync_engine, "begin", _begin)
+
+    def write_options(self) -> dict[str, Any]:
+        """Mark the connection for `BEGIN IMMEDIATE`."""
+        return {_WRITE: True}
+
+    async def server_version(self, connection: AsyncConnection) -> str:
+        """The version of the SQLite library."""
+        return f"SQLite {await connection.scalar(text('SELECT sqlite_version()'))}"
+
+    def instant_type(self) -> TypeEngine[Any]:
+        """UTC text of fixed width."""
+        return Text()
+
+    def json_type(self) -> TypeEngine[Any]:
+        """Text: the declared type JSON would get numeric affinity."""
+        return Text()
+
+    def bind_instant(self, value: Any) -> Any:
+        """``2026-01-31T08:00:00.000000Z``."""
+        return value.astimezone(UTC).strftime(_FORMAT).rjust(27, "0")
+
+    def result_instant(self, value: Any) -> Any:
+        """Parse what `bind_instant` wrote."""
+        return datetime.fromisoformat(value)
+
+    def bind_json(self, value: Any) -> Any:
+        """JSON as text."""
+        return value if isinstance(value, _json.JsonText) else _json.dumps(value)
+
+    def result_json(self, value: Any) -> Any:
+        """Parse the text."""
+        return _json.loads(value)
+
+    def upsert(
+        self, table: Table, columns: Sequence[str], keys: Sequence[str], update: Iterable[str]
+    ) -> Insert:
+        """``INSERT … ON CONFLICT``."""
+        statement = insert(table)
+        changes = {name: statement.excluded[name] for name in update}
+        if not changes:
+            return statement.on_conflict_do_nothing(index_elements=list(keys))
+        return statement.on_conflict_do_update(index_elements=list(keys), set_=changes)
+
+    def contains(self, column: ColumnElement[str], text: str) -> ColumnElement[bool]:
+        """SQLite's own ``lower`` knows ASCII only, so Python folds the case."""
+        return func.instr(func.chainlit_sqla_fold(column), text.casefold()) > 0
+
+    def json_is_true(self, column: ColumnElement[Any], key: str) -> ColumnElement[bool]:
+        """Through ``json_type``, which tells ``true`` from 1."""
+        return func.json_type(column, f'$."{key}"') == "true"
+
+    @contextmanager
+    def migration_lock(self, connection: Connection) -> Iterator[None]:
+        """``BEGIN IMMEDIATE`` is the lock; DDL is transactional here."""
+        marked = connection.execution_options(**self.write_options())
+        with marked.begin():
+            yield
+
+    def classify_driver(self, error: BaseException) -> Fault:
+        """By SQLite's result code."""
+        code = getattr(error, "sqlite_errorcode", None)
+        if code is None:
+            return Fault.REJECTED
+        if code & 0xFF in _TRANSIENT:
+            return Fault.TRANSIENT
+        if code == sqlite3.SQLITE_CONSTRAINT_FOREIGNKEY:
+            return Fault.ORPHAN
+        if code == sqlite3.SQLITE_ERROR:  # No such table or column; syntax is ours.
+            return Fault.SCHEMA
+        return Fault.REJECTED
+
+    def explain(self, error: BaseException, url: URL) -> str | None:
+        """For files that cannot be opened, are no database, or cannot be written."""
+        code = getattr(original(error), "sqlite_errorcode", None)
+        if code is None:
+            return None
+        match code & 0xFF:
+            case sqlite3.SQLITE_CANTOPEN:
+                return (
+                    f"The SQLite file {url.database} cannot be opened; check that its folder "
+                    "exists and that this user may write in it"
+                )
+            case sqlite3.SQLITE_NOTADB:
+                return f"{url.database} is not a SQLite database; name another file"
+            case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_PERM:
+                return (
+                    f"The SQLite file {url.database} cannot be written; "
+                    "give this user write permission on the file and its folder"
+                )
+            case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
+                return (
+                    f"The SQLite file {url.database} has been locked for "
+                    f"{_BUSY_SECONDS:.0f} s; end the other program that is writing to it"
+                )
+            case sqlite3.SQLITE_FULL:
+                return f"There is no room for {url.database}; free disk space"
+        return None
+
+
+def _in_memory(url: URL) -> bool:
+    return not url.database or url.database == ":memory:" or "mode=memory" in str(url)
+
+
+def _set_up(connection: Any, _record: Any) -> None:
+    connection.isolation_level = None  # We send BEGIN ourselves.
+    connection.create_function("chainlit_sqla_fold", 1, _fold, deterministic=True)
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA foreign_keys = ON")
+    cursor.execute("PRAGMA synchronous = FULL")
+    cursor.execute("PRAGMA journal_mode")
+    if cursor.fetchone()[0] not in {"wal", "memory"}:
+        _switch_to_wal(cursor)
+    cursor.close()
+
+
+def _switch_to_wal(cursor: Any) -> None:
+    """Change the journal once; a second process doing the same is no failure.
+
+    The switch does not wait for the busy timeout, and the file keeps the mode: whoever
+    is refused finds it done at the next connection, and works without it until then.
+    """
+    try:
+        cursor.execute("PRAGMA journal_mode = WAL")
+        cursor.fetchone()
+    except Exception as error:
+        code = getattr(original(error), "sqlite_errorcode", 0) & 0xFF
+        if code not in {*_TRANSIENT, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN}:
+            raise
+
+
+def _fold(value: str | None) -> str | None:
+    return None if value is None else value.casefold()
+
+
+def _begin(connection: Connection) -> None:
+    immediate = connection.get_execution_options().get(_WRITE, False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")

@@ -1,0 +1,190 @@
+"""The tables: User, Thread, Step, Element and Feedback, and two of our own.
+
+Names are those that Chainlit documents, so existing SQL and dashboards keep working.
+The thread is the unit of placement: keys of what lies in it begin with ``threadId``.
+``parentId`` and ``forId`` are no foreign keys, because Chainlit sends children first.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import BigInteger, ForeignKey, Index, Integer, MetaData, Text, false, text
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
+
+from ._time import next_ordinal, now
+from .column_types import JsonDocument, UtcDateTime
+
+
+class Base(DeclarativeBase):
+    """The declarative base; constraint names are stable over all dialects."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map = {str: Text(), datetime: UtcDateTime(), dict[str, Any]: JsonDocument()}  # noqa: RUF012
+
+
+class User(Base):
+    """Somebody who logs in."""
+
+    __tablename__ = "users"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    identifier: Mapped[str] = mapped_column(unique=True)
+    display_name: Mapped[str | None] = mapped_column("displayName")
+    metadata_: Mapped[dict[str, Any]] = mapped_column("metadata", default=dict)
+    created_at: Mapped[datetime] = mapped_column("createdAt", default=now)
+
+    threads: Mapped[list[Thread]] = relationship(back_populates="user", passive_deletes=True)
+
+
+class Thread(Base):
+    """A conversation."""
+
+    __tablename__ = "threads"
+    __table_args__ = (Index(None, "userId", "updatedAt", "id"),)
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    created_at: Mapped[datetime] = mapped_column("createdAt", default=now)
+    updated_at: Mapped[datetime] = mapped_column("updatedAt", default=now)
+    """The last activity: moved by a new message, not by reading or renaming."""
+    name: Mapped[str | None]
+    user_id: Mapped[str | None] = mapped_column(
+        "userId", ForeignKey("users.id", ondelete="CASCADE")
+    )
+    user_identifier: Mapped[str | None] = mapped_column("userIdentifier")
+    tags: Mapped[list[str] | None] = mapped_column(JsonDocument())
+    metadata_: Mapped[dict[str, Any]] = mapped_column("metadata", default=dict)
+
+    user: Mapped[User | None] = relationship(back_populates="threads")
+    steps: Mapped[list[Step]] = relationship(
+        back_populates="thread", passive_deletes=True, order_by="Step.created_at, Step.ordinal"
+    )
+    elements: Mapped[list[Element]] = relationship(
+        back_populates="thread", passive_deletes=True, order_by="Element.ordinal"
+    )
+    feedbacks: Mapped[list[Feedback]] = relationship(
+        back_populates="thread", passive_deletes=True
+    )
+
+
+def _thread_key() -> Mapped[str]:
+    return mapped_column(
+        "threadId", ForeignKey("threads.id", ondelete="CASCADE"), primary_key=True
+    )
+
+
+class Step(Base):
+    """A message, a tool call, a run: everything that is shown in a thread."""
+
+    __tablename__ = "steps"
+    __table_args__ = (Index(None, "id"),)
+
+    thread_id: Mapped[str] = _thread_key()
+    id: Mapped[str] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(default="")
+    type: Mapped[str] = mapped_column(default="undefined")
+    parent_id: Mapped[str | None] = mapped_column("parentId")
+    command: Mapped[str | None]
+    modes: Mapped[Any | None] = mapped_column(JsonDocument())
+    streaming: Mapped[bool] = mapped_column(default=False, server_default=false())
+    wait_for_answer: Mapped[bool | None] = mapped_column("waitForAnswer")
+    is_error: Mapped[bool | None] = mapped_column("isError")
+    metadata_: Mapped[dict[str, Any]] = mapped_column("metadata", default=dict)
+    tags: Mapped[list[str] | None] = mapped_column(JsonDocument())
+    input: Mapped[str | None]
+    output: Mapped[str | None]
+    created_at: Mapped[datetime] = mapped_column("createdAt", default=now)
+    start: Mapped[datetime | None]
+    end: Mapped[datetime | None]
+    generation: Mapped[Any | None] = mapped_column(JsonDocument())
+    show_input: Mapped[Any | None] = mapped_column("showInput", JsonDocument())
+    """True, False or the language in which the input is shown."""
+    default_open: Mapped[bool | None] = mapped_column("defaultOpen")
+    auto_collapse: Mapped[bool | None] = mapped_column("autoCollapse")
+    language: Mapped[str | None]
+    extra: Mapped[Any | None] = mapped_column(JsonDocument())
+    """Keys that have no column, and values that do not fit theirs."""
+    ordinal: Mapped[int] = mapped_column(BigInteger, default=next_ordinal)
+    """The order of arrival, for steps of the same instant."""
+
+    thread: Mapped[Thread] = relationship(back_populates="steps")
+
+
+class Element(Base):
+    """An attachment or a piece of interface; its bytes are in a store."""
+
+    __tablename__ = "elements"
+    __table_args__ = (Index(None, "id"),)
+
+    thread_id: Mapped[str] = _thread_key()
+    id: Mapped[str] = mapped_column(primary_key=True)
+    type: Mapped[str] = mapped_column(default="file")
+    chainlit_key: Mapped[str | None] = mapped_column("chainlitKey")
+    url: Mapped[str | None]
+    """The link of an element that lives elsewhere; never a signed one."""
+    object_key: Mapped[str | None] = mapped_column("objectKey")
+    name: Mapped[str] = mapped_column(default="")
+    display: Mapped[str | None]
+    size: Mapped[str | None]
+    """How large it is shown, not its bytes."""
+    byte_size: Mapped[int | None] = mapped_column("byteSize", BigInteger)
+    language: Mapped[str | None]
+    page: Mapped[int | None] = mapped_column(Integer)
+    props: Mapped[Any | None] = mapped_column(JsonDocument())
+    auto_play: Mapped[bool | None] = mapped_column("autoPlay")
+    player_config: Mapped[Any | None] = mapped_column("playerConfig", JsonDocument())
+    for_id: Mapped[str | None] = mapped_column("forId")
+    mime: Mapped[str | None]
+    extra: Mapped[Any | None] = mapped_column(JsonDocument())
+    created_at: Mapped[datetime] = mapped_column("createdAt", default=now)
+    ordinal: Mapped[int] = mapped_column(BigInteger, default=next_ordinal)
+
+    thread: Mapped[Thread] = relationship(back_populates="elements")
+
+
+class Feedback(Base):
+    """A thumb up (1) or down (0) for a step, with a comment; one a step."""
+
+    __tablename__ = "feedbacks"
+    __table_args__ = (Index(None, "id"),)
+
+    thread_id: Mapped[str] = _thread_key()
+    for_id: Mapped[str] = mapped_column("forId", primary_key=True)
+    id: Mapped[str]
+    value: Mapped[int] = mapped_column(Integer)
+    comment: Mapped[str | None]
+    created_at: Mapped[datetime] = mapped_column("createdAt", default=now)
+
+    thread: Mapped[Thread] = relationship(back_populates="feedbacks")
+
+
+class Tombstone(Base):
+    """What was deleted stays deleted, though Chainlit writes to it once more.
+
+    ``id`` is the deleted step's, or empty where the whole thread was deleted. No foreign
+    key: it outlives the thread.
+    """
+
+    __tablename__ = "chainlit_sqla_tombstones"
+
+    thread_id: Mapped[str] = mapped_column("threadId", primary_key=True)
+    id: Mapped[str] = mapped_column(primary_key=True)
+    deleted_at: Mapped[datetime] = mapped_column("deletedAt", default=now)
+
+
+class BlobDeletion(Base):
+    """The outbox of blobs to delete: written with the rows' deletion, emptied after it."""
+
+    __tablename__ = "chainlit_sqla_blob_deletions"
+
+    object_key: Mapped[str] = mapped_column("objectKey", primary_key=True)
+    created_at: Mapped[datetime] = mapped_column("createdAt", default=now)
+    attempts: Mapped[int] = mapped_column(Integer, default=0, server_default=text("0"))

@@ -1,0 +1,44 @@
+"""Which schema revision a database has, read without Alembic.
+
+An application starts with this one query; Alembic is imported only to migrate.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import Column, MetaData, String, Table, inspect, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+VERSION_TABLE = "chainlit_sqla_version"
+REVISIONS = ("0001",)
+"""All revisions that this release knows, oldest first; a test compares with Alembic's."""
+HEAD = REVISIONS[-1]
+
+_versions = Table(VERSION_TABLE, MetaData(), Column("version_num", String(32)))
+_CHAINLITS_TABLES = {"users", "threads", "steps", "elements", "feedbacks"}
+
+
+async def current_revision(connection: AsyncConnection, schema: str | None) -> str | None:
+    """The revision of the schema, None where there is none.
+
+    Args:
+        connection: A connection that may read.
+        schema: The schema of the tables, None for the default one.
+    """
+    if VERSION_TABLE not in await _table_names(connection, schema):
+        return None
+    revision: str | None = await connection.scalar(select(_versions.c.version_num))
+    return revision
+
+
+async def foreign_tables(connection: AsyncConnection, schema: str | None) -> list[str]:
+    """Tables that have our names in a database without our revision.
+
+    Args:
+        connection: A connection that may read.
+        schema: The schema of the tables, None for the default one.
+    """
+    return sorted(_CHAINLITS_TABLES & set(await _table_names(connection, schema)))
+
+
+async def _table_names(connection: AsyncConnection, schema: str | None) -> list[str]:
+    return await connection.run_sync(lambda sync: inspect(sync).get_table_names(schema=schema))
