@@ -119,9 +119,10 @@ class PostgresServer:
             return thread.submit(_run, run).result()
 
     @property
-    def restartable(self) -> bool:
-        """Whether `kill` and `start` work: the server is ours."""
-        return self._engine is not None
+    def address(self) -> tuple[str, int]:
+        """Host and port, such as a proxy needs."""
+        parts = urlsplit(self.url)
+        return parts.hostname or "127.0.0.1", parts.port or 5432
 
     def kill(self) -> None:
         """End the server at once, as a crash does; committed transactions survive."""
@@ -143,19 +144,25 @@ class PostgresServer:
         if self._engine is None:
             unavailable(
                 "TEST_POSTGRES_URL names a server that the tests may not restart",
-                "unset TEST_POSTGRES_URL",
+                "call start_postgres(own=True)",
             )
         return self._engine
 
 
-def start_postgres() -> PostgresServer:
-    """Start or find a server; ends the test by `unavailable` when there is none."""
+def start_postgres(*, own: bool = False) -> PostgresServer:
+    """Start or find a server; ends the test by `unavailable` when there is none.
+
+    Args:
+        own: Only a server that the tests may kill and start again, so none by URL.
+    """
     wanted = os.environ.get("TEST_POSTGRES_RUNG", "")
     if wanted and wanted not in RUNGS:
         raise ValueError(f"TEST_POSTGRES_RUNG={wanted!r} is none of {', '.join(RUNGS)}")
     missing = []
-    for origin in [wanted] if wanted else RUNGS:
-        found = RUNGS[origin]()
+    for origin, rung in RUNGS.items():
+        if (wanted and origin != wanted) or (own and origin == "url"):
+            continue
+        found = rung()
         if isinstance(found, PostgresServer):
             return found
         missing.append(f"{origin}: {found}")
