@@ -23,6 +23,7 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 _READ_ATTEMPTS = 3
 _FIRST_PAUSE = 0.05
+_SECRETS = {"password", "sslpassword", "passfile"}
 
 
 class Database:
@@ -59,7 +60,9 @@ class Database:
     @property
     def label(self) -> str:
         """The URL without its password, for people."""
-        return self.given_url.render_as_string(hide_password=True)
+        url = self.given_url
+        shown = {name: v if name not in _SECRETS else "***" for name, v in url.query.items()}
+        return url.set(query=shown).render_as_string(hide_password=True)
 
     @property
     def pool(self) -> Pool:

@@ -33,7 +33,12 @@ class Settings(BaseSettings):
     """
 
     model_config = SettingsConfigDict(
-        env_file_encoding="utf-8", extra="ignore", populate_by_name=True, frozen=True
+        # An empty variable, usual in compose files, is an unset one. Bare field names are
+        # no variables: POOL_SIZE may be the host application's.
+        env_file_encoding="utf-8",
+        extra="ignore",
+        env_ignore_empty=True,
+        frozen=True,
     )
 
     # Database
@@ -106,8 +111,9 @@ class Settings(BaseSettings):
             ConfigurationError: A variable has an impossible value; names it.
         """
         env_file = os.environ.get("CHAINLIT_ENV_FILE", ".env")
+        named = {cls.variables(field)[0]: value for field, value in overrides.items()}
         try:
-            return cls(_env_file=env_file, **overrides)  # type: ignore[call-arg]
+            return cls(_env_file=env_file, **named)  # type: ignore[call-arg]
         except ValidationError as error:
             first = error.errors()[0]
             name = ".".join(str(part) for part in first["loc"])
@@ -115,6 +121,17 @@ class Settings(BaseSettings):
                 f"{name}={first['input']!r} cannot be used: {first['msg']}; "
                 f"correct or unset {name}"
             ) from None
+
+    @classmethod
+    def variables(cls, field: str) -> tuple[str, ...]:
+        """The environment variables that set a field, the strongest first.
+
+        Args:
+            field: The name of a field of this class.
+        """
+        alias = cls.model_fields[field].validation_alias
+        assert isinstance(alias, AliasChoices)
+        return tuple(str(choice) for choice in alias.choices)
 
     @cached_property
     def data_path(self) -> Path:

@@ -1,0 +1,364 @@
+"""Between Chainlit's dicts and our operations and rows: pure, no I/O, no Chainlit.
+
+The rules, on all databases alike:
+
+- A key with a column goes into it, in the column's type. A key without one goes into the
+  JSON document ``extra`` and comes back from there, so a new Chainlit release loses nothing.
+- A value that does not fit its column: text columns take other values as their JSON;
+  flags take "true"/"false" in any form; an instant or a page number that cannot be read
+  is kept in ``extra`` and the column stays empty (``createdAt``: the time of writing).
+- Text and JSON are made storable as `chainlit_sqla._json` says.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from . import _json
+from ._time import format_instant, now, parse_instant
+from .errors import RejectedRow
+from .writes.ops import SaveElement, SaveFeedback, SaveStep, SaveThread, SaveUser
+
+Dict = dict[str, Any]
+
+_TEXT, _FLAG, _JSON, _INSTANT, _INTEGER = "text", "flag", "json", "instant", "integer"
+
+STEP_KINDS: Mapping[str, str] = {
+    "name": _TEXT,
+    "type": _TEXT,
+    "parentId": _TEXT,
+    "command": _TEXT,
+    "modes": _JSON,
+    "streaming": _FLAG,
+    "waitForAnswer": _FLAG,
+    "isError": _FLAG,
+    "metadata": _JSON,
+    "tags": _JSON,
+    "input": _TEXT,
+    "output": _TEXT,
+    "createdAt": _INSTANT,
+    "start": _INSTANT,
+    "end": _INSTANT,
+    "generation": _JSON,
+    "showInput": _JSON,
+    "defaultOpen": _FLAG,
+    "autoCollapse": _FLAG,
+    "language": _TEXT,
+}
+"""The columns of a step by the kind of their values, in the order of Chainlit's dict."""
+
+ELEMENT_KINDS: Mapping[str, str] = {
+    "type": _TEXT,
+    "chainlitKey": _TEXT,
+    "url": _TEXT,
+    "objectKey": _TEXT,
+    "name": _TEXT,
+    "display": _TEXT,
+    "size": _TEXT,
+    "language": _TEXT,
+    "page": _INTEGER,
+    "props": _JSON,
+    "autoPlay": _FLAG,
+    "playerConfig": _JSON,
+    "forId": _TEXT,
+    "mime": _TEXT,
+}
+"""The same for elements."""
+
+_REQUIRED = {"name", "type", "streaming", "metadata", "createdAt"}
+"""Columns that are never empty: None for them says nothing and changes nothing."""
+_FALSE = {"false", "0", "no", "off", "none", ""}
+
+
+# To operations
+
+
+def step_op(step: Mapping[str, Any], *, new: bool) -> SaveStep:
+    """Read what Chainlit sends to create or update a step.
+
+    Args:
+        step: A StepDict of any release, complete or not; ``feedback`` is not read.
+        new: Whether it is being created: a new message is activity in its thread.
+
+    Raises:
+        RejectedRow: An id is missing, or a value cannot be stored.
+
+    Example:
+        >>> step_op({"id": "s", "threadId": "t", "output": ""}, new=False).values
+        {'output': ''}
+    """
+    id, thread_id = _id(step.get("id"), "step"), _id(step.get("threadId"), "step's thread")
+    rest = {k: v for k, v in step.items() if k not in ("id", "threadId", "feedback")}
+    values, extra = _columns(rest, STEP_KINDS, f"step {id} of thread {thread_id}")
+    activity = None
+    if new and "message" in str(step.get("type")):
+        activity = min(values.get("createdAt") or now(), now())
+    return SaveStep(thread_id, id, values, extra, activity)
+
+
+def element_op(
+    element: Mapping[str, Any],
+    *,
+    object_key: str | None,
+    byte_size: int | None,
+    actor: str | None = None,
+) -> SaveElement:
+    """Read what Chainlit sends to create an element.
+
+    Args:
+        element: An ElementDict of any release.
+        object_key: Where its bytes were stored; None for one that lives elsewhere.
+        byte_size: The number of those bytes.
+        actor: See `SaveElement`.
+
+    Raises:
+        RejectedRow: An id is missing, or a value cannot be stored.
+    """
+    id = _id(element.get("id"), "element")
+    thread_id = _id(element.get("threadId"), "element's thread")
+    rest = {k: v for k, v in element.items() if k not in ("id", "threadId", "objectKey")}
+    if object_key is not None:
+        rest["url"] = None  # A fresh one is signed at each reading.
+    values, extra = _columns(rest, ELEMENT_KINDS, f"element {id} of thread {thread_id}")
+    values |= {"objectKey": object_key, "byteSize": byte_size}
+    return SaveElement(thread_id, id, values, extra, actor)
+
+
+def thread_op(
+    thread_id: str,
+    name: str | None = None,
+    user_id: str | None = None,
+    metadata: Mapping[str, Any] | None = None,
+    tags: Sequence[str] | None = None,
+) -> SaveThread:
+    """Read the arguments of ``update_thread``; None changes nothing.
+
+    Args:
+        thread_id: The thread.
+        name: The new title.
+        user_id: The id of its owner.
+        metadata: Members to set; those that are None are removed.
+        tags: All tags.
+
+    Raises:
+        RejectedRow: The id is missing, or a value cannot be stored.
+    """
+    what = f"thread {_id(thread_id, 'thread')}"
+    given = {"name": name, "userId": user_id, "tags": tags}
+    kinds = {"name": _TEXT, "userId": _TEXT, "tags": _JSON}
+    values, _ = _columns({k: v for k, v in given.items() if v is not None}, kinds, what)
+    return SaveThread(_id(thread_id, "thread"), values, _document(metadata or {}, what))
+
+
+def user_op(identifier: str, metadata: Mapping[str, Any], display_name: str | None) -> SaveUser:
+    """Read what Chainlit sends when somebody logs in; a known user keeps the id.
+
+    Args:
+        identifier: The name under which the user logs in.
+        metadata: Replaces what was stored.
+        display_name: Replaces what was stored unless None.
+
+    Raises:
+        RejectedRow: The identifier is empty, or a value cannot be stored.
+    """
+    identifier = _id(identifier, "user's identifier")
+    what = f"user {identifier}"
+    values: Dict = {"id": str(uuid.uuid4()), "metadata": _serialized(metadata or {}, what)}
+    if display_name is not None:
+        values["displayName"] = _text(display_name, what)
+    return SaveUser(identifier, values)
+
+
+def feedback_op(
+    thread_id: str, for_id: str, id: str | None, value: int, comment: str | None
+) -> SaveFeedback:
+    """Read a feedback; without an id it is given one.
+
+    Args:
+        thread_id: The thread of the step.
+        for_id: The step.
+        id: The id of the feedback, if the client knows it.
+        value: 0 or 1.
+        comment: What the user says.
+
+    Raises:
+        RejectedRow: The step's id is missing, or the value is neither 0 nor 1.
+    """
+    for_id = _id(for_id, "feedback's step")
+    if value not in (0, 1):
+        raise RejectedRow(f"Feedback {value!r} for step {for_id} is refused; send 0 or 1")
+    return SaveFeedback(
+        _id(thread_id, "feedback's thread"),
+        for_id,
+        _json.clean_text(id) if id else str(uuid.uuid4()),
+        int(value),
+        None if comment is None else _text(comment, f"feedback for step {for_id}"),
+    )
+
+
+# To Chainlit
+
+
+def step_dict(row: Mapping[str, Any]) -> Dict:
+    """Make Chainlit's StepDict from a row with its feedback.
+
+    Args:
+        row: Columns of ``steps`` and ``feedbackId``, ``feedbackValue``, ``feedbackComment``.
+    """
+    step: Dict = {"id": row["id"], "threadId": row["threadId"], "icon": None}
+    step |= {name: row[name] for name in STEP_KINDS}
+    for name in ("createdAt", "start", "end"):
+        step[name] = format_instant(row[name])
+    step["input"] = row["input"] or ""
+    step["output"] = row["output"] or ""
+    step["feedback"] = None
+    if row["feedbackId"] is not None:
+        step["feedback"] = {
+            "forId": row["id"],
+            "id": row["feedbackId"],
+            "value": row["feedbackValue"],
+            "comment": row["feedbackComment"],
+        }
+    return _with_extra(step, row["extra"], unread=("createdAt", "start", "end"))
+
+
+def element_dict(row: Mapping[str, Any], url: str | None) -> Dict:
+    """Make Chainlit's ElementDict from a row.
+
+    Args:
+        row: Columns of ``elements``.
+        url: Where the element can be read now.
+    """
+    element: Dict = {"id": row["id"], "threadId": row["threadId"]}
+    element |= {name: row[name] for name in ELEMENT_KINDS}
+    element["url"] = url
+    return _with_extra(element, row["extra"])
+
+
+def thread_dict(
+    row: Mapping[str, Any],
+    steps: Iterable[Dict] = (),
+    elements: Iterable[Dict] = (),
+    *,
+    created_at: str = "createdAt",
+) -> Dict:
+    """Make Chainlit's ThreadDict from a row.
+
+    Args:
+        row: Columns of ``threads``.
+        steps: Its steps, by time.
+        elements: Its elements.
+        created_at: The column shown as ``createdAt``: the list shows the last activity,
+            because the frontend sorts and groups by it.
+    """
+    return {
+        "id": row["id"],
+        "createdAt": format_instant(row[created_at]),
+        "name": row["name"],
+        "userId": row["userId"],
+        "userIdentifier": row["userIdentifier"],
+        "tags": row["tags"],
+        "metadata": row["metadata"] or {},
+        "steps": parents_first(list(steps)),
+        "elements": list(elements),
+    }
+
+
+def parents_first(steps: list[Dict]) -> list[Dict]:
+    """Move parents before their children and leave the order alone otherwise.
+
+    Args:
+        steps: Steps by time.
+
+    Example:
+        >>> [s["id"] for s in parents_first([{"id": "b", "parentId": "a"}, {"id": "a"}])]
+        ['a', 'b']
+    """
+    waiting = {step["id"]: step for step in steps}
+    ordered: list[Dict] = []
+    for step in steps:
+        line: list[Dict] = []
+        node: Dict | None = step
+        while node is not None and waiting.pop(node["id"], None) is not None:
+            line.append(node)
+            node = waiting.get(node.get("parentId") or "")
+        ordered.extend(reversed(line))
+    return ordered
+
+
+# Values
+
+
+def _columns(given: Mapping[str, Any], kinds: Mapping[str, str], what: str) -> tuple[Dict, Dict]:
+    """Split into values of columns and members of ``extra``."""
+    values: Dict = {}
+    extra: Dict = {}
+    for name, value in given.items():
+        kind = kinds.get(name)
+        if kind is None:
+            extra[str(name)] = value
+            continue
+        if value is None:
+            if name not in _REQUIRED:
+                values[name] = None
+            continue
+        fitting = _fit(kind, value, what)
+        if fitting is None:
+            extra[name] = value
+            if name not in _REQUIRED:
+                values[name] = None
+        else:
+            values[name] = fitting
+    return values, _document(extra, what)
+
+
+def _fit(kind: str, value: Any, what: str) -> Any:
+    """The value as a column of this kind takes it, None where it cannot."""
+    if kind == _TEXT:
+        return _text(value, what)
+    if kind == _JSON:
+        return _serialized(value, what)
+    if kind == _INSTANT:
+        return parse_instant(value)
+    if kind == _FLAG:
+        return value.strip().lower() not in _FALSE if isinstance(value, str) else bool(value)
+    try:
+        number = int(value)
+    except (ValueError, TypeError, OverflowError):
+        return None
+    return number if number == value and abs(number) < 2**31 else None
+
+
+def _text(value: Any, what: str) -> str:
+    return _json.clean_text(value) if isinstance(value, str) else str(_serialized(value, what))
+
+
+def _serialized(value: Any, what: str) -> _json.JsonText:
+    try:
+        return _json.dumps(value)
+    except (ValueError, TypeError, RecursionError) as error:
+        raise RejectedRow(f"{what} is refused: {error}") from error
+
+
+def _document(value: Mapping[str, Any], what: str) -> Dict:
+    """The members as they will be read back."""
+    document: Dict = _json.loads(_serialized(value, what)) if value else {}
+    return document
+
+
+def _with_extra(known: Dict, extra: Mapping[str, Any] | None, unread: Sequence[str] = ()) -> Dict:
+    """Add the members of ``extra``; a column that has a value wins."""
+    for name, value in (extra or {}).items():
+        if known.get(name) is None and name not in unread:
+            known[name] = value
+    return known
+
+
+def _id(value: Any, what: str) -> str:
+    if isinstance(value, uuid.UUID):
+        value = str(value)
+    if not isinstance(value, str) or not value:
+        raise RejectedRow(f"The {what} has no id ({value!r}); give it a text that is not empty")
+    return _json.clean_text(value)

@@ -1,0 +1,1 @@
+"""The write path: operations as values, a pure plan, one transaction a batch."""

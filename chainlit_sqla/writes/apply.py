@@ -1,0 +1,334 @@
+"""Carries out the saves of a segment on a connection in a transaction.
+
+Invariants against other processes (each statement sees what was committed before it):
+
+1. The rows of the threads are locked first, in the order of their ids. Who deletes from a
+   thread holds the lock exclusively, so a save waits and then sees the tombstone.
+2. Tombstones are read after the lock. A row whose thread or step has one is not written,
+   and the blob of such an element goes to the outbox.
+3. A thread that vanishes in between makes the foreign key fail; the batch is then planned
+   again and meets its tombstone.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Table, bindparam, delete, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from .. import _json
+from .._time import now
+from ..dialects import Dialect
+from ..errors import RejectedRow
+from ..models import BlobDeletion, Element, Feedback, Step, Thread, Tombstone, User
+from .plan import Key, RowChange, Segment, ThreadChange, group_by_columns
+
+log = logging.getLogger(__name__)
+
+threads: Table = Thread.__table__  # type: ignore[assignment]
+steps: Table = Step.__table__  # type: ignore[assignment]
+elements: Table = Element.__table__  # type: ignore[assignment]
+feedbacks: Table = Feedback.__table__  # type: ignore[assignment]
+tombstones: Table = Tombstone.__table__  # type: ignore[assignment]
+outbox: Table = BlobDeletion.__table__  # type: ignore[assignment]
+users: Table = User.__table__  # type: ignore[assignment]
+
+_EMPTY = _json.JsonText("{}")
+_STEP_DEFAULTS = {"name": "", "type": "undefined", "streaming": False, "metadata": _EMPTY}
+_ELEMENT_DEFAULTS = {"name": "", "type": "file"}
+
+
+@dataclass(slots=True)
+class _Threads:
+    """What the database knows of the threads of a segment."""
+
+    rows: dict[str, Any]
+    dead: Collection[str]
+    """Threads that were deleted and stay so."""
+    revived: Collection[str]
+    """Threads that were deleted and come back in this segment."""
+    deleted_steps: Collection[Key]
+
+    def takes(self, key: Key, row: RowChange, step_id: str | None = None) -> bool:
+        """Whether a row may be written: neither its thread nor its step was deleted."""
+        thread_id, id = key
+        if thread_id in self.dead or (thread_id in self.revived and row.before_revival):
+            return False
+        return (thread_id, step_id or id) not in self.deleted_steps
+
+
+async def save(connection: AsyncConnection, dialect: Dialect, segment: Segment) -> bool:
+    """Write the saves of a segment.
+
+    Args:
+        connection: In a transaction.
+        dialect: The database's dialect.
+        segment: The changes.
+
+    Returns:
+        Whether blobs were put into the outbox.
+
+    Raises:
+        RejectedRow: A thread's new owner is unknown, or a client reached for somebody
+            else's thread.
+    """
+    await _save_users(connection, dialect, segment)
+    if not segment.threads:
+        return False
+    known = await _look_up(connection, segment)
+    alive_steps = [(key, row) for key, row in segment.steps.items() if known.takes(key, row)]
+    await _save_threads(connection, dialect, segment, known, dict(alive_steps))
+    await _save_rows(connection, dialect, steps, alive_steps, _STEP_DEFAULTS)
+    lost = await _save_elements(connection, dialect, segment, known)
+    alive_feedbacks = [
+        (key, row) for key, row in segment.feedbacks.items() if known.takes(key, row)
+    ]
+    await _save_rows(connection, dialect, feedbacks, alive_feedbacks, {}, key="forId")
+    return await put_into_outbox(connection, dialect, lost)
+
+
+async def lock_threads(
+    connection: AsyncConnection, ids: Iterable[str], *, exclusive: bool
+) -> Mapping[str, Any]:
+    """Lock the rows of threads, always in the same order.
+
+    Args:
+        connection: In a transaction.
+        ids: The threads; those that do not exist are passed over.
+        exclusive: Against saves too, for deletions.
+
+    Returns:
+        The rows by id: id, updatedAt, userIdentifier and metadata.
+    """
+    columns = threads.c
+    query = (
+        select(columns.id, columns.updatedAt, columns.userIdentifier, columns.metadata)
+        .where(columns.id.in_(sorted(set(ids))))
+        .order_by(columns.id)
+        .with_for_update(key_share=not exclusive)
+    )
+    return {row.id: row for row in await connection.execute(query)}
+
+
+async def put_into_outbox(
+    connection: AsyncConnection, dialect: Dialect, keys: Sequence[str]
+) -> bool:
+    """Note blobs to be deleted after the commit.
+
+    Args:
+        connection: In a transaction.
+        dialect: The database's dialect.
+        keys: Object keys.
+
+    Returns:
+        Whether there were any.
+    """
+    rows = [{"objectKey": key, "createdAt": now(), "attempts": 0} for key in sorted(set(keys))]
+    if rows:
+        statement = dialect.upsert(outbox, list(rows[0]), ["objectKey"], [])
+        await dialect.execute_many(connection, statement, rows)
+    return bool(rows)
+
+
+async def _look_up(connection: AsyncConnection, segment: Segment) -> _Threads:
+    rows = await lock_threads(connection, segment.threads, exclusive=False)
+    ids = {id for _, id in segment.steps} | {for_id for _, for_id in segment.feedbacks}
+    ids |= {row.values.get("forId") or "" for row in segment.elements.values()} | {""}
+    query = select(tombstones.c.threadId, tombstones.c.id).where(
+        tombstones.c.threadId.in_(list(segment.threads)), tombstones.c.id.in_(sorted(ids))
+    )
+    found = [(thread_id, id) for thread_id, id in await connection.execute(query)]
+    deleted = {thread_id for thread_id, id in found if not id}
+    revived = {id for id in deleted if segment.threads[id].revives}
+    for id in deleted - revived:
+        log.info("Thread %s was deleted: a late write to it is dropped", id)
+    return _Threads(dict(rows), deleted - revived, revived, {key for key in found if key[1]})
+
+
+async def _save_users(connection: AsyncConnection, dialect: Dialect, segment: Segment) -> None:
+    groups: dict[frozenset[str], list[dict[str, Any]]] = {}
+    for identifier, op in segment.users.items():
+        record = {"identifier": identifier, "createdAt": op.at, **op.values}
+        groups.setdefault(frozenset(record), []).append(record)
+    for names, records in groups.items():
+        changed = names - {"id", "identifier", "createdAt"}
+        statement = dialect.upsert(users, list(records[0]), ["identifier"], sorted(changed))
+        await dialect.execute_many(connection, statement, records)
+
+
+async def _save_threads(
+    connection: AsyncConnection,
+    dialect: Dialect,
+    segment: Segment,
+    known: _Threads,
+    alive_steps: Mapping[Key, RowChange],
+) -> None:
+    if known.revived:
+        of_thread = tombstones.c.threadId.in_(known.revived) & (tombstones.c.id == "")
+        await connection.execute(delete(tombstones).where(of_thread))
+    activity = _activity(alive_steps)
+    await _make_missing(connection, dialect, segment, known, activity)
+    identifiers = await _identifiers(connection, segment)
+    groups: dict[frozenset[str], list[dict[str, Any]]] = {}
+    for id, row in known.rows.items():
+        changes = _thread_changes(row, segment.threads[id], identifiers, activity.get(id))
+        if changes:
+            record = {"the_id": id} | {f"new_{name}": v for name, v in changes.items()}
+            groups.setdefault(frozenset(changes), []).append(record)
+    for names, rows in groups.items():
+        statement = (
+            update(threads)
+            .where(threads.c.id == bindparam("the_id"))
+            .values({name: bindparam(f"new_{name}") for name in names})
+        )
+        await dialect.execute_many(connection, statement, rows)
+
+
+async def _make_missing(
+    connection: AsyncConnection,
+    dialect: Dialect,
+    segment: Segment,
+    known: _Threads,
+    activity: Mapping[str, datetime],
+) -> None:
+    """Insert threads that are not there; another process may do the same."""
+    stubs = []
+    for id, change in segment.threads.items():
+        if id not in known.rows and id not in known.dead:
+            at = min(change.at, activity.get(id, change.at))
+            stubs.append({"id": id, "createdAt": at, "updatedAt": at, "metadata": _EMPTY})
+    if not stubs:
+        return
+    statement = dialect.upsert(threads, list(stubs[0]), ["id"], [])
+    await dialect.execute_many(connection, statement, stubs)
+    known.rows.update(
+        await lock_threads(connection, (stub["id"] for stub in stubs), exclusive=False)
+    )
+
+
+def _activity(alive_steps: Mapping[Key, RowChange]) -> Mapping[str, datetime]:
+    latest: dict[str, datetime] = {}
+    for (thread_id, _), row in alive_steps.items():
+        if row.activity:
+            latest[thread_id] = max(row.activity, latest.get(thread_id, row.activity))
+    return latest
+
+
+async def _identifiers(connection: AsyncConnection, segment: Segment) -> Mapping[str, str]:
+    ids = {change.values.get("userId") for change in segment.threads.values()} - {None}
+    if not ids:
+        return {}
+    query = select(users.c.id, users.c.identifier).where(users.c.id.in_(ids))
+    found = {id: identifier for id, identifier in await connection.execute(query)}
+    if missing := ids - set(found):
+        raise RejectedRow(
+            f"There is no user with the id {sorted(missing)[0]!r}; "
+            "call create_user first and pass the id of the user it returns"
+        )
+    return found
+
+
+def _thread_changes(
+    row: Any,
+    change: ThreadChange,
+    identifiers: Mapping[str, str],
+    activity: datetime | None,
+) -> dict[str, Any]:
+    changes = dict(change.values)
+    if user_id := changes.get("userId"):
+        changes["userIdentifier"] = identifiers[user_id]
+    if change.metadata:
+        merged = {**(row.metadata or {}), **change.metadata}
+        changes["metadata"] = {name: v for name, v in merged.items() if v is not None}
+    if activity and activity > row.updatedAt:
+        changes["updatedAt"] = activity
+    return changes
+
+
+async def _save_rows(
+    connection: AsyncConnection,
+    dialect: Dialect,
+    table: Table,
+    rows: Sequence[tuple[Key, RowChange]],
+    defaults: Mapping[str, Any],
+    key: str = "id",
+) -> None:
+    """Upsert rows, one statement for each set of columns given."""
+    await _merge_extra(connection, table, rows)
+    for given, group in group_by_columns(rows).items():
+        records = []
+        for (thread_id, id), row in group:
+            record = {"threadId": thread_id, key: id, "createdAt": row.at, **defaults}
+            if row.ordinal:
+                record["ordinal"] = row.ordinal
+            records.append(record | row.values)
+        statement = dialect.upsert(table, list(records[0]), ["threadId", key], sorted(given))
+        await dialect.execute_many(connection, statement, records)
+
+
+async def _merge_extra(
+    connection: AsyncConnection, table: Table, rows: Sequence[tuple[Key, RowChange]]
+) -> None:
+    """Complete the ``extra`` documents given with the members stored before."""
+    given = {key: row for key, row in rows if row.extra}
+    if not given:
+        return
+    query = select(table.c.threadId, table.c.id, table.c.extra).where(
+        table.c.threadId.in_({thread_id for thread_id, _ in given}),
+        table.c.id.in_({id for _, id in given}),
+    )
+    stored = {(thread_id, id): extra for thread_id, id, extra in await connection.execute(query)}
+    for key, row in given.items():
+        row.values["extra"] = {**(stored.get(key) or {}), **row.extra}
+
+
+async def _save_elements(
+    connection: AsyncConnection, dialect: Dialect, segment: Segment, known: _Threads
+) -> list[str]:
+    """Write elements; return the keys of blobs that nothing points at any more."""
+    alive: list[tuple[Key, RowChange]] = []
+    lost: list[str] = []
+    for key, row in segment.elements.items():
+        _refuse_strangers(key[0], row, known)
+        if known.takes(key, row, row.values.get("forId") or ""):
+            alive.append((key, row))
+        elif object_key := row.values.get("objectKey"):
+            lost.append(object_key)
+    if alive:
+        lost += await _replaced_blobs(connection, alive)
+        await _save_rows(connection, dialect, elements, alive, _ELEMENT_DEFAULTS)
+    return lost
+
+
+def _refuse_strangers(thread_id: str, row: RowChange, known: _Threads) -> None:
+    """A client's request may name any thread; Chainlit does not check whose it is."""
+    owner = known.rows[thread_id].userIdentifier if thread_id in known.rows else None
+    if row.actor is not None and owner is not None and owner != row.actor:
+        raise RejectedRow(
+            f"{row.actor!r} is not the author of thread {thread_id}; "
+            "nothing was changed in it, log in as its author"
+        )
+
+
+async def _replaced_blobs(
+    connection: AsyncConnection, rows: Sequence[tuple[Key, RowChange]]
+) -> list[str]:
+    replacing = {key: row for key, row in rows if "objectKey" in row.values}
+    if not replacing:
+        return []
+    columns = elements.c
+    query = select(columns.threadId, columns.id, columns.objectKey).where(
+        columns.threadId.in_({thread_id for thread_id, _ in replacing}),
+        columns.id.in_({id for _, id in replacing}),
+        columns.objectKey.is_not(None),
+    )
+    return [
+        old
+        for thread_id, id, old in await connection.execute(query)
+        if (row := replacing.get((thread_id, id))) and row.values["objectKey"] != old
+    ]

@@ -1,0 +1,138 @@
+"""Carries out deletions: rows, tombstones and the outbox of blobs in one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+from sqlalchemy import ColumnElement, Table, delete, or_, select, true
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from .._time import now
+from ..dialects import Dialect
+from .apply import (
+    elements,
+    feedbacks,
+    lock_threads,
+    put_into_outbox,
+    steps,
+    threads,
+    tombstones,
+)
+from .ops import Delete, DeleteElement, DeleteFeedback, DeleteStep, DeleteThread, Scope
+
+
+async def erase(connection: AsyncConnection, dialect: Dialect, op: Delete) -> tuple[bool, bool]:
+    """Carry out one deletion.
+
+    Args:
+        connection: In a transaction.
+        dialect: The database's dialect.
+        op: The deletion.
+
+    Returns:
+        Whether there was anything to delete, and whether blobs went to the outbox.
+    """
+    match op:
+        case DeleteThread():
+            return await _erase_thread(connection, dialect, op.thread_id)
+        case DeleteStep():
+            return await _erase_step(connection, dialect, op)
+        case DeleteElement():
+            return await _erase_element(connection, dialect, op)
+        case DeleteFeedback():
+            result = await connection.execute(delete(feedbacks).where(feedbacks.c.id == op.id))
+            return result.rowcount > 0, False
+
+
+async def _erase_thread(
+    connection: AsyncConnection, dialect: Dialect, thread_id: str
+) -> tuple[bool, bool]:
+    await lock_threads(connection, [thread_id], exclusive=True)
+    await _bury(connection, dialect, thread_id, [""])
+    blobs = await _blobs(connection, dialect, elements.c.threadId == thread_id)
+    for table in (feedbacks, elements, steps):  # Also where an adopted table has no cascade.
+        await connection.execute(delete(table).where(table.c.threadId == thread_id))
+    result = await connection.execute(delete(threads).where(threads.c.id == thread_id))
+    return result.rowcount > 0, blobs
+
+
+async def _erase_step(
+    connection: AsyncConnection, dialect: Dialect, op: DeleteStep
+) -> tuple[bool, bool]:
+    query = select(steps.c.threadId).where(steps.c.id == op.id, _within(steps, op.scope))
+    found = sorted(await connection.scalars(query))
+    if not found and op.scope.thread_id:
+        # Its creation may still come: Chainlit flushes queued calls method by method.
+        await lock_threads(connection, [op.scope.thread_id], exclusive=True)
+        await _bury(connection, dialect, op.scope.thread_id, [op.id])
+    blobs = False
+    await lock_threads(connection, found, exclusive=True)
+    for thread_id in found:
+        ids = await _with_descendants(connection, thread_id, op.id)
+        await _bury(connection, dialect, thread_id, ids)
+        of_steps = (elements.c.threadId == thread_id) & elements.c.forId.in_(ids)
+        blobs |= await _blobs(connection, dialect, of_steps)
+        await connection.execute(delete(elements).where(of_steps))
+        for table, column in ((feedbacks, feedbacks.c.forId), (steps, steps.c.id)):
+            where = (table.c.threadId == thread_id) & column.in_(ids)
+            await connection.execute(delete(table).where(where))
+    return bool(found), blobs
+
+
+async def _erase_element(
+    connection: AsyncConnection, dialect: Dialect, op: DeleteElement
+) -> tuple[bool, bool]:
+    where = (elements.c.id == op.id) & _within(elements, op.scope)
+    if op.thread_id:
+        where &= elements.c.threadId == op.thread_id
+    blobs = await _blobs(connection, dialect, where)
+    result = await connection.execute(delete(elements).where(where))
+    return result.rowcount > 0, blobs
+
+
+async def _with_descendants(
+    connection: AsyncConnection, thread_id: str, step_id: str
+) -> Collection[str]:
+    """The step and all below it; a circle of parents ends the walk."""
+    tree = (
+        select(steps.c.id)
+        .where(steps.c.threadId == thread_id, steps.c.id == step_id)
+        .cte("tree", recursive=True)
+    )
+    child = steps.alias()
+    tree = tree.union(
+        select(child.c.id).where(child.c.threadId == thread_id, child.c.parentId == tree.c.id)
+    )
+    return list(await connection.scalars(select(tree.c.id)))
+
+
+async def _bury(
+    connection: AsyncConnection, dialect: Dialect, thread_id: str, ids: Collection[str]
+) -> None:
+    rows: list[dict[str, Any]] = [
+        {"threadId": thread_id, "id": id, "deletedAt": now()} for id in ids
+    ]
+    statement = dialect.upsert(tombstones, list(rows[0]), ["threadId", "id"], [])
+    await dialect.execute_many(connection, statement, rows)
+
+
+async def _blobs(
+    connection: AsyncConnection, dialect: Dialect, where: ColumnElement[bool]
+) -> bool:
+    query = select(elements.c.objectKey).where(where, elements.c.objectKey.is_not(None))
+    keys = list(await connection.scalars(query))
+    return await put_into_outbox(connection, dialect, keys)
+
+
+def _within(table: Table, scope: Scope) -> ColumnElement[bool]:
+    """Limit a deletion by id to what the session that asks may touch."""
+    if scope.everywhere:
+        return true()
+    reach = []
+    if scope.thread_id:
+        reach.append(table.c.threadId == scope.thread_id)
+    if scope.user_id:
+        own = select(threads.c.id).where(threads.c.userId == scope.user_id)
+        reach.append(table.c.threadId.in_(own))
+    return or_(*reach)

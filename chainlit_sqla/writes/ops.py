@@ -1,0 +1,202 @@
+"""Writes as frozen values: what `convert` makes and the pipeline carries.
+
+``values`` map column names to values that the database takes as they are; texts are
+cleaned and JSON is serialized before, so a value that cannot be stored is refused in the
+caller's own tick and not in somebody else's batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, TypeAlias
+
+from .._time import next_ordinal, now
+
+
+@dataclass(frozen=True, slots=True)
+class SaveUser:
+    """Make a user, or replace the metadata of the one with the same identifier."""
+
+    identifier: str
+    values: Mapping[str, Any]
+    at: datetime = field(default_factory=now)
+    thread_id: None = None
+
+    @property
+    def label(self) -> str:
+        """The operation for people."""
+        return f"user {self.identifier}"
+
+
+@dataclass(frozen=True, slots=True)
+class SaveThread:
+    """Change a thread, making it where it is missing.
+
+    Args:
+        thread_id: The thread.
+        values: New values of ``name``, ``userId``, ``tags``; others stay.
+        metadata: Members to set; those that are None are removed, others stay.
+    """
+
+    thread_id: str
+    values: Mapping[str, Any] = field(default_factory=dict)
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    at: datetime = field(default_factory=now)
+
+    @property
+    def revives(self) -> bool:
+        """Only a new owner brings a deleted thread back; a session's end does not."""
+        return self.values.get("userId") is not None
+
+    @property
+    def label(self) -> str:
+        """The operation for people."""
+        return f"thread {self.thread_id}"
+
+
+@dataclass(frozen=True, slots=True)
+class SaveStep:
+    """Change a step, making it and its thread where they are missing.
+
+    Args:
+        thread_id: The thread that it lies in.
+        id: The step.
+        values: New values by column; others stay.
+        extra: Members of the ``extra`` document to set; others stay.
+        activity: When a new message moves its thread up in the list, the instant.
+    """
+
+    thread_id: str
+    id: str
+    values: Mapping[str, Any]
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    activity: datetime | None = None
+    at: datetime = field(default_factory=now)
+    ordinal: int = field(default_factory=next_ordinal)
+
+    @property
+    def label(self) -> str:
+        """The operation for people."""
+        return f"step {self.id} of thread {self.thread_id}"
+
+
+@dataclass(frozen=True, slots=True)
+class SaveElement:
+    """Change an element, making it and its thread where they are missing.
+
+    Args:
+        thread_id: The thread that it lies in.
+        id: The element.
+        values: New values by column; others stay.
+        extra: Members of the ``extra`` document to set; others stay.
+        actor: The identifier of the user on whose behalf a client asked for it; a thread
+            of somebody else is then refused. None: trusted.
+    """
+
+    thread_id: str
+    id: str
+    values: Mapping[str, Any]
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    actor: str | None = None
+    at: datetime = field(default_factory=now)
+    ordinal: int = field(default_factory=next_ordinal)
+
+    @property
+    def label(self) -> str:
+        """The operation for people."""
+        return f"element {self.id} of thread {self.thread_id}"
+
+
+@dataclass(frozen=True, slots=True)
+class SaveFeedback:
+    """Give a step its one feedback, replacing the one it had."""
+
+    thread_id: str
+    for_id: str
+    id: str
+    value: int
+    comment: str | None = None
+    at: datetime = field(default_factory=now)
+
+    @property
+    def label(self) -> str:
+        """The operation for people."""
+        return f"feedback {self.id} for step {self.for_id} of thread {self.thread_id}"
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Where a deletion by id alone may reach; with nothing set, everywhere.
+
+    Args:
+        thread_id: The thread of the session that asks.
+        user_id: The user of the session that asks; all threads of that user are in reach.
+    """
+
+    thread_id: str | None = None
+    user_id: str | None = None
+
+    @property
+    def everywhere(self) -> bool:
+        """Whether there is no limit: a script, not a client, asks."""
+        return self.thread_id is None and self.user_id is None
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteThread:
+    """Delete a thread and all that is in it, for good."""
+
+    thread_id: str
+
+    @property
+    def label(self) -> str:
+        """The operation for people."""
+        return f"deletion of thread {self.thread_id}"
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteStep:
+    """Delete a step, its descendants, their elements and feedback, for good."""
+
+    id: str
+    scope: Scope = Scope()
+    thread_id: None = None
+
+    @property
+    def label(self) -> str:
+        """The operation for people."""
+        return f"deletion of step {self.id}"
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteElement:
+    """Delete an element and its blob."""
+
+    id: str
+    thread_id: str | None = None
+    scope: Scope = Scope()
+
+    @property
+    def label(self) -> str:
+        """The operation for people."""
+        return f"deletion of element {self.id}"
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteFeedback:
+    """Delete a feedback; the result tells whether there was one."""
+
+    id: str
+    thread_id: None = None
+
+    @property
+    def label(self) -> str:
+        """The operation for people."""
+        return f"deletion of feedback {self.id}"
+
+
+Save: TypeAlias = SaveUser | SaveThread | SaveStep | SaveElement | SaveFeedback
+Delete: TypeAlias = DeleteThread | DeleteStep | DeleteElement | DeleteFeedback
+Op: TypeAlias = Save | Delete

@@ -1,0 +1,268 @@
+"""The write pipeline: ordered, coalescing, one transaction a batch.
+
+Invariants:
+
+1. An operation takes its place in the order before its caller first waits, so operations
+   are carried out in the order in which Chainlit's tasks first ran.
+2. A batch is what arrived while the commit before was under way: nobody waits for a timer,
+   and an idle layer writes at once. One committer gives one order.
+3. A caller goes on when its operation is committed, or gets the reason why it is not. A
+   caller that is cancelled loses the answer, not the write.
+4. A lost connection, a deadlock or a serialization failure repeats the batch until a
+   deadline; every operation can be repeated. A refused row is found by halving the batch
+   and fails alone.
+5. Every failure is logged with the id of what was not written, because Chainlit drops the
+   tasks in which it calls the layer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from ..database import Database
+from ..dialects import Fault
+from ..errors import (
+    ChainlitSqlaError,
+    DatabaseUnavailable,
+    PipelineClosed,
+    RejectedRow,
+    RetriesExhausted,
+    SchemaError,
+)
+from .apply import save
+from .erase import erase
+from .ops import Op
+from .plan import plan
+
+log = logging.getLogger(__name__)
+
+_FIRST_PAUSE = 0.02
+_LONGEST_PAUSE = 2.0
+_ORPHAN_ATTEMPTS = 5
+
+
+@dataclass(slots=True, eq=False)
+class _Entry:
+    op: Op
+    future: asyncio.Future[Any]
+
+
+class Pipeline:
+    """Takes operations in order and commits them in batches.
+
+    Args:
+        database: Where to write; its settings bound the queue, the batch and the retries.
+        prepare: Called before the first batch: sees to the schema. May raise.
+        on_blobs: Called after a commit that put blobs into the outbox.
+
+    Example:
+        >>> pipeline = Pipeline(database)
+        >>> await pipeline.submit(SaveThread("t", {"name": "Greetings"}))
+        >>> await pipeline.close()
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        prepare: Callable[[], Awaitable[None]] | None = None,
+        on_blobs: Callable[[], None] | None = None,
+    ) -> None:
+        self._database = database
+        self._prepare = prepare
+        self._on_blobs = on_blobs
+        self._queue: deque[_Entry] = deque()
+        self._slots = asyncio.Semaphore(database.settings.queue_size)
+        self._last: dict[str | None, asyncio.Future[Any]] = {}
+        self._committer: asyncio.Task[None] | None = None
+        self._closed = False
+
+    async def submit(self, op: Op) -> Any:
+        """Commit an operation.
+
+        Args:
+            op: The operation; its place in the order is taken before the first wait,
+                unless the queue is full and callers wait in line.
+
+        Returns:
+            For deletions, whether there was anything to delete; else None.
+
+        Raises:
+            RejectedRow: The database refuses it.
+            RetriesExhausted: The database was away for too long.
+            SchemaError: The tables do not fit.
+            PipelineClosed: The pipeline was closed.
+        """
+        if self._closed:
+            raise self._refusal(op)
+        await self._slots.acquire()  # Does not wait where there is room.
+        if self._closed:
+            self._slots.release()
+            raise self._refusal(op)
+        entry = _Entry(op, asyncio.get_running_loop().create_future())
+        self._queue.append(entry)
+        self._last[op.thread_id] = entry.future
+        if self._committer is None or self._committer.done():
+            self._committer = asyncio.create_task(self._commit_all())
+        return await asyncio.shield(entry.future)
+
+    async def settle(self, thread_id: str | None = None) -> None:
+        """Wait until all that was submitted before is committed or has failed.
+
+        Args:
+            thread_id: Wait only for what may touch this thread; None waits for all.
+        """
+        if thread_id is None:
+            pending = list(self._last.values())
+        else:
+            wanted = (self._last.get(thread_id), self._last.get(None))
+            pending = [future for future in wanted if future]
+        if pending:
+            await asyncio.wait(pending)
+
+    async def close(self) -> list[Op]:
+        """Take no more operations, and write those that were taken.
+
+        Returns:
+            The operations that could not be written within ``close_seconds``; each was
+            logged and failed.
+        """
+        self._closed = True
+        if self._committer and not self._committer.done():
+            seconds = self._database.settings.close_seconds
+            await asyncio.wait([self._committer], timeout=seconds)
+            self._committer.cancel()
+            await asyncio.wait([self._committer])
+        left = [entry for entry in self._queue if not entry.future.done()]
+        self._queue.clear()
+        for entry in left:
+            self._fail(
+                entry,
+                RetriesExhausted(
+                    f"{entry.op.label} was not written before closing; "
+                    "raise CHAINLIT_SQLA_CLOSE_SECONDS or check the database"
+                ),
+            )
+        return [entry.op for entry in left]
+
+    # The committer
+
+    async def _commit_all(self) -> None:
+        while self._queue:
+            size = min(len(self._queue), self._database.settings.batch_size)
+            batch = [self._queue[position] for position in range(size)]
+            # They stay in the queue while they are written: close() can name them.
+            await self._commit(batch)
+            for _ in range(size):
+                self._queue.popleft()
+
+    async def _commit(self, batch: Sequence[_Entry]) -> None:
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self._database.settings.retry_seconds
+        pause, orphans = _FIRST_PAUSE, 0
+        while True:
+            try:
+                results, blobs = await self._transact([entry.op for entry in batch])
+            except (ChainlitSqlaError, SQLAlchemyError, OSError, ValueError, TypeError) as error:
+                fault = self._fault(error)
+                orphans += fault is Fault.ORPHAN
+                if fault is Fault.TRANSIENT or 0 < orphans <= _ORPHAN_ATTEMPTS:
+                    if loop.time() + pause > deadline:
+                        return self._give_up(batch, error)
+                    log.warning("Write again in %.2f s: %s", pause, error)
+                    await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311
+                    pause = min(pause * 2, _LONGEST_PAUSE)
+                    continue
+                return await self._split(batch, error, fault)
+            for position, entry in enumerate(batch):
+                self._done(entry, results.get(position))
+            if blobs and self._on_blobs:
+                self._on_blobs()
+            return None
+
+    async def _transact(self, ops: Sequence[Op]) -> tuple[dict[int, bool], bool]:
+        if self._prepare:
+            await self._prepare()
+        results: dict[int, bool] = {}
+        blobs = False
+        dialect = self._database.dialect
+        async with self._database.write() as connection:
+            for segment in plan(ops):
+                blobs |= await save(connection, dialect, segment)
+                for position, op in segment.deletes:
+                    results[position], lost = await erase(connection, dialect, op)
+                    blobs |= lost
+        return results, blobs
+
+    async def _split(self, batch: Sequence[_Entry], error: Exception, fault: Fault) -> None:
+        """Find the row that is refused by halving the batch, which keeps the order."""
+        if fault is Fault.SCHEMA:
+            for entry in batch:
+                self._fail(entry, self._database.translate(error))
+        elif len(batch) == 1:
+            self._fail(batch[0], _rejection(batch[0].op, error))
+        else:
+            middle = len(batch) // 2
+            await self._commit(batch[:middle])
+            await self._commit(batch[middle:])
+
+    def _fault(self, error: BaseException) -> Fault:
+        if isinstance(error, SchemaError):
+            return Fault.SCHEMA
+        if isinstance(error, DatabaseUnavailable):
+            return Fault.TRANSIENT
+        if isinstance(error, (SQLAlchemyError, OSError)):
+            return self._database.dialect.classify(error)
+        return Fault.REJECTED
+
+    def _give_up(self, batch: Sequence[_Entry], error: BaseException) -> None:
+        reason = self._database.translate(error)
+        for entry in batch:
+            self._fail(
+                entry,
+                RetriesExhausted(
+                    f"{entry.op.label} was not written in "
+                    f"{self._database.settings.retry_seconds:g} s of trying: {reason}"
+                ),
+            )
+
+    # Answers
+
+    def _done(self, entry: _Entry, result: Any) -> None:
+        self._forget(entry)
+        if not entry.future.done():
+            entry.future.set_result(result)
+
+    def _fail(self, entry: _Entry, error: BaseException) -> None:
+        log.error("Not written: %s: %s", entry.op.label, error)
+        self._forget(entry)
+        if not entry.future.done():
+            entry.future.set_exception(error)
+
+    def _forget(self, entry: _Entry) -> None:
+        self._slots.release()
+        if self._last.get(entry.op.thread_id) is entry.future:
+            del self._last[entry.op.thread_id]
+
+    def _refusal(self, op: Op) -> PipelineClosed:
+        error = PipelineClosed(
+            f"{op.label} was not written: the data layer is closed; make a new one"
+        )
+        log.error("Not written: %s", error)
+        return error
+
+
+def _rejection(op: Op, error: BaseException) -> BaseException:
+    if isinstance(error, RejectedRow):
+        return error
+    reason = str(getattr(error, "orig", None) or error).splitlines()[0]
+    rejection = RejectedRow(f"{op.label} is refused by the database ({reason}); change its values")
+    rejection.__cause__ = error
+    return rejection
