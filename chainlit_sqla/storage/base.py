@@ -6,38 +6,113 @@ delete or a second upload can't touch a newer blob.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+import io
+import os
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import BinaryIO, Protocol, runtime_checkable
 
-ACTIVE_TYPES = frozenset(
-    {"text/html", "application/xhtml+xml", "image/svg+xml", "text/xml", "application/xml"}
-)
-"""Types in which a browser runs script: served as a download, never inline."""
+from ..errors import StorageError
+
+CHUNK = 256 * 1024
+"""Bytes that are read, copied or handed on at once."""
+
+ACTIVE_TYPES = frozenset({"text/html", "text/xml", "application/xml", "text/xsl"})
+"""Types in which a browser runs script; so are all types that end in ``+xml``."""
 
 
 @dataclass(frozen=True, slots=True)
 class BlobSource:
     """The bytes of a blob before they are stored.
 
-    Exactly one of ``path`` and ``data`` is set. A file is opened by the storage
-    client and streamed; it is never read into memory as a whole.
+    Exactly one of the three is set. A file is streamed by the storage client; it is
+    never read into memory as a whole.
 
     Args:
         path: A file on this machine; the caller keeps it in place until ``put`` ends.
         data: The bytes themselves.
+        file: A file opened for buffered binary reading, see `opened`. It is read from
+            its start, so a ``put`` that failed can be tried again, but not by two
+            ``put`` at once.
+
+    Example:
+        >>> BlobSource(data=b"hello").size
+        5
     """
 
     path: Path | None = None
     data: bytes | None = None
+    file: BinaryIO | None = None
+
+    @classmethod
+    def opened(cls, path: Path) -> BlobSource:
+        """Open a file now, so that it may be deleted before it is stored.
+
+        Args:
+            path: A file on this machine.
+
+        Returns:
+            A source that must be closed with `close`.
+
+        Raises:
+            OSError: The file cannot be opened.
+        """
+        return cls(file=path.open("rb"))
 
     @property
     def size(self) -> int:
-        """The number of bytes."""
+        """The number of bytes.
+
+        Raises:
+            OSError: The file is not there.
+        """
+        if self.file is not None:
+            return os.fstat(self.file.fileno()).st_size
         if self.path is not None:
             return self.path.stat().st_size
         return len(self.data or b"")
+
+    @contextmanager
+    def reader(self) -> Iterator[BinaryIO]:
+        """Read the bytes from the start.
+
+        Raises:
+            OSError: The file cannot be opened.
+        """
+        if self.file is not None:
+            self.file.seek(0)
+            yield self.file
+        elif self.path is not None:
+            with self.path.open("rb") as file:
+                yield file
+        else:
+            yield io.BytesIO(self.data or b"")
+
+    def close(self) -> None:
+        """Close the file of `opened`; for other sources this does nothing."""
+        if self.file is not None:
+            self.file.close()
+
+
+@contextmanager
+def source_errors(key: str) -> Iterator[None]:
+    """Say that it is the caller's file which cannot be read, not the store.
+
+    Args:
+        key: The object key that the file is for.
+
+    Raises:
+        StorageError: For an OSError, or a ValueError of a file that was closed.
+    """
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        raise StorageError(
+            f"Cannot read the file to be stored under {key!r} ({error}); "
+            "keep it in place until it is stored"
+        ) from error
 
 
 @runtime_checkable
@@ -53,8 +128,8 @@ class StorageClient(Protocol):
         """Store a blob, replacing one of the same key.
 
         Args:
-            key: The object key, "/" separated, at most 1,024 bytes of UTF-8.
-            source: Where the bytes come from.
+            key: The object key, "/" separated, 1 to 1,024 bytes of UTF-8.
+            source: Where the bytes come from; the caller closes it.
             mime: The content type it is served with.
             name: The file name that a browser offers for it.
 
@@ -110,10 +185,11 @@ def shown_as(mime: str) -> str:
         mime: A content type, with or without parameters.
 
     Returns:
-        ``"inline"``, or ``"attachment"`` for `ACTIVE_TYPES`.
+        ``"inline"``, or ``"attachment"`` for a type in which a browser runs script.
 
     Example:
         >>> shown_as("image/svg+xml; charset=utf-8")
         'attachment'
     """
-    return "attachment" if mime.split(";")[0].strip().lower() in ACTIVE_TYPES else "inline"
+    plain = mime.split(";")[0].strip().lower()
+    return "attachment" if plain in ACTIVE_TYPES or plain.endswith("+xml") else "inline"

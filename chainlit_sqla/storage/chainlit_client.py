@@ -1,0 +1,170 @@
+"""An adapter around Chainlit's own storage clients, which need not be installed."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any
+
+from ..errors import BlobNotFound, StorageError
+from .base import CHUNK, BlobSource, source_errors
+from .headers import content_disposition, content_type
+from .keys import url_safe_key
+from .probe import probe
+
+AT_ONCE = 8
+"""Calls to the client that are under way at most, for one call of ours."""
+
+
+class ChainlitClientStorage:
+    """A `StorageClient` over any Chainlit ``BaseStorageClient``.
+
+    Chainlit's clients log an error and answer ``{}``, False or the bare key; here each
+    becomes a StorageError. They take a blob as bytes: unlike with our own clients, a
+    ``put`` holds the whole file in memory, and how long links last is theirs to decide
+    (``STORAGE_EXPIRY_TIME``).
+
+    Args:
+        client: An object with ``upload_file``, ``delete_file`` and ``get_read_url``.
+
+    Example:
+        ``ChainlitClientStorage(GCSStorageClient(bucket_name="attachments"))``
+    """
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+        self._kind = type(client).__name__
+        self._takes_disposition = _takes(client.upload_file, "content_disposition")
+        self._closed = False
+
+    async def put(self, key: str, source: BlobSource, *, mime: str, name: str = "") -> int:
+        """Store a blob; see `StorageClient.put`."""
+        target = url_safe_key(key)
+        with source_errors(key):
+            data = await asyncio.to_thread(_read, source)
+        arguments = {"object_key": target, "data": data, "mime": content_type(mime)}
+        if self._takes_disposition:
+            arguments["content_disposition"] = content_disposition(mime, name)
+        try:
+            answer = await self._client.upload_file(**arguments, overwrite=True)
+        except Exception as error:
+            raise self._error(f"write {key!r}", error) from error
+        if not answer:
+            raise self._error(f"write {key!r}")
+        return len(data)
+
+    async def read_urls(self, keys: Sequence[str]) -> Mapping[str, str]:
+        """Ask the client for its links; see `StorageClient.read_urls`."""
+        different = list(dict.fromkeys(keys))
+        urls = await _bounded(self._read_url, different)
+        return dict(zip(different, urls, strict=True))
+
+    async def open(self, key: str) -> AsyncIterator[bytes]:
+        """Read a blob through its link; see `StorageClient.open`."""
+        import httpx  # Chainlit needs it too, but nothing else of ours does.
+
+        url = await self._read_url(key)
+        try:
+            async with (
+                httpx.AsyncClient(timeout=60, follow_redirects=True) as http,
+                http.stream("GET", url) as answer,
+            ):
+                if answer.status_code == 404:
+                    raise BlobNotFound(
+                        f"There is no blob {key!r} in the store behind {self._kind}; "
+                        "it was deleted or never stored"
+                    )
+                answer.raise_for_status()
+                async for chunk in answer.aiter_bytes(CHUNK):
+                    yield chunk
+        except httpx.HTTPStatusError as error:
+            raise self._error(
+                f"read {key!r}", f"HTTP status {error.response.status_code}"
+            ) from None
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise self._error(f"read {key!r}", error) from error
+
+    async def delete(self, keys: Sequence[str]) -> None:
+        """Delete blobs one by one; see `StorageClient.delete`."""
+        await _bounded(self._delete, list(dict.fromkeys(keys)))
+
+    async def check(self) -> str:
+        """Write, read and delete a small blob; see `StorageClient.check`."""
+        await probe(self)
+        return f"the store behind Chainlit's {self._kind}"
+
+    async def close(self) -> None:
+        """Close the client; see `StorageClient.close`."""
+        if self._closed or not hasattr(self._client, "close"):
+            return
+        self._closed = True
+        try:
+            await self._client.close()
+        except TypeError as error:
+            # Chainlit's S3 client closes, then awaits the None that boto3 returns.
+            if "NoneType" not in str(error) or "await" not in str(error):
+                raise self._error("close", error) from error
+        except Exception as error:
+            raise self._error("close", error) from error
+
+    async def _read_url(self, key: str) -> str:
+        target = url_safe_key(key)
+        try:
+            url = await self._client.get_read_url(target)
+        except Exception as error:
+            raise self._error(f"sign a link to {key!r}", error) from error
+        if not isinstance(url, str) or url in ("", target):
+            raise self._error(f"sign a link to {key!r}")
+        return url
+
+    async def _delete(self, key: str) -> None:
+        try:
+            done = await self._client.delete_file(url_safe_key(key))
+        except Exception as error:
+            raise self._error(f"delete {key!r}", error) from error
+        if not done and not await self._is_gone(key):
+            raise self._error(f"delete {key!r}")
+
+    async def _is_gone(self, key: str) -> bool:
+        """Tell a blob that is not there, which some clients refuse to delete, from a fault."""
+        try:
+            async for _ in self.open(key):
+                break
+        except BlobNotFound:
+            return True
+        except StorageError:
+            return False
+        return False
+
+    def _error(self, doing: str, why: object = "") -> StorageError:
+        reason = f" ({why})" if why else ""
+        return StorageError(
+            f"Cannot {doing} with Chainlit's {self._kind}{reason}; "
+            "see its warning in the log, and check its bucket and credentials"
+        )
+
+
+def _takes(function: Any, name: str) -> bool:
+    parameters = inspect.signature(function).parameters
+    return name in parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+
+
+def _read(source: BlobSource) -> bytes:
+    with source.reader() as file:
+        return file.read()
+
+
+async def _bounded(function: Any, keys: Sequence[str]) -> list[Any]:
+    """Call a coroutine function for each key; all run to their end, the first error counts."""
+    slots = asyncio.Semaphore(AT_ONCE)
+
+    async def one(key: str) -> Any:
+        async with slots:
+            return await function(key)
+
+    results = await asyncio.gather(*map(one, keys), return_exceptions=True)
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result
+    return results

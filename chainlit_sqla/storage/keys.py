@@ -1,0 +1,63 @@
+"""Object keys: what is accepted, and how it is made safe in a URL."""
+
+from __future__ import annotations
+
+import re
+
+from ..errors import StorageError
+
+KEY_BYTES = 1024
+"""The length of an object key at most; S3's own limit."""
+
+_DOTS = re.compile(r"\.{1,2}~*")
+
+
+def key_bytes(key: str) -> bytes:
+    """Check an object key and encode it.
+
+    Args:
+        key: Any text of 1 to 1,024 bytes.
+
+    Returns:
+        The key in UTF-8.
+
+    Raises:
+        StorageError: The key is empty, too long or not text.
+    """
+    try:
+        raw = key.encode()
+    except UnicodeEncodeError:
+        raise StorageError(
+            f"The object key {key!r} has a lone surrogate; use a key that is valid Unicode"
+        ) from None
+    if not 0 < len(raw) <= KEY_BYTES:
+        raise StorageError(
+            f"The object key {key[:80]!r} has {len(raw):,} bytes; use one of 1 to {KEY_BYTES:,}"
+        )
+    return raw
+
+
+def url_safe_key(key: str) -> str:
+    """Rewrite the parts of a key that HTTP clients would resolve as a path.
+
+    ``..`` in a URL is removed by browsers and some HTTP libraries before they send
+    it: the request then reaches another object, or another bucket. So the parts
+    ``.`` and ``..`` get a ``~``; every other key stays as it is, and different keys
+    stay different.
+
+    Args:
+        key: An object key.
+
+    Returns:
+        A key without parts that are only dots.
+
+    Raises:
+        StorageError: The key is empty, too long or not text.
+
+    Example:
+        >>> url_safe_key("a/../b.png")
+        'a/..~/b.png'
+    """
+    key_bytes(key)
+    parts = key.split("/")
+    return "/".join(f"{part}~" if _DOTS.fullmatch(part) else part for part in parts)

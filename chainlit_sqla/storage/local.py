@@ -1,0 +1,142 @@
+"""Blobs in a folder of this machine, read through signed links."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from pathlib import Path
+
+from ..errors import BlobNotFound
+from .base import CHUNK, BlobSource, source_errors
+from .folder import Entry, Folder, folder_errors
+from .headers import content_type
+from .keys import key_bytes
+from .probe import probe
+from .tokens import LinkError, blob_digest, sign, signing_key, verify
+
+FILES_PATH = "/chainlit-sqla/files"
+"""Where the links point, below the prefix; see `local_route.file_route`."""
+
+
+class LocalStorage:
+    """A `StorageClient` over a folder.
+
+    Args:
+        root: The folder; made on the first write.
+        secret: Signs the links; when it changes, links made so far end. Empty: a
+            random one that is kept in the folder.
+        expiry: Seconds until a link ends.
+        url_prefix: Called for each batch of links; what stands before `FILES_PATH`:
+            nothing, a root path or an origin, without a slash at its end.
+        clock: The time in seconds since 1970.
+
+    Example:
+        ``LocalStorage(Path("files"), secret="...")``
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        *,
+        secret: bytes | str = "",
+        expiry: int = 3600,
+        url_prefix: Callable[[], str] = lambda: "",
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.root = root.absolute()  # The process may change its folder later.
+        self._folder = Folder(self.root)
+        raw = secret.encode() if isinstance(secret, str) else secret
+        self._signing_key = signing_key(raw) if raw else None
+        self._expiry = expiry
+        self._url_prefix = url_prefix
+        self._clock = clock
+
+    async def put(self, key: str, source: BlobSource, *, mime: str, name: str = "") -> int:
+        """Store a blob; see `StorageClient.put`."""
+        digest = _digest(key)
+        return await asyncio.to_thread(self._put, digest, key, source, content_type(mime), name)
+
+    async def read_urls(self, keys: Sequence[str]) -> Mapping[str, str]:
+        """Sign links for `file_route`; see `StorageClient.read_urls`."""
+        if not keys:
+            return {}
+        signing = self._signing_key
+        if signing is None:
+            signing = await asyncio.to_thread(self._own_key, make=True)
+        expires = int(self._clock()) + self._expiry
+        base = self._url_prefix() + FILES_PATH
+        return {
+            key: f"{base}/{sign(blob_digest(key_bytes(key)), expires, signing)}" for key in keys
+        }
+
+    async def open(self, key: str) -> AsyncIterator[bytes]:
+        """Read a blob in chunks; see `StorageClient.open`."""
+        digest = _digest(key)
+        with folder_errors(f"read {key!r}", self.root):
+            try:
+                _, path = await asyncio.to_thread(self._folder.find, digest)
+                file = await asyncio.to_thread(path.open, "rb")
+            except (BlobNotFound, FileNotFoundError):
+                raise BlobNotFound(
+                    f"There is no blob {key!r} in the folder {self.root}; "
+                    "it was deleted or never stored"
+                ) from None
+            with file:
+                while chunk := await asyncio.to_thread(file.read, CHUNK):
+                    yield chunk
+
+    async def delete(self, keys: Sequence[str]) -> None:
+        """Delete blobs; see `StorageClient.delete`."""
+        if not keys:
+            return
+        more = f" and {len(keys) - 1:,} more" if len(keys) > 1 else ""
+        with folder_errors(f"delete {keys[0]!r}{more}", self.root):
+            await asyncio.to_thread(self._folder.remove, [_digest(key) for key in keys])
+
+    async def check(self) -> str:
+        """Write, read and delete a small blob; see `StorageClient.check`."""
+        await probe(self)
+        return f"the folder {self.root}"
+
+    async def close(self) -> None:
+        """Nothing to release."""
+
+    async def resolve(self, token: str) -> tuple[Entry, Path]:
+        """Find the blob that a link is for.
+
+        Args:
+            token: The last part of the link.
+
+        Returns:
+            What is known about the blob, and the file with its bytes.
+
+        Raises:
+            LinkError: The link was altered or has expired.
+            BlobNotFound: The blob was deleted.
+            StorageError: The folder cannot be read.
+        """
+        signing = self._signing_key
+        if signing is None:
+            signing = await asyncio.to_thread(self._own_key, make=False)
+        digest = verify(token, self._clock(), signing)
+        with folder_errors("read a file", self.root):
+            return await asyncio.to_thread(self._folder.find, digest.hex())
+
+    def _put(self, digest: str, key: str, source: BlobSource, mime: str, name: str) -> int:
+        with source_errors(key), source.reader():
+            pass  # What is wrong with the source must not look like a fault of the folder.
+        with folder_errors(f"write {key!r}", self.root):
+            return self._folder.write(digest, key, source, mime, name)
+
+    def _own_key(self, *, make: bool) -> bytes:
+        with folder_errors("keep the secret that signs links", self.root):
+            secret = self._folder.make_secret() if make else self._folder.secret()
+        if secret is None:
+            raise LinkError
+        self._signing_key = signing_key(secret)
+        return self._signing_key
+
+
+def _digest(key: str) -> str:
+    return blob_digest(key_bytes(key)).hex()

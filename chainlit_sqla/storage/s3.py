@@ -1,0 +1,252 @@
+"""Blobs in a bucket of Amazon S3 or of a server that speaks its protocol."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+import re
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, ExitStack
+from typing import Any
+
+from aiobotocore.config import AioConfig
+from aiobotocore.session import get_session
+
+from ..errors import ConfigurationError
+from .base import CHUNK, BlobSource, source_errors
+from .headers import content_disposition, content_type
+from .keys import url_safe_key
+from .probe import probe
+from .s3_errors import Place, refused, s3_errors
+from .s3_upload import MAX_PARTS, Upload
+
+PART_SIZE = 8 * 1024 * 1024
+SMALLEST_PART = 5 * 1024 * 1024
+LONGEST_EXPIRY = 7 * 24 * 3600
+BATCH = 1000
+"""Keys deleted with one request; S3's own limit."""
+
+_NO_BATCH = ("NotImplemented", "MethodNotAllowed", "405", "501")
+# A parser of XML 1.0 refuses these or, for the carriage return, turns them into others.
+_NOT_IN_XML = re.compile("[^\t\n\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+class S3Storage:
+    """A `StorageClient` over an S3 bucket.
+
+    Args:
+        bucket: The bucket; it must exist.
+        prefix: Put before all keys, with a "/" between.
+        region: The bucket's region; empty: that of the AWS configuration, else
+            ``us-east-1``.
+        access_key: With `secret_key`; both empty: the default AWS chain (environment,
+            profile, role).
+        secret_key: See `access_key`.
+        endpoint: The URL of a server other than Amazon's.
+        expiry: Seconds until a link ends, a week at most. Links that were signed with
+            temporary credentials end with these.
+        path_style: Whether the bucket's name stands in the path instead of the host;
+            None: with an `endpoint` only.
+        part_size: Bytes; larger blobs are sent in parts of this size.
+        parts_at_once: Parts in memory at most, for all uploads together.
+        attempts: How often a request is sent until it is given up.
+
+    Raises:
+        ConfigurationError: An argument cannot work.
+
+    Example:
+        ``S3Storage("attachments", endpoint="http://localhost:9000")``
+    """
+
+    def __init__(
+        self,
+        bucket: str,
+        *,
+        prefix: str = "",
+        region: str = "",
+        access_key: str = "",
+        secret_key: str = "",
+        endpoint: str = "",
+        expiry: int = 3600,
+        path_style: bool | None = None,
+        part_size: int = PART_SIZE,
+        parts_at_once: int = 4,
+        attempts: int = 3,
+    ) -> None:
+        _check_arguments(bucket, access_key, secret_key, endpoint, expiry, part_size)
+        self.place = Place(bucket, endpoint)
+        self._prefix = prefix.strip("/")
+        self._region = region
+        self._credentials = (access_key or None, secret_key or None)
+        self._expiry = expiry
+        self._path_style = bool(endpoint) if path_style is None else path_style
+        self._part_size = part_size
+        self._parts_at_once = parts_at_once
+        self._attempts = attempts
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._lock = asyncio.Lock()
+        self._slots = asyncio.Semaphore(parts_at_once)
+        self._stack = AsyncExitStack()
+        self._client: Any = None
+
+    async def put(self, key: str, source: BlobSource, *, mime: str, name: str = "") -> int:
+        """Store a blob; see `StorageClient.put`."""
+        target = self._target(key)
+        headers = {
+            "ContentType": content_type(mime),
+            "ContentDisposition": content_disposition(mime, name),
+        }
+        with s3_errors(f"write {key!r}", self.place):
+            client = await self._connect()
+            with ExitStack() as opened:
+                with source_errors(key):
+                    file = opened.enter_context(source.reader())
+                    part = max(self._part_size, -(-source.size // MAX_PARTS))
+                return await Upload(client, target, headers, part, self._slots).send(file)
+
+    async def read_urls(self, keys: Sequence[str]) -> Mapping[str, str]:
+        """Presign GET requests; see `StorageClient.read_urls`."""
+        urls: dict[str, str] = {}
+        if not keys:
+            return urls
+        with s3_errors("sign links", self.place):
+            client = await self._connect()
+            for number, key in enumerate(dict.fromkeys(keys), start=1):
+                urls[key] = await client.generate_presigned_url(
+                    "get_object", Params=self._target(key), ExpiresIn=self._expiry
+                )
+                if number % 32 == 0:  # Signing is all computing: let others run too.
+                    await asyncio.sleep(0)
+        return urls
+
+    async def open(self, key: str) -> AsyncIterator[bytes]:
+        """Read a blob in chunks; see `StorageClient.open`."""
+        target = self._target(key)
+        with s3_errors(f"read {key!r}", self.place):
+            client = await self._connect()
+            answer = await client.get_object(**target)
+            async with answer["Body"] as body:
+                while chunk := await body.read(CHUNK):
+                    yield chunk
+
+    async def delete(self, keys: Sequence[str]) -> None:
+        """Delete blobs, a thousand with one request; see `StorageClient.delete`."""
+        targets = list(dict.fromkeys(self._target(key)["Key"] for key in keys))
+        alone = [key for key in targets if _NOT_IN_XML.search(key)]
+        together = [key for key in targets if not _NOT_IN_XML.search(key)]
+        for start in range(0, len(together), BATCH):
+            alone += await self._delete_batch(together[start : start + BATCH])
+        for key in alone:
+            with s3_errors(f"delete {key!r}", self.place):
+                client = await self._connect()
+                await client.delete_object(Bucket=self.place.bucket, Key=key)
+
+    async def check(self) -> str:
+        """Write, read and delete a small blob; see `StorageClient.check`."""
+        await probe(self)
+        return f"the {self.place}"
+
+    async def close(self) -> None:
+        """Close the connections; see `StorageClient.close`."""
+        stack, self._stack, self._client = self._stack, AsyncExitStack(), None
+        # What another loop opened cannot be closed from this one.
+        if self._loop is asyncio.get_running_loop():
+            await stack.aclose()
+
+    def _target(self, key: str) -> dict[str, str]:
+        full = f"{self._prefix}/{key}" if self._prefix and key else key
+        return {"Bucket": self.place.bucket, "Key": url_safe_key(full)}
+
+    async def _connect(self) -> Any:
+        loop = asyncio.get_running_loop()
+        if self._loop is not loop:  # A client works only in the loop that it was made in.
+            self._loop, self._client, self._stack = loop, None, AsyncExitStack()
+            self._lock, self._slots = asyncio.Lock(), asyncio.Semaphore(self._parts_at_once)
+        async with self._lock:
+            if self._client is None:
+                client = await self._stack.enter_async_context(self._make_client())
+                client.meta.events.register("before-call.s3.DeleteObjects", _add_content_md5)
+                self._client = client
+        return self._client
+
+    def _make_client(self) -> Any:
+        session = get_session()
+        access_key, secret_key = self._credentials
+        return session.create_client(
+            "s3",
+            region_name=self._region or session.get_config_variable("region") or "us-east-1",
+            endpoint_url=self.place.endpoint or None,
+            aws_access_key_id=access_key,
+            aws_secret_access_key=secret_key,
+            config=_config(path_style=self._path_style, attempts=self._attempts),
+        )
+
+    async def _delete_batch(self, keys: list[str]) -> list[str]:
+        """Delete with one request; return the keys if the server does not know it."""
+        doing = f"delete {keys[0]!r}" + (f" and {len(keys) - 1} more" if keys[1:] else "")
+        with s3_errors(doing, self.place):
+            client = await self._connect()
+            try:
+                answer = await client.delete_objects(
+                    Bucket=self.place.bucket,
+                    Delete={"Objects": [{"Key": key} for key in keys], "Quiet": True},
+                )
+            except client.exceptions.ClientError as error:
+                if error.response["Error"].get("Code") in _NO_BATCH:
+                    return keys
+                raise
+        errors = [e for e in answer.get("Errors", ()) if e.get("Code") != "NoSuchKey"]
+        if errors:
+            raise refused(f"delete {errors[0].get('Key')!r}", self.place, errors[0])
+        return []
+
+
+def _check_arguments(
+    bucket: str, access_key: str, secret_key: str, endpoint: str, expiry: int, part_size: int
+) -> None:
+    if not bucket:
+        raise ConfigurationError("S3 needs the name of a bucket; set BUCKET_NAME")
+    if bool(access_key) != bool(secret_key):
+        raise ConfigurationError(
+            "An S3 access key and its secret belong together; set both APP_AWS_ACCESS_KEY and "
+            "APP_AWS_SECRET_KEY, or neither to use the default AWS credentials"
+        )
+    if endpoint and not re.match(r"https?://[^/]", endpoint):
+        raise ConfigurationError(
+            f"The S3 endpoint {endpoint!r} is no URL; write it like http://localhost:9000"
+        )
+    if not 0 < expiry <= LONGEST_EXPIRY:
+        raise ConfigurationError(
+            f"S3 signs links for 1 to {LONGEST_EXPIRY:,} seconds, not {expiry:,}; "
+            "correct STORAGE_EXPIRY_TIME"
+        )
+    if part_size < SMALLEST_PART:
+        raise ConfigurationError(
+            f"S3 takes parts of at least {SMALLEST_PART:,} bytes, not {part_size:,}; "
+            "use a larger part_size"
+        )
+
+
+def _config(*, path_style: bool, attempts: int) -> Any:
+    # "virtual", not "auto": with "auto", links for other regions than us-east-1 go to a
+    # host that redirects, and the redirect breaks the signature.
+    options: dict[str, Any] = {
+        "signature_version": "s3v4",
+        "s3": {"addressing_style": "path" if path_style else "virtual"},
+        "retries": {"mode": "standard", "max_attempts": attempts},
+        "connect_timeout": 10,
+        "read_timeout": 60,
+        "max_pool_connections": 50,
+    }
+    # Servers other than Amazon's often refuse the checksums that newer botocore adds.
+    for option in ("request_checksum_calculation", "response_checksum_validation"):
+        if option in AioConfig.OPTION_DEFAULTS:
+            options[option] = "when_required"
+    return AioConfig(**options)
+
+
+def _add_content_md5(params: dict[str, Any], **_: Any) -> None:
+    """Add the header that older servers want with a batch of deletions."""
+    digest = hashlib.md5(params["body"], usedforsecurity=False).digest()
+    params["headers"].setdefault("Content-MD5", base64.b64encode(digest).decode())
