@@ -1,0 +1,41 @@
+"""The contract over chainlit-sqla's own layer, on each database."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.contract.backends import Backend, Server
+from tests.contract.fixtures import *  # noqa: F403
+from tests.contract.ours import OurPostgres, OurSqlite
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "ours: a promise that Chainlit's own layers do not make")
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A SQLite database with the schema and nothing in it."""
+    return OurSqlite.make_template(tmp_path_factory.mktemp("template"))
+
+
+@pytest.fixture(scope="session")
+def postgres_template(postgres: Server) -> str:
+    """A PostgreSQL database with the schema and nothing in it."""
+    return OurPostgres.make_template(postgres)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def backend(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Backend]:
+    """An empty database."""
+    made: Backend
+    if request.param == "sqlite":
+        made = OurSqlite(tmp_path, request.getfixturevalue("sqlite_template"))
+    else:
+        template = request.getfixturevalue("postgres_template")
+        made = OurPostgres(tmp_path, request.getfixturevalue("postgres"), template)
+    yield made
+    made.drop()

@@ -1,0 +1,117 @@
+"""The layer under test on SQLite and on PostgreSQL."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import httpx
+from chainlit.data.base import BaseDataLayer
+from starlette.applications import Starlette
+
+from chainlit_sqla import SQLADataLayer
+from chainlit_sqla.database import Database
+from chainlit_sqla.migrations import upgrade
+from chainlit_sqla.storage.local import LocalStorage
+from chainlit_sqla.storage.local_route import file_route
+from tests.contract.backends import (
+    Backend,
+    Server,
+    copy_database,
+    postgres_rows,
+    run_apart,
+    sqlite_rows,
+)
+
+
+async def _upgrade(url: str) -> None:
+    database = Database(url)
+    try:
+        await upgrade(database)
+    finally:
+        await database.close()
+
+
+class Ours(Backend):
+    """A database with the schema, and local files."""
+
+    url: str
+
+    def storage(self) -> LocalStorage:
+        """The files of this test; a secret of their own, so that URLs outlive a restart."""
+        return LocalStorage(self.folder / self.blob_folder, secret="a secret for tests")
+
+    def make(self) -> BaseDataLayer:
+        return SQLADataLayer(self.url, storage=self.storage())
+
+    async def fetch(self, url: str) -> bytes:
+        app = Starlette(routes=[file_route(self.storage())])
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://app") as client:
+            answer = await client.get(url)
+            answer.raise_for_status()
+            return answer.content
+
+    def blobs(self) -> set[Path]:
+        return {path for path in super().blobs() if path.suffix != ".json"}
+
+    async def close(self) -> None:
+        for layer in self.layers:
+            pool: Any = layer.database.engine.sync_engine.pool
+            held = pool.checkedout() if hasattr(pool, "checkedout") else 0
+            await layer.close()
+            assert held == 0, "a connection was left checked out"
+
+
+class OurSqlite(Ours):
+    """A SQLite file.
+
+    Args:
+        folder: An empty folder.
+        template: A database with the schema to copy; None leaves it to the layer.
+    """
+
+    def __init__(self, folder: Path, template: Path | None) -> None:
+        super().__init__(folder)
+        self.path = folder / "chats.db"
+        self.url = f"sqlite:///{self.path}"
+        if template:
+            copy_database(template, self.path)
+
+    @staticmethod
+    def make_template(folder: Path) -> Path:
+        """Make a database with the schema."""
+        path = folder / "template.db"
+        run_apart(_upgrade(f"sqlite:///{path}"))
+        return path
+
+    async def rows(self, query: str) -> list[dict[str, Any]]:
+        return await sqlite_rows(self.path, query)
+
+
+class OurPostgres(Ours):
+    """A PostgreSQL database.
+
+    Args:
+        folder: An empty folder.
+        server: Where the database is made.
+        template: The URL of a database with the schema to copy.
+    """
+
+    def __init__(self, folder: Path, server: Server, template: str) -> None:
+        super().__init__(folder)
+        self.server = server
+        self.url = server.create_database(template)
+
+    @staticmethod
+    def make_template(server: Server) -> str:
+        """Make a database with the schema."""
+        url = server.create_database()
+        run_apart(_upgrade(url))
+        return url
+
+    async def rows(self, query: str) -> list[dict[str, Any]]:
+        return await postgres_rows(self.url, query)
+
+    def drop(self) -> None:
+        self.server.drop_database(self.url)

@@ -1,0 +1,182 @@
+"""Many writes in one moment, two processes on one database, and the end of a layer."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from chainlit.types import Feedback
+
+from chainlit_sqla.errors import PipelineClosed
+from tests.contract.backends import Backend
+from tests.contract.build import (
+    as_read,
+    at,
+    elements_of,
+    file_element,
+    message,
+    new_id,
+    person,
+    read,
+    said,
+    steps_of,
+    thread,
+)
+
+
+async def test_dropped_tasks_keep_their_order(layer: Any) -> None:
+    # As Message.send and Message.update do: create_task, and the result is dropped.
+    thread_id = await thread(layer)
+    steps = [message(thread_id, "", createdAt=at(i)) for i in range(20)]
+    running = set()
+    for round_ in range(10):
+        for step in steps:
+            method = layer.update_step if round_ else layer.create_step
+            task = asyncio.create_task(method({**step, "output": f"round {round_}"}))
+            running.add(task)
+            task.add_done_callback(running.discard)
+    assert len(running) == 200
+    await asyncio.wait(list(running))
+    found = await read(layer, thread_id)
+    assert found["steps"] == [as_read(step, {"output": "round 9"}) for step in steps]
+
+
+async def test_a_read_sees_the_writes_made_before_it(layer: Any, alice: Any) -> None:
+    thread_id = new_id()
+    step = message(thread_id, "first")
+    tasks = [
+        asyncio.create_task(layer.create_step(dict(step))),
+        asyncio.create_task(layer.update_step({**step, "output": "last"})),
+        asyncio.create_task(layer.update_thread(thread_id, user_id=alice.id, name="n")),
+    ]
+    await asyncio.sleep(0)
+    found = await read(layer, thread_id)
+    assert (found["name"], found["userId"]) == ("n", alice.id)
+    assert [one["output"] for one in found["steps"]] == ["last"]
+    assert await layer.get_thread_author(thread_id) == alice.identifier
+    await asyncio.gather(*tasks)
+
+
+async def test_many_threads_at_once(layer: Any, alice: Any) -> None:
+    threads = [new_id() for _ in range(20)]
+
+    async def chat(thread_id: str) -> None:
+        await asyncio.gather(
+            layer.create_step(message(thread_id, "hi", type="user_message", createdAt=at(1))),
+            layer.update_thread(thread_id, name=thread_id, user_id=alice.id),
+        )
+        for i in range(5):
+            step = message(thread_id, "", createdAt=at(2 + i))
+            await layer.create_step(dict(step))
+            await layer.update_step({**step, "output": str(i)})
+
+    await asyncio.gather(*map(chat, threads))
+    for thread_id in threads:
+        found = await read(layer, thread_id)
+        assert (found["name"], found["userId"]) == (thread_id, alice.id)
+        assert [one["output"] for one in found["steps"]] == ["hi", "0", "1", "2", "3", "4"]
+
+
+async def test_two_layers_on_one_database(layer: Any, backend: Backend) -> None:
+    other = backend.open()
+    thread_id = new_id()
+    steps = [message(thread_id, "one", createdAt=at(i)) for i in range(40)]
+    writers = (layer, other)
+    await asyncio.gather(*(writers[i % 2].create_step(dict(step)) for i, step in enumerate(steps)))
+    await asyncio.gather(
+        *(
+            writers[(i + 1) % 2].update_step({**step, "output": "two"})
+            for i, step in enumerate(steps)
+        )
+    )
+    expected = [as_read(step, {"output": "two"}) for step in steps]
+    for reader in writers:
+        assert (await read(reader, thread_id))["steps"] == expected
+    await other.update_thread(thread_id, metadata={"a": 1})
+    await layer.update_thread(thread_id, metadata={"b": 2})
+    assert (await read(other, thread_id))["metadata"] == {"a": 1, "b": 2}
+
+
+async def test_two_layers_merge_the_metadata_of_one_thread(layer: Any, backend: Backend) -> None:
+    other = backend.open()
+    thread_id = await thread(layer)
+    await asyncio.gather(
+        *(
+            (layer, other)[i % 2].update_thread(thread_id, metadata={f"key {i}": i})
+            for i in range(30)
+        )
+    )
+    expected = {f"key {i}": i for i in range(30)}
+    assert (await read(layer, thread_id))["metadata"] == expected
+
+
+async def test_what_one_layer_deleted_the_other_cannot_bring_back(
+    layer: Any, backend: Backend
+) -> None:
+    other = backend.open()
+    thread_id, kept = await thread(layer), await thread(layer)
+    step = message(kept)
+    await other.create_step(dict(step))
+    await layer.delete_thread(thread_id)
+    await layer.delete_step(step["id"])
+    await other.update_thread(thread_id, metadata={"late": 1})
+    await other.update_step(dict(step))
+    for reader in (layer, other):
+        assert await reader.get_thread(thread_id) is None
+        assert await steps_of(reader, kept) == {}
+
+
+async def test_close_drains(layer: Any, backend: Backend) -> None:
+    thread_id = await thread(layer)
+    steps = [message(thread_id, str(i), createdAt=at(i)) for i in range(100)]
+    tasks = [asyncio.create_task(layer.create_step(dict(step))) for step in steps]
+    element = file_element(thread_id, steps[0]["id"])
+    tasks.append(asyncio.create_task(layer.create_element(element)))
+    await asyncio.sleep(0)
+    backend.layers.remove(layer)
+    await layer.close()
+    fresh = backend.open()
+    assert list(await steps_of(fresh, thread_id)) == [step["id"] for step in steps]
+    url = (await elements_of(fresh, thread_id))[element.id]["url"]
+    assert await backend.fetch(url) == b"some bytes"
+    assert await asyncio.gather(*tasks) == [None] * 101
+
+
+async def test_a_closed_layer_takes_no_writes(layer: Any, backend: Backend) -> None:
+    thread_id = await thread(layer)
+    step_id = await said(layer, thread_id)
+    backend.layers.remove(layer)
+    await layer.close()
+    for write in (
+        lambda: layer.create_step(message(thread_id)),
+        lambda: layer.update_step(message(thread_id)),
+        lambda: layer.delete_step(step_id),
+        lambda: layer.create_element(file_element(thread_id, step_id)),
+        lambda: layer.delete_element(new_id(), thread_id),
+        lambda: layer.update_thread(thread_id, name="n"),
+        lambda: layer.delete_thread(thread_id),
+        lambda: layer.upsert_feedback(Feedback(forId=step_id, value=1, threadId=thread_id)),
+        lambda: layer.delete_feedback(new_id()),
+        lambda: person(layer),
+    ):
+        with pytest.raises(PipelineClosed):
+            await write()
+    await layer.close()  # A second time is harmless.
+    fresh = backend.open()
+    assert list(await steps_of(fresh, thread_id)) == [step_id]
+
+
+async def test_a_layer_that_did_nothing_closes(backend: Backend) -> None:
+    await backend.make().close()
+
+
+async def test_a_cancelled_caller_loses_nothing(layer: Any) -> None:
+    thread_id = await thread(layer)
+    step = message(thread_id)
+    task = asyncio.create_task(layer.create_step(dict(step)))
+    await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.wait([task])
+    other = await said(layer, thread_id, createdAt=at(5))
+    assert list(await steps_of(layer, thread_id)) == [step["id"], other]

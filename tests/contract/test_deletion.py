@@ -1,0 +1,252 @@
+"""What is deleted is gone, with all that belongs to it, and stays gone."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+from chainlit.types import Feedback
+
+from tests.contract.backends import Backend
+from tests.contract.build import (
+    at,
+    elements_of,
+    file_element,
+    listed,
+    message,
+    new_id,
+    read,
+    said,
+    steps_of,
+    thread,
+    tool,
+)
+
+
+async def until_blobs(backend: Backend, expected: set[Path]) -> None:
+    """Wait until exactly these blobs are stored: they are deleted after the rows."""
+    async with asyncio.timeout(10):
+        while backend.blobs() != expected:
+            await asyncio.sleep(0.01)
+
+
+async def test_a_deleted_thread_is_gone(layer: Any, alice: Any, backend: Backend) -> None:
+    before = backend.blobs()
+    thread_id, other = await thread(layer, alice, name="gone"), await thread(layer, alice)
+    step_id = await said(layer, thread_id, metadata={"favorite": True})
+    element = file_element(thread_id, step_id)
+    await layer.create_element(element)
+    feedback = await layer.upsert_feedback(Feedback(forId=step_id, value=1, threadId=thread_id))
+    kept = file_element(other, new_id())
+    await layer.create_element(kept)
+    assert len(backend.blobs()) == len(before) + 2
+    await layer.delete_thread(thread_id)
+    assert await layer.get_thread(thread_id) is None
+    assert await listed(layer, alice) == [other]
+    assert await layer.get_thread_author(thread_id) == ""
+    assert await layer.get_element(thread_id, element.id) is None
+    assert await layer.get_step(step_id) is None
+    assert await layer.get_favorite_steps(alice.id) == []
+    assert await layer.delete_feedback(feedback) is False
+    found = (await elements_of(layer, other))[kept.id]
+    assert await backend.fetch(found["url"]) == b"some bytes"
+    async with asyncio.timeout(10):
+        while len(backend.blobs()) > len(before) + 1:
+            await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize(
+    "late", ["metadata", "name", "tags", "create_step", "update_step", "element", "feedback"]
+)
+async def test_a_deleted_thread_stays_deleted(
+    layer: Any, alice: Any, backend: Backend, late: str
+) -> None:
+    thread_id = await thread(layer, alice)
+    step_id = await said(layer, thread_id)
+    await layer.delete_thread(thread_id)
+    for _ in range(2):
+        if late == "metadata":
+            await layer.update_thread(thread_id=thread_id, metadata={"chat_profile": None, "a": 1})
+        elif late == "name":
+            await layer.update_thread(thread_id, name="zombie")
+        elif late == "tags":
+            await layer.update_thread(thread_id, tags=["a"])
+        elif late == "create_step":
+            await layer.create_step(message(thread_id))
+        elif late == "update_step":
+            await layer.update_step(message(thread_id, id=step_id))
+        elif late == "element":
+            await layer.create_element(file_element(thread_id, step_id))
+        else:
+            await layer.upsert_feedback(Feedback(forId=step_id, value=1, threadId=thread_id))
+        assert await layer.get_thread(thread_id) is None
+        assert await listed(layer, alice) == []
+        assert await layer.get_step(step_id) is None
+        layer = await backend.reopen(layer)
+    await until_blobs(backend, set())
+
+
+async def test_an_owner_brings_a_thread_id_to_life_again_empty(layer: Any, alice: Any) -> None:
+    thread_id = await thread(layer, alice, name="old", metadata={"a": 1}, tags=["t"])
+    step_id = await said(layer, thread_id)
+    await layer.create_element(file_element(thread_id, step_id))
+    await layer.delete_thread(thread_id)
+    await layer.update_thread(thread_id, metadata={"late": 1})
+    await layer.update_thread(thread_id, user_id=alice.id, name="new")
+    found = await read(layer, thread_id)
+    assert (found["name"], found["metadata"], found["steps"], found["elements"]) == (
+        "new",
+        {},
+        [],
+        [],
+    )
+    assert not found["tags"]
+    assert await listed(layer, alice) == [thread_id]
+    await said(layer, thread_id, "again")
+    assert len(await steps_of(layer, thread_id)) == 1
+
+
+async def test_a_session_that_ends_while_its_thread_is_deleted(layer: Any, alice: Any) -> None:
+    thread_id = await thread(layer, alice)
+    step = message(thread_id)
+    await asyncio.gather(
+        layer.create_step(dict(step)),
+        layer.delete_thread(thread_id),
+        layer.update_step({**step, "output": "late"}),
+        layer.update_thread(thread_id, metadata={"a": 1}),
+    )
+    assert await layer.get_thread(thread_id) is None
+
+
+async def test_deleting_what_is_not_there(layer: Any) -> None:
+    await layer.delete_thread(new_id())
+    await layer.delete_step(new_id())
+    await layer.delete_element(new_id())
+    await layer.delete_element(new_id(), new_id())
+    assert await layer.delete_feedback(new_id()) is False
+
+
+async def test_a_step_takes_its_descendants_along(layer: Any, alice: Any, backend: Backend) -> None:
+    thread_id = await thread(layer, alice)
+    before = await said(layer, thread_id, createdAt=at(0))
+    ids = [new_id() for _ in range(5)]
+    for i, step_id in enumerate(ids):
+        parent = ids[i - 1] if i else before
+        await layer.create_step(tool(thread_id, id=step_id, parentId=parent, createdAt=at(i)))
+        await layer.create_element(file_element(thread_id, step_id))
+        await layer.upsert_feedback(Feedback(forId=step_id, value=0, threadId=thread_id))
+    sibling = tool(thread_id, parentId=before, createdAt=at(9))
+    await layer.create_step(dict(sibling))
+    kept = file_element(thread_id, sibling["id"])
+    await layer.create_element(kept)
+    await layer.delete_step(ids[1])
+    assert list(await steps_of(layer, thread_id)) == [before, ids[0], sibling["id"]]
+    elements = await elements_of(layer, thread_id)
+    assert {element["forId"] for element in elements.values()} == {ids[0], sibling["id"]}
+    await layer.delete_step(ids[0])
+    assert list(await elements_of(layer, thread_id)) == [kept.id]
+    assert await listed(layer, alice, feedback=0) == []
+    async with asyncio.timeout(10):
+        while len(backend.blobs()) > 1:
+            await asyncio.sleep(0.01)
+    url = (await elements_of(layer, thread_id))[kept.id]["url"]
+    assert await backend.fetch(url) == b"some bytes"
+
+
+async def test_steps_in_a_ring_can_be_deleted(layer: Any) -> None:
+    thread_id = await thread(layer)
+    ids = [new_id() for _ in range(3)]
+    for i, step_id in enumerate(ids):
+        await layer.create_step(tool(thread_id, id=step_id, parentId=ids[i - 1]))
+    await layer.delete_step(ids[1])
+    assert await steps_of(layer, thread_id) == {}
+
+
+@pytest.mark.parametrize("late", ["create_step", "update_step"])
+async def test_a_deleted_step_stays_deleted(layer: Any, backend: Backend, late: str) -> None:
+    thread_id = await thread(layer)
+    other = await said(layer, thread_id)
+    step = message(thread_id)
+    await layer.create_step(dict(step))
+    await layer.delete_step(step["id"])
+    for _ in range(2):
+        await getattr(layer, late)(dict(step))
+        assert list(await steps_of(layer, thread_id)) == [other]
+        assert await layer.get_step(step["id"]) is None
+        layer = await backend.reopen(layer)
+
+
+async def test_made_changed_and_removed_in_one_moment(layer: Any) -> None:
+    thread_id = await thread(layer)
+    before = await said(layer, thread_id)
+    step = message(thread_id)
+    tasks = [
+        asyncio.create_task(layer.create_step(dict(step))),
+        asyncio.create_task(layer.update_step({**step, "output": "more"})),
+        asyncio.create_task(layer.delete_step(step["id"])),
+        asyncio.create_task(layer.update_step({**step, "output": "late"})),
+    ]
+    await asyncio.gather(*tasks)
+    assert list(await steps_of(layer, thread_id)) == [before]
+
+
+async def test_a_child_that_came_first_goes_with_its_parent(layer: Any) -> None:
+    thread_id = await thread(layer)
+    parent = new_id()
+    await asyncio.gather(
+        layer.create_step(tool(thread_id, parentId=parent)),
+        layer.create_step(tool(thread_id, id=parent)),
+        layer.delete_step(parent),
+    )
+    assert await steps_of(layer, thread_id) == {}
+
+
+async def test_a_late_end_of_a_child_does_not_bring_it_back(layer: Any) -> None:
+    # Message.remove() while a step below it still runs: the step's end comes after.
+    thread_id = await thread(layer)
+    parent, child = tool(thread_id), tool(thread_id)
+    child["parentId"] = parent["id"]
+    await layer.create_step(dict(parent))
+    await layer.create_step(dict(child))
+    await layer.delete_step(parent["id"])
+    await layer.update_step({**child, "output": "done"})
+    assert await steps_of(layer, thread_id) == {}
+
+
+async def test_a_deleted_element_is_gone_with_its_blob(layer: Any, backend: Backend) -> None:
+    thread_id = await thread(layer)
+    step_id = await said(layer, thread_id)
+    element, other = file_element(thread_id, step_id), file_element(thread_id, step_id)
+    await layer.create_element(element)
+    await layer.create_element(other)
+    await layer.delete_element(element.id, thread_id)
+    assert list(await elements_of(layer, thread_id)) == [other.id]
+    assert await layer.get_element(thread_id, element.id) is None
+    async with asyncio.timeout(10):
+        while len(backend.blobs()) > 1:
+            await asyncio.sleep(0.01)
+    await layer.delete_element(other.id)
+    assert await elements_of(layer, thread_id) == {}
+    await until_blobs(backend, set())
+
+
+async def test_a_deleted_element_can_be_sent_again(layer: Any, backend: Backend) -> None:
+    thread_id = await thread(layer)
+    element = file_element(thread_id, await said(layer, thread_id), content=b"one")
+    await layer.create_element(element)
+    await layer.delete_element(element.id, thread_id)
+    element.content = b"two"
+    await layer.create_element(element)
+    found = await elements_of(layer, thread_id)
+    assert await backend.fetch(found[element.id]["url"]) == b"two"
+
+
+async def test_a_deleted_feedback_can_be_given_again(layer: Any) -> None:
+    thread_id = await thread(layer)
+    step_id = await said(layer, thread_id)
+    first = await layer.upsert_feedback(Feedback(forId=step_id, value=0, threadId=thread_id))
+    await layer.delete_feedback(first)
+    await layer.upsert_feedback(Feedback(forId=step_id, value=1, threadId=thread_id))
+    assert (await steps_of(layer, thread_id))[step_id]["feedback"]["value"] == 1

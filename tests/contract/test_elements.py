@@ -1,0 +1,206 @@
+"""Elements: every key comes back, and the bytes behind a fresh address."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from chainlit.element import (
+    Audio,
+    CustomElement,
+    File,
+    Image,
+    Pdf,
+    Task,
+    TaskList,
+    TaskStatus,
+    Text,
+    Video,
+)
+
+from tests.contract.backends import Backend
+from tests.contract.build import (
+    ELEMENT_KEYS,
+    element_as_read,
+    elements_of,
+    file_element,
+    message,
+    new_id,
+    read,
+    said,
+    same,
+    thread,
+    without_place,
+)
+
+MADE: dict[str, Any] = {
+    "file": lambda **at: File(name="a b.txt", content=b"x", mime="text/plain", **at),
+    "image": lambda **at: Image(name="i", content=b"png", size="large", display="side", **at),
+    "text": lambda **at: Text(name="ü", content="text", language="python", display="page", **at),
+    "pdf": lambda **at: Pdf(name="p", content=b"%PDF", page=3, **at),
+    "audio": lambda **at: Audio(name="a", content=b"wav", auto_play=True, **at),
+    "silent": lambda **at: Audio(name="a", content=b"wav", auto_play=False, **at),
+    "video": lambda **at: Video(
+        name="v", content=b"mp4", size="small", player_config={"youtube": {"a": 1}}, **at
+    ),
+    "plain video": lambda **at: Video(name="v", content=b"mp4", **at),
+    "custom": lambda **at: CustomElement(name="C", props={"a": [1, {"b": None}], "é": True}, **at),
+    "bare custom": lambda **at: CustomElement(name="C", props={}, **at),
+    "keyed": lambda **at: File(name="f", content=b"x", chainlit_key="key-1", **at),
+    "no type": lambda **at: File(name="", content=b"x", mime=None, **at),
+}
+
+
+@pytest.mark.parametrize("kind", MADE)
+async def test_an_element_comes_back_as_sent(layer: Any, backend: Backend, kind: str) -> None:
+    thread_id = await thread(layer)
+    step_id = await said(layer, thread_id)
+    element = MADE[kind](thread_id=thread_id, for_id=step_id)
+    await layer.create_element(element)
+    for _ in range(2):
+        (found,) = (await read(layer, thread_id))["elements"]
+        assert same(without_place(found), element_as_read(element))
+        assert found.keys() >= ELEMENT_KEYS - {"path"}
+        assert found["objectKey"]
+        one = await layer.get_element(thread_id, element.id)
+        assert same(without_place(one), element_as_read(element))
+        for url in (found["url"], one["url"]):
+            content = element.content
+            sent = content.encode() if isinstance(content, str) else content
+            assert await backend.fetch(url) == sent
+        layer = await backend.reopen(layer)
+
+
+async def test_an_unknown_element_is_none(layer: Any) -> None:
+    thread_id = await thread(layer)
+    assert await layer.get_element(thread_id, new_id()) is None
+    assert await layer.get_element(new_id(), new_id()) is None
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["ünï ☺ text", b"\x00\xff\x80 bytes", "\x00", "x" * 3_000_000, bytes(range(256)) * 4000],
+    ids=["text", "bytes", "nul", "long text", "long bytes"],
+)
+async def test_content_is_stored_as_it_is(layer: Any, backend: Backend, content: Any) -> None:
+    thread_id = await thread(layer)
+    element = file_element(thread_id, await said(layer, thread_id), content=content)
+    await layer.create_element(element)
+    url = (await elements_of(layer, thread_id))[element.id]["url"]
+    assert await backend.fetch(url) == (content.encode() if isinstance(content, str) else content)
+
+
+async def test_a_file_is_stored(layer: Any, backend: Backend, tmp_path: Path) -> None:
+    path = tmp_path / "upload.bin"
+    path.write_bytes(b"\x00\x01" * 1_500_000)
+    thread_id = await thread(layer)
+    element = file_element(thread_id, await said(layer, thread_id), path=str(path))
+    await layer.create_element(element)
+    path.unlink()
+    layer = await backend.reopen(layer)
+    url = (await elements_of(layer, thread_id))[element.id]["url"]
+    assert await backend.fetch(url) == b"\x00\x01" * 1_500_000
+
+
+async def test_elements_are_listed_in_the_order_of_arrival(layer: Any) -> None:
+    thread_id = await thread(layer)
+    step_id = await said(layer, thread_id)
+    sent = [file_element(thread_id, step_id, name=f"{i}.txt") for i in (3, 1, 2)]
+    for element in sent:
+        await layer.create_element(element)
+    assert list(await elements_of(layer, thread_id)) == [element.id for element in sent]
+
+
+async def test_a_task_list_is_kept_and_replaced(layer: Any, backend: Backend) -> None:
+    # Its for_id is "": it belongs to the thread, and is shown again on resume.
+    thread_id = await thread(layer)
+    tasks = TaskList(thread_id=thread_id, for_id="", mime="application/json")
+    task = Task(title="Cook", status=TaskStatus.RUNNING)
+    await tasks.add_task(task)
+    for status in (TaskStatus.RUNNING, TaskStatus.DONE):
+        task.status = status
+        await tasks.preprocess_content()
+        await layer.create_element(tasks)
+        (found,) = (await read(layer, thread_id))["elements"]
+        assert same(without_place(found), element_as_read(tasks))
+        assert (found["forId"], found["type"]) == ("", "tasklist")
+        content = json.loads(await backend.fetch(found["url"]))
+        assert content["tasks"] == [{"title": "Cook", "status": status.value, "forId": None}]
+
+
+async def test_a_custom_element_is_replaced(layer: Any, backend: Backend) -> None:
+    thread_id = await thread(layer)
+    element = CustomElement(
+        thread_id=thread_id, for_id=await said(layer, thread_id), name="Chart", props={"a": 1}
+    )
+    await layer.create_element(element)
+    element.props = {"b": [2, 3]}
+    await layer.create_element(element)
+    (found,) = (await read(layer, thread_id))["elements"]
+    assert same(without_place(found), element_as_read(element))
+    assert same(found["props"], {"b": [2, 3]})
+
+
+@pytest.mark.ours
+async def test_a_replaced_element_leaves_one_row_and_one_blob(layer: Any, backend: Backend) -> None:
+    thread_id = await thread(layer)
+    element = file_element(thread_id, await said(layer, thread_id))
+    for i in range(4):
+        element.content = f"version {i}".encode()
+        await layer.create_element(element)
+    rows = await backend.rows(f"SELECT * FROM elements WHERE id = '{element.id}'")
+    assert len(rows) == 1
+    url = (await elements_of(layer, thread_id))[element.id]["url"]
+    assert await backend.fetch(url) == b"version 3"
+    async with asyncio.timeout(10):
+        while len(backend.blobs()) > 1:
+            await asyncio.sleep(0.01)
+    assert await backend.fetch(url) == b"version 3"
+
+
+async def test_an_element_before_its_step_waits_for_it(layer: Any) -> None:
+    thread_id = new_id()
+    step = message(thread_id)
+    element = file_element(thread_id, step["id"])
+    await layer.create_element(element)
+    await layer.create_step(step)
+    found = await read(layer, thread_id)
+    assert [one["id"] for one in found["steps"]] == [step["id"]]
+    assert [one["forId"] for one in found["elements"]] == [step["id"]]
+
+
+class Hologram(File):
+    """An element of a future release: another type and another key."""
+
+    type = "hologram"  # type: ignore[misc]
+
+    def to_dict(self) -> Any:
+        return {**super().to_dict(), "depth": {"layers": [1, 2]}, "spin": False}
+
+
+async def test_an_element_of_the_future_comes_back(layer: Any, backend: Backend) -> None:
+    thread_id = await thread(layer)
+    element = Hologram(
+        thread_id=thread_id, for_id=await said(layer, thread_id), name="h", content=b"3d"
+    )
+    element.glitter = object()  # type: ignore[attr-defined]
+    await layer.create_element(element)
+    layer = await backend.reopen(layer)
+    (found,) = (await read(layer, thread_id))["elements"]
+    assert same(without_place(found), element_as_read(element))
+    assert (found["depth"], found["spin"]) == ({"layers": [1, 2]}, False)
+    assert await backend.fetch(found["url"]) == b"3d"
+
+
+@pytest.mark.parametrize("name", ["../../etc/passwd", "a/b\\c", "", "x" * 300, 'q"u;o\r\nte', "ü☺"])
+async def test_a_name_is_only_a_name(layer: Any, backend: Backend, name: str) -> None:
+    thread_id = "../" + new_id()
+    element = file_element(thread_id, new_id(), name=name, id="../../" + new_id())
+    await layer.create_element(element)
+    found = (await elements_of(layer, thread_id))[element.id]
+    assert found["name"] == name
+    assert await backend.fetch(found["url"]) == b"some bytes"
+    assert len(backend.blobs()) == 1, "the blob is where blobs belong"

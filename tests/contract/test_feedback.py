@@ -1,0 +1,160 @@
+"""Feedback: one a step, wherever it comes from and whenever it comes."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from chainlit.types import Feedback
+
+from chainlit_sqla.errors import WriteError
+from tests.contract.backends import Backend
+from tests.contract.build import message, new_id, said, same, steps_of, thread
+
+
+async def feedback_of(layer: Any, thread_id: str, step_id: str) -> Any:
+    return (await steps_of(layer, thread_id))[step_id]["feedback"]
+
+
+@pytest.mark.parametrize("value", [0, 1])
+@pytest.mark.parametrize("comment", [None, "", "sehr schön\n'quoted'"])
+async def test_feedback_comes_back(
+    layer: Any, backend: Backend, value: Any, comment: str | None
+) -> None:
+    thread_id = await thread(layer)
+    step_id, other = await said(layer, thread_id), await said(layer, thread_id)
+    given = Feedback(forId=step_id, value=value, threadId=thread_id, comment=comment)
+    feedback_id = await layer.upsert_feedback(given)
+    expected = {"forId": step_id, "id": feedback_id, "value": value, "comment": comment}
+    for _ in range(2):
+        assert same(await feedback_of(layer, thread_id, step_id), expected)
+        assert await feedback_of(layer, thread_id, other) is None
+        layer = await backend.reopen(layer)
+    assert same((await layer.get_step(step_id))["feedback"], expected)
+
+
+@pytest.mark.parametrize("with_id", [True, False])
+async def test_a_second_feedback_replaces_the_first(layer: Any, with_id: bool) -> None:
+    thread_id = await thread(layer)
+    step_id = await said(layer, thread_id)
+    first = await layer.upsert_feedback(
+        Feedback(forId=step_id, value=1, threadId=thread_id, comment="good")
+    )
+    second = await layer.upsert_feedback(
+        Feedback(
+            forId=step_id,
+            value=0,
+            threadId=thread_id,
+            comment="bad",
+            id=first if with_id else None,
+        )
+    )
+    assert await feedback_of(layer, thread_id, step_id) == {
+        "forId": step_id,
+        "id": second,
+        "value": 0,
+        "comment": "bad",
+    }
+    assert await layer.delete_feedback(second) is True
+    assert await feedback_of(layer, thread_id, step_id) is None
+
+
+async def test_the_id_given_with_new_feedback_is_used(layer: Any) -> None:
+    thread_id = await thread(layer)
+    step_id = await said(layer, thread_id)
+    given = Feedback(forId=step_id, value=1, threadId=thread_id, id="feedback/ü 1")
+    assert await layer.upsert_feedback(given) == "feedback/ü 1"
+    assert (await feedback_of(layer, thread_id, step_id))["id"] == "feedback/ü 1"
+
+
+async def test_two_clicks_at_once_leave_one_feedback(layer: Any) -> None:
+    thread_id = await thread(layer)
+    step_id = await said(layer, thread_id)
+    ids = await asyncio.gather(
+        *(
+            layer.upsert_feedback(Feedback(forId=step_id, value=value, threadId=thread_id))
+            for value in (1, 0, 1, 0)
+        )
+    )
+    found = await feedback_of(layer, thread_id, step_id)
+    assert (found["value"], found["id"]) == (0, ids[-1])
+
+
+async def test_deleting_says_whether_it_was_there(layer: Any) -> None:
+    thread_id = await thread(layer)
+    step_id, other = await said(layer, thread_id), await said(layer, thread_id)
+    mine = await layer.upsert_feedback(Feedback(forId=step_id, value=1, threadId=thread_id))
+    await layer.upsert_feedback(Feedback(forId=other, value=1, threadId=thread_id))
+    assert await layer.delete_feedback(new_id()) is False
+    assert await layer.delete_feedback(mine) is True
+    assert await layer.delete_feedback(mine) is False
+    assert await feedback_of(layer, thread_id, step_id) is None
+    assert (await feedback_of(layer, thread_id, other))["value"] == 1
+
+
+async def test_feedback_without_a_thread_finds_it_by_the_step(layer: Any) -> None:
+    # As Slack and Teams send it.
+    thread_id = await thread(layer)
+    step_id = await said(layer, thread_id)
+    feedback_id = await layer.upsert_feedback(Feedback(forId=step_id, value=0, comment="c"))
+    assert await feedback_of(layer, thread_id, step_id) == {
+        "forId": step_id,
+        "id": feedback_id,
+        "value": 0,
+        "comment": "c",
+    }
+
+
+async def test_feedback_right_after_its_step_finds_the_thread(layer: Any) -> None:
+    thread_id = await thread(layer)
+    step = message(thread_id)
+    writing = asyncio.create_task(layer.create_step(step))
+    await asyncio.sleep(0)
+    await layer.upsert_feedback(Feedback(forId=step["id"], value=1))
+    await writing
+    assert (await feedback_of(layer, thread_id, step["id"]))["value"] == 1
+
+
+async def test_feedback_for_nothing_known_is_refused(layer: Any) -> None:
+    with pytest.raises(WriteError):
+        await layer.upsert_feedback(Feedback(forId=new_id(), value=1))
+
+
+async def test_feedback_before_its_step_waits_for_it(layer: Any, backend: Backend) -> None:
+    # The greeting of on_chat_start is stored only after the user's first message.
+    thread_id = new_id()
+    step = message(thread_id, "Welcome")
+    feedback_id = await layer.upsert_feedback(
+        Feedback(forId=step["id"], value=1, threadId=thread_id, comment="nice")
+    )
+    layer = await backend.reopen(layer)
+    await layer.create_step(dict(step))
+    found = (await steps_of(layer, thread_id))[step["id"]]
+    assert found["output"] == "Welcome"
+    assert found["feedback"] == {
+        "forId": step["id"],
+        "id": feedback_id,
+        "value": 1,
+        "comment": "nice",
+    }
+
+
+async def test_writing_the_step_again_keeps_its_feedback(layer: Any) -> None:
+    thread_id = await thread(layer)
+    step = message(thread_id)
+    await layer.create_step(dict(step))
+    await layer.upsert_feedback(Feedback(forId=step["id"], value=1, threadId=thread_id))
+    await layer.update_step({**step, "output": "edited"})
+    await layer.update_step({**step, "feedback": None})
+    assert (await feedback_of(layer, thread_id, step["id"]))["value"] == 1
+
+
+async def test_a_step_read_and_written_back_is_the_same(layer: Any) -> None:
+    thread_id = await thread(layer)
+    step = message(thread_id, metadata={"favorite": True}, sparkles=[1])
+    await layer.create_step(dict(step))
+    await layer.upsert_feedback(Feedback(forId=step["id"], value=0, threadId=thread_id))
+    before = await steps_of(layer, thread_id)
+    await layer.update_step(dict(before[step["id"]]))
+    assert same(await steps_of(layer, thread_id), before)

@@ -1,0 +1,152 @@
+"""The thread is the unit: an id used again in another thread is another row there."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from chainlit.types import Feedback
+
+from tests.contract.backends import Backend
+from tests.contract.build import (
+    as_read,
+    elements_of,
+    file_element,
+    message,
+    read,
+    same,
+    steps_of,
+    thread,
+)
+from tests.contract.fixtures import Socket
+
+
+@pytest.fixture
+async def victim(layer: Any, alice: Any) -> str:
+    """Alice's thread with a step, an element and feedback."""
+    thread_id = await thread(layer, alice, name="Alice's", metadata={"a": 1})
+    await layer.create_step(message(thread_id, "Alice's", id="step"))
+    await layer.create_element(
+        file_element(thread_id, "step", id="element", content=b"Alice's", name="Alice's")
+    )
+    await layer.upsert_feedback(
+        Feedback(forId="step", value=1, threadId=thread_id, id="feedback", comment="Alice's")
+    )
+    return str(thread_id)
+
+
+async def state(layer: Any, backend: Backend, thread_id: str) -> Any:
+    """Everything a reader sees of a thread, its bytes too."""
+    found = await read(layer, thread_id)
+    for element in found["elements"]:
+        element["bytes"] = await backend.fetch(element.pop("url"))
+    return found
+
+
+@pytest.mark.parametrize(
+    "act",
+    ["create_step", "update_step", "element", "feedback", "feedback of another step"],
+)
+async def test_a_write_with_a_foreign_id_touches_nothing_there(
+    layer: Any, backend: Backend, victim: str, bob: Any, act: str
+) -> None:
+    before = await state(layer, backend, victim)
+    mine = await thread(layer, bob, name="Bob's")
+    if act == "create_step":
+        await layer.create_step(message(mine, "Bob's", id="step"))
+    elif act == "update_step":
+        await layer.update_step({"id": "step", "threadId": mine, "output": "Bob's"})
+    elif act == "element":
+        await layer.create_element(file_element(mine, "step", id="element", content=b"Bob's"))
+    elif act == "feedback":
+        await layer.upsert_feedback(Feedback(forId="step", value=0, threadId=mine, comment="Bob's"))
+    else:
+        await layer.create_step(message(mine, "Bob's", id="his"))
+        await layer.upsert_feedback(Feedback(forId="his", value=0, threadId=mine, id="feedback"))
+    assert same(await state(layer, backend, victim), before)
+
+
+async def test_both_rows_live_side_by_side(layer: Any, backend: Backend, victim: str) -> None:
+    mine = await thread(layer)
+    step = message(mine, "Bob's", id="step")
+    await layer.create_step(dict(step))
+    await layer.create_element(file_element(mine, "step", id="element", content=b"Bob's"))
+    await layer.upsert_feedback(Feedback(forId="step", value=0, threadId=mine, comment="Bob's"))
+    found = (await steps_of(layer, mine))["step"]
+    assert (found["output"], found["feedback"]["comment"]) == ("Bob's", "Bob's")
+    for thread_id, content in ((victim, b"Alice's"), (mine, b"Bob's")):
+        element = (await elements_of(layer, thread_id))["element"]
+        assert await backend.fetch(element["url"]) == content
+        element = await layer.get_element(thread_id, "element")
+        assert element["threadId"] == thread_id
+
+
+async def test_an_element_is_read_in_its_own_thread_only(layer: Any, victim: str) -> None:
+    mine = await thread(layer)
+    assert await layer.get_element(mine, "element") is None
+    assert await layer.get_element(victim, "element") is not None
+
+
+async def test_deleting_an_element_in_ones_own_thread(
+    layer: Any, backend: Backend, victim: str
+) -> None:
+    before = await state(layer, backend, victim)
+    mine = await thread(layer)
+    await layer.delete_element("element", mine)
+    await layer.create_element(file_element(mine, "step", id="element"))
+    await layer.delete_element("element", mine)
+    assert await elements_of(layer, mine) == {}
+    assert same(await state(layer, backend, victim), before)
+
+
+async def test_deleting_a_thread_leaves_the_other(
+    layer: Any, backend: Backend, victim: str
+) -> None:
+    before = await state(layer, backend, victim)
+    mine = await thread(layer)
+    await layer.create_step(message(mine, id="step"))
+    await layer.create_element(file_element(mine, "step", id="element"))
+    await layer.upsert_feedback(Feedback(forId="step", value=0, threadId=mine))
+    await layer.delete_thread(mine)
+    assert same(await state(layer, backend, victim), before)
+
+
+@pytest.mark.parametrize("there", [True, False])
+async def test_deleting_a_step_in_a_session_stays_in_its_thread(
+    layer: Any, backend: Backend, victim: str, there: bool
+) -> None:
+    before = await state(layer, backend, victim)
+    mine = await thread(layer)
+    if there:
+        await layer.create_step(message(mine, id="step"))
+        await layer.create_step(message(mine, id="child", parentId="step"))
+        await layer.create_element(file_element(mine, "step", id="element"))
+    socket = Socket()
+    socket.enter(mine)
+    try:
+        await layer.delete_step("step")
+    finally:
+        await socket.leave()
+    assert await steps_of(layer, mine) == {}
+    assert await elements_of(layer, mine) == {}
+    assert same(await state(layer, backend, victim), before)
+
+
+async def test_deleting_a_step_outside_of_a_session_removes_it_everywhere(
+    layer: Any, victim: str
+) -> None:
+    mine = await thread(layer)
+    await layer.create_step(message(mine, id="step"))
+    await layer.delete_step("step")
+    for thread_id in (mine, victim):
+        assert await steps_of(layer, thread_id) == {}
+        assert await elements_of(layer, thread_id) == {}
+
+
+async def test_a_step_deleted_here_can_be_written_there(layer: Any) -> None:
+    one, two = await thread(layer), await thread(layer)
+    await layer.create_step(message(one, id="step"))
+    await layer.delete_step("step")
+    step = message(two, id="step")
+    await layer.create_step(dict(step))
+    assert await steps_of(layer, two) == {"step": as_read(step)}

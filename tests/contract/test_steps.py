@@ -1,0 +1,257 @@
+"""Every key of a step comes back as it was sent, with its type; writing a part erases nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+from typing import Any
+
+import pytest
+
+from tests.contract.backends import Backend
+from tests.contract.build import (
+    STEP_KEYS,
+    as_read,
+    at,
+    message,
+    new_id,
+    read,
+    same,
+    steps_of,
+    thread,
+    tool,
+)
+
+ASK = {
+    "id": "gpt-5",
+    "temperature": 0.5,
+    "messages": [{"role": "user", "content": "hé"}],
+    "n": None,
+}
+
+
+async def test_a_message_comes_back_as_sent(layer: Any) -> None:
+    thread_id = await thread(layer)
+    sent = message(
+        thread_id, "Bonjour\n\n*monde*", tags=["a", "b"], metadata={"k": [1, {"x": None}]}
+    )
+    await layer.create_step(copy.deepcopy(sent))
+    assert same((await steps_of(layer, thread_id))[sent["id"]], as_read(sent))
+
+
+async def test_a_tool_step_comes_back_as_sent(layer: Any) -> None:
+    thread_id = await thread(layer)
+    sent = tool(thread_id, generation=ASK, metadata={"icon": "search"}, autoCollapse=True)
+    await layer.create_step(copy.deepcopy(sent))
+    assert same((await steps_of(layer, thread_id))[sent["id"]], as_read(sent))
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("showInput", False),
+        ("showInput", True),
+        ("showInput", "json"),
+        ("showInput", "python"),
+        ("showInput", None),
+        ("streaming", True),
+        ("isError", True),
+        ("isError", None),
+        ("waitForAnswer", True),
+        ("waitForAnswer", None),
+        ("defaultOpen", False),
+        ("defaultOpen", True),
+        ("autoCollapse", False),
+        ("autoCollapse", True),
+        ("tags", []),
+        ("tags", ["one", "zwei, drei", '"four"', "{five}"]),
+        ("metadata", {"favorite": True, "a": {"b": [1, 2.5, "3", None, False]}}),
+        ("generation", ASK),
+        ("generation", {}),
+        ("modes", {"reasoning": "deep", "model": "gpt"}),
+        ("modes", {}),
+        ("command", "Search"),
+        ("language", "python"),
+        ("icon", "globe"),
+        ("type", "llm"),
+        ("type", "a_type_of_next_year"),
+        ("name", ""),
+        ("input", ""),
+        ("output", ""),
+    ],
+)
+async def test_a_value_keeps_its_type(layer: Any, key: str, value: Any) -> None:
+    thread_id = await thread(layer)
+    sent = tool(thread_id, **{key: value})
+    await layer.create_step(copy.deepcopy(sent))
+    stored = (await steps_of(layer, thread_id))[sent["id"]]
+    assert same(stored[key], value), stored[key]
+    assert same(stored, as_read(sent))
+
+
+async def test_a_step_has_every_key(layer: Any) -> None:
+    thread_id = await thread(layer)
+    least = {"id": new_id(), "threadId": thread_id, "type": "run", "name": "on_message"}
+    await layer.create_step(dict(least))
+    stored = (await steps_of(layer, thread_id))[least["id"]]
+    assert stored.keys() == STEP_KEYS
+    assert {key: stored[key] for key in least} == least
+    assert (stored["input"], stored["output"], stored["metadata"]) == ("", "", {})
+    optional = STEP_KEYS - least.keys() - {"input", "output", "metadata", "createdAt", "streaming"}
+    assert {stored[key] for key in optional} == {None}
+    assert not stored["streaming"]
+
+
+@pytest.mark.parametrize("kind", [message, tool])
+async def test_unknown_keys_come_back(layer: Any, kind: Any) -> None:
+    thread_id = await thread(layer)
+    sent = kind(thread_id, sparkles={"a": [True, "ü"]}, rank=3, note=None, flag=False)
+    await layer.create_step(copy.deepcopy(sent))
+    change = {"id": sent["id"], "threadId": thread_id, "output": "more", "rank": 4}
+    await layer.update_step(dict(change))
+    assert same((await steps_of(layer, thread_id))[sent["id"]], as_read(sent, change))
+
+
+async def test_a_partial_update_erases_nothing(layer: Any) -> None:
+    thread_id = await thread(layer)
+    sent = tool(
+        thread_id,
+        generation=ASK,
+        tags=["t"],
+        metadata={"m": 1},
+        parentId=new_id(),
+        modes={"a": "b"},
+    )
+    await layer.create_step(copy.deepcopy(sent))
+    change = {"id": sent["id"], "threadId": thread_id, "output": "rain"}
+    await layer.update_step(dict(change))
+    assert same((await steps_of(layer, thread_id))[sent["id"]], as_read(sent, change))
+
+
+async def test_a_message_dict_over_a_step_dict_keeps_the_keys_of_both(layer: Any) -> None:
+    thread_id = await thread(layer)
+    first = tool(thread_id, generation=ASK)
+    second = message(thread_id, id=first["id"], modes={"a": "b"}, command="Go")
+    await layer.create_step(copy.deepcopy(first))
+    await layer.create_step(copy.deepcopy(second))
+    assert same((await steps_of(layer, thread_id))[first["id"]], as_read(first, second))
+
+
+@pytest.mark.parametrize("key", ["output", "input", "name"])
+async def test_an_empty_text_on_purpose_is_kept(layer: Any, key: str) -> None:
+    thread_id = await thread(layer)
+    sent = tool(thread_id, **{key: "something"})
+    await layer.create_step(dict(sent))
+    change = {"id": sent["id"], "threadId": thread_id, "type": "tool", key: ""}
+    await layer.update_step(dict(change))
+    assert same((await steps_of(layer, thread_id))[sent["id"]], as_read(sent, change))
+
+
+@pytest.mark.parametrize(
+    ("key", "before"),
+    [
+        ("language", "json"),
+        ("parentId", "p"),
+        ("tags", ["a"]),
+        ("generation", ASK),
+        ("modes", {"a": "b"}),
+        ("command", "Go"),
+        ("isError", True),
+        ("showInput", "json"),
+        ("end", at(3)),
+    ],
+)
+async def test_a_none_that_is_given_is_stored(layer: Any, key: str, before: Any) -> None:
+    thread_id = await thread(layer)
+    sent = tool(thread_id, **{key: before})
+    await layer.create_step(copy.deepcopy(sent))
+    await layer.update_step({**copy.deepcopy(sent), key: None})
+    assert same((await steps_of(layer, thread_id))[sent["id"]], as_read(sent, {key: None}))
+
+
+async def test_the_metadata_of_a_step_is_replaced(layer: Any) -> None:
+    thread_id = await thread(layer)
+    sent = message(thread_id, metadata={"a": 1, "b": 2})
+    await layer.create_step(copy.deepcopy(sent))
+    await layer.update_step({**sent, "metadata": {"c": 3}})
+    assert (await steps_of(layer, thread_id))[sent["id"]]["metadata"] == {"c": 3}
+    await layer.update_step({**sent, "metadata": {}})
+    assert (await steps_of(layer, thread_id))[sent["id"]]["metadata"] == {}
+
+
+async def test_an_update_before_its_create_is_completed_by_it(layer: Any) -> None:
+    thread_id = await thread(layer)
+    sent = tool(thread_id, generation=ASK)
+    late = {key: sent.pop(key) for key in ("output", "end", "metadata")}
+    await layer.update_step({"id": sent["id"], "threadId": thread_id, "type": "tool", **late})
+    assert (await steps_of(layer, thread_id))[sent["id"]]["output"] == late["output"]
+    await layer.create_step(copy.deepcopy(sent))
+    assert same((await steps_of(layer, thread_id))[sent["id"]], as_read(late, sent))
+
+
+async def test_the_dict_given_is_not_changed(layer: Any) -> None:
+    thread_id = await thread(layer)
+    sent = tool(thread_id, showInput=False, generation=ASK, metadata={"a": {"b": 1}})
+    given = copy.deepcopy(sent)
+    await layer.create_step(given)
+    assert same(given, sent)
+    await layer.update_step(given)
+    assert same(given, sent)
+
+
+async def test_a_dict_changed_after_the_call_is_stored_as_it_was(layer: Any) -> None:
+    thread_id = await thread(layer)
+    sent = message(thread_id, "first", metadata={"round": [1]}, tags=["one"])
+    given = copy.deepcopy(sent)
+    writing = asyncio.create_task(layer.create_step(given))
+    await asyncio.sleep(0)
+    given["output"] = "second"
+    given["metadata"]["round"].append(2)
+    given["tags"].append("two")
+    await writing
+    assert same((await steps_of(layer, thread_id))[sent["id"]], as_read(sent))
+
+
+async def test_steps_survive_a_restart(layer: Any, backend: Backend) -> None:
+    thread_id = await thread(layer)
+    sent = [message(thread_id, "ä", createdAt=at(i), sparkles=i) for i in range(3)]
+    sent.append(tool(thread_id, generation=ASK, showInput=False, createdAt=at(9)))
+    for step in sent:
+        await layer.create_step(copy.deepcopy(step))
+    before = await read(layer, thread_id)
+    layer = await backend.reopen(layer)
+    after = await read(layer, thread_id)
+    assert same(after, before)
+    assert same(after["steps"], [as_read(step) for step in sent])
+
+
+async def test_get_step(layer: Any) -> None:
+    thread_id = await thread(layer)
+    sent = tool(thread_id, generation=ASK, showInput=False, sparkles=1)
+    await layer.create_step(copy.deepcopy(sent))
+    assert same(dict(await layer.get_step(sent["id"])), as_read(sent))
+    assert await layer.get_step(new_id()) is None
+
+
+@pytest.mark.parametrize("step_id", ["1", "step/ü 1", "a'b\"c%_\\", "x" * 200, "ID", "../../etc"])
+async def test_any_text_is_an_id(layer: Any, step_id: str) -> None:
+    thread_id = "thread " + step_id
+    await layer.update_thread(thread_id, name="t")
+    sent = tool(thread_id, id=step_id)
+    child = tool(thread_id, id="child of " + step_id, parentId=step_id, createdAt=at(2))
+    await layer.create_step(dict(sent))
+    await layer.create_step(dict(child))
+    assert list((await steps_of(layer, thread_id)).values()) == [as_read(sent), as_read(child)]
+    await layer.delete_step(step_id)
+    assert await steps_of(layer, thread_id) == {}
+
+
+async def test_ids_are_case_sensitive(layer: Any) -> None:
+    thread_id = await thread(layer)
+    for step_id in ("abc", "ABC"):
+        await layer.create_step(message(thread_id, step_id, id=step_id))
+    found = await steps_of(layer, thread_id)
+    assert {step_id: step["output"] for step_id, step in found.items()} == {
+        "abc": "abc",
+        "ABC": "ABC",
+    }

@@ -1,0 +1,200 @@
+"""The sidebar: threads by last activity, page by page, none twice and none missed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+from chainlit.types import Feedback, Pagination, ThreadFilter
+
+from chainlit_sqla.errors import ChainlitSqlaError, InvalidCursor
+from tests.contract.backends import Backend
+from tests.contract.build import (
+    INSTANT,
+    file_element,
+    listed,
+    message,
+    now,
+    read,
+    said,
+    thread,
+    tool,
+)
+
+
+async def page(
+    layer: Any, owner: Any, first: int, cursor: str | None = None, **filters: Any
+) -> Any:
+    return await layer.list_threads(
+        Pagination(first=first, cursor=cursor), ThreadFilter(userId=owner.id, **filters)
+    )
+
+
+def ids(found: Any) -> list[str]:
+    return [one["id"] for one in found.data]
+
+
+async def test_a_user_without_threads(layer: Any, alice: Any) -> None:
+    found = await page(layer, alice, 35)
+    assert found.data == []
+    assert not found.pageInfo.hasNextPage
+    assert found.to_dict()["data"] == []
+
+
+async def test_the_list_names_its_threads(layer: Any, alice: Any) -> None:
+    thread_id = await thread(layer, alice, name="Trip", metadata={"a": 1}, tags=["t"])
+    step = await said(layer, thread_id)
+    await layer.create_element(file_element(thread_id, step))
+    (one,) = (await page(layer, alice, 35)).data
+    assert INSTANT.fullmatch(one["createdAt"])
+    assert {key: one[key] for key in ("id", "name", "userId", "userIdentifier")} == {
+        "id": thread_id,
+        "name": "Trip",
+        "userId": alice.id,
+        "userIdentifier": alice.identifier,
+    }
+    assert one["steps"] == [], "a list that carries steps weighs what the history weighs"
+    assert not one.get("elements")
+
+
+async def test_each_user_sees_their_own(layer: Any, alice: Any, bob: Any) -> None:
+    mine, yours = await thread(layer, alice), await thread(layer, bob)
+    await thread(layer)
+    assert await listed(layer, alice) == [mine]
+    assert await listed(layer, bob) == [yours]
+
+
+@pytest.mark.parametrize("user_id", [None, ""])
+async def test_a_list_of_everybodys_threads_is_refused(layer: Any, user_id: str | None) -> None:
+    await thread(layer)
+    with pytest.raises(ChainlitSqlaError):
+        await layer.list_threads(Pagination(first=5), ThreadFilter(userId=user_id))
+
+
+@pytest.mark.parametrize("cursor", ["nonsense", "null", "eyJhIjoxfQ==", "a" * 500, "é"])
+async def test_a_foreign_cursor_is_refused(layer: Any, alice: Any, cursor: str) -> None:
+    await thread(layer, alice)
+    with pytest.raises(InvalidCursor):
+        await page(layer, alice, 5, cursor)
+
+
+async def test_newest_activity_comes_first(layer: Any, alice: Any) -> None:
+    threads = [await thread(layer, alice, name=str(i)) for i in range(4)]
+    assert await listed(layer, alice) == threads[::-1]
+    await said(layer, threads[1])
+    await said(layer, threads[0], type="user_message")
+    found = await page(layer, alice, 35)
+    assert ids(found) == [threads[0], threads[1], threads[3], threads[2]]
+    times = [one["createdAt"] for one in found.data]
+    assert times == sorted(times, reverse=True), "the list is sorted by the times it shows"
+
+
+async def test_the_time_in_the_list_is_the_last_activity(layer: Any, alice: Any) -> None:
+    thread_id = await thread(layer, alice)
+    (before,) = (await page(layer, alice, 5)).data
+    created = (await read(layer, thread_id))["createdAt"]
+    await said(layer, thread_id)
+    (after,) = (await page(layer, alice, 5)).data
+    assert before["createdAt"] < after["createdAt"]
+    assert (await read(layer, thread_id))["createdAt"] == created
+
+
+async def look(layer: Any, thread_id: str, step: dict[str, Any], user: Any) -> None:
+    await layer.get_thread(thread_id)
+
+
+async def rename(layer: Any, thread_id: str, step: dict[str, Any], user: Any) -> None:
+    await layer.update_thread(thread_id, name="another")
+
+
+async def end_session(layer: Any, thread_id: str, step: dict[str, Any], user: Any) -> None:
+    await layer.update_thread(thread_id, metadata={"chat_settings": {}})
+
+
+async def own_again(layer: Any, thread_id: str, step: dict[str, Any], user: Any) -> None:
+    await layer.update_thread(thread_id, user_id=user.id, tags=["t"])
+
+
+async def rate(layer: Any, thread_id: str, step: dict[str, Any], user: Any) -> None:
+    await layer.upsert_feedback(Feedback(forId=step["id"], value=1, threadId=thread_id))
+
+
+async def run_tool(layer: Any, thread_id: str, step: dict[str, Any], user: Any) -> None:
+    await layer.create_step(tool(thread_id, createdAt=now()))
+
+
+async def edit(layer: Any, thread_id: str, step: dict[str, Any], user: Any) -> None:
+    await layer.update_step({**step, "output": "edited"})
+
+
+async def attach(layer: Any, thread_id: str, step: dict[str, Any], user: Any) -> None:
+    await layer.create_element(file_element(thread_id, step["id"]))
+
+
+@pytest.mark.parametrize(
+    "act", [look, rename, end_session, own_again, rate, run_tool, edit, attach]
+)
+async def test_only_a_new_message_moves_a_thread(
+    layer: Any, alice: Any, act: Callable[..., Awaitable[None]]
+) -> None:
+    older, newer = await thread(layer, alice), await thread(layer, alice)
+    step = message(older, "question", createdAt=now())
+    await layer.create_step(dict(step))
+    await said(layer, newer)
+    before = (await page(layer, alice, 5)).data
+    await act(layer, older, step, alice)
+    after = (await page(layer, alice, 5)).data
+    assert [one["id"] for one in after] == [newer, older]
+    assert [one["createdAt"] for one in after] == [one["createdAt"] for one in before]
+
+
+@pytest.mark.parametrize("first", [1, 2, 3, 7, 50])
+async def test_pages_join_to_the_whole(layer: Any, alice: Any, bob: Any, first: int) -> None:
+    threads = [await thread(layer, alice) for _ in range(7)]
+    for _ in range(3):
+        await thread(layer, bob)
+    assert await listed(layer, alice, page=first) == threads[::-1]
+    whole = await page(layer, alice, 7)
+    assert not whole.pageInfo.hasNextPage
+
+
+async def test_a_page_says_whether_there_is_another(layer: Any, alice: Any) -> None:
+    threads = [await thread(layer, alice) for _ in range(3)][::-1]
+    one = await page(layer, alice, 2)
+    assert (ids(one), one.pageInfo.hasNextPage) == (threads[:2], True)
+    two = await page(layer, alice, 2, one.pageInfo.endCursor)
+    assert (ids(two), two.pageInfo.hasNextPage) == (threads[2:], False)
+    assert isinstance(one.pageInfo.endCursor, str)
+    assert isinstance(one.pageInfo.startCursor, str)
+
+
+async def test_pages_survive_what_happens_between_them(layer: Any, alice: Any) -> None:
+    threads = [await thread(layer, alice) for _ in range(8)][::-1]
+    one = await page(layer, alice, 3)
+    await thread(layer, alice, name="newer")
+    await layer.delete_thread(threads[2])  # The very thread that the cursor stands on.
+    await layer.delete_thread(threads[3])
+    await said(layer, threads[7])  # Moves to the top, where the reader has been.
+    two = await page(layer, alice, 2, one.pageInfo.endCursor)
+    await layer.delete_thread(threads[5])
+    three = await page(layer, alice, 3, two.pageInfo.endCursor)
+    assert ids(one) + ids(two) + ids(three) == [*threads[:3], threads[4], threads[5], threads[6]]
+    assert not three.pageInfo.hasNextPage
+
+
+async def test_a_cursor_outlives_a_restart(layer: Any, alice: Any, backend: Backend) -> None:
+    threads = [await thread(layer, alice) for _ in range(4)][::-1]
+    one = await page(layer, alice, 2)
+    layer = await backend.reopen(layer)
+    assert ids(await page(layer, alice, 2, one.pageInfo.endCursor)) == threads[2:]
+
+
+async def test_threads_of_one_moment_are_all_listed(
+    layer: Any, alice: Any, backend: Backend
+) -> None:
+    threads = [f"t{i}" for i in range(20)]
+    await asyncio.gather(*(layer.update_thread(one, user_id=alice.id) for one in threads))
+    for size in (1, 6, 20):
+        assert sorted(await listed(layer, alice, page=size)) == sorted(threads)

@@ -1,0 +1,241 @@
+"""Threads: made by the first write into them, renamed, merged, tagged, owned."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime
+from typing import Any
+
+import pytest
+from chainlit.types import Feedback
+
+from chainlit_sqla.errors import WriteError
+from tests.contract.backends import Backend
+from tests.contract.build import (
+    INSTANT,
+    element_as_read,
+    file_element,
+    listed,
+    message,
+    new_id,
+    person,
+    read,
+    said,
+    same,
+    steps_of,
+    thread,
+    without_place,
+)
+
+KEYS = {
+    "id",
+    "createdAt",
+    "name",
+    "userId",
+    "userIdentifier",
+    "tags",
+    "metadata",
+    "steps",
+    "elements",
+}
+
+
+async def test_an_unknown_thread_is_none(layer: Any) -> None:
+    assert await layer.get_thread(new_id()) is None
+
+
+async def test_an_unknown_thread_has_no_author(layer: Any) -> None:
+    assert await layer.get_thread_author(new_id()) == ""
+
+
+async def test_a_thread_has_all_its_fields(layer: Any, alice: Any, backend: Backend) -> None:
+    thread_id = new_id()
+    before = datetime.datetime.now(datetime.UTC)
+    await layer.update_thread(
+        thread_id, name="Trip", user_id=alice.id, metadata={"a": {"b": [1]}}, tags=["x", "y"]
+    )
+    step = message(thread_id)
+    await layer.create_step(dict(step))
+    element = file_element(thread_id, step["id"])
+    await layer.create_element(element)
+    for _ in range(2):
+        found = await read(layer, thread_id)
+        assert found.keys() >= KEYS
+        assert INSTANT.fullmatch(found["createdAt"])
+        created = datetime.datetime.fromisoformat(found["createdAt"])
+        assert abs(created - before) < datetime.timedelta(minutes=1)
+        assert same(
+            {key: found[key] for key in KEYS - {"createdAt", "steps", "elements"}},
+            {
+                "id": thread_id,
+                "name": "Trip",
+                "userId": alice.id,
+                "userIdentifier": "alice@example.org",
+                "tags": ["x", "y"],
+                "metadata": {"a": {"b": [1]}},
+            },
+        )
+        assert [step["id"] for step in found["steps"]] == [step["id"]]
+        assert [without_place(one) for one in found["elements"]] == [element_as_read(element)]
+        assert await layer.get_thread_author(thread_id) == "alice@example.org"
+        layer = await backend.reopen(layer)
+
+
+async def test_a_bare_thread_has_empty_fields(layer: Any) -> None:
+    thread_id = await thread(layer, metadata={})
+    found = await read(layer, thread_id)
+    assert (found["name"], found["userId"], found["userIdentifier"]) == (None, None, None)
+    assert (found["metadata"], found["steps"], found["elements"]) == ({}, [], [])
+    assert not found["tags"]
+    assert await layer.get_thread_author(thread_id) == ""
+
+
+@pytest.mark.parametrize("how", ["create_step", "update_step", "element", "feedback", "metadata"])
+async def test_the_first_write_makes_the_thread(layer: Any, alice: Any, how: str) -> None:
+    thread_id = new_id()
+    if how == "create_step":
+        await layer.create_step(message(thread_id))
+    elif how == "update_step":
+        await layer.update_step(message(thread_id))
+    elif how == "element":
+        await layer.create_element(file_element(thread_id, new_id()))
+    elif how == "feedback":
+        await layer.upsert_feedback(Feedback(forId=new_id(), value=1, threadId=thread_id))
+    else:
+        await layer.update_thread(thread_id, metadata={"chat_profile": "x"})
+    found = await read(layer, thread_id)
+    assert (found["userId"], found["userIdentifier"], found["name"]) == (None, None, None)
+    assert found["metadata"] == ({"chat_profile": "x"} if how == "metadata" else {})
+    assert await layer.get_thread_author(thread_id) == ""
+    assert await listed(layer, alice) == []
+    await layer.update_thread(thread_id, name="Hello", user_id=alice.id)
+    assert await layer.get_thread_author(thread_id) == alice.identifier
+    assert await listed(layer, alice) == [thread_id]
+
+
+async def test_the_first_message_and_the_owner_arrive_together(layer: Any, alice: Any) -> None:
+    thread_id = new_id()
+    step = message(thread_id, "Hi", type="user_message")
+    await asyncio.gather(
+        layer.create_step(dict(step)),
+        layer.update_thread(thread_id=thread_id, name="Hi", user_id=alice.id, tags=["p"]),
+    )
+    found = await read(layer, thread_id)
+    assert (found["name"], found["userId"], found["tags"]) == ("Hi", alice.id, ["p"])
+    assert list(await steps_of(layer, thread_id)) == [step["id"]]
+
+
+async def test_renaming_changes_the_name_only(layer: Any, alice: Any) -> None:
+    thread_id = await thread(layer, alice, name="old", metadata={"a": 1}, tags=["t"])
+    before = await read(layer, thread_id)
+    await layer.update_thread(thread_id, name="new")
+    assert same(await read(layer, thread_id), before | {"name": "new"})
+
+
+async def test_what_is_not_given_stays(layer: Any, alice: Any) -> None:
+    thread_id = await thread(layer, alice, name="n", metadata={"a": 1}, tags=["t"])
+    before = await read(layer, thread_id)
+    await layer.update_thread(thread_id)
+    await layer.update_thread(thread_id, name=None, user_id=None, metadata=None, tags=None)
+    await layer.update_thread(thread_id, metadata={})
+    assert same(await read(layer, thread_id), before)
+
+
+async def test_an_empty_name_on_purpose_is_kept(layer: Any) -> None:
+    thread_id = await thread(layer, name="n")
+    await layer.update_thread(thread_id, name="")
+    assert (await read(layer, thread_id))["name"] == ""
+
+
+async def test_tags_are_replaced_and_emptied(layer: Any) -> None:
+    thread_id = await thread(layer, tags=["a", "b, c", "d"])
+    await layer.update_thread(thread_id, tags=["e"])
+    assert (await read(layer, thread_id))["tags"] == ["e"]
+    await layer.update_thread(thread_id, tags=[])
+    assert (await read(layer, thread_id))["tags"] == []
+
+
+async def test_metadata_merges_and_none_removes(layer: Any) -> None:
+    thread_id = await thread(layer, metadata={"a": 1, "b": {"x": 1, "y": 2}, "c": [1]})
+    await layer.update_thread(thread_id, metadata={"b": {"z": 3}, "c": None, "d": "new"})
+    expected = {"a": 1, "b": {"z": 3}, "d": "new"}
+    assert (await read(layer, thread_id))["metadata"] == expected
+    await layer.update_thread(thread_id, metadata={"gone": None, "b": {"keep": None}})
+    assert (await read(layer, thread_id))["metadata"] == expected | {"b": {"keep": None}}
+
+
+async def test_metadata_merges_in_one_moment(layer: Any) -> None:
+    thread_id = new_id()
+    changes: list[dict[str, Any]] = [
+        {"a": 1, "b": 1},
+        {"b": None},
+        {"c": {"x": 1}},
+        {"c": {"y": 2}},
+        {"a": None, "b": 3},
+    ]
+    await asyncio.gather(*(layer.update_thread(thread_id, metadata=one) for one in changes))
+    assert (await read(layer, thread_id))["metadata"] == {"b": 3, "c": {"y": 2}}
+
+
+async def test_sharing_and_unsharing(layer: Any, alice: Any) -> None:
+    thread_id = await thread(layer, alice, metadata={"chat_profile": "x"})
+    shared = {"is_shared": True, "shared_at": "2026-03-01T12:00:00Z"}
+    await layer.update_thread(thread_id=thread_id, metadata=shared)
+    assert same((await read(layer, thread_id))["metadata"], {"chat_profile": "x"} | shared)
+    await layer.update_thread(thread_id=thread_id, metadata={"is_shared": False, "shared_at": None})
+    found = (await read(layer, thread_id))["metadata"]
+    assert same(found, {"chat_profile": "x", "is_shared": False})
+
+
+async def test_a_thread_can_change_its_owner(layer: Any, alice: Any, bob: Any) -> None:
+    thread_id = await thread(layer, alice)
+    await layer.update_thread(thread_id, user_id=bob.id)
+    found = await read(layer, thread_id)
+    assert (found["userId"], found["userIdentifier"]) == (bob.id, bob.identifier)
+    assert await layer.get_thread_author(thread_id) == bob.identifier
+    assert await listed(layer, alice) == []
+    assert await listed(layer, bob) == [thread_id]
+
+
+async def test_an_unknown_owner_is_refused_alone(layer: Any, alice: Any) -> None:
+    thread_id = await thread(layer, alice, name="before")
+    other = new_id()
+    results = await asyncio.gather(
+        layer.create_step(message(other, "safe")),
+        layer.update_thread(thread_id, name="after", user_id=new_id()),
+        layer.update_thread(other, name="safe too", user_id=alice.id),
+        return_exceptions=True,
+    )
+    assert isinstance(results[1], WriteError), results
+    assert (results[0], results[2]) == (None, None)
+    found = await read(layer, thread_id)
+    assert (found["name"], found["userId"]) == ("before", alice.id)
+    found = await read(layer, other)
+    assert (found["name"], len(found["steps"])) == ("safe too", 1)
+
+
+async def test_an_unknown_owner_makes_no_thread(layer: Any) -> None:
+    thread_id = new_id()
+    with pytest.raises(WriteError):
+        await layer.update_thread(thread_id, user_id=new_id())
+    assert await layer.get_thread(thread_id) is None
+
+
+async def test_threads_are_apart(layer: Any, alice: Any, bob: Any) -> None:
+    mine, yours = await thread(layer, alice), await thread(layer, bob)
+    my_step, your_step = await said(layer, mine), await said(layer, yours)
+    await layer.create_element(file_element(mine, my_step))
+    assert list(await steps_of(layer, mine)) == [my_step]
+    assert list(await steps_of(layer, yours)) == [your_step]
+    assert (await read(layer, yours))["elements"] == []
+
+
+async def test_the_debug_url_is_text(layer: Any) -> None:
+    assert isinstance(await layer.build_debug_url(), str)
+
+
+async def test_two_users_of_like_names_are_two(layer: Any) -> None:
+    small, large = await person(layer, "kim"), await person(layer, "Kim")
+    thread_id = await thread(layer, small)
+    assert (await read(layer, thread_id))["userIdentifier"] == "kim"
+    assert await listed(layer, large) == []

@@ -1,0 +1,255 @@
+"""What a database would refuse or change: stored in a stated way, or refused with an error."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import datetime
+import enum
+import pathlib
+import uuid
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from chainlit.types import Feedback
+
+from chainlit_sqla.errors import RejectedRow
+from tests.contract.backends import Backend
+from tests.contract.build import (
+    INSTANT,
+    as_read,
+    at,
+    message,
+    new_id,
+    person,
+    read,
+    said,
+    same,
+    steps_of,
+    thread,
+    tool,
+)
+
+TEXTS = {
+    "nul": ("a\x00b", "a\u2400b"),
+    "lone surrogate": ("a\ud800b", "a\ufffdb"),
+    "low surrogate": ("\udc00", "\ufffd"),
+    "split pair": ("\ud83d\ude00", "\U0001f600"),
+    "emoji": ("👩‍👩‍👧 🇪🇺", "👩‍👩‍👧 🇪🇺"),
+    "controls": ("\x01\x1b[0m\x7f\x85", "\x01\x1b[0m\x7f\x85"),
+    "line ends": ("a\r\nb\rc\u2028d\n", "a\r\nb\rc\u2028d\n"),
+    "spaces": ("  \t padded \u00a0 ", "  \t padded \u00a0 "),
+    "sql": ("'; DROP TABLE steps; --\"`", "'; DROP TABLE steps; --\"`"),
+    "placeholders": (":name %s %(a)s $1 ? {x} \\:", ":name %s %(a)s $1 ? {x} \\:"),
+    "escapes": ("\\u0000 \\n \\\\ \\", "\\u0000 \\n \\\\ \\"),
+    "decomposed": ("e\u0301", "e\u0301"),
+    "not a character": ("\uffff\U0010ffff", "\uffff\U0010ffff"),
+}
+TEXT = pytest.mark.parametrize(("sent", "stored"), TEXTS.values(), ids=TEXTS.keys())
+
+
+@TEXT
+async def test_text_in_a_step(layer: Any, sent: str, stored: str) -> None:
+    thread_id = await thread(layer)
+    step_id = new_id()
+
+    def step(text: str) -> dict[str, Any]:
+        changes = {"id": step_id, "name": text, "input": text, "tags": [text], "language": text}
+        inner = {text: [text, {"deep": text}]}
+        return tool(thread_id, output=text, metadata=inner, generation=inner, new=text) | changes
+
+    await layer.create_step(step(sent))
+    assert same((await steps_of(layer, thread_id))[step_id], as_read(step(stored)))
+
+
+@TEXT
+async def test_text_in_a_thread(layer: Any, sent: str, stored: str) -> None:
+    thread_id = await thread(layer, name=sent, metadata={sent: [sent]}, tags=[sent])
+    found = await read(layer, thread_id)
+    assert (found["name"], found["metadata"], found["tags"]) == (
+        stored,
+        {stored: [stored]},
+        [stored],
+    )
+
+
+@TEXT
+async def test_text_in_feedback(layer: Any, sent: str, stored: str) -> None:
+    thread_id = await thread(layer)
+    step_id = await said(layer, thread_id)
+    await layer.upsert_feedback(Feedback(forId=step_id, value=1, threadId=thread_id, comment=sent))
+    assert (await steps_of(layer, thread_id))[step_id]["feedback"]["comment"] == stored
+
+
+@dataclasses.dataclass
+class Point:
+    x: int
+    y: int
+
+
+class Color(enum.Enum):
+    RED = "red"
+
+
+class Opaque:
+    def __str__(self) -> str:
+        return "an opaque thing"
+
+
+MOMENT = datetime.datetime(2026, 1, 2, 3, 4, 5, tzinfo=datetime.UTC)
+NAME = uuid.UUID(int=5)
+OBJECTS = {
+    "nan": (float("nan"), None),
+    "infinity": ([float("inf"), float("-inf"), 1.5], [None, None, 1.5]),
+    "int64": (2**63 - 1, 2**63 - 1),
+    "huge integer": (10**30, str(10**30)),
+    "float": (0.1 + 0.2, 0.1 + 0.2),
+    "datetime": (MOMENT, MOMENT.isoformat()),
+    "uuid": (NAME, str(NAME)),
+    "path": (pathlib.PurePosixPath("/a/b"), "/a/b"),
+    "tuple": ((1, 2), [1, 2]),
+    "set": ({7}, [7]),
+    "bytes": (b"\x00\xff", "data:;base64,AP8="),
+    "dataclass": (Point(1, 2), {"x": 1, "y": 2}),
+    "enum": (Color.RED, "red"),
+    "decimal": (Decimal("1.10"), "1.10"),
+    "object": (Opaque(), "an opaque thing"),
+    "integer keys": ({1: "a"}, {"1": "a"}),
+}
+
+
+@pytest.mark.parametrize(("sent", "stored"), OBJECTS.values(), ids=OBJECTS.keys())
+async def test_what_is_not_json(layer: Any, sent: Any, stored: Any) -> None:
+    thread_id = await thread(layer, metadata={"in": {"deep": sent}})
+    step = tool(thread_id, metadata={"in": sent}, generation={"settings": [sent]})
+    await layer.create_step(dict(step))
+    found = await read(layer, thread_id)
+    assert same(found["metadata"], {"in": {"deep": stored}})
+    expected = as_read(step, {"metadata": {"in": stored}, "generation": {"settings": [stored]}})
+    assert same(found["steps"][0], expected)
+
+
+def nested(levels: int) -> Any:
+    value: Any = "core"
+    for _ in range(levels):
+        value = [value]
+    return value
+
+
+def circular() -> Any:
+    value: dict[str, Any] = {}
+    value["self"] = [value]
+    return value
+
+
+async def test_deep_json_is_kept(layer: Any) -> None:
+    thread_id = await thread(layer)
+    step = message(thread_id, metadata={"deep": nested(200)})
+    await layer.create_step(dict(step))
+    assert same((await steps_of(layer, thread_id))[step["id"]], as_read(step))
+
+
+@pytest.mark.parametrize(
+    "value", [nested(300), nested(5000), circular()], ids=["300", "5000", "ring"]
+)
+async def test_a_value_without_end_is_refused_alone(layer: Any, value: Any) -> None:
+    thread_id = await thread(layer)
+    steps = [message(thread_id, str(i)) for i in range(5)]
+    steps[2]["metadata"] = {"bad": value}
+    results = await asyncio.gather(
+        *(layer.create_step(step) for step in steps), return_exceptions=True
+    )
+    assert [type(result) for result in results] == [
+        *[type(None)] * 2, RejectedRow, *[type(None)] * 2
+    ]  # fmt: skip
+    good = [step["id"] for step in steps if step is not steps[2]]
+    assert list(await steps_of(layer, thread_id)) == good
+
+
+async def test_a_thread_with_refused_metadata_keeps_what_it_had(layer: Any) -> None:
+    thread_id = await thread(layer, name="before", metadata={"a": 1})
+    with pytest.raises(RejectedRow):
+        await layer.update_thread(thread_id, name="after", metadata={"b": circular()})
+    found = await read(layer, thread_id)
+    assert (found["name"], found["metadata"]) == ("before", {"a": 1})
+
+
+async def test_long_texts(layer: Any, backend: Backend) -> None:
+    thread_id = await thread(layer, name="n" * 20_000)
+    text = "0123456789é\n" * 450_000
+    step = tool(thread_id, output=text, input=text[:1_000_000], metadata={"log": text[:1_000_000]})
+    await layer.create_step(dict(step))
+    layer = await backend.reopen(layer)
+    found = await read(layer, thread_id)
+    assert found["name"] == "n" * 20_000
+    assert found["steps"] == [as_read(step)]
+
+
+@pytest.mark.parametrize(
+    ("sent", "stored"),
+    [
+        ("2026-03-01T12:00:00.123456Z", "2026-03-01T12:00:00.123456Z"),
+        ("2026-03-01T12:00:00Z", "2026-03-01T12:00:00Z"),
+        ("2026-03-01T12:00:00.000000Z", "2026-03-01T12:00:00Z"),
+        ("2026-03-01T12:00:00.250Z", "2026-03-01T12:00:00.250000Z"),
+        ("2026-03-01T12:00:00", "2026-03-01T12:00:00Z"),
+        ("2026-03-01T12:00:00.5", "2026-03-01T12:00:00.500000Z"),
+        ("2026-03-01 12:00:00", "2026-03-01T12:00:00Z"),
+        ("2026-03-01T12:00:00+02:00", "2026-03-01T10:00:00Z"),
+        ("2026-03-01T23:30:00-05:30", "2026-03-02T05:00:00Z"),
+        ("2026-03-01T12:00:00.000001+00:00", "2026-03-01T12:00:00.000001Z"),
+        ("2026-03-29T02:30:00", "2026-03-29T02:30:00Z"),
+        ("1969-12-31T23:59:59.999999Z", "1969-12-31T23:59:59.999999Z"),
+        ("2400-02-29T00:00:00Z", "2400-02-29T00:00:00Z"),
+    ],
+)
+async def test_instants(layer: Any, sent: str, stored: str) -> None:
+    thread_id = await thread(layer)
+    step = tool(thread_id, createdAt=sent, start=sent, end=sent)
+    await layer.create_step(dict(step))
+    assert (await steps_of(layer, thread_id))[step["id"]] == as_read(
+        step, {"createdAt": stored, "start": stored, "end": stored}
+    )
+
+
+@pytest.mark.ours
+@pytest.mark.parametrize("odd", ["yesterday at noon", "2026-02-30T00:00:00Z", "", 1767225600])
+async def test_odd_instants_lose_no_step(layer: Any, backend: Backend, odd: Any) -> None:
+    thread_id = await thread(layer)
+    step = tool(thread_id, createdAt=odd, start=odd, end=odd)
+    await layer.create_step(dict(step))
+    stored = (await steps_of(layer, thread_id))[step["id"]]
+    assert INSTANT.fullmatch(stored.pop("createdAt")), "it is the time of writing"
+    expected = as_read(step, {"start": None, "end": None})
+    del expected["createdAt"]
+    assert stored == expected
+    if odd:
+        (row,) = await backend.rows(f"SELECT * FROM steps WHERE id = '{step['id']}'")
+        assert str(row["extra"]).count(str(odd)) == 3, "what was sent is kept in the row"
+
+
+async def test_a_step_without_a_time_is_kept(layer: Any) -> None:
+    thread_id = await thread(layer)
+    first = await said(layer, thread_id, "timeless", createdAt=None, start=None, end=None)
+    assert list(await steps_of(layer, thread_id)) == [first]
+
+
+async def test_a_time_that_is_given_stays(layer: Any) -> None:
+    thread_id = await thread(layer)
+    step = tool(thread_id, createdAt=at(5), start=at(6))
+    await layer.create_step(dict(step))
+    await layer.update_step({"id": step["id"], "threadId": thread_id, "type": "tool", "output": ""})
+    stored = (await steps_of(layer, thread_id))[step["id"]]
+    assert (stored["createdAt"], stored["start"]) == (at(5), at(6))
+
+
+async def test_the_layer_writes_its_own_instants_in_utc(layer: Any) -> None:
+    before = datetime.datetime.now(datetime.UTC)
+    user = await person(layer)
+    thread_id = await thread(layer, user)
+    after = datetime.datetime.now(datetime.UTC)
+    for written in (user.createdAt, (await read(layer, thread_id))["createdAt"]):
+        assert INSTANT.fullmatch(written), written
+        slack = datetime.timedelta(seconds=1)
+        assert before - slack <= datetime.datetime.fromisoformat(written) <= after + slack
