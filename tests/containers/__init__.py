@@ -1,0 +1,1 @@
+"""PostgreSQL by testcontainers, proven with an image made on this machine."""
