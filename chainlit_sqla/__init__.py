@@ -1,1 +1,60 @@
-"""The data layer that serious Chainlit applications use."""
+"""The data layer for Chainlit applications.
+
+::
+
+    import chainlit as cl
+    from chainlit_sqla import SQLADataLayer
+
+    @cl.data_layer
+    def data_layer():
+        return SQLADataLayer()
+
+Everything is imported when it is first used: ``import chainlit_sqla`` alone neither imports
+Chainlit, which makes folders, nor SQLAlchemy.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .data_layer import SQLADataLayer
+    from .database import Database
+    from .errors import ChainlitSqlaError
+    from .settings import Settings
+    from .storage.base import BlobSource, StorageClient
+    from .storage.local import LocalStorage
+    from .storage.s3 import S3Storage
+
+__all__ = [
+    "BlobSource",
+    "ChainlitSqlaError",
+    "Database",
+    "LocalStorage",
+    "S3Storage",
+    "SQLADataLayer",
+    "Settings",
+    "StorageClient",
+]
+
+_HOMES = {
+    "BlobSource": ".storage.base",
+    "ChainlitSqlaError": ".errors",
+    "Database": ".database",
+    "LocalStorage": ".storage.local",
+    "S3Storage": ".storage.s3",
+    "SQLADataLayer": ".data_layer",
+    "Settings": ".settings",
+    "StorageClient": ".storage.base",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name], __name__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

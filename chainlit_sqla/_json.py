@@ -102,7 +102,7 @@ def loads(raw: str | bytes) -> Any:
     Raises:
         ValueError: If the text is not JSON.
     """
-    return orjson.loads(raw)
+    return orjson.loads(str(raw) if isinstance(raw, JsonText) else raw)
 
 
 def _plain(value: Any) -> Any:

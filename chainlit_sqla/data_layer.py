@@ -1,0 +1,371 @@
+"""`SQLADataLayer`: what Chainlit calls, translated into operations and queries.
+
+Chainlit drops the tasks in which it calls the writing methods, so each of them takes its
+place in the order before its first wait, and every failure is logged.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from chainlit.context import context_var
+from chainlit.data.base import BaseDataLayer
+from chainlit.data.utils import queue_until_user_message
+from chainlit.types import PageInfo, PaginatedResponse
+from chainlit.user import PersistedUser
+
+from . import convert, migrations
+from ._time import format_instant
+from .chainlit_app import attach, public_prefix
+from .chainlit_storage import open_for
+from .database import Database
+from .errors import ChainlitSqlaError, ConfigurationError, RejectedRow, StorageError
+from .outbox import Outbox
+from .queries import elements, feedbacks, steps, threads, users
+from .queries.cursor import Cursor
+from .readiness import Readiness
+from .settings import Settings
+from .storage.base import BlobSource, StorageClient
+from .uploads import Uploads
+from .writes.ops import DeleteElement, DeleteFeedback, DeleteStep, DeleteThread, Scope
+from .writes.pipeline import Pipeline
+
+if TYPE_CHECKING:
+    from chainlit.element import Element, ElementDict
+    from chainlit.session import BaseSession
+    from chainlit.step import StepDict
+    from chainlit.types import Feedback, Pagination, ThreadDict, ThreadFilter
+    from chainlit.user import User
+
+log = logging.getLogger(__name__)
+
+_LARGEST_PAGE = 1_000
+
+
+def _queued(method: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+    """Hold a call back until the user's first message, as Chainlit's own layers do.
+
+    Chainlit's decorator raises outside a session; scripts and background jobs have none.
+    """
+    inside = queue_until_user_message()(method)
+
+    @functools.wraps(method)
+    async def call(self: Any, *args: Any, **kwargs: Any) -> Any:
+        return await (inside if _session() else method)(self, *args, **kwargs)
+
+    return call
+
+
+class SQLADataLayer(BaseDataLayer):
+    """Chainlit's data layer on any SQL database.
+
+    Args:
+        database: A URL or a `Database`; None takes it from the environment, and a SQLite
+            file where nothing is set.
+        storage: Where attachments go: a URL (``s3://bucket/prefix``, ``file:///path``), a
+            `StorageClient` or one of Chainlit's own storage clients; None takes it from
+            the environment, and a local folder where nothing is set.
+        settings: Settings; None reads the environment.
+
+    Raises:
+        ConfigurationError: Something of it cannot be used.
+
+    Example:
+        >>> @cl.data_layer
+        ... def data_layer():
+        ...     return SQLADataLayer()
+    """
+
+    def __init__(
+        self, database: Any = None, *, storage: Any = None, settings: Settings | None = None
+    ) -> None:
+        self.settings = settings or Settings.load()
+        if isinstance(database, Database):
+            self.database = database
+        else:
+            self.database = Database(database, settings=self.settings)
+        self.storage: StorageClient = open_for(storage, self.settings, public_prefix)
+        self._outbox = Outbox(self.database, self.storage)
+        self._ready = Readiness(self._prepare)
+        self.pipeline = Pipeline(self.database, self._ready.wait, self._outbox.wake)
+        self._uploads = Uploads(self.pipeline, self.storage)
+        attach(self.storage, self._may_send_feedback)
+
+    async def _prepare(self) -> None:
+        await migrations.ensure(self.database)
+        attach(self.storage, self._may_send_feedback)  # The server may be younger than this.
+        self._outbox.wake()
+
+    async def _read(self, query: Callable[[Any], Awaitable[Any]], thread: str | None = "") -> Any:
+        """Run a query after the writes that it must see: "" none, None all, or a thread's."""
+        await self._ready.wait()
+        if thread != "":
+            await self.pipeline.settle(thread)
+        return await self.database.read(query)
+
+    # Users
+
+    async def get_user(self, identifier: str) -> PersistedUser | None:
+        """The user that logs in under a name, None if there is none."""
+        row = await self._read(lambda c: users.by_identifier(c, identifier))
+        if row is None:
+            return None
+        return PersistedUser(
+            id=row.id,
+            identifier=row.identifier,
+            display_name=row.displayName,
+            metadata=row.metadata or {},
+            createdAt=cast(str, format_instant(row.createdAt)),
+        )
+
+    async def create_user(self, user: User) -> PersistedUser | None:
+        """Make a user, or replace the metadata of the one with the same identifier."""
+        display_name = getattr(user, "display_name", None)
+        op = convert.user_op(user.identifier, user.metadata, display_name)
+        await self.pipeline.submit(op)
+        return await self.get_user(op.identifier)
+
+    # Feedback
+
+    async def upsert_feedback(self, feedback: Feedback) -> str:
+        """Give a step its one feedback; returns the id under which it can be deleted."""
+        thread_id = feedback.threadId or await self._thread_of(feedback.forId)
+        op = convert.feedback_op(
+            thread_id, feedback.forId, feedback.id, feedback.value, feedback.comment
+        )
+        await self.pipeline.submit(op)
+        return op.id
+
+    async def delete_feedback(self, feedback_id: str) -> bool:
+        """Take feedback back; False if there was none."""
+        return bool(await self.pipeline.submit(DeleteFeedback(feedback_id)))
+
+    async def _thread_of(self, step_id: str) -> str:
+        found = await self._read(lambda c: steps.threads_of(c, step_id), None)
+        if len(found) != 1:
+            reason = "no thread has" if not found else "several threads have"
+            raise RejectedRow(f"Feedback is refused: {reason} the step {step_id}; give threadId")
+        return cast(str, found[0])
+
+    async def _may_send_feedback(self, identifier: str, method: str, body: Any) -> bool:
+        """Whether all threads that a request would change are the user's or nobody's."""
+        if method == "DELETE":
+            feedback_id = str(body.get("feedbackId"))
+            authors = await self._read(lambda c: feedbacks.authors(c, feedback_id), None)
+        else:
+            feedback = body.get("feedback") or {}
+            step_id, thread_id = str(feedback.get("forId")), feedback.get("threadId")
+            if thread_id:
+                authors = [await self.get_thread_author(str(thread_id))]
+            else:
+                authors = await self._read(lambda c: feedbacks.authors_of_step(c, step_id), None)
+        return all(not author or author == identifier for author in authors)
+
+    # Elements
+
+    @_queued
+    async def create_element(self, element: Element) -> None:
+        """Store an element and its bytes; one that is only a link stays a link."""
+        source = _source(element)
+        await self._uploads.save(cast("dict[str, Any]", element.to_dict()), source, _actor(element))
+
+    async def get_element(self, thread_id: str, element_id: str) -> ElementDict | None:
+        """An element with a fresh URL, None if there is none."""
+        row = await self._read(lambda c: elements.by_id(c, thread_id, element_id), thread_id)
+        return cast("ElementDict", (await self._with_urls([row]))[0]) if row else None
+
+    @_queued
+    async def delete_element(self, element_id: str, thread_id: str | None = None) -> None:
+        """Delete an element and its bytes."""
+        self._uploads.forget(element_id)
+        await self.pipeline.submit(DeleteElement(element_id, thread_id, _scope()))
+
+    async def _with_urls(self, rows: Any) -> list[dict[str, Any]]:
+        keys = [row.objectKey for row in rows if row.objectKey]
+        try:
+            urls = await self.storage.read_urls(keys) if keys else {}
+        except StorageError as error:
+            log.error("Elements are shown without their files: %s", error)
+            urls = {}
+        return [
+            convert.element_dict(row._mapping, urls.get(row.objectKey) if row.objectKey else row.url)
+            for row in rows
+        ]
+
+    # Steps
+
+    @_queued
+    async def create_step(self, step_dict: StepDict) -> None:
+        """Store a step; a new message moves its thread up."""
+        await self._save_step(step_dict, new=True)
+
+    @_queued
+    async def update_step(self, step_dict: StepDict) -> None:
+        """Change a step; keys that are not given stay."""
+        await self._save_step(step_dict, new=False)
+
+    async def _save_step(self, step_dict: StepDict, *, new: bool) -> None:
+        try:
+            op = convert.step_op(step_dict, new=new)
+        except ChainlitSqlaError as error:
+            log.error("Not written: step %s: %s", step_dict.get("id"), error)
+            raise
+        await self.pipeline.submit(op)
+
+    @_queued
+    async def delete_step(self, step_id: str) -> None:
+        """Delete a step, its descendants, their elements and feedback."""
+        if not await self.pipeline.submit(DeleteStep(step_id, _scope())):
+            log.info("There is no step %s to delete within reach of this session", step_id)
+
+    async def get_step(self, step_id: str) -> StepDict | None:
+        """A step with its feedback, None if there is none."""
+        row = await self._read(lambda c: steps.by_id(c, step_id), None)
+        return cast("StepDict", convert.step_dict(row._mapping)) if row else None
+
+    async def get_favorite_steps(self, user_id: str) -> list[StepDict]:
+        """The favourite steps in a user's threads, newest first."""
+        rows = await self._read(lambda c: steps.favorites(c, self.database.dialect, user_id), None)
+        return [cast("StepDict", convert.step_dict(row._mapping)) for row in rows]
+
+    # Threads
+
+    async def get_thread_author(self, thread_id: str) -> str:
+        """The identifier of the user whom a thread belongs to, "" if nobody."""
+        return await self._read(lambda c: threads.author(c, thread_id), thread_id) or ""
+
+    async def get_thread(self, thread_id: str) -> ThreadDict | None:
+        """A thread with its steps and elements, None if there is none."""
+
+        async def query(connection: Any) -> Any:
+            thread = await threads.by_id(connection, thread_id)
+            if thread is None:
+                return None
+            return (
+                thread,
+                await steps.of_thread(connection, thread_id),
+                await elements.of_thread(connection, thread_id),
+            )
+
+        if (found := await self._read(query, thread_id)) is None:
+            return None
+        thread, its_steps, its_elements = found
+        return cast(
+            "ThreadDict",
+            convert.thread_dict(
+                thread._mapping,
+                [convert.step_dict(row._mapping) for row in its_steps],
+                await self._with_urls(its_elements),
+            ),
+        )
+
+    async def update_thread(
+        self,
+        thread_id: str,
+        name: str | None = None,
+        user_id: str | None = None,
+        metadata: dict[str, Any] | None = None,
+        tags: list[str] | None = None,
+    ) -> None:
+        """Change a thread; None changes nothing, None in metadata removes a member."""
+        await self.pipeline.submit(convert.thread_op(thread_id, name, user_id, metadata, tags))
+
+    async def delete_thread(self, thread_id: str) -> None:
+        """Delete a thread and all that is in it; it stays deleted."""
+        await self.pipeline.submit(DeleteThread(thread_id))
+
+    async def list_threads(
+        self, pagination: Pagination, filters: ThreadFilter
+    ) -> PaginatedResponse[ThreadDict]:
+        """A page of a user's threads by last activity, without their steps."""
+        if not filters.userId:
+            raise ConfigurationError(
+                "list_threads needs filters.userId; set it to the id of the user"
+            )
+        first = min(max(pagination.first, 1), _LARGEST_PAGE)
+        query = threads.ThreadQuery(
+            filters.userId,
+            first,
+            Cursor.parse(pagination.cursor) if pagination.cursor else None,
+            filters.search,
+            filters.feedback,
+        )
+        rows = await self._read(lambda c: threads.page(c, self.database.dialect, query), None)
+        shown = rows[:first]
+        places = [str(Cursor(row.updatedAt, row.id)) for row in (shown[:1] + shown[-1:])]
+        return PaginatedResponse(
+            pageInfo=PageInfo(
+                hasNextPage=len(rows) > first,
+                startCursor=places[0] if places else None,
+                endCursor=places[-1] if places else None,
+            ),
+            data=[
+                cast("ThreadDict", convert.thread_dict(row._mapping, created_at="updatedAt"))
+                for row in shown
+            ],
+        )
+
+    # The layer itself
+
+    async def build_debug_url(self) -> str:
+        """Chainlit shows no link where this is empty."""
+        return ""
+
+    async def close(self) -> None:
+        """Write what is under way, then release everything; closing twice is harmless."""
+        await self._uploads.settle(self.settings.close_seconds)
+        await self.pipeline.close()
+        await self._outbox.close()
+        await self.storage.close()
+        await self.database.close()
+
+
+def _session() -> BaseSession | None:
+    context = context_var.get(None)
+    return context.session if context else None
+
+
+def _scope() -> Scope:
+    """Limit deletions by id to the session's own thread and its user's threads."""
+    session = _session()
+    if session is None:
+        return Scope()
+    return Scope(session.thread_id, getattr(session.user, "id", None))
+
+
+def _actor(element: Element) -> str | None:
+    """The user on whose behalf a session writes into a thread that is not its own."""
+    session = _session()
+    if session is None or session.user is None or element.thread_id == session.thread_id:
+        return None
+    return session.user.identifier
+
+
+def _source(element: Element) -> BlobSource | None:
+    """The bytes of an element, opened now: Chainlit deletes its session's folder later.
+
+    A custom element has none: its content is its props, which are a column.
+    """
+    if element.type == "custom":
+        return None
+    if element.path:
+        return _opened(element.path)
+    content = element.content
+    if content is None or (element.url and not content):
+        return None
+    return BlobSource(data=content.encode() if isinstance(content, str) else bytes(content))
+
+
+def _opened(path: str) -> BlobSource:
+    try:
+        return BlobSource.opened(Path(path))
+    except OSError as error:
+        reason = error.strerror or str(error)
+        log.error("Not stored: the file %s cannot be read (%s)", path, reason)
+        raise StorageError(
+            f"The file {path} cannot be read ({reason}); send the element while its file is there"
+        ) from error

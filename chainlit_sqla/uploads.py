@@ -1,0 +1,163 @@
+"""Elements with bytes: first the blob, then the row, so a row never points at nothing.
+
+Invariants:
+
+1. Every upload has a key of its own, so what is deleted late is never a newer blob.
+2. Uploads of the same element follow each other: the one sent last is the one that stays.
+3. A deletion of an element ends what was uploading for it.
+4. A blob whose row is not written is deleted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import uuid
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import quote
+
+from .convert import element_op
+from .errors import ChainlitSqlaError
+from .storage.base import BlobSource, StorageClient
+from .writes.pipeline import Pipeline
+
+log = logging.getLogger(__name__)
+
+_DEFAULT_MIME = "application/octet-stream"
+_LONGEST_PART = 200
+
+
+class _Upload:
+    """One upload under way."""
+
+    __slots__ = ("deleted", "finished")
+
+    def __init__(self) -> None:
+        self.deleted = False
+        self.finished: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+
+class Uploads:
+    """Stores elements and their bytes.
+
+    Args:
+        pipeline: Where rows are written.
+        storage: Where bytes are written.
+    """
+
+    def __init__(self, pipeline: Pipeline, storage: StorageClient) -> None:
+        self._pipeline = pipeline
+        self._storage = storage
+        self._running: dict[str, list[_Upload]] = {}
+
+    async def save(
+        self, element: Mapping[str, Any], source: BlobSource | None, actor: str | None = None
+    ) -> None:
+        """Store an element.
+
+        Args:
+            element: An ElementDict.
+            source: Its bytes; None for one that lives elsewhere or has none. Closed here.
+            actor: See `SaveElement`.
+
+        Raises:
+            StorageError: The bytes could not be stored; no row is written.
+            WriteError: The row could not be written; the bytes are deleted.
+        """
+        upload = _Upload()
+        queue = self._running.setdefault(str(element.get("id")), [])
+        earlier = queue[-1].finished if queue else None
+        queue.append(upload)
+        try:
+            if source is None and earlier is None:
+                op = element_op(element, object_key=None, byte_size=None, actor=actor)
+                await self._pipeline.submit(op)
+                return
+            if earlier is not None:
+                await asyncio.wait([earlier])
+            await self._store(element, source, actor, upload)
+        except ChainlitSqlaError as error:
+            log.error("Not stored: element %s: %s", element.get("id"), error)
+            raise
+        finally:
+            if source is not None:
+                source.close()
+            queue.remove(upload)
+            if not queue:
+                self._running.pop(str(element.get("id")), None)
+            upload.finished.set_result(None)
+
+    def forget(self, element_id: str) -> None:
+        """Let a deletion win over uploads of the same element that are under way.
+
+        Args:
+            element_id: The element.
+        """
+        for upload in self._running.get(element_id, []):
+            upload.deleted = True
+
+    async def settle(self, seconds: float) -> None:
+        """Wait for uploads under way.
+
+        Args:
+            seconds: How long at most.
+        """
+        pending = [upload.finished for queue in self._running.values() for upload in queue]
+        if pending:
+            await asyncio.wait(pending, timeout=seconds)
+
+    async def _store(
+        self,
+        element: Mapping[str, Any],
+        source: BlobSource | None,
+        actor: str | None,
+        upload: _Upload,
+    ) -> None:
+        key, size = None, None
+        if source is not None and not upload.deleted:
+            key = object_key(element)
+            mime = element.get("mime") or _DEFAULT_MIME
+            size = await self._storage.put(
+                key, source, mime=str(mime), name=str(element.get("name") or "")
+            )
+        try:
+            if not upload.deleted:
+                op = element_op(element, object_key=key, byte_size=size, actor=actor)
+                await self._pipeline.submit(op)
+                return
+        except ChainlitSqlaError:
+            await self._discard(key)
+            raise
+        await self._discard(key)
+
+    async def _discard(self, key: str | None) -> None:
+        if key is not None:
+            try:
+                await self._storage.delete([key])
+            except ChainlitSqlaError as error:
+                log.error("The blob %s has no row and was not deleted: %s", key, error)
+
+
+def object_key(element: Mapping[str, Any]) -> str:
+    """A key for the bytes of an element that was never used before.
+
+    Args:
+        element: An ElementDict.
+
+    Example:
+        >>> object_key({"threadId": "t", "id": "e"})  # doctest: +ELLIPSIS
+        'threads/t/e/...'
+    """
+    parts = (_part(element.get("threadId")), _part(element.get("id")))
+    return f"threads/{parts[0]}/{parts[1]}/{uuid.uuid4().hex}"
+
+
+def _part(id: object) -> str:
+    """An id as part of a key: readable where it is short and plain."""
+    raw = str(id).encode("utf-8", "replace")
+    text = quote(raw, safe="")
+    if len(text) > _LONGEST_PART or not text.strip("."):
+        return hashlib.sha256(raw).hexdigest()
+    return text
