@@ -147,6 +147,11 @@ class PostgreSQL(Dialect):
                     f"{url.username!r} may not do this in {url.database!r} ({error}); "
                     "grant the permission, or create the schema as its owner"
                 )
+            case "25006":
+                return (
+                    f"PostgreSQL at {where} takes no writes here ({error}); connect to the primary, "
+                    "or switch default_transaction_read_only off"
+                )
             case "53300":
                 return (
                     f"PostgreSQL at {where} has no connection left; lower "

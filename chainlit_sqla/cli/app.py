@@ -1,0 +1,55 @@
+"""The command tree of ``chainlit-sqla``."""
+
+from __future__ import annotations
+
+import os
+from typing import Annotated
+
+import typer
+
+from . import demo, doctor, run, schema
+from .guard import DEBUG
+
+app = typer.Typer(
+    name="chainlit-sqla",
+    help="The data layer for Chainlit applications.",
+    no_args_is_help=True,
+    add_completion=False,
+    # Plain text: the same with each release of typer, and docs/cli.md is made of it.
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+app.command("upgrade")(schema.upgrade)
+# An unknown option may be a relative revision: `downgrade -1`.
+app.command("downgrade", context_settings={"ignore_unknown_options": True})(schema.downgrade)
+app.command("current")(schema.current)
+app.command("doctor")(doctor.doctor)
+app.command("run", context_settings={"ignore_unknown_options": True, "allow_extra_args": True})(
+    run.run
+)
+app.command("demo")(demo.demo)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"chainlit-sqla {doctor.version_of('chainlit-sqla')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _global(
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    _version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Show the version and exit."
+        ),
+    ] = False,
+) -> None:
+    """The data layer for Chainlit applications.
+
+    Settings come from the environment and from .env: see docs/settings.md.
+    """
+    if debug:
+        os.environ[DEBUG] = "1"

@@ -1,0 +1,187 @@
+"""What ``doctor`` looks at; nothing here prints, and nothing it does stays."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator, Awaitable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from enum import Enum
+
+from sqlalchemy import Column, Connection, MetaData, Table, Text, false, insert, inspect, select
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.schema import CreateSchema, CreateTable
+
+from ..database import Database
+from ..errors import ChainlitSqlaError, DatabaseUnavailable, SchemaOutdated, SchemaUnknown
+from ..models import Base, User
+from ..revision import HEAD, REVISIONS, current_revision, foreign_tables
+from ..settings import Settings
+from ..storage.urls import storage_from
+from .guard import sentence
+from .revisions import label, upgrades_itself
+from .sources import mask_url
+
+_GRACE = 5.0
+"""Seconds beyond the connect timeout, for the work itself."""
+_STORAGE_SECONDS = 30.0
+_probe = Table("chainlit_sqla_probe", MetaData(), Column("id", Text(), primary_key=True))
+
+
+class Mark(Enum):
+    """How a check ended."""
+
+    OK = "ok"
+    NOTE = "note"
+    FAILED = "FAILED"
+    SKIPPED = "skipped"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """The result of one check, in words."""
+
+    name: str
+    mark: Mark
+    text: str
+
+
+async def examine(settings: Settings) -> list[Finding]:
+    """Run all checks, the later ones also where an earlier one failed.
+
+    Args:
+        settings: Names the database and the storage.
+    """
+    return [*await _database(settings), await _storage(settings)]
+
+
+async def _database(settings: Settings) -> list[Finding]:
+    later = ("schema", "permission to write")
+    try:
+        database = Database(settings=settings)
+    except ChainlitSqlaError as error:
+        return [Finding("database", Mark.FAILED, str(error)), *_skipped(later, "no database")]
+    seconds = settings.connect_timeout + _GRACE
+    try:
+        first = await _timed("database", seconds, _connection(database))
+        if first.mark is Mark.FAILED:
+            return [first, *_skipped(later, "no connection")]
+        schema = await _timed("schema", seconds, _schema(database))
+        if schema.mark is Mark.FAILED:
+            return [first, schema, *_skipped(later[1:], "the tables do not fit")]
+        return [first, schema, await _timed("permission to write", seconds, _writing(database))]
+    finally:
+        await database.close()
+
+
+def _skipped(names: tuple[str, ...], reason: str) -> list[Finding]:
+    return [Finding(name, Mark.SKIPPED, f"not checked: {reason}") for name in names]
+
+
+async def _timed(name: str, seconds: float, check: Awaitable[tuple[Mark, str]]) -> Finding:
+    try:
+        async with asyncio.timeout(seconds):
+            mark, text = await check
+    except ChainlitSqlaError as error:
+        return Finding(name, Mark.FAILED, str(error))
+    except TimeoutError:
+        text = f"No answer within {seconds:.0f} s; check the server, the network and the address"
+        return Finding(name, Mark.FAILED, text)
+    except Exception as error:
+        return Finding(name, Mark.FAILED, sentence(error))
+    return Finding(name, mark, text)
+
+
+async def _connection(database: Database) -> tuple[Mark, str]:
+    async with _translated(database), database.connect() as connection:
+        version = await database.dialect.server_version(connection)
+    return Mark.OK, f"{version}, {mask_url(database.label)}"
+
+
+async def _schema(database: Database) -> tuple[Mark, str]:
+    async with _translated(database), database.connect() as connection:
+        revision = await current_revision(connection, database.schema)
+        taken = await foreign_tables(connection, database.schema) if revision is None else []
+    if revision == HEAD:
+        return Mark.OK, f"at {HEAD}, as this release needs it"
+    if taken:
+        raise SchemaUnknown(
+            f"{label(database)} has tables named {', '.join(taken)} that chainlit-sqla did not "
+            "make; use another database, or on PostgreSQL another schema "
+            "(CHAINLIT_SQLA_SCHEMA=chainlit)"
+        )
+    if revision is not None and revision not in REVISIONS:
+        raise SchemaUnknown(
+            f"{label(database)} is at {revision}, made by a newer release; "
+            "run: pip install -U chainlit-sqla"
+        )
+    here = f"at {revision}, older than {HEAD}" if revision else "no tables yet"
+    if upgrades_itself(database):
+        return Mark.OK, f"{here}; will be {'upgraded' if revision else 'made'} on first use"
+    raise SchemaOutdated(f"{label(database)}: {here}; run: chainlit-sqla upgrade")
+
+
+async def _writing(database: Database) -> tuple[Mark, str]:
+    options = database.dialect.write_options()
+    engine = database.engine.execution_options(**options)
+    async with _translated(database), engine.connect() as connection:
+        revision = await current_revision(connection, database.schema)
+        await connection.rollback()
+        attempt, text = (
+            (_use_tables, "wrote a user and took it back")
+            if revision == HEAD
+            else (_make_table, "made a table and took it back")
+        )
+        transaction = await connection.begin()
+        try:
+            await attempt(connection, database.schema)
+        finally:
+            await transaction.rollback()
+    return Mark.OK, text
+
+
+async def _use_tables(connection: AsyncConnection, _schema: str | None) -> None:
+    """Write a user; of the other tables ask only whether writing is allowed."""
+    probe = f"chainlit-sqla-doctor-{uuid.uuid4()}"
+    user = {"id": probe, "identifier": probe, "metadata_": {}}
+    await connection.execute(insert(User), user)
+    for table in Base.metadata.sorted_tables:
+        names = [column.name for column in table.columns]
+        nothing = select(table).where(false())
+        await connection.execute(table.insert().from_select(names, nothing))
+        same = {names[0]: table.c[names[0]]}
+        await connection.execute(table.update().where(false()).values(same))
+        await connection.execute(table.delete().where(false()))
+
+
+async def _make_table(connection: AsyncConnection, schema: str | None) -> None:
+    def schema_is_there(sync: Connection) -> bool:
+        return schema is None or schema in inspect(sync).get_schema_names()
+
+    if schema is not None and not await connection.run_sync(schema_is_there):
+        await connection.execute(CreateSchema(schema))
+    await connection.execute(CreateTable(_probe))
+
+
+@asynccontextmanager
+async def _translated(database: Database) -> AsyncIterator[None]:
+    try:
+        yield
+    except (SQLAlchemyError, OSError) as error:
+        translated = database.translate(error)
+        if isinstance(translated, ChainlitSqlaError):
+            raise translated from error
+        raise DatabaseUnavailable(f"{label(database)} refuses this: {sentence(error)}") from error
+
+
+async def _storage(settings: Settings) -> Finding:
+    async def check() -> tuple[Mark, str]:
+        client = storage_from(settings)
+        try:
+            return Mark.OK, f"wrote, read and deleted a file: {await client.check()}"
+        finally:
+            await client.close()
+
+    return await _timed("storage", _STORAGE_SECONDS, check())

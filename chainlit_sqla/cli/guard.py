@@ -1,0 +1,84 @@
+"""The boundary where an error becomes one sentence and an exit code."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import traceback
+from collections.abc import Coroutine, Sequence
+from typing import Any, NoReturn, TypeVar
+
+import typer
+
+from ..errors import ChainlitSqlaError
+
+T = TypeVar("T")
+
+DEBUG = "CHAINLIT_SQLA_DEBUG"
+"""The variable that ``--debug`` sets."""
+
+_OFF = {"", "0", "false", "no", "off"}
+
+
+def debugging() -> bool:
+    """Whether tracebacks are wanted."""
+    return os.environ.get(DEBUG, "").lower() not in _OFF
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line and exit; the entry point of ``chainlit-sqla``.
+
+    Args:
+        arguments: None takes those of the process.
+    """
+    from .app import app
+
+    try:
+        app(args=arguments, prog_name="chainlit-sqla")
+    except Exception as error:
+        fail(error)
+    raise SystemExit(0)
+
+
+def fail(error: BaseException) -> NoReturn:
+    """Print an error as one sentence on stderr and exit with 1."""
+    if debugging():
+        traceback.print_exception(error)
+    typer.secho("Error: ", fg=typer.colors.RED, bold=True, nl=False, err=True)
+    typer.echo(sentence(error), err=True)
+    raise SystemExit(1)
+
+
+def sentence(error: BaseException) -> str:
+    """What to say about an error: our own message, or what an unexpected one is.
+
+    Args:
+        error: Any exception.
+
+    Example:
+        >>> sentence(ValueError("no such port"))
+        'Unexpected ValueError: no such port (--debug shows where)'
+    """
+    if isinstance(error, ChainlitSqlaError):
+        return str(error)
+    cause = getattr(error, "orig", None) or error
+    lines = str(cause).strip().splitlines() or ["no message"]
+    return f"Unexpected {type(cause).__name__}: {lines[0]} (--debug shows where)"
+
+
+def complete(work: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine to its end in a loop of its own, and leave nothing of it behind.
+
+    Not ``asyncio.run``: it would leave the thread without a current loop, which Chainlit
+    asks for when it starts; and Chainlit replaces it by one that needs the main thread.
+    """
+    ours = logging.getLogger("chainlit_sqla")
+    level = ours.level
+    if not debugging():
+        ours.setLevel(logging.ERROR)  # The sentence says what the warnings say.
+    try:
+        with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
+            return runner.run(work)
+    finally:
+        ours.setLevel(level)

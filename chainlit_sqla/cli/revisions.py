@@ -1,0 +1,184 @@
+"""What the commands about the schema do; nothing here prints."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from sqlalchemy import func, inspect, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from .. import migrations
+from ..database import Database
+from ..errors import ConfigurationError
+from ..models import Base, Step, Thread, User
+from ..revision import HEAD, REVISIONS
+from ..settings import Settings
+from .sources import mask_url
+
+_BASE = "base"
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """Where a database stands."""
+
+    label: str
+    revision: str | None
+    automatic: bool
+    """Whether the data layer upgrades it without being told to."""
+
+    @property
+    def up_to_date(self) -> bool:
+        """Whether this release can work with it as it is."""
+        return self.revision == HEAD
+
+    def __str__(self) -> str:
+        if self.up_to_date:
+            return f"{self.label}: at {HEAD}, up to date"
+        here = f"at {self.revision}" if self.revision else "no tables yet"
+        repair = "run: chainlit-sqla upgrade"
+        if self.automatic:
+            repair += " (or just start: the data layer does it here)"
+        if self.revision and self.revision not in REVISIONS:
+            repair = "made by a newer release, run: pip install -U chainlit-sqla"
+        return f"{self.label}: {here}, this release needs {HEAD}; {repair}"
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What a migration did."""
+
+    label: str
+    before: str | None
+    after: str | None
+    tables: int
+    """Tables made, or dropped where negative."""
+
+    def __str__(self) -> str:
+        if self.before == self.after:
+            return f"{self.label}: already at {self.after or _BASE}"
+        text = f"{self.label}: now at {self.after or _BASE}"
+        if self.before:
+            text += f", was at {self.before}"
+        if self.tables:
+            verb = "made" if self.tables > 0 else "dropped"
+            text += f", {verb} {_count(abs(self.tables), 'table')}"
+        return text
+
+
+async def state(settings: Settings) -> State:
+    """Ask a database for its revision."""
+    async with opened(settings) as database:
+        automatic = upgrades_itself(database)
+        return State(label(database), await migrations.current(database), automatic)
+
+
+async def upgrade(settings: Settings, revision: str = "head") -> Change:
+    """Upgrade, and say what that did."""
+    async with opened(settings) as database:
+        before, tables = await _snapshot(database)
+        await migrations.upgrade(database, revision)
+        return await _change(database, before, tables)
+
+
+async def plan_downgrade(settings: Settings, revision: str) -> tuple[str, str]:
+    """Find the revision that a downgrade goes to, and what it costs.
+
+    Args:
+        settings: Names the database.
+        revision: A revision, ``-1``, or ``base``.
+
+    Returns:
+        The revision in full, and a sentence about the loss, empty where nothing is lost.
+
+    Raises:
+        ConfigurationError: There is no such older revision.
+    """
+    async with opened(settings) as database:
+        at = await migrations.current(database)
+        target = _older(revision, at)
+        if at is None or target == at:
+            return target, ""
+        if target != _BASE:
+            return target, f"{label(database)}: what {target} cannot hold will be lost."
+        rows = await database.read(_count_rows)
+        return target, f"{label(database)}: all tables will be dropped, with {rows}."
+
+
+async def downgrade(settings: Settings, target: str) -> Change:
+    """Downgrade, and say what that did."""
+    async with opened(settings) as database:
+        before, tables = await _snapshot(database)
+        if before is not None:
+            await migrations.downgrade(database, target)
+        return await _change(database, before, tables)
+
+
+@asynccontextmanager
+async def opened(settings: Settings) -> AsyncIterator[Database]:
+    """A database that is closed at the end of the block."""
+    database = Database(settings=settings)
+    try:
+        yield database
+    finally:
+        await database.close()
+
+
+def label(database: Database) -> str:
+    """The database for people, with its schema and without its password."""
+    schema = f" (schema {database.schema})" if database.schema else ""
+    return f"{database.dialect.title} at {mask_url(database.label)}{schema}"
+
+
+def upgrades_itself(database: Database) -> bool:
+    """Whether the data layer makes or upgrades the tables without being told to."""
+    automatic = database.settings.auto_upgrade
+    return database.dialect.auto_upgrade if automatic is None else automatic
+
+
+def _older(revision: str, at: str | None) -> str:
+    steps = [_BASE, *REVISIONS]
+    here = steps.index(at or _BASE) if (at or _BASE) in steps else len(steps) - 1
+    if revision in steps[: here + 1]:
+        return revision
+    if revision.startswith("-") and revision[1:].isdigit() and int(revision[1:]) <= here:
+        return steps[here - int(revision[1:])]
+    raise ConfigurationError(
+        f"{revision!r} is no revision to go back to from {at or _BASE}; "
+        f"use one of {', '.join(steps[: here + 1])}"
+    )
+
+
+async def _snapshot(database: Database) -> tuple[str | None, int]:
+    return await migrations.current(database), await database.read(_tables_of(database))
+
+
+async def _change(database: Database, before: str | None, tables: int) -> Change:
+    after, now = await _snapshot(database)
+    return Change(label(database), before, after, now - tables)
+
+
+def _tables_of(database: Database) -> Callable[[AsyncConnection], Awaitable[int]]:
+    ours = set(Base.metadata.tables)
+
+    async def count(connection: AsyncConnection) -> int:
+        names = await connection.run_sync(
+            lambda sync: inspect(sync).get_table_names(schema=database.schema)
+        )
+        return len(ours & set(names))
+
+    return count
+
+
+async def _count_rows(connection: AsyncConnection) -> str:
+    counts = {
+        noun: await connection.scalar(select(func.count()).select_from(model)) or 0
+        for noun, model in (("user", User), ("thread", Thread), ("step", Step))
+    }
+    return ", ".join(_count(number, noun) for noun, number in counts.items())
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -1,0 +1,65 @@
+"""``run``: ``chainlit run`` with conversations that last."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .. import migrations
+from ..settings import Settings
+from .guard import complete
+from .launch import launch
+from .revisions import label, opened
+
+_SUFFIXES = {".py", ".py3"}
+
+
+def run(
+    context: typer.Context,
+    arguments: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="APP [OPTIONS OF chainlit run]", show_default=False),
+    ] = None,
+) -> None:
+    """Run a Chainlit app with this data layer.
+
+    The app needs no change. The database is checked first, and its tables are made where
+    that is allowed (CHAINLIT_SQLA_AUTO_UPGRADE; on SQLite it is). An app's own
+    @cl.data_layer wins. All options go to "chainlit run": -w, -h, --host, --port,
+    --root-path and the others that "chainlit run --help" lists.
+    """
+    given = [*(arguments or []), *context.args]
+    check_app(given)
+    settings = Settings.load()
+    place = complete(prepare(settings))
+    launch(given, settings, f"Conversations are kept in {place}.")
+
+
+def check_app(arguments: Sequence[str]) -> None:
+    """See that an app is named and there, before anything else is done.
+
+    Raises:
+        typer.BadParameter: It is not.
+    """
+    names = [word for word in arguments if not word.startswith("-")]
+    app = next((name for name in names if Path(name).suffix in _SUFFIXES), None)
+    if app is None and not (app := os.environ.get("RUN_TARGET")):
+        named = f" ({names[0]!r} is none)" if names else ""
+        raise typer.BadParameter(f"name a Chainlit app, a .py file{named}", param_hint="APP")
+    if not Path(app).is_file():
+        raise typer.BadParameter(f"there is no file {app!r}", param_hint="APP")
+
+
+async def prepare(settings: Settings) -> str:
+    """Make sure that the database can be used, and leave no connection to it open.
+
+    Returns:
+        The database for people.
+    """
+    async with opened(settings) as database:
+        await migrations.ensure(database)
+        return label(database)

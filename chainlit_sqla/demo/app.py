@@ -1,0 +1,134 @@
+"""A Chainlit app without a data layer: `chainlit-sqla demo` gives it one.
+
+It uses a bit of everything that can be kept: streamed answers, nested steps, files,
+pictures, a task list, buttons, commands, feedback. No network, no language model.
+"""
+
+# Much of Chainlit has no types.
+# mypy: disable-error-code="no-untyped-call,untyped-decorator"
+
+from __future__ import annotations
+
+import asyncio
+
+import chainlit as cl
+from chainlit.types import ThreadDict
+
+from chainlit_sqla.demo.picture import picture
+from chainlit_sqla.demo.place import PASSWORD
+
+_PAUSE = 0.02
+"""Seconds between two words, so that streaming can be seen."""
+
+
+@cl.password_auth_callback
+async def log_in(name: str, password: str) -> cl.User | None:
+    """Take any name; it is a demo."""
+    if name and password == PASSWORD:
+        return cl.User(identifier=name, metadata={"role": "guest", "provider": "demo"})
+    return None
+
+
+@cl.on_chat_start
+async def start() -> None:
+    """Greet."""
+    await _offer_commands()
+    cl.user_session.set("questions", 0)
+    await cl.Message(
+        "Hello! This is a demo: I only count words. Write something.",
+        actions=[_picture_button("hello")],
+    ).send()
+
+
+@cl.on_chat_resume
+async def resume(_thread: ThreadDict) -> None:
+    """Go on where the conversation stopped; the session's values are there again."""
+    await _offer_commands()
+
+
+@cl.on_message
+async def answer(message: cl.Message) -> None:
+    """Answer a question, or draw for the command."""
+    cl.user_session.set("questions", (cl.user_session.get("questions") or 0) + 1)
+    if message.command == "Picture":
+        await _send_picture(message.content)
+        return
+    tasks = cl.TaskList()
+    tasks.status = "Running"
+    reading = cl.Task(title="Read the message", status=cl.TaskStatus.RUNNING)
+    writing = cl.Task(title="Write the answer", status=cl.TaskStatus.READY)
+    await tasks.add_task(reading)
+    await tasks.add_task(writing)
+    await tasks.send()
+
+    findings = await analyse(message.content)
+    reading.status, writing.status = cl.TaskStatus.DONE, cl.TaskStatus.RUNNING
+    await tasks.send()
+
+    await _write(message, findings)
+    writing.status = cl.TaskStatus.DONE
+    tasks.status = "Done"
+    await tasks.send()
+
+
+@cl.step(type="tool", name="analyse")
+async def analyse(text: str) -> dict[str, int]:
+    """A tool with a tool inside."""
+    return {"characters": len(text), "words": await count_words(text)}
+
+
+@cl.step(type="tool", name="count words")
+async def count_words(text: str) -> int:
+    """The inner tool."""
+    return len(text.split())
+
+
+@cl.action_callback("picture")
+async def draw(action: cl.Action) -> None:
+    """What the button does."""
+    await _send_picture(str(action.payload.get("text", "")))
+
+
+async def _write(message: cl.Message, findings: dict[str, int]) -> None:
+    number = cl.user_session.get("questions")
+    text = (
+        f"Question {number} has {findings['words']} words in {findings['characters']} characters. "
+        "The report is attached. Rate this answer, then stop the server, start it again "
+        "and come back: all of this will be here."
+    )
+    report = "\n".join(f"{name}: {value}" for name, value in findings.items())
+    reply = cl.Message(
+        "",
+        elements=[cl.File(name="report.txt", content=report, mime="text/plain")],
+        actions=[_picture_button(message.content)],
+    )
+    for word in text.split(" "):
+        await reply.stream_token(f"{word} ")
+        await asyncio.sleep(_PAUSE)
+    if names := [element.name for element in message.elements or []]:
+        await reply.stream_token(f"\n\nYou attached: {', '.join(names)}.")
+    await reply.send()
+
+
+async def _send_picture(text: str) -> None:
+    image = cl.Image(name="picture.png", content=picture(text), mime="image/png", display="inline")
+    await cl.Message("Drawn from your words:", elements=[image]).send()
+
+
+def _picture_button(text: str) -> cl.Action:
+    return cl.Action(name="picture", label="Draw a picture of it", payload={"text": text})
+
+
+async def _offer_commands() -> None:
+    await cl.context.emitter.set_commands(
+        [
+            {
+                "id": "Picture",
+                "description": "Draw a picture from the words",
+                "icon": "image",
+                "button": False,
+                "persistent": False,
+                "selected": False,
+            }
+        ]
+    )
