@@ -149,7 +149,7 @@ class PostgreSQL(Dialect):
                 )
             case "25006":
                 return (
-                    f"PostgreSQL at {where} takes no writes here ({error}); connect to the primary, "
+                    f"PostgreSQL at {where} is read-only ({error}); connect to the primary, "
                     "or switch default_transaction_read_only off"
                 )
             case "53300":
