@@ -56,7 +56,3 @@ class JsonDocument(TypeDecorator[Any]):
     def process_result_value(self, value: Any, dialect: EngineDialect) -> Any:
         """To Python's form."""
         return None if value is None else dialect_named(dialect.name).result_json(value)
-
-    def coerce_compared_value(self, op: Any, value: Any) -> TypeEngine[Any]:
-        """Operators belong to the database's own type (``@>`` of JSONB)."""
-        return self.impl_instance.coerce_compared_value(op, value)

@@ -14,7 +14,7 @@ from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import Pool
 
-from .dialects import Dialect, Fault, dialect_named
+from .dialects import Dialect, Fault, brief, dialect_named
 from .errors import ConfigurationError, DatabaseUnavailable, SchemaOutdated
 from .settings import Settings
 
@@ -102,7 +102,7 @@ class Database:
                 fault = self.dialect.classify(error)
                 if fault is not Fault.TRANSIENT or attempt == _READ_ATTEMPTS - 1:
                     raise self.translate(error) from error
-                log.warning("Read again after a lost connection: %s", error)
+                log.warning("Read again after a lost connection: %s", brief(error))
                 await asyncio.sleep(pause)
                 pause *= 4
         raise AssertionError("unreachable")
@@ -120,14 +120,13 @@ class Database:
             return DatabaseUnavailable(sentence)
         fault = self.dialect.classify(error)
         if fault is Fault.SCHEMA:
-            reason = str(getattr(error, "orig", error)).splitlines()[0]
             return SchemaOutdated(
-                f"The tables in {self.label} do not fit this release ({reason}); "
+                f"The tables in {self.label} do not fit this release ({brief(error)}); "
                 "run: chainlit-sqla upgrade"
             )
         if fault is Fault.TRANSIENT:
             return DatabaseUnavailable(
-                f"{self.label} does not answer ({type(error).__name__}: {error}); "
+                f"{self.label} does not answer ({brief(error)}); "
                 "check that the server runs, then try again"
             )
         return error
@@ -163,7 +162,7 @@ class Database:
     def _make_engine(self) -> AsyncEngine:
         options = self.dialect.engine_options(self.given_url, self.settings)
         try:
-            engine = create_async_engine(self.url, **options)
+            engine = create_async_engine(self.url, hide_parameters=True, **options)
         except (ModuleNotFoundError, NoSuchModuleError) as error:
             raise ConfigurationError(
                 f"{self.label} needs a driver that is not installed ({error}); "

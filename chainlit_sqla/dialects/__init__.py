@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..errors import ConfigurationError
-from .base import Dialect, Fault, original
+from .base import Dialect, Fault, brief, original
 from .postgresql import PostgreSQL
 from .sqlite import SQLite
 
@@ -35,4 +35,4 @@ def dialect_named(name: str) -> Dialect:
         ) from None
 
 
-__all__ = ["Dialect", "Fault", "dialect_named", "original"]
+__all__ = ["Dialect", "Fault", "brief", "dialect_named", "original"]

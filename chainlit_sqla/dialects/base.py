@@ -173,6 +173,16 @@ class Dialect(ABC):
         """Say in one sentence with the repair why a connection fails; None: not known."""
 
 
+def brief(error: BaseException) -> str:
+    """The driver's own words in one line: no SQL, and nothing that a user wrote.
+
+    Args:
+        error: What SQLAlchemy or the driver raised.
+    """
+    error = original(error)
+    return (str(error).splitlines() or [""])[0] or type(error).__name__
+
+
 def original(error: BaseException) -> BaseException:
     """The driver's error below SQLAlchemy's."""
     while isinstance(error, SQLAlchemyError) and isinstance(error, DBAPIError):

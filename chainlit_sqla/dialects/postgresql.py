@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import URL, ColumnElement, Connection, Insert, Table, text
+from sqlalchemy import URL, ColumnElement, Connection, Insert, Table, text, type_coerce
 from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP, insert
 from sqlalchemy.types import TypeEngine
 
@@ -105,7 +105,7 @@ class PostgreSQL(Dialect):
 
     def json_is_true(self, column: ColumnElement[Any], key: str) -> ColumnElement[bool]:
         """By containment, which an index can serve."""
-        return column.contains({key: True})
+        return type_coerce(column, JSONB()).contains({key: True})
 
     @contextmanager
     def migration_lock(self, connection: Connection) -> Iterator[None]:

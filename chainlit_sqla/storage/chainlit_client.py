@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing
 from typing import Any
 
 from ..errors import BlobNotFound, StorageError
@@ -60,7 +61,7 @@ class ChainlitClientStorage:
         urls = await _bounded(self._read_url, different)
         return dict(zip(different, urls, strict=True))
 
-    async def open(self, key: str) -> AsyncIterator[bytes]:
+    async def open(self, key: str) -> AsyncGenerator[bytes, None]:
         """Read a blob through its link; see `StorageClient.open`."""
         import httpx  # Chainlit needs it too, but nothing else of ours does.
 
@@ -129,8 +130,8 @@ class ChainlitClientStorage:
     async def _is_gone(self, key: str) -> bool:
         """Tell a blob that is not there, which some clients refuse to delete, from a fault."""
         try:
-            async for _ in self.open(key):
-                break
+            async with aclosing(self.open(key)) as chunks:
+                await anext(chunks, b"")
         except BlobNotFound:
             return True
         except StorageError:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from pathlib import Path
 
 from ..errors import BlobNotFound
@@ -70,7 +70,7 @@ class LocalStorage:
             key: f"{base}/{sign(blob_digest(key_bytes(key)), expires, signing)}" for key in keys
         }
 
-    async def open(self, key: str) -> AsyncIterator[bytes]:
+    async def open(self, key: str) -> AsyncGenerator[bytes, None]:
         """Read a blob in chunks; see `StorageClient.open`."""
         digest = _digest(key)
         with folder_errors(f"read {key!r}", self.root):

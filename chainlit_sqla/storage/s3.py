@@ -6,7 +6,7 @@ import asyncio
 import base64
 import hashlib
 import re
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import AsyncExitStack, ExitStack
 from typing import Any
 
@@ -51,6 +51,8 @@ class S3Storage:
         part_size: Bytes; larger blobs are sent in parts of this size.
         parts_at_once: Parts in memory at most, for all uploads together.
         attempts: How often a request is sent until it is given up.
+        session: An ``aiobotocore`` session, for credentials of another kind and to share
+            what it has loaded; None: a new one.
 
     Raises:
         ConfigurationError: An argument cannot work.
@@ -73,6 +75,7 @@ class S3Storage:
         part_size: int = PART_SIZE,
         parts_at_once: int = 4,
         attempts: int = 3,
+        session: Any = None,
     ) -> None:
         _check_arguments(bucket, access_key, secret_key, endpoint, expiry, part_size)
         self.place = Place(bucket, endpoint)
@@ -84,6 +87,7 @@ class S3Storage:
         self._part_size = part_size
         self._parts_at_once = parts_at_once
         self._attempts = attempts
+        self._session = session
         self._loop: asyncio.AbstractEventLoop | None = None
         self._lock = asyncio.Lock()
         self._slots = asyncio.Semaphore(parts_at_once)
@@ -120,7 +124,7 @@ class S3Storage:
                     await asyncio.sleep(0)
         return urls
 
-    async def open(self, key: str) -> AsyncIterator[bytes]:
+    async def open(self, key: str) -> AsyncGenerator[bytes, None]:
         """Read a blob in chunks; see `StorageClient.open`."""
         target = self._target(key)
         with s3_errors(f"read {key!r}", self.place):
@@ -171,7 +175,7 @@ class S3Storage:
         return self._client
 
     def _make_client(self) -> Any:
-        session = get_session()
+        session = self._session or get_session()
         access_key, secret_key = self._credentials
         return session.create_client(
             "s3",

@@ -154,6 +154,10 @@ def _split(url: str) -> SplitResult:
 
 def _folder(parts: SplitResult, url: str) -> Path:
     path = unquote(parts.path)
+    if parts.query or parts.fragment:
+        raise ConfigurationError(
+            f"The storage URL {_shown(url)!r} has a ? or # in it; write them as %3F and %23"
+        )
     if os.name == "nt":
         path = path.removeprefix("/")  # file:///C:/files
     if parts.netloc not in ("", "localhost") or not Path(path).is_absolute():

@@ -28,7 +28,7 @@ from typing import Any
 from sqlalchemy.exc import SQLAlchemyError
 
 from ..database import Database
-from ..dialects import Fault
+from ..dialects import Fault, brief
 from ..errors import (
     ChainlitSqlaError,
     DatabaseUnavailable,
@@ -176,7 +176,7 @@ class Pipeline:
                 if fault is Fault.TRANSIENT or 0 < orphans <= _ORPHAN_ATTEMPTS:
                     if loop.time() + pause > deadline:
                         return self._give_up(batch, error)
-                    log.warning("Write again in %.2f s: %s", pause, error)
+                    log.warning("Write again in %.2f s: %s", pause, brief(error))
                     await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311
                     pause = min(pause * 2, _LONGEST_PAUSE)
                     continue
@@ -262,7 +262,8 @@ class Pipeline:
 def _rejection(op: Op, error: BaseException) -> BaseException:
     if isinstance(error, RejectedRow):
         return error
-    reason = str(getattr(error, "orig", None) or error).splitlines()[0]
-    rejection = RejectedRow(f"{op.label} is refused by the database ({reason}); change its values")
+    rejection = RejectedRow(
+        f"{op.label} is refused by the database ({brief(error)}); change its values"
+    )
     rejection.__cause__ = error
     return rejection
