@@ -1,0 +1,215 @@
+"""Stores to run the contract against, each with a way to read its links over HTTP."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import boto3
+import httpx
+import pytest
+from aiobotocore.session import get_session
+from botocore.config import Config
+from starlette.applications import Starlette
+
+from chainlit_sqla.storage.base import StorageClient
+from chainlit_sqla.storage.chainlit_client import ChainlitClientStorage
+from chainlit_sqla.storage.local import LocalStorage
+from chainlit_sqla.storage.local_route import file_route
+from chainlit_sqla.storage.s3 import S3Storage
+from tests.servers import s3_moto, s3_swift
+from tests.servers.require import unavailable
+
+EXPIRY = 600
+SESSION = get_session()
+"""Shared, since reading its data files again for each test takes most of the time."""
+
+
+@dataclass
+class Store:
+    """One store under test.
+
+    Args:
+        client: What is tested.
+        http: Reads its links as a browser would.
+        past: Signs a link for a key that expired, with an old clock in the signer only.
+    """
+
+    client: StorageClient
+    http: httpx.AsyncClient
+    past: Callable[[str], Any] | None = None
+
+    async def get(self, key: str, **options: Any) -> httpx.Response:
+        url = (await self.client.read_urls([key]))[key]
+        return await self.http.get(url, **options)
+
+
+@dataclass
+class Bucket:
+    """A bucket of a running server, and what a client needs to reach it."""
+
+    server: Any
+    name: str
+
+    def storage(self, **changes: Any) -> S3Storage:
+        options = {
+            "bucket": self.name,
+            "endpoint": self.server.endpoint,
+            "region": self.server.region,
+            "access_key": self.server.access_key,
+            "secret_key": self.server.secret_key,
+            "expiry": EXPIRY,
+            "session": SESSION,
+        }
+        return S3Storage(**{**options, **changes})
+
+    @cached_property
+    def boto(self) -> Any:
+        return boto3.client("s3", **self.arguments)
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        return {
+            "endpoint_url": self.server.endpoint,
+            "region_name": self.server.region,
+            "aws_access_key_id": self.server.access_key,
+            "aws_secret_access_key": self.server.secret_key,
+            "config": Config(s3={"addressing_style": "path"}, signature_version="s3v4"),
+        }
+
+
+@pytest.fixture(scope="session")
+def swift_server() -> Iterator[s3_swift.SwiftServer]:
+    if why := s3_swift.missing():
+        unavailable(f"S3 with signatures: {why}", "pip install swift pyeclib keystonemiddleware")
+    server = s3_swift.SwiftServer()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def moto_server() -> Iterator[s3_moto.MotoServer]:
+    if why := s3_moto.missing():
+        unavailable(f"S3 by moto: {why}", "pip install 'moto[server]'")
+    server = s3_moto.MotoServer()
+    yield server
+    server.stop()
+
+
+def _bucket(server: Any) -> Bucket:
+    bucket = Bucket(server, f"bucket-{secrets.token_hex(6)}")
+    bucket.boto.create_bucket(Bucket=bucket.name)
+    return bucket
+
+
+@pytest.fixture
+def swift(swift_server: s3_swift.SwiftServer) -> Bucket:
+    return _bucket(swift_server)
+
+
+@pytest.fixture
+def moto(moto_server: s3_moto.MotoServer) -> Bucket:
+    return _bucket(moto_server)
+
+
+@pytest.fixture
+async def http() -> AsyncIterator[httpx.AsyncClient]:
+    async with httpx.AsyncClient(verify=False, trust_env=False) as client:
+        yield client
+
+
+@pytest.fixture
+def old_signer(monkeypatch: pytest.MonkeyPatch) -> Callable[[], Any]:
+    """Return a context in which botocore signs as if it were an hour and a half ago."""
+
+    def patched() -> Any:
+        then = datetime.now(UTC).replace(tzinfo=None) - timedelta(minutes=90)
+        context = monkeypatch.context()
+        patch = context.__enter__()
+        patch.setattr("botocore.auth.get_current_datetime", lambda *_, **__: then)
+        return context
+
+    return patched
+
+
+@pytest.fixture
+async def local(tmp_path: Path) -> AsyncIterator[Store]:
+    storage = LocalStorage(tmp_path / "files", expiry=EXPIRY)
+    app = Starlette(routes=[file_route(storage)])
+    past = LocalStorage(tmp_path / "files", expiry=EXPIRY, clock=lambda: 0)
+
+    async def sign(key: str) -> str:
+        return (await past.read_urls([key]))[key]
+
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(
+        transport=transport, verify=False, base_url="http://test"
+    ) as client:
+        yield Store(storage, client, sign)
+    await storage.close()
+
+
+@pytest.fixture
+async def s3_swift_store(
+    swift: Bucket, http: httpx.AsyncClient, old_signer: Callable[[], Any]
+) -> AsyncIterator[Store]:
+    storage = swift.storage()
+
+    async def sign(key: str) -> str:
+        await storage.read_urls([key])  # Connected before the clock is turned back.
+        context = old_signer()
+        try:
+            return (await storage.read_urls([key]))[key]
+        finally:
+            context.__exit__(None, None, None)
+
+    yield Store(storage, http, sign)
+    await storage.close()
+
+
+@pytest.fixture
+async def s3_moto_store(moto: Bucket, http: httpx.AsyncClient) -> AsyncIterator[Store]:
+    storage = moto.storage()
+    yield Store(storage, http)
+    await storage.close()
+
+
+@pytest.fixture
+def chainlit_s3(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> type[Any]:
+    """Return Chainlit's S3 client; importing Chainlit writes into its app root."""
+    root = str(tmp_path_factory.mktemp("chainlit"))
+    monkeypatch.setenv("CHAINLIT_APP_ROOT", root)
+    monkeypatch.chdir(root)
+    from chainlit.data.storage_clients.s3 import S3StorageClient
+
+    return S3StorageClient
+
+
+@pytest.fixture
+async def chainlit_store(
+    moto: Bucket, http: httpx.AsyncClient, chainlit_s3: type[Any]
+) -> AsyncIterator[Store]:
+    storage = ChainlitClientStorage(chainlit_s3(moto.name, **moto.arguments))
+    yield Store(storage, http)
+    await storage.close()
+
+
+STORES = ("local", "s3_swift_store", "s3_moto_store", "chainlit_store")
+SIGNED_STORES = ("local", "s3_swift_store")
+
+
+@pytest.fixture(params=STORES)
+def store(request: pytest.FixtureRequest) -> Store:
+    return request.getfixturevalue(request.param)
+
+
+@pytest.fixture(params=SIGNED_STORES)
+def signed_store(request: pytest.FixtureRequest) -> Store:
+    return request.getfixturevalue(request.param)
