@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import threading
 import traceback
 from collections.abc import Coroutine, Sequence
 from typing import Any, NoReturn, TypeVar
@@ -79,6 +80,20 @@ def complete(work: Coroutine[Any, Any, T]) -> T:
         ours.setLevel(logging.ERROR)  # The sentence says what the warnings say.
     try:
         with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
-            return runner.run(work)
+            return runner.run(_to_the_last_thread(work))
     finally:
         ours.setLevel(level)
+
+
+async def _to_the_last_thread(work: Coroutine[Any, Any, T]) -> T:
+    """Let the threads of refused SQLite connections end while there is a loop to tell.
+
+    aiosqlite does not wait for them; one that finds its loop closed prints a traceback.
+    """
+    before = set(threading.enumerate())
+    try:
+        return await work
+    finally:
+        for thread in set(threading.enumerate()) - before:
+            if not thread.name.startswith("asyncio_"):  # The loop ends those itself.
+                thread.join(1.0)

@@ -1,0 +1,95 @@
+"""The command line as a user has it: an empty folder and an empty environment."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.cli.programs import ROOT, App, Result, run_program
+from tests.servers.postgres import PostgresServer, start_postgres
+
+Command = Callable[..., Result]
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """A PostgreSQL server for all tests of this folder."""
+    server = start_postgres()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def database(postgres: PostgresServer) -> Iterator[str]:
+    """The URL of an empty PostgreSQL database."""
+    url = postgres.create_database()
+    yield url
+    postgres.drop_database(url)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty current folder, with nothing in the environment that could matter."""
+    for name in list(os.environ):
+        if name.startswith(("CHAINLIT", "APP_", "DATABASE_URL", "BUCKET_NAME", "DEV_AWS")):
+            monkeypatch.delenv(name)
+    # So that what a command sets is undone.
+    monkeypatch.setenv("CHAINLIT_SQLA_DEBUG", "0")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def cli(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Command:
+    """Run a command in this process, which is quick: ``cli("current", DATABASE_URL=...)``."""
+
+    def call(*arguments: str, **variables: str) -> Result:
+        from chainlit_sqla.cli.guard import main
+
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+        with pytest.raises(SystemExit) as stopped:
+            main(arguments)
+        for name in variables:
+            monkeypatch.delenv(name)
+        code = stopped.value.code
+        assert isinstance(code, int)
+        return Result(code, *capsys.readouterr())
+
+    return call
+
+
+@pytest.fixture
+def program(folder: Path) -> Command:
+    """Run a command as a process: ``program("current", DATABASE_URL=...)``."""
+
+    def call(*arguments: str, **variables: str) -> Result:
+        return run_program([sys.executable, "-m", "chainlit_sqla", *arguments], folder, variables)
+
+    return call
+
+
+@pytest.fixture
+def serve(folder: Path) -> Iterator[Callable[..., App]]:
+    """Start a Chainlit app by a command, and end it after the test."""
+    apps: list[App] = []
+
+    def start(*arguments: str, **variables: str) -> App:
+        apps.append(App(arguments, folder, variables))
+        return apps[-1]
+
+    yield start
+    for app in apps:
+        app.stop()
+
+
+@pytest.fixture
+def example() -> Callable[[str], str]:
+    """The path of an example."""
+    return lambda name: str(ROOT / "examples" / name)

@@ -1,0 +1,222 @@
+"""Bad input: one clear sentence with the repair, exit code 1, no traceback, no password."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Command
+from tests.cli.programs import ROOT, Result
+from tests.servers.ports import free_port
+from tests.servers.postgres import PostgresServer
+
+PASSWORD = "pas5word"
+
+
+def refused(result: Result, *words: str) -> None:
+    """Check that a command ended with one sentence that says this."""
+    assert result.code == 1, result
+    assert result.out == ""
+    assert result.err.startswith("Error: ")
+    assert result.err.count("\n") == 1
+    for word in words:
+        assert word in result.err
+    said = result.err
+    assert "Traceback" not in said
+    assert PASSWORD not in said
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("garbage", ("cannot be read", "postgresql://user:password@host:5432/name")),
+        (f"mysql://me:{PASSWORD}@localhost/x", ("'mysql'", "use a postgresql:// or sqlite:///")),
+        (f"postgresql://me:{PASSWORD}@localhost:port/x", ("cannot be read", "write it as")),
+        (f"postgresql://me:{PASSWORD}@h:1,h:2/x", ("database URL",)),
+        (f"postgresql://me:{PASSWORD}@no-such-host.invalid/x", ("cannot be reached", "correct")),
+        ("", ("--url is empty",)),
+    ],
+)
+def test_unusable_url(cli: Command, url: str, words: tuple[str, ...]) -> None:
+    refused(cli("upgrade", "--url", url), *words)
+
+
+def test_unreachable_server(cli: Command) -> None:
+    url = f"postgresql://me:{PASSWORD}@127.0.0.1:{free_port()}/x"
+    for command in ("upgrade", "current"):
+        refused(cli(command, "--url", url), "cannot be reached", "start the server or correct")
+
+
+def test_wrong_password(cli: Command, database: str) -> None:
+    url = re.sub(r":[^:@]+@", f":{PASSWORD}@", database)
+    refused(cli("upgrade", "--url", url), "refuses the login of", "correct the user or the password")
+
+
+def test_missing_database(cli: Command, database: str) -> None:
+    refused(cli("upgrade", "--url", f"{database}_none"), "has no database", "createdb")
+
+
+@pytest.fixture
+def stranger(postgres: PostgresServer, database: str) -> Iterator[str]:
+    """The URL of an account that may read and nothing else."""
+    postgres.execute(f"CREATE ROLE stranger LOGIN PASSWORD '{PASSWORD}'")
+    postgres.execute("REVOKE CREATE ON SCHEMA public FROM PUBLIC", url=database)
+    yield re.sub(r"//[^@]+@", f"//stranger:{PASSWORD}@", database)
+    postgres.drop_database(database)
+    postgres.execute("DROP ROLE stranger")
+
+
+def test_no_permission_to_make_tables(cli: Command, stranger: str) -> None:
+    refused(cli("upgrade", "--url", stranger), "may not do this", "grant the permission")
+    refused(cli("upgrade", "--url", stranger, "--schema", "new"), "may not do this", "grant")
+
+
+def test_a_database_that_takes_no_writes(
+    cli: Command, postgres: PostgresServer, database: str
+) -> None:
+    name = database.rpartition("/")[2]
+    postgres.execute(f'ALTER DATABASE "{name}" SET default_transaction_read_only = on')
+    refused(cli("upgrade", "--url", database), "read-only", "connect to the primary")
+
+
+def test_somebody_elses_tables(cli: Command, postgres: PostgresServer, database: str) -> None:
+    postgres.execute("CREATE TABLE users (name text)", url=database)
+    refused(cli("upgrade", "--url", database), "users", "CHAINLIT_SQLA_SCHEMA")
+
+
+def test_a_newer_schema(cli: Command, postgres: PostgresServer, database: str) -> None:
+    assert cli("upgrade", "--url", database).code == 0
+    postgres.execute("UPDATE chainlit_sqla_version SET version_num = '9999'", url=database)
+    for command in (["upgrade"], ["downgrade", "base", "--yes"]):
+        refused(cli(*command, "--url", database), "9999", "pip install -U chainlit-sqla")
+    current = cli("current", "--url", database)
+    assert current.code == 1
+    assert "pip install -U chainlit-sqla" in current.out
+
+
+@pytest.mark.parametrize("content", [b"These are no pages of a database.\n" * 9, os.urandom(8192)])
+def test_a_file_that_is_no_database(cli: Command, folder: Path, content: bytes) -> None:
+    (folder / "notes.db").write_bytes(content)
+    refused(cli("upgrade", "--url", "sqlite:///notes.db"), "is not a SQLite database", "another")
+    assert (folder / "notes.db").read_bytes() == content
+
+
+def test_a_folder_in_place_of_the_file(cli: Command, folder: Path) -> None:
+    (folder / "chats.db").mkdir()
+    refused(cli("upgrade", "--url", "sqlite:///chats.db"), "cannot be opened")
+
+
+@pytest.mark.parametrize("path", ["no/such/folder/chats.db", "a_file/chats.db"])
+def test_a_folder_that_is_not_there(cli: Command, folder: Path, path: str) -> None:
+    (folder / "a_file").touch()
+    refused(cli("upgrade", "--url", f"sqlite:///{path}"), "cannot be opened", "its folder exists")
+
+
+def test_a_data_folder_that_cannot_be_made(cli: Command, folder: Path) -> None:
+    (folder / "a_file").touch()
+    result = cli("upgrade", CHAINLIT_SQLA_DATA_DIR=str(folder / "a_file" / "data"))
+    refused(result, "cannot be made", "CHAINLIT_SQLA_DATA_DIR")
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        (["upgrade", "0042"], ("0042", "known revisions are 0001")),
+        (["downgrade", "0042"], ("0042", "use one of base")),
+        (["downgrade", "-7"], ("-7", "use one of base")),
+        (["upgrade", "--schema", "chat"], ("SQLite has no schemas", "leave --schema out")),
+    ],
+)
+def test_a_revision_or_schema_that_is_not_there(
+    cli: Command, command: list[str], words: tuple[str, ...]
+) -> None:
+    refused(cli(*command), *words)
+
+
+def test_a_setting_that_is_no_number(cli: Command) -> None:
+    refused(cli("upgrade", CHAINLIT_SQLA_POOL_SIZE="many"), "CHAINLIT_SQLA_POOL_SIZE='many'")
+
+
+def test_an_error_nobody_thought_of_is_one_sentence_too(
+    cli: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def explode(*_: object) -> None:
+        raise ZeroDivisionError("division by zero\nand a second line")
+
+    monkeypatch.setattr("chainlit_sqla.cli.revisions.upgrade", explode)
+    refused(cli("upgrade"), "Unexpected ZeroDivisionError: division by zero", "--debug")
+
+
+@pytest.mark.parametrize("how", [("--debug",), ()])
+def test_debug_shows_the_traceback(program: Command, how: tuple[str, ...]) -> None:
+    variables = {} if how else {"CHAINLIT_SQLA_DEBUG": "1"}
+    result = program(*how, "upgrade", "--url", "garbage", **variables)
+    assert result.code == 1
+    assert "Traceback (most recent call last)" in result.err
+    assert result.err.splitlines()[-1].startswith("Error: ")
+
+
+@pytest.mark.parametrize("arguments", [["nonsense"], ["upgrade", "--nonsense"], ["downgrade"]])
+def test_usage_errors_exit_with_2(cli: Command, arguments: list[str]) -> None:
+    result = cli(*arguments)
+    assert result.code == 2
+    assert "Usage: chainlit-sqla" in result.err
+
+
+AS_NOBODY = """
+import email.parser, os, sys
+import aiosqlite, alembic.command, sqlalchemy.dialects.sqlite.aiosqlite, encodings.idna
+import chainlit_sqla.migrations
+from chainlit_sqla.cli import app, guard
+os.setgroups([]); os.setgid(65534); os.setuid(65534)
+guard.main(sys.argv[1:])
+"""
+
+
+@pytest.fixture
+def public_folder() -> Iterator[Path]:
+    """A folder that other users can enter; pytest's own are closed to them."""
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
+def as_other_user(folder: Path, *arguments: str) -> Result:
+    """Run a command as a user who owns nothing, for to root everything is permitted."""
+    program = [sys.executable, "-c", AS_NOBODY]
+    if os.geteuid() != 0:
+        program = [sys.executable, "-m", "chainlit_sqla"]
+        folder.chmod(0o555)
+    done = subprocess.run(
+        [*program, *arguments],
+        cwd=folder,
+        env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    return Result(done.returncode, done.stdout, done.stderr)
+
+
+def test_no_permission_for_the_data_folder(public_folder: Path) -> None:
+    result = as_other_user(public_folder, "upgrade")
+    refused(result, "cannot be made (Permission denied)", "give this user write permission")
+
+
+def test_no_permission_for_the_file(cli: Command, public_folder: Path) -> None:
+    url = f"sqlite:///{public_folder}/chats.db"
+    assert cli("upgrade", "--url", url).code == 0
+    (public_folder / "chats.db").chmod(0o444)
+    result = as_other_user(public_folder, "downgrade", "base", "--yes", "--url", url)
+    refused(result, "give this user write permission")
+    report = as_other_user(public_folder, "doctor", "--url", url)
+    assert report.code == 1
+    assert "FAILED  database: The SQLite file" in report.out
+    assert "give this user write permission" in report.out

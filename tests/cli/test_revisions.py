@@ -1,0 +1,152 @@
+"""`upgrade`, `downgrade` and `current` on real databases."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import pty
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Command
+from tests.cli.programs import environment
+from tests.servers.postgres import PostgresServer
+
+TABLES = {"users", "threads", "steps", "elements", "feedbacks"}
+
+
+def sqlite_tables(path: Path) -> set[str]:
+    connection = sqlite3.connect(path)
+    try:
+        return {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
+    finally:
+        connection.close()
+
+
+def test_each_says_in_one_line_what_it_did(cli: Command, folder: Path) -> None:
+    where = f"SQLite at sqlite:///{folder}/.chainlit_sqla/chainlit.db"
+    assert cli("upgrade") == (0, f"{where}: now at 0001, made 7 tables\n", "")
+    assert cli("upgrade") == (0, f"{where}: already at 0001\n", "")
+    assert cli("current") == (0, f"{where}: at 0001, up to date\n", "")
+    assert sqlite_tables(folder / ".chainlit_sqla" / "chainlit.db") >= TABLES
+    done = cli("downgrade", "base", "--yes")
+    assert done == (0, f"{where}: now at base, was at 0001, dropped 7 tables\n", "")
+    assert cli("downgrade", "base", "--yes") == (0, f"{where}: already at base\n", "")
+
+
+def test_they_work_on_postgresql_and_hide_the_password(
+    cli: Command, database: str, postgres: PostgresServer
+) -> None:
+    made = cli("upgrade", DATABASE_URL=database)
+    assert made.code == 0
+    assert "now at 0001, made 7 tables" in made.out
+    password = database.split(":")[2].split("@")[0]
+    assert password not in made.out + made.err
+    rows = postgres.execute("SELECT tablename FROM pg_tables WHERE schemaname='public'", url=database)
+    assert {row[0] for row in rows} >= TABLES
+    assert cli("current", "--url", database).code == 0
+    assert cli("downgrade", "-1", "--yes", DATABASE_URL=database).code == 0
+    assert cli("current", DATABASE_URL=database).code == 1
+
+
+def test_schema_puts_the_tables_there(
+    cli: Command, database: str, postgres: PostgresServer
+) -> None:
+    done = cli("upgrade", "--url", database, "--schema", "chainlit")
+    assert done.code == 0
+    assert "(schema chainlit)" in done.out
+    query = "SELECT DISTINCT schemaname FROM pg_tables WHERE tablename = ANY($1)"
+    rows = postgres.execute(query, sorted(TABLES), url=database)
+    assert [row[0] for row in rows] == ["chainlit"]
+    assert cli("current", "--url", database).code == 1
+    assert cli("current", "--url", database, CHAINLIT_SQLA_SCHEMA="chainlit").code == 0
+
+
+def test_current_names_the_repair_and_exits_with_1(cli: Command, database: str) -> None:
+    stale = cli("current", "--url", database)
+    assert stale.code == 1
+    assert "no tables yet, this release needs 0001; run: chainlit-sqla upgrade" in stale.out
+
+
+def test_url_wins_over_the_environment(cli: Command, folder: Path) -> None:
+    assert cli("upgrade", "--url", "sqlite:///mine.db", DATABASE_URL="sqlite:///other.db").code == 0
+    assert (folder / "mine.db").exists()
+    assert not (folder / "other.db").exists()
+
+
+def test_the_env_file_is_read(cli: Command, folder: Path) -> None:
+    (folder / ".env").write_text('DATABASE_URL="sqlite:///from_file.db"\n')
+    assert cli("upgrade").code == 0
+    assert sqlite_tables(folder / "from_file.db") >= TABLES
+
+
+def test_downgrade_without_a_terminal_refuses_and_says_what_would_be_lost(
+    program: Command, folder: Path
+) -> None:
+    assert program("upgrade", DATABASE_URL="sqlite:///chats.db").code == 0
+    connection = sqlite3.connect(folder / "chats.db")
+    with connection:
+        connection.execute(
+            "INSERT INTO users (id, identifier, metadata, createdAt) "
+            "VALUES ('1', 'ada', '{}', '2026-01-31T08:00:00.000000Z')"
+        )
+    connection.close()
+    done = program("downgrade", "base", DATABASE_URL="sqlite:///chats.db")
+    assert done.code == 1
+    assert "all tables will be dropped, with 1 user, 0 threads, 0 steps." in done.out
+    assert done.err == "Error: Nothing was changed, for there is no terminal to ask on; add --yes\n"
+    assert sqlite_tables(folder / "chats.db") >= TABLES
+
+
+@pytest.mark.parametrize(("answer", "code", "kept"), [("n", 1, True), ("y", 0, False)])
+def test_downgrade_asks_on_a_terminal(
+    cli: Command, folder: Path, answer: str, code: int, kept: bool
+) -> None:
+    assert cli("upgrade", "--url", "sqlite:///chats.db").code == 0
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "chainlit_sqla", "downgrade", "base", "--url", "sqlite:///chats.db"],
+        cwd=folder,
+        env=environment(folder, {}),
+        stdin=theirs,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    os.write(ours, f"{answer}\n".encode())
+    said, _ = process.communicate(timeout=60)
+    os.close(ours)
+    os.close(theirs)
+    assert "Go on?" in said
+    assert process.returncode == code, said
+    assert bool(sqlite_tables(folder / "chats.db") & TABLES) is kept
+
+
+def test_eight_upgrades_at_once_all_succeed(folder: Path, database: str) -> None:
+    async def upgrade() -> tuple[int | None, str]:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "chainlit_sqla", "upgrade"),
+            cwd=folder,
+            env=environment(folder, {"DATABASE_URL": database}),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        said, _ = await process.communicate()
+        return process.returncode, said.decode()
+
+    async def together() -> list[tuple[int | None, str]]:
+        return await asyncio.gather(*(upgrade() for _ in range(8)))
+
+    with asyncio.Runner() as runner:
+        done = runner.run(together())
+    assert [code for code, _ in done] == [0] * 8, done
+
+
+def test_migrating_imports_no_chainlit(program: Command, folder: Path) -> None:
+    for command in ("upgrade", "current", "doctor"):
+        assert program(command).code == 0
+    assert {path.name for path in folder.iterdir()} == {".chainlit_sqla"}
