@@ -1,0 +1,1 @@
+"""End to end: a real Chainlit server, a real client, a real browser."""

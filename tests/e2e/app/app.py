@@ -1,0 +1,179 @@
+"""The Chainlit app under test: everything that can be kept, always the same.
+
+The first word of a message decides what happens; see `ANSWERS`.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import chainlit as cl
+from chainlit.types import ThreadDict
+from literalai import ChatGeneration
+
+from chainlit_sqla import SQLADataLayer
+from picture import chart
+
+PASSWORD = "correct horse"
+COMMANDS = [{"id": "Tour", "description": "Show everything", "icon": "map", "button": True}]
+ANSWER = "The harvest grew in **three** of four years; the chart shows it. 收成 🌾"
+
+
+@cl.data_layer
+def data_layer() -> SQLADataLayer:
+    return SQLADataLayer()
+
+
+@cl.password_auth_callback
+async def log_in(name: str, password: str) -> cl.User | None:
+    if name in ("alice", "bob") and password == PASSWORD:
+        return cl.User(identifier=name, display_name=name.title(), metadata={"team": "fields"})
+    return None
+
+
+@cl.on_chat_start
+async def start() -> None:
+    """Sent before the user's first message: Chainlit holds it back until then."""
+    cl.user_session.set("questions", 0)
+    await cl.context.emitter.set_commands(COMMANDS)
+    path = _file("Ask about the harvest.\n")
+    await cl.Message("Good morning!", elements=[cl.File(name="leaflet.txt", path=path)]).send()
+
+
+@cl.on_chat_resume
+async def resume(thread: ThreadDict) -> None:
+    await cl.context.emitter.set_commands(COMMANDS)
+
+
+@cl.on_message
+async def answer(message: cl.Message) -> None:
+    cl.user_session.set("questions", (cl.user_session.get("questions") or 0) + 1)
+    cl.user_session.set("asked", {"text": message.content, "command": message.command})
+    await ANSWERS.get(message.content.split()[0], echo)(message)
+
+
+async def echo(message: cl.Message) -> None:
+    names = [element.name for element in message.elements]
+    number = cl.user_session.get("questions")
+    await cl.Message(f"Answer {number}: {message.content} {names}").send()
+
+
+async def burst(message: cl.Message) -> None:
+    """As many messages as it says, at once."""
+    for number in range(int(message.content.split()[1])):
+        await cl.Message(f"Part {number}").send()
+
+
+async def take_back(message: cl.Message) -> None:
+    """Remove the user's own message."""
+    await message.remove()
+    await cl.Message("Removed.").send()
+
+
+async def tour(message: cl.Message) -> None:
+    tasks = cl.TaskList(status="Running")
+    reading, writing = cl.Task("Read"), cl.Task("Write", forId=message.id)
+    await tasks.add_task(reading)
+    await tasks.add_task(writing)
+    await tasks.send()
+    await _steps(message.content)
+    reading.status = cl.TaskStatus.DONE
+    await tasks.update()
+    await _streamed_answer()
+    writing.status, tasks.status = cl.TaskStatus.DONE, "Done"
+    await tasks.update()
+    await _changed_messages()
+
+
+async def _steps(question: str) -> None:
+    async with cl.Step(
+        name="research",
+        type="tool",
+        tags=["outer", "été"],
+        metadata={"cost": {"usd": 0.25}, "cached": False},
+        icon="search",
+        default_open=True,
+        show_input="json",
+    ) as outer:
+        outer.input = {"question": question}
+        async with cl.Step(
+            name="query", type="retrieval", show_input="sql", tags=[], auto_collapse=True
+        ) as inner:
+            inner.input = "SELECT year, tonnes FROM harvest"
+            inner.output = [{"year": 2023, "tonnes": 7.5}, {"year": 2024, "tonnes": None}]
+            inner.elements = [cl.Text(name="rows", content="2023 7.5", language="csv")]
+        await _failing_step()
+        async with cl.Step(name="model", type="llm", show_input=False) as model:
+            for token in ("Three ", "of ", "four."):
+                await model.stream_token(token)
+            model.generation = ChatGeneration(
+                provider="none",
+                model="small",
+                messages=[{"role": "user", "content": question}],
+                message_completion={"role": "assistant", "content": "Three of four."},
+                output_token_count=3,
+            )
+        outer.output = "Found 4 years."
+
+
+async def _failing_step() -> None:
+    try:
+        async with cl.Step(name="weather", type="tool", show_input=True, language="text") as step:
+            step.input = "Rain?"
+            raise LookupError("no such station")
+    except LookupError:
+        pass
+
+
+async def _streamed_answer() -> None:
+    path = _file("year,tonnes\n2023,7.5\n")
+    elements: list[Any] = [
+        cl.Image(name="chart.png", content=chart(), display="inline", size="large"),
+        cl.Text(name="note", content="Numbers are rounded.", display="side"),
+        cl.File(name="harvest.csv", path=path, mime="text/csv"),
+        cl.File(name="source", url="https://example.org/harvest.csv?year=2023", mime="text/csv"),
+        cl.Pdf(name="report.pdf", content=b"%PDF-1.4\n%%EOF\n", page=2, display="page"),
+        cl.Audio(name="call", content=b"RIFF0000WAVE", mime="audio/wav", auto_play=True),
+        cl.Video(
+            name="field", content=b"0000ftypmp42", mime="video/mp4", player_config={"muted": True}
+        ),
+    ]
+    counter = cl.CustomElement(name="Counter", props={"count": 1, "label": "fields"})
+    reply = cl.Message(
+        "", elements=[*elements, counter], metadata={"sources": [1, 2]}, tags=["final"]
+    )
+    for token in ANSWER.split(" "):
+        await reply.stream_token(token if token == "The" else f" {token}")
+    await reply.send()
+    Path(path).unlink()
+    counter.props = {"count": 2, "label": None}
+    await counter.update()
+
+
+async def _changed_messages() -> None:
+    draft = await cl.Message("A draft", language="text").send()
+    mistake = await cl.Message("A mistake", elements=[cl.Text(name="slip", content="Oh")]).send()
+    await mistake.remove()
+    draft.content = ""
+    draft.metadata = {"edited": True}
+    await draft.update()
+    draft.content = "The final word"
+    await draft.update()
+    await cl.ErrorMessage("One station did not answer").send()
+
+
+def _file(text: str) -> str:
+    """A file of the app's own, which the app may delete when it was sent."""
+    with tempfile.NamedTemporaryFile("w", dir=Path.cwd(), suffix=".txt", delete=False) as file:
+        file.write(text)
+    return file.name
+
+
+ANSWERS: dict[str, Callable[[cl.Message], Awaitable[None]]] = {
+    "Tour": tour,
+    "Burst": burst,
+    "Take": take_back,
+}

@@ -1,0 +1,16 @@
+"""The same app below a path of somebody else's FastAPI application."""
+
+from __future__ import annotations
+
+from chainlit.utils import mount_chainlit
+from fastapi import FastAPI
+
+app = FastAPI()
+
+
+@app.get("/")
+def home() -> str:
+    return "the host application"
+
+
+mount_chainlit(app=app, target="app.py", path="/chat")

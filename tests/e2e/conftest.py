@@ -1,0 +1,52 @@
+"""Servers for the journeys: one for each kind of database and each module."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+
+from tests.servers.postgres import PostgresServer, start_postgres
+
+from .person import Person
+from .server import AppServer
+
+
+@pytest.fixture(scope="package")
+def postgres() -> Iterator[PostgresServer]:
+    """A PostgreSQL server."""
+    server = start_postgres()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def server(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[AppServer]:
+    """The application on an empty database; its log is checked at the end."""
+    settings = {}
+    if request.param == "postgresql":
+        url = request.getfixturevalue("postgres").create_database()
+        settings = {"DATABASE_URL": url, "CHAINLIT_SQLA_AUTO_UPGRADE": "true"}
+    server = AppServer(tmp_path_factory.mktemp("app"), settings)
+    try:
+        yield server
+    except BaseException:
+        server.kill()
+        raise
+    server.close()
+
+
+@pytest.fixture
+async def alice(server: AppServer) -> AsyncIterator[Person]:
+    """A user who is logged in."""
+    async with Person(server.url, "alice") as person:
+        yield person
+
+
+@pytest.fixture
+async def bob(server: AppServer) -> AsyncIterator[Person]:
+    """Another user who is logged in."""
+    async with Person(server.url, "bob") as person:
+        yield person

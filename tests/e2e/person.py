@@ -1,0 +1,129 @@
+"""A user in front of the application: its HTTP requests, as the frontend sends them."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+import httpx
+
+from .chat import Chat
+
+PASSWORD = "correct horse"
+
+
+class Person:
+    """Somebody who uses the application; log in first.
+
+    Args:
+        url: Where the application answers, with its root path.
+        name: ``alice`` or ``bob``; empty: somebody who does not log in.
+
+    Example:
+        >>> async with Person(server.url, "alice") as alice:
+        ...     chat = await alice.chat()
+    """
+
+    def __init__(self, url: str, name: str = "") -> None:
+        self.url = url
+        self.name = name
+        self.http = httpx.AsyncClient(base_url=url, timeout=30)
+        self._chats: list[Chat] = []
+
+    async def __aenter__(self) -> Self:
+        if self.name:
+            await self.log_in()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for chat in self._chats:
+            await chat.disconnect()
+        await self.http.aclose()
+
+    async def log_in(self) -> None:
+        """Get the cookie that all further requests carry."""
+        form = {"username": self.name, "password": PASSWORD}
+        response = await self.http.post("/login", data=form)
+        assert response.status_code == 200, response.text
+
+    async def chat(self, thread: str = "", session: str | None = None) -> Chat:
+        """Open a chat window.
+
+        Args:
+            thread: A thread to resume; empty: a new one.
+            session: The id of the session; None: a new one.
+
+        Raises:
+            socketio.exceptions.ConnectionError: The server refuses it.
+        """
+        cookie = "; ".join(f"{name}={value}" for name, value in self.http.cookies.items())
+        chat = Chat(self.url, self.name, cookie, thread=thread, session=session)
+        await chat.connect()
+        self._chats.append(chat)
+        return chat
+
+    # Requests: they return the answer, whatever its status
+
+    async def get_thread(self, thread: str) -> httpx.Response:
+        return await self.http.get(f"/project/thread/{thread}")
+
+    async def get_shared(self, thread: str) -> httpx.Response:
+        return await self.http.get(f"/project/share/{thread}")
+
+    async def get_element(self, thread: str, element: str) -> httpx.Response:
+        return await self.http.get(f"/project/thread/{thread}/element/{element}")
+
+    async def rename(self, thread: str, name: str) -> httpx.Response:
+        return await self.http.put("/project/thread", json={"threadId": thread, "name": name})
+
+    async def share(self, thread: str, shared: bool) -> httpx.Response:
+        body = {"threadId": thread, "isShared": shared}
+        return await self.http.put("/project/thread/share", json=body)
+
+    async def delete(self, thread: str) -> httpx.Response:
+        return await self._delete("/project/thread", {"threadId": thread})
+
+    async def give_feedback(self, **feedback: Any) -> httpx.Response:
+        body = {"feedback": feedback, "sessionId": "none"}
+        return await self.http.put("/feedback", json=body)
+
+    async def take_feedback(self, feedback: str) -> httpx.Response:
+        return await self._delete("/feedback", {"feedbackId": feedback})
+
+    async def put_element(self, session: str, element: dict[str, Any]) -> httpx.Response:
+        body = {"element": element, "sessionId": session}
+        return await self.http.put("/project/element", json=body)
+
+    async def delete_element(self, session: str, element: dict[str, Any]) -> httpx.Response:
+        return await self._delete("/project/element", {"element": element, "sessionId": session})
+
+    async def get_file(self, session: str, key: str) -> httpx.Response:
+        """A file of a session that is alive, as it is shown before a reload."""
+        return await self.http.get(f"/project/file/{key}", params={"session_id": session})
+
+    async def upload(self, session: str, name: str, data: bytes, mime: str) -> httpx.Response:
+        params = {"session_id": session}
+        return await self.http.post(
+            "/project/file", params=params, files={"file": (name, data, mime)}
+        )
+
+    async def list_threads(self, first: int = 35, **filters: Any) -> httpx.Response:
+        body = {"pagination": {"first": first}, "filter": filters}
+        return await self.http.post("/project/threads", json=body)
+
+    async def _delete(self, path: str, body: dict[str, Any]) -> httpx.Response:
+        return await self.http.request("DELETE", path, json=body)
+
+    # What a test mostly wants of them
+
+    async def thread(self, thread: str) -> dict[str, Any]:
+        """A thread of one's own."""
+        response = await self.get_thread(thread)
+        assert response.status_code == 200, response.text
+        found: dict[str, Any] = response.json()
+        return found
+
+    async def titles(self, **filters: Any) -> list[str]:
+        """The titles in the sidebar, the newest first."""
+        response = await self.list_threads(**filters)
+        assert response.status_code == 200, response.text
+        return [thread["name"] for thread in response.json()["data"]]

@@ -1,0 +1,159 @@
+"""A Chainlit server in a process and a folder of its own."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import httpx
+
+from tests.servers.ports import free_port
+
+APP = Path(__file__).parent / "app"
+ROOT = Path(__file__).parents[2]
+START_SECONDS = 60
+STOP_SECONDS = 40
+KEPT_VARIABLES = ("PATH", "LANG", "LC_ALL", "TMPDIR", "SYSTEMROOT", "VIRTUAL_ENV")
+TROUBLE = re.compile(r"Traceback|was never retrieved|was never awaited| - (ERROR|CRITICAL) - ")
+
+
+class AppServer:
+    """``chainlit run app.py`` with the data layer's settings in its environment.
+
+    Args:
+        folder: Where it runs: the app is copied there, its files and database lie there.
+        settings: Environment variables; nothing else of ours is in the environment.
+        root_path: What ``--root-path`` gets.
+        mounted: Start uvicorn with the app mounted below ``/chat`` instead.
+
+    Example:
+        >>> server = AppServer(tmp_path, {"DATABASE_URL": "postgresql://..."})
+        >>> server.stop()
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        settings: Mapping[str, str] | None = None,
+        *,
+        root_path: str = "",
+        mounted: bool = False,
+    ) -> None:
+        shutil.copytree(APP, folder, dirs_exist_ok=True)
+        self.folder = folder
+        self.root_path = "/chat" if mounted else root_path
+        self.port = free_port()
+        self.origin = f"http://127.0.0.1:{self.port}"
+        self.log_file = folder / "server.log"
+        self._expected: list[str] = []
+        self._environment = {
+            **{name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ},
+            "HOME": str(folder),
+            "PYTHONPATH": str(ROOT),
+            "PYTHONUNBUFFERED": "1",
+            "CHAINLIT_AUTH_SECRET": "a secret of the tests only, long enough for HS256",
+            **(settings or {}),
+        }
+        self._command = self._uvicorn() if mounted else self._chainlit()
+        self._process: subprocess.Popen[bytes] | None = None
+        self.start()
+
+    @property
+    def url(self) -> str:
+        """Where the application answers."""
+        return self.origin + self.root_path
+
+    @property
+    def data(self) -> Path:
+        """The folder in which the layer keeps its files."""
+        return self.folder / ".chainlit_sqla"
+
+    def start(self) -> None:
+        """Start it and wait until it answers.
+
+        Raises:
+            RuntimeError: It does not start; carries what it printed.
+        """
+        with self.log_file.open("ab") as log:
+            self._process = subprocess.Popen(
+                self._command,
+                cwd=self.folder,
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+        deadline = time.monotonic() + START_SECONDS
+        while time.monotonic() < deadline and self._process.poll() is None:
+            try:
+                if httpx.get(f"{self.url}/health", timeout=5).is_success:
+                    return
+            except httpx.TransportError:
+                time.sleep(0.05)
+        self.kill()
+        raise RuntimeError(f"Chainlit did not start: {self.log()[-3000:]}")
+
+    def stop(self) -> None:
+        """End it as an operator does, with SIGTERM, and wait until it is gone."""
+        self._end(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End it without a chance to finish anything."""
+        self._end(signal.SIGKILL)
+
+    def restart(self) -> None:
+        """Stop and start on the same port."""
+        self.stop()
+        self.start()
+
+    def log(self) -> str:
+        """What all runs of it printed."""
+        return self.log_file.read_text(errors="replace")
+
+    def expect(self, *patterns: str) -> None:
+        """Allow lines of trouble in the log.
+
+        Args:
+            *patterns: Regular expressions, each of which must be found in the log.
+        """
+        self._expected += patterns
+
+    def close(self) -> None:
+        """Stop it, and check that it printed no trouble but what was expected."""
+        self.stop()
+        lines = [line for line in self.log().splitlines() if TROUBLE.search(line)]
+        unexpected = [
+            line for line in lines if not any(re.search(p, line) for p in self._expected)
+        ]
+        assert not unexpected, f"{unexpected} in:\n{self.log()[-6000:]}"
+        missing = [p for p in self._expected if not any(re.search(p, line) for line in lines)]
+        assert not missing, f"not in the log: {missing}"
+
+    def _end(self, how: signal.Signals) -> None:
+        if self._process is None:
+            return
+        self._process.send_signal(how)
+        try:
+            self._process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+            raise AssertionError(f"not ended by {how!r}: {self.log()[-3000:]}") from None
+        finally:
+            self._process = None
+
+    def _chainlit(self) -> Sequence[str]:
+        command = [sys.executable, "-m", "chainlit", "run", "app.py", "--headless"]
+        command += ["--host", "127.0.0.1", "--port", str(self.port)]
+        return command + (["--root-path", self.root_path] if self.root_path else [])
+
+    def _uvicorn(self) -> Sequence[str]:
+        command = [sys.executable, "-m", "uvicorn", "mounted:app", "--log-level", "error"]
+        return [*command, "--host", "127.0.0.1", "--port", str(self.port)]
