@@ -238,7 +238,7 @@ def _config(*, path_style: bool, attempts: int) -> Any:
     options: dict[str, Any] = {
         "signature_version": "s3v4",
         "s3": {"addressing_style": "path" if path_style else "virtual"},
-        "retries": {"mode": "standard", "max_attempts": attempts},
+        "retries": {"mode": "standard", "total_max_attempts": attempts},
         "connect_timeout": 10,
         "read_timeout": 60,
         "max_pool_connections": 50,

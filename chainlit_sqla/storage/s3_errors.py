@@ -30,7 +30,7 @@ _REPAIRS = {
     "403": "check the credentials and what they are allowed to do",
 }
 _NOT_FOUND = ("NoSuchKey", "404")
-_UNREACHABLE = (boto.HTTPClientError, aiohttp.ClientError, TimeoutError)
+_UNREACHABLE = (boto.ConnectionError, boto.HTTPClientError, aiohttp.ClientError, TimeoutError)
 
 
 @dataclass(frozen=True, slots=True)

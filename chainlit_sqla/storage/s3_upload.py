@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, BinaryIO
 
 from .base import source_errors
@@ -14,6 +16,49 @@ logger = logging.getLogger("chainlit_sqla")
 
 MAX_PARTS = 10_000
 """Parts of one upload at most; S3's own limit."""
+
+
+class _Part(io.RawIOBase):
+    """A part as a file, which is sent piece by piece and can be let go.
+
+    Of plain bytes the transport keeps a second copy. And the futures of asyncio and the
+    requests of botocore refer to each other: what they hold lives on until the garbage
+    collector runs, so they must not hold the bytes.
+    """
+
+    def __init__(self) -> None:
+        self._content = b""
+        self._position = 0
+
+    def fill(self, file: BinaryIO, size: int) -> None:
+        self._content = file.read(size)
+
+    def __len__(self) -> int:
+        return len(self._content)
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        piece = self._content[self._position : self._position + len(buffer)]
+        buffer[: len(piece)] = piece
+        self._position += len(piece)
+        return len(piece)
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        start = (0, self._position, len(self._content))[whence]
+        self._position = start + offset
+        return self._position
+
+    def tell(self) -> int:
+        return self._position
+
+    def close(self) -> None:
+        self._content = b""
+        super().close()
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,29 +90,36 @@ class Upload:
             The number of bytes sent.
         """
         first = await self._next_part(file)
-        if len(first) == self.part_size:
+        size = len(first)
+        if size == self.part_size:
             return await self._send_parts(file, first)
         try:
             await self.client.put_object(**self.target, **self.headers, Body=first)
         finally:
-            self.slots.release()
-        return len(first)
+            self._let_go(first)
+        return size
 
-    async def _next_part(self, file: BinaryIO) -> bytes:
-        """Read a part; the slot taken for it is the caller's to release."""
+    async def _next_part(self, file: BinaryIO) -> _Part:
+        """Read a part; the caller lets it go."""
         await self.slots.acquire()
+        part = _Part()
         try:
             with source_errors(self.target["Key"]):
-                return await asyncio.to_thread(file.read, self.part_size)
+                await asyncio.to_thread(part.fill, file, self.part_size)
         except BaseException:
-            self.slots.release()
+            self._let_go(part)
             raise
+        return part
 
-    async def _send_parts(self, file: BinaryIO, first: bytes) -> int:
+    def _let_go(self, part: _Part, _task: object = None) -> None:
+        part.close()
+        self.slots.release()
+
+    async def _send_parts(self, file: BinaryIO, first: _Part) -> int:
         try:
             begun = await self.client.create_multipart_upload(**self.target, **self.headers)
         except BaseException:
-            self.slots.release()
+            self._let_go(first)
             raise
         target = {**self.target, "UploadId": begun["UploadId"]}
         try:
@@ -81,26 +133,25 @@ class Upload:
         return size
 
     async def _in_parallel(
-        self, file: BinaryIO, first: bytes, target: Mapping[str, Any]
+        self, file: BinaryIO, first: _Part, target: Mapping[str, Any]
     ) -> tuple[int, list[dict[str, Any]]]:
-        size, body = 0, first
+        size, part = 0, first
         tasks: list[asyncio.Task[dict[str, Any]]] = []
         async with asyncio.TaskGroup() as group:
-            while body:
-                size += len(body)
-                task = group.create_task(self._send_part(target, len(tasks) + 1, body))
+            while len(part):
+                size += len(part)
+                task = group.create_task(self._send_part(target, len(tasks) + 1, part))
                 # A task that is cancelled before it starts runs no "finally" of its own.
-                task.add_done_callback(lambda _: self.slots.release())
+                task.add_done_callback(partial(self._let_go, part))
                 tasks.append(task)
-                body = b""  # The task holds it; a second reference would outlive it.
-                body = await self._next_part(file)
-            self.slots.release()
+                part = await self._next_part(file)
+            self._let_go(part)
         return size, [task.result() for task in tasks]
 
     async def _send_part(
-        self, target: Mapping[str, Any], number: int, body: bytes
+        self, target: Mapping[str, Any], number: int, part: _Part
     ) -> dict[str, Any]:
-        answer = await self.client.upload_part(**target, PartNumber=number, Body=body)
+        answer = await self.client.upload_part(**target, PartNumber=number, Body=part)
         return {"PartNumber": number, "ETag": answer["ETag"]}
 
     async def _abort(self, target: Mapping[str, Any]) -> None:

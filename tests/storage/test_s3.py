@@ -1,0 +1,367 @@
+"""What is particular to S3: parts, batches, refusals, and the words they are told in."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import tracemalloc
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from chainlit_sqla.errors import BlobNotFound, ConfigurationError, StorageError
+from chainlit_sqla.storage.base import BlobSource
+from chainlit_sqla.storage.s3 import S3Storage
+from tests.servers.ports import free_port
+
+from .conftest import SESSION, Bucket
+from .test_contract import blob
+
+MIB = 1024 * 1024
+
+
+def large_file(folder: Path, size: int) -> Path:
+    path = folder / "large.bin"
+    with path.open("wb") as file:
+        for number in range(0, size, MIB):
+            file.write(number.to_bytes(8, "big") * (min(MIB, size - number) // 8))
+    return path
+
+
+def unfinished(bucket: Bucket) -> list[Any]:
+    return bucket.boto.list_multipart_uploads(Bucket=bucket.name).get("Uploads", [])
+
+
+def keys(bucket: Bucket) -> list[str]:
+    found = bucket.boto.list_objects_v2(Bucket=bucket.name).get("Contents", [])
+    return [item["Key"] for item in found]
+
+
+async def test_a_large_file_goes_in_parts_with_bounded_memory(
+    swift: Bucket, tmp_path: Path, http: httpx.AsyncClient
+) -> None:
+    path = large_file(tmp_path, 40 * MIB)
+    storage = swift.storage(part_size=5 * MIB, parts_at_once=2)
+    await storage.put("warm", BlobSource(data=b"x"), mime="text/plain")
+    tracemalloc.start()
+    size = await storage.put("k", BlobSource(path=path), mime="image/png", name="é.png")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert size == 40 * MIB
+    assert peak < 20 * MIB
+    head = swift.boto.head_object(Bucket=swift.name, Key="k")
+    assert head["ETag"].strip('"').endswith("-8")
+    assert head["ContentType"] == "image/png"
+    assert head["ContentDisposition"].endswith("filename*=UTF-8''%C3%A9.png")
+    expected = path.read_bytes()
+    assert await blob(storage, "k") == expected
+    url = (await storage.read_urls(["k"]))["k"]
+    part = await http.get(url, headers={"Range": "bytes=6000000-6000007"})
+    assert (part.status_code, part.content) == (206, expected[6_000_000:6_000_008])
+    await storage.close()
+
+
+@pytest.mark.parametrize("size", [5 * MIB - 1, 5 * MIB, 5 * MIB + 1])
+async def test_no_byte_is_lost_around_the_size_of_a_part(moto: Bucket, size: int) -> None:
+    storage = moto.storage(part_size=5 * MIB)
+    data = b"ab" * size
+    assert await storage.put("k", BlobSource(data=data[:size]), mime="text/plain") == size
+    assert await blob(storage, "k") == data[:size]
+    assert unfinished(moto) == []
+    await storage.close()
+
+
+async def test_many_large_uploads_at_once_share_the_slots(moto: Bucket) -> None:
+    storage = moto.storage(part_size=5 * MIB, parts_at_once=2)
+    sources = {f"k{n}": bytes([n]) * (11 * MIB) for n in range(4)}
+    await asyncio.gather(
+        *(storage.put(k, BlobSource(data=v), mime="text/plain") for k, v in sources.items())
+    )
+    for key, data in sources.items():
+        assert await blob(storage, key) == data
+    await storage.close()
+
+
+async def test_a_failed_upload_leaves_nothing_behind(
+    swift: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage = swift.storage(part_size=5 * MIB, parts_at_once=2)
+    client = await storage._connect()
+
+    def wrong_digest(params: dict[str, Any], **_: Any) -> None:
+        if params["url_path"].endswith("/k") and params["query_string"].get("partNumber") == 2:
+            params["headers"]["Content-MD5"] = "1B2M2Y8AsgTpgAmY7PhCfg=="
+
+    client.meta.events.register("before-call.s3.UploadPart", wrong_digest)
+    for _ in range(3):  # As often as would use up all slots if one were not given back.
+        with pytest.raises(StorageError, match=r"Cannot write 'k' in the S3 bucket .*BadDigest"):
+            await storage.put("k", BlobSource(data=b"x" * 16 * MIB), mime="text/plain")
+    assert unfinished(swift) == []
+    assert keys(swift) == []
+    await storage.put("other", BlobSource(data=b"x"), mime="text/plain")
+    await storage.close()
+
+
+async def test_a_cancelled_upload_leaves_nothing_behind(swift: Bucket) -> None:
+    storage = swift.storage(part_size=5 * MIB, parts_at_once=2)
+    client = await storage._connect()
+    begun = asyncio.Event()
+    client.meta.events.register("before-call.s3.UploadPart", lambda **_: begun.set())
+    task = asyncio.create_task(
+        storage.put("k", BlobSource(data=b"x" * 30 * MIB), mime="text/plain")
+    )
+    await begun.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert unfinished(swift) == []
+    assert keys(swift) == []
+    assert await storage.put("k", BlobSource(data=b"x" * 11 * MIB), mime="text/plain") == 11 * MIB
+    await storage.close()
+
+
+async def test_a_file_that_cannot_be_read_to_its_end_leaves_nothing(
+    moto: Bucket, tmp_path: Path
+) -> None:
+    path = large_file(tmp_path, 12 * MIB)
+    source = BlobSource.opened(path)
+    storage = moto.storage(part_size=5 * MIB, parts_at_once=1)
+    client = await storage._connect()
+    client.meta.events.register("before-call.s3.UploadPart", lambda **_: source.close())
+    with pytest.raises(StorageError, match="Cannot read the file to be stored under 'k'"):
+        await storage.put("k", source, mime="text/plain")
+    assert unfinished(moto) == []
+    await storage.close()
+
+
+async def test_an_upload_that_cannot_be_given_up_is_logged(
+    moto: Bucket, caplog: pytest.LogCaptureFixture
+) -> None:
+    storage = moto.storage(part_size=5 * MIB)
+    client = await storage._connect()
+
+    async def lose_bucket(params: dict[str, Any], **_: Any) -> None:
+        params["url"] = params["url"].replace(moto.name, "another-bucket")
+
+    client.meta.events.register("before-call.s3.UploadPart", lose_bucket)
+    client.meta.events.register("before-call.s3.AbortMultipartUpload", lose_bucket)
+    with caplog.at_level(logging.WARNING), pytest.raises(StorageError):
+        await storage.put("k", BlobSource(data=b"x" * 6 * MIB), mime="text/plain")
+    assert "unfinished upload of 'k' could not be given up" in caplog.text
+    await storage.close()
+
+
+async def test_more_than_a_thousand_keys_are_deleted(moto: Bucket) -> None:
+    storage = moto.storage(prefix="p")
+    stored = ["k0", "k999", "k1000", "k2100"]
+    for key in stored:
+        await storage.put(key, BlobSource(data=b"x"), mime="text/plain")
+    await storage.delete([f"k{number}" for number in range(2101)])
+    assert keys(moto) == []
+    await storage.close()
+
+
+@pytest.mark.parametrize("key", ["bell\x07", "return\rreturn", "amp & < > ' \"", "edge\ufffe"])
+async def test_keys_that_xml_cannot_carry_are_deleted(swift: Bucket, key: str) -> None:
+    storage = swift.storage()
+    await storage.put(key, BlobSource(data=b"x"), mime="text/plain")
+    await storage.put("other", BlobSource(data=b"x"), mime="text/plain")
+    await storage.delete([key, "other"])
+    for gone in (key, "other"):
+        with pytest.raises(BlobNotFound):
+            await blob(storage, gone)
+    await storage.close()
+
+
+async def test_a_batch_of_deletions_carries_the_digest_that_old_servers_want(
+    swift: Bucket,
+) -> None:
+    storage = swift.storage()
+    await storage.put("k", BlobSource(data=b"x"), mime="text/plain")
+    client = await storage._connect()
+    sent: list[dict[str, Any]] = []
+
+    def look(request: Any, **_: Any) -> None:
+        # Without the newer checksum the digest is all that the server can go by.
+        for name in [n for n in request.headers if "checksum" in n.lower()]:
+            del request.headers[name]
+        sent.append(dict(request.headers))
+
+    client.meta.events.register("request-created.s3.DeleteObjects", look)
+    await storage.delete(["k"])
+    assert any(name.lower() == "content-md5" for name in sent[0])
+    assert keys(swift) == []
+    await storage.close()
+
+
+async def test_a_server_without_batches_is_asked_key_by_key(moto: Bucket) -> None:
+    storage = moto.storage()
+    client = await storage._connect()
+    for key in ("a", "b"):
+        await storage.put(key, BlobSource(data=b"x"), mime="text/plain")
+
+    def refuse(**_: Any) -> tuple[Any, dict[str, Any]]:
+        error = {"Code": "NotImplemented", "Message": "A header you provided"}
+        answer = type("Answer", (), {"status_code": 501})()
+        return answer, {"Error": error, "ResponseMetadata": {"HTTPStatusCode": 501}}
+
+    client.meta.events.register("before-call.s3.DeleteObjects", refuse)
+    await storage.delete(["a", "b"])
+    assert keys(moto) == []
+    await storage.close()
+
+
+async def test_blobs_lie_below_the_prefix(swift: Bucket, http: httpx.AsyncClient) -> None:
+    storage = swift.storage(prefix="/chat/files/")
+    await storage.put("a/b", BlobSource(data=b"x"), mime="text/plain")
+    assert keys(swift) == ["chat/files/a/b"]
+    assert (await http.get((await storage.read_urls(["a/b"]))["a/b"])).content == b"x"
+    await storage.delete(["a/b"])
+    assert keys(swift) == []
+    with pytest.raises(StorageError, match="has 1,035 bytes; use one of 1 to 1,024"):
+        await storage.put("x" * 1024, BlobSource(data=b"x"), mime="text/plain")
+    await storage.close()
+
+
+async def attempts(storage: S3Storage) -> list[str]:
+    """Return what each operation says when it fails."""
+    said = []
+    for operation in (
+        storage.put("k", BlobSource(data=b"x"), mime="text/plain"),
+        storage.put("k", BlobSource(data=b"x" * 6 * MIB), mime="text/plain"),
+        blob(storage, "k"),
+        storage.delete(["k"]),
+        storage.check(),
+    ):
+        with pytest.raises(StorageError) as caught:
+            await operation
+        assert "\n" not in str(caught.value)
+        said.append(str(caught.value))
+    await storage.close()
+    return said
+
+
+async def test_a_wrong_bucket(swift: Bucket) -> None:
+    for message in await attempts(swift.storage(bucket="no-such-bucket", part_size=5 * MIB)):
+        assert f"in the S3 bucket 'no-such-bucket' at {swift.server.endpoint}" in message
+        assert "NoSuchBucket" in message
+        assert message.endswith("; create the bucket or correct BUCKET_NAME")
+
+
+async def test_a_wrong_secret(swift: Bucket) -> None:
+    for message in await attempts(swift.storage(secret_key="wrong", part_size=5 * MIB)):
+        assert "SignatureDoesNotMatch" in message
+        assert message.endswith("; correct APP_AWS_SECRET_KEY")
+
+
+async def test_an_unknown_access_key(swift: Bucket) -> None:
+    for message in await attempts(swift.storage(access_key="test:nobody", part_size=5 * MIB)):
+        assert "SignatureDoesNotMatch" in message or "InvalidAccessKeyId" in message
+        assert "correct APP_AWS_" in message
+
+
+async def test_somebody_elses_bucket(swift: Bucket) -> None:
+    stranger = swift.storage(access_key=swift.server.stranger_key, part_size=5 * MIB)
+    for message in await attempts(stranger):
+        assert "AccessDenied" in message
+        assert message.endswith("s3:PutObject, s3:GetObject and s3:DeleteObject on it")
+
+
+async def test_an_unreachable_server(swift: Bucket) -> None:
+    nowhere = f"http://127.0.0.1:{free_port()}"
+    for message in await attempts(swift.storage(endpoint=nowhere, attempts=1, part_size=5 * MIB)):
+        assert f"at {nowhere}" in message
+        assert message.endswith("; check DEV_AWS_ENDPOINT, APP_AWS_REGION and the network")
+
+
+async def test_an_impossible_bucket_name(swift: Bucket) -> None:
+    for message in await attempts(swift.storage(bucket="not a bucket!", part_size=5 * MIB)):
+        assert message.endswith("; correct BUCKET_NAME")
+
+
+async def test_no_credentials_at_all(swift: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nonexistent")
+    monkeypatch.setenv("AWS_CONFIG_FILE", "/nonexistent")
+    storage = swift.storage(access_key="", secret_key="", part_size=5 * MIB, session=None)
+    with pytest.raises(StorageError, match="set APP_AWS_ACCESS_KEY and APP_AWS_SECRET_KEY"):
+        await storage.read_urls(["k"])
+    for message in await attempts(storage):
+        assert message.endswith(
+            "set APP_AWS_ACCESS_KEY and APP_AWS_SECRET_KEY, or give this machine a role"
+        )
+
+
+async def test_the_default_credentials_of_the_environment(
+    swift: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", swift.server.access_key)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", swift.server.secret_key)
+    storage = swift.storage(access_key="", secret_key="", session=None)
+    assert swift.name in await storage.check()
+    await storage.close()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"bucket": ""}, "set BUCKET_NAME"),
+        ({"access_key": "only"}, "set both APP_AWS_ACCESS_KEY and APP_AWS_SECRET_KEY"),
+        ({"secret_key": "only"}, "set both APP_AWS_ACCESS_KEY and APP_AWS_SECRET_KEY"),
+        ({"endpoint": "minio:9000"}, "write it like http://localhost:9000"),
+        ({"expiry": 604_801}, "correct STORAGE_EXPIRY_TIME"),
+        ({"expiry": 0}, "correct STORAGE_EXPIRY_TIME"),
+        ({"part_size": MIB}, "use a larger part_size"),
+    ],
+)
+def test_arguments_that_cannot_work(arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigurationError, match=message):
+        S3Storage(**{"bucket": "bucket", **arguments})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "start"),
+    [
+        ({"region": "eu-central-1"}, "https://bucket.s3.eu-central-1.amazonaws.com/k?"),
+        ({"bucket": "a.b", "region": "eu-west-1"}, "https://s3.eu-west-1.amazonaws.com/a.b/k?"),
+        ({"endpoint": "http://minio:9000"}, "http://minio:9000/bucket/k?"),
+        ({"endpoint": "http://s3.test", "path_style": False}, "http://bucket.s3.test/k?"),
+        ({"path_style": True}, "https://s3.amazonaws.com/bucket/k?"),
+    ],
+)
+async def test_links_point_where_the_signature_holds(arguments: Any, start: str) -> None:
+    keys = {"access_key": "a", "secret_key": "b", "region": "us-east-1", "session": SESSION}
+    storage = S3Storage(**{"bucket": "bucket", **keys, **arguments})
+    url = (await storage.read_urls(["k"]))["k"]
+    assert url.startswith(start)
+    assert "X-Amz-Expires=3600&" in url
+    await storage.close()
+
+
+def test_one_storage_serves_one_loop_after_another(moto: Bucket) -> None:
+    storage = moto.storage()
+
+    async def use(key: str) -> None:
+        await storage.put(key, BlobSource(data=b"x"), mime="text/plain")
+        assert await blob(storage, key) == b"x"
+
+    asyncio.run(use("first"))  # Without close: the command line may end like this.
+    asyncio.run(use("second"))
+
+    async def end() -> None:
+        await use("third")
+        await storage.close()
+
+    asyncio.run(end())
+
+
+async def test_a_closed_storage_opens_again_when_used(moto: Bucket) -> None:
+    storage = moto.storage()
+    await storage.put("k", BlobSource(data=b"x"), mime="text/plain")
+    await storage.close()
+    assert await blob(storage, "k") == b"x"
+    await storage.close()
