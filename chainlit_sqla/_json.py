@@ -45,7 +45,7 @@ class JsonText(str):
 
 
 def clean_text(value: str) -> str:
-    """Replace what a database cannot store in a text.
+    r"""Replace what a database cannot store in a text.
 
     Args:
         value: Any Python string.
@@ -55,7 +55,7 @@ def clean_text(value: str) -> str:
         lone surrogates replaced.
 
     Example:
-        >>> clean_text("a\\x00b")
+        >>> clean_text("a\x00b")
         'a␀b'
     """
     if not _UNSTORABLE.search(value):

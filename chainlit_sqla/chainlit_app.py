@@ -118,9 +118,10 @@ class FeedbackGuard(BaseRoute):
 
 
 async def _logged_in(request: Request) -> str | None:
-    from chainlit.auth import decode_jwt, get_token_from_cookies, require_login
+    from chainlit.auth import get_token_from_cookies, require_login
+    from chainlit.auth.jwt import decode_jwt
 
-    if not require_login():
+    if not require_login():  # type: ignore[no-untyped-call]
         return None
     scheme, _, header = request.headers.get("Authorization", "").partition(" ")
     token = get_token_from_cookies(request.cookies)

@@ -51,7 +51,7 @@ def _queued(method: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[An
 
     Chainlit's decorator raises outside a session; scripts and background jobs have none.
     """
-    inside = queue_until_user_message()(method)
+    inside = queue_until_user_message()(method)  # type: ignore[no-untyped-call]
 
     @functools.wraps(method)
     async def call(self: Any, *args: Any, **kwargs: Any) -> Any:
@@ -119,7 +119,7 @@ class SQLADataLayer(BaseDataLayer):
             identifier=row.identifier,
             display_name=row.displayName,
             metadata=row.metadata or {},
-            createdAt=cast(str, format_instant(row.createdAt)),
+            createdAt=cast("str", format_instant(row.createdAt)),
         )
 
     async def create_user(self, user: User) -> PersistedUser | None:
@@ -149,7 +149,7 @@ class SQLADataLayer(BaseDataLayer):
         if len(found) != 1:
             reason = "no thread has" if not found else "several threads have"
             raise RejectedRow(f"Feedback is refused: {reason} the step {step_id}; give threadId")
-        return cast(str, found[0])
+        return cast("str", found[0])
 
     async def _may_send_feedback(self, identifier: str, method: str, body: Any) -> bool:
         """Whether all threads that a request would change are the user's or nobody's."""
@@ -192,8 +192,7 @@ class SQLADataLayer(BaseDataLayer):
             log.error("Elements are shown without their files: %s", error)
             urls = {}
         return [
-            convert.element_dict(row._mapping, urls.get(row.objectKey) if row.objectKey else row.url)
-            for row in rows
+            convert.element_dict(row._mapping, urls.get(row.objectKey, row.url)) for row in rows
         ]
 
     # Steps

@@ -198,4 +198,3 @@ def parse_url(url: str | URL) -> URL:
 
 
 __all__ = ["Database", "parse_url"]
-

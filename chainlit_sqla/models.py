@@ -70,15 +70,11 @@ class Thread(Base):
     elements: Mapped[list[Element]] = relationship(
         back_populates="thread", passive_deletes=True, order_by="Element.ordinal"
     )
-    feedbacks: Mapped[list[Feedback]] = relationship(
-        back_populates="thread", passive_deletes=True
-    )
+    feedbacks: Mapped[list[Feedback]] = relationship(back_populates="thread", passive_deletes=True)
 
 
 def _thread_key() -> Mapped[str]:
-    return mapped_column(
-        "threadId", ForeignKey("threads.id", ondelete="CASCADE"), primary_key=True
-    )
+    return mapped_column("threadId", ForeignKey("threads.id", ondelete="CASCADE"), primary_key=True)
 
 
 class Step(Base):

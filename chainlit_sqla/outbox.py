@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import suppress
 
 from .database import Database
 from .errors import ChainlitSqlaError
@@ -33,6 +34,7 @@ class Outbox:
         self._storage = storage
         self._sweeper: asyncio.Task[None] | None = None
         self._again = False
+        self._closing = asyncio.Event()
 
     def wake(self) -> None:
         """Look at the outbox soon."""
@@ -41,10 +43,11 @@ class Outbox:
             self._sweeper = asyncio.create_task(self._sweep())
 
     async def close(self) -> None:
-        """Stop; what is left is picked up at the next start."""
+        """End what is under way; what is left is picked up at the next start."""
+        self._closing.set()
         if self._sweeper and not self._sweeper.done():
             seconds = self._database.settings.close_seconds
-            await asyncio.wait([self._sweeper], timeout=min(seconds, 5.0))
+            await asyncio.wait([self._sweeper], timeout=seconds)
             self._sweeper.cancel()
             await asyncio.wait([self._sweeper])
 
@@ -57,12 +60,18 @@ class Outbox:
                     pause = _FIRST_PAUSE
             except ChainlitSqlaError as error:
                 log.warning("Blobs are not deleted yet, again in %.0f s: %s", pause, error)
-                await asyncio.sleep(pause)
+                if await self._closed_within(pause):
+                    return
                 pause = min(pause * 2, _LONGEST_PAUSE)
                 self._again = True
             except Exception:
                 log.exception("Blobs are not deleted; they are tried again at the next start")
                 return
+
+    async def _closed_within(self, seconds: float) -> bool:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._closing.wait(), seconds)
+        return self._closing.is_set()
 
     async def _delete_some(self) -> bool:
         keys = await self._database.read(lambda connection: outbox.due(connection, _AT_ONCE))

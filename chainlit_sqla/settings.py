@@ -56,9 +56,7 @@ class Settings(BaseSettings):
     """Connections opened beyond `pool_size` under load."""
     connect_timeout: float = Field(10.0, gt=0, validation_alias=_named(_OURS + "CONNECT_TIMEOUT"))
     """Seconds until an unanswered connection attempt fails."""
-    prepared_statements: bool = Field(
-        True, validation_alias=_named(_OURS + "PREPARED_STATEMENTS")
-    )
+    prepared_statements: bool = Field(True, validation_alias=_named(_OURS + "PREPARED_STATEMENTS"))
     """False behind a transaction pooler such as PgBouncer or Supabase's port 6543."""
 
     # Writes
@@ -72,9 +70,7 @@ class Settings(BaseSettings):
     """How long closing waits for the writes that are still under way."""
 
     # Storage
-    data_dir: Path = Field(
-        Path(".chainlit_sqla"), validation_alias=_named(_OURS + "DATA_DIR")
-    )
+    data_dir: Path = Field(Path(".chainlit_sqla"), validation_alias=_named(_OURS + "DATA_DIR"))
     """The folder of the SQLite file and of local files, below Chainlit's app root."""
     storage_url: str = Field("", validation_alias=_named(_OURS + "STORAGE"))
     """Where blobs go: ``s3://bucket/prefix`` or ``file:///path``; empty: see `bucket_name`."""
@@ -96,9 +92,7 @@ class Settings(BaseSettings):
     """Put before URLs of local files where the page is on another origin (Copilot)."""
     auth_secret: str = Field("", validation_alias=_named("CHAINLIT_AUTH_SECRET"), repr=False)
     """Signs the URLs of local files; empty: a key of the folder's own."""
-    app_root: Path = Field(
-        default_factory=Path.cwd, validation_alias=_named("CHAINLIT_APP_ROOT")
-    )
+    app_root: Path = Field(default_factory=Path.cwd, validation_alias=_named("CHAINLIT_APP_ROOT"))
 
     @classmethod
     def load(cls, **overrides: Any) -> Settings:
@@ -113,13 +107,12 @@ class Settings(BaseSettings):
         env_file = os.environ.get("CHAINLIT_ENV_FILE", ".env")
         named = {cls.variables(field)[0]: value for field, value in overrides.items()}
         try:
-            return cls(_env_file=env_file, **named)  # type: ignore[call-arg]
+            return cls(_env_file=env_file, **named)
         except ValidationError as error:
             first = error.errors()[0]
             name = ".".join(str(part) for part in first["loc"])
             raise ConfigurationError(
-                f"{name}={first['input']!r} cannot be used: {first['msg']}; "
-                f"correct or unset {name}"
+                f"{name}={first['input']!r} cannot be used: {first['msg']}; correct or unset {name}"
             ) from None
 
     @classmethod

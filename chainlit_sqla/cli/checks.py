@@ -27,8 +27,8 @@ from .guard import sentence
 from .revisions import label, upgrades_itself
 from .sources import mask_url
 
-_GRACE = 5.0
-"""Seconds beyond the connect timeout, for the work itself."""
+_WORK_SECONDS = 35.0
+"""Beyond the connect timeout; a locked SQLite file says so after 30 s."""
 _STORAGE_SECONDS = 30.0
 _probe = Table("chainlit_sqla_probe", MetaData(), Column("id", Text(), primary_key=True))
 
@@ -66,7 +66,7 @@ async def _database(settings: Settings) -> list[Finding]:
         database = Database(settings=settings)
     except ChainlitSqlaError as error:
         return [Finding("database", Mark.FAILED, str(error)), *_skipped(later, "no database")]
-    seconds = settings.connect_timeout + _GRACE
+    seconds = settings.connect_timeout + _WORK_SECONDS
     try:
         first = await _timed("database", seconds, _connection(database))
         if first.mark is Mark.FAILED:

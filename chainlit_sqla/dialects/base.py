@@ -117,14 +117,11 @@ class Dialect(ABC):
     # Statements
 
     @abstractmethod
-    def upsert(
-        self, table: Table, columns: Sequence[str], keys: Sequence[str], update: Iterable[str]
-    ) -> Insert:
+    def upsert(self, table: Table, keys: Sequence[str], update: Iterable[str]) -> Insert:
         """Insert a row, or update the named columns of the one with the same keys.
 
         Args:
             table: The table.
-            columns: Names of all columns given.
             keys: Names of the columns of the unique key that decides.
             update: Names of the columns written where the row exists; none: it stays.
         """
@@ -171,6 +168,23 @@ class Dialect(ABC):
     @abstractmethod
     def explain(self, error: BaseException, url: URL) -> str | None:
         """Say in one sentence with the repair why a connection fails; None: not known."""
+
+
+def on_conflict(statement: Any, keys: Sequence[str], update: Iterable[str]) -> Insert:
+    """Complete an INSERT for databases that know ``ON CONFLICT``.
+
+    Args:
+        statement: The dialect's own ``insert(table)``.
+        keys: Names of the columns of the unique key that decides.
+        update: Names of the columns written where the row exists; none: it stays.
+    """
+    changes = {name: statement.excluded[name] for name in update}
+    complete: Insert = (
+        statement.on_conflict_do_update(index_elements=list(keys), set_=changes)
+        if changes
+        else statement.on_conflict_do_nothing(index_elements=list(keys))
+    )
+    return complete
 
 
 def brief(error: BaseException) -> str:

@@ -12,7 +12,7 @@ from sqlalchemy.types import TypeEngine
 
 from .. import _json
 from ..errors import ConfigurationError
-from .base import Dialect, Fault, original
+from .base import Dialect, Fault, on_conflict, original
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
@@ -88,15 +88,9 @@ class PostgreSQL(Dialect):
         """``jsonb``; SQL NULL for None."""
         return JSONB(none_as_null=True)
 
-    def upsert(
-        self, table: Table, columns: Sequence[str], keys: Sequence[str], update: Iterable[str]
-    ) -> Insert:
+    def upsert(self, table: Table, keys: Sequence[str], update: Iterable[str]) -> Insert:
         """``INSERT … ON CONFLICT``."""
-        statement = insert(table)
-        changes = {name: statement.excluded[name] for name in update}
-        if not changes:
-            return statement.on_conflict_do_nothing(index_elements=list(keys))
-        return statement.on_conflict_do_update(index_elements=list(keys), set_=changes)
+        return on_conflict(insert(table), keys, update)
 
     def contains(self, column: ColumnElement[str], text: str) -> ColumnElement[bool]:
         """``ILIKE`` by ICU's rules: with the C locale the server folds ASCII only."""

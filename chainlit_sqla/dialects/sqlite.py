@@ -14,7 +14,7 @@ from sqlalchemy.pool import AsyncAdaptedQueuePool
 from sqlalchemy.types import TypeEngine
 
 from .. import _json
-from .base import Dialect, Fault, original
+from .base import Dialect, Fault, on_conflict, original
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -92,15 +92,9 @@ class SQLite(Dialect):
         """Parse the text."""
         return _json.loads(value)
 
-    def upsert(
-        self, table: Table, columns: Sequence[str], keys: Sequence[str], update: Iterable[str]
-    ) -> Insert:
+    def upsert(self, table: Table, keys: Sequence[str], update: Iterable[str]) -> Insert:
         """``INSERT … ON CONFLICT``."""
-        statement = insert(table)
-        changes = {name: statement.excluded[name] for name in update}
-        if not changes:
-            return statement.on_conflict_do_nothing(index_elements=list(keys))
-        return statement.on_conflict_do_update(index_elements=list(keys), set_=changes)
+        return on_conflict(insert(table), keys, update)
 
     def contains(self, column: ColumnElement[str], text: str) -> ColumnElement[bool]:
         """SQLite's own ``lower`` knows ASCII only, so Python folds the case."""

@@ -24,9 +24,7 @@ async def of_thread(connection: AsyncConnection, thread_id: str) -> Sequence[Row
     return (await connection.execute(query)).all()
 
 
-async def by_id(
-    connection: AsyncConnection, thread_id: str, element_id: str
-) -> Row[Any] | None:
+async def by_id(connection: AsyncConnection, thread_id: str, element_id: str) -> Row[Any] | None:
     """One element of a thread.
 
     Args:
@@ -34,7 +32,5 @@ async def by_id(
         thread_id: The thread.
         element_id: The element.
     """
-    query = select(elements).where(
-        elements.c.threadId == thread_id, elements.c.id == element_id
-    )
+    query = select(elements).where(elements.c.threadId == thread_id, elements.c.id == element_id)
     return (await connection.execute(query)).first()

@@ -16,7 +16,7 @@ feedbacks: Table = Feedback.__table__  # type: ignore[assignment]
 threads: Table = Thread.__table__  # type: ignore[assignment]
 
 
-def _with_feedback() -> Select[Any]:
+def _with_feedback() -> Select[*tuple[Any, ...]]:
     of_step = and_(feedbacks.c.threadId == steps.c.threadId, feedbacks.c.forId == steps.c.id)
     return select(
         steps,

@@ -17,9 +17,10 @@ import secrets
 import shutil
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import BinaryIO, TypeVar
 
 from ..errors import BlobNotFound, StorageError
 from .base import CHUNK, BlobSource
@@ -29,6 +30,8 @@ _SECRET = re.compile(r"[0-9a-f]{64}")
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _DENIED = (errno.EACCES, errno.EPERM, errno.EROFS)
 _NO_FOLDER = (errno.ENOTDIR, errno.EEXIST)
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,14 +106,17 @@ class Folder:
             BlobNotFound: There is none.
             OSError: The folder cannot be read.
         """
-        for _ in range(3):  # A blob that is replaced meanwhile is looked up again.
-            entry = self._entry(digest)
-            if entry is None:
-                break
-            path = self._path(digest, entry.version)
-            if path.exists():
-                return entry, path
-        raise BlobNotFound(f"No file in {self.root} for this key; it was deleted or never stored")
+        entry, _ = self._follow(digest, Path.stat)
+        return entry, self._path(digest, entry.version)
+
+    def open(self, digest: str) -> BinaryIO:
+        """Open the bytes of a blob; they stay readable when it is replaced or deleted.
+
+        Raises:
+            BlobNotFound: There is none.
+            OSError: The folder cannot be read.
+        """
+        return self._follow(digest, lambda path: path.open("rb"))[1]
 
     def remove(self, digests: Iterable[str]) -> None:
         """Delete blobs with all that interrupted writes left of them.
@@ -195,6 +201,18 @@ class Folder:
 
     def _path(self, digest: str, version: str) -> Path:
         return self._shelf(digest) / f"{digest}.{version}"
+
+    def _follow(self, digest: str, use: Callable[[Path], T]) -> tuple[Entry, T]:
+        """Call a function with the path of the bytes that count at this moment."""
+        before = None
+        while (entry := self._entry(digest)) is not None and entry != before:
+            try:
+                return entry, use(self._path(digest, entry.version))
+            except FileNotFoundError:
+                before = entry  # It was replaced since: look again, unless it was not.
+        raise BlobNotFound(
+            f"There is no such blob in the folder {self.root}; it was deleted or never stored"
+        )
 
     def _entry(self, digest: str) -> Entry | None:
         path = self._shelf(digest) / f"{digest}.json"

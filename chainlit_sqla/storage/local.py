@@ -75,9 +75,8 @@ class LocalStorage:
         digest = _digest(key)
         with folder_errors(f"read {key!r}", self.root):
             try:
-                _, path = await asyncio.to_thread(self._folder.find, digest)
-                file = await asyncio.to_thread(path.open, "rb")
-            except (BlobNotFound, FileNotFoundError):
+                file = await asyncio.to_thread(self._folder.open, digest)
+            except BlobNotFound:
                 raise BlobNotFound(
                     f"There is no blob {key!r} in the folder {self.root}; "
                     "it was deleted or never stored"

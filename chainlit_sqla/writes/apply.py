@@ -130,7 +130,7 @@ async def put_into_outbox(
     """
     rows = [{"objectKey": key, "createdAt": now(), "attempts": 0} for key in sorted(set(keys))]
     if rows:
-        statement = dialect.upsert(outbox, list(rows[0]), ["objectKey"], [])
+        statement = dialect.upsert(outbox, ["objectKey"], [])
         await dialect.execute_many(connection, statement, rows)
     return bool(rows)
 
@@ -157,7 +157,7 @@ async def _save_users(connection: AsyncConnection, dialect: Dialect, segment: Se
         groups.setdefault(frozenset(record), []).append(record)
     for names, records in groups.items():
         changed = names - {"id", "identifier", "createdAt"}
-        statement = dialect.upsert(users, list(records[0]), ["identifier"], sorted(changed))
+        statement = dialect.upsert(users, ["identifier"], sorted(changed))
         await dialect.execute_many(connection, statement, records)
 
 
@@ -197,18 +197,16 @@ async def _make_missing(
     activity: Mapping[str, datetime],
 ) -> None:
     """Insert threads that are not there; another process may do the same."""
-    stubs = []
+    stubs: dict[str, dict[str, Any]] = {}
     for id, change in segment.threads.items():
         if id not in known.rows and id not in known.dead:
             at = min(change.at, activity.get(id, change.at))
-            stubs.append({"id": id, "createdAt": at, "updatedAt": at, "metadata": _EMPTY})
+            stubs[id] = {"id": id, "createdAt": at, "updatedAt": at, "metadata": _EMPTY}
     if not stubs:
         return
-    statement = dialect.upsert(threads, list(stubs[0]), ["id"], [])
-    await dialect.execute_many(connection, statement, stubs)
-    known.rows.update(
-        await lock_threads(connection, (stub["id"] for stub in stubs), exclusive=False)
-    )
+    statement = dialect.upsert(threads, ["id"], [])
+    await dialect.execute_many(connection, statement, list(stubs.values()))
+    known.rows.update(await lock_threads(connection, stubs, exclusive=False))
 
 
 def _activity(alive_steps: Mapping[Key, RowChange]) -> Mapping[str, datetime]:
@@ -220,14 +218,15 @@ def _activity(alive_steps: Mapping[Key, RowChange]) -> Mapping[str, datetime]:
 
 
 async def _identifiers(connection: AsyncConnection, segment: Segment) -> Mapping[str, str]:
-    ids = {change.values.get("userId") for change in segment.threads.values()} - {None}
+    given = (change.values.get("userId") for change in segment.threads.values())
+    ids = {id for id in given if id is not None}
     if not ids:
         return {}
     query = select(users.c.id, users.c.identifier).where(users.c.id.in_(ids))
-    found = {id: identifier for id, identifier in await connection.execute(query)}
+    found = {row.id: row.identifier for row in await connection.execute(query)}
     if missing := ids - set(found):
         raise RejectedRow(
-            f"There is no user with the id {sorted(missing)[0]!r}; "
+            f"There is no user with the id {min(missing)!r}; "
             "call create_user first and pass the id of the user it returns"
         )
     return found
@@ -267,7 +266,7 @@ async def _save_rows(
             if row.ordinal:
                 record["ordinal"] = row.ordinal
             records.append(record | row.values)
-        statement = dialect.upsert(table, list(records[0]), ["threadId", key], sorted(given))
+        statement = dialect.upsert(table, ["threadId", key], sorted(given))
         await dialect.execute_many(connection, statement, records)
 
 

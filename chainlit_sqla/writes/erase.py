@@ -113,13 +113,11 @@ async def _bury(
     rows: list[dict[str, Any]] = [
         {"threadId": thread_id, "id": id, "deletedAt": now()} for id in ids
     ]
-    statement = dialect.upsert(tombstones, list(rows[0]), ["threadId", "id"], [])
+    statement = dialect.upsert(tombstones, ["threadId", "id"], [])
     await dialect.execute_many(connection, statement, rows)
 
 
-async def _blobs(
-    connection: AsyncConnection, dialect: Dialect, where: ColumnElement[bool]
-) -> bool:
+async def _blobs(connection: AsyncConnection, dialect: Dialect, where: ColumnElement[bool]) -> bool:
     query = select(elements.c.objectKey).where(where, elements.c.objectKey.is_not(None))
     keys = list(await connection.scalars(query))
     return await put_into_outbox(connection, dialect, keys)

@@ -6,7 +6,8 @@ by itself in order. To keep it
 - operations on the same row are merged, later values win, values not given stay;
 - a segment ends where merging would change the outcome: after deletions, and where a
   thread is brought back to life after it was written to in the same segment;
-- inside a segment users come before threads, threads before what lies in them, and deletions come last.
+- inside a segment users come before threads, threads before what lies in them, and
+  deletions come last.
 """
 
 from __future__ import annotations
@@ -130,7 +131,8 @@ def _would_hide_a_revival(segment: Segment, op: Op) -> bool:
 
 def _merge_user(segment: Segment, op: SaveUser) -> None:
     if known := segment.users.get(op.identifier):
-        op = SaveUser(op.identifier, {**known.values, **op.values, "id": known.values["id"]}, known.at)
+        values = {**known.values, **op.values, "id": known.values["id"]}
+        op = SaveUser(op.identifier, values, known.at)
     segment.users[op.identifier] = op
 
 
