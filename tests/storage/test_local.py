@@ -1,0 +1,291 @@
+"""What is particular to the folder: safety of names, crashes, permissions, its secret."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import stat
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from starlette.applications import Starlette
+
+from chainlit_sqla.errors import BlobNotFound, StorageError
+from chainlit_sqla.storage import folder as folder_module
+from chainlit_sqla.storage.base import BlobSource
+from chainlit_sqla.storage.folder import SECRET_FILE
+from chainlit_sqla.storage.local import LocalStorage
+from chainlit_sqla.storage.local_route import file_route
+
+from .test_contract import blob
+
+NASTY = (
+    "..",
+    "../../outside",
+    "/etc/passwd",
+    "C:\\Windows\\win.ini",
+    "..\\..\\outside",
+    "nul\x00byte",
+    "~root",
+    "con",
+    ".secret",
+    ".gitignore",
+    "a\nb",
+)
+
+
+def files(root: Path) -> list[Path]:
+    return [path for path in root.rglob("*") if path.is_file()]
+
+
+async def put(storage: LocalStorage, key: str, data: bytes = b"x") -> None:
+    await storage.put(key, BlobSource(data=data), mime="text/plain", name="name.txt")
+
+
+async def test_no_key_leaves_the_folder(tmp_path: Path) -> None:
+    root = tmp_path / "deep" / "files"
+    storage = LocalStorage(root)
+    for number, key in enumerate(NASTY):
+        await put(storage, key, str(number).encode())
+    assert files(tmp_path) == files(root)
+    for number, key in enumerate(NASTY):
+        assert await blob(storage, key) == str(number).encode()
+    assert (root / ".gitignore").read_text() == "*\n"
+    await storage.delete(NASTY)
+    assert [path.name for path in files(root)] == [".gitignore"]
+
+
+async def test_keys_that_differ_in_case_or_form_are_different(tmp_path: Path) -> None:
+    storage = LocalStorage(tmp_path)
+    keys = ("a/B", "a/b", "A/b", "é", "e\u0301")
+    for key in keys:
+        await put(storage, key, key.encode())
+    for key in keys:
+        assert await blob(storage, key) == key.encode()
+    names = [path.name for path in files(tmp_path)]
+    assert len({name.lower() for name in names}) == len(names)
+    assert all(name.isascii() and len(name) < 100 for name in names)
+
+
+async def test_blobs_type_and_name_survive_a_restart(tmp_path: Path) -> None:
+    await put(LocalStorage(tmp_path), "k", b"kept")
+    again = LocalStorage(tmp_path)
+    assert await blob(again, "k") == b"kept"
+    link = (await LocalStorage(tmp_path).read_urls(["k"]))["k"]
+    entry, path = await again.resolve(link.rpartition("/")[2])
+    assert (entry.key, entry.mime, entry.name, entry.size) == ("k", "text/plain", "name.txt", 4)
+    assert path.read_bytes() == b"kept"
+
+
+async def test_nothing_is_made_before_the_first_write(tmp_path: Path) -> None:
+    root = tmp_path / "files"
+    storage = LocalStorage(root)
+    with pytest.raises(BlobNotFound, match="There is no blob 'k' in the folder"):
+        await blob(storage, "k")
+    await storage.delete(["k"])
+    await storage.close()
+    assert not root.exists()
+
+
+async def test_a_link_is_refused_before_there_is_a_secret(tmp_path: Path) -> None:
+    root = tmp_path / "files"
+    app = Starlette(routes=[file_route(LocalStorage(root))])
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://t", verify=False) as http:
+        assert (await http.get("/chainlit-sqla/files/" + "A" * 96)).status_code == 403
+    assert not root.exists()
+
+
+async def test_the_folder_may_be_a_symbolic_link(tmp_path: Path) -> None:
+    (tmp_path / "disk").mkdir()
+    root = tmp_path / "files"
+    root.symlink_to(tmp_path / "disk", target_is_directory=True)
+    storage = LocalStorage(root)
+    await put(storage, "../k")
+    assert await blob(storage, "../k") == b"x"
+    assert files(tmp_path / "disk")
+    assert {path.name for path in tmp_path.iterdir()} == {"disk", "files"}
+
+
+async def test_a_relative_folder_stays_where_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    storage = LocalStorage(Path("files"))
+    await put(storage, "k")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert await blob(storage, "k") == b"x"
+
+
+async def test_a_replaced_blob_leaves_no_old_bytes(tmp_path: Path) -> None:
+    storage = LocalStorage(tmp_path)
+    await put(storage, "k", b"old secret")
+    await put(storage, "k", b"new")
+    assert not [path for path in files(tmp_path) if b"old secret" in path.read_bytes()]
+
+
+async def test_an_interrupted_write_keeps_the_old_blob_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage = LocalStorage(tmp_path)
+    await put(storage, "k", b"old")
+    before = sorted(files(tmp_path))
+
+    def full(path: Path, content: bytes) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(folder_module, "_replace", full)
+        with pytest.raises(StorageError, match=r"Cannot write 'k' .*; free some space"):
+            await put(storage, "k", b"new")
+    assert await blob(storage, "k") == b"old"
+    assert sorted(files(tmp_path)) == before
+
+
+async def test_deleting_takes_what_a_killed_process_left(tmp_path: Path) -> None:
+    storage = LocalStorage(tmp_path)
+    await put(storage, "k", b"x")
+    (data,) = [path for path in files(tmp_path) if path.read_bytes() == b"x"]
+    data.with_name(f"{data.name.partition('.')[0]}.0123456789abcdef").write_bytes(b"half")
+    await put(storage, "other")
+    await storage.delete(["k"])
+    assert len([path for path in files(tmp_path) if path.parent != tmp_path]) == 2
+
+
+async def test_readers_see_one_version_while_it_is_replaced(tmp_path: Path) -> None:
+    storage = LocalStorage(tmp_path)
+    await put(storage, "k", b"0" * 100_000)
+
+    async def replace() -> None:
+        for number in range(20):
+            await put(storage, "k", str(number % 10).encode() * 100_000)
+
+    writing = asyncio.create_task(replace())
+    while not writing.done():
+        assert len(set(await blob(storage, "k"))) == 1
+    await writing
+
+
+async def test_a_damaged_description_is_named(tmp_path: Path) -> None:
+    storage = LocalStorage(tmp_path)
+    await put(storage, "k")
+    (path,) = tmp_path.rglob("*.json")
+    for damage in ("", "{}", json.dumps({**json.loads(path.read_text()), "version": "../../x"})):
+        path.write_text(damage)
+        with pytest.raises(StorageError, match="is damaged"):
+            await blob(storage, "k")
+
+
+@pytest.fixture
+def unprivileged() -> Iterator[Callable[[Path], None]]:
+    """Return a call that gives a folder to others and drops root for the test's end."""
+    root = os.geteuid() == 0
+
+    def drop(folder: Path) -> None:
+        folder.chmod(0o555)
+        if root:
+            os.seteuid(65534)
+
+    yield drop
+    if root:
+        os.seteuid(0)
+
+
+@pytest.fixture
+def shared_folder() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o755)  # Reachable by others, unlike pytest's own folders.
+        yield Path(name)
+        Path(name).chmod(0o755)
+
+
+async def test_a_folder_without_permission(
+    shared_folder: Path, unprivileged: Callable[[Path], None]
+) -> None:
+    unprivileged(shared_folder)
+    for storage in (LocalStorage(shared_folder), LocalStorage(shared_folder / "new")):
+        for attempt in (put(storage, "k"), storage.read_urls(["k"]), storage.check()):
+            with pytest.raises(StorageError) as caught:
+                await attempt
+            assert str(storage.root) in str(caught.value)
+            assert "Permission denied" in str(caught.value)
+            assert str(caught.value).endswith("set CHAINLIT_SQLA_DATA_DIR to another")
+
+
+async def test_a_file_stands_where_the_folder_should_be(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    for root in (tmp_path / "file", tmp_path / "file" / "deeper"):
+        with pytest.raises(StorageError, match="move the file that stands in its place"):
+            await put(LocalStorage(root), "k")
+
+
+async def test_the_folder_and_its_secret_are_private(tmp_path: Path) -> None:
+    storage = LocalStorage(tmp_path / "files")
+    await storage.read_urls(["k"])
+    secret = tmp_path / "files" / SECRET_FILE
+    assert stat.S_IMODE(secret.stat().st_mode) == 0o600
+    assert stat.S_IMODE(secret.parent.stat().st_mode) == 0o700
+    assert len(bytes.fromhex(secret.read_text())) == 32
+
+
+async def test_no_secret_is_kept_where_one_is_given(tmp_path: Path) -> None:
+    storage = LocalStorage(tmp_path, secret="from the environment")
+    await put(storage, "k")
+    await storage.read_urls(["k"])
+    assert not (tmp_path / SECRET_FILE).exists()
+
+
+async def test_links_end_when_the_secret_changes(tmp_path: Path) -> None:
+    old, new = LocalStorage(tmp_path, secret="old"), LocalStorage(tmp_path, secret="new")
+    await put(old, "k")
+    link = (await old.read_urls(["k"]))["k"].rpartition("/")[2]
+    assert (await old.resolve(link))[0].key == "k"
+    with pytest.raises(ValueError):
+        await new.resolve(link)
+    assert b"old" not in link.encode()
+
+
+async def test_a_damaged_secret_is_named(tmp_path: Path) -> None:
+    (tmp_path / SECRET_FILE).write_text("")
+    with pytest.raises(StorageError, match=r"\.secret is damaged; delete it"):
+        await LocalStorage(tmp_path).read_urls(["k"])
+
+
+SIGN = """
+import asyncio, sys
+from pathlib import Path
+from chainlit_sqla.storage.local import LocalStorage
+storage = LocalStorage(Path(sys.argv[1]), clock=lambda: 0)
+sys.stdin.readline()
+print(asyncio.run(storage.read_urls(["k"]))["k"])
+"""
+
+
+@pytest.mark.parametrize("links", [True, False], ids=["hard links", "no hard links"])
+def test_processes_that_start_at_once_share_one_secret(tmp_path: Path, links: bool) -> None:
+    without = "import os\ndef link(*_): raise OSError(1, 'not permitted')\nos.link = link\n"
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", ("" if links else without) + SIGN, str(tmp_path / "files")],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(4)
+    ]
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    signed = {process.communicate()[0] for process in processes}
+    assert len(signed) == 1
+    assert "/chainlit-sqla/files/" in signed.pop()
+    left = {path.name for path in (tmp_path / "files").iterdir()}
+    assert left == {SECRET_FILE, ".gitignore"}

@@ -1,0 +1,211 @@
+"""The route of local files, asked as a browser, a proxy and an attacker would."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse
+from starlette.routing import Mount, Route
+
+from chainlit_sqla.storage.base import BlobSource
+from chainlit_sqla.storage.local import FILES_PATH, LocalStorage
+from chainlit_sqla.storage.local_route import ROUTE_NAME, file_route
+
+DATA = bytes(range(256)) * 1000
+
+
+async def catch_all(request: Request) -> PlainTextResponse:
+    return PlainTextResponse("the page of the application")
+
+
+def client(app: Any) -> httpx.AsyncClient:
+    transport = httpx.ASGITransport(app)
+    return httpx.AsyncClient(transport=transport, base_url="http://test", verify=False)
+
+
+@pytest.fixture
+def storage(tmp_path: Path) -> LocalStorage:
+    return LocalStorage(tmp_path / "files")
+
+
+@pytest.fixture
+async def http(storage: LocalStorage) -> AsyncIterator[httpx.AsyncClient]:
+    app = Starlette(routes=[Route("/{path:path}", catch_all)])
+    app.router.routes.insert(0, file_route(storage))
+    async with client(app) as http:
+        yield http
+
+
+async def stored(storage: LocalStorage, mime: str = "image/png", name: str = "a.png") -> str:
+    await storage.put("k", BlobSource(data=DATA), mime=mime, name=name)
+    return (await storage.read_urls(["k"]))["k"]
+
+
+async def test_a_file_with_its_headers(storage: LocalStorage, http: httpx.AsyncClient) -> None:
+    url = await stored(storage)
+    assert url.startswith(FILES_PATH + "/")
+    answer = await http.get(url)
+    assert (answer.status_code, answer.content) == (200, DATA)
+    assert answer.headers["content-type"] == "image/png"
+    assert answer.headers["content-length"] == "256000"
+    assert answer.headers["content-disposition"] == 'inline; filename="a.png"'
+    assert answer.headers["cache-control"] == "private"
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert "content-security-policy" not in answer.headers
+    assert answer.headers["accept-ranges"] == "bytes"
+
+
+async def test_head_gives_the_headers_only(storage: LocalStorage, http: httpx.AsyncClient) -> None:
+    answer = await http.head(await stored(storage))
+    assert (answer.status_code, answer.content) == (200, b"")
+    assert answer.headers["content-length"] == "256000"
+    assert answer.headers["content-type"] == "image/png"
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH"])
+async def test_other_methods_are_refused(storage: LocalStorage, method: str) -> None:
+    url = await stored(storage)
+    async with client(Starlette(routes=[file_route(storage)])) as http:
+        assert (await http.request(method, url)).status_code == 405
+        assert (await http.get(url)).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("asked", "expected"),
+    [
+        ("bytes=0-9", DATA[:10]),
+        ("bytes=250000-", DATA[250_000:]),
+        ("bytes=-5", DATA[-5:]),
+        ("bytes=0-0", DATA[:1]),
+    ],
+)
+async def test_a_player_reads_a_range(
+    storage: LocalStorage, http: httpx.AsyncClient, asked: str, expected: bytes
+) -> None:
+    answer = await http.get(await stored(storage, "video/mp4"), headers={"Range": asked})
+    assert (answer.status_code, answer.content) == (206, expected)
+    assert answer.headers["content-range"].endswith("/256000")
+    assert answer.headers["content-type"] == "video/mp4"
+
+
+async def test_a_range_behind_the_end(storage: LocalStorage, http: httpx.AsyncClient) -> None:
+    answer = await http.get(await stored(storage), headers={"Range": "bytes=256000-"})
+    assert answer.status_code == 416
+
+
+async def test_many_ranges_get_the_whole_file(
+    storage: LocalStorage, http: httpx.AsyncClient
+) -> None:
+    many = "bytes=" + ",".join(f"{n}-{n}" for n in range(2000))
+    answer = await http.get(await stored(storage), headers={"Range": many})
+    assert (answer.status_code, answer.content) == (200, DATA)
+
+
+@pytest.mark.parametrize(
+    "mime", ["text/html", "image/svg+xml", "application/xhtml+xml", "Text/XML; charset=utf-8"]
+)
+async def test_active_types_cannot_act(
+    storage: LocalStorage, http: httpx.AsyncClient, mime: str
+) -> None:
+    answer = await http.get(await stored(storage, mime, "x.html"))
+    assert answer.headers["content-disposition"] == 'attachment; filename="x.html"'
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert answer.headers["content-security-policy"] == "sandbox"
+
+
+async def test_refusals_say_little(storage: LocalStorage, http: httpx.AsyncClient) -> None:
+    url = await stored(storage)
+    refused = [
+        url[:-1] + ("A" if url[-1] != "A" else "B"),
+        url[:-1],
+        url + "A",
+        FILES_PATH + "/x",
+        FILES_PATH + "/" + "é" * 96,
+        FILES_PATH + "/" + "%00" * 96,
+        FILES_PATH + "/..%2f..%2fetc%2fpasswd",
+    ]
+    for attempt in refused:
+        answer = await http.get(attempt)
+        assert answer.status_code in (200, 403), attempt
+        if answer.status_code == 200:  # An encoded slash is another path: not ours.
+            assert answer.text == "the page of the application"
+            continue
+        assert answer.headers["content-type"].startswith("text/plain")
+        assert answer.headers["cache-control"] == "no-store"
+        assert len(answer.content) < 100
+
+
+async def test_an_expired_link(tmp_path: Path) -> None:
+    now = 1_000_000.0
+    storage = LocalStorage(tmp_path, expiry=60, clock=lambda: now)
+    url = await stored(storage)
+    async with client(Starlette(routes=[file_route(storage)])) as http:
+        now += 59
+        assert (await http.get(url)).status_code == 200
+        now += 1
+        assert (await http.get(url)).status_code == 403
+
+
+async def test_a_deleted_file(storage: LocalStorage, http: httpx.AsyncClient) -> None:
+    url = await stored(storage)
+    await storage.delete(["k"])
+    answer = await http.get(url)
+    assert (answer.status_code, answer.text) == (404, "This file was deleted.")
+
+
+async def test_the_link_of_one_blob_opens_no_other(
+    storage: LocalStorage, http: httpx.AsyncClient
+) -> None:
+    await stored(storage)
+    await storage.put("other", BlobSource(data=b"other"), mime="text/plain")
+    urls = await storage.read_urls(["k", "other"])
+    mine, other = (url.rpartition("/")[2] for url in urls.values())
+    for cut in (11, 16, 53, 54, 60):  # Parts of the one put before parts of the other.
+        for token in (mine[:cut] + other[cut:], other[:cut] + mine[cut:]):
+            answer = await http.get(f"{FILES_PATH}/{token}")
+            assert answer.status_code in (200, 403)
+            assert token in (mine, other) or answer.status_code == 403
+
+
+async def test_below_a_root_path_in_the_patterns(tmp_path: Path) -> None:
+    storage = LocalStorage(tmp_path, url_prefix=lambda: "/chat")
+    url = await stored(storage)
+    routes = [file_route(storage, "/chat/"), Route("/{path:path}", catch_all)]
+    async with client(Starlette(routes=routes)) as http:
+        assert url.startswith("/chat/chainlit-sqla/files/")
+        assert (await http.get(url)).content == DATA
+
+
+async def test_mounted_below_another_application(tmp_path: Path) -> None:
+    storage = LocalStorage(tmp_path, url_prefix=lambda: "/outer/chat")
+    url = await stored(storage)
+    inner = Starlette(routes=[file_route(storage), Route("/{path:path}", catch_all)])
+    app = Starlette(routes=[Mount("/outer", routes=[Mount("/chat", app=inner)])])
+    async with client(app) as http:
+        assert (await http.get(url)).content == DATA
+
+
+async def test_behind_a_proxy_that_strips_the_root_path(tmp_path: Path) -> None:
+    storage = LocalStorage(tmp_path, url_prefix=lambda: "/chat")
+    url = await stored(storage)
+    transport = httpx.ASGITransport(Starlette(routes=[file_route(storage)]), root_path="/chat")
+    async with httpx.AsyncClient(transport=transport, base_url="http://test", verify=False) as http:
+        assert (await http.get(url)).content == DATA
+        assert (await http.get(url.removeprefix("/chat"))).content == DATA
+
+
+async def test_links_to_another_origin(tmp_path: Path) -> None:
+    storage = LocalStorage(tmp_path, url_prefix=lambda: "https://chat.example.org")
+    assert (await stored(storage)).startswith("https://chat.example.org/chainlit-sqla/files/")
+
+
+def test_the_route_can_be_found_again(storage: LocalStorage) -> None:
+    route = file_route(storage, "/chat")
+    assert (route.name, route.path) == (ROUTE_NAME, "/chat/chainlit-sqla/files/{token}")
+    assert route.methods == {"GET", "HEAD"}
