@@ -36,6 +36,12 @@ install() {
     fi
 }
 
+# quietly COMMAND...: what it prints is of interest only when it fails.
+quietly() {
+    local said
+    said=$("$@" 2>&1) || fail "$*: $said"
+}
+
 # A folder that goes when the stage ends.
 scratch() {
     SCRATCH=$(mktemp -d)
