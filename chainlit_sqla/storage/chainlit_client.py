@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import re
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any
@@ -13,6 +14,8 @@ from .base import CHUNK, BlobSource, source_errors
 from .headers import content_disposition, content_type
 from .keys import url_safe_key
 from .probe import probe
+
+_NO_BUCKET = re.compile(rb"NoSuchBucket|ContainerNotFound")  # S3, Google; Azure.
 
 AT_ONCE = 8
 """Calls to the client that are under way at most, for one call of ours."""
@@ -71,7 +74,7 @@ class ChainlitClientStorage:
                 httpx.AsyncClient(timeout=60, follow_redirects=True) as http,
                 http.stream("GET", url) as answer,
             ):
-                if answer.status_code == 404:
+                if answer.status_code == 404 and not _NO_BUCKET.search(await answer.aread()):
                     raise BlobNotFound(
                         f"There is no blob {key!r} in the store behind {self._kind}; "
                         "it was deleted or never stored"

@@ -1,0 +1,140 @@
+"""Keys, names, types and links under any text that hypothesis finds."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import unquote, urlsplit
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chainlit_sqla.errors import StorageError
+from chainlit_sqla.storage.base import shown_as
+from chainlit_sqla.storage.headers import UNKNOWN_TYPE, content_disposition, content_type
+from chainlit_sqla.storage.keys import KEY_BYTES, key_bytes, url_safe_key
+from chainlit_sqla.storage.tokens import LinkError, blob_digest, sign, signing_key, verify
+
+NAMES = st.text(max_size=300) | st.text(alphabet='a"\\;=%*\r\n\x00é報ד\u202e😀. /', max_size=300)
+PARTS = st.sampled_from([".", "..", "...", "..~", ".~", "~", "a", "", "..~~", "%2e"])
+PATHS = st.lists(PARTS, min_size=1, max_size=5).map("/".join).filter(bool)
+KEYS = st.text(min_size=1, max_size=300) | PATHS
+
+
+@given(NAMES, st.sampled_from(["image/png", "text/html", ""]))
+def test_a_disposition_is_one_safe_line(name: str, mime: str) -> None:
+    header = content_disposition(mime, name)
+    assert re.fullmatch(
+        r"""(inline|attachment)(; filename="[^"\\%]*"(; filename\*=UTF-8''[A-Za-z0-9._~%-]+)?)?""",
+        header,
+    )
+    assert header.isascii()
+    assert header.isprintable()
+    assert len(header) < 2048
+    assert header.startswith(shown_as(mime))
+
+
+@given(NAMES)
+def test_a_browser_can_save_under_the_name(name: str) -> None:
+    header = content_disposition("image/png", name)
+    extended = header.partition("UTF-8''")[2]
+    offered = unquote(extended) if extended else header.partition('"')[2].rstrip('"')
+    assert not set(offered) & set("/\\\r\n\x00\u202e")
+    assert len(offered) <= 150
+    assert offered not in (".", "..")
+
+
+@given(st.text(alphabet=st.characters(min_codepoint=33, categories=("Lu", "Ll", "Nd")), min_size=1))
+def test_a_plain_name_is_kept(name: str) -> None:
+    header = content_disposition("image/png", name[:100] + ".png")
+    extended = header.partition("UTF-8''")[2]
+    offered = unquote(extended) if extended else header.partition('"')[2].rstrip('"')
+    assert offered == name[:100] + ".png"
+
+
+def test_a_long_name_keeps_its_suffix() -> None:
+    assert content_disposition("image/png", "é" * 400 + ".tar.gz").endswith(".gz")
+
+
+@given(st.text(max_size=300))
+def test_a_type_is_one_safe_line(mime: str) -> None:
+    header = content_type(mime)
+    assert header == UNKNOWN_TYPE or header in mime
+    assert header.isascii()
+    assert header.isprintable()
+    assert "," not in header
+    assert content_type(header) == header
+
+
+@pytest.mark.parametrize(
+    "mime",
+    [
+        "text/plain; charset=utf-8",
+        "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
+        'audio/webm;codecs="opus"',
+        "image/svg+xml",
+    ],
+)
+def test_real_types_are_kept(mime: str) -> None:
+    assert content_type(mime) == mime
+
+
+@given(KEYS)
+def test_a_key_in_a_link_is_no_path(key: str) -> None:
+    safe = url_safe_key(key)
+    assert not {".", ".."} & set(safe.split("/"))
+    assert safe == key or {".", ".."} & set(re.sub("~+(?=/|$)", "", key).split("/"))
+
+
+@given(KEYS, KEYS)
+def test_different_keys_stay_different(one: str, other: str) -> None:
+    assert (url_safe_key(one) == url_safe_key(other)) == (one == other)
+    assert (blob_digest(key_bytes(one)) == blob_digest(key_bytes(other))) == (one == other)
+
+
+@given(st.text(min_size=KEY_BYTES // 4, max_size=KEY_BYTES + 10))
+def test_the_limit_is_in_bytes(key: str) -> None:
+    if len(key.encode()) <= KEY_BYTES:
+        assert key_bytes(key) == key.encode()
+    else:
+        with pytest.raises(StorageError):
+            key_bytes(key)
+
+
+SECRETS = st.binary(min_size=1, max_size=64)
+DIGESTS = st.binary(min_size=32, max_size=32)
+TIMES = st.integers(min_value=0, max_value=2**40)
+
+
+@given(DIGESTS, TIMES, SECRETS)
+def test_a_link_is_good_until_it_ends(digest: bytes, expires: int, secret: bytes) -> None:
+    token = sign(digest, expires, signing_key(secret))
+    assert urlsplit(f"/files/{token}").path == f"/files/{token}"
+    assert verify(token, expires - 1, signing_key(secret)) == digest
+    with pytest.raises(LinkError):
+        verify(token, expires, signing_key(secret))
+
+
+@given(DIGESTS, TIMES, SECRETS, SECRETS)
+def test_another_secret_refuses_the_link(
+    digest: bytes, expires: int, secret: bytes, other: bytes
+) -> None:
+    if secret != other:
+        with pytest.raises(LinkError):
+            verify(sign(digest, expires, signing_key(secret)), 0, signing_key(other))
+
+
+@given(DIGESTS, st.integers(0, 95), st.characters())
+def test_no_character_of_a_link_can_be_changed(digest: bytes, at: int, char: str) -> None:
+    key = signing_key(b"secret")
+    token = sign(digest, 1000, key)
+    altered = token[:at] + char + token[at + 1 :]
+    if altered != token:
+        with pytest.raises(LinkError):
+            verify(altered, 0, key)
+
+
+@given(st.text(max_size=120))
+def test_any_other_text_is_no_link(token: str) -> None:
+    with pytest.raises(LinkError):
+        verify(token, 0, signing_key(b"secret"))

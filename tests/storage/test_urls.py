@@ -1,0 +1,177 @@
+"""Which store the settings mean."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from chainlit_sqla.errors import ConfigurationError
+from chainlit_sqla.settings import Settings
+from chainlit_sqla.storage.base import BlobSource, StorageClient
+from chainlit_sqla.storage.local import LocalStorage
+from chainlit_sqla.storage.s3 import S3Storage
+from chainlit_sqla.storage.urls import open_storage, storage_from, storage_kind
+
+from .conftest import Bucket
+
+PREFIXES = ("CHAINLIT_", "APP_", "AWS_")
+NAMES = ("BUCKET_NAME", "DEV_AWS_ENDPOINT", "STORAGE_EXPIRY_TIME", "DATABASE_URL")
+
+AWS = {"APP_AWS_ACCESS_KEY": "a", "APP_AWS_SECRET_KEY": "s"}
+GCS = {"APP_GCS_PROJECT_ID": "p"}
+AZURE = {"APP_AZURE_STORAGE_ACCOUNT": "acc", "APP_AZURE_STORAGE_ACCESS_KEY": "key"}
+BUCKET = {"BUCKET_NAME": "bucket"}
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    import os
+
+    for name in list(os.environ):
+        if name.startswith(PREFIXES) or name in NAMES:
+            monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+
+
+def settings(monkeypatch: pytest.MonkeyPatch, variables: dict[str, str]) -> Settings:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    return Settings.load()
+
+
+@pytest.mark.parametrize(
+    ("variables", "kind"),
+    [
+        ({}, "local"),
+        (BUCKET, "s3"),
+        ({**BUCKET, **AWS}, "s3"),
+        ({**BUCKET, **AWS, "APP_AWS_REGION": "eu-west-1"}, "s3"),
+        ({**BUCKET, "DEV_AWS_ENDPOINT": "http://localhost:4566"}, "s3"),
+        ({**BUCKET, **GCS}, "gcs"),
+        ({**BUCKET, **AZURE}, "azure"),
+        ({**BUCKET, **AZURE, "APP_AWS_REGION": "eu-west-1"}, "azure"),
+        ({"CHAINLIT_SQLA_STORAGE": "s3://other", **BUCKET, **AZURE}, "s3"),
+        ({"CHAINLIT_SQLA_STORAGE": "file:///srv/files", **BUCKET, **AWS}, "local"),
+        ({"APP_AWS_ACCESS_KEY": "", "BUCKET_NAME": ""}, "local"),
+    ],
+)
+def test_the_kind_of_store(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], kind: str
+) -> None:
+    assert storage_kind(settings(monkeypatch, variables)) == kind
+
+
+@pytest.mark.parametrize(
+    ("variables", "message"),
+    [
+        (AWS, "APP_AWS_ACCESS_KEY is set but BUCKET_NAME is not; set BUCKET_NAME too"),
+        (GCS, "APP_GCS_PROJECT_ID is set but BUCKET_NAME is not"),
+        (AZURE, "APP_AZURE_STORAGE_ACCOUNT is set but BUCKET_NAME is not"),
+        (
+            {**BUCKET, **AWS, **GCS},
+            r"several clouds are set \(APP_AWS_ACCESS_KEY, APP_GCS_PROJECT_ID\); unset",
+        ),
+        (
+            {**BUCKET, "APP_AWS_SECRET_KEY": "s"},
+            "APP_AWS_SECRET_KEY is set but APP_AWS_ACCESS_KEY is not; set both",
+        ),
+        (
+            {**BUCKET, "APP_AZURE_STORAGE_ACCOUNT": "a"},
+            "APP_AZURE_STORAGE_ACCOUNT is set but APP_AZURE_STORAGE_ACCESS_KEY is not",
+        ),
+        (
+            {**BUCKET, **GCS, "APP_GCS_CLIENT_EMAIL": "a@b"},
+            "APP_GCS_CLIENT_EMAIL is set but APP_GCS_PRIVATE_KEY is not",
+        ),
+        ({"CHAINLIT_SQLA_STORAGE": "gs://bucket"}, "use BUCKET_NAME and the APP_GCS_"),
+        ({"CHAINLIT_SQLA_STORAGE": "az://container"}, "use BUCKET_NAME and the APP_AZURE_"),
+        ({"CHAINLIT_SQLA_STORAGE": "http://minio:9000/b"}, r"use s3://bucket\?endpoint=URL"),
+        ({"CHAINLIT_SQLA_STORAGE": "/srv/files"}, "write CHAINLIT_SQLA_STORAGE as s3://"),
+        ({"CHAINLIT_SQLA_STORAGE": "s3://[bucket"}, "cannot be read"),
+    ],
+)
+def test_settings_that_contradict_each_other(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], message: str
+) -> None:
+    with pytest.raises(ConfigurationError, match=message):
+        storage_kind(settings(monkeypatch, variables))
+    with pytest.raises(ConfigurationError, match=message):
+        storage_from(settings(monkeypatch, {}))
+
+
+@pytest.mark.parametrize("cloud", [GCS, AZURE])
+def test_what_only_the_data_layer_can_open(
+    monkeypatch: pytest.MonkeyPatch, cloud: dict[str, str]
+) -> None:
+    with pytest.raises(ConfigurationError, match="open it through SQLADataLayer"):
+        storage_from(settings(monkeypatch, {**BUCKET, **cloud}))
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("s3://", "set BUCKET_NAME"),
+        ("s3://bucket?colour=red", "unknown option 'colour'; use endpoint"),
+        ("s3://bucket?path_style=maybe", "write true or false"),
+        ("s3://bucket?endpoint=minio:9000", "write it like http://localhost:9000"),
+        ("s3://key:verysecret@bucket", "put them into APP_AWS_ACCESS_KEY"),
+        ("file://relative/folder", "three slashes"),
+        ("file:relative", "three slashes"),
+        ("file:///srv/a?b", "write them as %3F"),
+        ("ftp://host/", "is of no kind that can be opened"),
+        ("", "is of no kind that can be opened"),
+    ],
+)
+def test_urls_that_cannot_be_used(url: str, message: str) -> None:
+    with pytest.raises(ConfigurationError, match=message) as caught:
+        open_storage(url, Settings.load())
+    assert "verysecret" not in str(caught.value)
+
+
+async def test_the_default_is_a_folder_of_the_application(tmp_path: Path) -> None:
+    storage = storage_from(Settings.load(auth_secret="s", storage_expiry_time=60))
+    assert isinstance(storage, LocalStorage)
+    assert isinstance(storage, StorageClient)
+    assert storage.root == tmp_path / ".chainlit_sqla" / "files"
+    assert not storage.root.exists()
+    await storage.put("k", BlobSource(data=b"x"), mime="text/plain")
+    assert storage.root.is_dir()
+
+
+async def test_a_file_url_names_the_folder(tmp_path: Path) -> None:
+    url = f"file://{tmp_path}/with%20space%20%C3%A9"
+    storage = open_storage(url, Settings.load())
+    assert isinstance(storage, LocalStorage)
+    assert storage.root == tmp_path / "with space é"
+
+
+async def test_links_carry_the_public_url_or_the_given_prefix() -> None:
+    public = Settings.load(public_url="https://chat.example.org/", auth_secret="s")
+    start = "https://chat.example.org/chainlit-sqla/files/"
+    assert (await storage_from(public).read_urls(["k"]))["k"].startswith(start)
+    storage = storage_from(public, url_prefix=lambda: "/chat")
+    assert (await storage.read_urls(["k"]))["k"].startswith("/chat/chainlit-sqla/files/")
+
+
+@pytest.mark.parametrize(
+    ("url", "variables"),
+    [
+        ("", {"BUCKET_NAME": "{bucket}", "DEV_AWS_ENDPOINT": "{endpoint}"}),
+        ("s3://{bucket}/chat/files?endpoint={endpoint}&region=us-east-1", {}),
+        ("s3://{bucket}?path_style=true", {"DEV_AWS_ENDPOINT": "{endpoint}"}),
+    ],
+)
+async def test_s3_by_the_settings_works(
+    swift: Bucket, monkeypatch: pytest.MonkeyPatch, url: str, variables: dict[str, str]
+) -> None:
+    values: dict[str, Any] = {"bucket": swift.name, "endpoint": swift.server.endpoint}
+    given = {name: value.format(**values) for name, value in variables.items()}
+    given["APP_AWS_ACCESS_KEY"] = swift.server.access_key
+    given["APP_AWS_SECRET_KEY"] = swift.server.secret_key
+    given["CHAINLIT_SQLA_STORAGE"] = url.format(**values)
+    storage = storage_from(settings(monkeypatch, given))
+    assert isinstance(storage, S3Storage)
+    assert await storage.check() == f"the S3 bucket {swift.name!r} at {swift.server.endpoint}"
+    await storage.close()
