@@ -80,8 +80,8 @@ def serve(folder: Path) -> Iterator[Callable[..., App]]:
     """Start a Chainlit app by a command, and end it after the test."""
     apps: list[App] = []
 
-    def start(*arguments: str, **variables: str) -> App:
-        apps.append(App(arguments, folder, variables))
+    def start(*arguments: str, below: str = "", **variables: str) -> App:
+        apps.append(App(arguments, folder, variables, below))
         return apps[-1]
 
     yield start

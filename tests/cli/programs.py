@@ -52,13 +52,14 @@ class App:
         arguments: Of ``chainlit-sqla``; ``--headless`` and a free ``--port`` are added.
         folder: The current folder of the process.
         variables: Its environment.
+        below: Its root path.
     """
 
     def __init__(
-        self, arguments: Sequence[str], folder: Path, variables: Mapping[str, str]
+        self, arguments: Sequence[str], folder: Path, variables: Mapping[str, str], below: str
     ) -> None:
         self.port = free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
+        self.url = f"http://127.0.0.1:{self.port}{below}"
         self.log = folder / f"server-{self.port}.log"
         with self.log.open("w") as log:
             self._process = subprocess.Popen(

@@ -56,7 +56,9 @@ def test_unreachable_server(cli: Command) -> None:
 
 def test_wrong_password(cli: Command, database: str) -> None:
     url = re.sub(r":[^:@]+@", f":{PASSWORD}@", database)
-    refused(cli("upgrade", "--url", url), "refuses the login of", "correct the user or the password")
+    refused(
+        cli("upgrade", "--url", url), "refuses the login of", "correct the user or the password"
+    )
 
 
 def test_missing_database(cli: Command, database: str) -> None:

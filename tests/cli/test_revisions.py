@@ -46,7 +46,9 @@ def test_they_work_on_postgresql_and_hide_the_password(
     assert "now at 0001, made 7 tables" in made.out
     password = database.split(":")[2].split("@")[0]
     assert password not in made.out + made.err
-    rows = postgres.execute("SELECT tablename FROM pg_tables WHERE schemaname='public'", url=database)
+    rows = postgres.execute(
+        "SELECT tablename FROM pg_tables WHERE schemaname='public'", url=database
+    )
     assert {row[0] for row in rows} >= TABLES
     assert cli("current", "--url", database).code == 0
     assert cli("downgrade", "-1", "--yes", DATABASE_URL=database).code == 0

@@ -1,0 +1,172 @@
+"""`run`: an app without a data layer, in a server of its own, keeps its conversations."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Command
+from tests.cli.programs import App
+from tests.servers.ports import free_port
+from tests.servers.postgres import PostgresServer
+
+SECRET = {"CHAINLIT_AUTH_SECRET": "a-secret-for-tests-that-is-long-enough"}
+Serve = Callable[..., App]
+Example = Callable[[str], str]
+
+OWN_LAYER = """
+import chainlit as cl
+from chainlit_sqla import SQLADataLayer
+
+@cl.data_layer
+def data_layer():
+    return SQLADataLayer("sqlite:///own.db")
+"""
+
+
+def users(path: Path) -> list[str]:
+    """Who is in a SQLite file."""
+    connection = sqlite3.connect(path)
+    try:
+        return [name for (name,) in connection.execute("SELECT identifier FROM users")]
+    finally:
+        connection.close()
+
+
+def test_an_unmodified_app_keeps_its_users(serve: Serve, example: Example, folder: Path) -> None:
+    app = serve("run", example("minimal_app.py"), **SECRET)
+    client = app.log_in("ada", "secret")
+    assert app.threads(client) == []
+    assert client.get("/project/settings").json()["dataPersistence"] is True
+    assert app.stop() == 0
+    assert users(folder / ".chainlit_sqla" / "chainlit.db") == ["ada"]
+    assert f"Conversations are kept in SQLite at sqlite:///{folder}" in app.said
+
+
+def test_database_url_means_our_tables_not_chainlits_own(
+    serve: Serve, example: Example, cli: Command, database: str, postgres: PostgresServer
+) -> None:
+    assert cli("upgrade", "--url", database).code == 0
+    app = serve("run", example("minimal_app.py"), DATABASE_URL=database, **SECRET)
+    assert app.threads(app.log_in("ada", "secret")) == []
+    app.stop()
+    rows = postgres.execute("SELECT identifier FROM users", url=database)
+    assert [row[0] for row in rows] == ["ada"]
+
+
+def test_the_env_file_and_the_options_of_chainlit(
+    serve: Serve, example: Example, folder: Path
+) -> None:
+    lines = [f"{name}={value}" for name, value in SECRET.items()]
+    (folder / ".env").write_text("\n".join([*lines, "DATABASE_URL=sqlite:///from_file.db"]))
+    options = ["--host", "127.0.0.1", "--root-path", "/below"]
+    app = serve("run", "-d", *options, example("minimal_app.py"), "--no-cache", below="/below")
+    assert app.threads(app.log_in("ada", "secret")) == []
+    app.stop()
+    assert users(folder / "from_file.db") == ["ada"]
+    assert "POST /below/project/threads" in app.said  # The access log, by -d.
+
+
+def test_the_apps_own_data_layer_wins(serve: Serve, example: Example, folder: Path) -> None:
+    text = Path(example("minimal_app.py")).read_text()
+    (folder / "app.py").write_text(text + OWN_LAYER)
+    app = serve("run", "app.py", **SECRET)
+    app.log_in("ada", "secret")
+    app.stop()
+    assert "The app brings its own @cl.data_layer, which is used." in app.said
+    assert users(folder / "own.db") == ["ada"]
+    assert users(folder / ".chainlit_sqla" / "chainlit.db") == []
+
+
+def test_it_stays_after_a_reload(serve: Serve, example: Example, folder: Path) -> None:
+    """With --watch Chainlit forgets all that was registered, and DATABASE_URL is set."""
+    text = Path(example("minimal_app.py")).read_text()
+    (folder / "app.py").write_text(text)
+    url = {"DATABASE_URL": "sqlite:///chats.db"}
+    app = serve("run", "-w", "app.py", **SECRET, **url)
+    (folder / "app.py").write_text(text.replace('"secret"', '"changed"'))
+    app.wait_for("Reloading app")
+    client = log_in_when_reloaded(app)
+    assert app.threads(client) == []
+    app.stop()
+    assert users(folder / "chats.db") == ["ada"]
+
+
+def log_in_when_reloaded(app: App) -> object:
+    import httpx
+
+    for _ in range(100):
+        try:
+            return app.log_in("ada", "changed")
+        except httpx.HTTPStatusError:
+            app.wait_for("Reloading app")
+    raise AssertionError(app.said)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], "name a Chainlit app"),
+        (["--headless"], "name a Chainlit app"),
+        (["app.txt"], "'app.txt' is none"),
+        (["none.py"], "there is no file 'none.py'"),
+    ],
+)
+def test_an_app_that_is_not_there(
+    cli: Command, folder: Path, arguments: list[str], words: str
+) -> None:
+    (folder / "app.txt").touch()
+    result = cli("run", *arguments)
+    assert result.code == 2
+    assert words in result.err
+    assert {path.name for path in folder.iterdir()} == {"app.txt"}
+
+
+def test_an_unusable_database_stops_it_before_chainlit_starts(
+    program: Command, example: Example, folder: Path
+) -> None:
+    url = f"postgresql://me:secret@127.0.0.1:{free_port()}/x"
+    result = program("run", example("minimal_app.py"), "-h", DATABASE_URL=url)
+    assert result.code == 1
+    assert result.err.startswith("Error: PostgreSQL at 127.0.0.1:")
+    assert result.err.count("\n") == 1
+    assert list(folder.iterdir()) == []
+
+
+def test_missing_tables_name_the_command(program: Command, example: Example, database: str) -> None:
+    result = program("run", example("minimal_app.py"), "-h", DATABASE_URL=database)
+    assert result.code == 1
+    assert "run: chainlit-sqla upgrade" in result.err
+    assert result.err.count("\n") == 1
+
+
+def test_a_missing_extra(program: Command, example: Example) -> None:
+    cloud = {"APP_GCS_PROJECT_ID": "project", "BUCKET_NAME": "attachments"}
+    result = program("run", example("minimal_app.py"), "-h", **SECRET, **cloud)
+    assert result.code == 1
+    assert "Error: Google Cloud Storage needs an optional package" in result.err
+    assert "Traceback" not in result.err
+
+
+def test_a_missing_secret_is_one_sentence(program: Command, example: Example) -> None:
+    result = program("run", example("minimal_app.py"), "-h")
+    assert result.code == 1
+    assert "Traceback" not in result.err
+    assert "chainlit create-secret" in result.err
+
+
+def test_an_error_in_the_app_shows_where_it_is(program: Command, folder: Path) -> None:
+    (folder / "app.py").write_text("import chainlit\n\nboom = 1 / 0\n")
+    result = program("run", "app.py", "-h")
+    assert result.code == 1
+    assert 'app.py", line 3' in result.err
+    assert "ZeroDivisionError" in result.err
+
+
+def test_an_unknown_option_is_refused_by_chainlit(program: Command, example: Example) -> None:
+    result = program("run", example("minimal_app.py"), "--nonsense")
+    assert result.code == 2
+    assert "--nonsense" in result.err
