@@ -12,7 +12,6 @@ from .guard import DEBUG
 
 app = typer.Typer(
     name="chainlit-sqla",
-    help="The data layer for Chainlit applications.",
     no_args_is_help=True,
     add_completion=False,
     # Plain text: the same with each release of typer, and docs/cli.md is made of it.

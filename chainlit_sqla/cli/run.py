@@ -22,14 +22,16 @@ def run(
     context: typer.Context,
     arguments: Annotated[
         list[str] | None,
-        typer.Argument(metavar="APP [OPTIONS OF chainlit run]", show_default=False),
+        typer.Argument(
+            metavar="APP [OPTIONS]", help="The app's file; all options go to chainlit run."
+        ),
     ] = None,
 ) -> None:
     """Run a Chainlit app with this data layer.
 
     The app needs no change. The database is checked first, and its tables are made where
     that is allowed (CHAINLIT_SQLA_AUTO_UPGRADE; on SQLite it is). An app's own
-    @cl.data_layer wins. All options go to "chainlit run": -w, -h, --host, --port,
+    @cl.data_layer wins. The options are those of "chainlit run": -w, -h, --host, --port,
     --root-path and the others that "chainlit run --help" lists.
     """
     given = [*(arguments or []), *context.args]

@@ -61,10 +61,10 @@ class App:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}{below}"
         self.log = folder / f"server-{self.port}.log"
+        command = [sys.executable, "-m", "chainlit_sqla", *arguments]
         with self.log.open("w") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "chainlit_sqla", *arguments]
-                + ["--headless", "--port", str(self.port)],
+                [*command, "--headless", "--port", str(self.port)],
                 cwd=folder,
                 env=environment(folder, variables),
                 stdin=subprocess.DEVNULL,

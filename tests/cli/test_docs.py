@@ -1,0 +1,120 @@
+"""The documents say what is there: a command, option or setting without words fails here."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from chainlit_sqla.cli.guard import DEBUG
+from chainlit_sqla.cli.sources import variables
+from chainlit_sqla.settings import Settings
+from tests.cli import reference
+from tests.cli.conftest import Command
+from tests.cli.programs import ROOT
+
+README = ROOT / "README.md"
+SETTINGS = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
+
+
+def table(document: str) -> dict[str, str]:
+    """The rows of the tables of variables: the default by the variable."""
+    rows = {}
+    for line in document.splitlines():
+        cells = [cell.strip() for cell in line.split("|")]
+        for name in re.findall(r"`([A-Z][A-Z_0-9]+)`", cells[1] if len(cells) > 2 else ""):
+            rows[name] = cells[2]
+    return rows
+
+
+def test_the_command_line_reference_is_up_to_date() -> None:
+    written = reference.FILE.read_text(encoding="utf-8")
+    assert written == reference.reference(), "run: python -m tests.cli.reference"
+
+
+@pytest.mark.parametrize("name", reference.commands())
+def test_each_command_and_option_has_help(name: str) -> None:
+    command = reference.commands()[name]
+    assert command.help
+    for parameter in command.params:
+        assert parameter.help, parameter.name
+
+
+@pytest.mark.parametrize("name", ["", *reference.commands()])
+def test_help_works(cli: Command, name: str) -> None:
+    result = cli(*[name][: bool(name)], "--help")
+    assert result.code == 0
+    assert "Usage: chainlit-sqla" in result.out
+
+
+def test_the_version_is_told(cli: Command) -> None:
+    result = cli("--version")
+    assert result.code == 0
+    assert result.out.startswith("chainlit-sqla ")
+
+
+def test_each_setting_is_documented() -> None:
+    known = {variable for name in Settings.model_fields for variable in variables(name)}
+    assert set(table(SETTINGS)) == known | {DEBUG}
+
+
+def test_defaults_are_documented_as_they_are() -> None:
+    documented = table(SETTINGS)
+    for name, field in Settings.model_fields.items():
+        if isinstance(field.default, (int, float)):
+            written = documented[variables(name)[0]]
+            assert written == (
+                str(field.default).lower() if field.default is True else f"{field.default:g}"
+            )
+
+
+def test_the_readme_has_its_two_commands() -> None:
+    text = README.read_text(encoding="utf-8")
+    marked = re.search(r"<!-- test-command -->\n```sh\n(.+)\n```\n<!-- /test-command -->", text)
+    assert marked
+    assert marked[1] == (
+        "python3 -m venv .venv && .venv/bin/pip install -qU pip && "
+        ".venv/bin/pip install -q -c constraints.txt -e '.[dev]' && .venv/bin/pytest"
+    )
+    assert "&& .venv/bin/chainlit-sqla demo\n" in text
+
+
+def test_variables_in_the_readme_are_settings() -> None:
+    known = {variable for name in Settings.model_fields for variable in variables(name)}
+    assert set(table(README.read_text(encoding="utf-8"))) <= known
+
+
+def test_links_in_the_documents_lead_somewhere() -> None:
+    for document in (README, *(ROOT / "docs").glob("*.md")):
+        for target in re.findall(r"\]\(([^)#]+)[^)]*\)", document.read_text(encoding="utf-8")):
+            if "://" not in target:
+                assert (document.parent / target).exists(), f"{document.name}: {target}"
+
+
+def test_the_sample_of_variables_can_be_used(folder: Path) -> None:
+    sample = (ROOT / "examples" / "postgres_s3.env").read_text(encoding="utf-8")
+    names = set(re.findall(r"^#? ?([A-Z_]+)=", sample, re.MULTILINE))
+    known = {variable for name in Settings.model_fields for variable in variables(name)}
+    assert names <= known
+    (folder / ".env").write_text(sample)
+    settings = Settings.load()
+    assert settings.bucket_name == "attachments"
+    assert settings.auth_secret == ""
+
+
+def test_the_command_is_installed_under_its_name() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    module, _, function = project["scripts"]["chainlit-sqla"].partition(":")
+    program = f"from {module} import {function}; {function}()"
+    done = subprocess.run(
+        [sys.executable, "-c", program, "--version"],
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
