@@ -130,8 +130,9 @@ class S3Storage:
         with s3_errors(f"read {key!r}", self.place):
             client = await self._connect()
             answer = await client.get_object(**target)
-            async with answer["Body"] as body:
-                while chunk := await body.read(CHUNK):
+            body = answer["Body"]
+            async with body:  # What it gives here differs between versions of aiobotocore.
+                async for chunk in body.iter_chunks(CHUNK):
                     yield chunk
 
     async def delete(self, keys: Sequence[str]) -> None:

@@ -124,20 +124,6 @@ async def http() -> AsyncIterator[httpx.AsyncClient]:
 
 
 @pytest.fixture
-def old_signer(monkeypatch: pytest.MonkeyPatch) -> Callable[[], Any]:
-    """Return a context in which botocore signs as if it were an hour and a half ago."""
-
-    def patched() -> Any:
-        then = datetime.now(UTC).replace(tzinfo=None) - timedelta(minutes=90)
-        context = monkeypatch.context()
-        patch = context.__enter__()
-        patch.setattr("botocore.auth.get_current_datetime", lambda *_, **__: then)
-        return context
-
-    return patched
-
-
-@pytest.fixture
 async def local(tmp_path: Path) -> AsyncIterator[Store]:
     storage = LocalStorage(tmp_path / "files", expiry=EXPIRY)
     app = Starlette(routes=[file_route(storage)])
@@ -155,18 +141,15 @@ async def local(tmp_path: Path) -> AsyncIterator[Store]:
 
 
 @pytest.fixture
-async def s3_swift_store(
-    swift: Bucket, http: httpx.AsyncClient, old_signer: Callable[[], Any]
-) -> AsyncIterator[Store]:
+async def s3_swift_store(swift: Bucket, http: httpx.AsyncClient) -> AsyncIterator[Store]:
     storage = swift.storage()
 
     async def sign(key: str) -> str:
         await storage.read_urls([key])  # Connected before the clock is turned back.
-        context = old_signer()
-        try:
+        then = datetime.now(UTC).replace(tzinfo=None) - timedelta(minutes=90)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("botocore.auth.get_current_datetime", lambda *_, **__: then)
             return (await storage.read_urls([key]))[key]
-        finally:
-            context.__exit__(None, None, None)
 
     yield Store(storage, http, sign)
     await storage.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import tracemalloc
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from chainlit_sqla.errors import BlobNotFound, ConfigurationError, StorageError
 from chainlit_sqla.storage.base import BlobSource
 from chainlit_sqla.storage.s3 import S3Storage
 from tests.servers.ports import free_port
+from tests.servers.proxy import FlakyProxy
 
 from .conftest import SESSION, Bucket
 from .test_contract import blob
@@ -363,5 +365,62 @@ async def test_a_closed_storage_opens_again_when_used(moto: Bucket) -> None:
     storage = moto.storage()
     await storage.put("k", BlobSource(data=b"x"), mime="text/plain")
     await storage.close()
+    assert await blob(storage, "k") == b"x"
+    await storage.close()
+
+
+@pytest.fixture
+def proxied(swift: Bucket) -> Iterator[tuple[Bucket, FlakyProxy]]:
+    host, port = swift.server.endpoint.removeprefix("http://").split(":")
+    with FlakyProxy(host, int(port)) as proxy:
+        yield swift, proxy
+
+
+@pytest.mark.parametrize("deliver", [True, False])
+@pytest.mark.parametrize(
+    ("pattern", "size"),
+    [
+        (b"PUT /", 10),
+        (b"POST /", 11 * MIB),
+        (b"partNumber=2", 11 * MIB),
+        (b"<CompleteMultipart", 11 * MIB),
+    ],
+)
+async def test_a_request_that_is_cut_off_is_sent_again(
+    proxied: tuple[Bucket, FlakyProxy], pattern: bytes, size: int, deliver: bool
+) -> None:
+    bucket, proxy = proxied
+    storage = bucket.storage(endpoint=f"http://127.0.0.1:{proxy.port}", part_size=5 * MIB)
+    proxy.cut_at(pattern, deliver=deliver)
+    data = bytes(range(250)) * (size // 250)
+    await storage.put("k", BlobSource(data=data), mime="text/plain")
+    assert not proxy.cut_pending
+    assert await blob(storage, "k") == data
+    await storage.close()
+
+
+async def test_a_connection_lost_while_reading(proxied: tuple[Bucket, FlakyProxy]) -> None:
+    bucket, proxy = proxied
+    storage = bucket.storage(endpoint=f"http://127.0.0.1:{proxy.port}", attempts=1)
+    await storage.put("k", BlobSource(data=b"x" * 30 * MIB), mime="text/plain")
+    chunks = storage.open("k")
+    await anext(chunks)
+    proxy.drop_all()
+    with pytest.raises(StorageError, match=r"Cannot read 'k' .* and the network"):
+        _ = [chunk async for chunk in chunks]
+    assert len(await blob(storage, "k")) == 30 * MIB
+    await storage.close()
+
+
+async def test_a_server_that_stays_away(proxied: tuple[Bucket, FlakyProxy]) -> None:
+    bucket, proxy = proxied
+    storage = bucket.storage(endpoint=f"http://127.0.0.1:{proxy.port}", attempts=1)
+    await storage.put("k", BlobSource(data=b"x"), mime="text/plain")
+    proxy.drop_all()
+    proxy.refuse()
+    for attempt in (blob(storage, "k"), storage.delete(["k"])):
+        with pytest.raises(StorageError, match=r"and the network$"):
+            await attempt
+    proxy.restore()
     assert await blob(storage, "k") == b"x"
     await storage.close()
