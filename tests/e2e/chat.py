@@ -21,7 +21,8 @@ class Chat:
     """One session with the server.
 
     ``steps`` and ``elements`` are what the window shows, by id, in the order of arrival;
-    ``events`` all that arrived.
+    ``events`` all that arrived; ``greeting`` the ids of the elements shown before the first
+    message; ``resumed`` the thread that the server sent to be shown.
 
     Args:
         url: Where the application answers.
@@ -40,6 +41,7 @@ class Chat:
         self.steps: dict[str, dict[str, Any]] = {}
         self.elements: dict[str, dict[str, Any]] = {}
         self.resumed: dict[str, Any] | None = None
+        self.greeting: list[str] = []
         self.url = url
         self._user = user
         self._cookie = cookie
@@ -65,7 +67,8 @@ class Chat:
             socketio_path=f"{path}/ws/socket.io",
         )
         await self._client.emit("connection_successful")
-        await self.wait(lambda: self.resumed is not None or bool(self.elements))
+        await self.wait(lambda: self.resumed is not None or self._is_greeted())
+        self.greeting = [] if self.resumed else list(self.elements)
 
     async def disconnect(self, *, clear: bool = True) -> None:
         """Leave.
@@ -119,6 +122,10 @@ class Chat:
 
     # What is shown
 
+    def _is_greeted(self) -> bool:
+        # One task ends when the connection is made, one when the app has greeted.
+        return bool(self.elements) and self.count("task_end") >= 2
+
     def count(self, event: str) -> int:
         """How many events of a kind arrived."""
         return sum(name == event for name, _ in self.events)
@@ -155,7 +162,8 @@ class Chat:
         self._show(step)
 
     def _on_update_message(self, step: dict[str, Any]) -> None:
-        self.steps[step["id"]] = {**self.steps.get(step["id"], {}), **step}
+        if step["id"] in self.steps:  # The frontend passes over what it does not show.
+            self.steps[step["id"]] |= step
 
     def _on_stream_token(self, token: dict[str, Any]) -> None:
         step = self.steps[token["id"]]

@@ -1,4 +1,4 @@
-"""Servers for the journeys: one for each kind of database and each module."""
+"""Servers for the journeys: one for each kind of database, restarted where a journey says so."""
 
 from __future__ import annotations
 
@@ -20,22 +20,27 @@ def postgres() -> Iterator[PostgresServer]:
     server.stop()
 
 
-@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
-def server(
+@pytest.fixture(scope="package", params=["sqlite", "postgresql"])
+def running(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[AppServer]:
-    """The application on an empty database; its log is checked at the end."""
+    """The application on a database of its own."""
     settings = {}
     if request.param == "postgresql":
         url = request.getfixturevalue("postgres").create_database()
         settings = {"DATABASE_URL": url, "CHAINLIT_SQLA_AUTO_UPGRADE": "true"}
     server = AppServer(tmp_path_factory.mktemp("app"), settings)
-    try:
-        yield server
-    except BaseException:
-        server.kill()
-        raise
-    server.close()
+    yield server
+    server.stop()
+    server.check_log()
+
+
+@pytest.fixture
+def server(running: AppServer) -> Iterator[AppServer]:
+    """The running application; what each test makes it print is checked."""
+    running.start()
+    yield running
+    running.check_log()
 
 
 @pytest.fixture

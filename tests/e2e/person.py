@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any, Self
 
 import httpx
 
-from .chat import Chat
+from .chat import PATIENCE, Chat
 
 PASSWORD = "correct horse"
 
@@ -60,6 +61,32 @@ class Person:
         await chat.connect()
         self._chats.append(chat)
         return chat
+
+    async def talk(self, text: str = "Echo") -> Chat:
+        """Open a window, say something, and wait until the greeting is saved too.
+
+        Args:
+            text: The first message.
+        """
+        chat = await self.chat()
+        await chat.send(text)
+        await self.wait_for_greeting(chat)
+        return chat
+
+    async def wait_for_greeting(self, chat: Chat) -> None:
+        """Wait until Chainlit has saved what it held back until the first message.
+
+        It does so in the background, beside answering the message.
+        """
+        async with asyncio.timeout(PATIENCE):
+            while not await self._has_saved_greeting(chat):
+                await asyncio.sleep(0.01)
+
+    async def _has_saved_greeting(self, chat: Chat) -> bool:
+        saved = await self.thread(chat.thread)
+        opening = [step for step in saved["steps"] if step["name"] == "on_chat_start"]
+        ids = {element["id"] for element in saved["elements"]}
+        return any(step["end"] for step in opening) and ids.issuperset(chat.greeting)
 
     # Requests: they return the answer, whatever its status
 
@@ -122,8 +149,8 @@ class Person:
         found: dict[str, Any] = response.json()
         return found
 
-    async def titles(self, **filters: Any) -> list[str]:
-        """The titles in the sidebar, the newest first."""
+    async def threads(self, **filters: Any) -> dict[str, str]:
+        """The titles in the sidebar by the ids of the threads, the newest first."""
         response = await self.list_threads(**filters)
         assert response.status_code == 200, response.text
-        return [thread["name"] for thread in response.json()["data"]]
+        return {thread["id"]: thread["name"] for thread in response.json()["data"]}

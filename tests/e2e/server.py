@@ -53,6 +53,7 @@ class AppServer:
         self.origin = f"http://127.0.0.1:{self.port}"
         self.log_file = folder / "server.log"
         self._expected: list[str] = []
+        self._checked = 0
         self._environment = {
             **{name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ},
             "HOME": str(folder),
@@ -61,8 +62,8 @@ class AppServer:
             "CHAINLIT_AUTH_SECRET": "a secret of the tests only, long enough for HS256",
             **(settings or {}),
         }
-        self._command = self._uvicorn() if mounted else self._chainlit()
         self._process: subprocess.Popen[bytes] | None = None
+        self._command = self._uvicorn() if mounted else self._chainlit()
         self.start()
 
     @property
@@ -76,11 +77,13 @@ class AppServer:
         return self.folder / ".chainlit_sqla"
 
     def start(self) -> None:
-        """Start it and wait until it answers.
+        """Start it, unless it runs, and wait until it answers.
 
         Raises:
             RuntimeError: It does not start; carries what it printed.
         """
+        if self._process is not None:
+            return
         with self.log_file.open("ab") as log:
             self._process = subprocess.Popen(
                 self._command,
@@ -118,23 +121,23 @@ class AppServer:
         return self.log_file.read_text(errors="replace")
 
     def expect(self, *patterns: str) -> None:
-        """Allow lines of trouble in the log.
+        """Allow lines of trouble in the log until the next check.
 
         Args:
             *patterns: Regular expressions, each of which must be found in the log.
         """
         self._expected += patterns
 
-    def close(self) -> None:
-        """Stop it, and check that it printed no trouble but what was expected."""
-        self.stop()
-        lines = [line for line in self.log().splitlines() if TROUBLE.search(line)]
-        unexpected = [
-            line for line in lines if not any(re.search(p, line) for p in self._expected)
-        ]
-        assert not unexpected, f"{unexpected} in:\n{self.log()[-6000:]}"
-        missing = [p for p in self._expected if not any(re.search(p, line) for line in lines)]
-        assert not missing, f"not in the log: {missing}"
+    def check_log(self) -> None:
+        """Check that it printed no trouble since the last check but what was expected."""
+        text = self.log()[self._checked :]
+        expected, self._expected = self._expected, []
+        self._checked += len(text)
+        trouble = [line for line in text.splitlines() if TROUBLE.search(line)]
+        unexpected = [line for line in trouble if not any(re.search(p, line) for p in expected)]
+        assert not unexpected, f"{unexpected} in:\n{text[-6000:]}"
+        missing = [p for p in expected if not any(re.search(p, line) for line in trouble)]
+        assert not missing, f"{missing} not in:\n{text[-6000:]}"
 
     def _end(self, how: signal.Signals) -> None:
         if self._process is None:

@@ -5,6 +5,7 @@ The first word of a message decides what happens; see `ANSWERS`.
 
 from __future__ import annotations
 
+import gc
 import tempfile
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -13,9 +14,9 @@ from typing import Any
 import chainlit as cl
 from chainlit.types import ThreadDict
 from literalai import ChatGeneration
+from picture import chart
 
 from chainlit_sqla import SQLADataLayer
-from picture import chart
 
 PASSWORD = "correct horse"
 COMMANDS = [{"id": "Tour", "description": "Show everything", "icon": "map", "button": True}]
@@ -48,6 +49,18 @@ async def resume(thread: ThreadDict) -> None:
     await cl.context.emitter.set_commands(COMMANDS)
 
 
+@cl.on_app_shutdown
+async def shut_down() -> None:
+    """As `collect` does, for the whole run."""
+    gc.collect()
+
+
+@cl.on_chat_end
+async def end() -> None:
+    """Chainlit saves the values of the session right after this."""
+    print("Left:", cl.user_session.get("id"), flush=True)
+
+
 @cl.on_message
 async def answer(message: cl.Message) -> None:
     cl.user_session.set("questions", (cl.user_session.get("questions") or 0) + 1)
@@ -65,6 +78,12 @@ async def burst(message: cl.Message) -> None:
     """As many messages as it says, at once."""
     for number in range(int(message.content.split()[1])):
         await cl.Message(f"Part {number}").send()
+
+
+async def collect(message: cl.Message) -> None:
+    """Let Python say now what it says of tasks whose errors nobody looked at."""
+    gc.collect()
+    await cl.Message("Collected.").send()
 
 
 async def take_back(message: cl.Message) -> None:
@@ -176,4 +195,5 @@ ANSWERS: dict[str, Callable[[cl.Message], Awaitable[None]]] = {
     "Tour": tour,
     "Burst": burst,
     "Take": take_back,
+    "Collect": collect,
 }

@@ -15,9 +15,7 @@ def chart() -> bytes:
     """A PNG of four green bars on white."""
     rows = []
     for y in range(HEIGHT):
-        row = b"".join(
-            COLOR if _inside(x, HEIGHT - y) else WHITE for x in range(WIDTH)
-        )
+        row = b"".join(COLOR if _inside(x, HEIGHT - y) else WHITE for x in range(WIDTH))
         rows.append(b"\0" + row)
     header = struct.pack(">IIBBBBB", WIDTH, HEIGHT, 8, 2, 0, 0, 0)
     parts = [(b"IHDR", header), (b"IDAT", zlib.compress(b"".join(rows))), (b"IEND", b"")]
