@@ -11,8 +11,7 @@ from urllib.parse import urlsplit
 
 import socketio
 
-PATIENCE = 60
-"""Seconds until a condition that does not come true fails the test."""
+from .until import PATIENCE
 
 Event = tuple[str, Any]
 

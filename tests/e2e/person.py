@@ -7,7 +7,8 @@ from typing import Any, Self
 
 import httpx
 
-from .chat import PATIENCE, Chat
+from .chat import Chat
+from .until import PATIENCE
 
 PASSWORD = "correct horse"
 

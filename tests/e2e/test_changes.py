@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
-from typing import Any
 
-from .chat import PATIENCE, Chat
+from .chat import Chat
 from .person import Person
 from .same import assert_same_steps
 from .server import AppServer
+from .until import until
 
 
 async def test_what_follows_an_edited_message_stays_removed(
@@ -92,9 +91,3 @@ def read(path: Path) -> bytes:
         return path.read_bytes()
     except FileNotFoundError:  # Deleted meanwhile.
         return b""
-
-
-async def until(condition: Any) -> None:
-    async with asyncio.timeout(PATIENCE):
-        while not condition():
-            await asyncio.sleep(0.02)

@@ -24,7 +24,7 @@ async def test_a_conversation_is_resumed_as_it_was(server: AppServer, alice: Per
     await chat.disconnect()
     server.restart()
 
-    assert list((await alice.threads()).items())[0] == (thread, "Harvest")
+    assert next(iter((await alice.threads()).items())) == (thread, "Harvest")
     again = await alice.chat(thread)
     assert again.resumed
     assert again.resumed["name"] == "Harvest"

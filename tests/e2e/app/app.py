@@ -20,7 +20,7 @@ from chainlit_sqla import SQLADataLayer
 
 PASSWORD = "correct horse"
 COMMANDS = [{"id": "Tour", "description": "Show everything", "icon": "map", "button": True}]
-ANSWER = "The harvest grew in **three** of four years; the chart shows it. 收成 🌾"
+ANSWER = "The harvest grew in **three** of four years; the chart shows it."
 
 
 @cl.data_layer
@@ -90,6 +90,21 @@ async def take_back(message: cl.Message) -> None:
     """Remove the user's own message."""
     await message.remove()
     await cl.Message("Removed.").send()
+
+
+async def show(message: cl.Message) -> None:
+    """A short answer for the eye."""
+    async with cl.Step(name="research", type="tool", default_open=True, show_input=False) as outer:
+        async with cl.Step(name="query", type="tool", default_open=True, show_input="sql") as inner:
+            inner.input = "SELECT year, tonnes FROM harvest"
+            inner.output = "4 rows"
+        outer.output = "Found 4 years."
+    elements: list[Any] = [
+        cl.Image(name="chart.png", content=chart(), size="small"),
+        cl.File(name="harvest.csv", content="year,tonnes\n2023,7.5\n", mime="text/csv"),
+        cl.CustomElement(name="Counter", props={"count": 2}),
+    ]
+    await _stream(cl.Message("", elements=elements), ANSWER)
 
 
 async def tour(message: cl.Message) -> None:
@@ -164,12 +179,16 @@ async def _streamed_answer() -> None:
     reply = cl.Message(
         "", elements=[*elements, counter], metadata={"sources": [1, 2]}, tags=["final"]
     )
-    for token in ANSWER.split(" "):
-        await reply.stream_token(token if token == "The" else f" {token}")
-    await reply.send()
+    await _stream(reply, f"{ANSWER} 収穫 🌾")
     Path(path).unlink()
     counter.props = {"count": 2, "label": None}
     await counter.update()
+
+
+async def _stream(reply: cl.Message, text: str) -> None:
+    for token in text.split(" "):
+        await reply.stream_token(token if token == "The" else f" {token}")
+    await reply.send()
 
 
 async def _changed_messages() -> None:
@@ -192,6 +211,7 @@ def _file(text: str) -> str:
 
 
 ANSWERS: dict[str, Callable[[cl.Message], Awaitable[None]]] = {
+    "Show": show,
     "Tour": tour,
     "Burst": burst,
     "Take": take_back,
