@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -78,10 +78,11 @@ class App:
         """What it has printed until now."""
         return self.log.read_text()
 
-    def wait_for(self, text: str) -> None:
-        """Wait until it has printed something."""
+    def wait_for(self, text: str, nudge: Callable[[], object] = bool) -> None:
+        """Wait until it has printed something; what brings it about may be repeated."""
         deadline = time.monotonic() + SECONDS
         while text not in self.said:
+            nudge()
             assert time.monotonic() < deadline, f"{text!r} did not come: {self.said}"
             time.sleep(0.05)
 

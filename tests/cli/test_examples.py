@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TextIO
 
 import httpx
 import pytest
@@ -60,7 +61,7 @@ def test_it_keeps_who_logged_in(folder: Path, command: Sequence[str], path: str)
     connection.close()
 
 
-def wait_until(ready: Callable[[], bool], process: subprocess.Popen[bytes], log: object) -> None:
+def wait_until(ready: Callable[[], bool], process: subprocess.Popen[bytes], log: TextIO) -> None:
     deadline = time.monotonic() + SECONDS
     while True:
         assert process.poll() is None, Path(log.name).read_text()

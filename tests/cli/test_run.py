@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
+import httpx
 import pytest
 
 from tests.cli.conftest import Command
@@ -87,17 +88,16 @@ def test_it_stays_after_a_reload(serve: Serve, example: Example, folder: Path) -
     (folder / "app.py").write_text(text)
     url = {"DATABASE_URL": "sqlite:///chats.db"}
     app = serve("run", "-w", "app.py", **SECRET, **url)
-    (folder / "app.py").write_text(text.replace('"secret"', '"changed"'))
-    app.wait_for("Reloading app")
+    changed = text.replace('"secret"', '"changed"')
+    # The server answers before it watches.
+    app.wait_for("Reloading app", lambda: (folder / "app.py").write_text(changed))
     client = log_in_when_reloaded(app)
     assert app.threads(client) == []
     app.stop()
     assert users(folder / "chats.db") == ["ada"]
 
 
-def log_in_when_reloaded(app: App) -> object:
-    import httpx
-
+def log_in_when_reloaded(app: App) -> httpx.Client:
     for _ in range(100):
         try:
             return app.log_in("ada", "changed")
