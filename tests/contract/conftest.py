@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.contract.backends import Backend, Server
+from tests.contract.backends import Backend, Databases, Server
 from tests.contract.fixtures import *  # noqa: F403
 from tests.contract.ours import OurPostgres, OurSqlite
 
@@ -23,9 +23,9 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def postgres_template(postgres: Server) -> str:
-    """A PostgreSQL database with the schema and nothing in it."""
-    return OurPostgres.make_template(postgres)
+def postgres_databases(postgres: Server) -> Databases:
+    """PostgreSQL databases with the schema and nothing in them."""
+    return Databases(postgres, OurPostgres.make_template(postgres))
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -35,7 +35,6 @@ def backend(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Backend]
     if request.param == "sqlite":
         made = OurSqlite(tmp_path, request.getfixturevalue("sqlite_template"))
     else:
-        template = request.getfixturevalue("postgres_template")
-        made = OurPostgres(tmp_path, request.getfixturevalue("postgres"), template)
+        made = OurPostgres(tmp_path, request.getfixturevalue("postgres_databases"))
     yield made
     made.drop()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from typing import Any
 
 import pytest
@@ -40,6 +41,17 @@ async def test_dropped_tasks_keep_their_order(layer: Any) -> None:
     await asyncio.wait(list(running))
     found = await read(layer, thread_id)
     assert found["steps"] == [as_read(step, {"output": "round 9"}) for step in steps]
+
+
+async def test_tasks_that_nobody_holds_are_not_lost(layer: Any) -> None:
+    thread_id = await thread(layer)
+    ids = [new_id() for _ in range(50)]
+    for i, step_id in enumerate(ids):
+        asyncio.create_task(layer.create_step(message(thread_id, id=step_id, createdAt=at(i))))  # noqa: RUF006
+    for _ in range(3):
+        await asyncio.sleep(0)
+        gc.collect()
+    assert list(await steps_of(layer, thread_id)) == ids
 
 
 async def test_a_read_sees_the_writes_made_before_it(layer: Any, alice: Any) -> None:

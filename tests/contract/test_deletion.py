@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -25,15 +24,7 @@ from tests.contract.build import (
 )
 
 
-async def until_blobs(backend: Backend, expected: set[Path]) -> None:
-    """Wait until exactly these blobs are stored: they are deleted after the rows."""
-    async with asyncio.timeout(10):
-        while backend.blobs() != expected:
-            await asyncio.sleep(0.01)
-
-
 async def test_a_deleted_thread_is_gone(layer: Any, alice: Any, backend: Backend) -> None:
-    before = backend.blobs()
     thread_id, other = await thread(layer, alice, name="gone"), await thread(layer, alice)
     step_id = await said(layer, thread_id, metadata={"favorite": True})
     element = file_element(thread_id, step_id)
@@ -41,7 +32,7 @@ async def test_a_deleted_thread_is_gone(layer: Any, alice: Any, backend: Backend
     feedback = await layer.upsert_feedback(Feedback(forId=step_id, value=1, threadId=thread_id))
     kept = file_element(other, new_id())
     await layer.create_element(kept)
-    assert len(backend.blobs()) == len(before) + 2
+    assert len(backend.blobs()) == 2
     await layer.delete_thread(thread_id)
     assert await layer.get_thread(thread_id) is None
     assert await listed(layer, alice) == [other]
@@ -52,9 +43,7 @@ async def test_a_deleted_thread_is_gone(layer: Any, alice: Any, backend: Backend
     assert await layer.delete_feedback(feedback) is False
     found = (await elements_of(layer, other))[kept.id]
     assert await backend.fetch(found["url"]) == b"some bytes"
-    async with asyncio.timeout(10):
-        while len(backend.blobs()) > len(before) + 1:
-            await asyncio.sleep(0.01)
+    await backend.until_blobs(1)
 
 
 @pytest.mark.parametrize(
@@ -85,7 +74,7 @@ async def test_a_deleted_thread_stays_deleted(
         assert await listed(layer, alice) == []
         assert await layer.get_step(step_id) is None
         layer = await backend.reopen(layer)
-    await until_blobs(backend, set())
+    await backend.until_blobs(0)
 
 
 async def test_an_owner_brings_a_thread_id_to_life_again_empty(layer: Any, alice: Any) -> None:
@@ -106,6 +95,21 @@ async def test_an_owner_brings_a_thread_id_to_life_again_empty(layer: Any, alice
     assert await listed(layer, alice) == [thread_id]
     await said(layer, thread_id, "again")
     assert len(await steps_of(layer, thread_id)) == 1
+
+
+async def test_a_thread_deleted_and_opened_again_in_one_moment(layer: Any, alice: Any) -> None:
+    thread_id = await thread(layer, alice, name="old", metadata={"old": 1})
+    old, new = message(thread_id, "old"), message(thread_id, "new")
+    await asyncio.gather(
+        layer.create_step(dict(old)),
+        layer.delete_thread(thread_id),
+        layer.update_step(dict(old)),
+        layer.update_thread(thread_id, user_id=alice.id, metadata={"new": 1}),
+        layer.create_step(dict(new)),
+    )
+    found = await read(layer, thread_id)
+    assert (found["name"], found["metadata"]) == (None, {"new": 1})
+    assert [step["output"] for step in found["steps"]] == ["new"]
 
 
 async def test_a_session_that_ends_while_its_thread_is_deleted(layer: Any, alice: Any) -> None:
@@ -148,9 +152,7 @@ async def test_a_step_takes_its_descendants_along(layer: Any, alice: Any, backen
     await layer.delete_step(ids[0])
     assert list(await elements_of(layer, thread_id)) == [kept.id]
     assert await listed(layer, alice, feedback=0) == []
-    async with asyncio.timeout(10):
-        while len(backend.blobs()) > 1:
-            await asyncio.sleep(0.01)
+    await backend.until_blobs(1)
     url = (await elements_of(layer, thread_id))[kept.id]["url"]
     assert await backend.fetch(url) == b"some bytes"
 
@@ -224,12 +226,10 @@ async def test_a_deleted_element_is_gone_with_its_blob(layer: Any, backend: Back
     await layer.delete_element(element.id, thread_id)
     assert list(await elements_of(layer, thread_id)) == [other.id]
     assert await layer.get_element(thread_id, element.id) is None
-    async with asyncio.timeout(10):
-        while len(backend.blobs()) > 1:
-            await asyncio.sleep(0.01)
+    await backend.until_blobs(1)
     await layer.delete_element(other.id)
     assert await elements_of(layer, thread_id) == {}
-    await until_blobs(backend, set())
+    await backend.until_blobs(0)
 
 
 async def test_a_deleted_element_can_be_sent_again(layer: Any, backend: Backend) -> None:

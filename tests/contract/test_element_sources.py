@@ -132,9 +132,21 @@ async def test_an_element_removed_while_it_is_stored_is_gone(layer: Any, backend
     element = file_element(thread_id, new_id(), content=b"x" * 1_000_000)
     await asyncio.gather(layer.create_element(element), layer.delete_element(element.id, thread_id))
     assert await elements_of(layer, thread_id) == {}
-    async with asyncio.timeout(10):
-        while backend.blobs():
-            await asyncio.sleep(0.01)
+    await backend.until_blobs(0)
+
+
+@pytest.mark.parametrize("what", ["step", "thread"])
+async def test_a_file_that_is_stored_while_its_place_is_deleted_leaves_nothing(
+    layer: Any, backend: Backend, what: str
+) -> None:
+    thread_id = await thread(layer)
+    step_id = await said(layer, thread_id)
+    element = file_element(thread_id, step_id, content=b"x" * 1_000_000)
+    deletion = layer.delete_step(step_id) if what == "step" else layer.delete_thread(thread_id)
+    await asyncio.gather(layer.create_element(element), deletion)
+    assert await elements_of(layer, thread_id) == {}
+    assert (await layer.get_thread(thread_id) is None) == (what == "thread")
+    await backend.until_blobs(0)
 
 
 @pytest.mark.ours

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from pathlib import Path
 from typing import Any
@@ -64,10 +63,11 @@ async def test_an_element_comes_back_as_sent(layer: Any, backend: Backend, kind:
         (found,) = (await read(layer, thread_id))["elements"]
         assert same(without_place(found), element_as_read(element))
         assert found.keys() >= ELEMENT_KEYS - {"path"}
-        assert found["objectKey"]
         one = await layer.get_element(thread_id, element.id)
         assert same(without_place(one), element_as_read(element))
         for url in (found["url"], one["url"]):
+            if isinstance(element, CustomElement) and url is None:
+                continue  # Its content is its props.
             content = element.content
             sent = content.encode() if isinstance(content, str) else content
             assert await backend.fetch(url) == sent
@@ -155,9 +155,7 @@ async def test_a_replaced_element_leaves_one_row_and_one_blob(layer: Any, backen
     assert len(rows) == 1
     url = (await elements_of(layer, thread_id))[element.id]["url"]
     assert await backend.fetch(url) == b"version 3"
-    async with asyncio.timeout(10):
-        while len(backend.blobs()) > 1:
-            await asyncio.sleep(0.01)
+    await backend.until_blobs(1)
     assert await backend.fetch(url) == b"version 3"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -150,3 +151,16 @@ async def test_a_step_deleted_here_can_be_written_there(layer: Any) -> None:
     step = message(two, id="step")
     await layer.create_step(dict(step))
     assert await steps_of(layer, two) == {"step": as_read(step)}
+
+
+async def test_a_deletion_in_ones_own_thread_ends_no_upload_elsewhere(
+    layer: Any, backend: Backend
+) -> None:
+    one, two = await thread(layer), await thread(layer)
+    element = file_element(one, "step", id="element", content=b"x" * 2_000_000)
+    await asyncio.gather(
+        layer.create_element(element),
+        layer.delete_element("element", two),
+    )
+    url = (await elements_of(layer, one))["element"]["url"]
+    assert await backend.fetch(url) == element.content

@@ -33,11 +33,11 @@ from tests.contract.build import listed, said, thread, tool
 )
 @pytest.mark.parametrize("place", ["name", "message"])
 async def test_a_text_is_found(layer: Any, alice: Any, text: str, search: str, place: str) -> None:
-    await thread(layer, alice, name="another")
+    await thread(layer, alice, name="1234")
     if place == "name":
         thread_id = await thread(layer, alice, name=f"See {text}!")
     else:
-        thread_id = await thread(layer, alice, name="nothing here")
+        thread_id = await thread(layer, alice, name="5678")
         await said(layer, thread_id, f"See {text}!")
     assert await listed(layer, alice, search=search) == [thread_id]
 

@@ -100,6 +100,7 @@ async def test_steps_that_are_their_own_ancestors_are_all_shown(layer: Any, leng
     assert len(await steps_of(layer, thread_id)) == length + 1
 
 
+@pytest.mark.ours  # The others take ten seconds for it.
 async def test_a_deep_chain_is_read(layer: Any) -> None:
     thread_id = await thread(layer)
     ids = [f"{i:04}" for i in range(1200)]

@@ -16,6 +16,7 @@ from chainlit.data.storage_clients.base import BaseStorageClient
 
 from tests.contract.backends import (
     Backend,
+    Databases,
     Server,
     copy_database,
     postgres_rows,
@@ -60,6 +61,8 @@ class FolderClient(BaseStorageClient):
 class Official(Backend):
     """One of Chainlit's own layers."""
 
+    patience = 0.1
+
     def storage(self) -> FolderClient:
         """A client for the files of this test."""
         return FolderClient(self.folder / self.blob_folder)
@@ -88,16 +91,16 @@ class SqlAlchemyOnSqlite(Official):
 class OnPostgres(Official):
     """One of the two layers on a PostgreSQL database."""
 
-    def __init__(self, folder: Path, server: Server, template: str) -> None:
+    def __init__(self, folder: Path, databases: Databases) -> None:
         super().__init__(folder)
-        self.server = server
-        self.url = server.create_database(template)
+        self.databases = databases
+        self.url = databases.take()
 
     async def rows(self, query: str) -> list[dict[str, Any]]:
         return await postgres_rows(self.url, query)
 
     def drop(self) -> None:
-        self.server.drop_database(self.url)
+        self.databases.give_back(self.url)
 
 
 class SqlAlchemyOnPostgres(OnPostgres):
@@ -124,8 +127,8 @@ def sqlite_template(folder: Path, statements: list[str]) -> Path:
     return path
 
 
-def postgres_template(server: Server, statements: list[str]) -> str:
-    """Make a PostgreSQL database with these tables."""
+def postgres_databases(server: Server, statements: list[str]) -> Databases:
+    """Make PostgreSQL databases with these tables."""
     url = server.create_database()
 
     async def run() -> None:
@@ -134,4 +137,4 @@ def postgres_template(server: Server, statements: list[str]) -> str:
         await connection.close()
 
     run_apart(run())
-    return url
+    return Databases(server, url)

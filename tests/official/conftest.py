@@ -10,13 +10,13 @@ import pytest
 from chainlit.context import ChainlitContext, context_var
 from chainlit.session import HTTPSession
 
-from tests.contract.backends import Backend, Server
+from tests.contract.backends import Backend, Databases, Server
 from tests.contract.fixtures import *  # noqa: F403
 from tests.official.backends import (
     AsyncpgOnPostgres,
     SqlAlchemyOnPostgres,
     SqlAlchemyOnSqlite,
-    postgres_template,
+    postgres_databases,
     sqlite_template,
 )
 from tests.official.schema import prisma_tables, sqlalchemy_tables
@@ -33,15 +33,15 @@ def sa_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def sa_postgres(postgres: Server) -> str:
+def sa_postgres(postgres: Server) -> Databases:
     """The documented schema on PostgreSQL."""
-    return postgres_template(postgres, sqlalchemy_tables(sqlite=False))
+    return postgres_databases(postgres, sqlalchemy_tables(sqlite=False))
 
 
 @pytest.fixture(scope="session")
-def cd_postgres(postgres: Server) -> str:
+def cd_postgres(postgres: Server) -> Databases:
     """The schema of the asyncpg layer."""
-    return postgres_template(postgres, prisma_tables())
+    return postgres_databases(postgres, prisma_tables())
 
 
 @pytest.fixture(params=["sa-sqlite", "sa-postgresql", "cd"])
@@ -50,14 +50,10 @@ def backend(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Backend]
     made: Backend
     if request.param == "sa-sqlite":
         made = SqlAlchemyOnSqlite(tmp_path, request.getfixturevalue("sa_sqlite"))
+    elif request.param == "sa-postgresql":
+        made = SqlAlchemyOnPostgres(tmp_path, request.getfixturevalue("sa_postgres"))
     else:
-        server = request.getfixturevalue("postgres")
-        if request.param == "cd":
-            template = request.getfixturevalue("cd_postgres")
-            made = AsyncpgOnPostgres(tmp_path, server, template)
-        else:
-            template = request.getfixturevalue("sa_postgres")
-            made = SqlAlchemyOnPostgres(tmp_path, server, template)
+        made = AsyncpgOnPostgres(tmp_path, request.getfixturevalue("cd_postgres"))
     yield made
     made.drop()
 

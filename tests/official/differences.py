@@ -1,0 +1,2 @@
+HANGS = {}
+DIFFERENCES = {}
