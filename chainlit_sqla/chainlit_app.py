@@ -7,41 +7,37 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
+from contextvars import ContextVar
 
-import orjson
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import BaseRoute, Match
 from starlette.types import Message, Receive, Scope, Send
 
+from .errors import NotTheAuthor
 from .storage.local import LocalStorage
 from .storage.local_route import file_route
 
-IsAllowed = Callable[[str, str, MutableMapping[str, Any]], Awaitable[bool]]
-"""Whether a user (by identifier) may send a feedback request (method, body)."""
-
-_LARGEST_BODY = 1_000_000
+requester: ContextVar[str | None] = ContextVar("chainlit_sqla_requester", default=None)
+"""The identifier of the user whose feedback request is being answered."""
 
 
-def attach(storage: object, is_allowed: IsAllowed) -> bool:
+def attach(storage: object) -> bool:
     """Add our routes to Chainlit's server, replacing those of an earlier layer.
 
     Args:
         storage: The layer's store; a local one gets its route.
-        is_allowed: Asked before feedback is taken.
 
     Returns:
         Whether there is a server: a script has none.
     """
     server = sys.modules.get("chainlit.server")
-    if server is None:
+    app: Starlette | None = getattr(server, "app", None)
+    if server is None or app is None:
         return False
-    app: Starlette = server.app
     prefix: str = server.config.run.root_path or ""
-    routes: list[BaseRoute] = [FeedbackGuard(app, f"{prefix}/feedback", is_allowed)]
+    routes: list[BaseRoute] = [FeedbackGuard(app, f"{prefix}/feedback")]
     if isinstance(storage, LocalStorage):
         routes.append(file_route(storage, prefix))
     earlier = getattr(app.state, "chainlit_sqla_routes", [])
@@ -61,18 +57,17 @@ class FeedbackGuard(BaseRoute):
     """Lets only the author of a thread give or take back feedback in it.
 
     Chainlit's PUT and DELETE /feedback ask who is logged in, but not whose thread it is.
-    A request that passes goes on to Chainlit's own route with its body unread.
+    The guard says who asks, the layer refuses inside its transaction, by what it was really
+    given and not by a second reading of the body, and the guard answers 403.
 
     Args:
         app: Chainlit's server.
         path: The path of its feedback routes.
-        is_allowed: Decides.
     """
 
-    def __init__(self, app: Starlette, path: str, is_allowed: IsAllowed) -> None:
+    def __init__(self, app: Starlette, path: str) -> None:
         self._app = app
         self._path = path
-        self._is_allowed = is_allowed
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         """PUT and DELETE of the one path."""
@@ -83,27 +78,26 @@ class FeedbackGuard(BaseRoute):
         return Match.NONE, {}
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Refuse with 403, or pass on."""
-        body = await _read(Request(scope, receive))
-        if body is None:
-            await JSONResponse({"detail": "Too large"}, 413)(scope, receive, send)
-        elif await self._refuses(Request(scope, receive), body):
+        """Pass on to Chainlit's route, which calls the layer in this context."""
+        identifier = _logged_in(Request(scope))
+        token = requester.set(identifier)
+        refusals: list[NotTheAuthor] = []
+        refused = _refusals.set(refusals)
+
+        async def answer(message: Message) -> None:
+            if not refusals:
+                await send(message)
+
+        try:
+            await self._pass_on(scope, receive, answer)
+        except NotTheAuthor:
+            pass
+        finally:
+            requester.reset(token)
+            _refusals.reset(refused)
+        if refusals:
             refusal = JSONResponse({"detail": "You are not the author of this thread"}, 403)
             await refusal(scope, receive, send)
-        else:
-            await self._pass_on(scope, _replay(body, receive), send)
-
-    async def _refuses(self, request: Request, body: bytes) -> bool:
-        identifier = await _logged_in(request)
-        if identifier is None:
-            return False  # Chainlit refuses it, or knows no logins.
-        try:
-            payload = orjson.loads(body)
-        except ValueError:
-            return False  # Chainlit answers that the body is no JSON.
-        if not isinstance(payload, dict):
-            return False
-        return not await self._is_allowed(identifier, request.method, payload)
 
     async def _pass_on(self, scope: Scope, receive: Receive, send: Send) -> None:
         for route in self._app.router.routes:
@@ -117,7 +111,27 @@ class FeedbackGuard(BaseRoute):
         await self._app.router.default(scope, receive, send)
 
 
-async def _logged_in(request: Request) -> str | None:
+_refusals: ContextVar[list[NotTheAuthor] | None] = ContextVar(
+    "chainlit_sqla_refusals", default=None
+)
+
+
+def note_refusal(error: NotTheAuthor) -> None:
+    """Tell the guard of the request being answered, if any, why the layer refuses it.
+
+    Args:
+        error: The reason.
+    """
+    refusals = _refusals.get()
+    if refusals is not None:
+        refusals.append(error)
+
+
+def _logged_in(request: Request) -> str | None:
+    """Who asks, read as Chainlit reads it; None where nobody is logged in.
+
+    Chainlit itself answers 401 to a token that it cannot read.
+    """
     from chainlit.auth import get_token_from_cookies, require_login
     from chainlit.auth.jwt import decode_jwt
 
@@ -131,22 +145,4 @@ async def _logged_in(request: Request) -> str | None:
     try:
         return str(decode_jwt(token).identifier)
     except Exception:
-        return None  # Chainlit answers 401.
-
-
-async def _read(request: Request) -> bytes | None:
-    body = b""
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > _LARGEST_BODY:
-            return None
-    return body
-
-
-def _replay(body: bytes, receive: Receive) -> Receive:
-    messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
-
-    async def again() -> Message:
-        return messages.pop() if messages else await receive()
-
-    return again
+        return None

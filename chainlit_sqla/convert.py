@@ -172,7 +172,12 @@ def user_op(identifier: str, metadata: Mapping[str, Any], display_name: str | No
 
 
 def feedback_op(
-    thread_id: str, for_id: str, id: str | None, value: int, comment: str | None
+    thread_id: str,
+    for_id: str,
+    id: str | None,
+    value: int,
+    comment: str | None,
+    actor: str | None = None,
 ) -> SaveFeedback:
     """Read a feedback; without an id it is given one.
 
@@ -182,6 +187,7 @@ def feedback_op(
         id: The id of the feedback, if the client knows it.
         value: 0 or 1.
         comment: What the user says.
+        actor: See `SaveFeedback`.
 
     Raises:
         RejectedRow: The step's id is missing, or the value is neither 0 nor 1.
@@ -195,6 +201,7 @@ def feedback_op(
         _json.clean_text(id) if id else str(uuid.uuid4()),
         int(value),
         None if comment is None else _text(comment, f"feedback for step {for_id}"),
+        actor,
     )
 
 

@@ -6,9 +6,11 @@ place in the order before its first wait, and every failure is logged.
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -19,13 +21,20 @@ from chainlit.types import PageInfo, PaginatedResponse
 from chainlit.user import PersistedUser
 
 from . import convert, migrations
+from ._json import clean_text
 from ._time import format_instant
-from .chainlit_app import attach, public_prefix
+from .chainlit_app import attach, note_refusal, public_prefix, requester
 from .chainlit_storage import open_for
 from .database import Database
-from .errors import ChainlitSqlaError, ConfigurationError, RejectedRow, StorageError
+from .errors import (
+    ChainlitSqlaError,
+    ConfigurationError,
+    NotTheAuthor,
+    RejectedRow,
+    StorageError,
+)
 from .outbox import Outbox
-from .queries import elements, feedbacks, steps, threads, users
+from .queries import elements, steps, threads, users
 from .queries.cursor import Cursor
 from .readiness import Readiness
 from .settings import Settings
@@ -55,9 +64,34 @@ def _queued(method: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[An
 
     @functools.wraps(method)
     async def call(self: Any, *args: Any, **kwargs: Any) -> Any:
-        return await (inside if _session() else method)(self, *args, **kwargs)
+        try:
+            return await (inside if _session() else method)(self, *args, **kwargs)
+        except ChainlitSqlaError:
+            _seen(call)
+            raise
 
     return call
+
+
+def _seen(function: Callable[..., Any]) -> None:
+    """Keep asyncio from logging once more what was logged already.
+
+    Chainlit drops the tasks in which it calls these functions, and asyncio then prints a
+    traceback. Who awaits the call still gets the exception.
+    """
+    task = asyncio.current_task()
+    if task and getattr(task.get_coro(), "cr_code", None) is function.__code__:
+        task.add_done_callback(lambda done: done.cancelled() or done.exception())
+
+
+@contextmanager
+def _noted() -> Iterator[None]:
+    """Let the guard of the request know of a refusal: Chainlit would answer 500."""
+    try:
+        yield
+    except NotTheAuthor as error:
+        note_refusal(error)
+        raise
 
 
 class SQLADataLayer(BaseDataLayer):
@@ -93,11 +127,11 @@ class SQLADataLayer(BaseDataLayer):
         self._ready = Readiness(self._prepare)
         self.pipeline = Pipeline(self.database, self._ready.wait, self._outbox.wake)
         self._uploads = Uploads(self.pipeline, self.storage)
-        attach(self.storage, self._may_send_feedback)
+        attach(self.storage)
 
     async def _prepare(self) -> None:
         await migrations.ensure(self.database)
-        attach(self.storage, self._may_send_feedback)  # The server may be younger than this.
+        attach(self.storage)  # The server may be younger than this.
         self._outbox.wake()
 
     async def _read(self, query: Callable[[Any], Awaitable[Any]], thread: str | None = "") -> Any:
@@ -111,7 +145,7 @@ class SQLADataLayer(BaseDataLayer):
 
     async def get_user(self, identifier: str) -> PersistedUser | None:
         """The user that logs in under a name, None if there is none."""
-        row = await self._read(lambda c: users.by_identifier(c, identifier))
+        row = await self._read(lambda c: users.by_identifier(c, clean_text(identifier)))
         if row is None:
             return None
         return PersistedUser(
@@ -133,37 +167,33 @@ class SQLADataLayer(BaseDataLayer):
 
     async def upsert_feedback(self, feedback: Feedback) -> str:
         """Give a step its one feedback; returns the id under which it can be deleted."""
-        thread_id = feedback.threadId or await self._thread_of(feedback.forId)
-        op = convert.feedback_op(
-            thread_id, feedback.forId, feedback.id, feedback.value, feedback.comment
-        )
-        await self.pipeline.submit(op)
+        actor = requester.get()
+        with _noted():
+            thread_id = feedback.threadId or await self._thread_of(feedback.forId, actor)
+            op = convert.feedback_op(
+                thread_id, feedback.forId, feedback.id, feedback.value, feedback.comment, actor
+            )
+            await self.pipeline.submit(op)
         return op.id
 
     async def delete_feedback(self, feedback_id: str) -> bool:
         """Take feedback back; False if there was none."""
-        return bool(await self.pipeline.submit(DeleteFeedback(feedback_id)))
+        with _noted():
+            op = DeleteFeedback(clean_text(feedback_id), requester.get())
+            return bool(await self.pipeline.submit(op))
 
-    async def _thread_of(self, step_id: str) -> str:
-        found = await self._read(lambda c: steps.threads_of(c, step_id), None)
-        if len(found) != 1:
-            reason = "no thread has" if not found else "several threads have"
-            raise RejectedRow(f"Feedback is refused: {reason} the step {step_id}; give threadId")
-        return cast("str", found[0])
-
-    async def _may_send_feedback(self, identifier: str, method: str, body: Any) -> bool:
-        """Whether all threads that a request would change are the user's or nobody's."""
-        if method == "DELETE":
-            feedback_id = str(body.get("feedbackId"))
-            authors = await self._read(lambda c: feedbacks.authors(c, feedback_id), None)
-        else:
-            feedback = body.get("feedback") or {}
-            step_id, thread_id = str(feedback.get("forId")), feedback.get("threadId")
-            if thread_id:
-                authors = [await self.get_thread_author(str(thread_id))]
-            else:
-                authors = await self._read(lambda c: feedbacks.authors_of_step(c, step_id), None)
-        return all(not author or author == identifier for author in authors)
+    async def _thread_of(self, step_id: str, actor: str | None) -> str:
+        """The thread of a step by its id alone, among those that the actor may change."""
+        found = await self._read(lambda c: steps.threads_of(c, clean_text(step_id)), None)
+        own = [row.id for row in found if actor is None or row.userIdentifier in (None, actor)]
+        if len(own) == 1:
+            return cast("str", own[0])
+        if found and not own:
+            raise NotTheAuthor(
+                f"{actor!r} is not the author of the thread of step {step_id}; log in as its author"
+            )
+        reason = "several threads have" if own else "no thread has"
+        raise RejectedRow(f"Feedback is refused: {reason} the step {step_id}; give threadId")
 
     # Elements
 
@@ -175,14 +205,18 @@ class SQLADataLayer(BaseDataLayer):
 
     async def get_element(self, thread_id: str, element_id: str) -> ElementDict | None:
         """An element with a fresh URL, None if there is none."""
+        thread_id, element_id = clean_text(thread_id), clean_text(element_id)
         row = await self._read(lambda c: elements.by_id(c, thread_id, element_id), thread_id)
         return cast("ElementDict", (await self._with_urls([row]))[0]) if row else None
 
     @_queued
     async def delete_element(self, element_id: str, thread_id: str | None = None) -> None:
         """Delete an element and its bytes."""
-        self._uploads.forget(element_id)
-        await self.pipeline.submit(DeleteElement(element_id, thread_id, _scope()))
+        scope = _scope()
+        if scope.everywhere or thread_id in (None, scope.thread_id):
+            self._uploads.forget(element_id, thread_id or scope.thread_id)
+        place = None if thread_id is None else clean_text(thread_id)
+        await self.pipeline.submit(DeleteElement(clean_text(element_id), place, scope))
 
     async def _with_urls(self, rows: Any) -> list[dict[str, Any]]:
         keys = [row.objectKey for row in rows if row.objectKey]
@@ -218,27 +252,30 @@ class SQLADataLayer(BaseDataLayer):
     @_queued
     async def delete_step(self, step_id: str) -> None:
         """Delete a step, its descendants, their elements and feedback."""
-        if not await self.pipeline.submit(DeleteStep(step_id, _scope())):
+        if not await self.pipeline.submit(DeleteStep(clean_text(step_id), _scope())):
             log.info("There is no step %s to delete within reach of this session", step_id)
 
     async def get_step(self, step_id: str) -> StepDict | None:
         """A step with its feedback, None if there is none."""
-        row = await self._read(lambda c: steps.by_id(c, step_id), None)
+        row = await self._read(lambda c: steps.by_id(c, clean_text(step_id)), None)
         return cast("StepDict", convert.step_dict(row._mapping)) if row else None
 
     async def get_favorite_steps(self, user_id: str) -> list[StepDict]:
         """The favourite steps in a user's threads, newest first."""
-        rows = await self._read(lambda c: steps.favorites(c, self.database.dialect, user_id), None)
+        dialect, user_id = self.database.dialect, clean_text(user_id)
+        rows = await self._read(lambda c: steps.favorites(c, dialect, user_id), None)
         return [cast("StepDict", convert.step_dict(row._mapping)) for row in rows]
 
     # Threads
 
     async def get_thread_author(self, thread_id: str) -> str:
         """The identifier of the user whom a thread belongs to, "" if nobody."""
+        thread_id = clean_text(thread_id)
         return await self._read(lambda c: threads.author(c, thread_id), thread_id) or ""
 
     async def get_thread(self, thread_id: str) -> ThreadDict | None:
         """A thread with its steps and elements, None if there is none."""
+        thread_id = clean_text(thread_id)
 
         async def query(connection: Any) -> Any:
             thread = await threads.by_id(connection, thread_id)
@@ -275,7 +312,7 @@ class SQLADataLayer(BaseDataLayer):
 
     async def delete_thread(self, thread_id: str) -> None:
         """Delete a thread and all that is in it; it stays deleted."""
-        await self.pipeline.submit(DeleteThread(thread_id))
+        await self.pipeline.submit(DeleteThread(clean_text(thread_id)))
 
     async def list_threads(
         self, pagination: Pagination, filters: ThreadFilter
@@ -287,10 +324,10 @@ class SQLADataLayer(BaseDataLayer):
             )
         first = min(max(pagination.first, 1), _LARGEST_PAGE)
         query = threads.ThreadQuery(
-            filters.userId,
+            clean_text(filters.userId),
             first,
             Cursor.parse(pagination.cursor) if pagination.cursor else None,
-            filters.search,
+            clean_text(filters.search or ""),
             filters.feedback,
         )
         rows = await self._read(lambda c: threads.page(c, self.database.dialect, query), None)

@@ -11,6 +11,7 @@
     │   └── SchemaUnknown       newer, or not ours
     ├── WriteError              a write that did not reach the database
     │   ├── RejectedRow         the database (or the layer) refuses this one row
+    │   │   └── NotTheAuthor    a client reached for another user's thread
     │   ├── RetriesExhausted    the database stayed away for too long
     │   └── PipelineClosed      the layer was closed before the write
     ├── InvalidCursor           a page cursor that this layer did not make
@@ -71,6 +72,10 @@ class WriteError(ChainlitSqlaError):
 
 class RejectedRow(WriteError):
     """This one row is refused; what was written beside it is safe."""
+
+
+class NotTheAuthor(RejectedRow):
+    """A client asked for a change in a thread of another user; nothing was changed."""
 
 
 class RetriesExhausted(WriteError):

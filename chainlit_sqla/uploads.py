@@ -28,6 +28,8 @@ log = logging.getLogger(__name__)
 _DEFAULT_MIME = "application/octet-stream"
 _LONGEST_PART = 200
 
+_Place = tuple[str, str]
+
 
 class _Upload:
     """One upload under way."""
@@ -50,7 +52,7 @@ class Uploads:
     def __init__(self, pipeline: Pipeline, storage: StorageClient) -> None:
         self._pipeline = pipeline
         self._storage = storage
-        self._running: dict[str, list[_Upload]] = {}
+        self._running: dict[_Place, list[_Upload]] = {}
 
     async def save(
         self, element: Mapping[str, Any], source: BlobSource | None, actor: str | None = None
@@ -67,7 +69,8 @@ class Uploads:
             WriteError: The row could not be written; the bytes are deleted.
         """
         upload = _Upload()
-        queue = self._running.setdefault(str(element.get("id")), [])
+        place = (str(element.get("threadId")), str(element.get("id")))
+        queue = self._running.setdefault(place, [])
         earlier = queue[-1].finished if queue else None
         queue.append(upload)
         try:
@@ -86,17 +89,20 @@ class Uploads:
                 source.close()
             queue.remove(upload)
             if not queue:
-                self._running.pop(str(element.get("id")), None)
+                self._running.pop(place, None)
             upload.finished.set_result(None)
 
-    def forget(self, element_id: str) -> None:
+    def forget(self, element_id: str, thread_id: str | None) -> None:
         """Let a deletion win over uploads of the same element that are under way.
 
         Args:
             element_id: The element.
+            thread_id: Its thread; None: in whichever thread it is.
         """
-        for upload in self._running.get(element_id, []):
-            upload.deleted = True
+        for (thread, element), queue in self._running.items():
+            if element == element_id and thread_id in (None, thread):
+                for upload in queue:
+                    upload.deleted = True
 
     async def settle(self, seconds: float) -> None:
         """Wait for uploads under way.

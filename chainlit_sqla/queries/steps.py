@@ -52,14 +52,22 @@ async def by_id(connection: AsyncConnection, step_id: str) -> Row[Any] | None:
     return (await connection.execute(query)).first()
 
 
-async def threads_of(connection: AsyncConnection, step_id: str) -> Sequence[str]:
+async def threads_of(connection: AsyncConnection, step_id: str) -> Sequence[Any]:
     """The threads that have a step of this id: one, but for ids that a client chose.
 
     Args:
         connection: A connection that may read.
         step_id: The step.
+
+    Returns:
+        Rows of the thread's id and its author's identifier.
     """
-    return (await connection.scalars(select(steps.c.threadId).where(steps.c.id == step_id))).all()
+    query = (
+        select(threads.c.id, threads.c.userIdentifier)
+        .join(steps, steps.c.threadId == threads.c.id)
+        .where(steps.c.id == step_id)
+    )
+    return (await connection.execute(query)).all()
 
 
 async def favorites(

@@ -24,7 +24,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from .. import _json
 from .._time import now
 from ..dialects import Dialect
-from ..errors import RejectedRow
+from ..errors import NotTheAuthor, RejectedRow
 from ..models import BlobDeletion, Element, Feedback, Step, Thread, Tombstone, User
 from .plan import Key, RowChange, Segment, ThreadChange, group_by_columns
 
@@ -81,6 +81,8 @@ async def save(connection: AsyncConnection, dialect: Dialect, segment: Segment) 
     if not segment.threads:
         return False
     known = await _look_up(connection, segment)
+    for (thread_id, _), row in (*segment.elements.items(), *segment.feedbacks.items()):
+        _refuse_strangers(thread_id, row, known)
     alive_steps = [(key, row) for key, row in segment.steps.items() if known.takes(key, row)]
     await _save_threads(connection, dialect, segment, known, dict(alive_steps))
     await _save_rows(connection, dialect, steps, alive_steps, _STEP_DEFAULTS)
@@ -144,7 +146,7 @@ async def _look_up(connection: AsyncConnection, segment: Segment) -> _Threads:
     )
     found = [(thread_id, id) for thread_id, id in await connection.execute(query)]
     deleted = {thread_id for thread_id, id in found if not id}
-    revived = {id for id in deleted if segment.threads[id].revives}
+    revived = {id for id in deleted if segment.threads[id].revival}
     for id in deleted - revived:
         log.info("Thread %s was deleted: a late write to it is dropped", id)
     return _Threads(dict(rows), deleted - revived, revived, {key for key in found if key[1]})
@@ -171,8 +173,8 @@ async def _save_threads(
     if known.revived:
         of_thread = tombstones.c.threadId.in_(known.revived) & (tombstones.c.id == "")
         await connection.execute(delete(tombstones).where(of_thread))
+    await _make_missing(connection, dialect, segment, known)
     activity = _activity(alive_steps)
-    await _make_missing(connection, dialect, segment, known, activity)
     identifiers = await _identifiers(connection, segment)
     groups: dict[frozenset[str], list[dict[str, Any]]] = {}
     for id, row in known.rows.items():
@@ -194,13 +196,12 @@ async def _make_missing(
     dialect: Dialect,
     segment: Segment,
     known: _Threads,
-    activity: Mapping[str, datetime],
 ) -> None:
     """Insert threads that are not there; another process may do the same."""
     stubs: dict[str, dict[str, Any]] = {}
     for id, change in segment.threads.items():
         if id not in known.rows and id not in known.dead:
-            at = min(change.at, activity.get(id, change.at))
+            at = (change.revival or change.at) if id in known.revived else change.at
             stubs[id] = {"id": id, "createdAt": at, "updatedAt": at, "metadata": _EMPTY}
     if not stubs:
         return
@@ -293,7 +294,7 @@ async def _save_elements(
     alive: list[tuple[Key, RowChange]] = []
     lost: list[str] = []
     for key, row in segment.elements.items():
-        _refuse_strangers(key[0], row, known)
+        lost += row.replaced
         if known.takes(key, row, row.values.get("forId") or ""):
             alive.append((key, row))
         elif object_key := row.values.get("objectKey"):
@@ -308,7 +309,7 @@ def _refuse_strangers(thread_id: str, row: RowChange, known: _Threads) -> None:
     """A client's request may name any thread; Chainlit does not check whose it is."""
     owner = known.rows[thread_id].userIdentifier if thread_id in known.rows else None
     if row.actor is not None and owner is not None and owner != row.actor:
-        raise RejectedRow(
+        raise NotTheAuthor(
             f"{row.actor!r} is not the author of thread {thread_id}; "
             "nothing was changed in it, log in as its author"
         )

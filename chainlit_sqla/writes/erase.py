@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from .._time import now
 from ..dialects import Dialect
+from ..errors import NotTheAuthor
 from .apply import (
     elements,
     feedbacks,
@@ -41,8 +42,7 @@ async def erase(connection: AsyncConnection, dialect: Dialect, op: Delete) -> tu
         case DeleteElement():
             return await _erase_element(connection, dialect, op)
         case DeleteFeedback():
-            result = await connection.execute(delete(feedbacks).where(feedbacks.c.id == op.id))
-            return result.rowcount > 0, False
+            return await _erase_feedback(connection, op), False
 
 
 async def _erase_thread(
@@ -89,6 +89,21 @@ async def _erase_element(
     blobs = await _blobs(connection, dialect, where)
     result = await connection.execute(delete(elements).where(where))
     return result.rowcount > 0, blobs
+
+
+async def _erase_feedback(connection: AsyncConnection, op: DeleteFeedback) -> bool:
+    where = feedbacks.c.id == op.id
+    if op.actor is None:
+        return (await connection.execute(delete(feedbacks).where(where))).rowcount > 0
+    theirs = or_(threads.c.userIdentifier == op.actor, threads.c.userIdentifier.is_(None))
+    within = feedbacks.c.threadId.in_(select(threads.c.id).where(theirs))
+    result = await connection.execute(delete(feedbacks).where(where, within))
+    if result.rowcount == 0 and await connection.scalar(select(feedbacks.c.id).where(where)):
+        raise NotTheAuthor(
+            f"{op.actor!r} is not the author of the thread with feedback {op.id}; "
+            "it was not deleted, log in as its author"
+        )
+    return result.rowcount > 0
 
 
 async def _with_descendants(

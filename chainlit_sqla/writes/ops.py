@@ -111,13 +111,14 @@ class SaveElement:
 
 @dataclass(frozen=True, slots=True)
 class SaveFeedback:
-    """Give a step its one feedback, replacing the one it had."""
+    """Give a step its one feedback, replacing the one it had; for ``actor`` see `SaveElement`."""
 
     thread_id: str
     for_id: str
     id: str
     value: int
     comment: str | None = None
+    actor: str | None = None
     at: datetime = field(default_factory=now)
 
     @property
@@ -186,9 +187,15 @@ class DeleteElement:
 
 @dataclass(frozen=True, slots=True)
 class DeleteFeedback:
-    """Delete a feedback; the result tells whether there was one."""
+    """Delete a feedback; the result tells whether there was one.
+
+    Args:
+        id: The feedback. Clients choose ids, so several threads may have it.
+        actor: Only in threads of this user, or of nobody; None: wherever it is.
+    """
 
     id: str
+    actor: str | None = None
     thread_id: None = None
 
     @property

@@ -4,8 +4,9 @@ The law: carrying out ``plan(ops)`` leaves the same rows as carrying out each op
 by itself in order. To keep it
 
 - operations on the same row are merged, later values win, values not given stay;
-- a segment ends where merging would change the outcome: after deletions, and where a
-  thread is brought back to life after it was written to in the same segment;
+- a segment ends where merging would change the outcome: after deletions, where a thread
+  is brought back to life after it was written to in the same segment, and where another
+  user asks for a change of the same row;
 - inside a segment users come before threads, threads before what lies in them, and
   deletions come last.
 """
@@ -27,15 +28,16 @@ class ThreadChange:
     """All that a segment does to the row of one thread.
 
     Args:
-        at: When the first operation on it was made: the creation of a new thread.
-        revives: Whether a deleted thread comes back.
+        at: When a new thread begins: with the first operation on it, or with the older
+            message that this brings.
+        revival: When a deleted thread comes back, the instant.
         named: Whether an operation was for the thread itself, not for what lies in it.
     """
 
     at: datetime
     values: dict[str, Any] = field(default_factory=dict)
     metadata: dict[str, Any] = field(default_factory=dict)
-    revives: bool = False
+    revival: datetime | None = None
     named: bool = False
 
 
@@ -48,6 +50,7 @@ class RowChange:
         ordinal: The place of a new row among those of the same instant.
         before_revival: It was written before its thread was brought back in the same
             segment, so it is lost with a thread that was deleted.
+        replaced: Object keys that earlier operations of the segment had given it.
     """
 
     at: datetime
@@ -57,6 +60,7 @@ class RowChange:
     activity: datetime | None = None
     actor: str | None = None
     before_revival: bool = False
+    replaced: list[str] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -94,7 +98,7 @@ def plan(ops: Sequence[Op]) -> list[Segment]:
         if isinstance(op, Delete):
             current.deletes.append((position, op))
             continue
-        if current.deletes or _would_hide_a_revival(current, op):
+        if current.deletes or _must_not_merge(current, op):
             segments.append(current)
             current = Segment()
         if isinstance(op, SaveUser):
@@ -119,14 +123,14 @@ def group_by_columns(
     return groups
 
 
-def _would_hide_a_revival(segment: Segment, op: Op) -> bool:
+def _must_not_merge(segment: Segment, op: Op) -> bool:
     if isinstance(op, SaveUser):
         return False
     if isinstance(op, SaveThread):
         known = segment.threads.get(op.thread_id)
         return op.revives and known is not None and known.named
     row = _rows(segment, op).get(_key(op))
-    return row is not None and row.before_revival
+    return row is not None and (row.before_revival or row.actor != getattr(op, "actor", None))
 
 
 def _merge_user(segment: Segment, op: SaveUser) -> None:
@@ -139,27 +143,31 @@ def _merge_user(segment: Segment, op: SaveUser) -> None:
 def _merge(segment: Segment, op: SaveThread | SaveStep | SaveElement | SaveFeedback) -> None:
     thread = segment.threads.get(op.thread_id)
     if thread is None:
-        thread = segment.threads[op.thread_id] = ThreadChange(op.at)
+        begun = min(op.at, getattr(op, "activity", None) or op.at)
+        thread = segment.threads[op.thread_id] = ThreadChange(begun)
     if isinstance(op, SaveThread):
         thread.named = True
         thread.values |= op.values
         thread.metadata |= op.metadata
-        if op.revives and not thread.revives:
-            thread.revives = True
+        if op.revives and not thread.revival:
+            thread.revival = op.at
             _mark_earlier_rows(segment, op.thread_id)
         return
     rows, key = _rows(segment, op), _key(op)
     row = rows.get(key)
     if row is None:
         row = rows[key] = RowChange(op.at, getattr(op, "ordinal", 0), {}, {})
-    row.values |= _values(op)
+        row.actor = getattr(op, "actor", None)
+    values = _values(op)
+    earlier = row.values.get("objectKey")
+    if earlier is not None and values.get("objectKey", earlier) != earlier:
+        row.replaced.append(earlier)
+    row.values |= values
     if isinstance(op, SaveFeedback):
         return
     row.extra |= op.extra
     if isinstance(op, SaveStep):
         row.activity = max(filter(None, (row.activity, op.activity)), default=None)
-    else:
-        row.actor = op.actor
 
 
 def _mark_earlier_rows(segment: Segment, thread_id: str) -> None:
