@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from chainlit.data.storage_clients.base import BaseStorageClient
@@ -62,12 +63,13 @@ def _gcs(settings: Settings) -> BaseStorageClient:
         from chainlit.data.storage_clients.gcs import GCSStorageClient
     except ImportError as error:
         raise MissingExtraError("Google Cloud Storage", "gcs") from error
-    return GCSStorageClient(
-        bucket_name=settings.bucket_name,
-        project_id=settings.gcs_project_id,
-        client_email=settings.gcs_client_email,
-        private_key=settings.gcs_private_key,
-    )
+    with _bad_values("APP_GCS_PRIVATE_KEY"):
+        return GCSStorageClient(
+            bucket_name=settings.bucket_name,
+            project_id=settings.gcs_project_id,
+            client_email=settings.gcs_client_email,
+            private_key=settings.gcs_private_key,
+        )
 
 
 def _azure(settings: Settings) -> BaseStorageClient:
@@ -75,8 +77,19 @@ def _azure(settings: Settings) -> BaseStorageClient:
         from chainlit.data.storage_clients.azure_blob import AzureBlobStorageClient
     except ImportError as error:
         raise MissingExtraError("Azure Blob Storage", "azure") from error
-    return AzureBlobStorageClient(
-        container_name=settings.bucket_name,
-        storage_account=settings.azure_storage_account,
-        storage_key=settings.azure_storage_key,
-    )
+    with _bad_values("APP_AZURE_STORAGE_ACCESS_KEY"):
+        return AzureBlobStorageClient(
+            container_name=settings.bucket_name,
+            storage_account=settings.azure_storage_account,
+            storage_key=settings.azure_storage_key,
+        )
+
+
+@contextmanager
+def _bad_values(variable: str) -> Iterator[None]:
+    try:
+        yield
+    except (ValueError, TypeError) as error:
+        raise ConfigurationError(
+            f"The cloud's own library refuses the settings ({error}); correct {variable}"
+        ) from error

@@ -53,6 +53,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _LARGEST_PAGE = 1_000
+_UPLOAD_SECONDS = 2.0
+"""How long a reader waits for a thread's uploads: a large one must not hold up the page."""
 
 
 def _queued(method: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
@@ -138,6 +140,8 @@ class SQLADataLayer(BaseDataLayer):
         """Run a query after the writes that it must see: "" none, None all, or a thread's."""
         await self._ready.wait()
         if thread != "":
+            if thread is not None:
+                await self._uploads.settle(_UPLOAD_SECONDS, thread)
             await self.pipeline.settle(thread)
         return await self.database.read(query)
 

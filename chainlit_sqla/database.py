@@ -14,7 +14,7 @@ from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import Pool
 
-from .dialects import Dialect, Fault, brief, dialect_named
+from .dialects import Dialect, Fault, brief, dialect_named, original
 from .errors import ConfigurationError, DatabaseUnavailable, SchemaOutdated
 from .settings import Settings
 
@@ -100,7 +100,8 @@ class Database:
                     return await query(connection)
             except (SQLAlchemyError, OSError) as error:
                 fault = self.dialect.classify(error)
-                if fault is not Fault.TRANSIENT or attempt == _READ_ATTEMPTS - 1:
+                unanswered = isinstance(original(error), TimeoutError)
+                if fault is not Fault.TRANSIENT or unanswered or attempt == _READ_ATTEMPTS - 1:
                     raise self.translate(error) from error
                 log.warning("Read again after a lost connection: %s", brief(error))
                 await asyncio.sleep(pause)
@@ -188,7 +189,10 @@ def parse_url(url: str | URL) -> URL:
         ConfigurationError: It is no URL; the message holds no password.
     """
     try:
-        return make_url(url.strip().strip("'\"") if isinstance(url, str) else url)
+        parsed = make_url(url.strip().strip("'\"") if isinstance(url, str) else url)
+        if parsed.port is not None and not 0 < parsed.port < 65_536:
+            raise ValueError(parsed.port)
+        return parsed
     except (ArgumentError, ValueError):
         raise ConfigurationError(
             "The database URL cannot be read; write it as "

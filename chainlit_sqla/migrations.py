@@ -6,8 +6,10 @@ that start at once do the work once, and a failure leaves the schema as it was.
 
 from __future__ import annotations
 
+import asyncio
 import io
 import logging
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +26,12 @@ if TYPE_CHECKING:
     from alembic.config import Config
 
 log = logging.getLogger(__name__)
+
+_ALEMBIC = threading.Lock()
+"""Alembic's ``op`` and ``context`` are one per process: two migrations at a time would run
+on each other's connections, also from different event loops."""
+
+_LOCK_PAUSE = 0.01
 
 
 def script_folder() -> Path:
@@ -146,6 +154,8 @@ async def _run(database: Database, action: Callable[[Any, Config], None]) -> Non
         config.attributes |= {"connection": connection, "database": database}
         action(command, config)
 
+    while not _ALEMBIC.acquire(blocking=False):  # noqa: ASYNC110 - shared by event loops
+        await asyncio.sleep(_LOCK_PAUSE)
     try:
         async with database.engine.connect() as connection:
             await connection.run_sync(run)
@@ -159,6 +169,8 @@ async def _run(database: Database, action: Callable[[Any, Config], None]) -> Non
         raise
     except (SQLAlchemyError, OSError) as error:
         raise database.translate(error) from error
+    finally:
+        _ALEMBIC.release()
 
 
 async def _foreign(database: Database) -> list[str]:

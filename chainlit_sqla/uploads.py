@@ -104,13 +104,19 @@ class Uploads:
                 for upload in queue:
                     upload.deleted = True
 
-    async def settle(self, seconds: float) -> None:
+    async def settle(self, seconds: float, thread_id: str | None = None) -> None:
         """Wait for uploads under way.
 
         Args:
             seconds: How long at most.
+            thread_id: Only for those of this thread; None: for all.
         """
-        pending = [upload.finished for queue in self._running.values() for upload in queue]
+        pending = [
+            upload.finished
+            for (thread, _), queue in self._running.items()
+            if thread_id in (None, thread)
+            for upload in queue
+        ]
         if pending:
             await asyncio.wait(pending, timeout=seconds)
 

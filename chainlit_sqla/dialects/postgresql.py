@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import inspect
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +31,9 @@ _ORPHAN_CODE = "23503"
 # Parameters that other clients put into a URL and asyncpg does not know.
 _PRISMA = {"connection_limit", "pool_timeout", "schema", "pgbouncer", "socket_timeout"}
 _LIBPQ = {"channel_binding", "connect_timeout", "keepalives", "application_name", "gssencmode"}
+# SQLAlchemy's own parameters of the asyncpg dialect.
+_ADAPTERS = {"prepared_statement_cache_size", "prepared_statement_name_func", "async_fallback"}
+_SSL = {"disable", "allow", "prefer", "require", "verify-ca", "verify-full"}
 _FLAGS = {"1", "true", "on", "yes"}
 
 
@@ -49,6 +53,7 @@ class PostgreSQL(Dialect):
             query.pop(name, None)
         if sslmode := query.pop("sslmode", None):
             query.setdefault("ssl", sslmode)
+        _check_query(query)
         return super().engine_url(url).set(query=query)
 
     def engine_options(self, url: URL, settings: Settings) -> dict[str, Any]:
@@ -168,6 +173,27 @@ class PostgreSQL(Dialect):
                 "use 1 to 63 bytes that do not start with pg_"
             )
         return name
+
+
+def _check_query(query: Mapping[str, Any]) -> None:
+    """Refuse what the driver would refuse later, and less clearly.
+
+    Raises:
+        ConfigurationError: A parameter or the value of ``ssl`` is not known.
+    """
+    import asyncpg
+
+    known = set(inspect.signature(asyncpg.connect).parameters) | _ADAPTERS
+    if unknown := sorted(set(query) - known):
+        raise ConfigurationError(
+            f"The database URL has the parameter {unknown[0]!r}, which asyncpg does not know; "
+            "remove it from the URL"
+        )
+    if query.get("ssl", "require") not in _SSL:
+        raise ConfigurationError(
+            f"sslmode={query['ssl']!r} in the database URL is not known; "
+            f"use one of {', '.join(sorted(_SSL))}"
+        )
 
 
 def _serialize(value: Any) -> str:

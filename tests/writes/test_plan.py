@@ -1,0 +1,164 @@
+"""The law of the plan: a batch leaves the same rows as its operations one by one."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import insert, select
+
+from chainlit_sqla.database import Database
+from chainlit_sqla.models import Base, User
+from chainlit_sqla.settings import Settings
+from chainlit_sqla.writes.apply import save
+from chainlit_sqla.writes.erase import erase
+from chainlit_sqla.writes.ops import (
+    DeleteElement,
+    DeleteFeedback,
+    DeleteStep,
+    DeleteThread,
+    Op,
+    SaveElement,
+    SaveFeedback,
+    SaveStep,
+    SaveThread,
+    SaveUser,
+    Scope,
+)
+from chainlit_sqla.writes.plan import plan
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+CLOCKS = {"deletedAt"}
+"""Columns that hold the time of carrying out."""
+
+threads = st.sampled_from(["t1", "t2"])
+steps = st.sampled_from(["s1", "s2", "s3"])
+elements = st.sampled_from(["e1", "e2"])
+texts = st.sampled_from(["", "a", "b"])
+moments = st.integers(0, 5).map(lambda n: START + timedelta(seconds=n))
+extras = st.dictionaries(st.sampled_from(["k", "l"]), st.integers(0, 2), max_size=2)
+thread_values = st.fixed_dictionaries(
+    {}, optional={"name": texts, "userId": st.sampled_from(["u1", "u2"])}
+)
+metadata = st.dictionaries(
+    st.sampled_from(["k", "l"]), st.none() | st.integers(0, 2), max_size=2
+)
+step_values = st.fixed_dictionaries(
+    {},
+    optional={
+        "name": texts,
+        "type": st.sampled_from(["user_message", "tool"]),
+        "output": st.none() | texts,
+        "parentId": st.none() | steps,
+        "isError": st.booleans(),
+        "createdAt": moments,
+    },
+)
+element_values = st.fixed_dictionaries(
+    {"objectKey": st.none() | st.sampled_from(["k1", "k2", "k3"])},
+    optional={"forId": st.none() | steps, "name": texts},
+)
+ops = st.one_of(
+    st.builds(SaveThread, threads, thread_values, metadata, moments),
+    st.builds(SaveStep, threads, steps, step_values, extras, st.none() | moments, moments),
+    st.builds(SaveElement, threads, elements, element_values, extras, st.none(), moments),
+    st.builds(
+        SaveFeedback, threads, steps, st.sampled_from(["f1", "f2"]), st.integers(0, 1), at=moments
+    ),
+    st.builds(
+        lambda name, id, at: SaveUser(name, {"id": id, "metadata": {}}, at),
+        st.sampled_from(["ann", "new"]),
+        st.sampled_from(["n1", "n2"]),
+        moments,
+    ),
+    st.builds(DeleteThread, threads),
+    st.builds(
+        DeleteStep, steps, st.builds(Scope, st.none() | threads, st.none() | st.just("u1"))
+    ),
+    st.builds(DeleteElement, elements, st.none() | threads),
+    st.builds(DeleteFeedback, st.sampled_from(["f1", "f2"])),
+)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.lists(st.lists(ops, min_size=1, max_size=7), min_size=1, max_size=3))
+def test_a_batch_equals_its_operations_one_by_one(batches: list[list[Op]]) -> None:
+    asyncio.run(compare(batches))
+
+
+async def compare(batches: list[list[Op]]) -> None:
+    together, singly = await database(), await database()
+    try:
+        for batch in batches:
+            results = await carry_out(together, batch)
+            expected = [
+                result for op in batch for result in (await carry_out(singly, [op])).values()
+            ]
+            assert list(results.values()) == expected
+            assert await rows(together) == await rows(singly)
+    finally:
+        await together.close()
+        await singly.close()
+
+
+async def database() -> Database:
+    made = Database("sqlite://", settings=Settings.load())
+    async with made.write() as connection:
+        await connection.run_sync(Base.metadata.create_all)
+        known = [{"id": f"u{n}", "identifier": name} for n, name in ((1, "ann"), (2, "bob"))]
+        await connection.execute(insert(User), known)
+    return made
+
+
+async def carry_out(target: Database, batch: Sequence[Op]) -> dict[int, bool]:
+    results: dict[int, bool] = {}
+    async with target.write() as connection:
+        for segment in plan(batch):
+            await save(connection, target.dialect, segment)
+            for position, op in segment.deletes:
+                results[position], _ = await erase(connection, target.dialect, op)
+    return results
+
+
+async def rows(source: Database) -> dict[str, Any]:
+    async with source.connect() as connection:
+        return {
+            table.name: [
+                tuple(v for k, v in row.items() if k not in CLOCKS and not hidden(table.name, k))
+                for row in (
+                    await connection.execute(select(table).order_by(*table.primary_key.columns))
+                ).mappings()
+            ]
+            for table in Base.metadata.sorted_tables
+        }
+
+
+def hidden(table: str, column: str) -> bool:
+    made_while_writing = ("chainlit_sqla_blob_deletions", "createdAt")
+    known_users = ("users", "createdAt")
+    return (table, column) in (made_while_writing, known_users)
+
+
+def segments_of(batch: Sequence[Op]) -> Iterator[tuple[int, int]]:
+    for segment in plan(batch):
+        yield len(segment.steps), len(segment.deletes)
+
+
+def test_a_burst_is_one_segment() -> None:
+    burst: list[Op] = [SaveThread("t", {"name": "n"})]
+    burst += [SaveStep("t", f"s{n % 50}", {"output": str(n)}) for n in range(200)]
+    assert list(segments_of(burst)) == [(50, 0)]
+
+
+def test_deletions_close_a_segment_and_stay_in_order() -> None:
+    batch: list[Op] = [
+        SaveStep("t", "s", {}),
+        DeleteStep("s"),
+        DeleteThread("u"),
+        SaveStep("t", "s", {}),
+    ]
+    assert list(segments_of(batch)) == [(1, 2), (1, 0)]
