@@ -89,7 +89,7 @@ class AppServer:
                 self._command,
                 cwd=self.folder,
                 env=self._environment,
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.PIPE,  # Closes when this process ends; see app/guard.py.
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
@@ -150,6 +150,8 @@ class AppServer:
             self._process.wait()
             raise AssertionError(f"not ended by {how!r}: {self.log()[-3000:]}") from None
         finally:
+            if self._process.stdin:
+                self._process.stdin.close()
             self._process = None
 
     def _chainlit(self) -> Sequence[str]:

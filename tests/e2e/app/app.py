@@ -13,6 +13,7 @@ from typing import Any
 
 import chainlit as cl
 from chainlit.types import ThreadDict
+from guard import end_with_the_tests
 from literalai import ChatGeneration
 from picture import chart
 
@@ -21,6 +22,8 @@ from chainlit_sqla import SQLADataLayer
 PASSWORD = "correct horse"
 COMMANDS = [{"id": "Tour", "description": "Show everything", "icon": "map", "button": True}]
 ANSWER = "The harvest grew in **three** of four years; the chart shows it."
+
+end_with_the_tests()
 
 
 @cl.data_layer

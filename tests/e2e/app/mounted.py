@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import logging
+
 from chainlit.utils import mount_chainlit
 from fastapi import FastAPI
 
+# As `chainlit run` prints it.
+logging.basicConfig(
+    level=logging.INFO, format="%(asctime)s - %(levelname)s - %(name)s - %(message)s"
+)
 app = FastAPI()
 
 
