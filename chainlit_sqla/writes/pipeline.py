@@ -84,6 +84,11 @@ class Pipeline:
         self._committer: asyncio.Task[None] | None = None
         self._closed = False
 
+    @property
+    def queued(self) -> int:
+        """How many operations wait or are being written; callers in line are not counted."""
+        return len(self._queue)
+
     async def submit(self, op: Op) -> Any:
         """Commit an operation.
 

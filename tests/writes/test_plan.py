@@ -44,9 +44,7 @@ extras = st.dictionaries(st.sampled_from(["k", "l"]), st.integers(0, 2), max_siz
 thread_values = st.fixed_dictionaries(
     {}, optional={"name": texts, "userId": st.sampled_from(["u1", "u2"])}
 )
-metadata = st.dictionaries(
-    st.sampled_from(["k", "l"]), st.none() | st.integers(0, 2), max_size=2
-)
+metadata = st.dictionaries(st.sampled_from(["k", "l"]), st.none() | st.integers(0, 2), max_size=2)
 step_values = st.fixed_dictionaries(
     {},
     optional={
@@ -76,9 +74,7 @@ ops = st.one_of(
         moments,
     ),
     st.builds(DeleteThread, threads),
-    st.builds(
-        DeleteStep, steps, st.builds(Scope, st.none() | threads, st.none() | st.just("u1"))
-    ),
+    st.builds(DeleteStep, steps, st.builds(Scope, st.none() | threads, st.none() | st.just("u1"))),
     st.builds(DeleteElement, elements, st.none() | threads),
     st.builds(DeleteFeedback, st.sampled_from(["f1", "f2"])),
 )

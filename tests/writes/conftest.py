@@ -1,0 +1,53 @@
+"""Databases for the write path: a file, and a PostgreSQL behind a proxy that can fail."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from chainlit_sqla import migrations
+from chainlit_sqla.database import Database
+from chainlit_sqla.settings import Settings
+from tests.servers.postgres import PostgresServer, start_postgres
+from tests.servers.proxy import FlakyProxy
+
+
+@pytest.fixture(scope="package")
+def postgres() -> Iterator[PostgresServer]:
+    server = start_postgres(own=True)
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def proxy(postgres: PostgresServer) -> Iterator[FlakyProxy]:
+    with FlakyProxy(*postgres.address) as made:
+        yield made
+
+
+@pytest.fixture
+async def behind_proxy(postgres: PostgresServer, proxy: FlakyProxy) -> AsyncIterator[Database]:
+    url = postgres.create_database()
+    made = Database(proxy.url(url), settings=Settings.load(retry_seconds=60, close_seconds=10))
+    await migrations.upgrade(made)
+    yield made
+    proxy.restore()
+    await made.close()
+    postgres.drop_database(url)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+async def database(
+    request: pytest.FixtureRequest, tmp_path: Path, postgres: PostgresServer
+) -> AsyncIterator[Database]:
+    on_file = request.param == "sqlite"
+    url = f"sqlite:///{tmp_path / 'chats.db'}" if on_file else postgres.create_database()
+    made = Database(url, settings=Settings.load(retry_seconds=30, queue_size=4))
+    await migrations.upgrade(made)
+    yield made
+    assert made.pool.checkedout() == 0  # type: ignore[attr-defined]
+    await made.close()
+    if not on_file:
+        postgres.drop_database(url)

@@ -1,0 +1,194 @@
+"""The pipeline while its server dies, comes back, and conflicts."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import asyncpg
+import pytest
+from sqlalchemy import select
+
+from chainlit_sqla.database import Database
+from chainlit_sqla.errors import RetriesExhausted
+from chainlit_sqla.models import Step, Thread
+from chainlit_sqla.writes.ops import DeleteThread, Op, SaveStep, SaveThread
+from chainlit_sqla.writes.pipeline import Pipeline
+from tests.servers.postgres import PostgresServer
+from tests.servers.proxy import FlakyProxy
+
+pytestmark = pytest.mark.timeout(120)
+
+
+def step(number: int) -> Op:
+    return SaveStep("t", f"s{number:03}", {"output": str(number)})
+
+
+async def ids(database: Database) -> list[str]:
+    async with database.connect() as connection:
+        return list(await connection.scalars(select(Step.id).order_by(Step.id)))
+
+
+async def test_a_server_that_is_killed_and_started_again_costs_nothing(
+    postgres: PostgresServer, behind_proxy: Database
+) -> None:
+    pipeline = Pipeline(behind_proxy)
+    await pipeline.submit(step(0))
+    tasks: list[asyncio.Task[Any]] = []
+    for number in range(1, 120):
+        tasks.append(asyncio.create_task(pipeline.submit(step(number))))
+        if number == 60:
+            await asyncio.to_thread(postgres.kill)
+        await asyncio.sleep(0)
+    assert not tasks[-1].done()
+    await asyncio.to_thread(postgres.start)
+    await asyncio.gather(*tasks)
+    assert await ids(behind_proxy) == [f"s{n:03}" for n in range(120)]
+    assert await pipeline.close() == []
+
+
+@pytest.mark.parametrize("deliver", [False, True])
+async def test_a_connection_lost_at_the_commit_costs_nothing(
+    proxy: FlakyProxy, behind_proxy: Database, deliver: bool
+) -> None:
+    """Whether the server got the COMMIT cannot be known; writing again is harmless."""
+    pipeline = Pipeline(behind_proxy)
+    await pipeline.submit(step(0))
+    proxy.cut_at(b"COMMIT", deliver=deliver)
+    await pipeline.submit(step(1))
+    assert not proxy.cut_pending
+    assert await ids(behind_proxy) == ["s000", "s001"]
+    await pipeline.close()
+
+
+async def test_idle_connections_that_were_dropped_are_replaced(
+    proxy: FlakyProxy, behind_proxy: Database
+) -> None:
+    pipeline = Pipeline(behind_proxy)
+    await pipeline.submit(step(0))
+    proxy.drop_all()
+    await pipeline.submit(step(1))
+    proxy.drop_all()
+    assert await behind_proxy.read(lambda c: c.scalar(select(Thread.id))) == "t"
+    await pipeline.close()
+
+
+async def test_a_server_that_stays_away_is_said_and_later_writes_work(
+    proxy: FlakyProxy, behind_proxy: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings = behind_proxy.settings.model_copy(update={"retry_seconds": 0.3})
+    database = Database(behind_proxy.given_url, settings=settings)
+    pipeline = Pipeline(database)
+    await pipeline.submit(step(0))
+    proxy.refuse()
+    proxy.drop_all()
+    with pytest.raises(RetriesExhausted, match=r"step s001 of thread t.*0\.3 s of trying"):
+        await pipeline.submit(step(1))
+    assert "Not written: step s001 of thread t" in caplog.text
+    proxy.accept()
+    await pipeline.submit(step(2))
+    assert await ids(database) == ["s000", "s002"]
+    await pipeline.close()
+    await database.close()
+
+
+async def test_close_names_what_it_could_not_write(
+    proxy: FlakyProxy, behind_proxy: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings = behind_proxy.settings.model_copy(update={"close_seconds": 0.3})
+    database = Database(behind_proxy.given_url, settings=settings)
+    pipeline = Pipeline(database)
+    await pipeline.submit(step(0))
+    proxy.refuse()
+    proxy.drop_all()
+    tasks = [asyncio.create_task(pipeline.submit(step(n))) for n in (1, 2)]
+    await asyncio.sleep(0)
+    assert await pipeline.close() == [step_like(task_number) for task_number in (1, 2)]
+    results = await asyncio.gather(*tasks, return_exceptions=True)
+    assert [type(result) for result in results] == [RetriesExhausted] * 2
+    for number in (1, 2):
+        assert f"Not written: step s00{number}" in caplog.text
+    await database.close()
+
+
+class step_like:  # noqa: N801 - reads as the value it stands for
+    """Equal to the operation for a step, whenever that was made."""
+
+    def __init__(self, number: int) -> None:
+        self.id = f"s{number:03}"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, SaveStep) and other.id == self.id
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+async def test_a_deadlock_is_tried_again(postgres: PostgresServer, behind_proxy: Database) -> None:
+    pipeline = Pipeline(behind_proxy)
+    await asyncio.gather(*(pipeline.submit(SaveThread(id, {"name": "old"})) for id in "ab"))
+    other = await asyncpg.connect(direct(postgres, behind_proxy))
+    transaction = other.transaction()
+    await transaction.start()
+    await other.execute("UPDATE threads SET name = 'other' WHERE id = 'b'")
+    writes = asyncio.gather(*(pipeline.submit(SaveThread(id, {"name": "new"})) for id in "ab"))
+    await waiting_for_a_lock(postgres, behind_proxy)
+    await other.execute("UPDATE threads SET name = 'other' WHERE id = 'a'")  # They meet here.
+    await transaction.commit()
+    await writes
+    async with behind_proxy.connect() as connection:
+        names = list(await connection.scalars(select(Thread.name).order_by(Thread.id)))
+    assert names == ["new", "new"]
+    await other.close()
+    await pipeline.close()
+
+
+async def test_a_thread_that_another_process_is_deleting_stays_deleted(
+    postgres: PostgresServer, behind_proxy: Database
+) -> None:
+    pipeline = Pipeline(behind_proxy)
+    await pipeline.submit(step(0))
+    other = await asyncpg.connect(direct(postgres, behind_proxy))
+    transaction = other.transaction()
+    await transaction.start()
+    await other.execute("SELECT 1 FROM threads WHERE id = 't' FOR UPDATE")
+    await other.execute("INSERT INTO chainlit_sqla_tombstones VALUES ('t', '', now())")
+    await other.execute("DELETE FROM threads WHERE id = 't'")
+    late = asyncio.gather(
+        pipeline.submit(step(1)), pipeline.submit(SaveThread("t", {}, {"late": True}))
+    )
+    await waiting_for_a_lock(postgres, behind_proxy)
+    await transaction.commit()
+    await late
+    assert await ids(behind_proxy) == []
+    assert await behind_proxy.read(lambda c: c.scalar(select(Thread.id))) is None
+    await other.close()
+    await pipeline.close()
+
+
+async def test_a_thread_removed_by_hand_is_made_again_by_the_next_write(
+    postgres: PostgresServer, behind_proxy: Database
+) -> None:
+    pipeline = Pipeline(behind_proxy)
+    await pipeline.submit(step(0))
+    other = await asyncpg.connect(direct(postgres, behind_proxy))
+    await other.execute("DELETE FROM threads")  # No tombstone: nobody asked the layer.
+    await pipeline.submit(step(1))
+    assert await ids(behind_proxy) == ["s001"]
+    await pipeline.submit(DeleteThread("t"))
+    await other.close()
+    await pipeline.close()
+
+
+def direct(postgres: PostgresServer, behind_proxy: Database) -> str:
+    """The URL of the same database past the proxy."""
+    return postgres.url.rsplit("/", 1)[0] + f"/{behind_proxy.url.database}"
+
+
+async def waiting_for_a_lock(postgres: PostgresServer, database: Database) -> None:
+    """Return when a connection of the pipeline waits for somebody's lock."""
+    query = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = $1"
+    async with asyncio.timeout(20):
+        while True:
+            [row] = await asyncio.to_thread(postgres.execute, query, database.url.database)
+            if row[0]:
+                return

@@ -1,0 +1,176 @@
+"""The pipeline when all goes well, and when a row is refused."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from sqlalchemy import select, text
+
+from chainlit_sqla.database import Database
+from chainlit_sqla.errors import PipelineClosed, RejectedRow, SchemaOutdated
+from chainlit_sqla.models import Step, Thread
+from chainlit_sqla.writes.ops import DeleteFeedback, Op, SaveFeedback, SaveStep, SaveThread
+from chainlit_sqla.writes.pipeline import Pipeline
+
+
+@pytest.fixture
+async def pipeline(database: Database) -> AsyncIterator[Pipeline]:
+    made = Pipeline(database)
+    yield made
+    await made.close()
+
+
+async def outputs(database: Database, thread_id: str = "t") -> dict[str, str]:
+    query = select(Step.id, Step.output).where(Step.thread_id == thread_id)
+    async with database.connect() as connection:
+        return {row.id: row.output for row in await connection.execute(query.order_by(Step.id))}
+
+
+def bad(id: str = "bad") -> Op:
+    """A row that every database refuses: the column is NOT NULL."""
+    return SaveStep("t", id, {"name": None})
+
+
+async def all_of(pipeline: Pipeline, ops: list[Op]) -> list[Any]:
+    return await asyncio.gather(*(pipeline.submit(op) for op in ops), return_exceptions=True)
+
+
+async def test_what_was_awaited_is_committed(pipeline: Pipeline, database: Database) -> None:
+    await pipeline.submit(SaveStep("t", "s", {"output": "a"}))
+    assert await outputs(database) == {"s": "a"}
+
+
+async def test_the_queue_is_bounded_and_callers_wait_in_order(
+    pipeline: Pipeline, database: Database
+) -> None:
+    longest = 0
+    size = database.settings.queue_size
+
+    async def write(number: int) -> None:
+        nonlocal longest
+        await pipeline.submit(SaveStep("t", "s", {"output": str(number)}))
+        longest = max(longest, pipeline.queued)
+
+    tasks = [asyncio.create_task(write(number)) for number in range(50)]
+    await asyncio.sleep(0)
+    assert pipeline.queued == size
+    await asyncio.gather(*tasks)
+    assert longest <= size
+    assert await outputs(database) == {"s": "49"}
+
+
+async def test_a_refused_row_fails_alone(
+    pipeline: Pipeline, database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    good: list[Op] = [SaveStep("t", f"s{n}", {"output": str(n)}) for n in range(4)]
+    results = await all_of(pipeline, [*good[:2], bad(), *good[2:]])
+    assert [type(result) for result in results] == [type(None)] * 2 + [RejectedRow] + [
+        type(None)
+    ] * 2
+    assert "step bad of thread t" in str(results[2])
+    assert "Not written: step bad of thread t" in caplog.text
+    assert await outputs(database) == {f"s{n}": str(n) for n in range(4)}
+
+
+async def test_the_order_survives_a_refusal(pipeline: Pipeline, database: Database) -> None:
+    results = await all_of(
+        pipeline,
+        [
+            SaveStep("t", "s", {"output": "first"}),
+            bad(),
+            SaveStep("t", "s", {"output": "last"}),
+        ],
+    )
+    assert isinstance(results[1], RejectedRow)
+    assert await outputs(database) == {"s": "last"}
+
+
+async def test_many_refused_rows_take_no_good_one_with_them(
+    database: Database,
+) -> None:
+    wide = Pipeline(
+        Database(
+            database.given_url, settings=database.settings.model_copy(update={"queue_size": 500})
+        )
+    )
+    ops: list[Op] = [
+        bad(f"b{n}") if n % 7 == 3 else SaveStep("t", f"s{n}", {"output": str(n)})
+        for n in range(60)
+    ]
+    results = await all_of(wide, ops)
+    refused = [n for n, result in enumerate(results) if isinstance(result, RejectedRow)]
+    assert refused == [n for n in range(60) if n % 7 == 3]
+    assert set(await outputs(database)) == {f"s{n}" for n in range(60) if n % 7 != 3}
+    await wide.close()
+    await wide._database.close()
+
+
+async def test_an_unknown_owner_is_refused_and_the_step_is_kept(
+    pipeline: Pipeline, database: Database
+) -> None:
+    results = await all_of(
+        pipeline,
+        [SaveStep("t", "s", {"output": "kept"}), SaveThread("t", {"userId": "nobody"})],
+    )
+    assert isinstance(results[1], RejectedRow)
+    assert "create_user" in str(results[1])
+    assert await outputs(database) == {"s": "kept"}
+
+
+async def test_results_reach_their_callers(pipeline: Pipeline) -> None:
+    results = await all_of(
+        pipeline,
+        [SaveFeedback("t", "s", "f", 1), DeleteFeedback("f"), DeleteFeedback("f")],
+    )
+    assert results == [None, True, False]
+
+
+async def test_missing_tables_are_said_once_for_each_write(
+    pipeline: Pipeline, database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with database.write() as connection:
+        await connection.execute(text("ALTER TABLE steps RENAME TO gone"))
+    with caplog.at_level(logging.ERROR):
+        [result] = await all_of(pipeline, [SaveStep("t", "s", {})])
+    assert isinstance(result, SchemaOutdated)
+    assert "chainlit-sqla upgrade" in str(result)
+    assert len(caplog.records) == 1
+    async with database.write() as connection:
+        await connection.execute(text("ALTER TABLE gone RENAME TO steps"))
+    await pipeline.submit(SaveStep("t", "s", {"output": "now"}))
+    assert await outputs(database) == {"s": "now"}
+
+
+async def test_close_writes_what_was_taken(database: Database) -> None:
+    pipeline = Pipeline(database)
+    tasks = [
+        asyncio.create_task(pipeline.submit(SaveStep("t", f"s{n}", {"output": ""})))
+        for n in range(4)
+    ]
+    await asyncio.sleep(0)
+    assert await pipeline.close() == []
+    assert len(await outputs(database)) == 4
+    await asyncio.gather(*tasks)
+    with pytest.raises(PipelineClosed, match="make a new one"):
+        await pipeline.submit(SaveStep("t", "late", {}))
+
+
+async def test_two_pipelines_on_one_thread_lose_nothing(database: Database) -> None:
+    """Two processes' worth of layers write metadata of one thread at the same time."""
+    pipelines = [Pipeline(database) for _ in range(2)]
+    await asyncio.gather(
+        *(
+            pipeline.submit(SaveThread("t", {}, {f"{which}-{n}": n}))
+            for n in range(20)
+            for which, pipeline in enumerate(pipelines)
+        )
+    )
+    async with database.connect() as connection:
+        metadata = await connection.scalar(select(Thread.metadata_))
+    assert metadata == {f"{which}-{n}": n for n in range(20) for which in range(2)}
+    for pipeline in pipelines:
+        await pipeline.close()
