@@ -53,6 +53,7 @@ class Database:
         self.schema = self._checked_schema()
         self._make_folder()
         self.engine = self._make_engine()
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     def __repr__(self) -> str:
         return f"Database({self.label!r})"
@@ -72,6 +73,7 @@ class Database:
     @asynccontextmanager
     async def write(self) -> AsyncIterator[AsyncConnection]:
         """A connection in a transaction that commits at the end of the block."""
+        self._adopt_loop()
         engine = self.engine.execution_options(**self.dialect.write_options())
         async with engine.connect() as connection, connection.begin():
             yield connection
@@ -79,6 +81,7 @@ class Database:
     @asynccontextmanager
     async def connect(self) -> AsyncIterator[AsyncConnection]:
         """A connection that only reads."""
+        self._adopt_loop()
         engine = self.engine.execution_options(**self.dialect.read_options())
         async with engine.connect() as connection:
             yield connection
@@ -138,7 +141,24 @@ class Database:
 
     async def close(self) -> None:
         """Close all connections; the database can be used again after."""
+        self._adopt_loop()
         await self.engine.dispose()
+
+    def _adopt_loop(self) -> None:
+        """Leave the connections of an event loop that has ended to it, and open new ones.
+
+        A script may call ``asyncio.run`` several times; connections cannot change loops.
+        """
+        loop = asyncio.get_running_loop()
+        if self._loop is not loop:
+            if self._loop is not None:
+                if self._loop.is_running():
+                    raise ConfigurationError(
+                        f"{self.label} is in use in another event loop; "
+                        "make a Database or a data layer for each loop"
+                    )
+                self.engine.sync_engine.dispose(close=False)
+            self._loop = loop
 
     def _checked_schema(self) -> str | None:
         if not self.settings.db_schema or not self.dialect.has_schemas:

@@ -129,6 +129,8 @@ class Pipeline:
         else:
             wanted = (self._last.get(thread_id), self._last.get(None))
             pending = [future for future in wanted if future]
+        loop = asyncio.get_running_loop()
+        pending = [future for future in pending if future.get_loop() is loop]
         if pending:
             await asyncio.wait(pending)
 
@@ -242,13 +244,13 @@ class Pipeline:
 
     def _done(self, entry: _Entry, result: Any) -> None:
         self._forget(entry)
-        if not entry.future.done():
+        if _is_awaited(entry.future):
             entry.future.set_result(result)
 
     def _fail(self, entry: _Entry, error: BaseException) -> None:
         log.error("Not written: %s: %s", entry.op.label, error)
         self._forget(entry)
-        if not entry.future.done():
+        if _is_awaited(entry.future):
             entry.future.set_exception(error)
 
     def _forget(self, entry: _Entry) -> None:
@@ -262,6 +264,11 @@ class Pipeline:
         )
         log.error("Not written: %s", error)
         return error
+
+
+def _is_awaited(future: asyncio.Future[Any]) -> bool:
+    """Whether an answer can reach somebody: the caller's event loop may have ended."""
+    return not future.done() and not future.get_loop().is_closed()
 
 
 def _rejection(op: Op, error: BaseException) -> BaseException:

@@ -123,7 +123,7 @@ async def test_everything_lies_in_the_schema_of_the_setting(postgres_url: str) -
                     "WHERE table_schema IN ('public', 'chainlit') GROUP BY 1"
                 )
             )
-            assert dict(found.tuples().all()) == {"chainlit": len(Base.metadata.tables) + 1}
+            assert {row[0]: row[1] for row in found} == {"chainlit": len(Base.metadata.tables) + 1}
         layer = SQLADataLayer(database, settings=database.settings)
         await layer.create_step({"id": "s", "threadId": "t", "type": "tool", "output": "kept"})
         thread = await layer.get_thread("t")
@@ -190,7 +190,7 @@ async def test_tables_of_others_are_not_touched(url: str) -> None:
             await connection.execute(text("CREATE TABLE alembic_version (version_num TEXT)"))
             await connection.execute(text("INSERT INTO alembic_version VALUES ('theirs')"))
         before = await schema_of(database)
-        with pytest.raises(SchemaUnknown, match="users.*another database"):
+        with pytest.raises(SchemaUnknown, match=r"users.*another database"):
             await migrations.ensure(database)
         assert await schema_of(database) == before
         async with database.write() as connection:

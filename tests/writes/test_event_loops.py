@@ -1,0 +1,84 @@
+"""One layer in a script that runs several event loops, one after another."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from chainlit_sqla import SQLADataLayer, migrations
+from chainlit_sqla.database import Database
+from chainlit_sqla.errors import ConfigurationError
+from tests.servers.postgres import PostgresServer
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest, tmp_path: Path, postgres: PostgresServer) -> str:
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'chats.db'}"
+    return postgres.create_database()
+
+
+def test_a_layer_outlives_an_event_loop(
+    url: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    layer = SQLADataLayer(url, storage=f"file://{tmp_path / 'files'}")
+
+    async def write(number: int) -> int:
+        await layer.create_step({"id": f"s{number}", "threadId": "t", "type": "tool"})
+        thread = await layer.get_thread("t")
+        assert thread is not None
+        return len(thread["steps"])
+
+    asyncio.run(migrations.upgrade(layer.database))
+    assert [asyncio.run(write(number)) for number in range(3)] == [1, 2, 3]
+    asyncio.run(layer.close())
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+
+def test_a_write_whose_loop_ended_is_carried_out_in_the_next(url: str, tmp_path: Path) -> None:
+    layer = SQLADataLayer(url, storage=f"file://{tmp_path / 'files'}")
+    asyncio.run(migrations.upgrade(layer.database))
+
+    async def leave() -> None:
+        asyncio.create_task(  # noqa: RUF006 - as Chainlit does
+            layer.create_step({"id": "first", "threadId": "t", "type": "tool"})
+        )
+        await asyncio.sleep(0)
+
+    async def follow() -> list[str]:
+        await layer.create_step({"id": "second", "threadId": "t", "type": "tool"})
+        thread = await layer.get_thread("t")
+        await layer.close()
+        assert thread is not None
+        return [step["id"] for step in thread["steps"]]
+
+    asyncio.run(leave())
+    assert asyncio.run(follow()) == ["first", "second"]
+
+
+def test_two_loops_at_once_are_refused_clearly(tmp_path: Path) -> None:
+    database = Database(f"sqlite:///{tmp_path / 'chats.db'}")
+    started, finish = threading.Event(), threading.Event()
+
+    async def hold() -> None:
+        async with database.connect():
+            started.set()
+            await asyncio.to_thread(finish.wait)
+        await database.close()
+
+    thread = in_thread(lambda: asyncio.run(hold()))
+    started.wait()
+    with pytest.raises(ConfigurationError, match="another event loop"):
+        asyncio.run(migrations.current(database))
+    finish.set()
+    thread.join()
+
+
+def in_thread(work: Callable[[], None]) -> threading.Thread:
+    thread = threading.Thread(target=work)
+    thread.start()
+    return thread
