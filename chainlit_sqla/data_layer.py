@@ -6,17 +6,13 @@ place in the order before its first wait, and every failure is logged.
 
 from __future__ import annotations
 
-import asyncio
-import functools
 import logging
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from chainlit.context import context_var
 from chainlit.data.base import BaseDataLayer
-from chainlit.data.utils import queue_until_user_message
 from chainlit.types import PageInfo, PaginatedResponse
 from chainlit.user import PersistedUser
 
@@ -24,6 +20,7 @@ from . import convert, migrations
 from ._json import clean_text
 from ._time import format_instant
 from .chainlit_app import attach, note_refusal, public_prefix, requester
+from .chainlit_session import actor, queued, scope
 from .chainlit_storage import open_for
 from .database import Database
 from .errors import (
@@ -40,12 +37,11 @@ from .readiness import Readiness
 from .settings import Settings
 from .storage.base import BlobSource, StorageClient
 from .uploads import Uploads
-from .writes.ops import DeleteElement, DeleteFeedback, DeleteStep, DeleteThread, Scope
+from .writes.ops import DeleteElement, DeleteFeedback, DeleteStep, DeleteThread
 from .writes.pipeline import Pipeline
 
 if TYPE_CHECKING:
     from chainlit.element import Element, ElementDict
-    from chainlit.session import BaseSession
     from chainlit.step import StepDict
     from chainlit.types import Feedback, Pagination, ThreadDict, ThreadFilter
     from chainlit.user import User
@@ -55,45 +51,6 @@ log = logging.getLogger(__name__)
 _LARGEST_PAGE = 1_000
 _UPLOAD_SECONDS = 2.0
 """How long a reader waits for a thread's uploads: a large one must not hold up the page."""
-
-
-def _queued(method: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
-    """Hold a call back until the user's first message, as Chainlit's own layers do.
-
-    Chainlit's decorator raises outside a session; scripts and background jobs have none.
-    """
-    inside = queue_until_user_message()(method)  # type: ignore[no-untyped-call]
-
-    @functools.wraps(method)
-    async def call(self: Any, *args: Any, **kwargs: Any) -> Any:
-        try:
-            return await (inside if _session() else method)(self, *args, **kwargs)
-        except ChainlitSqlaError:
-            _seen(call)
-            raise
-
-    return call
-
-
-def _seen(function: Callable[..., Any]) -> None:
-    """Keep asyncio from logging once more what was logged already.
-
-    Chainlit drops the tasks in which it calls these functions, and asyncio then prints a
-    traceback. Who awaits the call still gets the exception.
-    """
-    task = asyncio.current_task()
-    if task and getattr(task.get_coro(), "cr_code", None) is function.__code__:
-        task.add_done_callback(lambda done: done.cancelled() or done.exception())
-
-
-@contextmanager
-def _noted() -> Iterator[None]:
-    """Let the guard of the request know of a refusal: Chainlit would answer 500."""
-    try:
-        yield
-    except NotTheAuthor as error:
-        note_refusal(error)
-        raise
 
 
 class SQLADataLayer(BaseDataLayer):
@@ -171,11 +128,11 @@ class SQLADataLayer(BaseDataLayer):
 
     async def upsert_feedback(self, feedback: Feedback) -> str:
         """Give a step its one feedback; returns the id under which it can be deleted."""
-        actor = requester.get()
+        asking = requester.get()
         with _noted():
-            thread_id = feedback.threadId or await self._thread_of(feedback.forId, actor)
+            thread_id = feedback.threadId or await self._thread_of(feedback.forId, asking)
             op = convert.feedback_op(
-                thread_id, feedback.forId, feedback.id, feedback.value, feedback.comment, actor
+                thread_id, feedback.forId, feedback.id, feedback.value, feedback.comment, asking
             )
             await self.pipeline.submit(op)
         return op.id
@@ -201,11 +158,11 @@ class SQLADataLayer(BaseDataLayer):
 
     # Elements
 
-    @_queued
+    @queued
     async def create_element(self, element: Element) -> None:
         """Store an element and its bytes; one that is only a link stays a link."""
         source = _source(element)
-        await self._uploads.save(cast("dict[str, Any]", element.to_dict()), source, _actor(element))
+        await self._uploads.save(cast("dict[str, Any]", element.to_dict()), source, actor(element))
 
     async def get_element(self, thread_id: str, element_id: str) -> ElementDict | None:
         """An element with a fresh URL, None if there is none."""
@@ -213,14 +170,14 @@ class SQLADataLayer(BaseDataLayer):
         row = await self._read(lambda c: elements.by_id(c, thread_id, element_id), thread_id)
         return cast("ElementDict", (await self._with_urls([row]))[0]) if row else None
 
-    @_queued
+    @queued
     async def delete_element(self, element_id: str, thread_id: str | None = None) -> None:
         """Delete an element and its bytes."""
-        scope = _scope()
-        if scope.everywhere or thread_id in (None, scope.thread_id):
-            self._uploads.forget(element_id, thread_id or scope.thread_id)
+        reach = scope()
+        if reach.everywhere or thread_id in (None, reach.thread_id):
+            self._uploads.forget(element_id, thread_id or reach.thread_id)
         place = None if thread_id is None else clean_text(thread_id)
-        await self.pipeline.submit(DeleteElement(clean_text(element_id), place, scope))
+        await self.pipeline.submit(DeleteElement(clean_text(element_id), place, reach))
 
     async def _with_urls(self, rows: Any) -> list[dict[str, Any]]:
         keys = [row.objectKey for row in rows if row.objectKey]
@@ -235,12 +192,12 @@ class SQLADataLayer(BaseDataLayer):
 
     # Steps
 
-    @_queued
+    @queued
     async def create_step(self, step_dict: StepDict) -> None:
         """Store a step; a new message moves its thread up."""
         await self._save_step(step_dict, new=True)
 
-    @_queued
+    @queued
     async def update_step(self, step_dict: StepDict) -> None:
         """Change a step; keys that are not given stay."""
         await self._save_step(step_dict, new=False)
@@ -253,10 +210,10 @@ class SQLADataLayer(BaseDataLayer):
             raise
         await self.pipeline.submit(op)
 
-    @_queued
+    @queued
     async def delete_step(self, step_id: str) -> None:
         """Delete a step, its descendants, their elements and feedback."""
-        if not await self.pipeline.submit(DeleteStep(clean_text(step_id), _scope())):
+        if not await self.pipeline.submit(DeleteStep(clean_text(step_id), scope())):
             log.info("There is no step %s to delete within reach of this session", step_id)
 
     async def get_step(self, step_id: str) -> StepDict | None:
@@ -364,27 +321,6 @@ class SQLADataLayer(BaseDataLayer):
         await self.database.close()
 
 
-def _session() -> BaseSession | None:
-    context = context_var.get(None)
-    return context.session if context else None
-
-
-def _scope() -> Scope:
-    """Limit deletions by id to the session's own thread and its user's threads."""
-    session = _session()
-    if session is None:
-        return Scope()
-    return Scope(session.thread_id, getattr(session.user, "id", None))
-
-
-def _actor(element: Element) -> str | None:
-    """The user on whose behalf a session writes into a thread that is not its own."""
-    session = _session()
-    if session is None or session.user is None or element.thread_id == session.thread_id:
-        return None
-    return session.user.identifier
-
-
 def _source(element: Element) -> BlobSource | None:
     """The bytes of an element, opened now: Chainlit deletes its session's folder later.
 
@@ -409,3 +345,13 @@ def _opened(path: str) -> BlobSource:
         raise StorageError(
             f"The file {path} cannot be read ({reason}); send the element while its file is there"
         ) from error
+
+
+@contextmanager
+def _noted() -> Iterator[None]:
+    """Let the guard of the request know of a refusal: Chainlit would answer 500."""
+    try:
+        yield
+    except NotTheAuthor as error:
+        note_refusal(error)
+        raise

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from dotenv import dotenv_values
-from pydantic import AliasChoices
 
 from ..settings import Settings
 from .guard import DEBUG
@@ -32,16 +31,6 @@ class Setting:
     """``environment``, the name of the file, an option, or ``default``."""
 
 
-def variables(name: str) -> list[str]:
-    """The environment variables of a setting, the one that wins first.
-
-    Args:
-        name: A field of `Settings`.
-    """
-    alias = Settings.model_fields[name].validation_alias
-    return [str(choice) for choice in alias.choices] if isinstance(alias, AliasChoices) else []
-
-
 def effective(settings: Settings, options: Collection[str] = ()) -> list[Setting]:
     """List all settings with their sources.
 
@@ -61,7 +50,7 @@ def effective(settings: Settings, options: Collection[str] = ()) -> list[Setting
 
 def strangers() -> Iterator[str]:
     """Variables that look like ours and are none: a sentence for each."""
-    known = {v for name in Settings.model_fields for v in variables(name)} | {DEBUG}
+    known = {v for name in Settings.model_fields for v in Settings.variables(name)} | {DEBUG}
     for source, values in _places().items():
         for variable in values:
             if variable.startswith(_OURS) and variable not in known:
@@ -94,7 +83,7 @@ def _places() -> dict[str, Mapping[str, str]]:
 
 
 def _origin(name: str, places: Mapping[str, Mapping[str, str]]) -> tuple[str, str]:
-    names = variables(name)
+    names = Settings.variables(name)
     for place, values in places.items():
         for variable in names:
             if variable in values:

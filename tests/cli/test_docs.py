@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 
 from chainlit_sqla.cli.guard import DEBUG
-from chainlit_sqla.cli.sources import variables
 from chainlit_sqla.settings import Settings
 from tests.cli import reference
 from tests.cli.conftest import Command
@@ -59,7 +58,7 @@ def test_the_version_is_told(cli: Command) -> None:
 
 
 def test_each_setting_is_documented() -> None:
-    known = {variable for name in Settings.model_fields for variable in variables(name)}
+    known = {variable for name in Settings.model_fields for variable in Settings.variables(name)}
     assert set(table(SETTINGS)) == known | {DEBUG}
 
 
@@ -67,7 +66,7 @@ def test_defaults_are_documented_as_they_are() -> None:
     documented = table(SETTINGS)
     for name, field in Settings.model_fields.items():
         if isinstance(field.default, (int, float)):
-            written = documented[variables(name)[0]]
+            written = documented[Settings.variables(name)[0]]
             assert written == (
                 str(field.default).lower() if field.default is True else f"{field.default:g}"
             )
@@ -85,7 +84,7 @@ def test_the_readme_has_its_two_commands() -> None:
 
 
 def test_variables_in_the_readme_are_settings() -> None:
-    known = {variable for name in Settings.model_fields for variable in variables(name)}
+    known = {variable for name in Settings.model_fields for variable in Settings.variables(name)}
     assert set(table(README.read_text(encoding="utf-8"))) <= known
 
 
@@ -99,7 +98,7 @@ def test_links_in_the_documents_lead_somewhere() -> None:
 def test_the_sample_of_variables_can_be_used(folder: Path) -> None:
     sample = (ROOT / "examples" / "postgres_s3.env").read_text(encoding="utf-8")
     names = set(re.findall(r"^#? ?([A-Z_]+)=", sample, re.MULTILINE))
-    known = {variable for name in Settings.model_fields for variable in variables(name)}
+    known = {variable for name in Settings.model_fields for variable in Settings.variables(name)}
     assert names <= known
     (folder / ".env").write_text(sample)
     settings = Settings.load()
