@@ -105,11 +105,11 @@ async def lock_threads(
         exclusive: Against saves too, for deletions.
 
     Returns:
-        The rows by id: id, updatedAt, userIdentifier and metadata.
+        The rows by id: id, updatedAt and userIdentifier.
     """
     columns = threads.c
     query = (
-        select(columns.id, columns.updatedAt, columns.userIdentifier, columns.metadata)
+        select(columns.id, columns.updatedAt, columns.userIdentifier)
         .where(columns.id.in_(sorted(set(ids))))
         .order_by(columns.id)
         .with_for_update(key_share=not exclusive)
@@ -176,9 +176,13 @@ async def _save_threads(
     await _make_missing(connection, dialect, segment, known)
     activity = _activity(alive_steps)
     identifiers = await _identifiers(connection, segment)
+    metadata = await _metadata(connection, segment)
     groups: dict[frozenset[str], list[dict[str, Any]]] = {}
     for id, row in known.rows.items():
-        changes = _thread_changes(row, segment.threads[id], identifiers, activity.get(id))
+        change = segment.threads[id]
+        changes = _thread_changes(change, identifiers, metadata.get(id))
+        if (moved := activity.get(id)) and moved > row.updatedAt:
+            changes["updatedAt"] = moved
         if changes:
             record = {"the_id": id} | {f"new_{name}": v for name, v in changes.items()}
             groups.setdefault(frozenset(changes), []).append(record)
@@ -233,20 +237,24 @@ async def _identifiers(connection: AsyncConnection, segment: Segment) -> Mapping
     return found
 
 
+async def _metadata(connection: AsyncConnection, segment: Segment) -> Mapping[str, Any]:
+    """The documents to be changed; they can be large, so only those are read."""
+    ids = [id for id, change in segment.threads.items() if change.metadata]
+    if not ids:
+        return {}
+    query = select(threads.c.id, threads.c.metadata).where(threads.c.id.in_(ids))
+    return {row.id: row.metadata for row in await connection.execute(query)}
+
+
 def _thread_changes(
-    row: Any,
-    change: ThreadChange,
-    identifiers: Mapping[str, str],
-    activity: datetime | None,
+    change: ThreadChange, identifiers: Mapping[str, str], metadata: Mapping[str, Any] | None
 ) -> dict[str, Any]:
     changes = dict(change.values)
     if user_id := changes.get("userId"):
         changes["userIdentifier"] = identifiers[user_id]
     if change.metadata:
-        merged = {**(row.metadata or {}), **change.metadata}
+        merged = {**(metadata or {}), **change.metadata}
         changes["metadata"] = {name: v for name, v in merged.items() if v is not None}
-    if activity and activity > row.updatedAt:
-        changes["updatedAt"] = activity
     return changes
 
 
