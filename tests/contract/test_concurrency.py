@@ -70,6 +70,21 @@ async def test_a_read_sees_the_writes_made_before_it(layer: Any, alice: Any) -> 
     await asyncio.gather(*tasks)
 
 
+async def test_a_read_waits_for_files_on_their_way(layer: Any, backend: Backend) -> None:
+    # A page that is reloaded right after the answer was shown.
+    thread_id = await thread(layer)
+    element = file_element(thread_id, new_id(), content=b"x" * 500_000)
+    for content in (b"x" * 500_000, b"y" * 500_000):
+        element.content = content
+        writing = asyncio.create_task(layer.create_element(element))
+        await asyncio.sleep(0)
+        one = await layer.get_element(thread_id, element.id)
+        assert await backend.fetch(one["url"]) == content
+        found = await elements_of(layer, thread_id)
+        assert await backend.fetch(found[element.id]["url"]) == content
+        await writing
+
+
 async def test_many_threads_at_once(layer: Any, alice: Any) -> None:
     threads = [new_id() for _ in range(20)]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import uuid
 from typing import Any
 
 import pytest
@@ -21,17 +22,19 @@ from tests.contract.build import (
 )
 from tests.contract.fixtures import Socket
 
+STEP, CHILD, OTHER, ELEMENT, FEEDBACK = (str(uuid.UUID(int=n)) for n in range(1, 6))
+
 
 @pytest.fixture
 async def victim(layer: Any, alice: Any) -> str:
     """Alice's thread with a step, an element and feedback."""
     thread_id = await thread(layer, alice, name="Alice's", metadata={"a": 1})
-    await layer.create_step(message(thread_id, "Alice's", id="step"))
+    await layer.create_step(message(thread_id, "Alice's", id=STEP))
     await layer.create_element(
-        file_element(thread_id, "step", id="element", content=b"Alice's", name="Alice's")
+        file_element(thread_id, STEP, id=ELEMENT, content=b"Alice's", name="Alice's")
     )
     await layer.upsert_feedback(
-        Feedback(forId="step", value=1, threadId=thread_id, id="feedback", comment="Alice's")
+        Feedback(forId=STEP, value=1, threadId=thread_id, id=FEEDBACK, comment="Alice's")
     )
     return str(thread_id)
 
@@ -54,38 +57,38 @@ async def test_a_write_with_a_foreign_id_touches_nothing_there(
     before = await state(layer, backend, victim)
     mine = await thread(layer, bob, name="Bob's")
     if act == "create_step":
-        await layer.create_step(message(mine, "Bob's", id="step"))
+        await layer.create_step(message(mine, "Bob's", id=STEP))
     elif act == "update_step":
-        await layer.update_step({"id": "step", "threadId": mine, "output": "Bob's"})
+        await layer.update_step({"id": STEP, "threadId": mine, "output": "Bob's"})
     elif act == "element":
-        await layer.create_element(file_element(mine, "step", id="element", content=b"Bob's"))
+        await layer.create_element(file_element(mine, STEP, id=ELEMENT, content=b"Bob's"))
     elif act == "feedback":
-        await layer.upsert_feedback(Feedback(forId="step", value=0, threadId=mine, comment="Bob's"))
+        await layer.upsert_feedback(Feedback(forId=STEP, value=0, threadId=mine, comment="Bob's"))
     else:
-        await layer.create_step(message(mine, "Bob's", id="his"))
-        await layer.upsert_feedback(Feedback(forId="his", value=0, threadId=mine, id="feedback"))
+        await layer.create_step(message(mine, "Bob's", id=OTHER))
+        await layer.upsert_feedback(Feedback(forId=OTHER, value=0, threadId=mine, id=FEEDBACK))
     assert same(await state(layer, backend, victim), before)
 
 
 async def test_both_rows_live_side_by_side(layer: Any, backend: Backend, victim: str) -> None:
     mine = await thread(layer)
-    step = message(mine, "Bob's", id="step")
+    step = message(mine, "Bob's", id=STEP)
     await layer.create_step(dict(step))
-    await layer.create_element(file_element(mine, "step", id="element", content=b"Bob's"))
-    await layer.upsert_feedback(Feedback(forId="step", value=0, threadId=mine, comment="Bob's"))
-    found = (await steps_of(layer, mine))["step"]
+    await layer.create_element(file_element(mine, STEP, id=ELEMENT, content=b"Bob's"))
+    await layer.upsert_feedback(Feedback(forId=STEP, value=0, threadId=mine, comment="Bob's"))
+    found = (await steps_of(layer, mine))[STEP]
     assert (found["output"], found["feedback"]["comment"]) == ("Bob's", "Bob's")
     for thread_id, content in ((victim, b"Alice's"), (mine, b"Bob's")):
-        element = (await elements_of(layer, thread_id))["element"]
+        element = (await elements_of(layer, thread_id))[ELEMENT]
         assert await backend.fetch(element["url"]) == content
-        element = await layer.get_element(thread_id, "element")
+        element = await layer.get_element(thread_id, ELEMENT)
         assert element["threadId"] == thread_id
 
 
 async def test_an_element_is_read_in_its_own_thread_only(layer: Any, victim: str) -> None:
     mine = await thread(layer)
-    assert await layer.get_element(mine, "element") is None
-    assert await layer.get_element(victim, "element") is not None
+    assert await layer.get_element(mine, ELEMENT) is None
+    assert await layer.get_element(victim, ELEMENT) is not None
 
 
 async def test_deleting_an_element_in_ones_own_thread(
@@ -93,9 +96,9 @@ async def test_deleting_an_element_in_ones_own_thread(
 ) -> None:
     before = await state(layer, backend, victim)
     mine = await thread(layer)
-    await layer.delete_element("element", mine)
-    await layer.create_element(file_element(mine, "step", id="element"))
-    await layer.delete_element("element", mine)
+    await layer.delete_element(ELEMENT, mine)
+    await layer.create_element(file_element(mine, STEP, id=ELEMENT))
+    await layer.delete_element(ELEMENT, mine)
     assert await elements_of(layer, mine) == {}
     assert same(await state(layer, backend, victim), before)
 
@@ -105,9 +108,9 @@ async def test_deleting_a_thread_leaves_the_other(
 ) -> None:
     before = await state(layer, backend, victim)
     mine = await thread(layer)
-    await layer.create_step(message(mine, id="step"))
-    await layer.create_element(file_element(mine, "step", id="element"))
-    await layer.upsert_feedback(Feedback(forId="step", value=0, threadId=mine))
+    await layer.create_step(message(mine, id=STEP))
+    await layer.create_element(file_element(mine, STEP, id=ELEMENT))
+    await layer.upsert_feedback(Feedback(forId=STEP, value=0, threadId=mine))
     await layer.delete_thread(mine)
     assert same(await state(layer, backend, victim), before)
 
@@ -119,13 +122,13 @@ async def test_deleting_a_step_in_a_session_stays_in_its_thread(
     before = await state(layer, backend, victim)
     mine = await thread(layer)
     if there:
-        await layer.create_step(message(mine, id="step"))
-        await layer.create_step(message(mine, id="child", parentId="step"))
-        await layer.create_element(file_element(mine, "step", id="element"))
+        await layer.create_step(message(mine, id=STEP))
+        await layer.create_step(message(mine, id=CHILD, parentId=STEP))
+        await layer.create_element(file_element(mine, STEP, id=ELEMENT))
     socket = Socket()
     socket.enter(mine)
     try:
-        await layer.delete_step("step")
+        await layer.delete_step(STEP)
     finally:
         await socket.leave()
     assert await steps_of(layer, mine) == {}
@@ -137,8 +140,8 @@ async def test_deleting_a_step_outside_of_a_session_removes_it_everywhere(
     layer: Any, victim: str
 ) -> None:
     mine = await thread(layer)
-    await layer.create_step(message(mine, id="step"))
-    await layer.delete_step("step")
+    await layer.create_step(message(mine, id=STEP))
+    await layer.delete_step(STEP)
     for thread_id in (mine, victim):
         assert await steps_of(layer, thread_id) == {}
         assert await elements_of(layer, thread_id) == {}
@@ -146,21 +149,21 @@ async def test_deleting_a_step_outside_of_a_session_removes_it_everywhere(
 
 async def test_a_step_deleted_here_can_be_written_there(layer: Any) -> None:
     one, two = await thread(layer), await thread(layer)
-    await layer.create_step(message(one, id="step"))
-    await layer.delete_step("step")
-    step = message(two, id="step")
+    await layer.create_step(message(one, id=STEP))
+    await layer.delete_step(STEP)
+    step = message(two, id=STEP)
     await layer.create_step(dict(step))
-    assert await steps_of(layer, two) == {"step": as_read(step)}
+    assert await steps_of(layer, two) == {STEP: as_read(step)}
 
 
 async def test_a_deletion_in_ones_own_thread_ends_no_upload_elsewhere(
     layer: Any, backend: Backend
 ) -> None:
     one, two = await thread(layer), await thread(layer)
-    element = file_element(one, "step", id="element", content=b"x" * 2_000_000)
+    element = file_element(one, STEP, id=ELEMENT, content=b"x" * 2_000_000)
     await asyncio.gather(
         layer.create_element(element),
-        layer.delete_element("element", two),
+        layer.delete_element(ELEMENT, two),
     )
-    url = (await elements_of(layer, one))["element"]["url"]
+    url = (await elements_of(layer, one))[ELEMENT]["url"]
     assert await backend.fetch(url) == element.content

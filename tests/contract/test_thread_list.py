@@ -16,6 +16,7 @@ from tests.contract.build import (
     file_element,
     listed,
     message,
+    new_id,
     now,
     read,
     said,
@@ -194,7 +195,7 @@ async def test_a_cursor_outlives_a_restart(layer: Any, alice: Any, backend: Back
 async def test_threads_of_one_moment_are_all_listed(
     layer: Any, alice: Any, backend: Backend
 ) -> None:
-    threads = [f"t{i}" for i in range(20)]
+    threads = [new_id() for _ in range(20)]
     await asyncio.gather(*(layer.update_thread(one, user_id=alice.id) for one in threads))
     for size in (1, 6, 20):
         assert sorted(await listed(layer, alice, page=size)) == sorted(threads)

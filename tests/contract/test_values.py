@@ -61,29 +61,27 @@ async def test_text_in_a_step(layer: Any, sent: str, stored: str) -> None:
     def step(text: str) -> dict[str, Any]:
         changes = {"id": step_id, "name": text, "input": text, "tags": [text], "language": text}
         inner = {text: [text, {"deep": text}]}
-        return tool(thread_id, output=text, metadata=inner, generation=inner, new=text) | changes
+        return tool(thread_id, output=text, metadata=inner, generation=inner) | changes
 
     await layer.create_step(step(sent))
     assert same((await steps_of(layer, thread_id))[step_id], as_read(step(stored)))
 
 
-@TEXT
-async def test_text_in_a_thread(layer: Any, sent: str, stored: str) -> None:
-    thread_id = await thread(layer, name=sent, metadata={sent: [sent]}, tags=[sent])
-    found = await read(layer, thread_id)
-    assert (found["name"], found["metadata"], found["tags"]) == (
-        stored,
-        {stored: [stored]},
-        [stored],
-    )
+async def test_texts_in_threads(layer: Any) -> None:
+    for sent, stored in TEXTS.values():
+        thread_id = await thread(layer, name=sent, metadata={sent: [sent]}, tags=[sent])
+        found = await read(layer, thread_id)
+        fields = {"name": stored, "metadata": {stored: [stored]}, "tags": [stored]}
+        assert {key: found[key] for key in fields} == fields
 
 
-@TEXT
-async def test_text_in_feedback(layer: Any, sent: str, stored: str) -> None:
+async def test_texts_in_feedback(layer: Any) -> None:
     thread_id = await thread(layer)
-    step_id = await said(layer, thread_id)
-    await layer.upsert_feedback(Feedback(forId=step_id, value=1, threadId=thread_id, comment=sent))
-    assert (await steps_of(layer, thread_id))[step_id]["feedback"]["comment"] == stored
+    for sent, stored in TEXTS.values():
+        step_id = await said(layer, thread_id)
+        given = Feedback(forId=step_id, value=1, threadId=thread_id, comment=sent)
+        await layer.upsert_feedback(given)
+        assert (await steps_of(layer, thread_id))[step_id]["feedback"]["comment"] == stored
 
 
 @pytest.mark.parametrize(

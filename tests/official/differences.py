@@ -1,2 +1,4 @@
-HANGS = {}
-DIFFERENCES = {}
+"""x"""
+LAYERS = ("sa-sqlite", "sa-postgresql", "cd")
+def difference(name, layer, parameters):
+    return None
