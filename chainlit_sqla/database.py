@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from sqlalchemy import URL, make_url
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import Pool
 
@@ -101,7 +101,7 @@ class Database:
             try:
                 async with self.connect() as connection:
                     return await query(connection)
-            except (SQLAlchemyError, OSError) as error:
+            except self.dialect.errors as error:
                 fault = self.dialect.classify(error)
                 unanswered = isinstance(original(error), TimeoutError)
                 if fault is not Fault.TRANSIENT or unanswered or attempt == _READ_ATTEMPTS - 1:

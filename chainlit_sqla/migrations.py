@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from .database import Database
@@ -171,7 +170,7 @@ async def _run(database: Database, action: Callable[[Any, Config], None]) -> Non
         ) from error
     except ChainlitSqlaError:
         raise
-    except (SQLAlchemyError, OSError) as error:
+    except database.dialect.errors as error:
         raise database.translate(error) from error
     finally:
         alembics_log.setLevel(level)

@@ -150,6 +150,11 @@ class Dialect(ABC):
 
     # Errors
 
+    @property
+    def errors(self) -> tuple[type[Exception], ...]:
+        """What a connection can raise: SQLAlchemy 2.0 lets some errors of connecting through."""
+        return (SQLAlchemyError, OSError)
+
     def classify(self, error: BaseException) -> Fault:
         """Tell by the driver's code what an error means for a write."""
         if isinstance(error, (OSError, PoolTimeout)):
@@ -157,8 +162,9 @@ class Dialect(ABC):
         if isinstance(error, DBAPIError):
             if error.connection_invalidated:
                 return Fault.TRANSIENT
-            if (orig := error.orig) is not None:
-                return self.classify_driver(orig)
+            return self.classify_driver(original(error))
+        if isinstance(error, self.errors) and not isinstance(error, SQLAlchemyError):
+            return self.classify_driver(error)
         return Fault.REJECTED
 
     @abstractmethod

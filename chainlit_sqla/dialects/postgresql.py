@@ -113,6 +113,13 @@ class PostgreSQL(Dialect):
             connection.execute(text(f"SELECT pg_advisory_xact_lock({_LOCK})"))
             yield
 
+    @property
+    def errors(self) -> tuple[type[Exception], ...]:
+        """Those of the driver too."""
+        import asyncpg
+
+        return (*super().errors, asyncpg.PostgresError, asyncpg.InterfaceError)
+
     def classify_driver(self, error: BaseException) -> Fault:
         """By SQLSTATE."""
         code = getattr(error, "sqlstate", None)

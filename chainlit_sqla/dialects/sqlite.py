@@ -111,6 +111,11 @@ class SQLite(Dialect):
         with marked.begin():
             yield
 
+    @property
+    def errors(self) -> tuple[type[Exception], ...]:
+        """Those of the driver too."""
+        return (*super().errors, sqlite3.Error)
+
     def classify_driver(self, error: BaseException) -> Fault:
         """By SQLite's result code."""
         code = getattr(error, "sqlite_errorcode", None)

@@ -25,12 +25,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy.exc import SQLAlchemyError
-
 from ..database import Database
 from ..dialects import Fault, brief
 from ..errors import (
-    ChainlitSqlaError,
     DatabaseUnavailable,
     PipelineClosed,
     RejectedRow,
@@ -114,8 +111,7 @@ class Pipeline:
         entry = _Entry(op, asyncio.get_running_loop().create_future())
         self._queue.append(entry)
         self._last[op.thread_id] = entry.future
-        if self._committer is None or self._committer.done():
-            self._committer = asyncio.create_task(self._commit_all())
+        self._wake()
         return await asyncio.shield(entry.future)
 
     async def settle(self, thread_id: str | None = None) -> None:
@@ -124,13 +120,16 @@ class Pipeline:
         Args:
             thread_id: Wait only for what may touch this thread; None waits for all.
         """
+        committer = self._wake()
+        pending: list[asyncio.Future[Any]]
         if thread_id is None:
             pending = list(self._last.values())
         else:
             wanted = (self._last.get(thread_id), self._last.get(None))
             pending = [future for future in wanted if future]
         loop = asyncio.get_running_loop()
-        pending = [future for future in pending if future.get_loop() is loop]
+        if committer and any(future.get_loop() is not loop for future in pending):
+            pending = [committer]  # Left by an event loop that has ended.
         if pending:
             await asyncio.wait(pending)
 
@@ -142,11 +141,10 @@ class Pipeline:
             logged and failed.
         """
         self._closed = True
-        if self._committer and not self._committer.done():
-            seconds = self._database.settings.close_seconds
-            await asyncio.wait([self._committer], timeout=seconds)
-            self._committer.cancel()
-            await asyncio.wait([self._committer])
+        if committer := self._wake():
+            await asyncio.wait([committer], timeout=self._database.settings.close_seconds)
+            committer.cancel()
+            await asyncio.wait([committer])
         left = [entry for entry in self._queue if not entry.future.done()]
         self._queue.clear()
         for entry in left:
@@ -160,6 +158,14 @@ class Pipeline:
         return [entry.op for entry in left]
 
     # The committer
+
+    def _wake(self) -> asyncio.Task[None] | None:
+        """See to it that somebody writes what is queued, also what an ended loop left."""
+        working = self._committer
+        if working and not working.done() and working.get_loop() is asyncio.get_running_loop():
+            return working
+        self._committer = asyncio.create_task(self._commit_all()) if self._queue else None
+        return self._committer
 
     async def _commit_all(self) -> None:
         while self._queue:
@@ -177,7 +183,7 @@ class Pipeline:
         while True:
             try:
                 results, blobs = await self._transact([entry.op for entry in batch])
-            except (ChainlitSqlaError, SQLAlchemyError, OSError, ValueError, TypeError) as error:
+            except Exception as error:  # Whatever it is, somebody waits for the answer.
                 fault = self._fault(error)
                 orphans += fault is Fault.ORPHAN
                 if fault is Fault.TRANSIENT or 0 < orphans <= _ORPHAN_ATTEMPTS:
@@ -225,9 +231,7 @@ class Pipeline:
             return Fault.SCHEMA
         if isinstance(error, DatabaseUnavailable):
             return Fault.TRANSIENT
-        if isinstance(error, (SQLAlchemyError, OSError)):
-            return self._database.dialect.classify(error)
-        return Fault.REJECTED
+        return self._database.dialect.classify(error)
 
     def _give_up(self, batch: Sequence[_Entry], error: BaseException) -> None:
         reason = self._database.translate(error)

@@ -60,6 +60,25 @@ def test_a_write_whose_loop_ended_is_carried_out_in_the_next(url: str, tmp_path:
     assert asyncio.run(follow()) == ["first", "second"]
 
 
+def test_closing_in_another_loop_writes_what_was_left(url: str, tmp_path: Path) -> None:
+    layer = SQLADataLayer(url, storage=f"file://{tmp_path / 'files'}")
+    asyncio.run(migrations.upgrade(layer.database))
+
+    async def leave() -> None:
+        asyncio.create_task(  # noqa: RUF006 - as Chainlit does
+            layer.create_step({"id": "left", "threadId": "t", "type": "tool"})
+        )
+        await asyncio.sleep(0)
+
+    asyncio.run(leave())
+    asyncio.run(layer.close())
+    again = SQLADataLayer(url, storage=f"file://{tmp_path / 'files'}")
+    thread = asyncio.run(again.get_thread("t"))
+    assert thread is not None
+    assert [step["id"] for step in thread["steps"]] == ["left"]
+    asyncio.run(again.close())
+
+
 def test_two_loops_at_once_are_refused_clearly(tmp_path: Path) -> None:
     database = Database(f"sqlite:///{tmp_path / 'chats.db'}")
     started, finish = threading.Event(), threading.Event()

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import select
 
 from chainlit_sqla.database import Database
-from chainlit_sqla.errors import RetriesExhausted
+from chainlit_sqla.errors import DatabaseUnavailable, RetriesExhausted
 from chainlit_sqla.models import Step, Thread
 from chainlit_sqla.writes.ops import DeleteThread, Op, SaveStep, SaveThread
 from chainlit_sqla.writes.pipeline import Pipeline
@@ -90,6 +90,32 @@ async def test_a_server_that_stays_away_is_said_and_later_writes_work(
     assert await ids(database) == ["s000", "s002"]
     await pipeline.close()
     await database.close()
+
+
+async def test_a_server_without_a_free_connection_is_asked_again(
+    postgres: PostgresServer, behind_proxy: Database
+) -> None:
+    where = direct(postgres, behind_proxy)
+    for statement in (
+        "DROP ROLE IF EXISTS limited",
+        "CREATE ROLE limited LOGIN PASSWORD 'limited' CONNECTION LIMIT 0",
+        "GRANT ALL ON ALL TABLES IN SCHEMA public TO limited",
+    ):
+        await asyncio.to_thread(postgres.execute, statement, url=where)
+    url = behind_proxy.given_url.set(username="limited", password="limited")
+    database = Database(url, settings=behind_proxy.settings)
+    with pytest.raises(DatabaseUnavailable, match="no connection left"):
+        await database.read(lambda c: c.scalar(select(Thread.id)))
+    pipeline = Pipeline(database)
+    write = asyncio.create_task(pipeline.submit(step(1)))
+    await asyncio.sleep(0)
+    await asyncio.to_thread(postgres.execute, "ALTER ROLE limited CONNECTION LIMIT 5")
+    await write
+    assert await ids(behind_proxy) == ["s001"]
+    await pipeline.close()
+    await database.close()
+    for statement in ("DROP OWNED BY limited", "DROP ROLE limited"):
+        await asyncio.to_thread(postgres.execute, statement, url=where)
 
 
 async def test_close_names_what_it_could_not_write(
