@@ -9,12 +9,12 @@ sent                   stored
 NUL (U+0000)           ``␀`` (U+2400); PostgreSQL has no NUL in text or JSONB
 lone surrogate         ``�`` (U+FFFD); a split pair is joined to its character
 NaN, Infinity          ``null``, as JavaScript's ``JSON.stringify`` (ECMA-262)
-integer above 64 bits  its digits as a string
+integer over 64 bits   its digits as a string
 datetime, UUID, Path   ISO 8601, hex form, path as strings
 set, tuple, deque      an array
 bytes                  ``data:;base64,…`` (RFC 2397)
 pydantic, dataclass    their fields
-other objects          ``str(object)``
+other objects, keys    ``str(object)``
 beyond 250 levels      refused: `ValueError`
 =====================  ==========================================================
 """
@@ -34,7 +34,7 @@ MAX_DEPTH = 250
 """Levels of nesting accepted; orjson itself gives up a little above."""
 
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
-_INT64 = range(-(2**63), 2**63)
+_INTEGERS = range(-(2**63), 2**64)
 _OPTIONS = orjson.OPT_NON_STR_KEYS
 
 
@@ -115,7 +115,10 @@ def _plain(value: Any) -> Any:
         return dict(value)
     for method in ("model_dump", "to_dict", "tolist"):  # pydantic; Chainlit; numpy
         if callable(convert := getattr(value, method, None)) and not isinstance(value, type):
-            return convert()
+            try:
+                return convert()
+            except Exception:
+                break  # Not the method that it was taken for.
     return str(value)
 
 
@@ -132,7 +135,7 @@ def _clean(value: Any, depth: int) -> Any:
     if value is None or isinstance(value, (bool, float)):
         return value
     if isinstance(value, int):
-        return value if value in _INT64 else str(value)
+        return value if value in _INTEGERS else str(value)
     if isinstance(value, Mapping):
         return {_clean_key(k): _clean(v, depth + 1) for k, v in value.items()}
     if isinstance(value, (list, tuple)):
@@ -146,5 +149,8 @@ def _clean(value: Any, depth: int) -> Any:
 def _clean_key(key: Any) -> str:
     if isinstance(key, str):
         return clean_text(key)
-    parsed: dict[str, Any] = orjson.loads(orjson.dumps({key: None}, option=_OPTIONS))
+    try:
+        parsed: dict[str, Any] = orjson.loads(orjson.dumps({key: None}, option=_OPTIONS))
+    except orjson.JSONEncodeError:
+        return clean_text(str(key))
     return next(iter(parsed))

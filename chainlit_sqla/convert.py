@@ -19,7 +19,7 @@ from typing import Any
 from . import _json
 from ._time import format_instant, now, parse_instant
 from .errors import RejectedRow
-from .writes.ops import SaveElement, SaveFeedback, SaveStep, SaveThread, SaveUser
+from .writes.ops import SaveElement, SaveFeedback, SaveStep, SaveThread, SaveUser, shown
 
 Dict = dict[str, Any]
 
@@ -91,7 +91,7 @@ def step_op(step: Mapping[str, Any], *, new: bool) -> SaveStep:
     """
     id, thread_id = _id(step.get("id"), "step"), _id(step.get("threadId"), "step's thread")
     rest = {k: v for k, v in step.items() if k not in ("id", "threadId", "feedback")}
-    values, extra = _columns(rest, STEP_KINDS, f"step {id} of thread {thread_id}")
+    values, extra = _columns(rest, STEP_KINDS, f"step {shown(id)} of thread {shown(thread_id)}")
     activity = None
     if new and "message" in str(step.get("type")):
         activity = min(values.get("createdAt") or now(), now())
@@ -121,7 +121,9 @@ def element_op(
     rest = {k: v for k, v in element.items() if k not in ("id", "threadId", "objectKey")}
     if object_key is not None:
         rest["url"] = None  # A fresh one is signed at each reading.
-    values, extra = _columns(rest, ELEMENT_KINDS, f"element {id} of thread {thread_id}")
+    values, extra = _columns(
+        rest, ELEMENT_KINDS, f"element {shown(id)} of thread {shown(thread_id)}"
+    )
     values |= {"objectKey": object_key, "byteSize": byte_size}
     return SaveElement(thread_id, id, values, extra, actor)
 
@@ -145,7 +147,7 @@ def thread_op(
     Raises:
         RejectedRow: The id is missing, or a value cannot be stored.
     """
-    what = f"thread {_id(thread_id, 'thread')}"
+    what = f"thread {shown(_id(thread_id, 'thread'))}"
     given = {"name": name, "userId": user_id, "tags": tags}
     kinds = {"name": _TEXT, "userId": _TEXT, "tags": _JSON}
     values, _ = _columns({k: v for k, v in given.items() if v is not None}, kinds, what)
@@ -164,7 +166,7 @@ def user_op(identifier: str, metadata: Mapping[str, Any], display_name: str | No
         RejectedRow: The identifier is empty, or a value cannot be stored.
     """
     identifier = _id(identifier, "user's identifier")
-    what = f"user {identifier}"
+    what = f"user {shown(identifier)}"
     values: Dict = {"id": str(uuid.uuid4()), "metadata": _serialized(metadata or {}, what)}
     if display_name is not None:
         values["displayName"] = _text(display_name, what)
@@ -194,13 +196,13 @@ def feedback_op(
     """
     for_id = _id(for_id, "feedback's step")
     if value not in (0, 1):
-        raise RejectedRow(f"Feedback {value!r} for step {for_id} is refused; send 0 or 1")
+        raise RejectedRow(f"Feedback {value!r} for step {shown(for_id)} is refused; send 0 or 1")
     return SaveFeedback(
         _id(thread_id, "feedback's thread"),
         for_id,
         _json.clean_text(id) if id else str(uuid.uuid4()),
         int(value),
-        None if comment is None else _text(comment, f"feedback for step {for_id}"),
+        None if comment is None else _text(comment, f"feedback for step {shown(for_id)}"),
         actor,
     )
 

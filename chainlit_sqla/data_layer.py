@@ -206,7 +206,7 @@ class SQLADataLayer(BaseDataLayer):
         try:
             op = convert.step_op(step_dict, new=new)
         except ChainlitSqlaError as error:
-            log.error("Not written: step %s: %s", step_dict.get("id"), error)
+            log.error("Not written: %s", error)
             raise
         await self.pipeline.submit(op)
 

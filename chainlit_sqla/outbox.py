@@ -7,6 +7,7 @@ import logging
 from contextlib import suppress
 
 from .database import Database
+from .dialects import brief
 from .errors import ChainlitSqlaError
 from .storage.base import StorageClient
 from .writes import outbox
@@ -53,13 +54,17 @@ class Outbox:
 
     async def _sweep(self) -> None:
         pause = _FIRST_PAUSE
+        expected: tuple[type[Exception], ...] = (
+            ChainlitSqlaError,
+            *self._database.dialect.errors,
+        )
         while self._again:
             self._again = False
             try:
                 while await self._delete_some():
                     pause = _FIRST_PAUSE
-            except ChainlitSqlaError as error:
-                log.warning("Blobs are not deleted yet, again in %.0f s: %s", pause, error)
+            except expected as error:
+                log.warning("Blobs are not deleted yet, again in %.0f s: %s", pause, brief(error))
                 if await self._closed_within(pause):
                     return
                 pause = min(pause * 2, _LONGEST_PAUSE)

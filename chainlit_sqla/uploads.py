@@ -13,14 +13,16 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
+import tempfile
 import uuid
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, BinaryIO, cast
 from urllib.parse import quote
 
 from .convert import element_op
-from .errors import ChainlitSqlaError
+from .errors import BlobNotFound, ChainlitSqlaError
 from .storage.base import BlobSource, StorageClient
+from .writes.ops import shown
 from .writes.pipeline import Pipeline
 
 log = logging.getLogger(__name__)
@@ -74,6 +76,8 @@ class Uploads:
         earlier = queue[-1].finished if queue else None
         queue.append(upload)
         try:
+            if source is None and (known := element.get("objectKey")):
+                source = await self._copy(str(known))
             if source is None and earlier is None:
                 op = element_op(element, object_key=None, byte_size=None, actor=actor)
                 await self._pipeline.submit(op)
@@ -82,7 +86,7 @@ class Uploads:
                 await asyncio.wait([earlier])
             await self._store(element, source, actor, upload)
         except ChainlitSqlaError as error:
-            log.error("Not stored: element %s: %s", element.get("id"), error)
+            log.error("Not stored: element %s: %s", shown(str(element.get("id"))), error)
             raise
         finally:
             if source is not None:
@@ -130,10 +134,7 @@ class Uploads:
         key, size = None, None
         if source is not None and not upload.deleted:
             key = object_key(element)
-            mime = element.get("mime") or _DEFAULT_MIME
-            size = await self._storage.put(
-                key, source, mime=str(mime), name=str(element.get("name") or "")
-            )
+            size = await self._put(key, element, source)
         try:
             if not upload.deleted:
                 op = element_op(element, object_key=key, byte_size=size, actor=actor)
@@ -143,6 +144,33 @@ class Uploads:
             await self._discard(key)
             raise
         await self._discard(key)
+
+    async def _put(self, key: str, element: Mapping[str, Any], source: BlobSource) -> int:
+        mime = str(element.get("mime") or _DEFAULT_MIME)
+        try:
+            return await self._storage.put(
+                key, source, mime=mime, name=str(element.get("name") or "")
+            )
+        except asyncio.CancelledError:
+            await asyncio.shield(self._discard(key))  # It may be there all the same.
+            raise
+
+    async def _copy(self, key: str) -> BlobSource | None:
+        """The bytes of an element that is sent again after a resume: it has a key, no content.
+
+        A copy, because two rows must not share a blob that is deleted with one of them.
+        """
+        file = tempfile.TemporaryFile()  # noqa: SIM115 - closed as the source
+        try:
+            async for chunk in self._storage.open(key):
+                await asyncio.to_thread(file.write, chunk)
+        except BaseException as error:
+            file.close()
+            if isinstance(error, BlobNotFound):
+                log.warning("%s: what is sent again is kept as a link", error)
+                return None
+            raise
+        return BlobSource(file=cast("BinaryIO", file))
 
     async def _discard(self, key: str | None) -> None:
         if key is not None:

@@ -29,8 +29,8 @@ class Fault(Enum):
 
     TRANSIENT = "transient"
     """Lost connection, deadlock, serialization failure: the same write may succeed later."""
-    ORPHAN = "orphan"
-    """A foreign key found no parent: it was deleted meanwhile, so plan again."""
+    REPEAT = "repeat"
+    """A parent that vanished meanwhile, a statement that took too long: worth a few times."""
     SCHEMA = "schema"
     """A table or column is missing: no row can be written."""
     REJECTED = "rejected"

@@ -23,10 +23,11 @@ if TYPE_CHECKING:
 _LOCK = 0x636C_7371_6C61  # "clsqla": the advisory lock around migrations.
 
 # SQLSTATE classes and codes: https://www.postgresql.org/docs/current/errcodes-appendix.html
-_TRANSIENT_CLASSES = {"08", "40", "53", "57", "58"}
-_TRANSIENT_CODES = {"55P03", "25006", "25P03"}  # lock timeout; now a standby; idle timeout
+_TRANSIENT_CLASSES = {"08", "28", "40", "53", "57", "58"}
+# Lock timeout; now a standby; idle timeout; the database takes no connections or is not there.
+_TRANSIENT_CODES = {"55P03", "25006", "25P03", "55000", "3D000"}
 _SCHEMA_CODES = {"42P01", "42703", "3F000", "42501"}  # no table, column, schema; no permission
-_ORPHAN_CODE = "23503"
+_REPEAT_CODES = {"23503", "57014"}  # no parent row; statement timeout
 
 # Parameters that other clients put into a URL and asyncpg does not know.
 _PRISMA = {"connection_limit", "pool_timeout", "schema", "pgbouncer", "socket_timeout"}
@@ -124,13 +125,15 @@ class PostgreSQL(Dialect):
         """By SQLSTATE."""
         code = getattr(error, "sqlstate", None)
         if not code:
-            # asyncpg's own: the connection is closed or broken, or an argument is wrong.
-            return Fault.REJECTED if isinstance(_cause(error), ValueError) else Fault.TRANSIENT
+            # asyncpg's own: an argument is wrong, or it is used in a way it does not know.
+            return Fault.REJECTED if isinstance(_cause(error), ValueError) else Fault.REPEAT
+        if code in _REPEAT_CODES:
+            return Fault.REPEAT
         if code[:2] in _TRANSIENT_CLASSES or code in _TRANSIENT_CODES:
             return Fault.TRANSIENT
         if code in _SCHEMA_CODES:
             return Fault.SCHEMA
-        return Fault.ORPHAN if code == _ORPHAN_CODE else Fault.REJECTED
+        return Fault.REJECTED
 
     def explain(self, error: BaseException, url: URL) -> str | None:
         """For refused, unanswered and unauthorized connections."""

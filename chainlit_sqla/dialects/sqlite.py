@@ -124,7 +124,7 @@ class SQLite(Dialect):
         if code & 0xFF in _TRANSIENT:
             return Fault.TRANSIENT
         if code == sqlite3.SQLITE_CONSTRAINT_FOREIGNKEY:
-            return Fault.ORPHAN
+            return Fault.REPEAT
         if code == sqlite3.SQLITE_ERROR:  # No such table or column; syntax is ours.
             return Fault.SCHEMA
         return Fault.REJECTED

@@ -9,6 +9,7 @@ from datetime import datetime
 
 import orjson
 
+from .._json import clean_text
 from ..errors import InvalidCursor
 
 
@@ -46,7 +47,7 @@ class Cursor:
         try:
             raw = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
             at, id = orjson.loads(raw)
-            place = cls(datetime.fromisoformat(at), str(id))
+            place = cls(datetime.fromisoformat(at), clean_text(str(id)))
             if place.at.tzinfo is None:
                 raise ValueError("naive")
         except (ValueError, TypeError, binascii.Error):

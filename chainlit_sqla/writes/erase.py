@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 from sqlalchemy import ColumnElement, Table, delete, or_, select, true
@@ -62,21 +62,21 @@ async def _erase_step(
 ) -> tuple[bool, bool]:
     query = select(steps.c.threadId).where(steps.c.id == op.id, _within(steps, op.scope))
     found = sorted(await connection.scalars(query))
-    if not found and op.scope.thread_id:
-        # Its creation may still come: Chainlit flushes queued calls method by method.
-        await lock_threads(connection, [op.scope.thread_id], exclusive=True)
-        await _bury(connection, dialect, op.scope.thread_id, [op.id])
+    # Where it is not there yet, its creation may still come: Chainlit flushes queued calls
+    # method by method.
+    places = found or [id for id in (op.scope.thread_id,) if id]
+    await lock_threads(connection, places, exclusive=True)
     blobs = False
-    await lock_threads(connection, found, exclusive=True)
-    for thread_id in found:
+    for thread_id in places:
         ids = await _with_descendants(connection, thread_id, op.id)
         await _bury(connection, dialect, thread_id, ids)
-        of_steps = (elements.c.threadId == thread_id) & elements.c.forId.in_(ids)
-        blobs |= await _blobs(connection, dialect, of_steps)
-        await connection.execute(delete(elements).where(of_steps))
-        for table, column in ((feedbacks, feedbacks.c.forId), (steps, steps.c.id)):
-            where = (table.c.threadId == thread_id) & column.in_(ids)
-            await connection.execute(delete(table).where(where))
+        for some in batched(ids, dialect.max_parameters - 1):
+            of_steps = (elements.c.threadId == thread_id) & elements.c.forId.in_(some)
+            blobs |= await _blobs(connection, dialect, of_steps)
+            await connection.execute(delete(elements).where(of_steps))
+            for table, column in ((feedbacks, feedbacks.c.forId), (steps, steps.c.id)):
+                where = (table.c.threadId == thread_id) & column.in_(some)
+                await connection.execute(delete(table).where(where))
     return bool(found), blobs
 
 
@@ -108,18 +108,30 @@ async def _erase_feedback(connection: AsyncConnection, op: DeleteFeedback) -> bo
 
 async def _with_descendants(
     connection: AsyncConnection, thread_id: str, step_id: str
-) -> Collection[str]:
-    """The step and all below it; a circle of parents ends the walk."""
-    tree = (
-        select(steps.c.id)
-        .where(steps.c.threadId == thread_id, steps.c.id == step_id)
-        .cte("tree", recursive=True)
-    )
-    child = steps.alias()
-    tree = tree.union(
-        select(child.c.id).where(child.c.threadId == thread_id, child.c.parentId == tree.c.id)
-    )
-    return list(await connection.scalars(select(tree.c.id)))
+) -> Sequence[str]:
+    """The step and all below it: one scan of the thread, however deep it is."""
+    query = select(steps.c.id, steps.c.parentId).where(steps.c.threadId == thread_id)
+    children: dict[str | None, list[str]] = {}
+    for id, parent_id in await connection.execute(query):
+        children.setdefault(parent_id, []).append(id)
+    found = {step_id: None}  # In order, and a circle of parents ends.
+    waiting = [step_id]
+    while waiting:
+        below = [id for id in children.get(waiting.pop(), ()) if id not in found]
+        found.update(dict.fromkeys(below))
+        waiting.extend(below)
+    return list(found)
+
+
+def batched(ids: Sequence[str], size: int) -> Iterator[Sequence[str]]:
+    """Cut ids into pieces that one statement can take.
+
+    Args:
+        ids: Any number.
+        size: The length of a piece at most.
+    """
+    for start in range(0, len(ids), size):
+        yield ids[start : start + size]
 
 
 async def _bury(

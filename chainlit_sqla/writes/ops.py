@@ -14,6 +14,17 @@ from typing import Any, TypeAlias
 
 from .._time import next_ordinal, now
 
+_LONGEST_ID = 100
+
+
+def shown(id: str) -> str:
+    """An id as it stands in messages: clients choose ids, and a log entry is one line.
+
+    Args:
+        id: Any text.
+    """
+    return id if len(id) < _LONGEST_ID and id.isprintable() else repr(id[:_LONGEST_ID])
+
 
 @dataclass(frozen=True, slots=True)
 class SaveUser:
@@ -27,7 +38,7 @@ class SaveUser:
     @property
     def label(self) -> str:
         """The operation for people."""
-        return f"user {self.identifier}"
+        return f"user {shown(self.identifier)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +64,7 @@ class SaveThread:
     @property
     def label(self) -> str:
         """The operation for people."""
-        return f"thread {self.thread_id}"
+        return f"thread {shown(self.thread_id)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +90,7 @@ class SaveStep:
     @property
     def label(self) -> str:
         """The operation for people."""
-        return f"step {self.id} of thread {self.thread_id}"
+        return f"step {shown(self.id)} of thread {shown(self.thread_id)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +117,7 @@ class SaveElement:
     @property
     def label(self) -> str:
         """The operation for people."""
-        return f"element {self.id} of thread {self.thread_id}"
+        return f"element {shown(self.id)} of thread {shown(self.thread_id)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +135,8 @@ class SaveFeedback:
     @property
     def label(self) -> str:
         """The operation for people."""
-        return f"feedback {self.id} for step {self.for_id} of thread {self.thread_id}"
+        step = f"step {shown(self.for_id)} of thread {shown(self.thread_id)}"
+        return f"feedback {shown(self.id)} for {step}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +166,7 @@ class DeleteThread:
     @property
     def label(self) -> str:
         """The operation for people."""
-        return f"deletion of thread {self.thread_id}"
+        return f"deletion of thread {shown(self.thread_id)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +180,7 @@ class DeleteStep:
     @property
     def label(self) -> str:
         """The operation for people."""
-        return f"deletion of step {self.id}"
+        return f"deletion of step {shown(self.id)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +194,7 @@ class DeleteElement:
     @property
     def label(self) -> str:
         """The operation for people."""
-        return f"deletion of element {self.id}"
+        return f"deletion of element {shown(self.id)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,7 +213,7 @@ class DeleteFeedback:
     @property
     def label(self) -> str:
         """The operation for people."""
-        return f"deletion of feedback {self.id}"
+        return f"deletion of feedback {shown(self.id)}"
 
 
 Save: TypeAlias = SaveUser | SaveThread | SaveStep | SaveElement | SaveFeedback

@@ -43,7 +43,7 @@ log = logging.getLogger(__name__)
 
 _FIRST_PAUSE = 0.02
 _LONGEST_PAUSE = 2.0
-_ORPHAN_ATTEMPTS = 5
+_FEW = 5
 
 
 @dataclass(slots=True, eq=False)
@@ -179,14 +179,15 @@ class Pipeline:
     async def _commit(self, batch: Sequence[_Entry]) -> None:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self._database.settings.retry_seconds
-        pause, orphans = _FIRST_PAUSE, 0
+        pause, repeats = _FIRST_PAUSE, 0
         while True:
             try:
                 results, blobs = await self._transact([entry.op for entry in batch])
             except Exception as error:  # Whatever it is, somebody waits for the answer.
                 fault = self._fault(error)
-                orphans += fault is Fault.ORPHAN
-                if fault is Fault.TRANSIENT or 0 < orphans <= _ORPHAN_ATTEMPTS:
+                repeats += fault is Fault.REPEAT
+                few = fault is Fault.REPEAT and repeats <= _FEW
+                if fault is Fault.TRANSIENT or few:
                     if loop.time() + pause > deadline:
                         return self._give_up(batch, error)
                     log.warning("Write again in %.2f s: %s", pause, brief(error))

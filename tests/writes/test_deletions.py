@@ -1,0 +1,74 @@
+"""Deletions at sizes and times that are not usual."""
+
+from __future__ import annotations
+
+import pytest
+from sqlalchemy import func, insert, select
+
+from chainlit_sqla._time import next_ordinal, now
+from chainlit_sqla.database import Database
+from chainlit_sqla.models import Element, Feedback, Step, Tombstone
+from chainlit_sqla.writes.ops import DeleteStep, SaveElement, SaveFeedback, SaveStep, Scope
+from chainlit_sqla.writes.pipeline import Pipeline
+
+MANY = 40_000
+
+
+async def count(database: Database, model: type) -> int:
+    async with database.connect() as connection:
+        found = await connection.scalar(select(func.count()).select_from(model))
+    assert found is not None
+    return int(found)
+
+
+async def test_a_step_with_more_descendants_than_a_statement_has_parameters(
+    database: Database,
+) -> None:
+    pipeline = Pipeline(database)
+    await pipeline.submit(SaveStep("t", "root", {}))
+    await pipeline.submit(SaveStep("t", "other", {}))
+    row = {"threadId": "t", "createdAt": now(), "metadata": {}, "name": "", "type": "tool"}
+    async with database.write() as connection:
+        await connection.execute(
+            insert(Step.__table__),  # type: ignore[arg-type]
+            [
+                {
+                    **row,
+                    "id": f"s{n}",
+                    "parentId": f"s{n // 2}" if n else "root",
+                    "ordinal": next_ordinal(),
+                    "streaming": False,
+                }
+                for n in range(1, MANY)
+            ]
+            + [{**row, "id": "s0", "parentId": "root", "ordinal": 0, "streaming": False}],
+        )
+    assert await pipeline.submit(DeleteStep("root"))
+    assert await count(database, Step) == 1
+    assert await count(database, Tombstone) == MANY + 1
+    await pipeline.close()
+
+
+@pytest.mark.parametrize("in_session", [True, False])
+async def test_what_came_before_a_step_goes_with_its_deletion(
+    database: Database, in_session: bool
+) -> None:
+    """Chainlit flushes queued calls method by method: a deletion can come before all else."""
+    pipeline = Pipeline(database)
+    await pipeline.submit(SaveElement("t", "e", {"forId": "s"}))
+    await pipeline.submit(SaveFeedback("t", "s", "f", 1))
+    if not in_session:
+        await pipeline.submit(SaveStep("t", "s", {}))
+    await pipeline.submit(DeleteStep("s", Scope("t") if in_session else Scope()))
+    await pipeline.submit(SaveStep("t", "s", {}))
+    assert [await count(database, model) for model in (Step, Element, Feedback)] == [0, 0, 0]
+    await pipeline.close()
+
+
+async def test_a_circle_of_parents_ends(database: Database) -> None:
+    pipeline = Pipeline(database)
+    for id, parent in (("a", "b"), ("b", "a"), ("c", "c")):
+        await pipeline.submit(SaveStep("t", id, {"parentId": parent}))
+    await pipeline.submit(DeleteStep("a"))
+    assert await count(database, Step) == 1
+    await pipeline.close()
