@@ -12,10 +12,6 @@ from tests.contract.fixtures import *  # noqa: F403
 from tests.contract.ours import OurPostgres, OurSqlite
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "ours: a promise that Chainlit's own layers do not make")
-
-
 @pytest.fixture(scope="session")
 def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A SQLite database with the schema and nothing in it."""

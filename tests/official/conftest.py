@@ -20,49 +20,25 @@ from tests.official.backends import (
     postgres_databases,
     sqlite_template,
 )
-from tests.official.differences import LAYERS, difference
+from tests.official.difference import LAYERS
+from tests.official.differences import difference
 from tests.official.schema import prisma_tables, sqlalchemy_tables
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "ours: a promise that Chainlit's own layers do not make")
-
-
-MOST_SETS = 8
-"""Sets of parameters of one test that run here: the documentation needs no more of them."""
-
-
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     here = Path(__file__).parent
-    alike: dict[tuple[str, str], list[pytest.Item]] = {}
     for item in items:
-        if here in item.path.parents:
-            name, layer, _ = named(item)
-            alike.setdefault((name, layer), []).append(item)
-    dropped = {item for group in alike.values() for item in group if item not in spread(group)}
-    config.hook.pytest_deselected(items=[item for item in items if item in dropped])
-    items[:] = [item for item in items if item not in dropped]
-    for group in alike.values():
-        for item in group:
-            if mark := difference(*named(item)):
-                item.add_marker(mark)
+        if here in item.path.parents and (mark := expected_failure(item.name)):
+            item.add_marker(mark)
 
 
-def named(item: pytest.Item) -> tuple[str, str, str]:
-    """The name of a test, the layer and the other parameters."""
-    name, _, parameters = item.name.partition("[")
+def expected_failure(test: str) -> pytest.MarkDecorator | None:
+    """Find the mark for a test by its name with parameters, the layer the first of them."""
+    name, _, parameters = test.removesuffix("]").partition("[")
     for layer in LAYERS:
-        if parameters == f"{layer}]" or parameters.startswith(f"{layer}-"):
-            return name, layer, parameters[len(layer) + 1 : -1]
-    raise ValueError(f"{item.name} has no layer among its parameters")
-
-
-def spread(group: list[pytest.Item]) -> list[pytest.Item]:
-    """Some of a list, evenly spread, the first and the last among them."""
-    if len(group) <= MOST_SETS:
-        return group
-    step = (len(group) - 1) / (MOST_SETS - 1)
-    return [group[round(i * step)] for i in range(MOST_SETS)]
+        if parameters == layer or parameters.startswith(f"{layer}-"):
+            return difference(name, layer, parameters[len(layer) + 1 :])
+    return None
 
 
 @pytest.fixture(scope="session")

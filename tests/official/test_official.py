@@ -19,6 +19,7 @@ from tests.contract import (
     test_users,
     test_values,
 )
+from tests.official.differences import DIFFERENCES
 
 MODULES = [
     test_concurrency,
@@ -51,3 +52,10 @@ for _module in MODULES:
         if _shared(_name, _value):
             assert _name not in globals() or globals()[_name] is _value, f"two tests named {_name}"
             globals()[_name] = _value
+
+
+def test_each_difference_names_tests_that_run() -> None:
+    named = {
+        line.strip().partition("[")[0] for one in DIFFERENCES for line in one.tests.splitlines()
+    }
+    assert named <= set(globals())

@@ -1,0 +1,39 @@
+"""What a difference between a layer and the contract is."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+SL, PG, CD = LAYERS = ("sa-sqlite", "sa-postgresql", "cd")
+"""``SQLAlchemyDataLayer`` on SQLite and on PostgreSQL; ``ChainlitDataLayer``."""
+SA = (SL, PG)
+ALL = LAYERS
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Tests that fail for one reason.
+
+    Args:
+        why: The reason.
+        layers: Where it holds.
+        tests: Names of tests, one a line, with ``[…]`` for some of their parameters, in
+            which ``*`` stands for any text.
+        sure: False where it depends on the order of tasks or on the clock.
+        run: False where the test would hang.
+    """
+
+    why: str
+    layers: tuple[str, ...]
+    tests: str
+    sure: bool = True
+    run: bool = True
+
+    def covers(self, name: str, layer: str, parameters: str) -> bool:
+        """Whether it is the reason for this test."""
+        return layer in self.layers and any(
+            re.fullmatch(re.escape(line.strip()).replace(r"\*", ".*"), given, re.DOTALL)
+            for line in self.tests.splitlines()
+            for given in (name, f"{name}[{parameters}]")
+        )
