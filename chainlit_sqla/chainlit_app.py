@@ -11,8 +11,8 @@ from contextvars import ContextVar
 
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse
-from starlette.routing import BaseRoute, Match
+from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute, Match, Route
 from starlette.types import Message, Receive, Scope, Send
 
 from .errors import NotTheAuthor
@@ -67,15 +67,12 @@ class FeedbackGuard(BaseRoute):
 
     def __init__(self, app: Starlette, path: str) -> None:
         self._app = app
-        self._path = path
+        self._like = Route(path, _never, methods=["PUT", "DELETE"])
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
-        """PUT and DELETE of the one path."""
-        wanted = scope["type"] == "http" and scope["method"] in {"PUT", "DELETE"}
-        path = scope.get("path", "").removeprefix(scope.get("root_path", "").rstrip("/"))
-        if wanted and path == self._path:
-            return Match.FULL, {}
-        return Match.NONE, {}
+        """PUT and DELETE of the one path, read as Chainlit's own routes read it."""
+        match, _ = self._like.matches(scope)
+        return (Match.FULL if match is Match.FULL else Match.NONE), {}
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass on to Chainlit's route, which calls the layer in this context."""
@@ -114,6 +111,10 @@ class FeedbackGuard(BaseRoute):
 _refusals: ContextVar[list[NotTheAuthor] | None] = ContextVar(
     "chainlit_sqla_refusals", default=None
 )
+
+
+async def _never(_request: Request) -> Response:
+    raise AssertionError("only the pattern of this route is used")
 
 
 def note_refusal(error: NotTheAuthor) -> None:

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 from chainlit.context import context_var
 from chainlit.data.utils import queue_until_user_message
+from chainlit.session import WebsocketSession
 
 from .errors import ChainlitSqlaError
 from .writes.ops import Scope
 
 if TYPE_CHECKING:
-    from chainlit.element import Element
     from chainlit.session import BaseSession
 
 
@@ -65,13 +65,26 @@ def scope() -> Scope:
     return Scope(session.thread_id, getattr(session.user, "id", None))
 
 
-def actor(element: Element) -> str | None:
-    """The user on whose behalf a session writes into a thread that is not its own.
+def author() -> str | None:
+    """The user of the browser's session that asks; None outside of one.
 
-    Args:
-        element: What is to be written. Clients name its thread in ``PUT /project/element``.
+    A client names the thread in ``PUT /project/element``.
     """
     session = _session()
-    if session is None or session.user is None or element.thread_id == session.thread_id:
+    if not isinstance(session, WebsocketSession) or session.user is None:
         return None
     return session.user.identifier
+
+
+def author_of(thread_id: object) -> str | None:
+    """The same for a write to the session's own thread, whose id the client chose.
+
+    It may have been chosen before the thread was made by somebody else, when Chainlit had
+    no author to check. A write to another thread is the app's own doing. In Slack, Teams
+    and Discord several people write in one thread; those sessions are no browser's.
+
+    Args:
+        thread_id: The thread that is written to.
+    """
+    session = _session()
+    return author() if session and thread_id == session.thread_id else None

@@ -17,7 +17,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from . import _json
-from ._time import format_instant, now, parse_instant
+from ._time import format_instant, next_ordinal, now, parse_instant
 from .errors import RejectedRow
 from .writes.ops import SaveElement, SaveFeedback, SaveStep, SaveThread, SaveUser, shown
 
@@ -75,12 +75,13 @@ _FALSE = {"false", "0", "no", "off", "none", ""}
 # To operations
 
 
-def step_op(step: Mapping[str, Any], *, new: bool) -> SaveStep:
+def step_op(step: Mapping[str, Any], *, new: bool, actor: str | None = None) -> SaveStep:
     """Read what Chainlit sends to create or update a step.
 
     Args:
         step: A StepDict of any release, complete or not; ``feedback`` is not read.
         new: Whether it is being created: a new message is activity in its thread.
+        actor: See `SaveThread`.
 
     Raises:
         RejectedRow: An id is missing, or a value cannot be stored.
@@ -95,7 +96,7 @@ def step_op(step: Mapping[str, Any], *, new: bool) -> SaveStep:
     activity = None
     if new and "message" in str(step.get("type")):
         activity = min(values.get("createdAt") or now(), now())
-    return SaveStep(thread_id, id, values, extra, activity)
+    return SaveStep(thread_id, id, values, extra, activity, actor)
 
 
 def element_op(
@@ -104,6 +105,7 @@ def element_op(
     object_key: str | None,
     byte_size: int | None,
     actor: str | None = None,
+    ordinal: int | None = None,
 ) -> SaveElement:
     """Read what Chainlit sends to create an element.
 
@@ -111,7 +113,8 @@ def element_op(
         element: An ElementDict of any release.
         object_key: Where its bytes were stored; None for one that lives elsewhere.
         byte_size: The number of those bytes.
-        actor: See `SaveElement`.
+        actor: See `SaveThread`.
+        ordinal: Its place among the elements, from before its upload; None: now.
 
     Raises:
         RejectedRow: An id is missing, or a value cannot be stored.
@@ -125,7 +128,8 @@ def element_op(
         rest, ELEMENT_KINDS, f"element {shown(id)} of thread {shown(thread_id)}"
     )
     values |= {"objectKey": object_key, "byteSize": byte_size}
-    return SaveElement(thread_id, id, values, extra, actor)
+    place = next_ordinal() if ordinal is None else ordinal
+    return SaveElement(thread_id, id, values, extra, actor, ordinal=place)
 
 
 def thread_op(
@@ -134,6 +138,7 @@ def thread_op(
     user_id: str | None = None,
     metadata: Mapping[str, Any] | None = None,
     tags: Sequence[str] | None = None,
+    actor: str | None = None,
 ) -> SaveThread:
     """Read the arguments of ``update_thread``; None changes nothing.
 
@@ -143,6 +148,7 @@ def thread_op(
         user_id: The id of its owner.
         metadata: Members to set; those that are None are removed.
         tags: All tags.
+        actor: See `SaveThread`.
 
     Raises:
         RejectedRow: The id is missing, or a value cannot be stored.
@@ -151,7 +157,7 @@ def thread_op(
     given = {"name": name, "userId": user_id, "tags": tags}
     kinds = {"name": _TEXT, "userId": _TEXT, "tags": _JSON}
     values, _ = _columns({k: v for k, v in given.items() if v is not None}, kinds, what)
-    return SaveThread(_id(thread_id, "thread"), values, _document(metadata or {}, what))
+    return SaveThread(_id(thread_id, "thread"), values, _document(metadata or {}, what), actor)
 
 
 def user_op(identifier: str, metadata: Mapping[str, Any], display_name: str | None) -> SaveUser:
@@ -189,7 +195,7 @@ def feedback_op(
         id: The id of the feedback, if the client knows it.
         value: 0 or 1.
         comment: What the user says.
-        actor: See `SaveFeedback`.
+        actor: See `SaveThread`.
 
     Raises:
         RejectedRow: The step's id is missing, or the value is neither 0 nor 1.

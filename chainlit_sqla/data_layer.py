@@ -20,7 +20,7 @@ from . import convert, migrations
 from ._json import clean_text
 from ._time import format_instant
 from .chainlit_app import attach, note_refusal, public_prefix, requester
-from .chainlit_session import actor, queued, scope
+from .chainlit_session import author, author_of, queued, scope
 from .chainlit_storage import open_for
 from .database import Database
 from .errors import (
@@ -162,7 +162,7 @@ class SQLADataLayer(BaseDataLayer):
     async def create_element(self, element: Element) -> None:
         """Store an element and its bytes; one that is only a link stays a link."""
         source = _source(element)
-        await self._uploads.save(cast("dict[str, Any]", element.to_dict()), source, actor(element))
+        await self._uploads.save(cast("dict[str, Any]", element.to_dict()), source, author())
 
     async def get_element(self, thread_id: str, element_id: str) -> ElementDict | None:
         """An element with a fresh URL, None if there is none."""
@@ -204,7 +204,7 @@ class SQLADataLayer(BaseDataLayer):
 
     async def _save_step(self, step_dict: StepDict, *, new: bool) -> None:
         try:
-            op = convert.step_op(step_dict, new=new)
+            op = convert.step_op(step_dict, new=new, actor=author_of(step_dict.get("threadId")))
         except ChainlitSqlaError as error:
             log.error("Not written: %s", error)
             raise
@@ -269,7 +269,9 @@ class SQLADataLayer(BaseDataLayer):
         tags: list[str] | None = None,
     ) -> None:
         """Change a thread; None changes nothing, None in metadata removes a member."""
-        await self.pipeline.submit(convert.thread_op(thread_id, name, user_id, metadata, tags))
+        actor = author_of(thread_id)
+        op = convert.thread_op(thread_id, name, user_id, metadata, tags, actor)
+        await self.pipeline.submit(op)
 
     async def delete_thread(self, thread_id: str) -> None:
         """Delete a thread and all that is in it; it stays deleted."""
@@ -317,8 +319,10 @@ class SQLADataLayer(BaseDataLayer):
         await self._uploads.settle(self.settings.close_seconds)
         await self.pipeline.close()
         await self._outbox.close()
-        await self.storage.close()
-        await self.database.close()
+        try:
+            await self.storage.close()
+        finally:
+            await self.database.close()
 
 
 def _source(element: Element) -> BlobSource | None:

@@ -157,7 +157,8 @@ class Database:
                         f"{self.label} is in use in another event loop; "
                         "make a Database or a data layer for each loop"
                     )
-                self.engine.sync_engine.dispose(close=False)
+                if self.dialect.bound_to_loop:
+                    self.engine.sync_engine.dispose(close=False)
             self._loop = loop
 
     def _checked_schema(self) -> str | None:

@@ -19,6 +19,7 @@ from collections.abc import Mapping
 from typing import Any, BinaryIO, cast
 from urllib.parse import quote
 
+from ._time import next_ordinal
 from .convert import element_op
 from .errors import BlobNotFound, ChainlitSqlaError
 from .storage.base import BlobSource, StorageClient
@@ -36,10 +37,11 @@ _Place = tuple[str, str]
 class _Upload:
     """One upload under way."""
 
-    __slots__ = ("deleted", "finished")
+    __slots__ = ("deleted", "finished", "ordinal")
 
     def __init__(self) -> None:
         self.deleted = False
+        self.ordinal = next_ordinal()
         self.finished: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
 
@@ -64,13 +66,13 @@ class Uploads:
         Args:
             element: An ElementDict.
             source: Its bytes; None for one that lives elsewhere or has none. Closed here.
-            actor: See `SaveElement`.
+            actor: See `SaveThread`.
 
         Raises:
             StorageError: The bytes could not be stored; no row is written.
             WriteError: The row could not be written; the bytes are deleted.
         """
-        upload = _Upload()
+        upload = _Upload()  # Has its place now: small files overtake large ones.
         place = (str(element.get("threadId")), str(element.get("id")))
         queue = self._running.setdefault(place, [])
         earlier = queue[-1].finished if queue else None
@@ -79,7 +81,13 @@ class Uploads:
             if source is None and (known := element.get("objectKey")):
                 source = await self._copy(str(known))
             if source is None and earlier is None:
-                op = element_op(element, object_key=None, byte_size=None, actor=actor)
+                op = element_op(
+                    element,
+                    object_key=None,
+                    byte_size=None,
+                    actor=actor,
+                    ordinal=upload.ordinal,
+                )
                 await self._pipeline.submit(op)
                 return
             if earlier is not None:
@@ -137,7 +145,13 @@ class Uploads:
             size = await self._put(key, element, source)
         try:
             if not upload.deleted:
-                op = element_op(element, object_key=key, byte_size=size, actor=actor)
+                op = element_op(
+                    element,
+                    object_key=key,
+                    byte_size=size,
+                    actor=actor,
+                    ordinal=upload.ordinal,
+                )
                 await self._pipeline.submit(op)
                 return
         except ChainlitSqlaError:

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import URL, ColumnElement, Connection, Insert, Table, func
+from sqlalchemy import URL, ColumnElement, Connection, Insert, Table
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.types import TypeEngine
@@ -52,6 +52,8 @@ class Dialect(ABC):
     """Whether the schema is made on first use unless a setting says otherwise."""
     has_schemas: bool = False
     """Whether `Settings.db_schema` means anything."""
+    bound_to_loop: bool = True
+    """Whether a connection works only in the event loop that opened it."""
     max_parameters: int = 30_000
     """Bind parameters in one statement."""
 
@@ -132,9 +134,9 @@ class Dialect(ABC):
         """Run one statement for many rows: the seam for a faster path than SQLAlchemy's."""
         await connection.execute(statement, rows)
 
+    @abstractmethod
     def contains(self, column: ColumnElement[str], text: str) -> ColumnElement[bool]:
         """Whether a text contains another one, literally and without regard to case."""
-        return func.lower(column).contains(text.lower(), autoescape=True)
 
     @abstractmethod
     def json_is_true(self, column: ColumnElement[Any], key: str) -> ColumnElement[bool]:

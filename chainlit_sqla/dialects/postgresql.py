@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import ssl
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -32,6 +33,7 @@ _REPEAT_CODES = {"23503", "57014"}  # no parent row; statement timeout
 # Parameters that other clients put into a URL and asyncpg does not know.
 _PRISMA = {"connection_limit", "pool_timeout", "schema", "pgbouncer", "socket_timeout"}
 _LIBPQ = {"channel_binding", "connect_timeout", "keepalives", "application_name", "gssencmode"}
+_CERTIFICATES = {"sslrootcert", "sslcert", "sslkey"}
 # SQLAlchemy's own parameters of the asyncpg dialect.
 _ADAPTERS = {"prepared_statement_cache_size", "prepared_statement_name_func", "async_fallback"}
 _SSL = {"disable", "allow", "prefer", "require", "verify-ca", "verify-full"}
@@ -54,12 +56,17 @@ class PostgreSQL(Dialect):
             query.pop(name, None)
         if sslmode := query.pop("sslmode", None):
             query.setdefault("ssl", sslmode)
+        if _CERTIFICATES & set(query):  # Then `engine_options` gives a context.
+            for name in (*_CERTIFICATES, "ssl"):
+                query.pop(name, None)
         _check_query(query)
         return super().engine_url(url).set(query=query)
 
     def engine_options(self, url: URL, settings: Settings) -> dict[str, Any]:
         """Pool and driver options; no prepared statements behind a transaction pooler."""
         arguments: dict[str, Any] = {"timeout": settings.connect_timeout}
+        if _CERTIFICATES & set(url.query):
+            arguments["ssl"] = _tls(url.query)
         pooled = str(url.query.get("pgbouncer", "")).lower() in _FLAGS
         if pooled or not settings.prepared_statements:
             arguments |= {"statement_cache_size": 0, "prepared_statement_cache_size": 0}
@@ -183,6 +190,29 @@ class PostgreSQL(Dialect):
                 "use 1 to 63 bytes that do not start with pg_"
             )
         return name
+
+
+def _tls(query: Mapping[str, Any]) -> ssl.SSLContext:
+    """A context for the certificate files that libpq's parameters name.
+
+    Raises:
+        ConfigurationError: A file cannot be read.
+    """
+    try:
+        context = ssl.create_default_context(cafile=query.get("sslrootcert"))
+        if certificate := query.get("sslcert"):
+            context.load_cert_chain(certificate, query.get("sslkey"))
+    except (OSError, ssl.SSLError) as error:
+        named = ", ".join(sorted(_CERTIFICATES & set(query)))
+        raise ConfigurationError(
+            f"A file that the database URL names in {named} cannot be used ({error}); "
+            "correct its path"
+        ) from error
+    mode = query.get("sslmode", query.get("ssl", "verify-full"))
+    context.check_hostname = mode == "verify-full"
+    if mode not in {"verify-ca", "verify-full"} and "sslrootcert" not in query:
+        context.verify_mode = ssl.CERT_NONE  # As libpq: no root certificate, no check.
+    return context
 
 
 def _check_query(query: Mapping[str, Any]) -> None:

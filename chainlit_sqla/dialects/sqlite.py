@@ -36,6 +36,7 @@ class SQLite(Dialect):
     title = "SQLite"
     driver = "aiosqlite"
     auto_upgrade = True
+    bound_to_loop = False
     max_parameters = 32_000
 
     def engine_options(self, url: URL, settings: Settings) -> dict[str, Any]:

@@ -26,6 +26,7 @@ from .._time import now
 from ..dialects import Dialect
 from ..errors import NotTheAuthor, RejectedRow
 from ..models import BlobDeletion, Element, Feedback, Step, Thread, Tombstone, User
+from .ops import shown
 from .plan import Key, RowChange, Segment, ThreadChange, group_by_columns
 
 log = logging.getLogger(__name__)
@@ -81,8 +82,8 @@ async def save(connection: AsyncConnection, dialect: Dialect, segment: Segment) 
     if not segment.threads:
         return False
     known = await _look_up(connection, segment)
-    for (thread_id, _), row in (*segment.elements.items(), *segment.feedbacks.items()):
-        _refuse_strangers(thread_id, row, known)
+    for thread_id, actor in sorted(segment.claims):
+        _refuse_stranger(thread_id, actor, known)
     alive_steps = [(key, row) for key, row in segment.steps.items() if known.takes(key, row)]
     await _save_threads(connection, dialect, segment, known, dict(alive_steps))
     await _save_rows(connection, dialect, steps, alive_steps, _STEP_DEFAULTS)
@@ -313,12 +314,12 @@ async def _save_elements(
     return lost
 
 
-def _refuse_strangers(thread_id: str, row: RowChange, known: _Threads) -> None:
-    """A client's request may name any thread; Chainlit does not check whose it is."""
+def _refuse_stranger(thread_id: str, actor: str, known: _Threads) -> None:
+    """A client may name any thread; Chainlit does not always check whose it is."""
     owner = known.rows[thread_id].userIdentifier if thread_id in known.rows else None
-    if row.actor is not None and owner is not None and owner != row.actor:
+    if owner is not None and owner != actor:
         raise NotTheAuthor(
-            f"{row.actor!r} is not the author of thread {thread_id}; "
+            f"{actor!r} is not the author of thread {shown(thread_id)}; "
             "nothing was changed in it, log in as its author"
         )
 

@@ -20,7 +20,15 @@ from .apply import (
     threads,
     tombstones,
 )
-from .ops import Delete, DeleteElement, DeleteFeedback, DeleteStep, DeleteThread, Scope
+from .ops import (
+    Delete,
+    DeleteElement,
+    DeleteFeedback,
+    DeleteStep,
+    DeleteThread,
+    Scope,
+    shown,
+)
 
 
 async def erase(connection: AsyncConnection, dialect: Dialect, op: Delete) -> tuple[bool, bool]:
@@ -100,7 +108,7 @@ async def _erase_feedback(connection: AsyncConnection, op: DeleteFeedback) -> bo
     result = await connection.execute(delete(feedbacks).where(where, within))
     if result.rowcount == 0 and await connection.scalar(select(feedbacks.c.id).where(where)):
         raise NotTheAuthor(
-            f"{op.actor!r} is not the author of the thread with feedback {op.id}; "
+            f"{op.actor!r} is not the author of the thread with feedback {shown(op.id)}; "
             "it was not deleted, log in as its author"
         )
     return result.rowcount > 0

@@ -49,11 +49,14 @@ class SaveThread:
         thread_id: The thread.
         values: New values of ``name``, ``userId``, ``tags``; others stay.
         metadata: Members to set; those that are None are removed, others stay.
+        actor: The identifier of the user whose client chose the thread; a thread of
+            somebody else is then refused. None: trusted.
     """
 
     thread_id: str
     values: Mapping[str, Any] = field(default_factory=dict)
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    actor: str | None = None
     at: datetime = field(default_factory=now)
 
     @property
@@ -77,6 +80,7 @@ class SaveStep:
         values: New values by column; others stay.
         extra: Members of the ``extra`` document to set; others stay.
         activity: When a new message moves its thread up in the list, the instant.
+        actor: See `SaveThread`.
     """
 
     thread_id: str
@@ -84,6 +88,7 @@ class SaveStep:
     values: Mapping[str, Any]
     extra: Mapping[str, Any] = field(default_factory=dict)
     activity: datetime | None = None
+    actor: str | None = None
     at: datetime = field(default_factory=now)
     ordinal: int = field(default_factory=next_ordinal)
 
@@ -102,8 +107,7 @@ class SaveElement:
         id: The element.
         values: New values by column; others stay.
         extra: Members of the ``extra`` document to set; others stay.
-        actor: The identifier of the user on whose behalf a client asked for it; a thread
-            of somebody else is then refused. None: trusted.
+        actor: See `SaveThread`.
     """
 
     thread_id: str
@@ -122,7 +126,7 @@ class SaveElement:
 
 @dataclass(frozen=True, slots=True)
 class SaveFeedback:
-    """Give a step its one feedback, replacing the one it had; for ``actor`` see `SaveElement`."""
+    """Give a step its one feedback, replacing the one it had; for ``actor`` see `SaveThread`."""
 
     thread_id: str
     for_id: str

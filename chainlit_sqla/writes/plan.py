@@ -4,9 +4,8 @@ The law: carrying out ``plan(ops)`` leaves the same rows as carrying out each op
 by itself in order. To keep it
 
 - operations on the same row are merged, later values win, values not given stay;
-- a segment ends where merging would change the outcome: after deletions, where a thread
-  is brought back to life after it was written to in the same segment, and where another
-  user asks for a change of the same row;
+- a segment ends where merging would change the outcome: after deletions, and where a
+  thread is brought back to life after it was written to in the same segment;
 - inside a segment users come before threads, threads before what lies in them, and
   deletions come last.
 """
@@ -58,7 +57,6 @@ class RowChange:
     values: dict[str, Any]
     extra: dict[str, Any]
     activity: datetime | None = None
-    actor: str | None = None
     before_revival: bool = False
     replaced: list[str] = field(default_factory=list)
 
@@ -67,7 +65,8 @@ class RowChange:
 class Segment:
     """Changes that can be written kind by kind; then deletions, in order.
 
-    ``deletes`` carry the position of their operation, under which the result is returned.
+    ``claims`` are the threads that clients reach for, with the users who ask. ``deletes``
+    carry the position of their operation, under which the result is returned.
     """
 
     users: dict[str, SaveUser] = field(default_factory=dict)
@@ -75,6 +74,7 @@ class Segment:
     steps: dict[Key, RowChange] = field(default_factory=dict)
     elements: dict[Key, RowChange] = field(default_factory=dict)
     feedbacks: dict[Key, RowChange] = field(default_factory=dict)
+    claims: set[tuple[str, str]] = field(default_factory=set)
     deletes: list[tuple[int, Delete]] = field(default_factory=list)
 
 
@@ -130,7 +130,7 @@ def _must_not_merge(segment: Segment, op: Op) -> bool:
         known = segment.threads.get(op.thread_id)
         return op.revives and known is not None and known.named
     row = _rows(segment, op).get(_key(op))
-    return row is not None and (row.before_revival or row.actor != getattr(op, "actor", None))
+    return row is not None and row.before_revival
 
 
 def _merge_user(segment: Segment, op: SaveUser) -> None:
@@ -145,6 +145,8 @@ def _merge(segment: Segment, op: SaveThread | SaveStep | SaveElement | SaveFeedb
     if thread is None:
         begun = min(op.at, getattr(op, "activity", None) or op.at)
         thread = segment.threads[op.thread_id] = ThreadChange(begun)
+    if op.actor is not None:
+        segment.claims.add((op.thread_id, op.actor))
     if isinstance(op, SaveThread):
         thread.named = True
         thread.values |= op.values
@@ -157,7 +159,6 @@ def _merge(segment: Segment, op: SaveThread | SaveStep | SaveElement | SaveFeedb
     row = rows.get(key)
     if row is None:
         row = rows[key] = RowChange(op.at, getattr(op, "ordinal", 0), {}, {})
-        row.actor = getattr(op, "actor", None)
     values = _values(op)
     earlier = row.values.get("objectKey")
     if earlier is not None and values.get("objectKey", earlier) != earlier:

@@ -61,9 +61,9 @@ element_values = st.fixed_dictionaries(
     optional={"forId": st.none() | steps, "name": texts},
 )
 ops = st.one_of(
-    st.builds(SaveThread, threads, thread_values, metadata, moments),
-    st.builds(SaveStep, threads, steps, step_values, extras, st.none() | moments, moments),
-    st.builds(SaveElement, threads, elements, element_values, extras, st.none(), moments),
+    st.builds(SaveThread, threads, thread_values, metadata, at=moments),
+    st.builds(SaveStep, threads, steps, step_values, extras, st.none() | moments, at=moments),
+    st.builds(SaveElement, threads, elements, element_values, extras, at=moments),
     st.builds(
         SaveFeedback, threads, steps, st.sampled_from(["f1", "f2"]), st.integers(0, 1), at=moments
     ),
