@@ -60,6 +60,8 @@ async def test_only_a_true_mark_is_a_favorite(layer: Any, alice: Any) -> None:
         {"note": '"favorite": true'},
         {"inner": {"favorite": True}},
         {"favorites": True},
+        {"favorite": "true"},
+        {"favorite": 1},
     ):
         await said(layer, thread_id, metadata=metadata)
     wanted = await said(layer, thread_id, metadata={"z": 1, "favorite": True, "a": [{}]})

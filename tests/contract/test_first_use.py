@@ -55,6 +55,18 @@ async def test_layers_on_different_files_may_start_at_once(tmp_path: Path) -> No
         await backend.close()
 
 
+@pytest.mark.parametrize("url", ["sqlite://", "sqlite:///:memory:"])
+async def test_a_database_in_memory_lives_as_long_as_its_layer(tmp_path: Path, url: str) -> None:
+    layer = SQLADataLayer(url, storage=tmp_path.as_uri())
+    thread_id = new_id()
+    await asyncio.gather(*(layer.create_step(message(thread_id)) for _ in range(20)))
+    found = await asyncio.gather(*(steps_of(layer, thread_id) for _ in range(20)))
+    assert {len(steps) for steps in found} == {20}
+    await layer.delete_thread(thread_id)
+    assert await layer.get_thread(thread_id) is None
+    await layer.close()
+
+
 async def test_postgresql_asks_for_its_tables(tmp_path: Path, postgres: Server) -> None:
     url = postgres.create_database()
     layer = SQLADataLayer(url, storage=tmp_path.as_uri())
