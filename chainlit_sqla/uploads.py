@@ -5,7 +5,7 @@ Invariants:
 1. Every upload has a key of its own, so what is deleted late is never a newer blob.
 2. Uploads of the same element follow each other: the one sent last is the one that stays.
 3. A deletion of an element ends what was uploading for it.
-4. A blob whose row is not written is deleted.
+4. A blob whose row is refused, or whose upload is cancelled, is deleted.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from urllib.parse import quote
 
 from ._time import next_ordinal
 from .convert import element_op
-from .errors import BlobNotFound, ChainlitSqlaError
+from .errors import BlobNotFound, ChainlitSqlaError, RetriesExhausted
 from .storage.base import BlobSource, StorageClient
 from .writes.ops import shown
 from .writes.pipeline import Pipeline
@@ -70,7 +70,7 @@ class Uploads:
 
         Raises:
             StorageError: The bytes could not be stored; no row is written.
-            WriteError: The row could not be written; the bytes are deleted.
+            WriteError: The row could not be written.
         """
         upload = _Upload()  # Has its place now: small files overtake large ones.
         place = (str(element.get("threadId")), str(element.get("id")))
@@ -80,16 +80,6 @@ class Uploads:
         try:
             if source is None and (known := element.get("objectKey")):
                 source = await self._copy(str(known))
-            if source is None and earlier is None:
-                op = element_op(
-                    element,
-                    object_key=None,
-                    byte_size=None,
-                    actor=actor,
-                    ordinal=upload.ordinal,
-                )
-                await self._pipeline.submit(op)
-                return
             if earlier is not None:
                 await asyncio.wait([earlier])
             await self._store(element, source, actor, upload)
@@ -154,6 +144,8 @@ class Uploads:
                 )
                 await self._pipeline.submit(op)
                 return
+        except RetriesExhausted:
+            raise  # The last attempt may have been committed: then a row points at the blob.
         except ChainlitSqlaError:
             await self._discard(key)
             raise
