@@ -167,3 +167,21 @@ async def test_a_deletion_in_ones_own_thread_ends_no_upload_elsewhere(
     )
     url = (await elements_of(layer, one))[ELEMENT]["url"]
     assert await backend.fetch(url) == element.content
+
+
+async def test_a_session_ends_no_upload_elsewhere_by_an_id_alone(
+    layer: Any, backend: Backend
+) -> None:
+    one, two = await thread(layer), await thread(layer)
+    element = file_element(one, STEP, id=ELEMENT, content=b"x" * 2_000_000)
+    writing = asyncio.create_task(layer.create_element(element))
+    await asyncio.sleep(0)
+    socket = Socket()
+    socket.enter(two)
+    try:
+        await layer.delete_element(ELEMENT)
+    finally:
+        await socket.leave()
+    await writing
+    url = (await elements_of(layer, one))[ELEMENT]["url"]
+    assert await backend.fetch(url) == element.content

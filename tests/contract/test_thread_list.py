@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+import base64
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -13,6 +13,7 @@ from chainlit_sqla.errors import ChainlitSqlaError, InvalidCursor
 from tests.contract.backends import Backend
 from tests.contract.build import (
     INSTANT,
+    at,
     file_element,
     listed,
     message,
@@ -23,6 +24,9 @@ from tests.contract.build import (
     thread,
     tool,
 )
+
+FAR = base64.urlsafe_b64encode(b'["9999-12-31T23:59:59-12:00","x"]').decode()
+NAIVE = base64.urlsafe_b64encode(b'["2026-01-01T00:00:00","x"]').decode()
 
 
 async def page(
@@ -74,7 +78,7 @@ async def test_a_list_of_everybodys_threads_is_refused(layer: Any, user_id: str 
         await layer.list_threads(Pagination(first=5), ThreadFilter(userId=user_id))
 
 
-@pytest.mark.parametrize("cursor", ["nonsense", "null", "eyJhIjoxfQ==", "a" * 500, "é"])
+@pytest.mark.parametrize("cursor", ["nonsense", "null", "a" * 500, "é", FAR, NAIVE])
 async def test_a_foreign_cursor_is_refused(layer: Any, alice: Any, cursor: str) -> None:
     await thread(layer, alice)
     with pytest.raises(InvalidCursor):
@@ -130,12 +134,17 @@ async def edit(layer: Any, thread_id: str, step: dict[str, Any], user: Any) -> N
     await layer.update_step({**step, "output": "edited"})
 
 
+async def edit_a_part(layer: Any, thread_id: str, step: dict[str, Any], user: Any) -> None:
+    part = {key: step[key] for key in ("id", "threadId", "type")}
+    await layer.update_step({**part, "output": "edited"})
+
+
 async def attach(layer: Any, thread_id: str, step: dict[str, Any], user: Any) -> None:
     await layer.create_element(file_element(thread_id, step["id"]))
 
 
 @pytest.mark.parametrize(
-    "act", [look, rename, end_session, own_again, rate, run_tool, edit, attach]
+    "act", [look, rename, end_session, own_again, rate, run_tool, edit, edit_a_part, attach]
 )
 async def test_only_a_new_message_moves_a_thread(
     layer: Any, alice: Any, act: Callable[..., Awaitable[None]]
@@ -196,6 +205,10 @@ async def test_threads_of_one_moment_are_all_listed(
     layer: Any, alice: Any, backend: Backend
 ) -> None:
     threads = [new_id() for _ in range(20)]
-    await asyncio.gather(*(layer.update_thread(one, user_id=alice.id) for one in threads))
+    for one in threads:  # The first message makes the thread, at the message's time.
+        await layer.create_step(message(one, createdAt=at()))
+        await layer.update_thread(one, user_id=alice.id)
+    times = {one["createdAt"] for one in (await page(layer, alice, 20)).data}
+    assert times == {at()}
     for size in (1, 6, 20):
         assert sorted(await listed(layer, alice, page=size)) == sorted(threads)

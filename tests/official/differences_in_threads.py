@@ -80,8 +80,9 @@ THREADS = (
     ),
     Difference(
         "an id of another thread reaches the row there: it is overwritten, moved or deleted",
-        (CD,),
-        "test_a_deletion_in_ones_own_thread_ends_no_upload_elsewhere",
+        ALL,
+        """test_a_deletion_in_ones_own_thread_ends_no_upload_elsewhere
+        test_a_session_ends_no_upload_elsewhere_by_an_id_alone""",
         sure=False,
     ),
     # Elements
