@@ -37,12 +37,17 @@ _Place = tuple[str, str]
 class _Upload:
     """One upload under way."""
 
-    __slots__ = ("deleted", "finished", "ordinal")
+    __slots__ = ("deleted", "ordinal", "placed")
 
     def __init__(self) -> None:
         self.deleted = False
         self.ordinal = next_ordinal()
-        self.finished: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.placed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def done(self) -> None:
+        """The row has its place in the order of writes, or there will be none."""
+        if not self.placed.done():
+            self.placed.set_result(None)
 
 
 class Uploads:
@@ -75,12 +80,12 @@ class Uploads:
         upload = _Upload()  # Has its place now: small files overtake large ones.
         place = (str(element.get("threadId")), str(element.get("id")))
         queue = self._running.setdefault(place, [])
-        earlier = queue[-1].finished if queue else None
+        earlier = queue[-1].placed if queue else None
         queue.append(upload)
         try:
             if source is None and (known := element.get("objectKey")):
                 source = await self._copy(str(known))
-            if earlier is not None:
+            if earlier is not None and not earlier.done():
                 await asyncio.wait([earlier])
             await self._store(element, source, actor, upload)
         except ChainlitSqlaError as error:
@@ -92,7 +97,7 @@ class Uploads:
             queue.remove(upload)
             if not queue:
                 self._running.pop(place, None)
-            upload.finished.set_result(None)
+            upload.done()
 
     def forget(self, element_id: str, thread_id: str | None) -> None:
         """Let a deletion win over uploads of the same element that are under way.
@@ -114,10 +119,11 @@ class Uploads:
             thread_id: Only for those of this thread; None: for all.
         """
         pending = [
-            upload.finished
+            upload.placed
             for (thread, _), queue in self._running.items()
             if thread_id in (None, thread)
             for upload in queue
+            if not upload.placed.done()
         ]
         if pending:
             await asyncio.wait(pending, timeout=seconds)
@@ -142,7 +148,9 @@ class Uploads:
                     actor=actor,
                     ordinal=upload.ordinal,
                 )
-                await self._pipeline.submit(op)
+                answer = await self._pipeline.place(op)
+                upload.done()
+                await answer
                 return
         except RetriesExhausted:
             raise  # The last attempt may have been committed: then a row points at the blob.

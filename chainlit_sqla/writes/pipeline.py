@@ -102,6 +102,20 @@ class Pipeline:
             SchemaError: The tables do not fit.
             PipelineClosed: The pipeline was closed.
         """
+        return await (await self.place(op))
+
+    async def place(self, op: Op) -> Awaitable[Any]:
+        """Give an operation its place in the order; waits only while the queue is full.
+
+        Args:
+            op: The operation.
+
+        Returns:
+            What `submit` waits for.
+
+        Raises:
+            PipelineClosed: The pipeline was closed.
+        """
         if self._closed:
             raise self._refusal(op)
         await self._slots.acquire()  # Does not wait where there is room.
@@ -112,7 +126,7 @@ class Pipeline:
         self._queue.append(entry)
         self._last[op.thread_id] = entry.future
         self._wake()
-        return await asyncio.shield(entry.future)
+        return asyncio.shield(entry.future)
 
     async def settle(self, thread_id: str | None = None) -> None:
         """Wait until all that was submitted before is committed or has failed.
