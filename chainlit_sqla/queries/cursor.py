@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
 import orjson
 
@@ -47,12 +47,12 @@ class Cursor:
         try:
             raw = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
             at, id = orjson.loads(raw)
-            place = cls(datetime.fromisoformat(at), clean_text(str(id)))
-            if place.at.tzinfo is None:
+            moment = datetime.fromisoformat(at)
+            if moment.tzinfo is None:
                 raise ValueError("naive")
-        except (ValueError, TypeError, binascii.Error):
+            return cls(moment.astimezone(UTC), clean_text(str(id)))
+        except (ValueError, TypeError, OverflowError, binascii.Error):
             raise InvalidCursor(
                 f"{cursor[:80]!r} is no cursor of this list; "
                 "begin at the first page, without a cursor"
             ) from None
-        return place
