@@ -1,7 +1,8 @@
 """Sum up what pytest printed: the last line is `N passed, N failed, N skipped`.
 
 Arguments: the logs of the README's tests, of those on the oldest SQLAlchemy and of the
-containers job, and how many stages failed. Exit code 1 when anything failed, was skipped or was not run at all.
+containers job, and how many stages failed. Exit code 1 when anything failed, was skipped or
+was not run at all.
 """
 
 from __future__ import annotations
