@@ -14,6 +14,7 @@ from chainlit.session import WebsocketSession
 
 from tests.contract.backends import Backend, Server
 from tests.contract.build import new_id, person
+from tests.servers.ports import free_port
 
 
 @pytest.fixture(scope="session")
@@ -70,7 +71,7 @@ def site() -> Iterator[Site]:
         def log_message(self, *args: Any) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = ThreadingHTTPServer(("127.0.0.1", free_port()), Handler)
     seen.url = f"http://127.0.0.1:{server.server_port}"
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from chainlit.element import Image
 from chainlit.types import Feedback
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from tests.contract.build import at, new_id, person
@@ -205,6 +205,16 @@ async def state(layer: Any, prefix: str) -> dict[str, Any]:
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(story=stories)
+@example(  # An element sent before its thread was opened again stays lost.
+    story=[
+        [
+            ("attach", "t0", "e0", "s0", "a"),
+            ("delete_thread", "t0"),
+            ("attach", "t0", "e0", "s0", "a"),
+            ("own", "t0"),
+        ]
+    ]
+)
 async def test_the_layer_agrees_with_the_model(layer: Any, story: list[list[Any]]) -> None:
     prefix = new_id() + at()
     owner = await person(layer)
