@@ -1,0 +1,13 @@
+"""Chainlit makes folders where it is imported: for the tests in a folder that goes."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import shutil
+import tempfile
+
+if "CHAINLIT_APP_ROOT" not in os.environ:
+    _root = tempfile.mkdtemp(prefix="chainlit-app-root-")
+    os.environ["CHAINLIT_APP_ROOT"] = _root
+    atexit.register(shutil.rmtree, _root, ignore_errors=True)
