@@ -218,3 +218,33 @@ async def waiting_for_a_lock(postgres: PostgresServer, database: Database) -> No
             [row] = await asyncio.to_thread(postgres.execute, query, database.url.database)
             if row[0]:
                 return
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        pytest.param("40001", id="serialization failure"),
+        pytest.param("40P01", id="deadlock"),
+        pytest.param("55P03", id="lock timeout"),
+        pytest.param("57014", id="statement timeout"),
+        pytest.param("53100", id="disk full"),
+    ],
+)
+async def test_what_may_pass_is_tried_again(
+    postgres: PostgresServer, behind_proxy: Database, code: str
+) -> None:
+    pipeline = Pipeline(behind_proxy)
+    await pipeline.submit(step(0))
+    for statement in (
+        "CREATE SEQUENCE tries",
+        # A sequence is not rolled back, so the third attempt gets through.
+        f"""CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+            IF nextval('tries') < 3 THEN RAISE 'not now' USING ERRCODE = '{code}'; END IF;
+            RETURN NEW; END $$""",
+        "CREATE TRIGGER refuse BEFORE INSERT ON steps FOR EACH STATEMENT EXECUTE FUNCTION refuse()",
+    ):
+        where = direct(postgres, behind_proxy)
+        await asyncio.to_thread(postgres.execute, statement, url=where)
+    await asyncio.gather(pipeline.submit(step(1)), pipeline.submit(step(2)))
+    assert await ids(behind_proxy) == ["s000", "s001", "s002"]
+    await pipeline.close()
