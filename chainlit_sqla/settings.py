@@ -12,6 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from dotenv import dotenv_values
 from pydantic import AliasChoices, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -104,10 +105,16 @@ class Settings(BaseSettings):
         Raises:
             ConfigurationError: A variable has an impossible value; names it.
         """
-        env_file = os.environ.get("CHAINLIT_ENV_FILE", ".env")
         named = {cls.variables(field)[0]: value for field, value in overrides.items()}
+        # Of two names of one setting the stronger wins, wherever it stands: once Chainlit has
+        # read the file into the environment, nobody can tell the two places apart.
+        known = {**dotenv_values(os.environ.get("CHAINLIT_ENV_FILE", ".env")), **os.environ}
+        for field in cls.model_fields:
+            strongest, *others = cls.variables(field)
+            if others and (found := next(filter(None, map(known.get, (strongest, *others))), None)):
+                named.setdefault(strongest, found)
         try:
-            return cls(_env_file=env_file, **named)
+            return cls(_env_file=os.environ.get("CHAINLIT_ENV_FILE", ".env"), **named)
         except ValidationError as error:
             first = error.errors()[0]
             name = ".".join(str(part) for part in first["loc"])

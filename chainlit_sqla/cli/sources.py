@@ -84,8 +84,8 @@ def _places() -> dict[str, Mapping[str, str]]:
 
 def _origin(name: str, places: Mapping[str, Mapping[str, str]]) -> tuple[str, str]:
     names = Settings.variables(name)
-    for place, values in places.items():
-        for variable in names:
+    for variable in names:  # As `Settings.load` looks for them.
+        for place, values in places.items():
             if variable in values:
                 return variable, place
     return names[0], "default"
