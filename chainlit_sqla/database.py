@@ -171,7 +171,7 @@ class Database:
         if self.given_url.database and self.given_url == make_url(self.settings.embedded_database):
             folder = Path(self.given_url.database).parent
             try:
-                folder.mkdir(parents=True, exist_ok=True)
+                folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # Conversations are private.
                 ignore = folder / ".gitignore"
                 if not ignore.exists():
                     ignore.write_text("*\n")
