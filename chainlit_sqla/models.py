@@ -10,7 +10,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, ForeignKey, Index, Integer, MetaData, Text, false, text
+from sqlalchemy import BigInteger, ForeignKey, Index, Integer, MetaData, Table, Text, false, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 from ._time import next_ordinal, now
@@ -184,3 +184,19 @@ class BlobDeletion(Base):
     object_key: Mapped[str] = mapped_column("objectKey", primary_key=True)
     created_at: Mapped[datetime] = mapped_column("createdAt", default=now)
     attempts: Mapped[int] = mapped_column(Integer, default=0, server_default=text("0"))
+
+
+def _table(model: type[Base]) -> Table:
+    table = model.__table__
+    assert isinstance(table, Table)
+    return table
+
+
+# For statements on rows: hot paths read and write without entities.
+users = _table(User)
+threads = _table(Thread)
+steps = _table(Step)
+elements = _table(Element)
+feedbacks = _table(Feedback)
+tombstones = _table(Tombstone)
+blob_deletions = _table(BlobDeletion)

@@ -25,7 +25,6 @@ from ..storage.base import StorageClient
 from ..storage.urls import storage_from, storage_kind
 from .guard import sentence
 from .revisions import label, upgrades_itself
-from .sources import mask_url
 
 _WORK_SECONDS = 35.0
 """Beyond the connect timeout; a locked SQLite file says so after 30 s."""
@@ -100,7 +99,7 @@ async def _timed(name: str, seconds: float, check: Awaitable[tuple[Mark, str]]) 
 async def _connection(database: Database) -> tuple[Mark, str]:
     async with _translated(database), database.connect() as connection:
         version = await database.dialect.server_version(connection)
-    return Mark.OK, f"{version}, {mask_url(database.label)}"
+    return Mark.OK, f"{version}, {database.label}"
 
 
 async def _schema(database: Database) -> tuple[Mark, str]:

@@ -15,7 +15,6 @@ from ..errors import ConfigurationError
 from ..models import Base, Step, Thread, User
 from ..revision import HEAD, REVISIONS
 from ..settings import Settings
-from .sources import mask_url
 
 _BASE = "base"
 
@@ -129,7 +128,7 @@ async def opened(settings: Settings) -> AsyncIterator[Database]:
 def label(database: Database) -> str:
     """The database for people, with its schema and without its password."""
     schema = f" (schema {database.schema})" if database.schema else ""
-    return f"{database.dialect.title} at {mask_url(database.label)}{schema}"
+    return f"{database.dialect.title} at {database.label}{schema}"
 
 
 def upgrades_itself(database: Database) -> bool:

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Row, Table, select
+from sqlalchemy import Row, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from ..models import Element
-
-elements: Table = Element.__table__  # type: ignore[assignment]
+from ..models import elements
 
 
 async def of_thread(connection: AsyncConnection, thread_id: str) -> Sequence[Row[Any]]:

@@ -5,15 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Row, Select, Table, and_, select
+from sqlalchemy import Row, Select, and_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ..dialects import Dialect
-from ..models import Feedback, Step, Thread
-
-steps: Table = Step.__table__  # type: ignore[assignment]
-feedbacks: Table = Feedback.__table__  # type: ignore[assignment]
-threads: Table = Thread.__table__  # type: ignore[assignment]
+from ..models import feedbacks, steps, threads
 
 
 def _with_feedback() -> Select[*tuple[Any, ...]]:

@@ -6,17 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, Table, and_, exists, literal, or_, select, tuple_
+from sqlalchemy import ColumnElement, Row, and_, exists, literal, or_, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ..column_types import UtcDateTime
 from ..dialects import Dialect
-from ..models import Feedback, Step, Thread
+from ..models import feedbacks, steps, threads
 from .cursor import Cursor
-
-threads: Table = Thread.__table__  # type: ignore[assignment]
-steps: Table = Step.__table__  # type: ignore[assignment]
-feedbacks: Table = Feedback.__table__  # type: ignore[assignment]
 
 
 @dataclass(frozen=True, slots=True)

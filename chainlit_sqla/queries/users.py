@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Row, Table, select
+from sqlalchemy import Row, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from ..models import User
-
-users: Table = User.__table__  # type: ignore[assignment]
+from ..models import users
 
 
 async def by_identifier(connection: AsyncConnection, identifier: str) -> Row[Any] | None:

@@ -25,19 +25,12 @@ from .. import _json
 from .._time import now
 from ..dialects import Dialect
 from ..errors import NotTheAuthor, RejectedRow
-from ..models import BlobDeletion, Element, Feedback, Step, Thread, Tombstone, User
+from ..models import blob_deletions, elements, feedbacks, steps, threads, tombstones, users
 from .ops import shown
 from .plan import Key, RowChange, Segment, ThreadChange, group_by_columns
 
 log = logging.getLogger(__name__)
 
-threads: Table = Thread.__table__  # type: ignore[assignment]
-steps: Table = Step.__table__  # type: ignore[assignment]
-elements: Table = Element.__table__  # type: ignore[assignment]
-feedbacks: Table = Feedback.__table__  # type: ignore[assignment]
-tombstones: Table = Tombstone.__table__  # type: ignore[assignment]
-outbox: Table = BlobDeletion.__table__  # type: ignore[assignment]
-users: Table = User.__table__  # type: ignore[assignment]
 
 _EMPTY = _json.JsonText("{}")
 _STEP_DEFAULTS = {"name": "", "type": "undefined", "streaming": False, "metadata": _EMPTY}
@@ -133,7 +126,7 @@ async def put_into_outbox(
     """
     rows = [{"objectKey": key, "createdAt": now(), "attempts": 0} for key in sorted(set(keys))]
     if rows:
-        statement = dialect.upsert(outbox, ["objectKey"], [])
+        statement = dialect.upsert(blob_deletions, ["objectKey"], [])
         await dialect.execute_many(connection, statement, rows)
     return bool(rows)
 

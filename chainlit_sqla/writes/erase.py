@@ -11,15 +11,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from .._time import now
 from ..dialects import Dialect
 from ..errors import NotTheAuthor
-from .apply import (
-    elements,
-    feedbacks,
-    lock_threads,
-    put_into_outbox,
-    steps,
-    threads,
-    tombstones,
-)
+from ..models import elements, feedbacks, steps, threads, tombstones
+from .apply import lock_threads, put_into_outbox
 from .ops import (
     Delete,
     DeleteElement,

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from sqlalchemy import delete, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from .apply import outbox
+from ..models import blob_deletions
 
 
 async def due(connection: AsyncConnection, limit: int) -> Sequence[str]:
@@ -17,7 +17,7 @@ async def due(connection: AsyncConnection, limit: int) -> Sequence[str]:
         connection: A connection that may read.
         limit: How many at most.
     """
-    columns = outbox.c
+    columns = blob_deletions.c
     query = select(columns.objectKey).order_by(columns.attempts, columns.createdAt).limit(limit)
     return (await connection.scalars(query)).all()
 
@@ -29,7 +29,7 @@ async def done(connection: AsyncConnection, keys: Sequence[str]) -> None:
         connection: In a transaction.
         keys: Object keys.
     """
-    await connection.execute(delete(outbox).where(outbox.c.objectKey.in_(keys)))
+    await connection.execute(delete(blob_deletions).where(blob_deletions.c.objectKey.in_(keys)))
 
 
 async def failed(connection: AsyncConnection, keys: Sequence[str]) -> None:
@@ -39,5 +39,5 @@ async def failed(connection: AsyncConnection, keys: Sequence[str]) -> None:
         connection: In a transaction.
         keys: Object keys.
     """
-    statement = update(outbox).where(outbox.c.objectKey.in_(keys))
-    await connection.execute(statement.values(attempts=outbox.c.attempts + 1))
+    statement = update(blob_deletions).where(blob_deletions.c.objectKey.in_(keys))
+    await connection.execute(statement.values(attempts=blob_deletions.c.attempts + 1))
