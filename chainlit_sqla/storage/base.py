@@ -11,6 +11,7 @@ import os
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO, Protocol, runtime_checkable
 
@@ -96,6 +97,25 @@ class BlobSource:
             self.file.close()
 
 
+@dataclass(frozen=True, slots=True)
+class BlobInfo:
+    """What a store knows about a blob.
+
+    Args:
+        key: The object key that it was stored under, without a prefix of the store's own.
+        size: Bytes.
+        modified: When it was stored, in UTC, by the store's clock.
+        mime: The content type; empty where a listing does not say it.
+        name: The file name to offer; empty where there is none or a listing does not say it.
+    """
+
+    key: str
+    size: int
+    modified: datetime
+    mime: str = ""
+    name: str = ""
+
+
 @contextmanager
 def source_errors(key: str) -> Iterator[None]:
     """Say that it is the caller's file which cannot be read, not the store.
@@ -175,6 +195,50 @@ class StorageClient(Protocol):
 
     async def close(self) -> None:
         """Release connections; closing twice is harmless."""
+        ...
+
+
+@runtime_checkable
+class Inventory(StorageClient, Protocol):
+    """A `StorageClient` that can tell what is in it; all but the adapter can.
+
+    A data layer does not need it; ``chainlit-sqla storage`` does.
+    """
+
+    def list_blobs(self) -> AsyncIterator[BlobInfo]:
+        """List all blobs, in no particular order and in bounded memory.
+
+        A blob that is stored or deleted meanwhile may be in it or not.
+        """
+        ...
+
+    async def stat(self, key: str) -> BlobInfo:
+        """Look one blob up.
+
+        Args:
+            key: An object key.
+
+        Returns:
+            What is known about it, type and name included.
+
+        Raises:
+            BlobNotFound: There is no blob under this key.
+        """
+        ...
+
+    async def clear_unfinished(self, before: datetime, *, remove: bool) -> int:
+        """Count what uploads that never ended have left in the store.
+
+        Such parts take space, and are billed, but no listing shows them.
+
+        Args:
+            before: Only what was begun earlier, in UTC, so that an upload under way is
+                left alone.
+            remove: Remove it, too.
+
+        Returns:
+            How many uploads were found; always 0 where the store cleans up itself.
+        """
         ...
 
 

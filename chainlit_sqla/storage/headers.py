@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from email.message import Message
 from pathlib import PurePath
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from .base import shown_as
 
@@ -13,6 +14,9 @@ UNKNOWN_TYPE = "application/octet-stream"
 NAME_LENGTH = 150
 """Characters of a file name at most; encoded they stay far below any header limit."""
 
+_EXTENDED_NAME = re.compile(
+    r";\s*filename\*\s*=\s*(utf-8|iso-8859-1)'[^']*'([^;\s]+)", re.IGNORECASE | re.ASCII
+)
 _TOKEN = r"[A-Za-z0-9!#$%&'*+.^_`|~-]+"  # noqa: S105 - the "token" of RFC 9110
 # A comma would let a browser read two types out of one header.
 _CONTENT_TYPE = re.compile(rf'{_TOKEN}/{_TOKEN}(?:; ?{_TOKEN}=(?:{_TOKEN}|"[A-Za-z0-9 ._:/+-]*"))*')
@@ -58,6 +62,27 @@ def content_disposition(mime: str, name: str) -> str:
     if plain == shown:
         return header
     return f"{header}; filename*=UTF-8''{quote(shown, safe='')}"
+
+
+def offered_name(disposition: str) -> str:
+    """Read the file name out of a ``Content-Disposition`` header.
+
+    Args:
+        disposition: The header, of any origin.
+
+    Returns:
+        The name; empty where there is none.
+
+    Example:
+        >>> offered_name(content_disposition("text/plain", "ä b.txt"))
+        'ä b.txt'
+    """
+    line = " ".join(disposition.split())
+    if extended := _EXTENDED_NAME.search(line):  # Stands above the plain one (RFC 6266, 4.3).
+        return unquote(extended[2], encoding=extended[1].lower(), errors="replace")
+    message = Message()
+    message["Content-Disposition"] = line
+    return message.get_filename("")
 
 
 def _file_name(name: str) -> str:

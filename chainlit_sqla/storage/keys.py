@@ -9,6 +9,7 @@ from ..errors import StorageError
 KEY_BYTES = 1024
 """The length of an object key at most; S3's own limit."""
 
+_SAFE_DOTS = re.compile(r"\.{1,2}~+")
 _DOTS = re.compile(r"\.{1,2}~*")
 
 
@@ -61,3 +62,17 @@ def url_safe_key(key: str) -> str:
     key_bytes(key)
     parts = key.split("/")
     return "/".join(f"{part}~" if _DOTS.fullmatch(part) else part for part in parts)
+
+
+def original_key(safe: str) -> str:
+    """Undo `url_safe_key`, for keys that a store lists.
+
+    Args:
+        safe: What `url_safe_key` made.
+
+    Example:
+        >>> original_key("a/..~/b.png")
+        'a/../b.png'
+    """
+    parts = safe.split("/")
+    return "/".join(part[:-1] if _SAFE_DOTS.fullmatch(part) else part for part in parts)
