@@ -98,5 +98,9 @@ class BlobNotFound(StorageError):
     """There is no blob under this key."""
 
 
+class StorageUnavailable(StorageError):
+    """The store cannot be reached or is overloaded; the same may work in a while."""
+
+
 class ImportSourceError(ChainlitSqlaError):
     """A source database or file cannot be imported."""

@@ -1,0 +1,7 @@
+"""``storage``: the commands that look after attachments."""
+
+from __future__ import annotations
+
+import typer
+
+app = typer.Typer(help="Look after the files of conversations.", no_args_is_help=True)
