@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 
 from ..errors import BlobNotFound
-from .base import CHUNK, BlobSource, source_errors
+from .base import CHUNK, BlobInfo, BlobSource, source_errors
 from .folder import Entry, Folder, folder_errors
 from .headers import content_type
 from .keys import key_bytes
 from .probe import probe
+from .shelves import blob_info, blobs_on, clear_strays, shelves
 from .tokens import LinkError, blob_digest, sign, signing_key, verify
 
 FILES_PATH = "/chainlit-sqla/files"
@@ -20,7 +22,7 @@ FILES_PATH = "/chainlit-sqla/files"
 
 
 class LocalStorage:
-    """A `StorageClient` over a folder.
+    """An `Inventory` over a folder.
 
     Args:
         root: The folder; made on the first write.
@@ -77,13 +79,32 @@ class LocalStorage:
             try:
                 file = await asyncio.to_thread(self._folder.open, digest)
             except BlobNotFound:
-                raise BlobNotFound(
-                    f"There is no blob {key!r} in the folder {self.root}; "
-                    "it was deleted or never stored"
-                ) from None
+                raise self._not_found(key) from None
             with file:
                 while chunk := await asyncio.to_thread(file.read, CHUNK):
                     yield chunk
+
+    async def list_blobs(self) -> AsyncGenerator[BlobInfo, None]:
+        """List all blobs; see `Inventory.list_blobs`."""
+        with folder_errors("list the blobs", self.root):
+            for shelf in await asyncio.to_thread(shelves, self.root):
+                for info in await asyncio.to_thread(blobs_on, self._folder, shelf):
+                    yield info
+
+    async def stat(self, key: str) -> BlobInfo:
+        """Look one blob up; see `Inventory.stat`."""
+        digest = _digest(key)
+        with folder_errors(f"look up {key!r}", self.root):
+            try:
+                entry, path = await asyncio.to_thread(self._folder.find, digest)
+                return blob_info(entry, await asyncio.to_thread(path.stat))
+            except (BlobNotFound, FileNotFoundError):
+                raise self._not_found(key) from None
+
+    async def clear_unfinished(self, before: datetime, *, remove: bool) -> int:
+        """Count files that interrupted writes left; see `Inventory.clear_unfinished`."""
+        with folder_errors("clear what interrupted writes left", self.root):
+            return await asyncio.to_thread(clear_strays, self._folder, before, remove=remove)
 
     async def delete(self, keys: Sequence[str]) -> None:
         """Delete blobs; see `StorageClient.delete`."""
@@ -121,6 +142,11 @@ class LocalStorage:
         digest = verify(token, self._clock(), signing)
         with folder_errors("read a file", self.root):
             return await asyncio.to_thread(self._folder.find, digest.hex())
+
+    def _not_found(self, key: str) -> BlobNotFound:
+        return BlobNotFound(
+            f"There is no blob {key!r} in the folder {self.root}; it was deleted or never stored"
+        )
 
     def _put(self, digest: str, key: str, source: BlobSource, mime: str, name: str) -> int:
         with source_errors(key), source.reader():
