@@ -1,0 +1,1 @@
+"""Measurements of chainlit-sqla; see README.md."""
