@@ -74,7 +74,7 @@ class Settings(BaseSettings):
     data_dir: Path = Field(Path(".chainlit_sqla"), validation_alias=_named(_OURS + "DATA_DIR"))
     """The folder of the SQLite file and of local files, below Chainlit's app root."""
     storage_url: str = Field("", validation_alias=_named(_OURS + "STORAGE"))
-    """Where blobs go: ``s3://bucket/prefix`` or ``file:///path``; empty: see `bucket_name`."""
+    """Where blobs go, as a URL that `storage.urls` reads; empty: see `bucket_name`."""
     bucket_name: str = Field("", validation_alias=_named("BUCKET_NAME"))
     aws_access_key: str = Field("", validation_alias=_named("APP_AWS_ACCESS_KEY"))
     aws_secret_key: str = Field("", validation_alias=_named("APP_AWS_SECRET_KEY"), repr=False)
@@ -87,6 +87,10 @@ class Settings(BaseSettings):
     azure_storage_key: str = Field(
         "", validation_alias=_named("APP_AZURE_STORAGE_ACCESS_KEY"), repr=False
     )
+    storage_retry_seconds: float = Field(
+        30.0, ge=0, validation_alias=_named(_OURS + "STORAGE_RETRY_SECONDS")
+    )
+    """How long an upload is tried again while the store is away."""
     storage_expiry_time: int = Field(3600, gt=0, validation_alias=_named("STORAGE_EXPIRY_TIME"))
     """Seconds until a signed URL expires."""
     public_url: str = Field("", validation_alias=_named(_OURS + "PUBLIC_URL"))

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import tempfile
 import uuid
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
@@ -21,8 +19,7 @@ from ..errors import ChainlitSqlaError, DatabaseUnavailable, SchemaOutdated, Sch
 from ..models import Base, User
 from ..revision import HEAD, REVISIONS, current_revision, foreign_tables
 from ..settings import Settings
-from ..storage.base import StorageClient
-from ..storage.urls import storage_from, storage_kind
+from ..storage.choice import storage_from
 from .guard import sentence
 from .revisions import label, upgrades_itself
 
@@ -180,22 +177,10 @@ async def _translated(database: Database) -> AsyncIterator[None]:
 
 async def _storage(settings: Settings) -> Finding:
     async def check() -> tuple[Mark, str]:
-        client = _store(settings)
+        client = storage_from(settings)
         try:
             return Mark.OK, f"wrote, read and deleted a file: {await client.check()}"
         finally:
             await client.close()
 
     return await _timed("storage", _STORAGE_SECONDS, check())
-
-
-def _store(settings: Settings) -> StorageClient:
-    if storage_kind(settings) in {"local", "s3"}:
-        return storage_from(settings)
-    # The other clouds are reached through Chainlit's clients, and Chainlit makes folders in
-    # its root when it is imported: a check shall leave none behind.
-    with tempfile.TemporaryDirectory() as folder:
-        os.environ["CHAINLIT_APP_ROOT"] = folder
-        from ..chainlit_storage import open_for
-
-        return open_for(None, settings, str)

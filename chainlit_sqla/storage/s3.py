@@ -8,13 +8,15 @@ import hashlib
 import re
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import AsyncExitStack, ExitStack
+from datetime import datetime
 from typing import Any
 
 from aiobotocore.config import AioConfig
-from aiobotocore.session import get_session
+from aiobotocore.session import AioSession, get_session
 
 from ..errors import ConfigurationError
-from .base import CHUNK, BlobSource, source_errors
+from . import s3_listing as listing
+from .base import CHUNK, BlobInfo, BlobSource, source_errors
 from .headers import content_disposition, content_type
 from .keys import url_safe_key
 from .probe import probe
@@ -27,13 +29,15 @@ LONGEST_EXPIRY = 7 * 24 * 3600
 BATCH = 1000
 """Keys deleted with one request; S3's own limit."""
 
+_KMS = "aws:kms"
+_ENCRYPTIONS = ("AES256", _KMS, "aws:kms:dsse")
 _NO_BATCH = ("NotImplemented", "MethodNotAllowed", "405", "501")
 # A parser of XML 1.0 refuses these or, for the carriage return, turns them into others.
 _NOT_IN_XML = re.compile("[^\t\n\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 class S3Storage:
-    """A `StorageClient` over an S3 bucket.
+    """An `Inventory` over an S3 bucket.
 
     Args:
         bucket: The bucket; it must exist.
@@ -43,7 +47,13 @@ class S3Storage:
         access_key: With `secret_key`; both empty: the default AWS chain (environment,
             profile, role).
         secret_key: See `access_key`.
+        profile: A profile of the AWS configuration files, instead of the keys.
         endpoint: The URL of a server other than Amazon's.
+        public_endpoint: The URL under which browsers reach that server, where it is another
+            (a container's name is known to its neighbours only); empty: the same.
+        encryption: How the server encrypts blobs: ``AES256`` (SSE-S3), ``aws:kms``,
+            ``aws:kms:dsse``; empty: as the bucket says.
+        kms_key: The id, ARN or alias of a key of AWS KMS; implies ``aws:kms``.
         expiry: Seconds until a link ends, a week at most. Links that were signed with
             temporary credentials end with these.
         path_style: Whether the bucket's name stands in the path instead of the host;
@@ -69,7 +79,11 @@ class S3Storage:
         region: str = "",
         access_key: str = "",
         secret_key: str = "",
+        profile: str = "",
         endpoint: str = "",
+        public_endpoint: str = "",
+        encryption: str = "",
+        kms_key: str = "",
         expiry: int = 3600,
         path_style: bool | None = None,
         part_size: int = PART_SIZE,
@@ -77,22 +91,27 @@ class S3Storage:
         attempts: int = 3,
         session: Any = None,
     ) -> None:
-        _check_arguments(bucket, access_key, secret_key, endpoint, expiry, part_size)
+        _check_arguments(bucket, access_key, secret_key, expiry, part_size)
+        for url in filter(None, (endpoint, public_endpoint)):
+            _check_endpoint(url)
         self.place = Place(bucket, endpoint)
         self._prefix = prefix.strip("/")
         self._region = region
         self._credentials = (access_key or None, secret_key or None)
         self._expiry = expiry
+        self._public_endpoint = public_endpoint
+        self._encryption = _encryption(encryption, kms_key)
         self._path_style = bool(endpoint) if path_style is None else path_style
         self._part_size = part_size
         self._parts_at_once = parts_at_once
         self._attempts = attempts
-        self._session = session
+        self._session = session or (AioSession(profile=profile) if profile else None)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._lock = asyncio.Lock()
         self._slots = asyncio.Semaphore(parts_at_once)
         self._stack = AsyncExitStack()
         self._client: Any = None
+        self._signer: Any = None
 
     async def put(self, key: str, source: BlobSource, *, mime: str, name: str = "") -> int:
         """Store a blob; see `StorageClient.put`."""
@@ -100,6 +119,7 @@ class S3Storage:
         headers = {
             "ContentType": content_type(mime),
             "ContentDisposition": content_disposition(mime, name),
+            **self._encryption,
         }
         with s3_errors(f"write {key!r}", self.place):
             client = await self._connect()
@@ -115,9 +135,9 @@ class S3Storage:
         if not keys:
             return urls
         with s3_errors("sign links", self.place):
-            client = await self._connect()
+            await self._connect()
             for number, key in enumerate(dict.fromkeys(keys), start=1):
-                urls[key] = await client.generate_presigned_url(
+                urls[key] = await self._signer.generate_presigned_url(
                     "get_object", Params=self._target(key), ExpiresIn=self._expiry
                 )
                 if number % 32 == 0:  # Signing is all computing: let others run too.
@@ -134,6 +154,30 @@ class S3Storage:
             async with body:  # What it gives here differs between versions of aiobotocore.
                 async for chunk in body.iter_chunks(CHUNK):
                     yield chunk
+
+    async def list_blobs(self) -> AsyncGenerator[BlobInfo, None]:
+        """List all blobs below the prefix; see `Inventory.list_blobs`."""
+        with s3_errors("list the blobs", self.place):
+            client = await self._connect()
+            async for info in listing.blobs(client, self.place.bucket, self._below):
+                yield info
+
+    async def stat(self, key: str) -> BlobInfo:
+        """Look one blob up; see `Inventory.stat`."""
+        target = self._target(key)
+        with s3_errors(f"look up {key!r}", self.place):
+            return await listing.blob(await self._connect(), target, key)
+
+    async def clear_unfinished(self, before: datetime, *, remove: bool) -> int:
+        """Count uploads in parts that never ended; see `Inventory.clear_unfinished`."""
+        with s3_errors("clear unfinished uploads", self.place):
+            return await listing.clear_uploads(
+                await self._connect(),
+                self.place.bucket,
+                self._below,
+                is_old=lambda begun: begun < before,
+                remove=remove,
+            )
 
     async def delete(self, keys: Sequence[str]) -> None:
         """Delete blobs, a thousand with one request; see `StorageClient.delete`."""
@@ -155,9 +199,14 @@ class S3Storage:
     async def close(self) -> None:
         """Close the connections; see `StorageClient.close`."""
         stack, self._stack, self._client = self._stack, AsyncExitStack(), None
+        self._signer = None
         # What another loop opened cannot be closed from this one.
         if self._loop is asyncio.get_running_loop():
             await stack.aclose()
+
+    @property
+    def _below(self) -> str:
+        return url_safe_key(f"{self._prefix}/") if self._prefix else ""
 
     def _target(self, key: str) -> dict[str, str]:
         full = f"{self._prefix}/{key}" if self._prefix and key else key
@@ -172,16 +221,20 @@ class S3Storage:
             if self._client is None:
                 client = await self._stack.enter_async_context(self._make_client())
                 client.meta.events.register("before-call.s3.DeleteObjects", _add_content_md5)
+                self._signer = client
+                if self._public_endpoint:
+                    signer = self._make_client(self._public_endpoint)
+                    self._signer = await self._stack.enter_async_context(signer)
                 self._client = client
         return self._client
 
-    def _make_client(self) -> Any:
+    def _make_client(self, endpoint: str = "") -> Any:
         session = self._session or get_session()
         access_key, secret_key = self._credentials
         return session.create_client(
             "s3",
             region_name=self._region or session.get_config_variable("region") or "us-east-1",
-            endpoint_url=self.place.endpoint or None,
+            endpoint_url=endpoint or self.place.endpoint or None,
             aws_access_key_id=access_key,
             aws_secret_access_key=secret_key,
             config=_config(path_style=self._path_style, attempts=self._attempts),
@@ -208,7 +261,7 @@ class S3Storage:
 
 
 def _check_arguments(
-    bucket: str, access_key: str, secret_key: str, endpoint: str, expiry: int, part_size: int
+    bucket: str, access_key: str, secret_key: str, expiry: int, part_size: int
 ) -> None:
     if not bucket:
         raise ConfigurationError("S3 needs the name of a bucket; set BUCKET_NAME")
@@ -216,10 +269,6 @@ def _check_arguments(
         raise ConfigurationError(
             "An S3 access key and its secret belong together; set both APP_AWS_ACCESS_KEY and "
             "APP_AWS_SECRET_KEY, or neither to use the default AWS credentials"
-        )
-    if endpoint and not re.match(r"https?://[^/]", endpoint):
-        raise ConfigurationError(
-            f"The S3 endpoint {endpoint!r} is no URL; write it like http://localhost:9000"
         )
     if not 0 < expiry <= LONGEST_EXPIRY:
         raise ConfigurationError(
@@ -231,6 +280,38 @@ def _check_arguments(
             f"S3 takes parts of at least {SMALLEST_PART:,} bytes, not {part_size:,}; "
             "use a larger part_size"
         )
+
+
+def _check_endpoint(url: str) -> None:
+    if not re.match(r"https?://[^/]", url):
+        raise ConfigurationError(
+            f"The S3 endpoint {url!r} is no URL; write it like http://localhost:9000"
+        )
+
+
+def _encryption(kind: str, kms_key: str) -> dict[str, Any]:
+    """The headers that ask for encryption.
+
+    Source: https://docs.aws.amazon.com/AmazonS3/latest/userguide/serv-side-encryption.html
+    """
+    kind = kind or (_KMS if kms_key else "")
+    if not kind:
+        return {}
+    if kind not in _ENCRYPTIONS:
+        raise ConfigurationError(
+            f"sse={kind!r} cannot be used; write {', '.join(_ENCRYPTIONS[:-1])} or "
+            f"{_ENCRYPTIONS[-1]}"
+        )
+    if kms_key and not kind.startswith(_KMS):
+        raise ConfigurationError(
+            f"A KMS key has no use with sse={kind}; leave kms_key out, or write sse={_KMS}"
+        )
+    headers: dict[str, Any] = {"ServerSideEncryption": kind}
+    if kms_key:
+        headers["SSEKMSKeyId"] = kms_key
+    if kind == _KMS:
+        headers["BucketKeyEnabled"] = True  # One request to KMS for many blobs, not for each.
+    return headers
 
 
 def _config(*, path_style: bool, attempts: int) -> Any:

@@ -10,13 +10,14 @@ from typing import Any
 import aiohttp
 from botocore import exceptions as boto
 
-from ..errors import BlobNotFound, StorageError
+from ..errors import BlobNotFound, StorageError, StorageUnavailable
 
 _KEYS = "APP_AWS_ACCESS_KEY and APP_AWS_SECRET_KEY"
 _REPAIRS = {
     "NoSuchBucket": "create the bucket or correct BUCKET_NAME",
     "InvalidBucketName": "correct BUCKET_NAME",
-    "AccessDenied": "allow these credentials s3:PutObject, s3:GetObject and s3:DeleteObject on it",
+    "AccessDenied": "allow these credentials s3:PutObject, s3:GetObject and s3:DeleteObject on its "
+    "objects, and s3:ListBucket on it",
     "SignatureDoesNotMatch": "correct APP_AWS_SECRET_KEY",
     "InvalidAccessKeyId": "correct APP_AWS_ACCESS_KEY",
     "ExpiredToken": "renew the temporary credentials",
@@ -29,6 +30,15 @@ _REPAIRS = {
     "QuotaExceeded": "raise the quota of the bucket",
     "403": "check the credentials and what they are allowed to do",
 }
+_LATER = (  # Answers after which the same request may succeed.
+    "SlowDown",
+    "Throttling",
+    "ThrottlingException",
+    "RequestLimitExceeded",
+    "RequestTimeout",
+    "InternalError",
+    "ServiceUnavailable",
+)
 _NOT_FOUND = ("NoSuchKey", "404")
 _UNREACHABLE = (boto.ConnectionError, boto.HTTPClientError, aiohttp.ClientError, TimeoutError)
 
@@ -60,6 +70,7 @@ def s3_errors(doing: str, place: Place) -> Iterator[None]:
 
     Raises:
         BlobNotFound: The server knows no such key.
+        StorageUnavailable: The server cannot be reached, or is busy or broken.
         StorageError: For every other error of the server or on the way to it.
     """
     try:
@@ -72,23 +83,32 @@ def s3_errors(doing: str, place: Place) -> Iterator[None]:
                 f"Cannot {doing} in the {place}: there is no such blob; "
                 "it was deleted or never stored"
             ) from error
-        raise refused(doing, place, answer) from error
+        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+        raise refused(doing, place, answer, status) from error
     except (*_UNREACHABLE, boto.BotoCoreError) as error:
-        raise StorageError(f"Cannot {doing} in the {place}: {_why(error)}") from error
+        kind = StorageUnavailable if _may_pass(error) else StorageError
+        raise kind(f"Cannot {doing} in the {place}: {_why(error)}") from error
 
 
-def refused(doing: str, place: Place, answer: Any) -> StorageError:
+def refused(doing: str, place: Place, answer: Any, status: int = 0) -> StorageError:
     """Make the error for what the server answered.
 
     Args:
         doing: What fails.
         place: The bucket.
         answer: ``Code`` and ``Message``, as in an S3 error document.
+        status: The HTTP status; 0 where the answer is about one of many keys.
     """
     code = str(answer.get("Code", "")) or "an unknown error"
     said = str(answer.get("Message", "")).strip().rstrip(".")
     repair = _REPAIRS.get(code, "look at the bucket and at its server's log")
-    return StorageError(f"Cannot {doing} in the {place}: {code} ({said}); {repair}")
+    later = code in _LATER or status == 429 or (status >= 500 and status != 501)
+    kind = StorageUnavailable if later else StorageError
+    return kind(f"Cannot {doing} in the {place}: {code} ({said}); {repair}")
+
+
+def _may_pass(error: Exception) -> bool:
+    return isinstance(error, _UNREACHABLE) and not isinstance(error, boto.SSLError)
 
 
 def _why(error: Exception) -> str:

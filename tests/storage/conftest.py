@@ -17,7 +17,7 @@ from aiobotocore.session import get_session
 from botocore.config import Config
 from starlette.applications import Starlette
 
-from chainlit_sqla.storage.base import StorageClient
+from chainlit_sqla.storage.base import Inventory, StorageClient
 from chainlit_sqla.storage.chainlit_client import ChainlitClientStorage
 from chainlit_sqla.storage.local import LocalStorage
 from chainlit_sqla.storage.local_route import file_route
@@ -191,6 +191,11 @@ SIGNED_STORES = ("local", "s3_swift_store")
 @pytest.fixture(params=STORES)
 def store(request: pytest.FixtureRequest) -> Store:
     return request.getfixturevalue(request.param)
+
+
+@pytest.fixture(params=[name for name in STORES if name != "chainlit_store"])
+def inventory(request: pytest.FixtureRequest) -> Inventory:
+    return request.getfixturevalue(request.param).client
 
 
 @pytest.fixture(params=SIGNED_STORES)

@@ -13,8 +13,10 @@ import httpx
 import pytest
 
 from chainlit_sqla.errors import BlobNotFound, ConfigurationError, StorageError
+from chainlit_sqla.settings import Settings
 from chainlit_sqla.storage.base import BlobSource
 from chainlit_sqla.storage.s3 import S3Storage
+from chainlit_sqla.storage.urls import open_storage
 from tests.servers.proxy import FlakyProxy
 
 from .conftest import SESSION, Bucket
@@ -342,3 +344,68 @@ async def test_a_server_that_stays_away(proxied: tuple[Bucket, FlakyProxy]) -> N
     proxy.restore()
     assert await blob(storage, "k") == b"x"
     await storage.close()
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"encryption": "AES256"}, ("AES256", None)),
+        ({"encryption": "aws:kms"}, ("aws:kms", None)),
+        ({"kms_key": "alias/chat"}, ("aws:kms", "alias/chat")),
+        ({"encryption": "aws:kms:dsse", "kms_key": "k"}, ("aws:kms:dsse", "k")),
+    ],
+)
+@pytest.mark.parametrize("size", [10, 11 * MIB], ids=["one request", "parts"])
+async def test_blobs_are_encrypted_as_asked_for(
+    moto: Bucket, options: dict[str, str], expected: tuple[str, str | None], size: int
+) -> None:
+    storage = moto.storage(part_size=5 * MIB, **options)
+    client = await storage._connect()
+    sent: list[dict[str, str]] = []  # Of the key, moto does not give all back.
+
+    def note(params: dict[str, Any], **_: Any) -> None:
+        sent.append(params["headers"])
+
+    for operation in ("PutObject", "CreateMultipartUpload"):
+        client.meta.events.register(f"before-call.s3.{operation}", note)
+    await storage.put("k", BlobSource(data=b"x" * size), mime="text/plain")
+    head = moto.boto.head_object(Bucket=moto.name, Key="k")
+    assert head["ServerSideEncryption"] == expected[0]
+    (headers,) = sent
+    assert headers.get("x-amz-server-side-encryption-aws-kms-key-id") == expected[1]
+    bucket_key = headers.get("x-amz-server-side-encryption-bucket-key-enabled")
+    assert bucket_key == ("true" if expected[0] == "aws:kms" else None)
+    assert len(await blob(storage, "k")) == size
+    await storage.close()
+
+
+async def test_links_point_to_the_public_endpoint(swift: Bucket, http: httpx.AsyncClient) -> None:
+    # Another name of the same server, as a container has inside and outside.
+    public = swift.server.endpoint.replace("127.0.0.1", "localhost")
+    storage = swift.storage(public_endpoint=public)
+    await storage.put("k", BlobSource(data=b"x"), mime="text/plain")
+    url = (await storage.read_urls(["k"]))["k"]
+    assert url.startswith(f"{public}/{swift.name}/k?")
+    assert (await http.get(url)).content == b"x"
+    assert (await http.get(url.replace("localhost", "127.0.0.1"))).status_code == 403
+    await storage.close()
+
+
+async def test_a_profile_of_the_aws_configuration(
+    swift: Bucket, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    credentials = tmp_path / "credentials"
+    credentials.write_text(
+        f"[old]\naws_access_key_id = {swift.server.access_key}\n"
+        f"aws_secret_access_key = {swift.server.secret_key}\n"
+    )
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(credentials))
+    settings = Settings.load(aws_access_key="of another", aws_secret_key="account")
+    url = f"s3://{swift.name}?endpoint={swift.server.endpoint}"
+    with pytest.raises(StorageError, match="correct APP_AWS_"):
+        await open_storage(url, settings).check()
+    storage = open_storage(f"{url}&profile=old", settings)
+    assert swift.name in await storage.check()
+    await storage.close()
+    with pytest.raises(StorageError, match=r"nobody.* correct the AWS configuration"):
+        await open_storage(f"{url}&profile=nobody", settings).check()

@@ -9,10 +9,13 @@ import pytest
 
 from chainlit_sqla.errors import ConfigurationError
 from chainlit_sqla.settings import Settings
+from chainlit_sqla.storage.azure import AzureStorage
 from chainlit_sqla.storage.base import BlobSource, StorageClient
+from chainlit_sqla.storage.choice import storage_from, storage_url
+from chainlit_sqla.storage.gcs import GCSStorage
 from chainlit_sqla.storage.local import LocalStorage
 from chainlit_sqla.storage.s3 import S3Storage
-from chainlit_sqla.storage.urls import open_storage, storage_from, storage_kind
+from chainlit_sqla.storage.urls import open_storage
 
 from .conftest import Bucket
 
@@ -21,7 +24,7 @@ NAMES = ("BUCKET_NAME", "DEV_AWS_ENDPOINT", "STORAGE_EXPIRY_TIME", "DATABASE_URL
 
 AWS = {"APP_AWS_ACCESS_KEY": "a", "APP_AWS_SECRET_KEY": "s"}
 GCS = {"APP_GCS_PROJECT_ID": "p"}
-AZURE = {"APP_AZURE_STORAGE_ACCOUNT": "acc", "APP_AZURE_STORAGE_ACCESS_KEY": "key"}
+AZURE = {"APP_AZURE_STORAGE_ACCOUNT": "acc", "APP_AZURE_STORAGE_ACCESS_KEY": "a2V5"}
 BUCKET = {"BUCKET_NAME": "bucket"}
 
 
@@ -42,25 +45,35 @@ def settings(monkeypatch: pytest.MonkeyPatch, variables: dict[str, str]) -> Sett
 
 
 @pytest.mark.parametrize(
-    ("variables", "kind"),
+    ("variables", "kind", "place"),
     [
-        ({}, "local"),
-        (BUCKET, "s3"),
-        ({**BUCKET, **AWS}, "s3"),
-        ({**BUCKET, **AWS, "APP_AWS_REGION": "eu-west-1"}, "s3"),
-        ({**BUCKET, "DEV_AWS_ENDPOINT": "http://localhost:4566"}, "s3"),
-        ({**BUCKET, **GCS}, "gcs"),
-        ({**BUCKET, **AZURE}, "azure"),
-        ({**BUCKET, **AZURE, "APP_AWS_REGION": "eu-west-1"}, "azure"),
-        ({"CHAINLIT_SQLA_STORAGE": "s3://other", **BUCKET, **AZURE}, "s3"),
-        ({"CHAINLIT_SQLA_STORAGE": "file:///srv/files", **BUCKET, **AWS}, "local"),
-        ({"APP_AWS_ACCESS_KEY": "", "BUCKET_NAME": ""}, "local"),
+        ({}, LocalStorage, "/.chainlit_sqla/files"),
+        (BUCKET, S3Storage, "S3 bucket 'bucket'"),
+        ({**BUCKET, **AWS}, S3Storage, "S3 bucket 'bucket'"),
+        ({**BUCKET, **AWS, "APP_AWS_REGION": "eu-west-1"}, S3Storage, "S3 bucket 'bucket'"),
+        (
+            {**BUCKET, "DEV_AWS_ENDPOINT": "http://localhost:4566"},
+            S3Storage,
+            "S3 bucket 'bucket' at http://localhost:4566",
+        ),
+        ({**BUCKET, **GCS}, GCSStorage, "Google Cloud Storage bucket 'bucket'"),
+        ({**BUCKET, **GCS, "APP_GCS_CLIENT_EMAIL": "a@b"}, GCSStorage, "'bucket'"),
+        ({**BUCKET, **AZURE}, AzureStorage, "Azure container 'bucket' of the account 'acc'"),
+        ({**BUCKET, "APP_AZURE_STORAGE_ACCOUNT": "acc"}, AzureStorage, "account 'acc'"),
+        ({**BUCKET, **AZURE, "APP_AWS_REGION": "eu-west-1"}, AzureStorage, "'bucket'"),
+        ({"CHAINLIT_SQLA_STORAGE": "s3://other", **BUCKET, **AZURE}, S3Storage, "'other'"),
+        ({"CHAINLIT_SQLA_STORAGE": "gs://other", **BUCKET, **AWS}, GCSStorage, "'other'"),
+        ({"CHAINLIT_SQLA_STORAGE": "az://other?account=acc"}, AzureStorage, "'other'"),
+        ({"CHAINLIT_SQLA_STORAGE": "file:///srv/é", **BUCKET, **AWS}, LocalStorage, "/srv/é"),
+        ({"APP_AWS_ACCESS_KEY": "", "BUCKET_NAME": ""}, LocalStorage, "/.chainlit_sqla/files"),
     ],
 )
 def test_the_kind_of_store(
-    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], kind: str
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], kind: type[Any], place: str
 ) -> None:
-    assert storage_kind(settings(monkeypatch, variables)) == kind
+    storage = storage_from(settings(monkeypatch, variables))
+    assert type(storage) is kind
+    assert place in str(storage.root if isinstance(storage, LocalStorage) else storage.place)
 
 
 @pytest.mark.parametrize(
@@ -78,35 +91,20 @@ def test_the_kind_of_store(
             "APP_AWS_SECRET_KEY is set but APP_AWS_ACCESS_KEY is not; set both",
         ),
         (
-            {**BUCKET, "APP_AZURE_STORAGE_ACCOUNT": "a"},
-            "APP_AZURE_STORAGE_ACCOUNT is set but APP_AZURE_STORAGE_ACCESS_KEY is not",
+            {**BUCKET, "APP_AZURE_STORAGE_ACCESS_KEY": "a2V5"},
+            "APP_AZURE_STORAGE_ACCESS_KEY is set but APP_AZURE_STORAGE_ACCOUNT is not; set both",
         ),
         (
-            {**BUCKET, **GCS, "APP_GCS_CLIENT_EMAIL": "a@b"},
-            "APP_GCS_CLIENT_EMAIL is set but APP_GCS_PRIVATE_KEY is not",
+            {**BUCKET, **GCS, "APP_GCS_PRIVATE_KEY": "k"},
+            "APP_GCS_PRIVATE_KEY is set but APP_GCS_CLIENT_EMAIL is not; set both",
         ),
-        ({"CHAINLIT_SQLA_STORAGE": "gs://bucket"}, "use BUCKET_NAME and the APP_GCS_"),
-        ({"CHAINLIT_SQLA_STORAGE": "az://container"}, "use BUCKET_NAME and the APP_AZURE_"),
-        ({"CHAINLIT_SQLA_STORAGE": "http://minio:9000/b"}, r"use s3://bucket\?endpoint=URL"),
-        ({"CHAINLIT_SQLA_STORAGE": "/srv/files"}, "write CHAINLIT_SQLA_STORAGE as s3://"),
-        ({"CHAINLIT_SQLA_STORAGE": "s3://[bucket"}, "cannot be read"),
     ],
 )
 def test_settings_that_contradict_each_other(
     monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], message: str
 ) -> None:
     with pytest.raises(ConfigurationError, match=message):
-        storage_kind(settings(monkeypatch, variables))
-    with pytest.raises(ConfigurationError, match=message):
-        storage_from(settings(monkeypatch, {}))
-
-
-@pytest.mark.parametrize("cloud", [GCS, AZURE])
-def test_what_only_the_data_layer_can_open(
-    monkeypatch: pytest.MonkeyPatch, cloud: dict[str, str]
-) -> None:
-    with pytest.raises(ConfigurationError, match="open it through SQLADataLayer"):
-        storage_from(settings(monkeypatch, {**BUCKET, **cloud}))
+        storage_url(settings(monkeypatch, variables))
 
 
 @pytest.mark.parametrize(
@@ -117,6 +115,14 @@ def test_what_only_the_data_layer_can_open(
         ("s3://bucket?path_style=maybe", "write true or false"),
         ("s3://bucket?endpoint=minio:9000", "write it like http://localhost:9000"),
         ("s3://key:verysecret@bucket", "put them into APP_AWS_ACCESS_KEY"),
+        ("az://:verysecret@container", "put them into APP_AZURE_STORAGE_ACCOUNT"),
+        ("gs://bucket?account=a", "unknown option 'account'; use endpoint or project"),
+        ("az://container", "APP_AZURE_STORAGE_ACCOUNT"),
+        ("azure://container", "write it as az://container"),
+        ("gcs://bucket", "write it as gs://bucket"),
+        ("http://minio:9000/b", r"write it as s3://bucket\?endpoint=URL"),
+        ("/srv/files", "write it as s3://bucket/prefix, gs://"),
+        ("s3://[bucket", "cannot be read"),
         ("file://relative/folder", "three slashes"),
         ("file:relative", "three slashes"),
         ("file:///srv/a?b", "write them as %3F"),

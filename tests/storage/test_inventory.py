@@ -1,0 +1,165 @@
+"""What every inventory promises: it lists all that was stored, and knows each blob."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from chainlit_sqla.errors import BlobNotFound, StorageError
+from chainlit_sqla.storage.base import BlobSource, Inventory
+from chainlit_sqla.storage.local import LocalStorage
+
+from .conftest import Bucket
+from .test_contract import KEYS
+
+MIB = 1024 * 1024
+
+
+async def sizes(store: Inventory) -> dict[str, int]:
+    return {info.key: info.size async for info in store.list_blobs()}
+
+
+async def test_an_empty_store_has_an_empty_list(inventory: Inventory) -> None:
+    assert await sizes(inventory) == {}
+
+
+async def test_all_blobs_are_listed_under_the_keys_they_were_stored_by(
+    inventory: Inventory,
+) -> None:
+    keys = [*KEYS, "a/..~/b", "a/.~~", "~", *(f"threads/t/{number}" for number in range(20))]
+    await asyncio.gather(
+        *(
+            inventory.put(key, BlobSource(data=b"x" * number), mime="text/plain")
+            for number, key in enumerate(keys)
+        )
+    )
+    assert await sizes(inventory) == {key: number for number, key in enumerate(keys)}
+    await inventory.delete(keys[:5])
+    assert set(await sizes(inventory)) == set(keys[5:])
+
+
+async def test_a_listing_of_more_than_one_page_is_whole(swift: Bucket) -> None:
+    store = swift.storage(prefix="p")
+    for key in ("p/one", "p/two", "p/three", "other/four", "pp/five"):
+        swift.boto.put_object(Bucket=swift.name, Key=key, Body=b"x")
+    client = await store._connect()
+
+    def small_pages(params: dict[str, Any], **_: Any) -> None:
+        params["MaxKeys"] = 1
+
+    client.meta.events.register("provide-client-params.s3.ListObjectsV2", small_pages)
+    assert set(await sizes(store)) == {"one", "two", "three"}
+    await store.close()
+
+
+async def test_a_blob_is_known_with_size_time_type_and_name(inventory: Inventory) -> None:
+    before = datetime.now(UTC) - timedelta(seconds=5)
+    source = BlobSource(data=b"12345")
+    await inventory.put("k/é.pdf", source, mime="application/pdf", name="Übung 1.pdf")
+    info = await inventory.stat("k/é.pdf")
+    assert (info.key, info.size, info.mime, info.name) == (
+        "k/é.pdf",
+        5,
+        "application/pdf",
+        "Übung 1.pdf",
+    )
+    assert before <= info.modified <= datetime.now(UTC) + timedelta(seconds=5)
+    (listed,) = [info async for info in inventory.list_blobs()]
+    assert (listed.key, listed.size) == (info.key, 5)
+    assert abs(listed.modified - info.modified) < timedelta(seconds=2)
+
+
+async def test_what_is_not_there_is_not_found(inventory: Inventory) -> None:
+    with pytest.raises(BlobNotFound, match="nowhere"):
+        await inventory.stat("nowhere/at/all")
+    await inventory.put("k", BlobSource(data=b"x"), mime="text/plain")
+    await inventory.delete(["k"])
+    with pytest.raises(BlobNotFound, match="'k'"):
+        await inventory.stat("k")
+
+
+async def test_a_finished_upload_left_nothing(inventory: Inventory) -> None:
+    await inventory.put("k", BlobSource(data=b"x" * MIB), mime="text/plain")
+    later = datetime.now(UTC) + timedelta(days=1)
+    assert await inventory.clear_unfinished(later, remove=True) == 0
+    assert await sizes(inventory) == {"k": MIB}
+
+
+async def test_parts_of_an_upload_that_never_ended_are_given_up(swift: Bucket) -> None:
+    for key in ("p/ours", "q/of-others"):
+        swift.boto.create_multipart_upload(Bucket=swift.name, Key=key)
+    store = swift.storage(prefix="p")
+    now = datetime.now(UTC)
+    long_ago, soon = now - timedelta(hours=1), now + timedelta(hours=1)
+    assert await store.clear_unfinished(long_ago, remove=True) == 0
+    assert await store.clear_unfinished(soon, remove=False) == 1
+    assert await store.clear_unfinished(soon, remove=True) == 1
+    assert await store.clear_unfinished(soon, remove=True) == 0
+    left = swift.boto.list_multipart_uploads(Bucket=swift.name)["Uploads"]
+    assert [upload["Key"] for upload in left] == ["q/of-others"]
+    await store.close()
+
+
+def strays(root: Path) -> set[str]:
+    """Write what a killed process leaves at each point of a write."""
+    shelf = root / "ab"
+    shelf.mkdir(parents=True, exist_ok=True)
+    digest = "ab" + "0" * 62
+    names = {
+        f"ab/{digest}.{'1' * 16}",
+        f"ab/{digest}.json.{'2' * 16}",
+        f".secret.{'3' * 16}",
+        f".gitignore.{'4' * 16}",
+    }
+    for name in names:
+        (root / name).write_bytes(b"half")
+    return names
+
+
+def files(root: Path) -> set[str]:
+    return {str(path.relative_to(root)) for path in root.rglob("*") if path.is_file()}
+
+
+async def test_what_a_killed_process_left_in_a_folder_is_cleared(tmp_path: Path) -> None:
+    store = LocalStorage(tmp_path)
+    await store.put("k", BlobSource(data=b"x"), mime="text/plain")
+    await store.read_urls(["k"])
+    before = files(tmp_path)
+    left = strays(tmp_path)
+    (tmp_path / "ab" / "notes.txt").write_text("somebody's own")
+    now = datetime.now(UTC)
+    assert await store.clear_unfinished(now - timedelta(hours=1), remove=True) == 0
+    assert await store.clear_unfinished(now + timedelta(hours=1), remove=False) == len(left)
+    assert files(tmp_path) == before | left | {"ab/notes.txt"}
+    assert await store.clear_unfinished(now + timedelta(hours=1), remove=True) == len(left)
+    assert files(tmp_path) == before | {"ab/notes.txt"}
+
+
+async def test_a_file_that_was_cut_shows_its_real_size(tmp_path: Path) -> None:
+    store = LocalStorage(tmp_path)
+    await store.put("k", BlobSource(data=b"12345"), mime="text/plain")
+    (path,) = [path for path in tmp_path.glob("??/*") if path.suffix != ".json"]
+    path.write_bytes(b"12")
+    assert await sizes(store) == {"k": 2}
+    assert (await store.stat("k")).size == 2
+    path.unlink()
+    assert await sizes(store) == {}
+
+
+async def test_a_damaged_description_is_told_and_its_bytes_are_kept(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = LocalStorage(tmp_path)
+    await store.put("k", BlobSource(data=b"x"), mime="text/plain")
+    (description,) = tmp_path.glob("??/*.json")
+    description.write_text("{")
+    assert await sizes(store) == {}
+    assert "is damaged" in caplog.text
+    with pytest.raises(StorageError, match="restore it or delete it"):
+        await store.stat("k")
+    assert await store.clear_unfinished(datetime.now(UTC) + timedelta(1), remove=True) == 0
+    assert len(list(tmp_path.glob("??/*"))) == 2
