@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 _MILLISECONDS_FROM = 100_000_000_000
@@ -57,6 +57,19 @@ def format_instant(value: datetime | None) -> str | None:
     if value is None:
         return None
     return value.astimezone(UTC).replace(tzinfo=None).isoformat() + "Z"
+
+
+def instant_of(ordinal: int) -> datetime:
+    """The instant at which an ordinal was given out.
+
+    Args:
+        ordinal: From `next_ordinal`.
+
+    Example:
+        >>> instant_of(1_500_000)
+        datetime.datetime(1970, 1, 1, 0, 0, 1, 500000, tzinfo=datetime.timezone.utc)
+    """
+    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=ordinal)
 
 
 _last_ordinal = 0

@@ -85,7 +85,9 @@ class SQLADataLayer(BaseDataLayer):
         self._outbox = Outbox(self.database, self.storage)
         self._ready = Readiness(self._prepare)
         self.pipeline = Pipeline(self.database, self._ready.wait, self._outbox.wake)
-        self._uploads = Uploads(self.pipeline, self.storage)
+        self._uploads = Uploads(
+            self.pipeline, self.storage, self._outbox, self.settings.storage_retry_seconds
+        )
         attach(self.storage)
 
     async def _prepare(self) -> None:

@@ -11,6 +11,7 @@ from .dialects import brief
 from .errors import ChainlitSqlaError
 from .storage.base import StorageClient
 from .writes import outbox
+from .writes.apply import put_into_outbox
 
 log = logging.getLogger(__name__)
 
@@ -36,12 +37,44 @@ class Outbox:
         self._sweeper: asyncio.Task[None] | None = None
         self._again = False
         self._closing = asyncio.Event()
+        self._expected: tuple[type[Exception], ...] = (
+            ChainlitSqlaError,
+            *database.dialect.errors,
+        )
 
     def wake(self) -> None:
         """Look at the outbox soon."""
         self._again = True
         if self._sweeper is None or self._sweeper.done():
             self._sweeper = asyncio.create_task(self._sweep())
+
+    async def add(self, key: str) -> None:
+        """Have a blob deleted that no row points at; logs where even that cannot be noted.
+
+        Args:
+            key: Its object key.
+        """
+        try:
+            async with self._database.write() as connection:
+                await put_into_outbox(connection, self._database.dialect, [key])
+        except self._expected as error:
+            log.error(
+                "The blob %s has no row and is not noted for deletion (%s); "
+                "run: chainlit-sqla storage check --fix",
+                key,
+                brief(error),
+            )
+        else:
+            self.wake()
+
+    async def drain(self) -> None:
+        """Delete all that is due, here and now: a command that ends has no background.
+
+        Raises:
+            StorageError: The store cannot be written; the rest stays for the next time.
+        """
+        while await self._delete_some():
+            pass
 
     async def close(self) -> None:
         """End what is under way; what is left is picked up at the next start."""
@@ -54,16 +87,12 @@ class Outbox:
 
     async def _sweep(self) -> None:
         pause = _FIRST_PAUSE
-        expected: tuple[type[Exception], ...] = (
-            ChainlitSqlaError,
-            *self._database.dialect.errors,
-        )
         while self._again:
             self._again = False
             try:
                 while await self._delete_some():
                     pause = _FIRST_PAUSE
-            except expected as error:
+            except self._expected as error:
                 log.warning("Blobs are not deleted yet, again in %.0f s: %s", pause, brief(error))
                 if await self._closed_within(pause):
                     return

@@ -5,7 +5,9 @@ Invariants:
 1. Every upload has a key of its own, so what is deleted late is never a newer blob.
 2. Uploads of the same element follow each other: the one sent last is the one that stays.
 3. A deletion of an element ends what was uploading for it.
-4. A blob whose row is refused, or whose upload is cancelled, is deleted.
+4. A blob whose row is refused, or whose upload fails or is cancelled, is deleted; where the
+   store is away, by the outbox.
+5. While the store is away an upload is tried again, for a time; its bytes are kept until then.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ import asyncio
 import hashlib
 import logging
 import tempfile
+import time
 import uuid
 from collections.abc import Mapping
 from typing import Any, BinaryIO, cast
@@ -21,7 +24,8 @@ from urllib.parse import quote
 
 from ._time import next_ordinal
 from .convert import element_op
-from .errors import BlobNotFound, ChainlitSqlaError, RetriesExhausted
+from .errors import BlobNotFound, ChainlitSqlaError, RetriesExhausted, StorageUnavailable
+from .outbox import Outbox
 from .storage.base import BlobSource, StorageClient
 from .writes.ops import shown
 from .writes.pipeline import Pipeline
@@ -30,6 +34,8 @@ log = logging.getLogger(__name__)
 
 _DEFAULT_MIME = "application/octet-stream"
 _LONGEST_PART = 200
+_FIRST_PAUSE = 0.25
+_LONGEST_PAUSE = 5.0
 
 _Place = tuple[str, str]
 
@@ -56,11 +62,17 @@ class Uploads:
     Args:
         pipeline: Where rows are written.
         storage: Where bytes are written.
+        outbox: Deletes later what cannot be deleted now.
+        retry_seconds: How long an upload is tried again while the store is away.
     """
 
-    def __init__(self, pipeline: Pipeline, storage: StorageClient) -> None:
+    def __init__(
+        self, pipeline: Pipeline, storage: StorageClient, outbox: Outbox, retry_seconds: float
+    ) -> None:
         self._pipeline = pipeline
         self._storage = storage
+        self._outbox = outbox
+        self._retry_seconds = retry_seconds
         self._running: dict[_Place, list[_Upload]] = {}
 
     async def save(
@@ -75,6 +87,7 @@ class Uploads:
 
         Raises:
             StorageError: The bytes could not be stored; no row is written.
+            StorageUnavailable: Nor later, until the retries ended.
             WriteError: The row could not be written.
         """
         upload = _Upload()  # Has its place now: small files overtake large ones.
@@ -138,7 +151,7 @@ class Uploads:
         key, size = None, None
         if source is not None and not upload.deleted:
             key = object_key(element)
-            size = await self._put(key, element, source)
+            size = await self._put(key, element, source, upload)
         try:
             if not upload.deleted:
                 op = element_op(
@@ -159,13 +172,24 @@ class Uploads:
             raise
         await self._discard(key)
 
-    async def _put(self, key: str, element: Mapping[str, Any], source: BlobSource) -> int:
+    async def _put(
+        self, key: str, element: Mapping[str, Any], source: BlobSource, upload: _Upload
+    ) -> int:
         mime = str(element.get("mime") or _DEFAULT_MIME)
+        name = str(element.get("name") or "")
+        deadline = time.monotonic() + self._retry_seconds
+        pause = _FIRST_PAUSE
         try:
-            return await self._storage.put(
-                key, source, mime=mime, name=str(element.get("name") or "")
-            )
-        except asyncio.CancelledError:
+            while True:
+                try:
+                    return await self._storage.put(key, source, mime=mime, name=name)
+                except StorageUnavailable as error:
+                    if upload.deleted or time.monotonic() + pause > deadline:
+                        raise
+                    log.warning("Tried again in %.1f s: %s", pause, error)
+                    await asyncio.sleep(pause)
+                    pause = min(pause * 2, _LONGEST_PAUSE)
+        except (asyncio.CancelledError, StorageUnavailable):
             await asyncio.shield(self._discard(key))  # It may be there all the same.
             raise
 
@@ -191,7 +215,8 @@ class Uploads:
             try:
                 await self._storage.delete([key])
             except ChainlitSqlaError as error:
-                log.error("The blob %s has no row and was not deleted: %s", key, error)
+                log.warning("The blob %s has no row and is deleted later: %s", key, error)
+                await self._outbox.add(key)
 
 
 def object_key(element: Mapping[str, Any]) -> str:

@@ -61,6 +61,7 @@ class S3Storage:
         part_size: Bytes; larger blobs are sent in parts of this size.
         parts_at_once: Parts in memory at most, for all uploads together.
         attempts: How often a request is sent until it is given up.
+        patience: Seconds without an answer or progress after which a request has failed.
         session: An ``aiobotocore`` session, for credentials of another kind and to share
             what it has loaded; None: a new one.
 
@@ -89,6 +90,7 @@ class S3Storage:
         part_size: int = PART_SIZE,
         parts_at_once: int = 4,
         attempts: int = 3,
+        patience: float = 60.0,
         session: Any = None,
     ) -> None:
         _check_arguments(bucket, access_key, secret_key, expiry, part_size)
@@ -105,6 +107,7 @@ class S3Storage:
         self._part_size = part_size
         self._parts_at_once = parts_at_once
         self._attempts = attempts
+        self._patience = patience
         self._session = session or (AioSession(profile=profile) if profile else None)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._lock = asyncio.Lock()
@@ -127,7 +130,8 @@ class S3Storage:
                 with source_errors(key):
                     file = opened.enter_context(source.reader())
                     part = max(self._part_size, -(-source.size // MAX_PARTS))
-                return await Upload(client, target, headers, part, self._slots).send(file)
+                upload = Upload(client, target, headers, part, self._slots, self._patience)
+                return await upload.send(file)
 
     async def read_urls(self, keys: Sequence[str]) -> Mapping[str, str]:
         """Presign GET requests; see `StorageClient.read_urls`."""
@@ -237,7 +241,9 @@ class S3Storage:
             endpoint_url=endpoint or self.place.endpoint or None,
             aws_access_key_id=access_key,
             aws_secret_access_key=secret_key,
-            config=_config(path_style=self._path_style, attempts=self._attempts),
+            config=_config(
+                path_style=self._path_style, attempts=self._attempts, patience=self._patience
+            ),
         )
 
     async def _delete_batch(self, keys: list[str]) -> list[str]:
@@ -314,15 +320,15 @@ def _encryption(kind: str, kms_key: str) -> dict[str, Any]:
     return headers
 
 
-def _config(*, path_style: bool, attempts: int) -> Any:
+def _config(*, path_style: bool, attempts: int, patience: float) -> Any:
     # "virtual", not "auto": with "auto", links for other regions than us-east-1 go to a
     # host that redirects, and the redirect breaks the signature.
     options: dict[str, Any] = {
         "signature_version": "s3v4",
         "s3": {"addressing_style": "path" if path_style else "virtual"},
         "retries": {"mode": "standard", "total_max_attempts": attempts},
-        "connect_timeout": 10,
-        "read_timeout": 60,
+        "connect_timeout": min(10, patience),
+        "read_timeout": patience,
         "max_pool_connections": 50,
     }
     # Servers other than Amazon's often refuse the checksums that newer botocore adds.

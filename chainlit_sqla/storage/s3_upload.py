@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import io
 import logging
-from collections.abc import Mapping
+import time
+from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, BinaryIO
@@ -29,6 +30,8 @@ class _Part(io.RawIOBase):
     def __init__(self) -> None:
         self._content = b""
         self._position = 0
+        self.moved = time.monotonic()
+        """When it was last read from or rewound; another thread may be reading."""
 
     def fill(self, file: BinaryIO, size: int) -> None:
         self._content = file.read(size)
@@ -46,11 +49,13 @@ class _Part(io.RawIOBase):
         piece = self._content[self._position : self._position + len(buffer)]
         buffer[: len(piece)] = piece
         self._position += len(piece)
+        self.moved = time.monotonic()
         return len(piece)
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         start = (0, self._position, len(self._content))[whence]
         self._position = start + offset
+        self.moved = time.monotonic()
         return self._position
 
     def tell(self) -> int:
@@ -72,6 +77,8 @@ class Upload:
         part_size: Bytes of a part; a blob that is smaller goes in one request.
         slots: One is held for each part in memory, so all uploads together stay below
             slots times the size of a part.
+        patience: Seconds that a request may make no progress. aiohttp has no limit of its
+            own while it writes a body or waits for ``100 Continue``.
     """
 
     client: Any
@@ -79,6 +86,7 @@ class Upload:
     headers: Mapping[str, str]
     part_size: int
     slots: asyncio.Semaphore
+    patience: float
 
     async def send(self, file: BinaryIO) -> int:
         """Send the file from where it stands to its end.
@@ -94,7 +102,9 @@ class Upload:
         if size == self.part_size:
             return await self._send_parts(file, first)
         try:
-            await self.client.put_object(**self.target, **self.headers, Body=first)
+            await self._watched(
+                first, self.client.put_object(**self.target, **self.headers, Body=first)
+            )
         finally:
             self._let_go(first)
         return size
@@ -151,8 +161,27 @@ class Upload:
     async def _send_part(
         self, target: Mapping[str, Any], number: int, part: _Part
     ) -> dict[str, Any]:
-        answer = await self.client.upload_part(**target, PartNumber=number, Body=part)
+        request = self.client.upload_part(**target, PartNumber=number, Body=part)
+        answer = await self._watched(part, request)
         return {"PartNumber": number, "ETag": answer["ETag"]}
+
+    async def _watched(self, part: _Part, request: Coroutine[Any, Any, Any]) -> Any:
+        """Await a request, but no longer than it makes progress.
+
+        Raises:
+            TimeoutError: It made none within `patience`.
+        """
+        part.moved = time.monotonic()
+        task = asyncio.create_task(request)
+        try:
+            while (left := part.moved + self.patience - time.monotonic()) > 0:
+                if (await asyncio.wait([task], timeout=left))[0]:
+                    return task.result()
+        finally:
+            if not task.done():
+                task.cancel()
+                await asyncio.wait([task])
+        raise TimeoutError(f"no progress within {self.patience:g} s")
 
     async def _abort(self, target: Mapping[str, Any]) -> None:
         """Give the parts up, since an unfinished upload is billed but never listed."""

@@ -22,7 +22,7 @@ from sqlalchemy import Table, bindparam, delete, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from .. import _json
-from .._time import now
+from .._time import instant_of, now
 from ..dialects import Dialect
 from ..errors import NotTheAuthor, RejectedRow
 from ..models import blob_deletions, elements, feedbacks, steps, threads, tombstones, users
@@ -35,6 +35,7 @@ log = logging.getLogger(__name__)
 _EMPTY = _json.JsonText("{}")
 _STEP_DEFAULTS = {"name": "", "type": "undefined", "streaming": False, "metadata": _EMPTY}
 _ELEMENT_DEFAULTS = {"name": "", "type": "file"}
+_ELEMENT = "element "
 
 
 @dataclass(slots=True)
@@ -47,6 +48,15 @@ class _Threads:
     revived: Collection[str]
     """Threads that were deleted and come back in this segment."""
     deleted_steps: Collection[Key]
+    deleted_elements: Mapping[Key, datetime]
+    """Elements that were deleted, and when: what was sent before that is not written."""
+
+    def takes_element(self, key: Key, row: RowChange) -> bool:
+        """Whether an element may be written."""
+        deleted = self.deleted_elements.get((key[0], of_element(key[1])))
+        if deleted is not None and instant_of(row.ordinal) <= deleted:
+            return False
+        return self.takes(key, row, row.values.get("forId") or "")
 
     def takes(self, key: Key, row: RowChange, step_id: str | None = None) -> bool:
         """Whether a row may be written: neither its thread nor its step was deleted."""
@@ -131,19 +141,32 @@ async def put_into_outbox(
     return bool(rows)
 
 
+def of_element(id: str) -> str:
+    """The id of an element's tombstone, which lies among those of the steps.
+
+    Args:
+        id: The element.
+    """
+    return _ELEMENT + id
+
+
 async def _look_up(connection: AsyncConnection, segment: Segment) -> _Threads:
     rows = await lock_threads(connection, segment.threads, exclusive=False)
     ids = {id for _, id in segment.steps} | {for_id for _, for_id in segment.feedbacks}
     ids |= {row.values.get("forId") or "" for row in segment.elements.values()} | {""}
-    query = select(tombstones.c.threadId, tombstones.c.id).where(
-        tombstones.c.threadId.in_(list(segment.threads)), tombstones.c.id.in_(sorted(ids))
+    ids |= {of_element(id) for _, id in segment.elements}
+    columns = tombstones.c
+    query = select(columns.threadId, columns.id, columns.deletedAt).where(
+        columns.threadId.in_(list(segment.threads)), columns.id.in_(sorted(ids))
     )
-    found = [(thread_id, id) for thread_id, id in await connection.execute(query)]
+    found = {(thread_id, id): at for thread_id, id, at in await connection.execute(query)}
     deleted = {thread_id for thread_id, id in found if not id}
     revived = {id for id in deleted if segment.threads[id].revival}
     for id in deleted - revived:
         log.info("Thread %s was deleted: a late write to it is dropped", id)
-    return _Threads(dict(rows), deleted - revived, revived, {key for key in found if key[1]})
+    of_elements = {key: at for key, at in found.items() if key[1].startswith(_ELEMENT)}
+    of_steps = {key for key in found if key[1]} - of_elements.keys()
+    return _Threads(dict(rows), deleted - revived, revived, of_steps, of_elements)
 
 
 async def _save_users(connection: AsyncConnection, dialect: Dialect, segment: Segment) -> None:
@@ -296,8 +319,7 @@ async def _save_elements(
     alive: list[tuple[Key, RowChange]] = []
     lost: list[str] = []
     for key, row in segment.elements.items():
-        lost += row.replaced
-        if known.takes(key, row, row.values.get("forId") or ""):
+        if known.takes_element(key, row):
             alive.append((key, row))
         elif object_key := row.values.get("objectKey"):
             lost.append(object_key)

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, Table, delete, or_, select, true
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from .._time import now
+from .._time import instant_of, now
 from ..dialects import Dialect
 from ..errors import NotTheAuthor
 from ..models import elements, feedbacks, steps, threads, tombstones
-from .apply import lock_threads, put_into_outbox
+from .apply import lock_threads, of_element, put_into_outbox
 from .ops import (
     Delete,
     DeleteElement,
@@ -87,6 +88,14 @@ async def _erase_element(
     where = (elements.c.id == op.id) & _within(elements, op.scope)
     if op.thread_id:
         where &= elements.c.threadId == op.thread_id
+    found = set(await connection.scalars(select(elements.c.threadId).where(where)))
+    # An upload under way has no row yet, perhaps in another process.
+    if op.scope.everywhere or op.thread_id in (None, op.scope.thread_id):
+        found |= {id for id in (op.thread_id or op.scope.thread_id,) if id}
+    await lock_threads(connection, found, exclusive=True)
+    for thread_id in sorted(found):
+        ids, at = [of_element(op.id)], instant_of(op.ordinal)
+        await _bury(connection, dialect, thread_id, ids, at)
     blobs = await _blobs(connection, dialect, where)
     result = await connection.execute(delete(elements).where(where))
     return result.rowcount > 0, blobs
@@ -136,12 +145,16 @@ def batched(ids: Sequence[str], size: int) -> Iterator[Sequence[str]]:
 
 
 async def _bury(
-    connection: AsyncConnection, dialect: Dialect, thread_id: str, ids: Collection[str]
+    connection: AsyncConnection,
+    dialect: Dialect,
+    thread_id: str,
+    ids: Collection[str],
+    at: datetime | None = None,
 ) -> None:
     rows: list[dict[str, Any]] = [
-        {"threadId": thread_id, "id": id, "deletedAt": now()} for id in ids
+        {"threadId": thread_id, "id": id, "deletedAt": at or now()} for id in ids
     ]
-    statement = dialect.upsert(tombstones, ["threadId", "id"], [])
+    statement = dialect.upsert(tombstones, ["threadId", "id"], ["deletedAt"])
     await dialect.execute_many(connection, statement, rows)
 
 

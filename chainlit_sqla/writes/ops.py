@@ -189,11 +189,20 @@ class DeleteStep:
 
 @dataclass(frozen=True, slots=True)
 class DeleteElement:
-    """Delete an element and its blob."""
+    """Delete an element and its blob; one that is sent again later is a new one.
+
+    Args:
+        id: The element.
+        thread_id: Its thread; None: in whichever it is.
+        scope: Where the deletion may reach.
+        ordinal: An element that was sent before this is deleted, also when its upload ends
+            after it, in another process.
+    """
 
     id: str
     thread_id: str | None = None
     scope: Scope = Scope()
+    ordinal: int = field(default_factory=next_ordinal)
 
     @property
     def label(self) -> str:

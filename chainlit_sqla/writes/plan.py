@@ -49,7 +49,6 @@ class RowChange:
         ordinal: The place of a new row among those of the same instant.
         before_revival: It was written before its thread was brought back in the same
             segment, so it is lost with a thread that was deleted.
-        replaced: Object keys that earlier operations of the segment had given it.
     """
 
     at: datetime
@@ -58,7 +57,6 @@ class RowChange:
     extra: dict[str, Any]
     activity: datetime | None = None
     before_revival: bool = False
-    replaced: list[str] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -130,7 +128,9 @@ def _must_not_merge(segment: Segment, op: Op) -> bool:
         known = segment.threads.get(op.thread_id)
         return op.revives and known is not None and known.named
     row = _rows(segment, op).get(_key(op))
-    return row is not None and row.before_revival
+    # One of two saves of an element may be older than a deletion in another process; and
+    # the blob of the first is found, and deleted, by its row.
+    return row is not None and (row.before_revival or isinstance(op, SaveElement))
 
 
 def _merge_user(segment: Segment, op: SaveUser) -> None:
@@ -159,11 +159,8 @@ def _merge(segment: Segment, op: SaveThread | SaveStep | SaveElement | SaveFeedb
     row = rows.get(key)
     if row is None:
         row = rows[key] = RowChange(op.at, getattr(op, "ordinal", 0), {}, {})
-    values = _values(op)
-    earlier = row.values.get("objectKey")
-    if earlier is not None and values.get("objectKey", earlier) != earlier:
-        row.replaced.append(earlier)
-    row.values |= values
+
+    row.values |= _values(op)
     if isinstance(op, SaveFeedback):
         return
     row.extra |= op.extra

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import socketio
 
-from .until import PATIENCE
+from tests.until import PATIENCE
 
 Event = tuple[str, Any]
 

@@ -7,8 +7,9 @@ from typing import Any, Self
 
 import httpx
 
+from tests.until import PATIENCE
+
 from .chat import Chat
-from .until import PATIENCE
 
 PASSWORD = "correct horse"
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from tests.until import until
+
 from .chat import Chat
 from .person import Person
 from .same import assert_same_steps
 from .server import AppServer
-from .until import until
 
 
 async def test_what_follows_an_edited_message_stays_removed(

@@ -14,11 +14,11 @@ from botocore.config import Config
 
 from tests.servers import s3_moto, s3_swift
 from tests.servers.require import unavailable
+from tests.until import until
 
 from .person import Person
 from .same import assert_same_elements, assert_same_steps, live_files
 from .server import AppServer
-from .until import until
 
 
 async def resume_a_tour(server: AppServer) -> dict[str, Any]:
