@@ -16,6 +16,9 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 from ._time import next_ordinal, now
 from .column_types import JsonDocument, UtcDateTime
 
+LOST_KEY = "lostObjectKey"
+"""The member of an element's ``extra`` that keeps the key of a blob that was lost."""
+
 
 class Base(DeclarativeBase):
     """The declarative base; constraint names are stable over all dialects."""
@@ -165,8 +168,8 @@ class Feedback(Base):
 class Tombstone(Base):
     """What was deleted stays deleted, though Chainlit writes to it once more.
 
-    ``id`` is the deleted step's, or empty where the whole thread was deleted. No foreign
-    key: it outlives the thread.
+    ``id`` is the deleted step's, or ``element`` with a space and the deleted element's, or
+    empty where the whole thread was deleted. No foreign key: it outlives the thread.
     """
 
     __tablename__ = "chainlit_sqla_tombstones"

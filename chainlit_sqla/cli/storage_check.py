@@ -1,0 +1,251 @@
+"""``storage check``: do the files and the conversations fit together?"""
+
+from __future__ import annotations
+
+import sys
+from datetime import timedelta
+from typing import Annotated
+
+import typer
+
+from ..errors import ConfigurationError, SchemaOutdated
+from ..settings import Settings
+from ..storage.choice import storage_url
+from ..storage.urls import open_storage, shown_url
+from ..storage_audit import Counts, audit
+from ..storage_ledger import Finding, Kind, Ledger
+from ..storage_repair import Repaired, doubtful, repair
+from ..writes.ops import shown
+from .guard import complete
+from .options import Schema, Url, settings_for
+from .progress import Report, progress
+from .revisions import label, opened, state
+
+_LISTED = 20
+_PORTION = 1_000
+_REPAIR = "run: chainlit-sqla storage check --fix"
+
+
+def check(
+    fix: Annotated[bool, typer.Option("--fix", help="Repair what can be repaired.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    force: Annotated[
+        bool,
+        typer.Option(
+            "--force", help="Repair also where this seems to be the wrong store or database."
+        ),
+    ] = False,
+    every: Annotated[
+        bool, typer.Option("--all", help=f"List all, not the first {_LISTED} of each kind.")
+    ] = False,
+    older_than: Annotated[
+        int,
+        typer.Option(
+            "--older-than",
+            metavar="MINUTES",
+            min=0,
+            help="A younger file may belong to an upload under way and is left alone.",
+        ),
+    ] = 60,
+    storage: Annotated[
+        str | None,
+        typer.Option("--storage", metavar="URL", help="The store; instead of the settings'."),
+    ] = None,
+    url: Url = None,
+    schema: Schema = None,
+) -> None:
+    """Compare the files in the store with the conversations in the database.
+
+    Finds rows without their file (row-without-blob), files that no row has
+    (blob-without-row), files of another size than their row says (damaged), lost files that
+    are there again (found-again), and what unfinished uploads left. The application may run
+    meanwhile. Without --fix nothing is changed.
+
+    With --fix, files without row are deleted; rows without file stay, and the key of the
+    lost file is kept in their "extra" column: once the file is restored, --fix links it
+    again. Damaged files and files of other software are left alone.
+
+    Exit code 0 when nothing is wrong or all was repaired, else 1.
+    """
+    settings = settings_for(url, schema)
+    if storage is not None and not storage.strip():
+        raise ConfigurationError("--storage is empty; give it a value or leave it out")
+    command = _Command(settings, storage or storage_url(settings), timedelta(minutes=older_than))
+    with Ledger.opened() as ledger:
+        counts = command.look(ledger)
+        for kind in Kind:
+            _list(ledger, kind, every)
+        if not fix:
+            _advise(counts)
+            raise typer.Exit(1 if counts.wrong else 0)
+        if not counts.repairable and not counts.waiting:
+            typer.echo(f"\n{_unrepairable(counts) or 'Nothing to repair.'}")
+            raise typer.Exit(1 if counts.wrong else 0)
+        if counts.doubt and not force:
+            raise ConfigurationError(doubtful(counts))
+        if not yes:
+            _ask(counts)
+        typer.echo(_done(command.fix(ledger, counts, force=force)))
+    if counts.damaged:
+        typer.echo(_unrepairable(counts))
+        raise typer.Exit(1)
+
+
+class _Command:
+    """Opens store and database for each step, so that none waits while a person is asked."""
+
+    def __init__(self, settings: Settings, location: str, grace: timedelta) -> None:
+        self._settings = settings
+        self._location = location
+        self._grace = grace
+
+    def look(self, ledger: Ledger) -> Counts:
+        """Compare, and print the numbers."""
+        with progress() as report:
+            where, counts = complete(self._look(ledger, report))
+        typer.echo(f"database  {where}\nstore     {shown_url(self._location)}\n")
+        width = max(len(f"{number:,}") for _, number in _table(counts))
+        for name, number in _table(counts):
+            typer.echo(f"{number:>{width},}  {name}")
+        return counts
+
+    def fix(self, ledger: Ledger, counts: Counts, *, force: bool) -> Repaired:
+        """Repair what was found."""
+        with progress() as report:
+            return complete(self._fix(ledger, counts, force, report))
+
+    async def _look(self, ledger: Ledger, report: Report) -> tuple[str, Counts]:
+        now = await state(self._settings)
+        if not now.up_to_date:
+            raise SchemaOutdated(str(now))
+        storage = open_storage(self._location, self._settings)
+        try:
+            async with opened(self._settings) as database:
+                counts = await audit(database, storage, ledger, grace=self._grace, progress=report)
+                return label(database), counts
+        finally:
+            await storage.close()
+
+    async def _fix(self, ledger: Ledger, counts: Counts, force: bool, report: Report) -> Repaired:
+        storage = open_storage(self._location, self._settings)
+        try:
+            async with opened(self._settings) as database:
+                return await repair(
+                    database,
+                    storage,
+                    ledger,
+                    counts,
+                    grace=self._grace,
+                    force=force,
+                    progress=report,
+                )
+        finally:
+            await storage.close()
+
+
+def _table(counts: Counts) -> list[tuple[str, int]]:
+    rows = [
+        ("rows with files", counts.rows),
+        ("files of conversations in the store", counts.blobs),
+        (Kind.NO_BLOB.value, counts.no_blob),
+        (Kind.NO_ROW.value, counts.no_row),
+        (Kind.DAMAGED.value, counts.damaged),
+        ("waiting to be deleted", counts.waiting),
+        ("unfinished uploads", counts.unfinished),
+        ("not ours, left alone", counts.strangers),
+    ]
+    rare = [
+        (Kind.FOUND_AGAIN.value, counts.found_again),
+        ("too young to be judged", counts.fresh),
+    ]
+    return rows + [row for row in rare if row[1]]
+
+
+def _list(ledger: Ledger, kind: Kind, every: bool) -> None:
+    number = ledger.count(kind)
+    if not number:
+        return
+    typer.echo()
+    for portion in ledger.portions(kind, _PORTION if every else _LISTED):
+        for finding in portion:
+            typer.echo(_line(finding))
+        if not every:
+            break
+    if not every and number > _LISTED:
+        typer.echo(f"... and {number - _LISTED:,} more {kind.value} (--all lists them)")
+
+
+def _line(finding: Finding) -> str:
+    words = [finding.kind.value, shown(finding.key)]
+    if finding.thread_id:
+        words += [
+            f"thread={shown(finding.thread_id)}",
+            f"element={shown(finding.id)}",
+            f"name={finding.name!r}",
+        ]
+    if finding.size is not None:
+        words.append(f"size={finding.size}")
+    if finding.kind is Kind.DAMAGED:
+        words.append(f"stored={finding.stored}")
+    return " ".join([*words, f"date={finding.at:%Y-%m-%dT%H:%M:%SZ}"])
+
+
+def _advise(counts: Counts) -> None:
+    typer.echo()
+    if not counts.wrong:
+        typer.echo("Nothing is wrong.")
+    if counts.wrong and counts.doubt:
+        typer.echo(
+            f"{counts.doubt} Is this the right store, and the right database? Check "
+            "CHAINLIT_SQLA_STORAGE or BUCKET_NAME, and DATABASE_URL."
+        )
+    elif counts.repairable:
+        typer.echo(f"To repair, {_REPAIR}")
+    if counts.damaged:
+        typer.echo(_unrepairable(counts))
+
+
+def _unrepairable(counts: Counts) -> str:
+    if not counts.damaged:
+        return ""
+    return (
+        f"{_files(counts.damaged)} damaged: --fix leaves them alone; "
+        "restore them under their keys from a backup, or delete their elements in the app"
+    )
+
+
+def _ask(counts: Counts) -> None:
+    work = [
+        (counts.no_row, "delete {} that no row has"),
+        (counts.waiting, "delete {} that wait for it"),
+        (counts.no_blob, "mark {} as lost"),
+        (counts.found_again, "link {} again"),
+        (counts.unfinished, "remove {} of uploads that never ended"),
+    ]
+    parts = [text.format(_files(number)) for number, text in work if number]
+    typer.echo(f"\nThis will {_and(parts)}.")
+    if not sys.stdin.isatty():
+        raise ConfigurationError(
+            "Nothing was changed, for there is no terminal to ask on; add --yes"
+        )
+    typer.confirm("Go on?", abort=True)
+
+
+def _done(repaired: Repaired) -> str:
+    work = [
+        (repaired.deleted, "{} without row deleted"),
+        (repaired.waiting, "{} deleted that waited for it"),
+        (repaired.unlinked, "{} marked as lost"),
+        (repaired.linked, "{} linked again"),
+        (repaired.unfinished, "{} of unfinished uploads removed"),
+    ]
+    parts = [text.format(_files(number)) for number, text in work if number]
+    return f"Repaired: {_and(parts)}." if parts else "Nothing is left to repair."
+
+
+def _and(parts: list[str]) -> str:
+    return " and ".join(filter(None, [", ".join(parts[:-1]), parts[-1]]))
+
+
+def _files(number: int) -> str:
+    return f"{number:,} file{'' if number == 1 else 's'}"
