@@ -4,4 +4,8 @@ from __future__ import annotations
 
 import typer
 
+from . import storage_check
+
 app = typer.Typer(help="Look after the files of conversations.", no_args_is_help=True)
+
+app.command("check")(storage_check.check)
