@@ -27,9 +27,8 @@ A password in `--url` can be seen in the list of processes: prefer `DATABASE_URL
 
 
 def commands() -> dict[str, Any]:
-    """The commands by name."""
-    group: Any = typer.main.get_command(app)
-    return dict(group.commands)
+    """The commands by name; one of a group by both: ``storage check``."""
+    return dict(_flat(typer.main.get_command(app)))
 
 
 def reference() -> str:
@@ -38,6 +37,14 @@ def reference() -> str:
     for name, command in commands().items():
         parts.append("\n".join(_section(name, command)))
     return "\n".join(parts)
+
+
+def _flat(group: Any) -> Iterator[tuple[str, Any]]:
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from ((f"{name} {inner}", found) for inner, found in _flat(command))
+        else:
+            yield name, command
 
 
 def _section(name: str, command: Any) -> Iterator[str]:

@@ -46,7 +46,7 @@ def test_each_command_and_option_has_help(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["", *reference.commands()])
 def test_help_works(cli: Command, name: str) -> None:
-    result = cli(*[name][: bool(name)], "--help")
+    result = cli(*name.split(), "--help")
     assert result.code == 0
     assert "Usage: chainlit-sqla" in result.out
 
