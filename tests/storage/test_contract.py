@@ -199,7 +199,8 @@ async def test_an_altered_link_is_refused(signed_store: Store) -> None:
     last = "A" if url[-1] != "A" else "B"
     if "mine" in url:
         altered = [url.replace("mine", "theirs"), url.split("?")[0], url[:-1] + last]
-        altered += [re.sub(r"X-Amz-Expires=\d+", "X-Amz-Expires=86400", url)]
+        longer = re.sub(r"(X-Amz-Expires|X-Goog-Expires)=\d+", r"\1=86400", url)
+        altered += [longer.replace("?se=2", "?se=3")]
     else:
         start = url.rindex("/") + 1
         altered = [url[:-1] + last, url[:-2], url + "A", url[:start] + "A" * 96]
@@ -216,7 +217,7 @@ async def test_an_expired_link_is_refused(signed_store: Store) -> None:
     await signed_store.client.put("k", BlobSource(data=b"x"), mime="text/plain")
     assert signed_store.past is not None
     answer = await signed_store.http.get(await signed_store.past("k"))
-    assert answer.status_code == 403
+    assert answer.status_code in (400, 403)  # Google says "ExpiredToken" with 400.
     assert (await signed_store.get("k")).status_code == 200
 
 
