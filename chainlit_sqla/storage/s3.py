@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import base64
-import hashlib
 import re
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import AsyncExitStack, ExitStack
 from datetime import datetime
 from typing import Any
 
-from aiobotocore.config import AioConfig
 from aiobotocore.session import AioSession, get_session
 
 from ..errors import ConfigurationError
@@ -21,6 +18,7 @@ from .headers import content_disposition, content_type
 from .keys import url_safe_key
 from .probe import probe
 from .s3_errors import Place, refused, s3_errors
+from .s3_session import add_content_md5, client_config, load_models
 from .s3_upload import MAX_PARTS, Upload
 
 PART_SIZE = 8 * 1024 * 1024
@@ -223,17 +221,18 @@ class S3Storage:
             self._lock, self._slots = asyncio.Lock(), asyncio.Semaphore(self._parts_at_once)
         async with self._lock:
             if self._client is None:
-                client = await self._stack.enter_async_context(self._make_client())
-                client.meta.events.register("before-call.s3.DeleteObjects", _add_content_md5)
+                session = self._session or get_session()
+                await load_models(session)
+                client = await self._stack.enter_async_context(self._make_client(session))
+                client.meta.events.register("before-call.s3.DeleteObjects", add_content_md5)
                 self._signer = client
                 if self._public_endpoint:
-                    signer = self._make_client(self._public_endpoint)
+                    signer = self._make_client(session, self._public_endpoint)
                     self._signer = await self._stack.enter_async_context(signer)
                 self._client = client
         return self._client
 
-    def _make_client(self, endpoint: str = "") -> Any:
-        session = self._session or get_session()
+    def _make_client(self, session: Any, endpoint: str = "") -> Any:
         access_key, secret_key = self._credentials
         return session.create_client(
             "s3",
@@ -241,7 +240,7 @@ class S3Storage:
             endpoint_url=endpoint or self.place.endpoint or None,
             aws_access_key_id=access_key,
             aws_secret_access_key=secret_key,
-            config=_config(
+            config=client_config(
                 path_style=self._path_style, attempts=self._attempts, patience=self._patience
             ),
         )
@@ -318,27 +317,3 @@ def _encryption(kind: str, kms_key: str) -> dict[str, Any]:
     if kind == _KMS:
         headers["BucketKeyEnabled"] = True  # One request to KMS for many blobs, not for each.
     return headers
-
-
-def _config(*, path_style: bool, attempts: int, patience: float) -> Any:
-    # "virtual", not "auto": with "auto", links for other regions than us-east-1 go to a
-    # host that redirects, and the redirect breaks the signature.
-    options: dict[str, Any] = {
-        "signature_version": "s3v4",
-        "s3": {"addressing_style": "path" if path_style else "virtual"},
-        "retries": {"mode": "standard", "total_max_attempts": attempts},
-        "connect_timeout": min(10, patience),
-        "read_timeout": patience,
-        "max_pool_connections": 50,
-    }
-    # Servers other than Amazon's often refuse the checksums that newer botocore adds.
-    for option in ("request_checksum_calculation", "response_checksum_validation"):
-        if option in AioConfig.OPTION_DEFAULTS:
-            options[option] = "when_required"
-    return AioConfig(**options)
-
-
-def _add_content_md5(params: dict[str, Any], **_: Any) -> None:
-    """Add the header that older servers want with a batch of deletions."""
-    digest = hashlib.md5(params["body"], usedforsecurity=False).digest()
-    params["headers"].setdefault("Content-MD5", base64.b64encode(digest).decode())

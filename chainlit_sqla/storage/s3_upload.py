@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import io
 import logging
+import mmap
 import time
 from collections.abc import Coroutine, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, BinaryIO
@@ -24,20 +26,25 @@ class _Part(io.RawIOBase):
 
     Of plain bytes the transport keeps a second copy. And the futures of asyncio and the
     requests of botocore refer to each other: what they hold lives on until the garbage
-    collector runs, so they must not hold the bytes.
+    collector runs, so they must not hold the bytes. The bytes are mapped, since memory
+    that is allocated in one thread and freed in another stays with the process.
     """
 
     def __init__(self) -> None:
-        self._content = b""
+        self._content: mmap.mmap | None = None
+        self._size = 0
         self._position = 0
         self.moved = time.monotonic()
         """When it was last read from or rewound; another thread may be reading."""
 
     def fill(self, file: BinaryIO, size: int) -> None:
-        self._content = file.read(size)
+        content = self._content = mmap.mmap(-1, size)
+        with memoryview(content) as view:
+            while read := file.readinto(view[self._size :]):  # type: ignore[attr-defined]
+                self._size += read
 
     def __len__(self) -> int:
-        return len(self._content)
+        return self._size
 
     def readable(self) -> bool:
         return True
@@ -46,14 +53,17 @@ class _Part(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int:
-        piece = self._content[self._position : self._position + len(buffer)]
-        buffer[: len(piece)] = piece
-        self._position += len(piece)
+        if (content := self._content) is None:
+            raise ValueError("the part was let go")
+        count = max(0, min(len(buffer), self._size - self._position))
+        with memoryview(content) as view:
+            buffer[:count] = view[self._position : self._position + count]
+        self._position += count
         self.moved = time.monotonic()
-        return len(piece)
+        return count
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        start = (0, self._position, len(self._content))[whence]
+        start = (0, self._position, self._size)[whence]
         self._position = start + offset
         self.moved = time.monotonic()
         return self._position
@@ -62,7 +72,10 @@ class _Part(io.RawIOBase):
         return self._position
 
     def close(self) -> None:
-        self._content = b""
+        content, self._content, self._size = self._content, None, 0
+        if content is not None:
+            with suppress(BufferError):  # Another thread reads from it: it goes with that.
+                content.close()
         super().close()
 
 
