@@ -1,0 +1,180 @@
+"""``storage copy``."""
+
+from __future__ import annotations
+
+import logging
+import shlex
+from collections.abc import Iterator
+from contextlib import aclosing, contextmanager
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+from rich.filesize import decimal
+
+from ..errors import ConfigurationError, StorageError
+from ..settings import Settings
+from ..storage.ends import Ends
+from ..storage.journal import Amount, Journal
+from ..storage.transfer import PARALLEL, Plan, Result, Transfer
+from ..storage.urls import shown_url
+from .copy_progress import Display
+from .guard import complete
+
+INTERRUPTED = 130
+"""The exit code of a command that Ctrl+C ended: 128 and the number of the signal."""
+
+
+def copy(
+    source: Annotated[
+        str, typer.Option("--from", metavar="URL", help="The store to copy from; stays as it is.")
+    ],
+    target: Annotated[str, typer.Option("--to", metavar="URL", help="The store to copy to.")],
+    parallel: Annotated[
+        int, typer.Option("--parallel", min=1, metavar="N", help="Blobs copied at once.")
+    ] = PARALLEL,
+    journal: Annotated[
+        Path | None,
+        typer.Option(
+            "--journal",
+            metavar="FILE",
+            help="Where to keep what is copied already; a file in CHAINLIT_SQLA_DATA_DIR "
+            "unless named.",
+        ),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only tell what would be copied.")
+    ] = False,
+) -> None:
+    """Copy all files of conversations to another store.
+
+    Each is read back and compared by its SHA-256. Interrupted, it goes on where it was when
+    the same command is run again; run again after its end, it copies what came since. Nothing
+    is deleted, and the application goes on using the store that it has. URLs are those of
+    CHAINLIT_SQLA_STORAGE. A file passes through the temporary folder (TMPDIR).
+    """
+    settings = Settings.load()
+    ends = _ends(source, target, settings)
+    try:
+        if dry_run:
+            plan = complete(_plan(ends))
+            typer.echo(_planned(plan, source))
+            return
+        result = complete(_copy(ends, journal or _default_journal(ends, settings), parallel))
+    except KeyboardInterrupt:
+        again = "" if dry_run else " Run the same command again to go on."
+        typer.echo(f"Interrupted.{again}", err=True)
+        raise typer.Exit(INTERRUPTED) from None
+    typer.echo(_done(result, source))
+    if result.failed or result.stopped:
+        _complain(result)
+    if result.copied.blobs + result.kept.blobs and settings.storage_url != target:
+        typer.echo(
+            f"Nothing was switched: set CHAINLIT_SQLA_STORAGE={shlex.quote(shown_url(target))} "
+            "and restart, then run this command once more for files that came meanwhile."
+        )
+
+
+def _ends(source: str, target: str, settings: Settings) -> Ends:
+    for option, value in (("--from", source), ("--to", target)):
+        if not value.strip():
+            raise ConfigurationError(f"{option} is empty; give it a URL such as s3://bucket")
+    return Ends.open(source, target, settings)
+
+
+def _default_journal(ends: Ends, settings: Settings) -> Path:
+    folder = settings.data_path
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError(
+            f"Cannot make the folder {folder} for the journal ({error.strerror}); "
+            "name a file by --journal, or set CHAINLIT_SQLA_DATA_DIR"
+        ) from error
+    return folder / f"storage-copy-{ends.digest}.db"
+
+
+async def _plan(ends: Ends) -> Plan:
+    async with aclosing(ends):
+        with Journal(None, "", "") as journal, Display() as display, _warnings(display):
+            return await Transfer(ends.source, ends.target, journal, watch=display.show).plan()
+
+
+async def _copy(ends: Ends, path: Path, parallel: int) -> Result:
+    async with aclosing(ends):
+        names = str(ends.source_place), str(ends.target_place)
+        with Journal(path, *names) as journal, Display() as display, _warnings(display):
+            return await Transfer(
+                ends.source, ends.target, journal, parallel=parallel, watch=display.show
+            ).run()
+
+
+def _planned(plan: Plan, source: str) -> str:
+    if not plan.todo.blobs:
+        return _empty(source)
+    missing = plan.todo - plan.there
+    there = (
+        f"; {_amount(plan.there, '')} are there already, with the same size"
+        if plan.there.blobs
+        else ""
+    )
+    return f"{_amount(missing)} would be copied{there}. Nothing was written."
+
+
+def _done(result: Result, source: str) -> str:
+    words = [f"{_amount(result.copied)} copied and verified, {result.failed:,} failed."]
+    if not (result.copied.blobs or result.kept.blobs or result.failed or result.gone):
+        words = [_empty(source)]
+    if result.kept.blobs:
+        words.append(f"{_amount(result.kept)} were there already, verified.")
+    if result.gone:
+        words.append(f"{result.gone:,} were deleted from the source meanwhile.")
+    if result.left_over:
+        words.append(
+            f"{result.left_over:,} of the target are no longer in the source: "
+            "`chainlit-sqla storage check` on the new store finds such leftovers."
+        )
+    return " ".join(words)
+
+
+def _empty(source: str) -> str:
+    return f"There are no blobs in {shown_url(source)}; if there should be some, correct --from."
+
+
+def _amount(amount: Amount, noun: str = " blob") -> str:
+    plural = "s" if noun and amount.blobs != 1 else ""
+    return f"{amount.blobs:,}{noun}{plural} ({decimal(amount.size)})"
+
+
+def _complain(result: Result) -> NoReturn:
+    for key, reason in result.failures:
+        typer.echo(reason if repr(key) in reason else f"{key!r}: {reason}", err=True)
+    if more := result.failed - len(result.failures):
+        typer.echo(f"... and {more:,} more", err=True)
+    if result.stopped:
+        raise StorageError(
+            f"{result.stopped}, so something is wrong with a store; correct that and run the "
+            "same command again to go on"
+        )
+    raise StorageError(
+        f"{result.failed:,} blobs were not copied; run the same command again to try these again"
+    )
+
+
+@contextmanager
+def _warnings(display: Display) -> Iterator[None]:
+    """Show what a store warns of, such as a blob whose description is damaged."""
+
+    class Shown(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            display.say(f"{record.levelname.capitalize()}: {record.getMessage()}")
+
+    logger, handler = logging.getLogger("chainlit_sqla"), Shown(logging.WARNING)
+    level = logger.level
+    logger.setLevel(min(logger.getEffectiveLevel(), logging.WARNING))
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
