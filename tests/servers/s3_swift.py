@@ -115,6 +115,11 @@ class SwiftServer:
         self._ports = {name: free_port() for name in SERVERS}
         self.endpoint = f"http://127.0.0.1:{self._ports['proxy']}"
         self._configure(folder)
+        self.start()
+
+    def start(self) -> None:
+        """Start the processes; after `kill` on the same ports, with what was stored."""
+        folder = Path(self._folder.name)
         self._guard = subprocess.Popen(
             [sys.executable, "-c", GUARD, str(folder), *SERVERS],
             stdin=subprocess.PIPE,
@@ -126,11 +131,15 @@ class SwiftServer:
             self.stop()
             raise
 
-    def stop(self) -> None:
-        """End the servers and remove their folder; may be called twice."""
+    def kill(self) -> None:
+        """End the processes with SIGKILL; what was stored stays."""
         if self._guard.stdin:
             self._guard.stdin.close()
         self._guard.wait()
+
+    def stop(self) -> None:
+        """End the servers and remove their folder; may be called twice."""
+        self.kill()
         self._folder.cleanup()
 
     def _configure(self, folder: Path) -> None:
