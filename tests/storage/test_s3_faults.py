@@ -1,0 +1,261 @@
+"""A server that is overloaded, silent, cut off or killed in the middle of an upload."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from chainlit.element import File
+
+from chainlit_sqla import SQLADataLayer
+from chainlit_sqla.errors import BlobNotFound, StorageUnavailable
+from chainlit_sqla.settings import Settings
+from chainlit_sqla.storage.base import BlobSource
+from chainlit_sqla.storage.s3 import S3Storage
+from tests.servers import s3_swift
+from tests.servers.require import unavailable
+from tests.servers.s3_faults import Front
+
+from .conftest import Bucket, _bucket
+from .test_contract import blob
+from .test_s3 import keys, unfinished
+
+MIB = 1024 * 1024
+LARGE = BlobSource(data=bytes(range(250)) * (16 * MIB // 250))
+SMALL = BlobSource(data=b"small")
+BOUND = 60
+"""Seconds in which an upload must end, well or not; it takes one to ten."""
+
+
+@pytest.fixture
+def front(moto: Bucket) -> Iterator[Front]:
+    with Front(moto.server.endpoint) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def own_swift() -> Iterator[s3_swift.SwiftServer]:
+    """A server that may be killed: nobody else uses it."""
+    if why := s3_swift.missing():
+        unavailable(f"S3 that keeps blobs: {why}", "pip install swift pyeclib keystonemiddleware")
+    server = s3_swift.SwiftServer()
+    yield server
+    server.stop()
+
+
+def through(front: Front, bucket: Bucket, **changes: Any) -> S3Storage:
+    return bucket.storage(endpoint=front.endpoint, part_size=5 * MIB, parts_at_once=2, **changes)
+
+
+async def put(storage: S3Storage, source: BlobSource = LARGE) -> int:
+    async with asyncio.timeout(BOUND):
+        return await storage.put("k", source, mime="text/plain")
+
+
+@pytest.mark.parametrize("source", [SMALL, LARGE], ids=["small", "large"])
+@pytest.mark.parametrize(("status", "code"), [(503, "SlowDown"), (500, "InternalError")])
+async def test_a_server_that_is_busy_twice_costs_nothing(
+    moto: Bucket, front: Front, source: BlobSource, status: int, code: str
+) -> None:
+    storage = through(front, moto)
+    fault = front.fail(r"PUT /.*(k$|k\?.*partNumber=2)", status, code, times=2)
+    assert await put(storage, source) == source.size
+    assert fault.times == 0
+    assert await blob(storage, "k") == source.data
+    assert unfinished(moto) == []
+    await storage.close()
+
+
+@pytest.mark.parametrize("at", ["POST .*uploads", "partNumber=2", r"POST .*\?uploadId"])
+async def test_a_server_that_stays_broken_is_told_and_leaves_nothing(
+    moto: Bucket, front: Front, at: str
+) -> None:
+    storage = through(front, moto)
+    front.fail(at, 500, "InternalError")
+    with pytest.raises(StorageUnavailable) as caught:
+        await put(storage)
+    said = str(caught.value)
+    assert said.startswith(f"Cannot write 'k' in the S3 bucket '{moto.name}' at {front.endpoint}: ")
+    assert "InternalError" in said
+    assert said.endswith("; look at the bucket and at its server's log")
+    assert (unfinished(moto), keys(moto)) == ([], [])
+    front.calm()
+    assert await put(storage) == LARGE.size  # All slots were given back.
+    await storage.close()
+
+
+async def test_an_overload_without_end_names_the_repair(moto: Bucket, front: Front) -> None:
+    storage = through(front, moto)
+    front.fail("PUT /", 503, "SlowDown")
+    with pytest.raises(StorageUnavailable, match=r"Cannot write 'k' .*SlowDown.*; try again later"):
+        await put(storage, SMALL)
+    assert len(front.requests) == 3  # Those who overload a server must not ask without end.
+    await storage.close()
+
+
+@pytest.mark.parametrize("source", [SMALL, LARGE], ids=["small", "large"])
+async def test_a_connection_reset_in_the_middle_of_a_body_is_opened_again(
+    moto: Bucket, front: Front, source: BlobSource
+) -> None:
+    storage = through(front, moto)
+    after = source.size // 8
+    fault = front.reset(r"PUT /.*(k$|k\?.*partNumber=2)", after, times=2)
+    assert await put(storage, source) == source.size
+    assert fault.times == 0
+    assert await blob(storage, "k") == source.data
+    assert unfinished(moto) == []
+    await storage.close()
+
+
+async def test_connections_that_are_always_reset_are_told(moto: Bucket, front: Front) -> None:
+    storage = through(front, moto)
+    front.reset("partNumber=3", MIB)
+    with pytest.raises(StorageUnavailable, match=r"Cannot write 'k' .*and the network$"):
+        await put(storage)
+    assert (unfinished(moto), keys(moto)) == ([], [])
+    await storage.close()
+
+
+async def test_an_upload_is_given_up_also_by_a_server_that_is_just_coming_back(
+    moto: Bucket, front: Front
+) -> None:
+    storage = through(front, moto)
+    front.fail("partNumber=2", 500, "InternalError")
+    back = front.fail("DELETE /", 503, "ServiceUnavailable", times=2)
+    with pytest.raises(StorageUnavailable):
+        await put(storage)
+    assert back.times == 0
+    assert (unfinished(moto), keys(moto)) == ([], [])
+    await storage.close()
+
+
+async def test_a_server_killed_in_the_middle_of_an_upload(
+    own_swift: s3_swift.SwiftServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    bucket = _bucket(own_swift)
+    with Front(own_swift.endpoint) as front:
+        storage = through(front, bucket)
+        await put(storage, SMALL)
+        part = front.hold("partNumber=2", after=MIB)
+        upload = asyncio.create_task(put(storage))
+        assert await asyncio.to_thread(part.met.wait, BOUND)
+        await asyncio.to_thread(own_swift.kill)
+        front.calm()
+        with caplog.at_level(logging.WARNING), pytest.raises(StorageUnavailable) as caught:
+            await upload
+        said = str(caught.value)
+        assert f"Cannot write 'k' in the S3 bucket '{bucket.name}'" in said
+        assert said.endswith("; check DEV_AWS_ENDPOINT, APP_AWS_REGION and the network")
+        assert "unfinished upload of 'k' could not be given up" in caplog.text
+        await asyncio.to_thread(own_swift.start)
+        assert await blob(storage, "k") == SMALL.data  # What was there is there.
+        await storage.delete(["k"])
+        with pytest.raises(BlobNotFound):
+            await blob(storage, "k")
+        assert keys(bucket) == []
+        soon = datetime.now(UTC) + timedelta(hours=1)
+        assert await storage.clear_unfinished(soon, remove=True) == 1
+        assert unfinished(bucket) == []
+        assert await put(storage) == LARGE.size
+        await storage.close()
+
+
+async def test_a_server_that_is_killed_and_comes_back_in_time_costs_nothing(
+    own_swift: s3_swift.SwiftServer,
+) -> None:
+    bucket = _bucket(own_swift)
+    with Front(own_swift.endpoint) as front:
+        storage = through(front, bucket)
+        part = front.hold("partNumber=", after=MIB)
+        upload = asyncio.create_task(put(storage))
+        assert await asyncio.to_thread(part.met.wait, BOUND)
+        await asyncio.to_thread(own_swift.kill)
+        await asyncio.to_thread(own_swift.start)
+        front.calm()
+        assert await upload == LARGE.size
+        assert await blob(storage, "k") == LARGE.data
+        assert unfinished(bucket) == []
+        await storage.close()
+
+
+@dataclass
+class Chat:
+    """A layer with one message, over a server that may be killed, behind a front."""
+
+    layer: SQLADataLayer
+    bucket: Bucket
+    front: Front
+
+    @classmethod
+    @asynccontextmanager
+    async def over(
+        cls, server: s3_swift.SwiftServer, folder: Path, retry_seconds: float
+    ) -> AsyncIterator[Chat]:
+        bucket = _bucket(server)
+        with Front(server.endpoint) as front:
+            layer = SQLADataLayer(
+                f"sqlite:///{folder / 'chats.db'}",
+                storage=through(front, bucket, attempts=1),
+                settings=Settings.load(storage_retry_seconds=retry_seconds),
+            )
+            step: Any = {"id": "s", "threadId": "t", "type": "tool", "output": "kept"}
+            await layer.create_step(step)
+            yield cls(layer, bucket, front)
+            await layer.close()
+
+    def send(self) -> asyncio.Task[None]:
+        file = File(id="e", thread_id="t", for_id="s", name="e", content=LARGE.data)
+        return asyncio.create_task(self.layer.create_element(file))
+
+    async def read(self) -> list[Any]:
+        """The elements; the message must be there."""
+        thread = await self.layer.get_thread("t")
+        assert thread
+        assert [step["output"] for step in thread["steps"]] == ["kept"]
+        return list(thread["elements"] or [])
+
+
+async def test_a_message_is_unharmed_when_the_server_of_its_file_is_killed_and_stays_away(
+    own_swift: s3_swift.SwiftServer, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with Chat.over(own_swift, tmp_path, retry_seconds=0) as chat:
+        part = chat.front.hold("partNumber=2", after=MIB)
+        upload = chat.send()
+        assert await asyncio.to_thread(part.met.wait, BOUND)
+        await asyncio.to_thread(own_swift.kill)
+        chat.front.calm()
+        with pytest.raises(StorageUnavailable, match=r"Cannot write 'threads/t/e/.*network$"):
+            async with asyncio.timeout(BOUND):
+                await upload
+        assert "Not stored: element e: Cannot write 'threads/t/e/" in caplog.text
+        assert await chat.read() == []
+        await asyncio.to_thread(own_swift.start)
+        assert await chat.read() == []
+        assert keys(chat.bucket) == []
+
+
+async def test_a_file_is_stored_when_its_server_is_killed_and_comes_back(
+    own_swift: s3_swift.SwiftServer, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with Chat.over(own_swift, tmp_path, retry_seconds=60) as chat:
+        part = chat.front.hold("partNumber=2", after=MIB)
+        upload = chat.send()
+        assert await asyncio.to_thread(part.met.wait, BOUND)
+        await asyncio.to_thread(own_swift.kill)
+        chat.front.calm()
+        async with asyncio.timeout(BOUND):
+            while "Tried again in" not in caplog.text:
+                await asyncio.sleep(0.01)
+        await asyncio.to_thread(own_swift.start)
+        async with asyncio.timeout(BOUND):
+            await upload
+        [found] = await chat.read()
+        assert await blob(chat.layer.storage, found["objectKey"]) == LARGE.data
+        assert keys(chat.bucket) == [found["objectKey"]]
