@@ -40,7 +40,7 @@ class Display:
         self._said = time.monotonic()
         self._bar = Progress(
             TextColumn("{task.description}"),
-            BarColumn(bar_width=12),
+            BarColumn(bar_width=8),
             TextColumn("{task.fields[amount]}"),
             TransferSpeedColumn(),
             TimeRemainingColumn(),
@@ -94,4 +94,4 @@ def _amount(progress: transfer.Progress) -> str:
     done, total = progress.done, progress.total
     if progress.stage != "copy":
         return f"{done.blobs:,} blobs, {decimal(done.size)}"
-    return f"{done.blobs:,} of {total.blobs:,} blobs, {decimal(done.size)} of {decimal(total.size)}"
+    return f"{done.blobs:,}/{total.blobs:,} blobs, {decimal(done.size)}/{decimal(total.size)}"

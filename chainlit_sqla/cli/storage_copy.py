@@ -52,6 +52,8 @@ def copy(
     the same command is run again; run again after its end, it copies what came since. Nothing
     is deleted, and the application goes on using the store that it has. URLs are those of
     CHAINLIT_SQLA_STORAGE. A file passes through the temporary folder (TMPDIR).
+
+    Exit code 0 when all is copied, 1 when something is not, 130 after Ctrl+C.
     """
     settings = Settings.load()
     ends = _ends(source, target, settings)
@@ -156,9 +158,10 @@ def _complain(result: Result) -> NoReturn:
             f"{result.stopped}, so something is wrong with a store; correct that and run the "
             "same command again to go on"
         )
-    raise StorageError(
-        f"{result.failed:,} blobs were not copied; run the same command again to try these again"
+    what, them = (
+        ("1 blob was", "it") if result.failed == 1 else (f"{result.failed:,} blobs were", "these")
     )
+    raise StorageError(f"{what} not copied; run the same command again to try {them} again")
 
 
 @contextmanager

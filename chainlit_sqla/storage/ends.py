@@ -108,7 +108,8 @@ def _place(url: str, client: Inventory, settings: Settings) -> Place:
     server = options.get("endpoint", "")
     if parts.scheme == "s3":
         server = server or settings.aws_endpoint
-    elif parts.scheme == "az" and not server:
-        server = options.get("account", settings.azure_storage_account)
+    elif parts.scheme == "az":  # A bucket's name is one of all users, a container's is not.
+        account = options.get("account") or settings.azure_storage_account
+        server = f"{server.rstrip('/')}/{account}" if server else account
     path = tuple(part for part in unquote(parts.path).strip("/").split("/") if part)
     return Place(parts.scheme, server.rstrip("/").lower(), unquote(parts.netloc), path)

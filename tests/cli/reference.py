@@ -48,7 +48,11 @@ def _flat(group: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _section(name: str, command: Any) -> Iterator[str]:
-    arguments = [_placeholder(p) for p in command.params if p.param_type_name == "argument"]
+    arguments = [
+        _placeholder(p) if p.param_type_name == "argument" else _names(p)
+        for p in command.params
+        if p.param_type_name == "argument" or p.required
+    ]
     yield f"## {name}\n"
     yield f"```\nchainlit-sqla {' '.join([name, *arguments])}\n```\n"
     yield f"{inspect.cleandoc(command.help)}\n"
