@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import hashlib
 import io
 import logging
 import mmap
@@ -34,6 +36,8 @@ class _Part(io.RawIOBase):
         self._content: mmap.mmap | None = None
         self._size = 0
         self._position = 0
+        self.md5 = ""
+        """Of the bytes, in base64, for a header that the server checks."""
         self.moved = time.monotonic()
         """When it was last read from or rewound; another thread may be reading."""
 
@@ -42,6 +46,8 @@ class _Part(io.RawIOBase):
         with memoryview(content) as view:
             while read := file.readinto(view[self._size :]):  # type: ignore[attr-defined]
                 self._size += read
+            digest = hashlib.md5(view[: self._size], usedforsecurity=False).digest()
+        self.md5 = base64.b64encode(digest).decode()
 
     def __len__(self) -> int:
         return self._size
@@ -115,9 +121,10 @@ class Upload:
         if size == self.part_size:
             return await self._send_parts(file, first)
         try:
-            await self._watched(
-                first, self.client.put_object(**self.target, **self.headers, Body=first)
+            request = self.client.put_object(
+                **self.target, **self.headers, Body=first, ContentMD5=first.md5
             )
+            await self._watched(first, request)
         finally:
             self._let_go(first)
         return size
@@ -174,7 +181,9 @@ class Upload:
     async def _send_part(
         self, target: Mapping[str, Any], number: int, part: _Part
     ) -> dict[str, Any]:
-        request = self.client.upload_part(**target, PartNumber=number, Body=part)
+        request = self.client.upload_part(
+            **target, PartNumber=number, Body=part, ContentMD5=part.md5
+        )
         answer = await self._watched(part, request)
         return {"PartNumber": number, "ETag": answer["ETag"]}
 

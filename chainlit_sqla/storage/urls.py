@@ -68,6 +68,8 @@ def open_storage(
             f"The storage URL {shown_url(url)!r} has credentials in it; put them into "
             f"{_CREDENTIALS[parts.scheme]}"
         )
+    if not parts.netloc:
+        raise ConfigurationError(f"The storage URL {url!r} names no bucket; write it as {_FORMS}")
     options = dict(parse_qsl(parts.query, keep_blank_values=True))
     if unknown := options.keys() - set(known):
         raise ConfigurationError(

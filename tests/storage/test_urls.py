@@ -110,7 +110,8 @@ def test_settings_that_contradict_each_other(
 @pytest.mark.parametrize(
     ("url", "message"),
     [
-        ("s3://", "set BUCKET_NAME"),
+        ("s3://", "names no bucket; write it as s3://bucket/prefix"),
+        ("s3:/bucket", "names no bucket; write it as s3://bucket/prefix"),
         ("s3://bucket?colour=red", "unknown option 'colour'; use endpoint"),
         ("s3://bucket?path_style=maybe", "write true or false"),
         ("s3://bucket?endpoint=minio:9000", "write it like http://localhost:9000"),
