@@ -18,6 +18,7 @@ from ..errors import ConfigurationError, StorageError
 
 TOKEN_URI = "https://oauth2.googleapis.com/token"  # noqa: S105 - a URL
 IAM_URL = "https://iamcredentials.googleapis.com"
+GOOGLE_HOSTS = ".googleapis.com"
 SCOPES = ("https://www.googleapis.com/auth/cloud-platform",)
 """Storage alone would do for blobs, but not for IAM, which signs where there is no key."""
 
@@ -45,7 +46,7 @@ def login(client_email: str, private_key: str, endpoint: str, given: Any = None)
     if private_key:
         return _key_credentials(client_email, private_key)
     host = urlsplit(endpoint).hostname or ""
-    if endpoint and not host.endswith(".googleapis.com"):
+    if endpoint and not host.endswith(GOOGLE_HOSTS):
         return AnonymousCredentials()
     return None
 

@@ -11,6 +11,7 @@ import http.client
 import json
 import re
 import sys
+import tempfile
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -62,6 +63,7 @@ class Front:
         self.emulator_slots = threading.Semaphore(4)
         self.faults: list[Fault] = []
         self.requests: list[str] = []
+        self.finished: dict[str, Any] = {}
         self.on_request: Callable[[str], None] = lambda line: None
         self.port = free_port()
         self.endpoint = f"http://127.0.0.1:{self.port}"
@@ -151,6 +153,8 @@ class _Handler(BaseHTTPRequestHandler):
             return self._download(bucket, unquote(parts.path.partition("/o/")[2]))
         if self.command == "GET" and parts.path.endswith("/o"):
             return self._list(bucket, query)
+        if self.command == "PUT" and "upload_id" in query:
+            return self._part(query["upload_id"][0])
         return self._pass_on(bucket)
 
     def _pass_on(self, bucket: str) -> None:
@@ -161,6 +165,31 @@ class _Handler(BaseHTTPRequestHandler):
             said = f"No such object: {bucket}/..." if self._has(bucket) else NO_BUCKET
             return self._send_json(404, error(404, said))
         return self._send(status, headers, body)
+
+    def _part(self, upload: str) -> None:
+        """Take a part of an upload; what came before is ignored, as Google does.
+
+        Source: https://cloud.google.com/storage/docs/performing-resumable-uploads#resume-upload
+        """
+        first, total = re.findall(r"bytes (\d+)-\d+/(.+)", self.headers["Content-Range"])[0]
+        with tempfile.TemporaryFile() as part:
+            for chunk in self._body():  # The whole first: the emulator would keep half a part.
+                part.write(chunk)
+            start, end = int(first), int(first) + part.tell()
+            if done := self.front.finished.get(upload):
+                return self._send(*done)
+            _, headers, _ = self._ask("PUT", self.path, None, {"Content-Range": "bytes */*"})
+            last = int(dict(headers)["Range"].rpartition("-")[2])
+            here = max(start, last + 1 if last else 0)  # It says "0-0" for nothing, too.
+            if here >= end:
+                return self._send(308, [("Range", f"bytes=0-{last}")], b"")
+            part.seek(here - start)
+            about = {"Content-Range": f"bytes {here}-{end - 1}/{total}"}
+            about["Content-Length"] = str(end - here)
+            answer = self._ask("PUT", self.path, iter(lambda: part.read(CHUNK), b""), about)
+        if answer[0] == 200:
+            self.front.finished[upload] = answer
+        return self._send(*answer)
 
     def _list(self, bucket: str, query: dict[str, list[str]]) -> None:
         path = f"/storage/v1/b/{bucket}/o?prefix={quote(query.get('prefix', [''])[0])}"

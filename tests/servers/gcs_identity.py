@@ -70,7 +70,8 @@ class Identity:
     asked: list[str] = field(default_factory=list)
 
     def account(self, name: str) -> Account:
-        email = f"{name}@project.iam.gserviceaccount.com"
+        # Of another domain than Google's, for which google-auth asks more in the background.
+        email = f"{name}@project.example.com"
         return self.accounts.setdefault(email, Account(email))
 
     def owner(self, authorization: str) -> str:

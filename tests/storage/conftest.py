@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -14,15 +15,18 @@ import boto3
 import httpx
 import pytest
 from aiobotocore.session import get_session
+from azure.storage.blob import ContainerClient
 from botocore.config import Config
 from starlette.applications import Starlette
 
+from chainlit_sqla.storage.azure import AzureStorage
 from chainlit_sqla.storage.base import Inventory, StorageClient
 from chainlit_sqla.storage.chainlit_client import ChainlitClientStorage
+from chainlit_sqla.storage.gcs import GCSStorage
 from chainlit_sqla.storage.local import LocalStorage
 from chainlit_sqla.storage.local_route import file_route
 from chainlit_sqla.storage.s3 import S3Storage
-from tests.servers import s3_moto, s3_swift
+from tests.servers import azurite, gcs, s3_moto, s3_swift
 from tests.servers.require import unavailable
 
 EXPIRY = 600
@@ -162,6 +166,58 @@ async def s3_moto_store(moto: Bucket, http: httpx.AsyncClient) -> AsyncIterator[
     await storage.close()
 
 
+@dataclass
+class Container:
+    """A container of a running Azurite, and what a client needs to reach it."""
+
+    server: azurite.AzuriteServer
+    name: str
+
+    def storage(self, **changes: Any) -> AzureStorage:
+        options = {
+            "container": self.name,
+            "account": self.server.account,
+            "key": self.server.key,
+            "endpoint": self.server.endpoint,
+            "expiry": EXPIRY,
+        }
+        return AzureStorage(**{**options, **changes})
+
+    @cached_property
+    def sdk(self) -> ContainerClient:
+        access = {"account_name": self.server.account, "account_key": self.server.key}
+        return ContainerClient(self.server.endpoint, self.name, access)
+
+
+@pytest.fixture(scope="session")
+def azurite_server() -> Iterator[azurite.AzuriteServer]:
+    if why := azurite.missing():
+        unavailable(f"Azure: {why}", "install Node.js with npm")
+    server = azurite.AzuriteServer()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def container(azurite_server: azurite.AzuriteServer) -> Iterator[Container]:
+    container = Container(azurite_server, f"container-{secrets.token_hex(6)}")
+    with container.sdk as sdk:
+        sdk.create_container()
+        yield container
+
+
+@pytest.fixture
+async def azure_store(container: Container, http: httpx.AsyncClient) -> AsyncIterator[Store]:
+    storage = container.storage()
+
+    async def sign(key: str) -> str:
+        past = container.storage(clock=lambda: time.time() - 5400)
+        return (await past.read_urls([key]))[key]
+
+    yield Store(storage, http, sign)
+    await storage.close()
+
+
 @pytest.fixture
 def chainlit_s3(
     tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
@@ -184,8 +240,64 @@ async def chainlit_store(
     await storage.close()
 
 
-STORES = ("local", "s3_swift_store", "s3_moto_store", "chainlit_store")
-SIGNED_STORES = ("local", "s3_swift_store")
+@dataclass
+class GoogleBucket:
+    """A bucket of Google's, and what a client needs to reach it."""
+
+    server: gcs.GoogleServer
+    name: str
+
+    def storage(self, **changes: Any) -> GCSStorage:
+        options = {
+            "bucket": self.name,
+            "endpoint": self.server.endpoint,
+            "client_email": self.server.owner.email,
+            "private_key": self.server.owner.pem,
+            "expiry": EXPIRY,
+            "retry_seconds": 5,
+        }
+        return GCSStorage(**{**options, **changes})
+
+
+@pytest.fixture(scope="session")
+def google_server() -> Iterator[gcs.GoogleServer]:
+    if why := gcs.missing():
+        unavailable(f"Google Cloud Storage: {why}", "pip install 'chainlit-sqla[test]'")
+    server = gcs.GoogleServer()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def google(
+    google_server: gcs.GoogleServer, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[GoogleBucket]:
+    credentials = "chainlit_sqla.storage.gcs_credentials"
+    monkeypatch.setattr(f"{credentials}.TOKEN_URI", f"{google_server.endpoint}/token")
+    monkeypatch.setattr(f"{credentials}.IAM_URL", google_server.endpoint)
+    bucket = GoogleBucket(google_server, f"bucket-{secrets.token_hex(6)}")
+    google_server.make_bucket(bucket.name)
+    yield bucket
+    google_server.front.reset()
+
+
+@pytest.fixture
+async def gcs_store(google: GoogleBucket, http: httpx.AsyncClient) -> AsyncIterator[Store]:
+    storage = google.storage()
+
+    async def sign(key: str) -> str:
+        then = datetime.now(UTC) - timedelta(minutes=90)
+        stamps = then.strftime("%Y%m%dT%H%M%SZ"), then.strftime("%Y%m%d")
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("google.cloud.storage._signing.get_v4_now_dtstamps", lambda: stamps)
+            return (await storage.read_urls([key]))[key]
+
+    yield Store(storage, http, sign)
+    await storage.close()
+
+
+STORES = ("local", "s3_swift_store", "s3_moto_store", "azure_store", "gcs_store", "chainlit_store")
+SIGNED_STORES = ("local", "s3_swift_store", "azure_store", "gcs_store")
 
 
 @pytest.fixture(params=STORES)
