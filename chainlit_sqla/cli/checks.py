@@ -15,17 +15,31 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.schema import CreateSchema, CreateTable
 
 from ..database import Database
-from ..errors import ChainlitSqlaError, DatabaseUnavailable, SchemaOutdated, SchemaUnknown
+from ..errors import (
+    BlobNotFound,
+    ChainlitSqlaError,
+    DatabaseUnavailable,
+    SchemaOutdated,
+    SchemaUnknown,
+    StorageError,
+)
 from ..models import Base, User
+from ..queries.blobs import newest
 from ..revision import HEAD, REVISIONS, current_revision, foreign_tables
 from ..settings import Settings
+from ..storage.base import Inventory
 from ..storage.choice import storage_from
 from .guard import sentence
-from .revisions import label, upgrades_itself
+from .revisions import label, opened, upgrades_itself
 
 _WORK_SECONDS = 35.0
 """Beyond the connect timeout; a locked SQLite file says so after 30 s."""
 _STORAGE_SECONDS = 30.0
+_LOOKED_UP = 3
+_ANOTHER = (
+    "but the newest files of this database are not in this store; was the storage changed? "
+    "run: chainlit-sqla storage check, or copy them with: chainlit-sqla storage copy"
+)
 _probe = Table("chainlit_sqla_probe", MetaData(), Column("id", Text(), primary_key=True))
 
 
@@ -53,7 +67,9 @@ async def examine(settings: Settings) -> list[Finding]:
     Args:
         settings: Names the database and the storage.
     """
-    return [*await _database(settings), await _storage(settings)]
+    findings = await _database(settings)
+    with_tables = all(finding.mark is Mark.OK for finding in findings)
+    return [*findings, await _storage(settings, with_tables)]
 
 
 async def _database(settings: Settings) -> list[Finding]:
@@ -175,12 +191,33 @@ async def _translated(database: Database) -> AsyncIterator[None]:
         raise DatabaseUnavailable(f"{label(database)} refuses this: {sentence(error)}") from error
 
 
-async def _storage(settings: Settings) -> Finding:
+async def _storage(settings: Settings, with_tables: bool) -> Finding:
     async def check() -> tuple[Mark, str]:
         client = storage_from(settings)
         try:
-            return Mark.OK, f"wrote, read and deleted a file: {await client.check()}"
+            text = f"wrote, read and deleted a file: {await client.check()}"
+            if with_tables and await _is_another(client, settings):
+                return Mark.NOTE, f"{text}; {_ANOTHER}"
+            return Mark.OK, text
         finally:
             await client.close()
 
     return await _timed("storage", _STORAGE_SECONDS, check())
+
+
+async def _is_another(storage: Inventory, settings: Settings) -> bool:
+    """Whether the newest files of the database are in another store."""
+    async with opened(settings) as database:
+        try:
+            keys = await database.read(lambda connection: newest(connection, _LOOKED_UP))
+        except SchemaOutdated:
+            return False  # No tables yet.
+    for key in keys:
+        try:
+            await storage.stat(key)
+        except BlobNotFound:
+            continue
+        except StorageError:
+            return False  # S3 refuses to say it to who may not list; the layer needs no list.
+        return False
+    return bool(keys)

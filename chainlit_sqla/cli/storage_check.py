@@ -209,7 +209,7 @@ def _unrepairable(counts: Counts) -> str:
     if not counts.damaged:
         return ""
     return (
-        f"{_files(counts.damaged)} damaged: --fix leaves them alone; "
+        f"{_count(counts.damaged, 'file')} damaged: --fix leaves them alone; "
         "restore them under their keys from a backup, or delete their elements in the app"
     )
 
@@ -220,9 +220,10 @@ def _ask(counts: Counts) -> None:
         (counts.waiting, "delete {} that wait for it"),
         (counts.no_blob, "mark {} as lost"),
         (counts.found_again, "link {} again"),
-        (counts.unfinished, "remove {} of uploads that never ended"),
     ]
-    parts = [text.format(_files(number)) for number, text in work if number]
+    parts = [text.format(_count(number, "file")) for number, text in work if number]
+    if counts.unfinished:
+        parts.append(f"remove {_count(counts.unfinished, 'unfinished upload')}")
     typer.echo(f"\nThis will {_and(parts)}.")
     if not sys.stdin.isatty():
         raise ConfigurationError(
@@ -237,9 +238,10 @@ def _done(repaired: Repaired) -> str:
         (repaired.waiting, "{} deleted that waited for it"),
         (repaired.unlinked, "{} marked as lost"),
         (repaired.linked, "{} linked again"),
-        (repaired.unfinished, "{} of unfinished uploads removed"),
     ]
-    parts = [text.format(_files(number)) for number, text in work if number]
+    parts = [text.format(_count(number, "file")) for number, text in work if number]
+    if repaired.unfinished:
+        parts.append(f"{_count(repaired.unfinished, 'unfinished upload')} removed")
     return f"Repaired: {_and(parts)}." if parts else "Nothing is left to repair."
 
 
@@ -247,5 +249,5 @@ def _and(parts: list[str]) -> str:
     return " and ".join(filter(None, [", ".join(parts[:-1]), parts[-1]]))
 
 
-def _files(number: int) -> str:
-    return f"{number:,} file{'' if number == 1 else 's'}"
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

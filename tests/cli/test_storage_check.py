@@ -1,0 +1,333 @@
+"""`storage check` as a person or a nightly job runs it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import pty
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Coroutine, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+
+from chainlit_sqla import migrations
+from chainlit_sqla.database import Database
+from chainlit_sqla.settings import Settings
+from chainlit_sqla.storage.base import BlobSource, Inventory
+from chainlit_sqla.storage.choice import storage_from
+from chainlit_sqla.uploads import object_key
+from chainlit_sqla.writes.ops import SaveElement
+from chainlit_sqla.writes.pipeline import Pipeline
+from tests.cli.conftest import Command
+from tests.cli.programs import environment
+from tests.servers import s3_moto
+from tests.servers.require import unavailable
+
+T = TypeVar("T")
+KINDS = ("row-without-blob", "blob-without-row", "damaged", "found-again")
+
+
+def run(work: Coroutine[Any, Any, T]) -> T:
+    """Run in a loop of its own: the commands have theirs."""
+    with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
+        return runner.run(work)
+
+
+class App:
+    """What an application with these settings has stored."""
+
+    def __init__(self, **settings: str) -> None:
+        self.settings = Settings.load(**settings)
+
+    def store(self, *elements: str, size: int = 5) -> list[str]:
+        """Store elements of the thread "t" with their files; gives their keys."""
+
+        async def work(storage: Inventory) -> list[str]:
+            database = Database(settings=self.settings)
+            await migrations.upgrade(database)
+            pipeline, keys = Pipeline(database), []
+            for element in elements:
+                key = object_key({"threadId": "t", "id": element})
+                await storage.put(key, BlobSource(data=b"x" * size), mime="text/plain")
+                values = {"objectKey": key, "byteSize": size, "name": f"{element}\n.txt"}
+                await pipeline.submit(SaveElement("t", element, values))
+                keys.append(key)
+            await pipeline.close()
+            await database.close()
+            return keys
+
+        return self.on_store(work)
+
+    def leave(self, *keys: str) -> None:
+        """Store files without a row."""
+
+        async def work(storage: Inventory) -> None:
+            for key in keys:
+                await storage.put(key, BlobSource(data=b"orphan"), mime="text/plain")
+
+        self.on_store(work)
+
+    def lose(self, *keys: str) -> None:
+        """Delete files by hand."""
+        self.on_store(lambda storage: storage.delete(keys))
+
+    def keys(self) -> set[str]:
+        """What is in the store."""
+
+        async def work(storage: Inventory) -> set[str]:
+            return {info.key async for info in storage.list_blobs()}
+
+        return self.on_store(work)
+
+    def on_store(self, work: Callable[[Inventory], Coroutine[Any, Any, T]]) -> T:
+        async def opened() -> T:
+            storage = storage_from(self.settings)
+            try:
+                return await work(storage)
+            finally:
+                await storage.close()
+
+        return run(opened())
+
+
+def orphan(element: str) -> str:
+    return object_key({"threadId": "t", "id": element})
+
+
+def numbers(report: str) -> dict[str, int]:
+    """The table of numbers, without its zeros."""
+    found = re.findall(r"^ *([\d,]+)  (.+)$", report, re.MULTILINE)
+    return {name: int(number.replace(",", "")) for number, name in found if number != "0"}
+
+
+def listed(report: str, kind: str) -> list[str]:
+    return [line for line in report.splitlines() if line.startswith(f"{kind} ")]
+
+
+def test_all_is_well(cli: Command, folder: Path) -> None:
+    App().store("one", "two")
+    report = cli("storage", "check")
+    assert report.code == 0
+    assert numbers(report.out) == {
+        "rows with files": 2,
+        "files of conversations in the store": 2,
+    }
+    assert report.out.endswith("\nNothing is wrong.\n")
+    assert f"database  SQLite at sqlite:///{folder}/.chainlit_sqla/chainlit.db\n" in report.out
+    assert f"store     file://{folder}/.chainlit_sqla/files\n" in report.out
+
+
+def test_it_says_what_is_wrong_and_changes_nothing(cli: Command, folder: Path) -> None:
+    app = App()
+    one, two, _ = app.store("one", "two", "three")
+    app.lose(one)
+    app.leave(two, left := orphan("four"), "other/software.txt")
+    before = app.keys()
+    report = cli("storage", "check", "--older-than", "0")
+    assert report.code == 1
+    assert numbers(report.out) == {
+        "rows with files": 3,
+        "files of conversations in the store": 3,
+        "row-without-blob": 1,
+        "blob-without-row": 1,
+        "damaged": 1,
+        "not ours, left alone": 1,
+    }
+    (lost,) = listed(report.out, "row-without-blob")
+    assert lost.startswith(
+        f"row-without-blob {one} thread=t element=one name='one\\n.txt' size=5 date=20"
+    )
+    assert listed(report.out, "blob-without-row")[0].startswith(
+        f"blob-without-row {left} size=6 date=20"
+    )
+    assert "size=5 stored=6" in listed(report.out, "damaged")[0]
+    assert "run: chainlit-sqla storage check --fix\n" in report.out
+    assert app.keys() == before
+    assert cli("storage", "check", "--older-than", "0").out == report.out
+
+
+def test_a_young_file_without_row_is_left_alone(cli: Command, folder: Path) -> None:
+    app = App()
+    app.store("one")
+    app.leave(orphan("two"))
+    report = cli("storage", "check", "--fix", "--yes")
+    assert report.code == 0
+    assert numbers(report.out)["too young to be judged"] == 1
+    assert len(app.keys()) == 2
+
+
+def test_fix_repairs_and_a_second_finds_nothing(cli: Command, database: str) -> None:
+    app = App(database_url=database, db_schema="chat")
+    one, two = app.store("one", "two")
+    app.lose(one)
+    app.leave(orphan("three"))
+    arguments = ("--url", database, "--schema", "chat", "--older-than", "0", "--fix", "--yes")
+    report = cli("storage", "check", *arguments)
+    assert report.code == 0, report
+    assert report.out.endswith("Repaired: 1 file without row deleted and 1 file marked as lost.\n")
+    assert app.keys() == {two}
+    again = cli("storage", "check", *arguments)
+    assert (again.code, again.out.splitlines()[-1]) == (0, "Nothing to repair.")
+    app.leave(one)  # From a backup, but not the whole of it.
+    back = cli("storage", "check", *arguments)
+    assert back.out.endswith("Repaired: 1 file linked again.\n")
+    damaged = cli("storage", "check", *arguments)
+    assert damaged.code == 1
+    assert "restore them under their keys from a backup" in damaged.out
+
+
+def test_without_a_terminal_fix_refuses_and_says_what_it_would_do(
+    program: Command, folder: Path
+) -> None:
+    app = App()
+    one, _ = app.store("one", "two")
+    app.lose(one)
+    done = program("storage", "check", "--fix")
+    assert done.code == 1
+    assert done.out.endswith("\nThis will mark 1 file as lost.\n")
+    last = done.err.splitlines()[-1]
+    assert last == "Error: Nothing was changed, for there is no terminal to ask on; add --yes"
+    assert numbers(program("storage", "check").out)["row-without-blob"] == 1
+
+
+@pytest.mark.parametrize(("answer", "code", "left"), [("n", 1, 2), ("y", 0, 1)])
+def test_fix_asks_on_a_terminal(folder: Path, answer: str, code: int, left: int) -> None:
+    app = App()
+    app.store("one")
+    app.leave(orphan("two"))
+    ours, theirs = pty.openpty()
+    command = ("storage", "check", "--fix", "--older-than", "0")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "chainlit_sqla", *command],
+        cwd=folder,
+        env=environment(folder, {}),
+        stdin=theirs,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    os.write(ours, f"{answer}\n".encode())
+    said, _ = process.communicate(timeout=60)
+    os.close(ours)
+    os.close(theirs)
+    assert "This will delete 1 file that no row has.\nGo on?" in said
+    assert process.returncode == code, said
+    assert len(app.keys()) == left
+
+
+def test_the_first_twenty_or_all_are_listed(cli: Command, folder: Path) -> None:
+    app = App()
+    keys = app.store(*(f"e{number}" for number in range(23)))
+    app.lose(*keys[1:])
+    report = cli("storage", "check")
+    assert len(listed(report.out, "row-without-blob")) == 20
+    assert "... and 2 more row-without-blob (--all lists them)" in report.out
+    every = cli("storage", "check", "--all")
+    assert len(listed(every.out, "row-without-blob")) == 22
+    assert "--all" not in every.out
+
+
+def test_the_wrong_store_is_refused(cli: Command, folder: Path) -> None:
+    app = App()
+    app.store("one", "two")
+    wrong = f"file://{folder / 'wrong'}"
+    looked = cli("storage", "check", "--storage", wrong)
+    assert looked.code == 1
+    assert "None of the 2 files that the database knows is in this store." in looked.out
+    assert "--fix" not in looked.out
+    refused = cli("storage", "check", "--fix", "--yes", "--storage", wrong)
+    assert refused.code == 1
+    assert "check CHAINLIT_SQLA_STORAGE or BUCKET_NAME, and DATABASE_URL" in refused.err
+    assert cli("storage", "check").code == 0
+    forced = cli("storage", "check", "--fix", "--yes", "--force", "--storage", wrong)
+    assert (forced.code, forced.out.splitlines()[-1]) == (0, "Repaired: 2 files marked as lost.")
+    # The files were in the right store all the time.
+    assert cli("storage", "check", "--fix", "--yes").out.endswith("2 files linked again.\n")
+
+
+def test_a_database_without_tables(cli: Command, database: str) -> None:
+    report = cli("storage", "check", DATABASE_URL=database)
+    assert report.code == 1
+    assert "no tables yet, this release needs 0001; run: chainlit-sqla upgrade" in report.err
+
+
+@pytest.mark.parametrize("option", ["--storage", "--url"])
+def test_an_empty_option_is_refused(cli: Command, folder: Path, option: str) -> None:
+    refused = cli("storage", "check", option, "")
+    assert refused.code == 1
+    assert f"{option} is empty; give it a value or leave it out" in refused.err
+
+
+@pytest.fixture
+def s3() -> Iterator[dict[str, str]]:
+    """The variables for a bucket that other software uses too."""
+    if reason := s3_moto.missing():
+        unavailable(f"no S3 server ({reason})", "pip install -e '.[test]'")
+    server = s3_moto.MotoServer()
+    yield {
+        "BUCKET_NAME": "files-of-many",
+        "DEV_AWS_ENDPOINT": server.endpoint,
+        "APP_AWS_ACCESS_KEY": server.access_key,
+        "APP_AWS_SECRET_KEY": server.secret_key,
+        "APP_AWS_REGION": server.region,
+    }
+    server.stop()
+
+
+def test_on_s3(
+    cli: Command, folder: Path, s3: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in s3.items():
+        monkeypatch.setenv(name, value)
+    import boto3
+
+    client = boto3.client(
+        "s3",
+        endpoint_url=s3["DEV_AWS_ENDPOINT"],
+        aws_access_key_id="x",
+        aws_secret_access_key="x",
+        region_name=s3["APP_AWS_REGION"],
+    )
+    client.create_bucket(Bucket="files-of-many")
+    # To moto, all uploads have begun years ago.
+    client.create_multipart_upload(Bucket="files-of-many", Key=orphan("big"))
+    app = App()
+    one, two, three = app.store("one", "two", "three")
+    app.lose(one)
+    app.leave(two, left := orphan("four"), "public/logo.png")
+    report = cli("storage", "check", "--fix", "--yes")
+    # What is damaged stays so, and what is young is left alone.
+    assert report.code == 1, report
+    assert numbers(report.out) == {
+        "rows with files": 3,
+        "files of conversations in the store": 3,
+        "row-without-blob": 1,
+        "damaged": 1,
+        "unfinished uploads": 1,
+        "not ours, left alone": 1,
+        "too young to be judged": 1,
+    }
+    assert "Repaired: 1 file marked as lost and 1 unfinished upload removed." in report.out
+    assert app.keys() == {two, three, left, "public/logo.png"}
+    assert "Uploads" not in client.list_multipart_uploads(Bucket="files-of-many")
+
+
+def test_doctor_sees_that_the_files_are_elsewhere(cli: Command, folder: Path) -> None:
+    app = App()
+    keys = app.store("one", "two", "three", "four")
+    app.lose(*keys[:-1])
+    well = cli("doctor")
+    assert well.code == 0
+    assert re.search("^ok +storage: ", well.out, re.MULTILINE)
+    moved = cli("doctor", CHAINLIT_SQLA_STORAGE=f"file://{folder / 'elsewhere'}")
+    assert moved.code == 0
+    assert re.search(
+        r"^note +storage: .*not in this store.*run: chainlit-sqla storage check, or copy them "
+        r"with: chainlit-sqla storage copy$",
+        moved.out,
+        re.MULTILINE,
+    )
