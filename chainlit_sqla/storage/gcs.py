@@ -62,7 +62,7 @@ class GCSStorage:
             login, and links are not signed.
         expiry: Seconds until a link ends, a week at most. A link that IAM signed may end
             earlier: Google changes the keys of its accounts.
-        uploads_at_once: Uploads of more than a megabyte, each with some 24 MB in memory.
+        uploads_at_once: Uploads of more than a megabyte, each with up to 24 MB in memory.
         retry_seconds: How long a request that fails in a way that may pass is repeated.
         credentials: Of google-auth, for other ways to log in; instead of `private_key`.
 

@@ -192,8 +192,12 @@ class GoogleBucket:
             StorageError: There is nobody.
         """
         with gcs_errors("sign links", self.place, REPAIRS):
-            client = self._bucket().client
-            if self._signer is None and not isinstance(self._credentials, AnonymousCredentials):
+            client = self._connected()
+            if isinstance(self._credentials, AnonymousCredentials):
+                return None
+            if not signs_here(self._credentials, self._client_email):
+                client = self._bucket().client  # With a token, which tells whose it is.
+            if self._signer is None:
                 self._signer = signer_for(
                     self._credentials, self._client_email, client._http, self._retry()
                 )
@@ -215,7 +219,8 @@ class GoogleBucket:
         if signer is None:
             return f"{endpoint}/{self.place.bucket}/{quote(name, safe='/~')}"
         with gcs_errors("sign links", self.place, _REFUSED_SIGNATURE):
-            url: str = self._blob(name).generate_signed_url(
+            blob = self._connected().bucket(self.place.bucket).blob(name)
+            url: str = blob.generate_signed_url(
                 version="v4",
                 expiration=timedelta(seconds=self._expiry),
                 api_access_endpoint=endpoint,
@@ -234,13 +239,19 @@ class GoogleBucket:
         return self._bucket().blob(name, **options)
 
     def _bucket(self) -> Any:
+        """Return the bucket, for requests."""
+        client = self._connected()
+        with self._lock:  # So that of many threads one renews the token, and not each.
+            if not self._credentials.valid:
+                self._credentials.refresh(Request(session=client._http._auth_request.session))
+        return client.bucket(self.place.bucket)
+
+    def _connected(self) -> Any:
+        """Return the client, for what needs no token."""
         with self._lock:
             if self._client is None:
                 self._client = self._connect()
-            # Here, so that of many threads one renews the token, and not each.
-            if not self._credentials.valid:
-                self._credentials.refresh(Request(session=self._client._http._auth_request.session))
-            return self._client.bucket(self.place.bucket)
+            return self._client
 
     def _connect(self) -> Any:
         if self._credentials is None:
