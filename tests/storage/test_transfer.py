@@ -75,7 +75,10 @@ class Watched(LocalStorage):
 
     async def put(self, key: str, source: BlobSource, *, mime: str, name: str = "") -> int:
         self.written[key] += 1
-        return await super().put(key, source, mime=mime, name=name)
+        told = source.size
+        stored = await super().put(key, source, mime=mime, name=name)
+        assert stored == told
+        return stored
 
     async def list_blobs(self) -> AsyncGenerator[BlobInfo, None]:
         async for info in super().list_blobs():
@@ -335,16 +338,16 @@ async def test_lost_connections_are_ridden_out(source: Watched, moto: Bucket, co
     port = int(moto.server.endpoint.rpartition(":")[2])
     with FlakyProxy("127.0.0.1", port) as proxy:
         bucket = moto.storage(endpoint=f"http://127.0.0.1:{proxy.port}", attempts=1)
-        done: list[int] = []
+        drops = [3, 9]
 
         def watch(progress: Progress) -> None:
-            if progress.stage == "copy" and progress.done.blobs in (3, 9) != done[-1:]:
-                done.append(progress.done.blobs)
+            if progress.stage == "copy" and drops and progress.done.blobs >= drops[0]:
+                drops.pop(0)
                 proxy.drop_all()
 
         result = await copy(source, bucket, watch=watch)
         await bucket.close()
-    assert done
+    assert not drops
     assert (result.copied.blobs, result.failed) == (20, 0)
 
 
@@ -365,6 +368,35 @@ async def test_a_store_that_fails_again_and_again_ends_the_copy(
     # Those come last now, so that they do not stand in the way of the others for ever.
     result = await copy(source, target, parallel=1)
     assert result.copied.blobs == 5
+
+
+async def test_many_failures_among_others_end_nothing(
+    source: Watched, target: Watched, copy: Copy
+) -> None:
+    blobs = some(2 * LIMIT + 10)
+    await fill(source, blobs)
+
+    def fail(key: str) -> None:
+        if int(key[1:]) % 2:
+            raise StorageError("damaged; restore it")
+
+    source.fail = fail
+    result = await copy(source, target, parallel=1)
+    assert (result.copied.blobs, result.failed, result.stopped) == (LIMIT + 5, LIMIT + 5, "")
+    assert len(result.failures) == LIMIT
+
+
+async def test_a_target_that_takes_nothing_is_told_at_once(
+    source: Watched, tmp_path: Path, copy: Copy
+) -> None:
+    class ReadOnly(LocalStorage):
+        async def put(self, key: str, source: BlobSource, *, mime: str, name: str = "") -> int:
+            raise StorageError("no permission; give it")
+
+    await fill(source, some(3))
+    with pytest.raises(StorageError, match="no permission"):
+        await copy(source, ReadOnly(tmp_path / "target"))
+    assert not source.opened
 
 
 @pytest.mark.parametrize("end", ["source", "target"])
