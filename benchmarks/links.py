@@ -21,6 +21,7 @@ COLUMNS = (
     Column("total", "time, ms"),
     Column("gap", "longest gap, ms", goal=50),
     Column("computing", "of it computing, ms"),
+    Column("idle", "gap of an idle process, ms"),
     Column("first", "gap of the first link, ms"),
     Column("first_total", "time of the first link, ms"),
 )

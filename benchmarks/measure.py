@@ -11,6 +11,7 @@ import threading
 import time
 import traceback
 from dataclasses import dataclass
+from multiprocessing.connection import Connection
 from pathlib import Path
 from types import TracebackType
 
@@ -119,6 +120,24 @@ class Gaps:
                     f"{f.name} {Path(f.filename).name}:{f.lineno}" for f in frames[:-7:-1]
                 )
                 self.stacks[where] = self.stacks.get(where, 0) + 1
+
+
+def watch_idle(pipe: Connection) -> None:
+    """Find the longest gap of a loop that has nothing to do: what the machine alone costs.
+
+    Args:
+        pipe: Gets a True when it begins, and the gap in seconds after the other end has
+            sent something.
+    """
+
+    async def watch() -> float:
+        async with Gaps() as gaps:
+            pipe.send(True)
+            while not pipe.poll():  # noqa: ASYNC110 - the other end is in another process
+                await asyncio.sleep(0.05)
+        return gaps.longest.seconds
+
+    pipe.send(asyncio.run(watch()))
 
 
 def load() -> float:

@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from .measure import load
+from .measure import load, watch_idle
 from .stores import STORES
 
 Rows = dict[str, Any]
@@ -57,9 +57,21 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def apart(work: Callable[[J], Rows], job: J) -> Rows:
-    """Run in a new process, so that no measurement profits from one before it."""
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-        return pool.submit(work, job).result()
+    """Run in a new process, so that no measurement profits from one before it.
+
+    A second process looks at the same time what gaps the machine gives to who does nothing.
+    """
+    context = get_context("spawn")
+    ours, theirs = context.Pipe()
+    idle = context.Process(target=watch_idle, args=[theirs])
+    idle.start()
+    ours.recv()
+    with ProcessPoolExecutor(1, mp_context=context) as pool:
+        rows = pool.submit(work, job).result()
+    ours.send(True)
+    rows["idle"] = ours.recv() * 1000
+    idle.join()
+    return rows
 
 
 class Report:

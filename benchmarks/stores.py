@@ -20,10 +20,16 @@ from typing import Any
 
 import boto3  # type: ignore[import-untyped]
 import httpx
+from azure.storage.blob import ContainerClient
 
+from chainlit_sqla.storage import gcs_credentials
+from chainlit_sqla.storage.azure import AzureStorage
 from chainlit_sqla.storage.base import StorageClient
+from chainlit_sqla.storage.gcs import GCSStorage
 from chainlit_sqla.storage.local import LocalStorage
 from chainlit_sqla.storage.s3 import S3Storage
+from tests.servers.azurite import AzuriteServer
+from tests.servers.gcs import GoogleServer
 from tests.servers.ports import free_port
 from tests.servers.s3_swift import SwiftServer
 
@@ -64,10 +70,42 @@ def moto() -> Iterator[Maker]:
             process.kill()
 
 
+@contextlib.contextmanager
+def azure() -> Iterator[Maker]:
+    """Azurite, Microsoft's emulator: a process of Node.js that checks signatures."""
+    server = AzuriteServer()
+    try:
+        access = {"account_name": server.account, "account_key": server.key}
+        with ContainerClient(server.endpoint, BUCKET, access) as container:
+            container.create_container()
+        options: dict[str, Any] = {"account": server.account, "key": server.key}
+        yield partial(AzureStorage, BUCKET, endpoint=server.endpoint, **options)
+    finally:
+        server.stop()
+
+
+@contextlib.contextmanager
+def gcs() -> Iterator[Maker]:
+    """An emulator of Google's, behind a front in this process that checks who asks."""
+    server = GoogleServer()
+    try:
+        server.make_bucket(BUCKET)
+        yield partial(_google, server.endpoint, server.owner.email, server.owner.pem)
+    finally:
+        server.stop()
+
+
+def _google(endpoint: str, client_email: str, private_key: str) -> StorageClient:
+    gcs_credentials.TOKEN_URI = f"{endpoint}/token"
+    return GCSStorage(BUCKET, endpoint=endpoint, client_email=client_email, private_key=private_key)
+
+
 STORES: dict[str, Callable[[], AbstractContextManager[Maker]]] = {
     "local": local,
     "s3-swift": swift,
     "s3-moto": moto,
+    "azure": azure,
+    "gcs": gcs,
 }
 
 

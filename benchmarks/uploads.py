@@ -32,6 +32,7 @@ COLUMNS = (
     Column("growth", "peak growth, MB", goal=64),
     Column("gap", "longest gap, ms", goal=50),
     Column("computing", "of it computing, ms"),
+    Column("idle", "gap of an idle process, ms"),
     Column("seconds", "time, s"),
     Column("rate", "MB/s", more_is_better=True),
     Column("first", "gap of the first upload, ms"),
