@@ -164,7 +164,9 @@ async def audit(
         damaged=ledger.count(Kind.DAMAGED),
         found_again=ledger.count(Kind.FOUND_AGAIN),
         unknown=await look.count_unknown(),
-        unfinished=await storage.clear_unfinished(begun - UNFINISHED, remove=False),
+        unfinished=await storage.clear_unfinished(
+            begun - UNFINISHED, is_ours=is_ours, remove=False
+        ),
     )
 
 

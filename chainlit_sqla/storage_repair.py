@@ -29,7 +29,7 @@ from .database import Database
 from .errors import ConfigurationError
 from .outbox import Outbox
 from .storage.base import BlobSource, Inventory
-from .storage_audit import GRACE, UNFINISHED, Counts, Progress
+from .storage_audit import GRACE, UNFINISHED, Counts, Progress, is_ours
 from .storage_ledger import Kind, Ledger
 from .writes import repair as writes
 
@@ -90,7 +90,9 @@ async def repair(
     begun = datetime.now(UTC)
     unfinished = 0
     if counts.unfinished:
-        unfinished = await storage.clear_unfinished(begun - UNFINISHED, remove=True)
+        unfinished = await storage.clear_unfinished(
+            begun - UNFINISHED, is_ours=is_ours, remove=True
+        )
     linked = await work.rows(Kind.FOUND_AGAIN, writes.link_again)
     unlinked = await work.rows(Kind.NO_BLOB, writes.unlink)
     deleted = await work.condemn(grace) if counts.no_row else 0

@@ -163,7 +163,13 @@ class AzureStorage:
             blob = self._connect().container.get_blob_client(target)
             return _info(key, await blob.get_blob_properties())
 
-    async def clear_unfinished(self, before: datetime, *, remove: bool) -> int:  # noqa: ARG002
+    async def clear_unfinished(
+        self,
+        before: datetime,  # noqa: ARG002
+        *,
+        is_ours: Callable[[str], bool],  # noqa: ARG002
+        remove: bool,  # noqa: ARG002
+    ) -> int:
         """Return 0: Azure drops blocks that became no blob after a week."""
         return 0
 

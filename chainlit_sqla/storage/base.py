@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -226,7 +226,9 @@ class Inventory(StorageClient, Protocol):
         """
         ...
 
-    async def clear_unfinished(self, before: datetime, *, remove: bool) -> int:
+    async def clear_unfinished(
+        self, before: datetime, *, is_ours: Callable[[str], bool], remove: bool
+    ) -> int:
         """Count what uploads that never ended have left in the store.
 
         Such parts take space, and are billed, but no listing shows them.
@@ -234,6 +236,8 @@ class Inventory(StorageClient, Protocol):
         Args:
             before: Only what was begun earlier, in UTC, so that an upload under way is
                 left alone.
+            is_ours: Tells by its key whether an upload counts: other software may use the
+                same bucket.
             remove: Remove it, too.
 
         Returns:

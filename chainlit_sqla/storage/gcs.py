@@ -177,7 +177,13 @@ class GCSStorage:
         """Look one blob up; see `Inventory.stat`."""
         return await self._call(self._bucket.look_up, key, self._name(key))
 
-    async def clear_unfinished(self, before: datetime, *, remove: bool) -> int:  # noqa: ARG002
+    async def clear_unfinished(
+        self,
+        before: datetime,  # noqa: ARG002
+        *,
+        is_ours: Callable[[str], bool],  # noqa: ARG002
+        remove: bool,  # noqa: ARG002
+    ) -> int:
         """Count nothing, since Google drops them after a week; see `Inventory`."""
         return 0
 

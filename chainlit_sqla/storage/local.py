@@ -101,7 +101,13 @@ class LocalStorage:
             except (BlobNotFound, FileNotFoundError):
                 raise self._not_found(key) from None
 
-    async def clear_unfinished(self, before: datetime, *, remove: bool) -> int:
+    async def clear_unfinished(
+        self,
+        before: datetime,
+        *,
+        is_ours: Callable[[str], bool],  # noqa: ARG002 - the folder has nobody else's
+        remove: bool,
+    ) -> int:
         """Count files that interrupted writes left; see `Inventory.clear_unfinished`."""
         with folder_errors("clear what interrupted writes left", self.root):
             return await asyncio.to_thread(clear_strays, self._folder, before, remove=remove)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, ExitStack
 from datetime import datetime
 from typing import Any
@@ -19,7 +19,7 @@ from .keys import url_safe_key
 from .probe import probe
 from .s3_errors import Place, refused, s3_errors
 from .s3_session import add_content_md5, client_config, load_models
-from .s3_upload import MAX_PARTS, Upload
+from .s3_upload import MAX_PARTS, Upload, give_up
 
 PART_SIZE = 8 * 1024 * 1024
 SMALLEST_PART = 5 * 1024 * 1024
@@ -113,6 +113,7 @@ class S3Storage:
         self._stack = AsyncExitStack()
         self._client: Any = None
         self._signer: Any = None
+        self._abandoned: list[Mapping[str, Any]] = []
 
     async def put(self, key: str, source: BlobSource, *, mime: str, name: str = "") -> int:
         """Store a blob; see `StorageClient.put`."""
@@ -128,8 +129,12 @@ class S3Storage:
                 with source_errors(key):
                     file = opened.enter_context(source.reader())
                     part = max(self._part_size, -(-source.size // MAX_PARTS))
-                upload = Upload(client, target, headers, part, self._slots, self._patience)
-                return await upload.send(file)
+                upload = Upload(
+                    client, target, headers, part, self._slots, self._patience, self._abandoned
+                )
+                size = await upload.send(file)
+            await give_up(client, self._abandoned)
+        return size
 
     async def read_urls(self, keys: Sequence[str]) -> Mapping[str, str]:
         """Presign GET requests; see `StorageClient.read_urls`."""
@@ -170,14 +175,16 @@ class S3Storage:
         with s3_errors(f"look up {key!r}", self.place):
             return await listing.blob(await self._connect(), target, key)
 
-    async def clear_unfinished(self, before: datetime, *, remove: bool) -> int:
+    async def clear_unfinished(
+        self, before: datetime, *, is_ours: Callable[[str], bool], remove: bool
+    ) -> int:
         """Count uploads in parts that never ended; see `Inventory.clear_unfinished`."""
         with s3_errors("clear unfinished uploads", self.place):
             return await listing.clear_uploads(
                 await self._connect(),
                 self.place.bucket,
                 self._below,
-                is_old=lambda begun: begun < before,
+                counts=lambda key, begun: begun < before and is_ours(key),
                 remove=remove,
             )
 
@@ -188,6 +195,8 @@ class S3Storage:
         together = [key for key in targets if not _NOT_IN_XML.search(key)]
         for start in range(0, len(together), BATCH):
             alone += await self._delete_batch(together[start : start + BATCH])
+        if self._abandoned:
+            await give_up(await self._connect(), self._abandoned)
         for key in alone:
             with s3_errors(f"delete {key!r}", self.place):
                 client = await self._connect()

@@ -50,7 +50,12 @@ async def blob(client: Any, target: Mapping[str, str], key: str) -> BlobInfo:
 
 
 async def clear_uploads(
-    client: Any, bucket: str, prefix: str, *, is_old: Callable[[datetime], bool], remove: bool
+    client: Any,
+    bucket: str,
+    prefix: str,
+    *,
+    counts: Callable[[str, datetime], bool],
+    remove: bool,
 ) -> int:
     """Count uploads in parts that never ended.
 
@@ -58,7 +63,7 @@ async def clear_uploads(
         client: An S3 client of aiobotocore.
         bucket: The bucket.
         prefix: Only uploads to keys below it.
-        is_old: Tells by the time an upload began whether it counts.
+        counts: Tells by the object key of an upload and the time it began whether it counts.
         remove: Give their parts up, too.
 
     Returns:
@@ -69,7 +74,7 @@ async def clear_uploads(
     try:
         async for page in pages:
             for item in page.get("Uploads", ()):
-                if is_old(item["Initiated"]):
+                if counts(original_key(item["Key"].removeprefix(prefix)), item["Initiated"]):
                     count += 1
                     if remove:
                         await client.abort_multipart_upload(

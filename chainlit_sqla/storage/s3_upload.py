@@ -98,6 +98,7 @@ class Upload:
             slots times the size of a part.
         patience: Seconds that a request may make no progress. aiohttp has no limit of its
             own while it writes a body or waits for ``100 Continue``.
+        abandoned: Takes uploads in parts that the server did not hear the end of.
     """
 
     client: Any
@@ -106,6 +107,7 @@ class Upload:
     part_size: int
     slots: asyncio.Semaphore
     patience: float
+    abandoned: list[Mapping[str, Any]]
 
     async def send(self, file: BinaryIO) -> int:
         """Send the file from where it stands to its end.
@@ -210,9 +212,23 @@ class Upload:
         try:
             await asyncio.shield(self.client.abort_multipart_upload(**target))
         except Exception as error:  # The first error is the one to report.
+            self.abandoned.append(target)
             logger.warning(
-                "An unfinished upload of %r could not be given up (%s); let a lifecycle rule "
-                "of the bucket remove unfinished uploads",
+                "An unfinished upload of %r could not be given up (%s); it is tried again with "
+                "the next upload, else run: chainlit-sqla storage check --fix",
                 target["Key"],
                 error,
             )
+
+
+async def give_up(client: Any, abandoned: list[Mapping[str, Any]]) -> None:
+    """Give up uploads in parts that the server did not hear the end of before.
+
+    Args:
+        client: An S3 client of aiobotocore that has just been answered.
+        abandoned: Buckets, keys and ids of uploads; those that are gone now leave it.
+    """
+    for target in list(abandoned):
+        with suppress(Exception):  # It is tried again.
+            await client.abort_multipart_upload(**target)
+            abandoned.remove(target)

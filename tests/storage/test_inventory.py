@@ -19,6 +19,10 @@ from .test_contract import KEYS
 MIB = 1024 * 1024
 
 
+def everything(key: str) -> bool:
+    return True
+
+
 async def sizes(store: Inventory) -> dict[str, int]:
     return {info.key: info.size async for info in store.list_blobs()}
 
@@ -85,22 +89,26 @@ async def test_what_is_not_there_is_not_found(inventory: Inventory) -> None:
 async def test_a_finished_upload_left_nothing(inventory: Inventory) -> None:
     await inventory.put("k", BlobSource(data=b"x" * MIB), mime="text/plain")
     later = datetime.now(UTC) + timedelta(days=1)
-    assert await inventory.clear_unfinished(later, remove=True) == 0
+    assert await inventory.clear_unfinished(later, is_ours=everything, remove=True) == 0
     assert await sizes(inventory) == {"k": MIB}
 
 
 async def test_parts_of_an_upload_that_never_ended_are_given_up(swift: Bucket) -> None:
-    for key in ("p/ours", "q/of-others"):
+    for key in ("p/ours", "p/somebody's", "q/of-others"):
         swift.boto.create_multipart_upload(Bucket=swift.name, Key=key)
     store = swift.storage(prefix="p")
     now = datetime.now(UTC)
     long_ago, soon = now - timedelta(hours=1), now + timedelta(hours=1)
-    assert await store.clear_unfinished(long_ago, remove=True) == 0
-    assert await store.clear_unfinished(soon, remove=False) == 1
-    assert await store.clear_unfinished(soon, remove=True) == 1
-    assert await store.clear_unfinished(soon, remove=True) == 0
+
+    def is_ours(key: str) -> bool:
+        return key == "ours"
+
+    assert await store.clear_unfinished(long_ago, is_ours=is_ours, remove=True) == 0
+    assert await store.clear_unfinished(soon, is_ours=is_ours, remove=False) == 1
+    assert await store.clear_unfinished(soon, is_ours=is_ours, remove=True) == 1
+    assert await store.clear_unfinished(soon, is_ours=is_ours, remove=True) == 0
     left = swift.boto.list_multipart_uploads(Bucket=swift.name)["Uploads"]
-    assert [upload["Key"] for upload in left] == ["q/of-others"]
+    assert [upload["Key"] for upload in left] == ["p/somebody's", "q/of-others"]
     await store.close()
 
 
@@ -132,10 +140,16 @@ async def test_what_a_killed_process_left_in_a_folder_is_cleared(tmp_path: Path)
     left = strays(tmp_path)
     (tmp_path / "ab" / "notes.txt").write_text("somebody's own")
     now = datetime.now(UTC)
-    assert await store.clear_unfinished(now - timedelta(hours=1), remove=True) == 0
-    assert await store.clear_unfinished(now + timedelta(hours=1), remove=False) == len(left)
+    assert (
+        await store.clear_unfinished(now - timedelta(hours=1), is_ours=everything, remove=True) == 0
+    )
+    assert await store.clear_unfinished(
+        now + timedelta(hours=1), is_ours=everything, remove=False
+    ) == len(left)
     assert files(tmp_path) == before | left | {"ab/notes.txt"}
-    assert await store.clear_unfinished(now + timedelta(hours=1), remove=True) == len(left)
+    assert await store.clear_unfinished(
+        now + timedelta(hours=1), is_ours=everything, remove=True
+    ) == len(left)
     assert files(tmp_path) == before | {"ab/notes.txt"}
 
 
@@ -161,5 +175,10 @@ async def test_a_damaged_description_is_told_and_its_bytes_are_kept(
     assert "is damaged" in caplog.text
     with pytest.raises(StorageError, match="restore it or delete it"):
         await store.stat("k")
-    assert await store.clear_unfinished(datetime.now(UTC) + timedelta(1), remove=True) == 0
+    assert (
+        await store.clear_unfinished(
+            datetime.now(UTC) + timedelta(1), is_ours=everything, remove=True
+        )
+        == 0
+    )
     assert len(list(tmp_path.glob("??/*"))) == 2

@@ -7,7 +7,6 @@ import logging
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -160,9 +159,7 @@ async def test_a_server_killed_in_the_middle_of_an_upload(
         with pytest.raises(BlobNotFound):
             await blob(storage, "k")
         assert keys(bucket) == []
-        soon = datetime.now(UTC) + timedelta(hours=1)
-        assert await storage.clear_unfinished(soon, remove=True) == 1
-        assert unfinished(bucket) == []
+        assert unfinished(bucket) == []  # Given up now that it answers.
         assert await put(storage) == LARGE.size
         await storage.close()
 
@@ -259,3 +256,4 @@ async def test_a_file_is_stored_when_its_server_is_killed_and_comes_back(
         [found] = await chat.read()
         assert await blob(chat.layer.storage, found["objectKey"]) == LARGE.data
         assert keys(chat.bucket) == [found["objectKey"]]
+        assert unfinished(chat.bucket) == []

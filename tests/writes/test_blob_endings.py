@@ -24,6 +24,7 @@ from chainlit_sqla.database import Database
 from chainlit_sqla.models import blob_deletions, elements, steps, threads
 from chainlit_sqla.storage.base import Inventory
 from chainlit_sqla.storage.s3 import S3Storage
+from chainlit_sqla.storage_audit import is_ours
 from tests.servers import s3_moto
 from tests.servers.postgres import PostgresServer
 from tests.servers.require import unavailable
@@ -214,7 +215,10 @@ async def test_a_process_killed_during_an_upload_leaves_only_what_can_be_cleared
     assert [blob async for blob in storage.list_blobs()] == []
     assert len(place.store.left()) == 1
     soon = datetime.now(UTC) + timedelta(hours=1)
-    counts = [await storage.clear_unfinished(soon, remove=remove) for remove in (False, True, True)]
+    counts = [
+        await storage.clear_unfinished(soon, is_ours=is_ours, remove=remove)
+        for remove in (False, True, True)
+    ]
     assert counts == [1, 1, 0]
     assert place.store.left() == []
 
