@@ -152,11 +152,11 @@ def test_killed_in_the_middle_it_goes_on_where_it_was(
         stderr=subprocess.PIPE,
         text=True,
     ) as process:
-        wait_until(lambda: len(list(target.glob("??/*.json"))) >= 60, process)
+        wait_until(lambda: len(list(target.glob("??/*.json"))) >= 20, process)
         process.kill()
     assert process.returncode == -signal.SIGKILL
     before = versions(target)
-    assert 60 <= len(before) < 300
+    assert 20 <= len(before) < 300
 
     result = program("storage", "copy", *urls, "--journal", "copy.db")
     assert (result.code, result.err) == (0, "")
@@ -173,7 +173,7 @@ def test_ctrl_c_ends_it_with_one_line(
     fill(source, 30)
     keys = {"APP_AWS_ACCESS_KEY": moto.access_key, "APP_AWS_SECRET_KEY": moto.secret_key}
     with FlakyProxy("127.0.0.1", int(moto.endpoint.rpartition(":")[2])) as proxy:
-        proxy.delay(0.03)
+        proxy.delay(0.3)  # So slow that it cannot end before the signal.
         there = f"s3://{bucket.name}/chat?endpoint=http://127.0.0.1:{proxy.port}&region=us-east-1"
         urls = ["--from", f"file://{folder}/source", "--to", there]
         with subprocess.Popen(
@@ -184,7 +184,7 @@ def test_ctrl_c_ends_it_with_one_line(
             stderr=subprocess.PIPE,
             text=True,
         ) as process:
-            wait_until(lambda: len(list(bucket.objects.filter(Prefix="chat/user"))) > 4, process)
+            wait_until(lambda: len(list(bucket.objects.filter(Prefix="chat/user"))) > 0, process)
             process.send_signal(signal.SIGINT)
             out, err = process.communicate(timeout=SECONDS)
         assert process.returncode == 130
