@@ -23,8 +23,8 @@ _REPAIRS = {
     "InvalidAuthenticationInfo": f"correct {_KEY}, or renew the identity of this machine",
     "NoAuthenticationInformation": f"set {_KEY}, or {_IDENTITY}",
     "KeyBasedAuthenticationNotPermitted": f"unset {_KEY} and {_IDENTITY}",
-    "AuthorizationFailure": f"let this machine through the account's network rules, and give its "
-    f"identity the roles {_ROLES}",
+    "AuthorizationFailure": f"correct {_KEY}, or let this machine through the account's network "
+    f"rules and give its identity the roles {_ROLES}",
     "AuthorizationPermissionMismatch": f"give this identity the roles {_ROLES}",
     "InsufficientAccountPermissions": f"give this identity the roles {_ROLES}",
     "AccountIsDisabled": "enable the account or correct APP_AZURE_STORAGE_ACCOUNT",

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import mmap
 import secrets
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, BinaryIO
@@ -21,8 +23,10 @@ MAX_BLOCKS = 50_000
 """Blocks of one blob at most; the service's own limit."""
 AT_ONCE = 1024 * 1024
 """Bytes up to which a blob goes in one request, for which the SDK wants plain bytes."""
-REQUEST_SECONDS = 900
-"""For one block, retries included: 8 MiB at 9 KiB a second."""
+REQUEST_SECONDS = 300
+"""For a request with little in it, all its attempts included."""
+SILENT_SECONDS = 120
+"""Without any progress of a block, which is longer than the SDK waits for an answer."""
 UNDO_SECONDS = 10
 
 
@@ -31,25 +35,39 @@ class _Block:
 
     Plain bytes would be handed to the transport at once, which keeps, and with TLS
     encrypts, a second copy without a pause for others. Each attempt iterates anew, so
-    none needs to rewind. And since what asyncio and aiohttp hold may live on until the
-    garbage collector runs, it must not hold the bytes.
+    none needs to rewind. What asyncio and aiohttp hold may live on until the garbage
+    collector runs, so it must not hold the bytes; and these are mapped, since memory that
+    is allocated in one thread and freed in another stays with the process.
     """
 
     def __init__(self) -> None:
-        self.content = b""
+        self._content: mmap.mmap | None = None
+        self._size = 0
+        self.on_progress: Callable[[], None] = lambda: None
 
     def fill(self, file: BinaryIO, size: int) -> None:
-        self.content = file.read(size)
+        content = self._content = mmap.mmap(-1, size)
+        with memoryview(content) as view:
+            while read := file.readinto(view[self._size :]):  # type: ignore[attr-defined]
+                self._size += read
 
     def __len__(self) -> int:
-        return len(self.content)
+        return self._size
+
+    def piece(self, start: int, end: int) -> bytes:
+        return self._content[start : min(end, self._size)] if self._content else b""
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        for start in range(0, len(self.content), CHUNK):
-            yield self.content[start : start + CHUNK]
+        for start in range(0, self._size, CHUNK):
+            yield self.piece(start, start + CHUNK)
+            self.on_progress()
+            await asyncio.sleep(0)  # A fast network alone never makes the sender wait.
 
     def let_go(self) -> None:
-        self.content = b""
+        content, self._content, self.on_progress = self._content, None, lambda: None
+        if content is not None:
+            with suppress(BufferError):  # A thread still reads into it: it goes with that.
+                content.close()
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +133,10 @@ class Upload:
 
     async def _put(self, block: _Block) -> None:
         await self.blob.upload_blob(
-            block.content, length=len(block), overwrite=True, content_settings=self.headers
+            block.piece(0, len(block)),
+            length=len(block),
+            overwrite=True,
+            content_settings=self.headers,
         )
 
     async def _in_parallel(self, file: BinaryIO, first: _Block) -> tuple[int, list[BlobBlock]]:
@@ -133,7 +154,9 @@ class Upload:
         return size, blocks
 
     async def _stage(self, block_id: str, block: _Block) -> None:
-        async with asyncio.timeout(REQUEST_SECONDS):
+        now = asyncio.get_running_loop().time
+        async with asyncio.timeout(SILENT_SECONDS) as limit:
+            block.on_progress = lambda: limit.reschedule(now() + SILENT_SECONDS)
             await self.blob.stage_block(block_id, block, length=len(block))
 
     async def _finish(self, request: Coroutine[Any, Any, Any]) -> None:

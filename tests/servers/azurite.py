@@ -19,7 +19,7 @@ import trustme
 
 from .ports import free_port
 
-VERSION = "3.35.0"
+VERSION = "3.37.0"
 START_SECONDS = 60
 INSTALL_SECONDS = 300
 PROGRAM = "node_modules/azurite/dist/src/blob/main.js"
@@ -31,7 +31,11 @@ log, *command = sys.argv[1:]
 with open(log, "ab") as out:
     server = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=out)
 sys.stdin.read()
-server.kill()
+server.terminate()  # It writes what it holds to the disk then, which a crash would lose.
+try:
+    server.wait(10)
+except subprocess.TimeoutExpired:
+    server.kill()
 server.wait()
 """
 
@@ -137,7 +141,7 @@ class AzuriteServer:
             time.sleep(0.02)
 
     def kill(self) -> None:
-        """End the server at once, as a crash does."""
+        """End the server and cut what is under way; what was stored stays."""
         if self._guard is not None and self._guard.stdin:
             self._guard.stdin.close()
             self._guard.wait()

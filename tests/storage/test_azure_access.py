@@ -1,0 +1,250 @@
+"""Who may reach a container of Azure, with which links, and what the others are told."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import secrets
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import httpx
+import pytest
+from azure.storage.blob import ContainerClient
+
+from chainlit_sqla.errors import (
+    ConfigurationError,
+    MissingExtraError,
+    StorageError,
+    StorageUnavailable,
+)
+from chainlit_sqla.storage.azure import AzureStorage
+from chainlit_sqla.storage.base import BlobSource
+from tests.servers.azurite import AzuriteServer
+from tests.servers.entra import CLIENT, TENANT, EntraServer
+from tests.servers.ports import free_port
+
+from .conftest import Container
+from .test_contract import blob
+
+MIB = 1024 * 1024
+KEY = base64.b64encode(b"another key of an account").decode()
+REPOSITORY = Path(__file__).parents[2]
+
+
+async def attempts(storage: AzureStorage) -> list[StorageError]:
+    """Return how each operation fails."""
+    errors = []
+    for operation in (
+        storage.put("k", BlobSource(data=b"x"), mime="text/plain"),
+        storage.put("k", BlobSource(data=b"x" * 2 * MIB), mime="text/plain"),
+        blob(storage, "k"),
+        storage.delete(["k"]),
+        storage.stat("k"),
+        storage.check(),
+    ):
+        with pytest.raises(StorageError) as caught:
+            await operation
+        assert "\n" not in str(caught.value)
+        errors.append(caught.value)
+    await storage.close()
+    return errors
+
+
+async def test_a_missing_container(container: Container) -> None:
+    for error in await attempts(container.storage(container="no-such-container")):
+        assert type(error) is StorageError
+        assert "in the Azure container 'no-such-container' of the account" in str(error)
+        assert str(error).endswith("; create the container or correct BUCKET_NAME")
+
+
+async def test_a_wrong_key_is_not_shown(container: Container) -> None:
+    for error in await attempts(container.storage(key=KEY)):
+        assert type(error) is StorageError
+        assert "correct APP_AZURE_STORAGE_ACCESS_KEY" in str(error)
+        assert KEY not in str(error)
+
+
+async def test_a_server_that_is_not_there() -> None:
+    endpoint = f"http://127.0.0.1:{free_port()}/acc"
+    storage = AzureStorage("bucket", account="acc", key=KEY, endpoint=endpoint, attempts=1)
+    for error in await attempts(storage):
+        assert isinstance(error, StorageUnavailable)
+        assert str(error).endswith("; check the endpoint and the network")
+
+
+async def test_an_account_that_is_not_there() -> None:
+    # The name of another host, since names below Azure's own may be answered by anybody.
+    endpoint = "https://acc.no-such-host.invalid"
+    storage = AzureStorage("bucket", account="acc", key=KEY, endpoint=endpoint, attempts=1)
+    with pytest.raises(StorageUnavailable, match="correct APP_AZURE_STORAGE_ACCOUNT or check"):
+        await storage.check()
+    await storage.close()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"container": ""}, "set BUCKET_NAME"),
+        ({"container": "Big_Container"}, "correct BUCKET_NAME"),
+        ({"container": "a/b"}, "correct BUCKET_NAME"),
+        ({"account": ""}, "correct APP_AZURE_STORAGE_ACCOUNT"),
+        ({"account": "my.account"}, "correct APP_AZURE_STORAGE_ACCOUNT"),
+        ({"key": "no base64!"}, "correct APP_AZURE_STORAGE_ACCESS_KEY"),
+        ({"key": KEY[:-1]}, "correct APP_AZURE_STORAGE_ACCESS_KEY"),
+        ({"endpoint": "azurite:10000"}, "write it like https://account.blob"),
+        ({"key": "", "endpoint": "http://azurite:10000"}, "use https, or set APP_AZURE_STORAGE_"),
+        ({"expiry": 0}, "correct STORAGE_EXPIRY_TIME"),
+        ({"expiry": 10**12}, "correct STORAGE_EXPIRY_TIME"),
+        ({"key": "", "expiry": 7 * 24 * 3600 + 1}, "correct STORAGE_EXPIRY_TIME"),
+    ],
+)
+def test_arguments_that_cannot_work(arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigurationError, match=message) as caught:
+        AzureStorage(**{"container": "container", "account": "acc", "key": KEY, **arguments})
+    assert KEY[:-1] not in str(caught.value)
+
+
+@pytest.mark.parametrize("package", ["azure.storage.blob.aio", "azure.identity.aio"])
+def test_a_package_that_is_missing(package: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(MissingExtraError, match=r"chainlit-sqla\[azure\]"):
+        AzureStorage("container", account="acc")
+    if "identity" in package:
+        AzureStorage("container", account="acc", key=KEY)
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "start", "protocol"),
+    [
+        ("", "https://acc.blob.core.windows.net/bucket/a%20b?", "https"),
+        ("https://files.example/", "https://files.example/bucket/a%20b?", "https"),
+        ("http://azurite:10000/acc", "http://azurite:10000/acc/bucket/a%20b?", "https,http"),
+    ],
+)
+async def test_a_link_lets_read_one_blob_for_a_while(
+    endpoint: str, start: str, protocol: str
+) -> None:
+    storage = AzureStorage("bucket", account="acc", key=KEY, endpoint=endpoint, clock=lambda: 1e9)
+    url = (await storage.read_urls(["a b"]))["a b"]
+    assert url.startswith(start)
+    options = parse_qs(urlsplit(url).query)
+    assert (options["sp"], options["sr"], options["spr"]) == (["r"], ["b"], [protocol])
+    assert options["se"] == ["2001-09-09T02:46:40Z"]
+    assert "st" not in options
+    await storage.close()
+
+
+@pytest.fixture(scope="module")
+def tls_server(azurite_server: AzuriteServer) -> Iterator[AzuriteServer]:
+    server = AzuriteServer(tls=True)
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def entra(tls_server: AzuriteServer) -> Iterator[EntraServer]:
+    server = EntraServer(tls_server.certificate)
+    yield server
+    server.stop()
+
+
+def by_identity(
+    server: AzuriteServer, entra: EntraServer, folder: Path, assertion: str
+) -> dict[str, Any]:
+    """Run `azure_child` as a pod of a cluster does: with a file that tells who it is."""
+    access = {"account_name": server.account, "account_key": server.key}
+    verify = str(server.ca_file)
+    name = f"container-{secrets.token_hex(6)}"
+    with ContainerClient(server.endpoint, name, access, connection_verify=verify) as sdk:
+        sdk.create_container()
+    (folder / "token").write_text(assertion)
+    environment = {
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": str(REPOSITORY),
+        "SSL_CERT_FILE": verify,
+        "AZURE_TENANT_ID": TENANT,
+        "AZURE_CLIENT_ID": CLIENT,
+        "AZURE_AUTHORITY_HOST": entra.endpoint,
+        "AZURE_FEDERATED_TOKEN_FILE": str(folder / "token"),
+    }
+    arguments = {"container": name, "account": server.account, "endpoint": server.endpoint}
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.storage.azure_child", json.dumps(arguments)],
+        env=environment,
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Unclosed" not in done.stderr
+    result: dict[str, Any] = json.loads(done.stdout)
+    return result
+
+
+@pytest.fixture(scope="module")
+def stored(
+    tls_server: AzuriteServer, entra: EntraServer, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Any]:
+    folder = tmp_path_factory.mktemp("pod")
+    said = by_identity(tls_server, entra, folder, entra.ASSERTION)
+    assert "error" not in said, said
+    return said
+
+
+async def test_an_identity_stands_for_the_key(
+    stored: dict[str, Any], entra: EntraServer, http: httpx.AsyncClient
+) -> None:
+    assert entra.tokens > 0
+    assert not stored["closed"]  # A credential that was given is its owner's to close.
+    assert stored["checked"].startswith("the Azure container 'container-")
+    for key, url in stored["links"].items():
+        answer = await http.get(url)
+        assert (answer.status_code, answer.content) == (200, key.encode()), answer.text
+    url = stored["links"]["mine"]
+    for altered in (
+        url.replace("/mine?", "/theirs?"),
+        url.replace("se=2", "se=3"),
+        url.replace("sp=r", "sp=rw"),
+        url.replace("skoid=6", "skoid=7"),
+        url[:-6] + "AAA%3D",
+        stored["expired"],
+    ):
+        assert (await http.get(altered)).status_code == 403, altered
+    written = await http.put(url, content=b"x", headers={"x-ms-blob-type": "BlockBlob"})
+    assert written.status_code == 403
+
+
+def instant(url: str, name: str) -> datetime:
+    return datetime.fromisoformat(parse_qs(urlsplit(url).query)[name][0])
+
+
+def test_a_delegation_key_is_used_until_links_would_outlive_it(stored: dict[str, Any]) -> None:
+    for expiry, links in stored["days"].items():
+        begun = [instant(url, "skt") for url in links]
+        assert begun[0] == begun[1]
+        assert begun[3] - begun[1] > timedelta(days=6)
+        for url in links:
+            assert instant(url, "ske") - instant(url, "skt") == timedelta(days=7)
+            assert instant(url, "se") <= instant(url, "ske")
+        lasts = instant(links[0], "se") - begun[0]
+        assert (
+            timedelta(0) <= timedelta(days=int(expiry), minutes=15) - lasts <= timedelta(minutes=16)
+        )
+
+
+async def test_an_identity_that_is_refused_is_told_in_one_line(
+    tls_server: AzuriteServer, entra: EntraServer, tmp_path: Path
+) -> None:
+    said = by_identity(tls_server, entra, tmp_path, "of another cluster")["error"]
+    assert "AADSTS700211: No matching federated identity record" in said
+    assert "set APP_AZURE_STORAGE_ACCESS_KEY, or give this machine an identity" in said
+    assert "\n" not in said
+    assert len(said) < 500
