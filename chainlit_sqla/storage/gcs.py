@@ -23,7 +23,10 @@ if TYPE_CHECKING:
 
 LONGEST_EXPIRY = 7 * 24 * 3600
 CALLS_AT_ONCE = 32
-"""Threads for everything but large uploads."""
+"""Threads for everything but uploads."""
+
+SMALL_AT_ONCE = 6
+"""Uploads of small blobs, each with some three times its bytes in memory."""
 
 LANES = 16
 """Of these threads, how many one call uses at most."""
@@ -108,7 +111,7 @@ class GCSStorage:
             credentials=login(client_email, private_key, endpoint, credentials),
             expiry=expiry,
             retry_seconds=retry_seconds,
-            connections=CALLS_AT_ONCE + uploads_at_once,
+            connections=CALLS_AT_ONCE + SMALL_AT_ONCE + uploads_at_once,
         )
 
     async def put(self, key: str, source: BlobSource, *, mime: str, name: str = "") -> int:
@@ -116,7 +119,7 @@ class GCSStorage:
         target = self._name(key)
         stop = threading.Event()
         threads = self._pools()
-        future = (threads.calls if _is_small(source) else threads.uploads).submit(
+        future = (threads.small if _is_small(source) else threads.uploads).submit(
             self._bucket.write,
             key,
             target,
@@ -196,8 +199,8 @@ class GCSStorage:
         """Close the connections; see `StorageClient.close`."""
         threads, self._threads = self._threads, None
         if threads is not None:
-            threads.calls.shutdown(wait=False)
-            threads.uploads.shutdown(wait=False)
+            for pool in threads:
+                pool.shutdown(wait=False)
             self._bucket.close()
 
     def _name(self, key: str) -> str:
@@ -207,6 +210,7 @@ class GCSStorage:
         if self._threads is None:
             self._threads = _Threads(
                 ThreadPoolExecutor(CALLS_AT_ONCE, "chainlit-sqla-gcs"),
+                ThreadPoolExecutor(SMALL_AT_ONCE, "chainlit-sqla-gcs-small"),
                 ThreadPoolExecutor(self._uploads_at_once, "chainlit-sqla-gcs-upload"),
             )
         return self._threads
@@ -234,6 +238,7 @@ class GCSStorage:
 
 class _Threads(NamedTuple):
     calls: ThreadPoolExecutor
+    small: ThreadPoolExecutor
     uploads: ThreadPoolExecutor
 
 

@@ -29,6 +29,7 @@ BATCH = 1000
 
 _KMS = "aws:kms"
 _ENCRYPTIONS = ("AES256", _KMS, "aws:kms:dsse")
+_SIGNED_AT_ONCE = 8
 _NO_BATCH = ("NotImplemented", "MethodNotAllowed", "405", "501")
 # A parser of XML 1.0 refuses these or, for the carriage return, turns them into others.
 _NOT_IN_XML = re.compile("[^\t\n\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -147,7 +148,7 @@ class S3Storage:
                 urls[key] = await self._signer.generate_presigned_url(
                     "get_object", Params=self._target(key), ExpiresIn=self._expiry
                 )
-                if number % 32 == 0:  # Signing is all computing: let others run too.
+                if number % _SIGNED_AT_ONCE == 0:  # It is all computing: let others run too.
                     await asyncio.sleep(0)
         return urls
 

@@ -5,10 +5,23 @@ from __future__ import annotations
 import asyncio
 import base64
 import hashlib
+import os
 from typing import Any
 
+import orjson
 from aiobotocore.config import AioConfig
 from botocore.exceptions import BotoCoreError
+from botocore.loaders import JSONFileLoader
+
+
+class _Files(JSONFileLoader):  # type: ignore[misc]
+    """Parses botocore's files quickly: the interpreter stands still for each of them."""
+
+    def _load_file(self, full_path: str, open_method: Any) -> Any:
+        if not os.path.isfile(full_path):  # noqa: PTH113 - it may be one without ".gz"
+            return None
+        with open_method(full_path, "rb") as file:
+            return orjson.loads(file.read())
 
 
 async def load_models(session: Any) -> None:
@@ -20,7 +33,9 @@ async def load_models(session: Any) -> None:
     Args:
         session: Of aiobotocore; it keeps what was loaded.
     """
-    await asyncio.to_thread(_load, session.get_component("data_loader"))
+    loader = session.get_component("data_loader")
+    loader.file_loader = _Files()
+    await asyncio.to_thread(_load, loader)
 
 
 def _load(loader: Any) -> None:
