@@ -10,7 +10,7 @@ import time
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from ..errors import (
     BlobNotFound,
@@ -33,6 +33,8 @@ BLOCK_SIZE = 8 * 1024 * 1024
 LONGEST_EXPIRY = 10 * 365 * 24 * 3600
 LONGEST_DELEGATED_EXPIRY = 7 * 24 * 3600
 DELETIONS_AT_ONCE = 16
+FILES_AT_ONCE = 32
+"""Files that are open for uploads; more than blocks, of which some wait for the network."""
 PAGE = 500
 """Blobs listed with one request; a page is parsed in one go, while nothing else runs."""
 
@@ -102,6 +104,7 @@ class AzureStorage:
         self._clock = clock
         self._loop: asyncio.AbstractEventLoop | None = None
         self._slots = asyncio.Semaphore(blocks_at_once)
+        self._open_files = asyncio.Semaphore(FILES_AT_ONCE)
         self._connection: Connection | None = None
         self._signer: Signer | None = None
 
@@ -121,11 +124,12 @@ class AzureStorage:
         )
         with azure_errors(f"write {key!r}", self.place):
             blob = self._connect().container.get_blob_client(target)
-            with ExitStack() as opened:
-                with source_errors(key):
-                    file = opened.enter_context(source.reader())
-                    size = max(self._block_size, -(-source.size // MAX_BLOCKS))
-                return await Upload(blob, key, headers, size, self._slots).send(file)
+            async with self._open_files:
+                with ExitStack() as opened:
+                    with source_errors(key):
+                        file, size = await asyncio.to_thread(_opened, source, opened)
+                    block = max(self._block_size, -(-size // MAX_BLOCKS))
+                    return await Upload(blob, key, headers, block, self._slots).send(file)
 
     async def read_urls(self, keys: Sequence[str]) -> Mapping[str, str]:
         """Sign links to read one blob each; see `StorageClient.read_urls`."""
@@ -210,6 +214,7 @@ class AzureStorage:
         if self._loop is not loop:  # A client works only in the loop that it was made in.
             self._loop, self._connection, self._signer = loop, None, None
             self._slots = asyncio.Semaphore(self._blocks_at_once)
+            self._open_files = asyncio.Semaphore(FILES_AT_ONCE)
         if self._connection is None:
             self._connection = Connection(
                 self._url,
@@ -252,6 +257,10 @@ class AzureStorage:
                 errors.append(error)
             if any(isinstance(error, StorageUnavailable) for error in errors):
                 return
+
+
+def _opened(source: BlobSource, stack: ExitStack) -> tuple[BinaryIO, int]:
+    return stack.enter_context(source.reader()), source.size
 
 
 def _info(key: str, found: Any) -> BlobInfo:

@@ -24,19 +24,22 @@ START_SECONDS = 60
 INSTALL_SECONDS = 300
 PROGRAM = "node_modules/azurite/dist/src/blob/main.js"
 
-# Reads until the test process is gone, however it went, then ends the server.
+# Reads until the test process is gone, however it went, then ends the server and, unless told
+# to keep it, its folder.
 GUARD = """
-import subprocess, sys
-log, *command = sys.argv[1:]
-with open(log, "ab") as out:
+import shutil, subprocess, sys
+folder, *command = sys.argv[1:]
+with open(folder + "/log", "ab") as out:
     server = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=out)
-sys.stdin.read()
+keep = sys.stdin.read()
 server.terminate()  # It writes what it holds to the disk then, which a crash would lose.
 try:
     server.wait(10)
 except subprocess.TimeoutExpired:
     server.kill()
 server.wait()
+if not keep:
+    shutil.rmtree(folder, ignore_errors=True)
 """
 
 
@@ -127,7 +130,7 @@ class AzuriteServer:
     def start(self) -> None:
         """Start the server, with what it held before `kill`, on the same port."""
         self._guard = subprocess.Popen(
-            [sys.executable, "-c", GUARD, str(self._log), *_command(), *self._options],
+            [sys.executable, "-c", GUARD, str(self._log.parent), *_command(), *self._options],
             stdin=subprocess.PIPE,
             start_new_session=True,
             env={**os.environ, "AZURITE_ACCOUNTS": f"{self.account}:{self.key}"},
@@ -143,8 +146,8 @@ class AzuriteServer:
     def kill(self) -> None:
         """End the server and cut what is under way; what was stored stays."""
         if self._guard is not None and self._guard.stdin:
-            self._guard.stdin.close()
-            self._guard.wait()
+            with contextlib.suppress(BrokenPipeError):
+                self._guard.communicate(b"keep")
         self._guard = None
 
     def stop(self) -> None:
