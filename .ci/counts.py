@@ -1,8 +1,8 @@
 """Sum up what pytest printed: the last line is `N passed, N failed, N skipped`.
 
-Arguments: the logs of the README's tests, of those on the oldest SQLAlchemy and of the
-containers job, and how many stages failed. Exit code 1 when anything failed, was skipped or
-was not run at all.
+Arguments: the logs of the README's tests, of those on the oldest SQLAlchemy and the oldest
+cloud libraries, and of the containers job, and how many stages failed. Exit code 1 when
+anything failed, was skipped or was not run at all.
 """
 
 from __future__ import annotations
@@ -24,9 +24,11 @@ def counts(log: str) -> Counter[str]:
     return total
 
 
-def main(tests_log: str, oldest_log: str, containers_log: str, failed_stages: str) -> int:
+def main(
+    tests_log: str, oldest_log: str, stores_log: str, containers_log: str, failed_stages: str
+) -> int:
     tests, containers = counts(tests_log), counts(containers_log)
-    total = tests + counts(oldest_log) + containers
+    total = tests + counts(oldest_log) + counts(stores_log) + containers
     failed = total["failed"] + total["error"]
     left_out = tests["deselected"] - containers["passed"] - containers["failed"]
     if expected := total["xfailed"]:
