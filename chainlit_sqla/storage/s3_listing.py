@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -77,9 +78,10 @@ async def clear_uploads(
                 if counts(original_key(item["Key"].removeprefix(prefix)), item["Initiated"]):
                     count += 1
                     if remove:
-                        await client.abort_multipart_upload(
-                            Bucket=bucket, Key=item["Key"], UploadId=item["UploadId"]
-                        )
+                        with suppress(client.exceptions.NoSuchUpload):  # Somebody was faster.
+                            await client.abort_multipart_upload(
+                                Bucket=bucket, Key=item["Key"], UploadId=item["UploadId"]
+                            )
     except ClientError as error:
         if error.response.get("Error", {}).get("Code") not in _NOT_KNOWN:
             raise

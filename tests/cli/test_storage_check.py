@@ -9,9 +9,11 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Coroutine, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
+import boto3
 import pytest
 
 from chainlit_sqla import migrations
@@ -278,21 +280,23 @@ def s3() -> Iterator[dict[str, str]]:
     server.stop()
 
 
-def test_on_s3(
-    cli: Command, folder: Path, s3: dict[str, str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def client(s3: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Set these variables, make the bucket and give a client for it."""
     for name, value in s3.items():
         monkeypatch.setenv(name, value)
-    import boto3
-
-    client = boto3.client(
+    made = boto3.client(
         "s3",
         endpoint_url=s3["DEV_AWS_ENDPOINT"],
         aws_access_key_id="x",
         aws_secret_access_key="x",
         region_name=s3["APP_AWS_REGION"],
     )
-    client.create_bucket(Bucket="files-of-many")
+    made.create_bucket(Bucket="files-of-many")
+    return made
+
+
+def test_on_s3(cli: Command, folder: Path, client: Any) -> None:
     # To moto, all uploads have begun years ago.
     client.create_multipart_upload(Bucket="files-of-many", Key=orphan("big"))
     app = App()
@@ -314,6 +318,23 @@ def test_on_s3(
     assert "Repaired: 1 file marked as lost and 1 unfinished upload removed." in report.out
     assert app.keys() == {two, three, left, "public/logo.png"}
     assert "Uploads" not in client.list_multipart_uploads(Bucket="files-of-many")
+
+
+def test_an_upload_that_another_repair_gives_up_meanwhile_is_no_error(
+    folder: Path, client: Any
+) -> None:
+    bucket = {"Bucket": "files-of-many"}
+    uploads = [client.create_multipart_upload(**bucket, Key=orphan(name)) for name in "abc"]
+
+    def other_is_faster(key: str) -> bool:
+        for upload in uploads:
+            if upload["Key"] == key:
+                client.abort_multipart_upload(**bucket, Key=key, UploadId=upload["UploadId"])
+        return True
+
+    soon = datetime.now(UTC) + timedelta(hours=1)
+    App().on_store(lambda s: s.clear_unfinished(soon, is_ours=other_is_faster, remove=True))
+    assert "Uploads" not in client.list_multipart_uploads(**bucket)
 
 
 def test_doctor_sees_that_the_files_are_elsewhere(cli: Command, folder: Path) -> None:
