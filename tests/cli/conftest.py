@@ -93,3 +93,17 @@ def serve(folder: Path) -> Iterator[Callable[..., App]]:
 def example() -> Callable[[str], str]:
     """The path of an example."""
     return lambda name: str(ROOT / "examples" / name)
+
+
+@pytest.fixture
+def without_google(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Variables that ask for Google's store in a Python that lacks its package."""
+    place = tmp_path_factory.mktemp("packages")
+    package = place / "google" / "cloud" / "storage" / "__init__.py"
+    package.parent.mkdir(parents=True)
+    package.write_text("raise ModuleNotFoundError('No module named google.cloud.storage')\n")
+    return {
+        "PYTHONPATH": os.pathsep.join((str(place), str(ROOT))),
+        "APP_GCS_PROJECT_ID": "project",
+        "BUCKET_NAME": "attachments",
+    }

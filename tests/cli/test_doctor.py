@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 import sqlite3
 from collections.abc import Iterator
@@ -158,13 +157,8 @@ def test_an_s3_server_that_is_not_there(cli: Command, s3: dict[str, str]) -> Non
     assert checks(report.out)["storage"] == "FAILED"
 
 
-@pytest.mark.skipif(
-    importlib.util.find_spec("google") is not None
-    and importlib.util.find_spec("google.cloud.storage") is not None,
-    reason="google-cloud-storage is installed, so nothing is missing",
-)
-def test_a_missing_extra(program: Command, folder: Path) -> None:
-    report = program("doctor", APP_GCS_PROJECT_ID="project", BUCKET_NAME="attachments")
+def test_a_missing_extra(program: Command, folder: Path, without_google: dict[str, str]) -> None:
+    report = program("doctor", **without_google)
     assert report.code == 1
     assert "run: pip install 'chainlit-sqla[gcs]'" in report.out
     assert {path.name for path in folder.iterdir()} == {".chainlit_sqla"}

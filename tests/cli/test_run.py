@@ -143,9 +143,10 @@ def test_missing_tables_name_the_command(program: Command, example: Example, dat
     assert result.err.count("\n") == 1
 
 
-def test_a_missing_extra(program: Command, example: Example) -> None:
-    cloud = {"APP_GCS_PROJECT_ID": "project", "BUCKET_NAME": "attachments"}
-    result = program("run", example("minimal_app.py"), "-h", **SECRET, **cloud)
+def test_a_missing_extra(
+    program: Command, example: Example, without_google: dict[str, str]
+) -> None:
+    result = program("run", example("minimal_app.py"), "-h", **SECRET, **without_google)
     assert result.code == 1
     assert "Error: Google Cloud Storage needs an optional package" in result.err
     assert "Traceback" not in result.err
