@@ -5,8 +5,9 @@ Invariants:
 1. A blob without row goes into the outbox, in a transaction that sees that no row has it,
    and is deleted by the outbox as always: what a crash leaves there is deleted later.
 2. Only what was found is changed, and only if it is still so: blobs whose keys have the
-   shape of ours and that were stored before the grace time by the store's own clock; rows
-   that still have the same key. What a row has is never deleted.
+   shape of ours and that were stored before the grace time by the store's own clock, as are
+   uploads that never ended; rows that still have the same key. What a row has is never
+   deleted.
 3. A row without blob stays. Its ``objectKey`` becomes NULL, and the lost key is kept in
    ``extra``: when the blob is in the store again, the row gets it back.
 4. A blob of another size than its row says is left alone: part of a file is more than none.
@@ -21,7 +22,7 @@ import secrets
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -87,12 +88,10 @@ async def repair(
     if counts.doubt and not force:
         raise ConfigurationError(doubtful(counts))
     work = _Repair(database, storage, ledger, progress)
-    begun = datetime.now(UTC)
     unfinished = 0
     if counts.unfinished:
-        unfinished = await storage.clear_unfinished(
-            begun - UNFINISHED, is_ours=is_ours, remove=True
-        )
+        before = await work.store_time() - UNFINISHED
+        unfinished = await storage.clear_unfinished(before, is_ours=is_ours, remove=True)
     linked = await work.rows(Kind.FOUND_AGAIN, writes.link_again)
     unlinked = await work.rows(Kind.NO_BLOB, writes.unlink)
     deleted = await work.condemn(grace) if counts.no_row else 0
@@ -125,6 +124,15 @@ class _Repair:
         self._ledger = ledger
         self._progress = progress
 
+    async def store_time(self) -> datetime:
+        """The time by the store's clock, by which ages of blobs are told."""
+        key = f"chainlit-sqla-check/{secrets.token_hex(8)}"
+        await self._storage.put(key, BlobSource(data=b""), mime="application/octet-stream")
+        try:
+            return (await self._storage.stat(key)).modified
+        finally:
+            await asyncio.shield(self._storage.delete([key]))
+
     async def rows(
         self,
         kind: Kind,
@@ -144,7 +152,7 @@ class _Repair:
 
     async def condemn(self, grace: timedelta) -> int:
         """Put blobs without row into the outbox."""
-        before = await self._store_time() - grace
+        before = await self.store_time() - grace
         condemned = 0
         for portion in self._ledger.portions(Kind.NO_ROW, _PORTION * 10):
             keys = [finding.key for finding in portion if finding.at < before]
@@ -161,15 +169,6 @@ class _Repair:
         await self._write(writes.spare)
         with self._translated():
             await Outbox(self._database, self._storage).drain()
-
-    async def _store_time(self) -> datetime:
-        """The time by the store's clock, by which ages of blobs are told."""
-        key = f"chainlit-sqla-check/{secrets.token_hex(8)}"
-        await self._storage.put(key, BlobSource(data=b""), mime="application/octet-stream")
-        try:
-            return (await self._storage.stat(key)).modified
-        finally:
-            await asyncio.shield(self._storage.delete([key]))
 
     async def _write(self, work: Callable[[AsyncConnection], Awaitable[int | None]]) -> int:
         with self._translated():
