@@ -14,7 +14,7 @@ import json
 import os
 import re
 import secrets
-import shutil
+import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
@@ -24,6 +24,7 @@ from typing import BinaryIO, TypeVar
 
 from ..errors import BlobNotFound, StorageError
 from .base import CHUNK, BlobSource
+from .threads import Stopped
 
 SECRET_FILE = ".secret"  # noqa: S105 - a file name
 _SECRET = re.compile(r"[0-9a-f]{64}")
@@ -63,7 +64,15 @@ class Folder:
     def __init__(self, root: Path) -> None:
         self.root = root
 
-    def write(self, digest: str, key: str, source: BlobSource, mime: str, name: str) -> int:
+    def write(
+        self,
+        digest: str,
+        key: str,
+        source: BlobSource,
+        mime: str,
+        name: str,
+        stop: threading.Event,
+    ) -> int:
         """Store a blob so that a crash leaves the old one or the new one.
 
         Args:
@@ -72,11 +81,13 @@ class Folder:
             source: The bytes.
             mime: The content type.
             name: The file name to offer.
+            stop: When it is set, nothing more is written, and the old blob stays.
 
         Returns:
             The number of bytes stored.
 
         Raises:
+            Stopped: `stop` was set before the blob was there.
             OSError: The source or the folder cannot be used.
         """
         self.make()
@@ -88,7 +99,7 @@ class Folder:
         version = secrets.token_hex(8)
         path = self._path(digest, version)
         try:
-            size = _copy(source, path)
+            size = _copy(source, path, stop)
             entry = Entry(key, mime, name, size, version)
             _replace(shelf / f"{digest}.json", json.dumps(asdict(entry)).encode())
         except BaseException:
@@ -255,18 +266,23 @@ def folder_errors(doing: str, root: Path) -> Iterator[None]:
         ) from error
 
 
-def _copy(source: BlobSource, path: Path) -> int:
+def _copy(source: BlobSource, path: Path, stop: threading.Event) -> int:
     with source.reader() as reader, path.open("xb") as file:
-        shutil.copyfileobj(reader, file, CHUNK)
+        while chunk := reader.read(CHUNK):
+            if stop.is_set():
+                raise Stopped
+            file.write(chunk)
         file.flush()
         os.fsync(file.fileno())
+        if stop.is_set():  # While the disk was waited for.
+            raise Stopped
         return file.tell()
 
 
 def _replace(path: Path, content: bytes) -> None:
     draft = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
     try:
-        _copy(BlobSource(data=content), draft)
+        _copy(BlobSource(data=content), draft, threading.Event())
         draft.replace(path)
     except BaseException:
         draft.unlink(missing_ok=True)

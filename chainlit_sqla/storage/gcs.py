@@ -7,8 +7,7 @@ import os
 import re
 import threading
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
@@ -17,6 +16,7 @@ from .base import CHUNK, BlobInfo, BlobSource
 from .gcs_keys import object_name
 from .headers import content_disposition, content_type
 from .probe import probe
+from .threads import until_over
 
 if TYPE_CHECKING:
     from .gcs_bucket import GoogleBucket
@@ -128,7 +128,7 @@ class GCSStorage:
             disposition=content_disposition(mime, name),
             stop=stop,
         )
-        return await _until_over(future, stop)
+        return await until_over(future, stop)
 
     async def read_urls(self, keys: Sequence[str]) -> Mapping[str, str]:
         """Sign links; see `StorageClient.read_urls`."""
@@ -240,22 +240,6 @@ class _Threads(NamedTuple):
     calls: ThreadPoolExecutor
     small: ThreadPoolExecutor
     uploads: ThreadPoolExecutor
-
-
-async def _until_over(future: Future[T], stop: threading.Event) -> T:
-    """Wait for an upload; when cancelled, give it up and wait until it is over."""
-    waiting = asyncio.wrap_future(future)
-    try:
-        return await asyncio.shield(waiting)
-    except asyncio.CancelledError:
-        stop.set()
-        future.cancel()  # Works while it has no thread yet.
-        while not waiting.done():
-            with suppress(asyncio.CancelledError):
-                await asyncio.wait([waiting])
-        if not waiting.cancelled():
-            waiting.exception()  # Looked at, so that nobody warns of it.
-        raise
 
 
 def _is_small(source: BlobSource) -> bool:

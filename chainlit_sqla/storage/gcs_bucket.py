@@ -22,6 +22,7 @@ from .gcs_credentials import TOKEN_CREATOR, default_credentials, signer_for, sig
 from .gcs_errors import REPAIRS, Place, bucket_is_missing, gcs_errors, may_pass
 from .gcs_keys import key_of
 from .headers import offered_name
+from .threads import Stopped
 
 GOOGLE = "https://storage.googleapis.com"
 PART = 8 * 1024 * 1024
@@ -42,10 +43,6 @@ _GRANT = (
     "APP_GCS_PRIVATE_KEY, too"
 )
 _REFUSED_SIGNATURE = dict.fromkeys((400, 401, 403, 404), _GRANT)
-
-
-class Stopped(Exception):
-    """An upload was given up by its caller."""
 
 
 class GoogleBucket:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 from ..errors import BlobNotFound
@@ -15,6 +17,7 @@ from .headers import content_type
 from .keys import key_bytes
 from .probe import probe
 from .shelves import blob_info, blobs_on, clear_strays, shelves
+from .threads import in_thread
 from .tokens import LinkError, blob_digest, sign, signing_key, verify
 
 FILES_PATH = "/chainlit-sqla/files"
@@ -55,9 +58,13 @@ class LocalStorage:
         self._clock = clock
 
     async def put(self, key: str, source: BlobSource, *, mime: str, name: str = "") -> int:
-        """Store a blob; see `StorageClient.put`."""
+        """Store a blob; see `StorageClient.put`.
+
+        When cancelled, it ends after the chunk that is being written.
+        """
         digest = _digest(key)
-        return await asyncio.to_thread(self._put, digest, key, source, content_type(mime), name)
+        arguments = (digest, key, source, content_type(mime), name)
+        return await in_thread(partial(self._put, *arguments))
 
     async def read_urls(self, keys: Sequence[str]) -> Mapping[str, str]:
         """Sign links for `file_route`; see `StorageClient.read_urls`."""
@@ -154,11 +161,19 @@ class LocalStorage:
             f"There is no blob {key!r} in the folder {self.root}; it was deleted or never stored"
         )
 
-    def _put(self, digest: str, key: str, source: BlobSource, mime: str, name: str) -> int:
+    def _put(
+        self,
+        digest: str,
+        key: str,
+        source: BlobSource,
+        mime: str,
+        name: str,
+        stop: threading.Event,
+    ) -> int:
         with source_errors(key), source.reader():
             pass  # What is wrong with the source must not look like a fault of the folder.
         with folder_errors(f"write {key!r}", self.root):
-            return self._folder.write(digest, key, source, mime, name)
+            return self._folder.write(digest, key, source, mime, name, stop)
 
     def _own_key(self, *, make: bool) -> bytes:
         with folder_errors("keep the secret that signs links", self.root):

@@ -71,7 +71,7 @@ def blobs_on(folder: Folder, shelf: Path) -> list[BlobInfo]:
 
 
 def clear_strays(folder: Folder, before: datetime, *, remove: bool) -> int:
-    """Count files that interrupted writes left: drafts, and bytes that nothing points at.
+    """Count files that interrupted writes left: drafts, and bytes or descriptions alone.
 
     Args:
         folder: The folder.
@@ -96,8 +96,10 @@ def clear_strays(folder: Folder, before: datetime, *, remove: bool) -> int:
 def _strays(folder: Folder) -> Iterator[Path]:
     for place in [folder.root, *shelves(folder.root)]:
         for name in _names(place):
-            if _DRAFT.fullmatch(name) or (
-                (match := _BYTES.fullmatch(name)) and not _counts(folder, match[1], match[2])
+            if (
+                _DRAFT.fullmatch(name)
+                or ((match := _BYTES.fullmatch(name)) and not _counts(folder, match[1], match[2]))
+                or ((match := _DESCRIPTION.fullmatch(name)) and not _has_bytes(folder, match[1]))
             ):
                 yield place / name
 
@@ -111,6 +113,17 @@ def _counts(folder: Folder, digest: str, version: str) -> bool:
     except StorageError:
         return True
     return entry.version == version
+
+
+def _has_bytes(folder: Folder, digest: str) -> bool:
+    """Whether a description is one of a blob; a damaged one is left to its owner."""
+    try:
+        folder.find(digest)
+    except BlobNotFound:
+        return False
+    except StorageError:
+        return True
+    return True
 
 
 def _names(folder: Path) -> list[str]:

@@ -153,6 +153,21 @@ async def test_what_a_killed_process_left_in_a_folder_is_cleared(tmp_path: Path)
     assert files(tmp_path) == before | {"ab/notes.txt"}
 
 
+async def test_a_description_whose_bytes_are_gone_is_cleared(tmp_path: Path) -> None:
+    store = LocalStorage(tmp_path)
+    for key in ("lost", "kept"):
+        await store.put(key, BlobSource(data=key.encode()), mime="text/plain", name="salary.pdf")
+    (lost,) = [path for path in tmp_path.glob("??/*") if path.read_bytes() == b"lost"]
+    lost.unlink()
+    now = datetime.now(UTC)
+    long_ago, soon = now - timedelta(hours=1), now + timedelta(hours=1)
+    assert await store.clear_unfinished(long_ago, is_ours=everything, remove=True) == 0
+    assert await store.clear_unfinished(soon, is_ours=everything, remove=False) == 1
+    assert await store.clear_unfinished(soon, is_ours=everything, remove=True) == 1
+    assert await sizes(store) == {"kept": 4}
+    assert len(list(tmp_path.glob("??/*"))) == 2
+
+
 async def test_a_file_that_was_cut_shows_its_real_size(tmp_path: Path) -> None:
     store = LocalStorage(tmp_path)
     await store.put("k", BlobSource(data=b"12345"), mime="text/plain")

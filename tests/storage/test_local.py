@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import os
 import stat
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -147,6 +149,78 @@ async def test_an_interrupted_write_keeps_the_old_blob_whole(
             await put(storage, "k", b"new")
     assert await blob(storage, "k") == b"old"
     assert sorted(files(tmp_path)) == before
+
+
+class Held(io.BytesIO):
+    """Bytes that come when the test lets them."""
+
+    def __init__(self, data: bytes) -> None:
+        super().__init__(data)
+        self.begun, self.go_on = threading.Event(), threading.Event()
+
+    def read(self, size: int | None = -1) -> bytes:
+        self.begun.set()
+        assert self.go_on.wait(30)
+        return super().read(size)
+
+
+async def cancel_and_delete(
+    storage: LocalStorage, source: BlobSource, begun: threading.Event, go_on: threading.Event
+) -> None:
+    """Cancel a put that is held, let it go on, and delete the blob at once."""
+    task = asyncio.create_task(storage.put("k", source, mime="text/plain", name="salary.pdf"))
+    assert await asyncio.to_thread(begun.wait, 30)
+    task.cancel()
+    assert await asyncio.wait([task], timeout=0.1) == (set(), {task})  # The thread still writes.
+    task.cancel()  # Who cancels twice waits, too.
+    go_on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await storage.delete(["k"])
+
+
+async def test_a_cancelled_write_stores_nothing_after_its_blob_was_deleted(tmp_path: Path) -> None:
+    storage = LocalStorage(tmp_path)
+    held = Held(b"x" * 3_000_000)
+    await cancel_and_delete(storage, BlobSource(file=held), held.begun, held.go_on)
+    assert held.tell() < 3_000_000
+    assert [path.name for path in files(tmp_path)] == [".gitignore"]
+
+
+async def test_a_write_cancelled_while_the_disk_is_slow_stores_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage = LocalStorage(tmp_path)
+    await put(storage, "other")
+    before = sorted(files(tmp_path))
+    begun, go_on, fsync = threading.Event(), threading.Event(), os.fsync
+
+    def slow(descriptor: int) -> None:
+        if stat.S_ISREG(os.fstat(descriptor).st_mode):
+            begun.set()
+            assert go_on.wait(30)
+        fsync(descriptor)
+
+    monkeypatch.setattr(folder_module.os, "fsync", slow)
+    await cancel_and_delete(storage, BlobSource(data=b"x"), begun, go_on)
+    assert sorted(files(tmp_path)) == before
+
+
+async def test_a_write_cancelled_before_it_has_a_thread_is_over_at_once(tmp_path: Path) -> None:
+    storage = LocalStorage(tmp_path)
+    held = [Held(b"x") for _ in range(40)]  # More than the loop has threads.
+    tasks = [
+        asyncio.create_task(storage.put(f"k{n}", BlobSource(file=file), mime="text/plain"))
+        for n, file in enumerate(held)
+    ]
+    assert await asyncio.to_thread(held[0].begun.wait, 30)
+    tasks[-1].cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await tasks[-1]
+    for file in held:
+        file.go_on.set()
+    await asyncio.gather(*tasks[:-1])
+    assert [path for path in held if not path.begun.is_set()] == held[-1:]
 
 
 async def test_deleting_takes_what_a_killed_process_left(tmp_path: Path) -> None:
