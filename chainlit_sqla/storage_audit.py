@@ -11,9 +11,11 @@ Invariants of the comparison, which writes nothing:
 3. Blobs in the outbox wait for their deletion; they are not without row.
 4. Only blobs whose keys have the shape of ours are judged. Others are counted, unless a
    row has them.
-5. A key that was lost (`writes.repair.unlink`) still belongs to its row, and to no other.
-6. A store that does not answer is an error, never a blob that is missing.
-7. Memory is bounded: portions go into a `Ledger`.
+5. Blobs without row of threads that the database never had may belong to another database
+   that uses the same store. They are findings of a kind of their own.
+6. A key that was lost (`writes.repair.unlink`) still belongs to its row, and to no other.
+7. A store that does not answer is an error, never a blob that is missing.
+8. Memory is bounded: portions go into a `Ledger`.
 """
 
 from __future__ import annotations
@@ -28,6 +30,7 @@ from urllib.parse import unquote
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from ._json import clean_text
 from .database import Database
 from .errors import BlobNotFound
 from .models import LOST_KEY
@@ -46,6 +49,8 @@ UNFINISHED = timedelta(hours=24)
 _PORTION = 5_000
 _LOOKED_UP = 500
 """Findings that are looked at again together."""
+_MANY = 10
+"""Unknown blobs that are no accident: a killed process leaves one for each upload at most."""
 _AT_ONCE = 16
 """Requests to the store that are under way at most."""
 
@@ -66,7 +71,7 @@ class Counts:
         present: Those of them whose blob is in the store.
         blobs: Blobs of ours in the store, and others that rows have.
         no_blob: Rows without blob.
-        no_row: Blobs without row.
+        no_row: Blobs without row, but for the ``unknown``.
         damaged: Blobs whose size is not that of the row.
         found_again: Lost blobs that are in the store again.
         waiting: Blobs in the outbox.
@@ -74,6 +79,7 @@ class Counts:
         fresh: Blobs without row that may belong to uploads under way.
         strangers: Blobs that are neither ours nor in a row.
         unknown: Blobs without row of threads that the database never had.
+        youngest: When the last of the ``fresh`` was stored, if there are any.
     """
 
     rows: int = 0
@@ -88,6 +94,7 @@ class Counts:
     fresh: int = 0
     strangers: int = 0
     unknown: int = 0
+    youngest: datetime | None = None
 
     @property
     def repairable(self) -> int:
@@ -99,20 +106,29 @@ class Counts:
         """How many things are wrong; what waits for its deletion is not."""
         return self.repairable + self.damaged
 
+    def without_row(self, force: bool) -> int:
+        """How many blobs without row a repair deletes.
+
+        Args:
+            force: Also those of threads that the database never had.
+        """
+        return self.no_row + (self.unknown if force else 0)
+
     @property
     def doubt(self) -> str:
         """Why this may be the wrong store or database; empty: nothing speaks for it."""
-        if self.rows and not self.present:
+        if self.no_blob and not self.present:
             return f"None of the {self.rows:,} files that the database knows is in this store."
-        if self.no_row and not self.rows:
+        without_row = self.without_row(force=True)
+        if without_row and not self.rows:
             return (
-                f"The store has {self.no_row:,} files of conversations, "
+                f"The store has {without_row:,} files of conversations, "
                 "but the database knows of none."
             )
-        if self.unknown:
+        if self.unknown >= _MANY and self.unknown > self.no_row:
             return (
-                f"{self.unknown:,} of the files without row are of conversations that this "
-                "database never had: another database may use the same store."
+                f"{self.unknown:,} of {without_row:,} files without row are of conversations "
+                "that this database never had: another database may use the same store."
             )
         return ""
 
@@ -155,6 +171,7 @@ async def audit(
     await asyncio.to_thread(ledger.compare, look.before)
     for kind in (Kind.NO_BLOB, Kind.DAMAGED, Kind.FOUND_AGAIN, Kind.NO_ROW):
         await look.look_again(kind)
+    await look.set_unknown_apart()
     tally = await asyncio.to_thread(ledger.tally, look.before)
     tally["present"] += look.uploaded_since
     return Counts(
@@ -163,7 +180,8 @@ async def audit(
         no_row=ledger.count(Kind.NO_ROW),
         damaged=ledger.count(Kind.DAMAGED),
         found_again=ledger.count(Kind.FOUND_AGAIN),
-        unknown=await look.count_unknown(),
+        unknown=ledger.count(Kind.UNKNOWN),
+        youngest=ledger.youngest(look.before),
         unfinished=await storage.clear_unfinished(
             begun - UNFINISHED, is_ours=is_ours, remove=False
         ),
@@ -254,14 +272,17 @@ class _Audit:
             number += len(portion)
             self._progress(f"{kind.value} looked at again", number, total)
 
-    async def count_unknown(self) -> int:
-        """Count blobs without row whose thread was never in the database."""
-        number = 0
+    async def set_unknown_apart(self) -> None:
+        """Give blobs without row another kind whose thread was never in the database."""
         for portion in self._ledger.portions(Kind.NO_ROW, _PORTION):
-            ids = [id for finding in portion if (id := _thread_of(finding.key))]
-            known = await self._known(sorted(set(ids)))
-            number += sum(id not in known for id in ids)
-        return number
+            parts = [_part_of_thread(finding.key) for finding in portion]
+            known = await self._known({part for part in parts if part})
+            unknown = [
+                (finding, Kind.UNKNOWN, finding.stored)
+                for finding, part in zip(portion, parts, strict=True)
+                if part and part not in known
+            ]
+            await asyncio.to_thread(self._ledger.reclassify, unknown)
 
     def _verdict(
         self, finding: Finding, info: BlobInfo | None, keys: dict[queries.Place, str | None]
@@ -292,10 +313,16 @@ class _Audit:
             return {}
         return await self._database.read(lambda c: queries.keys_of(c, places))
 
-    async def _known(self, ids: Sequence[str]) -> set[str]:
-        if not ids:
-            return set()
-        return await self._database.read(lambda c: queries.known_threads(c, ids))
+    async def _known(self, parts: set[str]) -> set[str]:
+        """Those parts of keys that stand for threads which are or were in the database."""
+        ids = {part: clean_text(unquote(part)) for part in parts}
+        here = await self._database.read(lambda c: queries.known_threads(c, set(ids.values())))
+        known = {part for part, id in ids.items() if id in here}
+        hashes = {part for part in parts - known if _HASHED.fullmatch(part)}
+        if hashes:
+            async for long_ids in self._portions(queries.long_threads, lambda id: id):
+                known |= hashes & {_part_of_thread(_folder(id, "")) for id in long_ids}
+        return known
 
     async def _portions(
         self,
@@ -322,15 +349,18 @@ def _loser(row: Any) -> Holder | None:
     key = row.extra.get(LOST_KEY) if isinstance(row.extra, dict) else None
     if not isinstance(key, str):
         return None
-    folder = object_key({"threadId": row.threadId, "id": row.id}).rpartition("/")[0]
-    if is_ours(key) and not key.startswith(f"{folder}/"):
+    if is_ours(key) and not key.startswith(_folder(row.threadId, row.id)):
         return None  # It would give this row the file of another.
     return Holder(row.threadId, row.id, key, row.name, row.byteSize, row.createdAt, lost=True)
 
 
-def _thread_of(key: str) -> str | None:
-    """The thread that a key was made for; None where it does not say it."""
+def _folder(thread_id: str, id: str) -> str:
+    """What the keys of an element begin with."""
+    folder, slash, _ = object_key({"threadId": thread_id, "id": id}).rpartition("/")
+    return folder + slash
+
+
+def _part_of_thread(key: str) -> str:
+    """The part of a key that stands for a thread, or for a long id its hash; else empty."""
     kind, _, rest = key.partition("/")
-    part = rest.partition("/")[0]
-    # A long id stands there as its hash.
-    return unquote(part) if kind == "threads" and not _HASHED.fullmatch(part) else None
+    return rest.partition("/")[0] if kind == "threads" else ""

@@ -40,6 +40,7 @@ _OF_ROW = "holder.key, holder.thread, holder.id, holder.name, holder.size, blob.
 _HELD = "EXISTS (SELECT 1 FROM holder WHERE holder.key = blob.key)"
 _IN_USE = "EXISTS (SELECT 1 FROM holder AS h WHERE h.key = blob.key AND NOT h.lost)"
 _WAITING = "EXISTS (SELECT 1 FROM waiting WHERE waiting.key = blob.key)"
+_FRESH = f"ours AND at >= :before AND NOT {_HELD} AND NOT {_WAITING}"
 _TALLY = f"""
 SELECT
   (SELECT count(*) FROM holder WHERE NOT lost) AS rows,
@@ -47,8 +48,7 @@ SELECT
   (SELECT count(*) FROM blob WHERE ours OR {_HELD}) AS blobs,
   (SELECT count(*) FROM waiting) AS waiting,
   (SELECT count(*) FROM blob WHERE NOT ours AND NOT {_HELD} AND NOT {_WAITING}) AS strangers,
-  (SELECT count(*) FROM blob
-    WHERE ours AND at >= :before AND NOT {_HELD} AND NOT {_WAITING}) AS fresh
+  (SELECT count(*) FROM blob WHERE {_FRESH}) AS fresh
 """  # noqa: S608 - made of constants
 
 
@@ -57,6 +57,8 @@ class Kind(Enum):
 
     NO_BLOB = "row-without-blob"
     NO_ROW = "blob-without-row"
+    UNKNOWN = "unknown-conversation"
+    """A blob without row, of a thread that the database never had."""
     DAMAGED = "damaged"
     FOUND_AGAIN = "found-again"
     """The blob of a row that had lost it."""
@@ -198,6 +200,12 @@ class Ledger:
         count = self._connection.execute(_TALLY, {"before": before.timestamp()})
         names = [column[0] for column in count.description]
         return dict(zip(names, count.fetchone(), strict=True))
+
+    def youngest(self, before: datetime) -> datetime | None:
+        """When the last of the blobs was stored that are too young to be judged."""
+        query = f"SELECT max(at) FROM blob WHERE {_FRESH}"  # noqa: S608 - made of constants
+        (at,) = self._connection.execute(query, {"before": before.timestamp()}).fetchone()
+        return None if at is None else datetime.fromtimestamp(at, UTC)
 
     def count(self, kind: Kind) -> int:
         """How many findings of a kind there are."""

@@ -12,6 +12,7 @@ Invariants:
    ``extra``: when the blob is in the store again, the row gets it back.
 4. A blob of another size than its row says is left alone: part of a file is more than none.
 5. Where store and database may not belong together, nothing is changed unless forced.
+   Nor are blobs of threads that the database never had deleted unless forced.
 6. What was repaired is not found again.
 """
 
@@ -19,10 +20,11 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import chain
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -74,7 +76,8 @@ async def repair(
         ledger: The findings of `audit`.
         counts: What `audit` answered.
         grace: The same as for `audit`.
-        force: Also where store and database may not belong together.
+        force: Also where store and database may not belong together, and blobs of threads
+            that the database never had.
         progress: Called now and then.
 
     Returns:
@@ -94,7 +97,8 @@ async def repair(
         unfinished = await storage.clear_unfinished(before, is_ours=is_ours, remove=True)
     linked = await work.rows(Kind.FOUND_AGAIN, writes.link_again)
     unlinked = await work.rows(Kind.NO_BLOB, writes.unlink)
-    deleted = await work.condemn(grace) if counts.no_row else 0
+    kinds = [Kind.NO_ROW, Kind.UNKNOWN] if force else [Kind.NO_ROW]
+    deleted = await work.condemn(kinds, grace) if counts.without_row(force) else 0
     if deleted or counts.waiting:
         await work.empty_outbox()
     return Repaired(linked, unlinked, deleted, counts.waiting, unfinished)
@@ -150,11 +154,11 @@ class _Repair:
             self._progress("rows repaired", changed, None)
         return changed
 
-    async def condemn(self, grace: timedelta) -> int:
+    async def condemn(self, kinds: Iterable[Kind], grace: timedelta) -> int:
         """Put blobs without row into the outbox."""
         before = await self.store_time() - grace
         condemned = 0
-        for portion in self._ledger.portions(Kind.NO_ROW, _PORTION * 10):
+        for portion in chain(*(self._ledger.portions(kind, _PORTION * 10) for kind in kinds)):
             keys = [finding.key for finding in portion if finding.at < before]
 
             async def work(connection: AsyncConnection, keys: list[str] = keys) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
 import typer
@@ -32,7 +32,9 @@ def check(
     force: Annotated[
         bool,
         typer.Option(
-            "--force", help="Repair also where this seems to be the wrong store or database."
+            "--force",
+            help="Repair also where this seems to be the wrong store or database, and delete "
+            "files of conversations that this database never had.",
         ),
     ] = False,
     every: Annotated[
@@ -44,7 +46,8 @@ def check(
             "--older-than",
             metavar="MINUTES",
             min=0,
-            help="A younger file may belong to an upload under way and is left alone.",
+            help="A younger file may belong to an upload under way and is left alone; "
+            "0 only while nothing is uploading.",
         ),
     ] = 60,
     storage: Annotated[
@@ -63,7 +66,9 @@ def check(
 
     With --fix, files without row are deleted; rows without file stay, and the key of the
     lost file is kept in their "extra" column: once the file is restored, --fix links it
-    again. Damaged files and files of other software are left alone.
+    again. Damaged files and files of other software are left alone, as are files of
+    conversations that this database never had (unknown-conversation): another database may
+    use the same store.
 
     Exit code 0 when nothing is wrong or all was repaired, else 1.
     """
@@ -72,19 +77,22 @@ def check(
         raise ConfigurationError("--storage is empty; give it a value or leave it out")
     command = _Command(settings, storage or storage_url(settings), timedelta(minutes=older_than))
     with Ledger.opened() as ledger:
-        counts = command.look(ledger)
+        counts = command.look(ledger, force=fix and force)
         for kind in Kind:
             _list(ledger, kind, every)
+        if counts.youngest:
+            typer.echo(f"\n{_too_young(counts, counts.youngest, older_than)}")
         if not fix:
             _advise(counts)
-            raise typer.Exit(1 if counts.wrong else 0)
-        if not counts.repairable and not counts.waiting:
-            typer.echo(f"\n{_unrepairable(counts) or 'Nothing to repair.'}")
-            raise typer.Exit(1 if counts.wrong else 0)
+            raise typer.Exit(1 if counts.wrong or counts.doubt else 0)
         if counts.doubt and not force:
             raise ConfigurationError(doubtful(counts))
+        if not counts.repairable + counts.waiting + (counts.unknown if force else 0):
+            nothing = "Nothing to repair yet." if counts.fresh else "Nothing to repair."
+            typer.echo(f"\n{_unrepairable(counts) or nothing}")
+            raise typer.Exit(1 if counts.wrong else 0)
         if not yes:
-            _ask(counts)
+            _ask(counts, force=force)
         typer.echo(_done(command.fix(ledger, counts, force=force)))
     if counts.damaged:
         typer.echo(_unrepairable(counts))
@@ -99,13 +107,14 @@ class _Command:
         self._location = location
         self._grace = grace
 
-    def look(self, ledger: Ledger) -> Counts:
+    def look(self, ledger: Ledger, *, force: bool) -> Counts:
         """Compare, and print the numbers."""
         with progress() as report:
             where, counts = complete(self._look(ledger, report))
         typer.echo(f"database  {where}\nstore     {shown_url(self._location)}\n")
-        width = max(len(f"{number:,}") for _, number in _table(counts))
-        for name, number in _table(counts):
+        table = _table(counts, force=force)
+        width = max(len(f"{number:,}") for _, number in table)
+        for name, number in table:
             typer.echo(f"{number:>{width},}  {name}")
         return counts
 
@@ -143,7 +152,7 @@ class _Command:
             await storage.close()
 
 
-def _table(counts: Counts) -> list[tuple[str, int]]:
+def _table(counts: Counts, *, force: bool) -> list[tuple[str, int]]:
     rows = [
         ("rows with files", counts.rows),
         ("files of conversations in the store", counts.blobs),
@@ -154,7 +163,9 @@ def _table(counts: Counts) -> list[tuple[str, int]]:
         ("unfinished uploads", counts.unfinished),
         ("not ours, left alone", counts.strangers),
     ]
+    unknown = "of conversations this database never had"
     rare = [
+        (unknown if force else f"{unknown}, left alone", counts.unknown),
         (Kind.FOUND_AGAIN.value, counts.found_again),
         ("too young to be judged", counts.fresh),
     ]
@@ -190,11 +201,29 @@ def _line(finding: Finding) -> str:
     return " ".join([*words, f"date={finding.at:%Y-%m-%dT%H:%M:%SZ}"])
 
 
+def _too_young(counts: Counts, youngest: datetime, minutes: int) -> str:
+    """When files can be judged that may belong to uploads under way."""
+    files, them = _count(counts.fresh, "file"), "is" if counts.fresh == 1 else "are"
+    if not minutes:
+        return (
+            f"{files} without row {them} younger than this comparison by the store's clock and "
+            "not judged; run it again"
+        )
+    # The next full minute: then it is old enough.
+    due = (youngest + timedelta(minutes=minutes + 1)).astimezone()
+    today = due.date() == datetime.now(UTC).astimezone().date()
+    return (
+        f"{files} without row {them} younger than {_count(minutes, 'minute')} and not judged "
+        f"yet; run it again at {due:{'%H:%M' if today else '%Y-%m-%d %H:%M'}}, or with "
+        "--older-than 0 while nothing is uploading"
+    )
+
+
 def _advise(counts: Counts) -> None:
     typer.echo()
-    if not counts.wrong:
-        typer.echo("Nothing is wrong.")
-    if counts.wrong and counts.doubt:
+    if not counts.wrong and not counts.doubt:
+        typer.echo("Nothing else is wrong." if counts.fresh else "Nothing is wrong.")
+    if counts.doubt:
         typer.echo(
             f"{counts.doubt} Is this the right store, and the right database? Check "
             "CHAINLIT_SQLA_STORAGE or BUCKET_NAME, and DATABASE_URL."
@@ -214,9 +243,9 @@ def _unrepairable(counts: Counts) -> str:
     )
 
 
-def _ask(counts: Counts) -> None:
+def _ask(counts: Counts, *, force: bool) -> None:
     work = [
-        (counts.no_row, "delete {} that no row has"),
+        (counts.without_row(force), "delete {} that no row has"),
         (counts.waiting, "delete {} that wait for it"),
         (counts.no_blob, "mark {} as lost"),
         (counts.found_again, "link {} again"),

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from sqlalchemy import Row, Select, Text, cast, select, tuple_
+from sqlalchemy import ColumnElement, Row, Select, Text, cast, func, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ..models import LOST_KEY, blob_deletions, elements, threads, tombstones
 
 Place = tuple[str, str]
 """The key of an element: its thread and its id."""
+
+_NOT_LONG = 66
+"""Characters of an id that object keys may show; of ASCII, at most three for each."""
 
 _columns = elements.c
 _place = tuple_(_columns.threadId, _columns.id)
@@ -109,6 +112,24 @@ async def known_threads(connection: AsyncConnection, ids: Collection[str]) -> se
     here = select(threads.c.id).where(threads.c.id.in_(ids))
     deleted = select(tombstones.c.threadId).where(tombstones.c.threadId.in_(ids))
     return set(await connection.scalars(here.union(deleted)))
+
+
+async def long_threads(connection: AsyncConnection, after: str | None, limit: int) -> Sequence[str]:
+    """A portion of the threads with long ids that are here or were deleted here, by id.
+
+    Args:
+        connection: A connection that may read.
+        after: The last id of the portion before; None: from the first.
+        limit: How many at most.
+    """
+
+    def ids(column: ColumnElement[str]) -> Select[Any]:
+        query = select(column.label("id")).where(func.length(column) > _NOT_LONG)
+        return query if after is None else query.where(column > after)
+
+    both = ids(threads.c.id).union(ids(tombstones.c.threadId))
+    ordered = both.order_by(both.selected_columns.id).limit(limit)
+    return (await connection.scalars(ordered)).all()
 
 
 async def newest(connection: AsyncConnection, limit: int) -> Sequence[str]:

@@ -152,14 +152,70 @@ def test_it_says_what_is_wrong_and_changes_nothing(cli: Command, folder: Path) -
     assert cli("storage", "check", "--older-than", "0").out == report.out
 
 
-def test_a_young_file_without_row_is_left_alone(cli: Command, folder: Path) -> None:
+@pytest.mark.parametrize("fix", [(), ("--fix", "--yes")], ids=["look", "fix"])
+def test_a_young_file_without_row_is_left_alone_and_it_says_until_when(
+    cli: Command, folder: Path, fix: tuple[str, ...]
+) -> None:
     app = App()
     app.store("one")
     app.leave(orphan("two"))
-    report = cli("storage", "check", "--fix", "--yes")
+    before = datetime.now(UTC).astimezone()
+    report = cli("storage", "check", *fix, "--older-than", "5000")
     assert report.code == 0
     assert numbers(report.out)["too young to be judged"] == 1
     assert len(app.keys()) == 2
+    sentence = (
+        r"1 file without row is younger than 5,000 minutes and not judged yet; run it again at "
+        r"(\d+-\d+-\d+ \d+:\d+), or with --older-than 0 while nothing is uploading\n"
+    )
+    told = re.search(sentence, report.out)
+    assert told, report
+    due = datetime.strptime(told[1], "%Y-%m-%d %H:%M").astimezone()
+    assert timedelta(0) <= due - before - timedelta(minutes=4999) <= timedelta(minutes=5)
+    last = "Nothing to repair yet." if fix else "Nothing else is wrong."
+    assert report.out.splitlines()[-1] == last
+    assert "Nothing is wrong" not in report.out
+    assert cli("storage", "check", "--fix", "--yes", "--older-than", "0").code == 0
+    assert len(app.keys()) == 1
+
+
+def test_files_of_conversations_that_the_database_never_had(cli: Command, folder: Path) -> None:
+    app = App()
+    (one,) = app.store("one")
+    app.leave(orphan("two"), foreign := object_key({"threadId": "other", "id": "e"}))
+    fix = ("storage", "check", "--older-than", "0", "--fix", "--yes")
+    report = cli(*fix)
+    assert report.code == 0, report
+    left_alone = "of conversations this database never had, left alone"
+    assert numbers(report.out)[left_alone] == 1
+    assert listed(report.out, "unknown-conversation")[0].startswith(
+        f"unknown-conversation {foreign} size=6 date=20"
+    )
+    assert report.out.endswith("Repaired: 1 file without row deleted.\n")
+    assert app.keys() == {one, foreign}
+    looked = cli("storage", "check", "--older-than", "0")
+    assert (looked.code, numbers(looked.out)[left_alone]) == (0, 1)
+    assert cli(*fix).out.endswith("\nNothing to repair.\n")
+    forced = cli(*fix, "--force")
+    assert forced.code == 0
+    assert "left alone" not in forced.out.replace("not ours, left alone", "")
+    assert forced.out.endswith("Repaired: 1 file without row deleted.\n")
+    assert app.keys() == {one}
+
+
+def test_the_wrong_database_is_refused(cli: Command, folder: Path, database: str) -> None:
+    app = App()
+    keys = app.store("one", "two")
+    App(database_url=database).store()
+    command = ("storage", "check", "--url", database, "--older-than", "0")
+    looked = cli(*command)
+    assert looked.code == 1
+    assert "2 files of conversations, but the database knows of none." in looked.out
+    assert "Nothing is wrong" not in looked.out
+    refused = cli(*command, "--fix", "--yes")
+    assert refused.code == 1
+    assert "Is this the right store, and the right database?" in refused.err
+    assert app.keys() == set(keys)
 
 
 def test_fix_repairs_and_a_second_finds_nothing(cli: Command, database: str) -> None:

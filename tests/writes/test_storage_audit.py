@@ -22,7 +22,7 @@ from chainlit_sqla import storage_audit, storage_repair
 from chainlit_sqla._time import now
 from chainlit_sqla.database import Database
 from chainlit_sqla.errors import ConfigurationError, StorageError
-from chainlit_sqla.models import LOST_KEY, blob_deletions, elements
+from chainlit_sqla.models import LOST_KEY, blob_deletions, elements, threads
 from chainlit_sqla.outbox import Outbox
 from chainlit_sqla.storage.base import BlobInfo, BlobSource
 from chainlit_sqla.storage.local import LocalStorage
@@ -30,7 +30,7 @@ from chainlit_sqla.storage_audit import Counts, audit, is_ours
 from chainlit_sqla.storage_ledger import Finding, Kind, Ledger
 from chainlit_sqla.storage_repair import Repaired, repair
 from chainlit_sqla.uploads import Uploads, object_key
-from chainlit_sqla.writes.ops import DeleteElement, SaveElement
+from chainlit_sqla.writes.ops import DeleteElement, DeleteThread, SaveElement
 from chainlit_sqla.writes.outbox import due
 from chainlit_sqla.writes.pipeline import Pipeline
 
@@ -360,12 +360,76 @@ async def test_a_database_without_any_files_is_refused(world: World) -> None:
     assert done.deleted == 3
 
 
-async def test_files_of_another_database_in_the_same_store_are_not_deleted(world: World) -> None:
-    foreign = await world.blob(new_key("e", thread="of the other database"))
+async def test_files_of_another_database_in_the_same_store_are_left_alone(world: World) -> None:
+    strange = [await world.blob(new_key("e", thread=f"of another {n}")) for n in range(3)]
+    orphan = await world.blob(new_key("four"))
+    world.storage.grow_old()
+    counts, done = await world.fix()
+    assert (counts.unknown, counts.no_row, counts.wrong, counts.doubt) == (3, 1, 1, "")
+    assert done.deleted == 1
+    assert {*strange} <= await world.keys()
+    assert orphan not in await world.keys()
+    counts = await world.look()
+    assert (counts.unknown, counts.wrong) == (3, 0)
+    assert [finding.key for finding in world.found[Kind.UNKNOWN]] == sorted(strange)
+    counts, done = await world.fix(force=True)
+    assert done.deleted == 3
+    assert await world.look() == Counts(rows=3, present=3, blobs=3)
+
+
+@pytest.mark.parametrize(
+    "thread", ["a" * 64, "long" * 60, "..", "nul\x00"], ids=["hex", "long", "dots", "nul"]
+)
+async def test_what_a_key_says_of_its_thread_is_not_taken_for_more(
+    world: World, thread: str
+) -> None:
+    """A long id stands hashed in the key: whose it is must be looked up all the same."""
+    foreign = await world.blob(new_key("e", thread=thread))
+    world.storage.grow_old()
+    counts, done = await world.fix()
+    assert (counts.unknown, counts.no_row, done.deleted) == (1, 0, 0)
+    assert foreign in await world.keys()
+
+
+@pytest.mark.parametrize("deleted", [False, True])
+@pytest.mark.parametrize("thread", ["a" * 64, "long" * 60, "/" * 67], ids=["hex", "long", "short"])
+async def test_a_thread_is_known_by_an_id_that_stands_hashed_in_the_key(
+    world: World, thread: str, deleted: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(storage_audit, "_PORTION", 2)
+    for id in (thread, *(f"{number}" * 100 for number in range(4))):
+        await world.pipeline.submit(SaveElement(id, "e", {}, {}))
+    if deleted:
+        await world.pipeline.submit(DeleteThread(thread))
+    orphans = [await world.blob(new_key("e", thread=thread)) for _ in range(3)]
+    foreign = await world.blob(new_key("e", thread="other" * 60))
+    world.storage.grow_old()
+    counts, done = await world.fix()
+    assert (counts.unknown, counts.no_row, done.deleted) == (1, 3, 3)
+    assert not {*orphans} & await world.keys()
+    assert foreign in await world.keys()
+
+
+async def test_a_store_that_is_mostly_of_another_database_is_refused(world: World) -> None:
+    for number in range(10):
+        await world.blob(new_key("e", thread=f"of another {number}"))
+    orphans = {await world.blob(new_key(f"o{number}")) for number in range(9)}
     world.storage.grow_old()
     with pytest.raises(ConfigurationError, match="another database may use the same store"):
         await world.fix()
-    assert foreign in await world.keys()
+    assert orphans <= await world.keys()
+    await world.blob(new_key("o9"))
+    world.storage.grow_old()
+    _, done = await world.fix()
+    assert done.deleted == 10
+
+
+async def test_a_database_that_knows_none_of_the_threads_is_refused(world: World) -> None:
+    async with world.database.write() as connection:
+        await connection.execute(threads.delete())
+    with pytest.raises(ConfigurationError, match="3 files of conversations"):
+        await world.fix()
+    assert len(await world.keys()) == 3
 
 
 async def test_what_unfinished_uploads_left_is_removed(world: World) -> None:
