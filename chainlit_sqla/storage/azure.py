@@ -23,6 +23,7 @@ from .azure_errors import Place, azure_errors
 from .azure_keys import blob_name, key_of
 from .base import CHUNK, BlobInfo, BlobSource, source_errors
 from .headers import content_disposition, content_type, offered_name
+from .keys import possible_names
 from .probe import probe
 
 if TYPE_CHECKING:
@@ -183,14 +184,14 @@ class AzureStorage:
         Each has a request of its own, some at once: not all kinds of accounts know
         batches, and to make one of 256 keeps the event loop from everything else.
         """
-        names = {self._name(key): key for key in keys}
+        names, impossible = possible_names(dict.fromkeys(keys), self._name)
         waiting = iter(names.items())
         errors: list[StorageError] = []
         async with asyncio.TaskGroup() as group:
             for _ in range(min(len(names), DELETIONS_AT_ONCE)):
                 group.create_task(self._delete_each(waiting, errors))
-        if errors:
-            raise errors[0]
+        for error in errors + impossible:
+            raise error
 
     async def check(self) -> str:
         """Write, read and delete a small blob; see `StorageClient.check`."""
@@ -245,18 +246,23 @@ class AzureStorage:
     async def _delete_each(
         self, waiting: Iterator[tuple[str, str]], errors: list[StorageError]
     ) -> None:
-        """Delete blobs until none is waiting, or the service is away."""
-        for name, key in waiting:
+        """Delete blobs until none is waiting.
+
+        A service that may be away ends this, but not the others that share what is waiting:
+        it may be this one blob.
+        """
+        for key, name in waiting:
             try:
                 with azure_errors(f"delete {key!r}", self.place):
                     container = self._connect().container
                     await container.delete_blob(name, delete_snapshots="include")
             except BlobNotFound:
                 continue
+            except StorageUnavailable as error:
+                errors.append(error)
+                return
             except StorageError as error:
                 errors.append(error)
-            if any(isinstance(error, StorageUnavailable) for error in errors):
-                return
 
 
 def _opened(source: BlobSource, stack: ExitStack) -> tuple[BinaryIO, int]:

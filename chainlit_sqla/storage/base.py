@@ -180,8 +180,14 @@ class StorageClient(Protocol):
     async def delete(self, keys: Sequence[str]) -> None:
         """Delete blobs; a key that is not there is no error.
 
+        All that can be deleted is deleted, whatever the others: a key that is impossible or
+        a blob that the store keeps is told at the end. Only a store that is away ends it.
+
+        Args:
+            keys: Object keys, in any number.
+
         Raises:
-            StorageError: At least one blob could not be deleted.
+            StorageError: The first reason why a blob could not be deleted.
         """
         ...
 

@@ -17,7 +17,7 @@ import secrets
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import BinaryIO, TypeVar
@@ -129,28 +129,27 @@ class Folder:
         """
         return self._follow(digest, lambda path: path.open("rb"))[1]
 
-    def remove(self, digests: Iterable[str]) -> None:
+    def remove(self, digests: Iterable[str]) -> dict[str, OSError]:
         """Delete blobs with all that interrupted writes left of them.
 
         Args:
             digests: Hashes of keys, in hex; unknown ones are skipped.
 
-        Raises:
-            OSError: A file cannot be deleted.
+        Returns:
+            The blobs that could not be deleted, each with the reason.
         """
         shelves = defaultdict(set)
         for digest in digests:
             shelves[self._shelf(digest)].add(digest)
+        failed: dict[str, OSError] = {}
         for shelf, wanted in shelves.items():
             try:
-                names = [path.name for path in shelf.iterdir() if path.name[:64] in wanted]
+                failed |= _clear(shelf, wanted)
             except FileNotFoundError:
                 continue
-            # The description goes first: it must never point at nothing.
-            for name in sorted(names, key=lambda name: not name.endswith(".json")):
-                (shelf / name).unlink(missing_ok=True)
-            if names:
-                _sync(shelf)
+            except OSError as error:
+                failed |= dict.fromkeys(wanted, error)
+        return failed
 
     def make(self) -> None:
         """Make the folder, closed to other users, unless it is there.
@@ -264,6 +263,22 @@ def folder_errors(doing: str, root: Path) -> Iterator[None]:
         raise StorageError(
             f"Cannot {doing} in the folder {root} ({error.strerror}); {repair}"
         ) from error
+
+
+def _clear(shelf: Path, wanted: Collection[str]) -> dict[str, OSError]:
+    """Delete the files of blobs; return those that failed."""
+    names = [path.name for path in shelf.iterdir() if path.name[:64] in wanted]
+    failed: dict[str, OSError] = {}
+    # The description goes first, and holds the rest: it must never point at nothing.
+    for name in sorted(names, key=lambda name: not name.endswith(".json")):
+        if name[:64] not in failed:
+            try:
+                (shelf / name).unlink(missing_ok=True)
+            except OSError as error:
+                failed[name[:64]] = error
+    if names:
+        _sync(shelf)
+    return failed
 
 
 def _copy(source: BlobSource, path: Path, stop: threading.Event) -> int:

@@ -15,6 +15,7 @@ from ..errors import ConfigurationError, MissingExtraError, StorageError, Storag
 from .base import CHUNK, BlobInfo, BlobSource
 from .gcs_keys import object_name
 from .headers import content_disposition, content_type
+from .keys import possible_names
 from .probe import probe
 from .threads import until_over
 
@@ -154,19 +155,19 @@ class GCSStorage:
 
     async def delete(self, keys: Sequence[str]) -> None:
         """Delete blobs, some at once; see `StorageClient.delete`."""
-        names = {key: self._name(key) for key in keys}
+        names, impossible = possible_names(keys, self._name)
 
         def remove(key: str) -> StorageError | None:
             try:
                 self._bucket.remove(key, names[key])
-            except StorageUnavailable:  # The others would wait for as long, one by one.
+            except StorageUnavailable:  # It ends a lane: the store may be away for all keys.
                 raise
             except StorageError as error:
                 return error
             return None
 
         failed = await self._in_lanes(remove, list(names), LANES)
-        for error in filter(None, failed.values()):
+        for error in [*filter(None, failed.values()), *impossible]:
             raise error
 
     async def list_blobs(self) -> AsyncGenerator[BlobInfo, None]:
@@ -221,13 +222,13 @@ class GCSStorage:
     async def _in_lanes(
         self, function: Callable[[str], T], keys: list[str], lanes: int
     ) -> dict[str, T]:
-        """Call a function for each key, in some threads; all threads run to their end."""
+        """Call a function for each key, in some threads; an error ends its own thread only."""
+        waiting = iter(keys)  # Threads take turns at it, so no key waits for a certain one.
 
-        def lane(some: list[str]) -> list[tuple[str, T]]:
-            return [(key, function(key)) for key in some]
+        def lane() -> list[tuple[str, T]]:
+            return [(key, function(key)) for key in waiting]
 
-        parts = [keys[number::lanes] for number in range(min(lanes, len(keys)))]
-        calls = (self._call(lane, part) for part in parts)
+        calls = [self._call(lane) for _ in range(min(lanes, len(keys)))]
         results: dict[str, T] = {}
         for result in await asyncio.gather(*calls, return_exceptions=True):
             if isinstance(result, BaseException):

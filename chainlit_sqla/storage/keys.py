@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterable
 
 from ..errors import StorageError
 
@@ -76,3 +77,29 @@ def original_key(safe: str) -> str:
     """
     parts = safe.split("/")
     return "/".join(part[:-1] if _SAFE_DOTS.fullmatch(part) else part for part in parts)
+
+
+def possible_names(
+    keys: Iterable[str], name_of: Callable[[str], str]
+) -> tuple[dict[str, str], list[StorageError]]:
+    """Name each key in a store; one that no store can have must not stop the others.
+
+    Args:
+        keys: Object keys, or any text.
+        name_of: Gives a key its name in the store, or raises a StorageError.
+
+    Returns:
+        The names by key, and the errors of the keys that have none.
+
+    Example:
+        >>> possible_names(["a/../b", ""], url_safe_key)[0]
+        {'a/../b': 'a/..~/b'}
+    """
+    names: dict[str, str] = {}
+    errors: list[StorageError] = []
+    for key in keys:
+        try:
+            names[key] = name_of(key)
+        except StorageError as error:
+            errors.append(error)
+    return names, errors

@@ -14,7 +14,7 @@ from ..errors import BlobNotFound
 from .base import CHUNK, BlobInfo, BlobSource, source_errors
 from .folder import Entry, Folder, folder_errors
 from .headers import content_type
-from .keys import key_bytes
+from .keys import key_bytes, possible_names
 from .probe import probe
 from .shelves import blob_info, blobs_on, clear_strays, shelves
 from .threads import in_thread
@@ -121,11 +121,14 @@ class LocalStorage:
 
     async def delete(self, keys: Sequence[str]) -> None:
         """Delete blobs; see `StorageClient.delete`."""
-        if not keys:
-            return
-        more = f" and {len(keys) - 1:,} more" if len(keys) > 1 else ""
-        with folder_errors(f"delete {keys[0]!r}{more}", self.root):
-            await asyncio.to_thread(self._folder.remove, [_digest(key) for key in keys])
+        digests, impossible = possible_names(keys, _digest)
+        failed = await asyncio.to_thread(self._folder.remove, digests.values())
+        for key, digest in digests.items():
+            if error := failed.get(digest):
+                with folder_errors(f"delete {key!r}", self.root):
+                    raise error
+        for refused in impossible:
+            raise refused
 
     async def check(self) -> str:
         """Write, read and delete a small blob; see `StorageClient.check`."""

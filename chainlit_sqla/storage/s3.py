@@ -11,11 +11,11 @@ from typing import Any
 
 from aiobotocore.session import AioSession, get_session
 
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, StorageError, StorageUnavailable
 from . import s3_listing as listing
 from .base import CHUNK, BlobInfo, BlobSource, source_errors
 from .headers import content_disposition, content_type
-from .keys import url_safe_key
+from .keys import possible_names, url_safe_key
 from .probe import probe
 from .s3_errors import Place, refused, s3_errors
 from .s3_session import add_content_md5, client_config, load_models
@@ -27,10 +27,14 @@ LONGEST_EXPIRY = 7 * 24 * 3600
 BATCH = 1000
 """Keys deleted with one request; S3's own limit."""
 
+AWAY = 3
+"""Requests in a row after which a server that is busy or away is not asked for other keys."""
+
 _KMS = "aws:kms"
 _ENCRYPTIONS = ("AES256", _KMS, "aws:kms:dsse")
 _SIGNED_AT_ONCE = 8
-_NO_BATCH = ("NotImplemented", "MethodNotAllowed", "405", "501")
+# The server knows no such request, or refuses all of it for one key.
+_NO_BATCH = ("NotImplemented", "MethodNotAllowed", "405", "501", "MalformedXML", "KeyTooLongError")
 # A parser of XML 1.0 refuses these or, for the carriage return, turns them into others.
 _NOT_IN_XML = re.compile("[^\t\n\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
@@ -191,17 +195,22 @@ class S3Storage:
 
     async def delete(self, keys: Sequence[str]) -> None:
         """Delete blobs, a thousand with one request; see `StorageClient.delete`."""
-        targets = list(dict.fromkeys(self._target(key)["Key"] for key in keys))
+        names, impossible = possible_names(keys, lambda key: self._target(key)["Key"])
+        targets = list(dict.fromkeys(names.values()))
         alone = [key for key in targets if _NOT_IN_XML.search(key)]
         together = [key for key in targets if not _NOT_IN_XML.search(key)]
+        failed = _Failed()
         for start in range(0, len(together), BATCH):
-            alone += await self._delete_batch(together[start : start + BATCH])
-        if self._abandoned:
-            await give_up(await self._connect(), self._abandoned)
+            with failed:
+                alone += await self._delete_batch(together[start : start + BATCH])
         for key in alone:
-            with s3_errors(f"delete {key!r}", self.place):
+            with failed, s3_errors(f"delete {key!r}", self.place):
                 client = await self._connect()
                 await client.delete_object(Bucket=self.place.bucket, Key=key)
+        if self._abandoned:
+            await give_up(await self._connect(), self._abandoned)
+        for error in failed.errors + impossible:
+            raise error
 
     async def check(self) -> str:
         """Write, read and delete a small blob; see `StorageClient.check`."""
@@ -256,7 +265,7 @@ class S3Storage:
         )
 
     async def _delete_batch(self, keys: list[str]) -> list[str]:
-        """Delete with one request; return the keys if the server does not know it."""
+        """Delete with one request; return the keys if the server does not take it."""
         doing = f"delete {keys[0]!r}" + (f" and {len(keys) - 1} more" if keys[1:] else "")
         with s3_errors(doing, self.place):
             client = await self._connect()
@@ -273,6 +282,28 @@ class S3Storage:
         if errors:
             raise refused(f"delete {errors[0].get('Key')!r}", self.place, errors[0])
         return []
+
+
+class _Failed:
+    """Keeps errors back until others had their turn, unless the server is away.
+
+    One that says so now and then may mean one key only.
+    """
+
+    def __init__(self) -> None:
+        self.errors: list[StorageError] = []
+        self._in_a_row = 0
+
+    def __enter__(self) -> None:
+        self._in_a_row += 1
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> bool:
+        if not isinstance(error, StorageUnavailable):
+            self._in_a_row = 0
+        if not isinstance(error, StorageError):
+            return False
+        self.errors.append(error)
+        return self._in_a_row < AWAY
 
 
 def _check_arguments(

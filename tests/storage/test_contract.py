@@ -174,6 +174,17 @@ async def test_deleting_is_idempotent(store: Store) -> None:
     assert (await store.get("k")).status_code == 404
 
 
+async def test_impossible_keys_keep_no_other_from_being_deleted(store: Store) -> None:
+    keys = [f"k{number}" for number in range(3)]
+    for key in keys:
+        await store.client.put(key, BlobSource(data=b"x"), mime="text/plain")
+    with pytest.raises(StorageError, match=r"object key .*; use"):
+        await store.client.delete(["", keys[0], "x" * 1025, keys[1], "lone \ud800", keys[2]])
+    for key in keys:
+        with pytest.raises(BlobNotFound):
+            await blob(store.client, key)
+
+
 async def test_concurrent_puts_do_not_mix(store: Store) -> None:
     keys = [f"k{number}" for number in range(20)]
     await asyncio.gather(

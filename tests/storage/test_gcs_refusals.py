@@ -149,13 +149,16 @@ async def test_an_account_without_the_right(google: GoogleBucket) -> None:
         )
 
 
-async def test_one_blob_that_cannot_be_deleted_spares_no_other(google: GoogleBucket) -> None:
-    storage = google.storage()
+@pytest.mark.parametrize("status", [403, 503])
+async def test_one_blob_that_cannot_be_deleted_spares_no_other(
+    google: GoogleBucket, status: int
+) -> None:
+    storage = google.storage(retry_seconds=0.5)
     keys = [f"k{number}" for number in range(40)]
     for key in keys:
         await storage.put(key, BlobSource(data=b"x"), mime="text/plain")
-    google.server.front.answer(403, "DELETE .*/o/k7[?]", times=FOREVER)
-    with pytest.raises(StorageError, match=r"Cannot delete 'k7' .*403"):
+    google.server.front.answer(status, "DELETE .*/o/k7[?]", times=FOREVER)
+    with pytest.raises(StorageError, match=rf"Cannot delete 'k7' .*{status}"):
         await storage.delete(keys)
     assert names(google) == ["k7"]
     await storage.close()

@@ -233,6 +233,21 @@ async def test_deleting_takes_what_a_killed_process_left(tmp_path: Path) -> None
     assert len([path for path in files(tmp_path) if path.parent != tmp_path]) == 2
 
 
+async def test_one_blob_that_cannot_be_deleted_keeps_no_other(tmp_path: Path) -> None:
+    storage = LocalStorage(tmp_path)
+    keys = [f"k{number}" for number in range(3)]
+    for key in keys:
+        await put(storage, key)
+    (description,) = [path for path in tmp_path.rglob("*.json") if '"k0"' in path.read_text()]
+    (data,) = description.parent.glob(f"{description.stem}.[0-9a-f]*")
+    description.unlink()
+    description.mkdir()  # A file of that name cannot be unlinked.
+    with pytest.raises(StorageError, match=r"Cannot delete 'k0' in the folder .*; "):
+        await storage.delete(keys)
+    left = [path for path in tmp_path.glob("??/*") if path.is_file()]
+    assert left == [data]  # While something points at them, the bytes stay, too.
+
+
 async def test_readers_see_one_version_while_it_is_replaced(tmp_path: Path) -> None:
     storage = LocalStorage(tmp_path)
     await put(storage, "k", b"0" * 100_000)

@@ -199,14 +199,15 @@ async def test_a_batch_of_deletions_carries_the_digest_that_old_servers_want(
     await storage.close()
 
 
-async def test_a_server_without_batches_is_asked_key_by_key(moto: Bucket) -> None:
+@pytest.mark.parametrize("code", ["NotImplemented", "MalformedXML"])
+async def test_a_server_without_batches_is_asked_key_by_key(moto: Bucket, code: str) -> None:
     storage = moto.storage()
     client = await storage._connect()
     for key in ("a", "b"):
         await storage.put(key, BlobSource(data=b"x"), mime="text/plain")
 
     def refuse(**_: Any) -> tuple[Any, dict[str, Any]]:
-        error = {"Code": "NotImplemented", "Message": "A header you provided"}
+        error = {"Code": code, "Message": "A header you provided"}
         answer = type("Answer", (), {"status_code": 501})()
         return answer, {"Error": error, "ResponseMetadata": {"HTTPStatusCode": 501}}
 

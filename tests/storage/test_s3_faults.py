@@ -14,8 +14,9 @@ import pytest
 from chainlit.element import File
 
 from chainlit_sqla import SQLADataLayer
-from chainlit_sqla.errors import BlobNotFound, StorageUnavailable
+from chainlit_sqla.errors import BlobNotFound, StorageError, StorageUnavailable
 from chainlit_sqla.settings import Settings
+from chainlit_sqla.storage import s3 as s3_module
 from chainlit_sqla.storage.base import BlobSource
 from chainlit_sqla.storage.s3 import S3Storage
 from tests.servers import s3_swift
@@ -135,6 +136,47 @@ async def test_an_upload_is_given_up_also_by_a_server_that_is_just_coming_back(
     await storage.close()
 
 
+async def test_a_batch_that_cannot_be_deleted_keeps_no_other(
+    moto: Bucket, front: Front, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(s3_module, "BATCH", 2)
+    storage = through(front, moto)
+    stored = [f"k{number}" for number in range(6)]
+    for key in stored:
+        await storage.put(key, SMALL, mime="text/plain")
+    front.fail(r"POST /.*\?delete", 403, "AccessDenied", times=1)
+    with pytest.raises(StorageError, match=r"Cannot delete 'k0' and 1 more .*AccessDenied"):
+        await storage.delete(stored)
+    assert keys(moto) == ["k0", "k1"]
+    await storage.close()
+
+
+@pytest.mark.parametrize(("status", "code"), [(403, "AccessDenied"), (500, "InternalError")])
+async def test_one_blob_that_cannot_be_deleted_keeps_no_other(
+    moto: Bucket, front: Front, status: int, code: str
+) -> None:
+    storage = through(front, moto, attempts=1)
+    stored = [f"k{number}" for number in range(6)]
+    for key in stored:
+        await storage.put(key, SMALL, mime="text/plain")
+    front.fail(r"POST /.*\?delete", 501, "NotImplemented")  # So it is asked key by key.
+    front.fail("DELETE /.*k1$", status, code)
+    with pytest.raises(StorageError, match=f"Cannot delete 'k1' .*{code}"):
+        await storage.delete(stored)
+    assert keys(moto) == ["k1"]
+    await storage.close()
+
+
+async def test_a_server_that_is_away_is_not_asked_for_each_key(moto: Bucket, front: Front) -> None:
+    storage = through(front, moto, attempts=1)
+    front.fail(r"POST /.*\?delete", 501, "NotImplemented")
+    front.fail("DELETE /", 503, "SlowDown")
+    with pytest.raises(StorageUnavailable, match=r"SlowDown.*; try again later"):
+        await storage.delete([f"k{number}" for number in range(100)])
+    assert len(front.requests) == 4
+    await storage.close()
+
+
 async def test_a_server_killed_in_the_middle_of_an_upload(
     own_swift: s3_swift.SwiftServer, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -248,7 +290,7 @@ async def test_a_file_is_stored_when_its_server_is_killed_and_comes_back(
         await asyncio.to_thread(own_swift.kill)
         chat.front.calm()
         async with asyncio.timeout(BOUND):
-            while "Tried again in" not in caplog.text:
+            while "Trying again in" not in caplog.text:
                 await asyncio.sleep(0.01)
         await asyncio.to_thread(own_swift.start)
         async with asyncio.timeout(BOUND):
