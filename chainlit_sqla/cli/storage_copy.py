@@ -49,8 +49,9 @@ def copy(
     """Copy all files of conversations to another store.
 
     Each is read back and compared by its SHA-256. Interrupted, it goes on where it was when
-    the same command is run again; run again after its end, it copies what came since. Nothing
-    is deleted, and the application goes on using the store that it has. URLs are those of
+    the same command is run again; run again after its end, it copies what came since: once
+    more when the application is stopped, before it starts with the new store. Nothing is
+    deleted, and the application goes on using the store that it has. URLs are those of
     CHAINLIT_SQLA_STORAGE. A file passes through the temporary folder (TMPDIR).
 
     Exit code 0 when all is copied, 1 when something is not, 130 after Ctrl+C.
@@ -72,8 +73,9 @@ def copy(
         _complain(result)
     if result.copied.blobs + result.kept.blobs and settings.storage_url != target:
         typer.echo(
-            f"Nothing was switched: set CHAINLIT_SQLA_STORAGE={shlex.quote(shown_url(target))} "
-            "and restart, then run this command once more for files that came meanwhile."
+            "Nothing was switched. If the application is running, stop it and run this command "
+            "once more, for files that came meanwhile; then start it with "
+            f"CHAINLIT_SQLA_STORAGE={shlex.quote(shown_url(target))}"
         )
 
 
@@ -134,7 +136,8 @@ def _done(result: Result, source: str) -> str:
     if result.left_over:
         words.append(
             f"{result.left_over:,} of the target are no longer in the source: "
-            "`chainlit-sqla storage check` on the new store finds such leftovers."
+            "`chainlit-sqla storage check` on the new store finds such leftovers when they are "
+            "an hour old."
         )
     return " ".join(words)
 

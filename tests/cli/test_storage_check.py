@@ -8,6 +8,7 @@ import pty
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Coroutine, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -18,11 +19,12 @@ import pytest
 
 from chainlit_sqla import migrations
 from chainlit_sqla.database import Database
+from chainlit_sqla.outbox import Outbox
 from chainlit_sqla.settings import Settings
 from chainlit_sqla.storage.base import BlobSource, Inventory
 from chainlit_sqla.storage.choice import storage_from
 from chainlit_sqla.uploads import object_key
-from chainlit_sqla.writes.ops import SaveElement
+from chainlit_sqla.writes.ops import DeleteElement, SaveElement
 from chainlit_sqla.writes.pipeline import Pipeline
 from tests.cli.conftest import Command
 from tests.cli.programs import environment
@@ -63,6 +65,19 @@ class App:
             return keys
 
         return self.on_store(work)
+
+    def erase(self, element: str) -> None:
+        """Delete an element of the thread "t" and its file."""
+
+        async def work(storage: Inventory) -> None:
+            database = Database(settings=self.settings)
+            pipeline = Pipeline(database)
+            await pipeline.submit(DeleteElement(element, "t"))
+            await Outbox(database, storage).drain()
+            await pipeline.close()
+            await database.close()
+
+        self.on_store(work)
 
     def leave(self, *keys: str) -> None:
         """Store files without a row."""
@@ -177,6 +192,28 @@ def test_a_young_file_without_row_is_left_alone_and_it_says_until_when(
     assert "Nothing is wrong" not in report.out
     assert cli("storage", "check", "--fix", "--yes", "--older-than", "0").code == 0
     assert len(app.keys()) == 1
+
+
+def test_after_a_move_as_documented_what_was_deleted_meanwhile_is_gone(
+    cli: Command, folder: Path
+) -> None:
+    old, new = f"file://{folder / 'old'}", f"file://{folder / 'new'}"
+    app = App(storage_url=old)
+    stays, _ = app.store("stays", "goes")
+    assert cli("storage", "copy", "--from", old, "--to", new).code == 0
+    app.erase("goes")
+    (came,) = app.store("came")
+    assert cli("storage", "copy", "--from", old, "--to", new).code == 0
+    check = ("storage", "check", "--fix", "--yes")
+    soon = cli(*check, CHAINLIT_SQLA_STORAGE=new)
+    assert soon.code == 0
+    assert "1 file without row is younger than 60 minutes and not judged yet" in soon.out
+    an_hour_ago = time.time() - 3601
+    for path in (folder / "new").rglob("*"):
+        os.utime(path, (an_hour_ago, an_hour_ago))
+    later = cli(*check, CHAINLIT_SQLA_STORAGE=new)
+    assert later.out.endswith("Repaired: 1 file without row deleted.\n")
+    assert App(storage_url=new).keys() == {stays, came}
 
 
 def test_files_of_conversations_that_the_database_never_had(cli: Command, folder: Path) -> None:

@@ -107,8 +107,9 @@ def test_it_copies_and_says_what_to_do_next(
     assert result.err == ""
     assert result.out.splitlines() == [
         "3 blobs (3.0 kB) copied and verified, 0 failed.",
-        f"Nothing was switched: set CHAINLIT_SQLA_STORAGE=file://{folder}/target and restart, "
-        "then run this command once more for files that came meanwhile.",
+        "Nothing was switched. If the application is running, stop it and run this command once "
+        "more, for files that came meanwhile; then start it with "
+        f"CHAINLIT_SQLA_STORAGE=file://{folder}/target",
     ]
     assert blobs(folder / "target") == blobs(folder / "source")
     [journal] = (folder / ".chainlit_sqla").iterdir()
@@ -120,7 +121,7 @@ def test_it_copies_and_says_what_to_do_next(
     assert result.out == (
         "1 blob (1.0 kB) copied and verified, 0 failed. 2 blobs (2.0 kB) were there already, "
         "verified. 1 of the target are no longer in the source: `chainlit-sqla storage check` on "
-        "the new store finds such leftovers.\n"
+        "the new store finds such leftovers when they are an hour old.\n"
     )
 
 
@@ -193,7 +194,7 @@ def test_ctrl_c_ends_it_with_one_line(
         result = program("storage", "copy", *urls, **keys)
     assert (result.code, result.err) == (0, "")
     assert "0 failed. " in result.out
-    assert f"set CHAINLIT_SQLA_STORAGE='{there}' and restart" in result.out
+    assert f"then start it with CHAINLIT_SQLA_STORAGE='{there}'\n" in result.out
     objects = {item.key: item.get()["Body"].read() for item in bucket.objects.all()}
     assert objects == {f"chat/user/{n:04}.txt": b"%04d" % n * 250 for n in range(30)}
 
