@@ -8,7 +8,7 @@ from email.message import Message
 from pathlib import PurePath
 from urllib.parse import quote, unquote
 
-from .base import shown_as
+from .base import SNIFFED_TYPES, essence, shown_as
 
 UNKNOWN_TYPE = "application/octet-stream"
 NAME_LENGTH = 150
@@ -29,14 +29,17 @@ def content_type(mime: str) -> str:
         mime: Any text.
 
     Returns:
-        The type, or ``application/octet-stream`` where it is no type at all.
+        The type, or ``application/octet-stream`` where it is no type at all, or one that
+        makes browsers guess.
 
     Example:
         >>> content_type("text/html" + chr(10) + "Set-Cookie: a=b")
         'application/octet-stream'
     """
     plain = mime.strip().rstrip(";").strip()
-    return plain if len(plain) < 256 and _CONTENT_TYPE.fullmatch(plain) else UNKNOWN_TYPE
+    if len(plain) >= 256 or not _CONTENT_TYPE.fullmatch(plain) or essence(plain) in SNIFFED_TYPES:
+        return UNKNOWN_TYPE
+    return plain
 
 
 def content_disposition(mime: str, name: str) -> str:

@@ -147,7 +147,9 @@ async def test_what_runs_script_is_a_download(store: Store, mime: str) -> None:
     assert (await store.get("k")).headers["content-disposition"].startswith("attachment")
 
 
-@pytest.mark.parametrize("mime", ["", "nonsense", "text/html\r\nSet-Cookie: x=1", "a/b, text/html"])
+@pytest.mark.parametrize(
+    "mime", ["", "nonsense", "text/html\r\nSet-Cookie: x=1", "a/b, text/html", "*/*"]
+)
 async def test_a_type_that_is_none_becomes_plain_bytes(store: Store, mime: str) -> None:
     await store.client.put("k", BlobSource(data=b"x"), mime=mime)
     answer = await store.get("k")

@@ -79,6 +79,32 @@ def test_real_types_are_kept(mime: str) -> None:
     assert content_type(mime) == mime
 
 
+@pytest.mark.parametrize(
+    "mime",
+    [
+        *("", " ", "html", "text", "/", "text/", "/html"),
+        *("application/unknown", "unknown/unknown", "*/*", "Application/UNKNOWN"),
+        *("*/*; charset=utf-8", "unknown/unknown;a=b", " */* ;"),
+    ],
+)
+def test_a_type_in_which_browsers_look_for_html_becomes_plain_bytes(mime: str) -> None:
+    assert content_type(mime) == UNKNOWN_TYPE
+
+
+@pytest.mark.parametrize(
+    "mime",
+    [
+        *("text/html", "TEXT/HTML; charset=utf-8", "image/svg+xml", "application/xhtml+xml"),
+        *("text/xml", "application/xml", "text/xsl", "text/rdf", "application/rdf+xml"),
+        *("multipart/x-mixed-replace; boundary=x", "multipart/related", "*/*"),
+    ],
+)
+def test_a_type_that_may_run_script_is_never_shown_in_the_page(mime: str) -> None:
+    assert shown_as(mime) == "attachment"
+    header = content_disposition(mime, "a.png")
+    assert header.startswith("attachment") or content_type(mime) == UNKNOWN_TYPE
+
+
 @given(KEYS)
 def test_a_key_in_a_link_is_no_path(key: str) -> None:
     safe = url_safe_key(key)
