@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any
 
-from ..errors import BlobNotFound, StorageError
+from ..errors import BlobNotFound, StorageError, StorageUnavailable
 from .base import CHUNK, BlobSource, source_errors
 from .headers import content_disposition, content_type
 from .keys import url_safe_key
@@ -43,7 +43,12 @@ class ChainlitClientStorage:
         self._closed = False
 
     async def put(self, key: str, source: BlobSource, *, mime: str, name: str = "") -> int:
-        """Store a blob; see `StorageClient.put`."""
+        """Store a blob; see `StorageClient.put`.
+
+        Raises:
+            StorageUnavailable: The client failed. It does not tell whether for good, and
+                another try is harmless, since keys are never used again.
+        """
         target = url_safe_key(key)
         with source_errors(key):
             data = await asyncio.to_thread(_read, source)
@@ -53,9 +58,9 @@ class ChainlitClientStorage:
         try:
             answer = await self._client.upload_file(**arguments, overwrite=True)
         except Exception as error:
-            raise self._error(f"write {key!r}", error) from error
+            raise self._error(f"write {key!r}", error, StorageUnavailable) from error
         if not answer:
-            raise self._error(f"write {key!r}")
+            raise self._error(f"write {key!r}", kind=StorageUnavailable)
         return len(data)
 
     async def read_urls(self, keys: Sequence[str]) -> Mapping[str, str]:
@@ -141,9 +146,11 @@ class ChainlitClientStorage:
             return False
         return False
 
-    def _error(self, doing: str, why: object = "") -> StorageError:
+    def _error(
+        self, doing: str, why: object = "", kind: type[StorageError] = StorageError
+    ) -> StorageError:
         reason = f" ({why})" if why else ""
-        return StorageError(
+        return kind(
             f"Cannot {doing} with Chainlit's {self._kind}{reason}; "
             "see its warning in the log, and check its bucket and credentials"
         )

@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from chainlit_sqla.errors import StorageError
+from chainlit_sqla.errors import StorageError, StorageUnavailable
 from chainlit_sqla.storage.base import BlobSource
 from chainlit_sqla.storage.chainlit_client import ChainlitClientStorage
 from chainlit_sqla.storage.local import LocalStorage
@@ -21,7 +21,9 @@ DATA = BlobSource(data=b"x")
 
 async def test_a_swallowed_upload_error_is_raised(moto: Bucket, chainlit_s3: type[Any]) -> None:
     storage = ChainlitClientStorage(chainlit_s3("no-such-bucket", **moto.arguments))
-    with pytest.raises(StorageError, match=r"Cannot write 'k' with Chainlit's S3StorageClient; .*"):
+    with pytest.raises(
+        StorageUnavailable, match=r"Cannot write 'k' with Chainlit's S3StorageClient; .*"
+    ):
         await storage.put("k", DATA, mime="text/plain")
     with pytest.raises(StorageError, match="Cannot delete 'k'"):
         await storage.delete(["k"])
@@ -32,7 +34,7 @@ async def test_a_swallowed_upload_error_is_raised(moto: Bucket, chainlit_s3: typ
 async def test_a_client_that_failed_to_start(chainlit_s3: type[Any]) -> None:
     # Chainlit logs what is wrong with the endpoint and goes on without a client.
     storage = ChainlitClientStorage(chainlit_s3("bucket", endpoint_url="not a url"))
-    with pytest.raises(StorageError, match="Cannot write 'k'"):
+    with pytest.raises(StorageUnavailable, match="Cannot write 'k'"):
         await storage.put("k", DATA, mime="text/plain")
     with pytest.raises(StorageError, match="Cannot sign a link to 'k'"):
         await storage.read_urls(["k"])
@@ -116,7 +118,7 @@ async def test_what_a_client_raises_is_wrapped(tmp_path: Path) -> None:
 
     storage = ChainlitClientStorage(Raising(tmp_path, "http://127.0.0.1:1"))
     with pytest.raises(
-        StorageError, match=r"Cannot write 'k' with Chainlit's Raising \(no quota\)"
+        StorageUnavailable, match=r"Cannot write 'k' with Chainlit's Raising \(no quota\)"
     ):
         await storage.put("k", DATA, mime="text/plain")
     with pytest.raises(StorageError, match=r"Cannot delete 'k' .*\(no permission\)"):
