@@ -15,12 +15,20 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, BinaryIO
 
+from botocore.exceptions import ClientError
+
 from .base import source_errors
 
 logger = logging.getLogger("chainlit_sqla")
 
 MAX_PARTS = 10_000
 """Parts of one upload at most; S3's own limit."""
+
+ABORT_SECONDS = 10
+"""For giving an upload up, which a caller waits for that has failed or was cancelled."""
+GIVEN_UP_AT_ONCE = 5
+
+_NO_UPLOAD = ("NoSuchUpload", "404")
 
 
 class _Part(io.RawIOBase):
@@ -210,7 +218,7 @@ class Upload:
     async def _abort(self, target: Mapping[str, Any]) -> None:
         """Give the parts up, since an unfinished upload is billed but never listed."""
         try:
-            await asyncio.shield(self.client.abort_multipart_upload(**target))
+            await asyncio.shield(_abort(self.client, target))
         except Exception as error:  # The first error is the one to report.
             self.abandoned.append(target)
             logger.warning(
@@ -222,13 +230,32 @@ class Upload:
 
 
 async def give_up(client: Any, abandoned: list[Mapping[str, Any]]) -> None:
-    """Give up uploads in parts that the server did not hear the end of before.
+    """Give up some uploads in parts that the server did not hear the end of before.
+
+    Few with each call, and none after one that fails: somebody waits for his own upload.
 
     Args:
         client: An S3 client of aiobotocore that has just been answered.
         abandoned: Buckets, keys and ids of uploads; those that are gone now leave it.
     """
-    for target in list(abandoned):
-        with suppress(Exception):  # It is tried again.
+    for _ in range(min(GIVEN_UP_AT_ONCE, len(abandoned))):
+        if not abandoned:  # Another call was faster.
+            return
+        target = abandoned.pop(0)
+        try:
+            await _abort(client, target)
+        except BaseException as error:
+            abandoned.append(target)  # At the end, so that it does not hold up the others.
+            if not isinstance(error, Exception):
+                raise
+            return
+
+
+async def _abort(client: Any, target: Mapping[str, Any]) -> None:
+    """Give an upload in parts up, in limited time; one that is gone is no error."""
+    try:
+        async with asyncio.timeout(ABORT_SECONDS):
             await client.abort_multipart_upload(**target)
-            abandoned.remove(target)
+    except ClientError as error:
+        if error.response.get("Error", {}).get("Code") not in _NO_UPLOAD:
+            raise

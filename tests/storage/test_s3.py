@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import tracemalloc
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -153,6 +153,51 @@ async def test_an_upload_that_cannot_be_given_up_is_logged(
     with caplog.at_level(logging.WARNING), pytest.raises(StorageError):
         await storage.put("k", BlobSource(data=b"x" * 6 * MIB), mime="text/plain")
     assert "unfinished upload of 'k' could not be given up" in caplog.text
+    await storage.close()
+
+
+def abandoned(bucket: Bucket, storage: S3Storage, ids: Iterable[str]) -> None:
+    """Let a storage know of uploads that it could not give up."""
+    storage._abandoned += [{"Bucket": bucket.name, "Key": "k", "UploadId": id_} for id_ in ids]
+
+
+async def test_an_upload_that_the_server_no_longer_knows_is_given_up_once(moto: Bucket) -> None:
+    storage = moto.storage()
+    abandoned(moto, storage, ["gone"])
+    await storage.put("k", BlobSource(data=b"x"), mime="text/plain")
+    assert storage._abandoned == []
+    await storage.close()
+
+
+async def test_many_abandoned_uploads_are_given_up_a_few_with_each_call(moto: Bucket) -> None:
+    storage = moto.storage()
+    begun = [
+        moto.boto.create_multipart_upload(Bucket=moto.name, Key="k")["UploadId"] for _ in range(12)
+    ]
+    abandoned(moto, storage, begun)
+    for left in (7, 2, 0):
+        await storage.put("k", BlobSource(data=b"x"), mime="text/plain")
+        assert len(unfinished(moto)) == left
+    await storage.close()
+
+
+async def test_an_abandoned_upload_that_stays_keeps_no_other(moto: Bucket) -> None:
+    storage = moto.storage()
+    client = await storage._connect()
+    begun = [
+        moto.boto.create_multipart_upload(Bucket=moto.name, Key="k")["UploadId"] for _ in range(3)
+    ]
+    abandoned(moto, storage, begun)
+
+    async def lose_bucket(params: dict[str, Any], **_: Any) -> None:
+        if params["query_string"].get("uploadId") == begun[0]:
+            params["url"] = params["url"].replace(moto.name, "another-bucket")
+
+    client.meta.events.register("before-call.s3.AbortMultipartUpload", lose_bucket)
+    for _ in range(2):
+        await storage.put("k", BlobSource(data=b"x"), mime="text/plain")
+    assert [upload["UploadId"] for upload in unfinished(moto)] == begun[:1]
+    assert len(storage._abandoned) == 1
     await storage.close()
 
 

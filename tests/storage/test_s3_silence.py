@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from chainlit_sqla.errors import StorageUnavailable
+from chainlit_sqla.errors import StorageError, StorageUnavailable
+from chainlit_sqla.storage import s3_upload
 from chainlit_sqla.storage.base import BlobSource
 from tests.servers.s3_faults import Front
 
@@ -32,4 +33,19 @@ async def test_a_server_that_never_answers_is_given_up(moto: Bucket, front: Fron
     async with asyncio.timeout(BOUND):
         with pytest.raises(StorageUnavailable, match=r"Cannot write 'k' .*and the network$"):
             await storage.put("k", BlobSource(data=b"x" * size), mime="text/plain")
+    await storage.close()
+
+
+async def test_giving_an_upload_up_takes_limited_time(
+    moto: Bucket, front: Front, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(s3_upload, "ABORT_SECONDS", 0.2)
+    storage = moto.storage(endpoint=front.endpoint, part_size=5 * MIB, attempts=1)
+    front.fail("partNumber=2", 403, "AccessDenied")
+    front.hold("DELETE /")
+    async with asyncio.timeout(BOUND / 2):  # The patience with other requests is longer.
+        with pytest.raises(StorageError, match=r"Cannot write 'k' .*AccessDenied"):
+            await storage.put("k", BlobSource(data=b"x" * 11 * MIB), mime="text/plain")
+    assert len(storage._abandoned) == 1
+    front.calm()
     await storage.close()
