@@ -86,7 +86,11 @@ class SQLADataLayer(BaseDataLayer):
         self._ready = Readiness(self._prepare)
         self.pipeline = Pipeline(self.database, self._ready.wait, self._outbox.wake)
         self._uploads = Uploads(
-            self.pipeline, self.storage, self._outbox, self.settings.storage_retry_seconds
+            self.pipeline,
+            self.storage,
+            self._outbox,
+            self._read,
+            self.settings.storage_retry_seconds,
         )
         attach(self.storage)
 
@@ -163,7 +167,7 @@ class SQLADataLayer(BaseDataLayer):
     @queued
     async def create_element(self, element: Element) -> None:
         """Store an element and its bytes; one that is only a link stays a link."""
-        source = _source(element)
+        source = _source(element, keep_open=not self._uploads.crowded)
         await self._uploads.save(cast("dict[str, Any]", element.to_dict()), source, author())
 
     async def get_element(self, thread_id: str, element_id: str) -> ElementDict | None:
@@ -187,6 +191,9 @@ class SQLADataLayer(BaseDataLayer):
             urls = await self.storage.read_urls(keys) if keys else {}
         except StorageError as error:
             log.error("Elements are shown without their files: %s", error)
+            urls = {}
+        except Exception:  # A client of somebody else's must not hide the conversation.
+            log.exception("Elements are shown without their files; mend the storage client")
             urls = {}
         return [
             convert.element_dict(row._mapping, urls.get(row.objectKey, row.url)) for row in rows
@@ -318,7 +325,7 @@ class SQLADataLayer(BaseDataLayer):
 
     async def close(self) -> None:
         """Write what is under way, then release everything; closing twice is harmless."""
-        await self._uploads.settle(self.settings.close_seconds)
+        await self._uploads.close(self.settings.close_seconds)
         await self.pipeline.close()
         await self._outbox.close()
         try:
@@ -327,15 +334,17 @@ class SQLADataLayer(BaseDataLayer):
             await self.database.close()
 
 
-def _source(element: Element) -> BlobSource | None:
+def _source(element: Element, *, keep_open: bool) -> BlobSource | None:
     """The bytes of an element, opened now: Chainlit deletes its session's folder later.
+
+    Where too many files are open already, it is opened when its turn comes.
 
     A custom element has none: its content is its props, which are a column.
     """
     if element.type == "custom":
         return None
     if element.path:
-        return _opened(element.path)
+        return _opened(element.path) if keep_open else BlobSource(path=Path(element.path))
     content = element.content
     if content is None or (element.url and not content):
         return None

@@ -180,7 +180,10 @@ class Tombstone(Base):
 
 
 class BlobDeletion(Base):
-    """The outbox of blobs to delete: written with the rows' deletion, emptied after it."""
+    """The outbox of blobs to delete: written with the rows' deletion, emptied after it.
+
+    ``createdAt`` may lie in the future: it is not deleted before.
+    """
 
     __tablename__ = "chainlit_sqla_blob_deletions"
 

@@ -5,11 +5,15 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextlib import suppress
+from datetime import timedelta
 
+from ._per_loop import PerLoop
+from ._time import now
 from .database import Database
 from .dialects import brief
-from .errors import ChainlitSqlaError
+from .errors import ChainlitSqlaError, StorageError, StorageUnavailable
 from .storage.base import StorageClient
+from .storage.keys import key_bytes
 from .writes import outbox
 from .writes.apply import put_into_outbox
 
@@ -18,13 +22,16 @@ log = logging.getLogger(__name__)
 _AT_ONCE = 1_000
 _FIRST_PAUSE = 1.0
 _LONGEST_PAUSE = 300.0
+_CALLS = 64
+"""Calls to the store in one round, so that a store that refuses all is not stormed."""
 
 
 class Outbox:
     """Empties the outbox table in the background while there is something in it.
 
     Rows enter it in the transaction that deletes their elements and leave it when the
-    blob is gone, so erased means erased, across failures and restarts.
+    blob is gone, so erased means erased, across failures and restarts. A blob that cannot
+    be deleted keeps none of the others.
 
     Args:
         database: Where the outbox is.
@@ -36,7 +43,9 @@ class Outbox:
         self._storage = storage
         self._sweeper: asyncio.Task[None] | None = None
         self._again = False
-        self._closing = asyncio.Event()
+        self._closed = False
+        self._closing = PerLoop(asyncio.Event)
+        self._news = PerLoop(asyncio.Event)
         self._expected: tuple[type[Exception], ...] = (
             ChainlitSqlaError,
             *database.dialect.errors,
@@ -45,18 +54,21 @@ class Outbox:
     def wake(self) -> None:
         """Look at the outbox soon."""
         self._again = True
-        if self._sweeper is None or self._sweeper.done():
+        self._news.get().set()
+        if self._sweeper is None or self._sweeper.done() or _is_stranded(self._sweeper):
             self._sweeper = asyncio.create_task(self._sweep())
 
-    async def add(self, key: str) -> None:
+    async def add(self, key: str, delay: timedelta = timedelta(0)) -> None:
         """Have a blob deleted that no row points at; logs where even that cannot be noted.
 
         Args:
             key: Its object key.
+            delay: Not before this time has passed.
         """
+        at = now() + delay
         try:
             async with self._database.write() as connection:
-                await put_into_outbox(connection, self._database.dialect, [key])
+                await put_into_outbox(connection, self._database.dialect, [key], at)
         except self._expected as error:
             log.error(
                 "The blob %s has no row and is not noted for deletion (%s); "
@@ -78,8 +90,10 @@ class Outbox:
 
     async def close(self) -> None:
         """End what is under way; what is left is picked up at the next start."""
-        self._closing.set()
-        if self._sweeper and not self._sweeper.done():
+        self._closed = True
+        self._closing.get().set()
+        self._news.get().set()
+        if self._sweeper and not self._sweeper.done() and not _is_stranded(self._sweeper):
             seconds = self._database.settings.close_seconds
             await asyncio.wait([self._sweeper], timeout=seconds)
             self._sweeper.cancel()
@@ -87,36 +101,91 @@ class Outbox:
 
     async def _sweep(self) -> None:
         pause = _FIRST_PAUSE
-        while self._again:
+        while self._again:  # What is due is deleted also while closing.
             self._again = False
+            self._news.get().clear()
             try:
                 while await self._delete_some():
                     pause = _FIRST_PAUSE
+                due = await self._database.read(outbox.next_due)
             except self._expected as error:
                 log.warning("Blobs are not deleted yet, again in %.0f s: %s", pause, brief(error))
-                if await self._closed_within(pause):
-                    return
+                await _within(pause, self._closing.get())
                 pause = min(pause * 2, _LONGEST_PAUSE)
-                self._again = True
+                self._again = not self._closed
             except Exception:
                 log.exception("Blobs are not deleted; they are tried again at the next start")
                 return
-
-    async def _closed_within(self, seconds: float) -> bool:
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self._closing.wait(), seconds)
-        return self._closing.is_set()
+            else:
+                if due is not None and not self._closed:
+                    wait = (due - now()).total_seconds()
+                    await _within(min(max(wait, 0.1), _LONGEST_PAUSE), self._news.get())
+                    self._again |= not self._closed
 
     async def _delete_some(self) -> bool:
+        """Delete some of what is due; raises the first error when all were tried."""
         keys = await self._database.read(lambda connection: outbox.due(connection, _AT_ONCE))
         if not keys:
             return False
+        work = _Deletion(self._storage)
+        await work.delete(list(keys))
+        async with self._database.write() as connection:
+            if work.gone:
+                await outbox.done(connection, work.gone)
+            if work.left:
+                await outbox.failed(connection, work.left)
+        if work.error:
+            raise work.error
+        return True
+
+
+class _Deletion:
+    """Deletes blobs together, and in halves where one of them cannot be deleted."""
+
+    def __init__(self, storage: StorageClient) -> None:
+        self._storage = storage
+        self._calls = _CALLS
+        self.gone: list[str] = []
+        self.left: list[str] = []
+        self.error: ChainlitSqlaError | None = None
+
+    async def delete(self, keys: list[str]) -> None:
+        """Delete blobs; what became of them stands in `gone` and `left`."""
+        possible = []
+        for key in keys:
+            try:
+                key_bytes(key)
+                possible.append(key)
+            except StorageError as error:
+                log.error("There is no blob to delete: %s", error)
+                self.gone.append(key)
+        if possible:
+            await self._delete(possible)
+
+    async def _delete(self, keys: list[str]) -> None:
+        if not self._calls or isinstance(self.error, StorageUnavailable):
+            self.left += keys
+            return
+        self._calls -= 1
         try:
             await self._storage.delete(keys)
-        except ChainlitSqlaError:
-            async with self._database.write() as connection:
-                await outbox.failed(connection, keys)
-            raise
-        async with self._database.write() as connection:
-            await outbox.done(connection, keys)
-        return True
+        except ChainlitSqlaError as error:
+            if len(keys) > 1 and not isinstance(error, StorageUnavailable):
+                middle = len(keys) // 2
+                await self._delete(keys[:middle])
+                await self._delete(keys[middle:])
+                return
+            self.error = self.error or error
+            self.left += keys
+        else:
+            self.gone += keys
+
+
+async def _within(seconds: float, event: asyncio.Event) -> None:
+    with suppress(TimeoutError):
+        await asyncio.wait_for(event.wait(), seconds)
+
+
+def _is_stranded(task: asyncio.Task[None]) -> bool:
+    """Whether a task belongs to an event loop that has ended."""
+    return task.get_loop() is not asyncio.get_running_loop()

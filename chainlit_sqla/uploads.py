@@ -8,6 +8,10 @@ Invariants:
 4. A blob whose row is refused, or whose upload fails or is cancelled, is deleted; where the
    store is away, by the outbox.
 5. While the store is away an upload is tried again, for a time; its bytes are kept until then.
+6. A blob whose upload was cancelled or not answered may appear later than its deletion, so it
+   is deleted once more after a while.
+7. Bytes that are already in the store are copied only for those who may read them: a client
+   can send any object key.
 """
 
 from __future__ import annotations
@@ -18,14 +22,19 @@ import logging
 import tempfile
 import time
 import uuid
-from collections.abc import Mapping
-from typing import Any, BinaryIO, cast
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import timedelta
+from functools import partial
+from typing import Any, BinaryIO, TypeVar, cast
 from urllib.parse import quote
 
+from ._json import clean_text
+from ._per_loop import PerLoop
 from ._time import next_ordinal
 from .convert import element_op
 from .errors import BlobNotFound, ChainlitSqlaError, RetriesExhausted, StorageUnavailable
 from .outbox import Outbox
+from .queries import elements
 from .storage.base import BlobSource, StorageClient
 from .writes.ops import shown
 from .writes.pipeline import Pipeline
@@ -36,6 +45,15 @@ _DEFAULT_MIME = "application/octet-stream"
 _LONGEST_PART = 200
 _FIRST_PAUSE = 0.25
 _LONGEST_PAUSE = 5.0
+_AT_ONCE = 32
+"""Uploads that the store is asked to carry out at once."""
+_OPEN_FILES = 256
+"""Uploads whose files are kept open; the usual limit of a process is 1,024 files."""
+_UNDO_SECONDS = 10.0
+_STRAGGLER = timedelta(minutes=2)
+"""After which no store still works on a request that was given up."""
+
+T = TypeVar("T")
 
 _Place = tuple[str, str]
 
@@ -43,11 +61,12 @@ _Place = tuple[str, str]
 class _Upload:
     """One upload under way."""
 
-    __slots__ = ("deleted", "ordinal", "placed")
+    __slots__ = ("deleted", "ordinal", "placed", "task")
 
     def __init__(self) -> None:
         self.deleted = False
         self.ordinal = next_ordinal()
+        self.task = asyncio.current_task()
         self.placed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def done(self) -> None:
@@ -63,17 +82,30 @@ class Uploads:
         pipeline: Where rows are written.
         storage: Where bytes are written.
         outbox: Deletes later what cannot be deleted now.
+        read: Runs a query that is a function of a connection.
         retry_seconds: How long an upload is tried again while the store is away.
     """
 
     def __init__(
-        self, pipeline: Pipeline, storage: StorageClient, outbox: Outbox, retry_seconds: float
+        self,
+        pipeline: Pipeline,
+        storage: StorageClient,
+        outbox: Outbox,
+        read: Callable[[Callable[[Any], Awaitable[Any]]], Awaitable[Any]],
+        retry_seconds: float,
     ) -> None:
         self._pipeline = pipeline
         self._storage = storage
         self._outbox = outbox
+        self._read = read
         self._retry_seconds = retry_seconds
         self._running: dict[_Place, list[_Upload]] = {}
+        self._slots = PerLoop(lambda: asyncio.Semaphore(_AT_ONCE))
+
+    @property
+    def crowded(self) -> bool:
+        """Whether so many uploads are under way that no more files should be kept open."""
+        return sum(map(len, self._running.values())) >= _OPEN_FILES
 
     async def save(
         self, element: Mapping[str, Any], source: BlobSource | None, actor: str | None = None
@@ -96,8 +128,8 @@ class Uploads:
         earlier = queue[-1].placed if queue else None
         queue.append(upload)
         try:
-            if source is None and (known := element.get("objectKey")):
-                source = await self._copy(str(known))
+            if source is None and await self._may_copy(element, actor):
+                source = await self._patiently(self._copy, str(element["objectKey"]), upload)
             if earlier is not None and not earlier.done():
                 await asyncio.wait([earlier])
             await self._store(element, source, actor, upload)
@@ -123,6 +155,28 @@ class Uploads:
             if element == element_id and thread_id in (None, thread):
                 for upload in queue:
                     upload.deleted = True
+
+    async def close(self, seconds: float) -> None:
+        """Wait for uploads under way, then give the rest up.
+
+        Args:
+            seconds: How long to wait at most.
+        """
+        await self.settle(seconds)
+        tasks = []
+        for (_, element_id), queue in self._running.items():
+            for upload in queue:
+                if upload.placed.done() or upload.task in (None, asyncio.current_task()):
+                    continue
+                log.error(
+                    "Not stored: element %s: the layer was closed before its upload ended; "
+                    "give it more time by CHAINLIT_SQLA_CLOSE_SECONDS",
+                    shown(element_id),
+                )
+                upload.task.cancel()
+                tasks.append(upload.task)
+        if tasks:
+            await asyncio.wait(tasks, timeout=_UNDO_SECONDS)
 
     async def settle(self, seconds: float, thread_id: str | None = None) -> None:
         """Wait for uploads under way.
@@ -161,7 +215,11 @@ class Uploads:
                     actor=actor,
                     ordinal=upload.ordinal,
                 )
-                answer = await self._pipeline.place(op)
+                try:
+                    answer = await self._pipeline.place(op)
+                except asyncio.CancelledError:  # While the queue was full.
+                    await asyncio.shield(self._discard(key))
+                    raise
                 upload.done()
                 await answer
                 return
@@ -177,21 +235,52 @@ class Uploads:
     ) -> int:
         mime = str(element.get("mime") or _DEFAULT_MIME)
         name = str(element.get("name") or "")
-        deadline = time.monotonic() + self._retry_seconds
-        pause = _FIRST_PAUSE
+
+        async def put(key: str) -> int:
+            return await self._storage.put(key, source, mime=mime, name=name)
+
         try:
-            while True:
-                try:
-                    return await self._storage.put(key, source, mime=mime, name=name)
-                except StorageUnavailable as error:
-                    if upload.deleted or time.monotonic() + pause > deadline:
-                        raise
-                    log.warning("Tried again in %.1f s: %s", pause, error)
-                    await asyncio.sleep(pause)
-                    pause = min(pause * 2, _LONGEST_PAUSE)
+            return await self._patiently(put, key, upload)
         except (asyncio.CancelledError, StorageUnavailable):
-            await asyncio.shield(self._discard(key))  # It may be there all the same.
+            # It may be there all the same, or come when the store gets to it.
+            await asyncio.shield(self._discard(key, again=True))
             raise
+
+    async def _patiently(self, work: Callable[[str], Awaitable[T]], key: str, upload: _Upload) -> T:
+        """Do something with the store, again while it is away."""
+        pause, deadline = _FIRST_PAUSE, 0.0
+        while True:
+            try:
+                async with self._slots.get():
+                    deadline = deadline or time.monotonic() + self._retry_seconds
+                    return await work(key)
+            except StorageUnavailable as error:
+                if upload.deleted or time.monotonic() + pause > deadline:
+                    raise
+                log.warning("Trying again in %.1f s: %s", pause, error)
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, _LONGEST_PAUSE)
+
+    async def _may_copy(self, element: Mapping[str, Any], actor: str | None) -> bool:
+        """Whether bytes in the store are this element's, sent again after a resume.
+
+        Before 2.9.4, Chainlit hands on the key that a browser sends with a custom element,
+        which has no bytes.
+        """
+        key, id = element.get("objectKey"), element.get("id")
+        if not key or element.get("type") == "custom":
+            return False
+        query = partial(
+            elements.owners,
+            key=clean_text(str(key)),
+            element_id=clean_text(str(id)),
+            thread_id=clean_text(str(element.get("threadId"))),
+        )
+        for owner in await self._read(query):
+            if actor is None or owner in (None, actor):
+                return True
+        log.warning("The element %s is kept without its file: no element has it", shown(str(id)))
+        return False
 
     async def _copy(self, key: str) -> BlobSource | None:
         """The bytes of an element that is sent again after a resume: it has a key, no content.
@@ -210,13 +299,17 @@ class Uploads:
             raise
         return BlobSource(file=cast("BinaryIO", file))
 
-    async def _discard(self, key: str | None) -> None:
-        if key is not None:
-            try:
+    async def _discard(self, key: str | None, *, again: bool = False) -> None:
+        if key is None:
+            return
+        try:
+            async with asyncio.timeout(_UNDO_SECONDS):
                 await self._storage.delete([key])
-            except ChainlitSqlaError as error:
-                log.warning("The blob %s has no row and is deleted later: %s", key, error)
-                await self._outbox.add(key)
+        except (ChainlitSqlaError, TimeoutError) as error:
+            log.warning("The blob %s has no row and is deleted later: %s", key, error)
+            again = True
+        if again:
+            await self._outbox.add(key, _STRAGGLER)
 
 
 def object_key(element: Mapping[str, Any]) -> str:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Row, select
+from sqlalchemy import Row, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from ..models import elements
+from ..models import elements, threads
 
 
 async def of_thread(connection: AsyncConnection, thread_id: str) -> Sequence[Row[Any]]:
@@ -32,3 +32,28 @@ async def by_id(connection: AsyncConnection, thread_id: str, element_id: str) ->
     """
     query = select(elements).where(elements.c.threadId == thread_id, elements.c.id == element_id)
     return (await connection.execute(query)).first()
+
+
+async def owners(
+    connection: AsyncConnection, *, key: str, element_id: str, thread_id: str
+) -> Sequence[str | None]:
+    """Whose threads have a blob, in an element of this id or in this thread.
+
+    Args:
+        connection: A connection that may read.
+        key: The object key of the blob.
+        element_id: The element.
+        thread_id: The thread.
+
+    Returns:
+        The identifiers of the users; None for a thread of nobody.
+    """
+    columns = elements.c
+    query = (
+        select(threads.c.userIdentifier)
+        .join(elements, columns.threadId == threads.c.id)
+        .where(
+            or_(columns.id == element_id, columns.threadId == thread_id), columns.objectKey == key
+        )
+    )
+    return (await connection.scalars(query)).all()

@@ -13,7 +13,7 @@ Invariants against other processes (each statement sees what was committed befor
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -45,17 +45,22 @@ class _Threads:
     rows: dict[str, Any]
     dead: Collection[str]
     """Threads that were deleted and stay so."""
-    revived: Collection[str]
-    """Threads that were deleted and come back in this segment."""
+    revived: Mapping[str, datetime]
+    """Threads that come back in this segment, and when they were deleted."""
     deleted_steps: Collection[Key]
     deleted_elements: Mapping[Key, datetime]
     """Elements that were deleted, and when: what was sent before that is not written."""
 
     def takes_element(self, key: Key, row: RowChange) -> bool:
         """Whether an element may be written."""
-        deleted = self.deleted_elements.get((key[0], of_element(key[1])))
-        if deleted is not None and instant_of(row.ordinal) <= deleted:
-            return False
+        thread_id, id = key
+        for deleted in (
+            self.deleted_elements.get((thread_id, of_element(id))),
+            self.deleted_elements.get((thread_id, of_element(""))),
+            self.revived.get(thread_id),
+        ):
+            if deleted is not None and instant_of(row.ordinal) <= deleted:
+                return False
         return self.takes(key, row, row.values.get("forId") or "")
 
     def takes(self, key: Key, row: RowChange, step_id: str | None = None) -> bool:
@@ -122,7 +127,7 @@ async def lock_threads(
 
 
 async def put_into_outbox(
-    connection: AsyncConnection, dialect: Dialect, keys: Sequence[str]
+    connection: AsyncConnection, dialect: Dialect, keys: Sequence[str], at: datetime | None = None
 ) -> bool:
     """Note blobs to be deleted after the commit.
 
@@ -130,11 +135,13 @@ async def put_into_outbox(
         connection: In a transaction.
         dialect: The database's dialect.
         keys: Object keys.
+        at: Not before this instant; None: at once.
 
     Returns:
         Whether there were any.
     """
-    rows = [{"objectKey": key, "createdAt": now(), "attempts": 0} for key in sorted(set(keys))]
+    due = at or now()
+    rows = [{"objectKey": key, "createdAt": due, "attempts": 0} for key in sorted(set(keys))]
     if rows:
         statement = dialect.upsert(blob_deletions, ["objectKey"], [])
         await dialect.execute_many(connection, statement, rows)
@@ -150,23 +157,34 @@ def of_element(id: str) -> str:
     return _ELEMENT + id
 
 
+def batched(ids: Sequence[str], size: int) -> Iterator[Sequence[str]]:
+    """Cut ids into pieces that one statement can take.
+
+    Args:
+        ids: Any number.
+        size: The length of a piece at most.
+    """
+    for start in range(0, len(ids), size):
+        yield ids[start : start + size]
+
+
 async def _look_up(connection: AsyncConnection, segment: Segment) -> _Threads:
     rows = await lock_threads(connection, segment.threads, exclusive=False)
     ids = {id for _, id in segment.steps} | {for_id for _, for_id in segment.feedbacks}
     ids |= {row.values.get("forId") or "" for row in segment.elements.values()} | {""}
-    ids |= {of_element(id) for _, id in segment.elements}
+    ids |= {of_element(id) for _, id in segment.elements} | {of_element("")}
     columns = tombstones.c
     query = select(columns.threadId, columns.id, columns.deletedAt).where(
         columns.threadId.in_(list(segment.threads)), columns.id.in_(sorted(ids))
     )
     found = {(thread_id, id): at for thread_id, id, at in await connection.execute(query)}
     deleted = {thread_id for thread_id, id in found if not id}
-    revived = {id for id in deleted if segment.threads[id].revival}
-    for id in deleted - revived:
+    revived = {id: found[id, ""] for id in deleted if segment.threads[id].revival}
+    for id in deleted - revived.keys():
         log.info("Thread %s was deleted: a late write to it is dropped", id)
     of_elements = {key: at for key, at in found.items() if key[1].startswith(_ELEMENT)}
     of_steps = {key for key in found if key[1]} - of_elements.keys()
-    return _Threads(dict(rows), deleted - revived, revived, of_steps, of_elements)
+    return _Threads(dict(rows), deleted - revived.keys(), revived, of_steps, of_elements)
 
 
 async def _save_users(connection: AsyncConnection, dialect: Dialect, segment: Segment) -> None:
@@ -188,7 +206,14 @@ async def _save_threads(
     alive_steps: Mapping[Key, RowChange],
 ) -> None:
     if known.revived:
+        # What was sent before the deletion, and is still uploading, stays deleted.
         of_thread = tombstones.c.threadId.in_(known.revived) & (tombstones.c.id == "")
+        rows = [
+            {"threadId": id, "id": of_element(""), "deletedAt": at}
+            for id, at in known.revived.items()
+        ]
+        bury = dialect.upsert(tombstones, ["threadId", "id"], ["deletedAt"])
+        await dialect.execute_many(connection, bury, rows)
         await connection.execute(delete(tombstones).where(of_thread))
     await _make_missing(connection, dialect, segment, known)
     activity = _activity(alive_steps)
@@ -326,7 +351,21 @@ async def _save_elements(
     if alive:
         lost += await _replaced_blobs(connection, alive)
         await _save_rows(connection, dialect, elements, alive, _ELEMENT_DEFAULTS)
+        await _keep_blobs(connection, dialect, alive)
     return lost
+
+
+async def _keep_blobs(
+    connection: AsyncConnection, dialect: Dialect, rows: Sequence[tuple[Key, RowChange]]
+) -> None:
+    """Take blobs that rows have now out of the outbox.
+
+    A batch whose commit was not answered is repeated: an earlier operation of it then meets
+    the row of a later one, and takes that one's blob for replaced or deleted.
+    """
+    keys = [key for _, row in rows if (key := row.values.get("objectKey"))]
+    for some in batched(keys, dialect.max_parameters):
+        await connection.execute(delete(blob_deletions).where(blob_deletions.c.objectKey.in_(some)))
 
 
 def _refuse_stranger(thread_id: str, actor: str, known: _Threads) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -13,7 +13,7 @@ from .._time import instant_of, now
 from ..dialects import Dialect
 from ..errors import NotTheAuthor
 from ..models import elements, feedbacks, steps, threads, tombstones
-from .apply import lock_threads, of_element, put_into_outbox
+from .apply import batched, lock_threads, of_element, put_into_outbox
 from .ops import (
     Delete,
     DeleteElement,
@@ -38,7 +38,7 @@ async def erase(connection: AsyncConnection, dialect: Dialect, op: Delete) -> tu
     """
     match op:
         case DeleteThread():
-            return await _erase_thread(connection, dialect, op.thread_id)
+            return await _erase_thread(connection, dialect, op)
         case DeleteStep():
             return await _erase_step(connection, dialect, op)
         case DeleteElement():
@@ -48,10 +48,11 @@ async def erase(connection: AsyncConnection, dialect: Dialect, op: Delete) -> tu
 
 
 async def _erase_thread(
-    connection: AsyncConnection, dialect: Dialect, thread_id: str
+    connection: AsyncConnection, dialect: Dialect, op: DeleteThread
 ) -> tuple[bool, bool]:
+    thread_id = op.thread_id
     await lock_threads(connection, [thread_id], exclusive=True)
-    await _bury(connection, dialect, thread_id, [""])
+    await _bury(connection, dialect, thread_id, [""], instant_of(op.ordinal))
     blobs = await _blobs(connection, dialect, elements.c.threadId == thread_id)
     for table in (feedbacks, elements, steps):  # Also where an adopted table has no cascade.
         await connection.execute(delete(table).where(table.c.threadId == thread_id))
@@ -131,17 +132,6 @@ async def _with_descendants(
         found.update(dict.fromkeys(below))
         waiting.extend(below)
     return list(found)
-
-
-def batched(ids: Sequence[str], size: int) -> Iterator[Sequence[str]]:
-    """Cut ids into pieces that one statement can take.
-
-    Args:
-        ids: Any number.
-        size: The length of a piece at most.
-    """
-    for start in range(0, len(ids), size):
-        yield ids[start : start + size]
 
 
 async def _bury(

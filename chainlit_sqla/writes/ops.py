@@ -163,9 +163,15 @@ class Scope:
 
 @dataclass(frozen=True, slots=True)
 class DeleteThread:
-    """Delete a thread and all that is in it, for good."""
+    """Delete a thread and all that is in it, for good.
+
+    Args:
+        thread_id: The thread.
+        ordinal: Should the thread come back: elements that were sent before this do not.
+    """
 
     thread_id: str
+    ordinal: int = field(default_factory=next_ordinal)
 
     @property
     def label(self) -> str:

@@ -3,23 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from .._time import now
 from ..models import blob_deletions
 
 
 async def due(connection: AsyncConnection, limit: int) -> Sequence[str]:
-    """Object keys to delete, those that failed most often last.
+    """Object keys to delete now, those that failed most often last.
 
     Args:
         connection: A connection that may read.
         limit: How many at most.
     """
     columns = blob_deletions.c
-    query = select(columns.objectKey).order_by(columns.attempts, columns.createdAt).limit(limit)
+    query = (
+        select(columns.objectKey)
+        .where(columns.createdAt <= now())
+        .order_by(columns.attempts, columns.createdAt)
+        .limit(limit)
+    )
     return (await connection.scalars(query)).all()
+
+
+async def next_due(connection: AsyncConnection) -> datetime | None:
+    """When the next deletion is due, None where there is none.
+
+    Args:
+        connection: A connection that may read.
+    """
+    instant: datetime | None = await connection.scalar(select(func.min(blob_deletions.c.createdAt)))
+    return instant
 
 
 async def done(connection: AsyncConnection, keys: Sequence[str]) -> None:

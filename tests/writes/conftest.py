@@ -7,11 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from chainlit_sqla import migrations
+from chainlit_sqla import SQLADataLayer, migrations
 from chainlit_sqla.database import Database
 from chainlit_sqla.settings import Settings
+from chainlit_sqla.uploads import Uploads
 from tests.servers.postgres import PostgresServer, start_postgres
 from tests.servers.proxy import FlakyProxy
+from tests.writes.gated import Gated
 
 
 @pytest.fixture(scope="package")
@@ -51,3 +53,23 @@ async def database(
     await made.close()
     if not on_file:
         postgres.drop_database(url)
+
+
+@pytest.fixture
+async def layer(tmp_path: Path) -> AsyncIterator[SQLADataLayer]:
+    database = Database(f"sqlite:///{tmp_path / 'chats.db'}")
+    await migrations.upgrade(database)
+    made = SQLADataLayer(database, storage=Gated(tmp_path / "files"))
+    yield made
+    await made.close()
+
+
+@pytest.fixture
+def store(layer: SQLADataLayer) -> Gated:
+    assert isinstance(layer.storage, Gated)
+    return layer.storage
+
+
+@pytest.fixture
+def uploads(layer: SQLADataLayer) -> Uploads:
+    return layer._uploads

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -57,7 +59,7 @@ step_values = st.fixed_dictionaries(
     },
 )
 element_values = st.fixed_dictionaries(
-    {"objectKey": st.none() | st.sampled_from(["k1", "k2", "k3"])},
+    {"objectKey": st.none() | st.just("a new one")},
     optional={"forId": st.none() | steps, "name": texts},
 )
 ops = st.one_of(
@@ -83,7 +85,15 @@ ops = st.one_of(
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.lists(ops, min_size=1, max_size=7), min_size=1, max_size=3))
 def test_a_batch_equals_its_operations_one_by_one(batches: list[list[Op]]) -> None:
-    asyncio.run(compare(batches))
+    numbers = itertools.count()
+    asyncio.run(compare([[with_own_key(op, next(numbers)) for op in ops] for ops in batches]))
+
+
+def with_own_key(op: Op, number: int) -> Op:
+    """No key is used twice."""
+    if isinstance(op, SaveElement) and op.values.get("objectKey"):
+        return replace(op, values={**op.values, "objectKey": f"k{number}"})
+    return op
 
 
 async def compare(batches: list[list[Op]]) -> None:

@@ -1,0 +1,201 @@
+"""Deletions of blobs: what is in use stays, and nothing keeps the rest from being deleted."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select
+
+from chainlit_sqla import BlobSource, LocalStorage
+from chainlit_sqla import outbox as module
+from chainlit_sqla.database import Database
+from chainlit_sqla.errors import StorageError, StorageUnavailable
+from chainlit_sqla.models import blob_deletions, elements
+from chainlit_sqla.outbox import Outbox
+from chainlit_sqla.writes.apply import put_into_outbox
+from chainlit_sqla.writes.ops import (
+    DeleteElement,
+    DeleteThread,
+    Op,
+    SaveElement,
+    SaveThread,
+    SaveUser,
+)
+from chainlit_sqla.writes.pipeline import Pipeline
+from tests.servers.proxy import FlakyProxy
+from tests.until import until
+
+
+def saved(key: str) -> Op:
+    return SaveElement("t", "e", {"objectKey": key})
+
+
+async def waiting(database: Database) -> list[str]:
+    async with database.connect() as connection:
+        return sorted(await connection.scalars(select(blob_deletions.c.objectKey)))
+
+
+async def in_use(database: Database) -> list[str | None]:
+    async with database.connect() as connection:
+        return list(await connection.scalars(select(elements.c.objectKey)))
+
+
+@pytest.mark.parametrize("between", ["nothing", "its deletion", "that of its thread"])
+async def test_a_batch_that_is_carried_out_twice_keeps_the_blob_in_use(
+    proxy: FlakyProxy, behind_proxy: Database, between: str
+) -> None:
+    pipeline = Pipeline(behind_proxy)
+    await pipeline.submit(SaveUser("alice", {"id": "u"}))
+    middle: dict[str, list[Op]] = {
+        "nothing": [],
+        "its deletion": [DeleteElement("e", "t")],
+        "that of its thread": [DeleteThread("t"), SaveThread("t", {"userId": "u"})],
+    }
+    ops = [saved("first"), *middle[between], saved("second")]
+    proxy.cut_at(b"COMMIT", deliver=True)
+    await asyncio.gather(*(pipeline.submit(op) for op in ops))
+    assert not proxy.cut_pending
+    assert await in_use(behind_proxy) == ["second"]
+    assert await waiting(behind_proxy) == ["first"]
+    await pipeline.close()
+
+
+class Picky(LocalStorage):
+    """A folder with blobs that it cannot delete, together with which it deletes nothing."""
+
+    undeletable: frozenset[str] = frozenset()
+    away = False
+    calls = 0
+
+    async def delete(self, keys: Sequence[str]) -> None:
+        self.calls += 1
+        if self.away:
+            raise StorageUnavailable("the store is away; start it")
+        if stuck := self.undeletable & set(keys):
+            raise StorageError(f"Cannot delete {min(stuck)}; unlock it")
+        await super().delete(keys)
+
+
+async def fill(database: Database, store: LocalStorage, number: int) -> list[str]:
+    keys = [f"threads/t/e/{number:032x}" for number in range(number)]
+    for key in keys:
+        await store.put(key, BlobSource(data=b"x"), mime="text/plain")
+    async with database.write() as connection:
+        await put_into_outbox(connection, database.dialect, keys)
+    return keys
+
+
+async def left(store: LocalStorage) -> list[str]:
+    return sorted([info.key async for info in store.list_blobs()])
+
+
+async def test_a_blob_that_cannot_be_deleted_keeps_none_of_the_others(
+    database: Database, tmp_path: Path
+) -> None:
+    store = Picky(tmp_path / "files")
+    keys = await fill(database, store, 50)
+    store.undeletable = frozenset({keys[0], keys[30]})
+    outbox = Outbox(database, store)
+    with pytest.raises(StorageError, match="unlock it"):
+        await outbox.drain()
+    assert await left(store) == await waiting(database) == [keys[0], keys[30]]
+    store.undeletable = frozenset()
+    await outbox.drain()
+    assert await left(store) == await waiting(database) == []
+
+
+async def test_a_key_that_no_store_can_have_is_forgotten(
+    database: Database, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = Picky(tmp_path / "files")
+    await fill(database, store, 3)
+    async with database.write() as connection:
+        await put_into_outbox(connection, database.dialect, ["", "k" * 1030])
+    await Outbox(database, store).drain()
+    assert await left(store) == await waiting(database) == []
+    assert caplog.text.count("There is no blob to delete") == 2
+
+
+async def test_a_store_that_refuses_all_is_not_stormed(database: Database, tmp_path: Path) -> None:
+    store = Picky(tmp_path / "files")
+    keys = await fill(database, store, 200)
+    store.undeletable = frozenset(keys)
+    with pytest.raises(StorageError):
+        await Outbox(database, store).drain()
+    assert store.calls == 64
+    store.calls, store.away = 0, True
+    with pytest.raises(StorageUnavailable):
+        await Outbox(database, store).drain()
+    assert store.calls == 1
+    assert await waiting(database) == keys
+
+
+async def test_a_deletion_waits_for_its_time(database: Database, tmp_path: Path) -> None:
+    store = Picky(tmp_path / "files")
+    await fill(database, store, 1)
+    key = "threads/t/e/late"
+    await store.put(key, BlobSource(data=b"x"), mime="text/plain")
+    outbox = Outbox(database, store)
+    await outbox.add(key, timedelta(seconds=1.5))
+    async with asyncio.timeout(60):
+        while len(await waiting(database)) > 1:
+            await asyncio.sleep(0.01)
+    assert await left(store) == await waiting(database) == [key]
+    async with asyncio.timeout(60):
+        while await waiting(database):
+            await asyncio.sleep(0.01)
+    assert await left(store) == []
+    await outbox.close()
+
+
+async def test_a_deletion_with_time_does_not_hold_up_others(
+    database: Database, tmp_path: Path
+) -> None:
+    store = Picky(tmp_path / "files")
+    outbox = Outbox(database, store)
+    await outbox.add("threads/t/e/late", timedelta(minutes=5))
+    await asyncio.sleep(0)
+    keys = await fill(database, store, 3)
+    outbox.wake()
+    async with asyncio.timeout(30):
+        while set(keys) & set(await waiting(database)):
+            await asyncio.sleep(0.01)
+    assert await left(store) == []
+    await outbox.close()
+
+
+def test_the_sweeper_works_in_one_event_loop_after_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_FIRST_PAUSE", 0.01)
+    from chainlit_sqla import migrations
+
+    database = Database(f"sqlite:///{tmp_path / 'chats.db'}")
+    store = Picky(tmp_path / "files")
+    outbox = Outbox(database, store)
+
+    async def first() -> None:
+        await migrations.upgrade(database)
+        await fill(database, store, 3)
+        store.away = True
+        outbox.wake()
+        await until(lambda: store.calls > 2)
+
+    async def second() -> None:
+        outbox.wake()
+        calls = store.calls
+        await until(lambda: store.calls > calls + 2)
+        store.away = False
+        async with asyncio.timeout(60):
+            while await waiting(database):
+                await asyncio.sleep(0.01)
+        await outbox.close()
+        await database.close()
+
+    asyncio.run(first())
+    asyncio.run(second())
+    assert not list(tmp_path.glob("files/??/*"))
