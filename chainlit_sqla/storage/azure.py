@@ -23,7 +23,7 @@ from .azure_errors import Place, azure_errors
 from .azure_keys import blob_name, key_of
 from .base import CHUNK, BlobInfo, BlobSource, source_errors
 from .headers import content_disposition, content_type, offered_name
-from .keys import possible_names
+from .keys import key_behind, possible_names
 from .probe import probe
 
 if TYPE_CHECKING:
@@ -157,7 +157,7 @@ class AzureStorage:
         with azure_errors("list the blobs", self.place):
             container = self._connect().container
             async for found in container.list_blobs(start, results_per_page=PAGE):
-                key = key_of(found.name)
+                key = key_behind(found.name, key_of, blob_name)
                 if key.startswith(below) and key != below:
                     yield _info(key.removeprefix(below), found)
 

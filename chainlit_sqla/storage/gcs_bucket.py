@@ -20,8 +20,9 @@ from requests.adapters import HTTPAdapter
 from .base import BlobInfo, BlobSource, source_errors
 from .gcs_credentials import TOKEN_CREATOR, default_credentials, signer_for, signs_here
 from .gcs_errors import REPAIRS, Place, bucket_is_missing, gcs_errors, may_pass
-from .gcs_keys import key_of
+from .gcs_keys import key_of, object_name
 from .headers import offered_name
+from .keys import key_behind
 from .threads import Stopped
 
 GOOGLE = "https://storage.googleapis.com"
@@ -159,7 +160,7 @@ class GoogleBucket:
                     raise
 
     def pages(self, below: str) -> Iterator[list[BlobInfo]]:
-        """List the blobs, a thousand with each request.
+        """List the blobs that have keys, a thousand with each request.
 
         Args:
             below: What their names begin with; it is taken off the keys.
@@ -170,7 +171,9 @@ class GoogleBucket:
                 bucket, prefix=below, fields=_LISTED, retry=self._retry(), timeout=TIMEOUT
             )
             for page in found.pages:
-                yield [_info(blob, key_of(blob.name.removeprefix(below))) for blob in page]
+                keyed = [(key_behind(blob.name, key_of, object_name), blob) for blob in page]
+                infos = [_info(blob, key.removeprefix(key_of(below))) for key, blob in keyed]
+                yield [info for info in infos if info.key]
 
     def look_up(self, key: str, name: str) -> BlobInfo:
         """Look one blob up."""

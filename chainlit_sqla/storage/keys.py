@@ -103,3 +103,30 @@ def possible_names(
         except StorageError as error:
             errors.append(error)
     return names, errors
+
+
+def key_behind(name: str, key_of: Callable[[str], str], name_of: Callable[[str], str]) -> str:
+    """Return the key that a name in a listing stands for.
+
+    Other software may have stored under names that no key leads to; whoever got a key for
+    them would find nothing, or another blob.
+
+    Args:
+        name: The name, with the prefix of the store.
+        key_of: Turns a name into a key.
+        name_of: Turns that key into its name.
+
+    Returns:
+        The key, with the prefix; empty where there is none.
+
+    Example:
+        >>> key_behind("a/..~/b", original_key, url_safe_key)
+        'a/../b'
+        >>> key_behind("a/../b", original_key, url_safe_key)
+        ''
+    """
+    key = key_of(name)
+    try:
+        return key if name_of(key) == name else ""
+    except StorageError:
+        return ""

@@ -11,13 +11,13 @@ from botocore.exceptions import ClientError
 
 from .base import BlobInfo
 from .headers import offered_name
-from .keys import original_key
+from .keys import key_behind, original_key, url_safe_key
 
 _NOT_KNOWN = ("NotImplemented", "MethodNotAllowed", "405", "501")
 
 
 async def blobs(client: Any, bucket: str, prefix: str) -> AsyncIterator[BlobInfo]:
-    """List the blobs below a prefix, a thousand with each request.
+    """List the blobs below a prefix that have keys, a thousand with each request.
 
     Args:
         client: An S3 client of aiobotocore.
@@ -25,11 +25,13 @@ async def blobs(client: Any, bucket: str, prefix: str) -> AsyncIterator[BlobInfo
         prefix: With its slash at the end; empty for the whole bucket. It is taken off
             the keys.
     """
+    below = original_key(prefix)
     pages = client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
     async for page in pages:
         for item in page.get("Contents", ()):
-            key = original_key(item["Key"].removeprefix(prefix))
-            yield BlobInfo(key, item["Size"], item["LastModified"].astimezone(UTC))
+            key = key_behind(item["Key"], original_key, url_safe_key).removeprefix(below)
+            if key:  # The console marks a folder by an object of the prefix's own name.
+                yield BlobInfo(key, item["Size"], item["LastModified"].astimezone(UTC))
 
 
 async def blob(client: Any, target: Mapping[str, str], key: str) -> BlobInfo:

@@ -13,7 +13,7 @@ from chainlit_sqla.errors import BlobNotFound, StorageError
 from chainlit_sqla.storage.base import BlobSource, Inventory
 from chainlit_sqla.storage.local import LocalStorage
 
-from .conftest import Bucket
+from .conftest import Bucket, Container, GoogleBucket
 from .test_contract import KEYS
 
 MIB = 1024 * 1024
@@ -57,6 +57,48 @@ async def test_a_listing_of_more_than_one_page_is_whole(swift: Bucket) -> None:
 
     client.meta.events.register("provide-client-params.s3.ListObjectsV2", small_pages)
     assert set(await sizes(store)) == {"one", "two", "three"}
+    await store.close()
+
+
+# What the console makes of "create folder", and names that no key leads to.
+FOREIGN = ("p/", "p/a/./b", "p/a/../c", "p/..")
+
+
+@pytest.mark.parametrize("kind", ["moto", "swift"])
+async def test_what_cannot_be_reached_in_a_bucket_is_not_listed(
+    request: pytest.FixtureRequest, kind: str
+) -> None:
+    bucket: Bucket = request.getfixturevalue(kind)
+    store = bucket.storage(prefix="p")
+    await store.put("ours/./k", BlobSource(data=b"x"), mime="text/plain")
+    await store.put("trailing/", BlobSource(data=b"x"), mime="text/plain")
+    for name in FOREIGN:
+        bucket.boto.put_object(Bucket=bucket.name, Key=name, Body=b"theirs")
+    assert await sizes(store) == {"ours/./k": 1, "trailing/": 1}
+    await store.close()
+
+
+async def test_what_cannot_be_reached_in_googles_bucket_is_not_listed(
+    google: GoogleBucket,
+) -> None:
+    store = google.storage(prefix="p")
+    await store.put("ours/./k\n", BlobSource(data=b"x"), mime="text/plain")
+    await store.put("trailing/", BlobSource(data=b"x"), mime="text/plain")
+    bucket = store._bucket._bucket()
+    for name in ("p/", "p/a/./b", "p/code%25of", "p/.well-known/x", "p/code%41"):
+        await asyncio.to_thread(bucket.blob(name).upload_from_string, b"theirs", retry=None)
+    # Two of them are as we would name them, too.
+    ours = {"ours/./k\n", "trailing/", ".well-known/x", "code%41"}
+    assert set(await sizes(store)) == ours
+    await store.close()
+
+
+async def test_what_cannot_be_reached_in_a_container_is_not_listed(container: Container) -> None:
+    store = container.storage(prefix="p")
+    await store.put("ours/./k\n", BlobSource(data=b"x"), mime="text/plain")
+    for name in ("p/code~41", "p/plain"):
+        container.sdk.upload_blob(name, b"theirs")
+    assert set(await sizes(store)) == {"ours/./k\n", "plain"}
     await store.close()
 
 

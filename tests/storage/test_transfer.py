@@ -181,6 +181,20 @@ async def test_they_arrive_from_a_bucket(swift: Bucket, target: Watched, copy: C
     await bucket.close()
 
 
+async def test_a_marker_and_a_name_that_no_key_leads_to_are_no_blobs(
+    moto: Bucket, target: Watched, copy: Copy
+) -> None:
+    bucket = moto.storage(prefix="chat")
+    await fill(bucket, some(2))
+    for name in ("chat/", "chat/threads/./x"):
+        moto.boto.put_object(Bucket=moto.name, Key=name, Body=b"")
+    result = await copy(bucket, target)
+    assert (result.copied.blobs, result.failed, result.gone) == (2, 0, 0)
+    again = await copy(bucket, target)
+    assert (again.kept.blobs, again.failed, again.gone) == (2, 0, 0)
+    await bucket.close()
+
+
 async def test_wrong_bytes_are_found_by_reading_back(
     source: Watched, tmp_path: Path, copy: Copy
 ) -> None:
