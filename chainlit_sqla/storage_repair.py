@@ -31,6 +31,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from .database import Database
 from .errors import ConfigurationError
 from .outbox import Outbox
+from .queries import blobs as queries
 from .storage.base import BlobSource, Inventory
 from .storage_audit import GRACE, UNFINISHED, Counts, Progress, is_ours
 from .storage_ledger import Kind, Ledger
@@ -99,9 +100,8 @@ async def repair(
     unlinked = await work.rows(Kind.NO_BLOB, writes.unlink)
     kinds = [Kind.NO_ROW, Kind.UNKNOWN] if force else [Kind.NO_ROW]
     deleted = await work.condemn(kinds, grace) if counts.without_row(force) else 0
-    if deleted or counts.waiting:
-        await work.empty_outbox()
-    return Repaired(linked, unlinked, deleted, counts.waiting, unfinished)
+    left = await work.empty_outbox() if deleted or counts.waiting else 0
+    return Repaired(linked, unlinked, deleted, max(0, counts.waiting - left), unfinished)
 
 
 def doubtful(counts: Counts) -> str:
@@ -168,11 +168,12 @@ class _Repair:
             self._progress("files without row to delete", condemned, None)
         return condemned
 
-    async def empty_outbox(self) -> None:
-        """Delete all that is in the outbox, as the data layer does."""
+    async def empty_outbox(self) -> int:
+        """Delete what is due in the outbox, as the data layer does; tells how much is left."""
         await self._write(writes.spare)
         with self._translated():
             await Outbox(self._database, self._storage).drain()
+        return await self._database.read(queries.count_waiting)
 
     async def _write(self, work: Callable[[AsyncConnection], Awaitable[int | None]]) -> int:
         with self._translated():

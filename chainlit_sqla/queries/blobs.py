@@ -81,6 +81,15 @@ async def waiting(connection: AsyncConnection, after: str | None, limit: int) ->
     return (await connection.scalars(query)).all()
 
 
+async def count_waiting(connection: AsyncConnection) -> int:
+    """How many blobs wait for their deletion.
+
+    Args:
+        connection: A connection that may read.
+    """
+    return await connection.scalar(select(func.count()).select_from(blob_deletions)) or 0
+
+
 async def keys_of(
     connection: AsyncConnection, places: Collection[Place]
 ) -> dict[Place, str | None]:

@@ -171,7 +171,7 @@ async def test_an_old_blob_without_row_is_deleted(world: World) -> None:
 
 async def test_an_upload_under_way_is_not_harmed(world: World) -> None:
     outbox = Outbox(world.database, world.storage)
-    uploads = Uploads(world.pipeline, world.storage, outbox, 10)
+    uploads = Uploads(world.pipeline, world.storage, outbox, world.database.read, 10)
     stored, go_on = asyncio.Event(), asyncio.Event()
 
     async def wait() -> None:
@@ -232,6 +232,17 @@ async def test_blobs_in_the_outbox_wait_for_their_deletion(world: World) -> None
     assert done.waiting == 1
     assert key not in await world.keys()
     assert await world.outbox() == []
+
+
+async def test_what_is_not_to_be_deleted_yet_goes_on_waiting(world: World) -> None:
+    key = await world.blob(new_key("four"))
+    row = {"objectKey": key, "attempts": 0, "createdAt": now() + timedelta(hours=1)}
+    async with world.database.write() as connection:
+        await connection.execute(insert(blob_deletions), row)
+    await world.pipeline.submit(DeleteElement("two", "t"))
+    counts, done = await world.fix()
+    assert (counts.waiting, done.waiting) == (2, 1)
+    assert key in await world.keys()
 
 
 async def test_a_blob_that_a_row_has_by_now_is_kept(world: World) -> None:
