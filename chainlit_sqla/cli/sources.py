@@ -12,10 +12,13 @@ from typing import Any
 from dotenv import dotenv_values
 
 from ..settings import Settings
+from ..storage.urls import shown_url
 from .guard import DEBUG
 
 _OURS = "CHAINLIT_SQLA_"
-_PASSWORD = re.compile(r"(?<=:)[^:@/]+(?=@)")
+# To the last "@", since a password may have any of ":", "/" and "@" in it.
+_PASSWORD = re.compile(r"(?<=//)([^/:@]*:).+(?=@)", re.DOTALL)
+_CLOUD = re.compile(r"(?:s3|gs|az)://")
 _QUERY_SECRET = re.compile(r"(?i)(?<=password=)[^&]+")
 
 
@@ -65,8 +68,12 @@ def mask_url(url: str) -> str:
     Example:
         >>> mask_url("postgresql://me:secret@db/chats")
         'postgresql://me:***@db/chats'
+        >>> mask_url("s3://key:se/cret@bucket")
+        's3://***@bucket'
     """
-    return _QUERY_SECRET.sub("***", _PASSWORD.sub("***", url))
+    if _CLOUD.match(url):
+        return shown_url(url)
+    return _QUERY_SECRET.sub("***", _PASSWORD.sub(r"\1***", url))
 
 
 def _places() -> dict[str, Mapping[str, str]]:

@@ -22,6 +22,7 @@ from ..errors import (
 from .azure_errors import Place, azure_errors
 from .azure_keys import blob_name, key_of
 from .base import CHUNK, BlobInfo, BlobSource, source_errors
+from .credentials import refuse_credentials
 from .headers import content_disposition, content_type, offered_name
 from .keys import key_behind, possible_names
 from .probe import probe
@@ -316,6 +317,7 @@ def _check_access(key: str, endpoint: str, expiry: int) -> None:
             "The key of the Azure storage account is not base64, so it is not whole; correct "
             "APP_AZURE_STORAGE_ACCESS_KEY"
         ) from None
+    refuse_credentials("az", endpoint)
     if endpoint and not re.match(r"https?://[^/?#]+[^?#]*\Z", endpoint):
         raise ConfigurationError(
             f"The Azure endpoint {endpoint!r} is no URL; write it like "

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from ..errors import ConfigurationError, MissingExtraError, StorageError, StorageUnavailable
 from .base import CHUNK, BlobInfo, BlobSource
+from .credentials import refuse_credentials
 from .gcs_keys import object_name
 from .headers import content_disposition, content_type
 from .keys import possible_names
@@ -264,6 +265,7 @@ def _check_arguments(
         raise ConfigurationError(
             "A private key needs the account that it belongs to; set APP_GCS_CLIENT_EMAIL, too"
         )
+    refuse_credentials("gs", endpoint)
     if endpoint and not re.match(r"https?://[^/]", endpoint):
         raise ConfigurationError(
             f"The endpoint {endpoint!r} for Google Cloud Storage is no URL; write it (or "

@@ -14,6 +14,7 @@ from aiobotocore.session import AioSession, get_session
 from ..errors import ConfigurationError, StorageError, StorageUnavailable
 from . import s3_listing as listing
 from .base import CHUNK, BlobInfo, BlobSource, source_errors
+from .credentials import refuse_credentials
 from .headers import content_disposition, content_type
 from .keys import possible_names, url_safe_key
 from .probe import probe
@@ -329,6 +330,7 @@ def _check_arguments(
 
 
 def _check_endpoint(url: str) -> None:
+    refuse_credentials("s3", url)
     if not re.match(r"https?://[^/]", url):
         raise ConfigurationError(
             f"The S3 endpoint {url!r} is no URL; write it like http://localhost:9000"

@@ -12,6 +12,7 @@ from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 from ..errors import ConfigurationError
 from ..settings import Settings
 from .base import Inventory
+from .credentials import VARIABLES
 from .local import LocalStorage
 
 _FORMS = "s3://bucket/prefix, gs://bucket/prefix, az://container/prefix or file:///folder"
@@ -22,6 +23,16 @@ _OTHER_NAMES: Mapping[str, str] = {
         ("http", "https"), "s3://bucket?endpoint=URL for a server that speaks the S3 protocol"
     ),
 }
+
+_SECRETS = (
+    (re.compile(r"//.*@", re.DOTALL), "//***@"),
+    # In an endpoint that is written with codes.
+    (re.compile(r"(\?.*?(?://|%2f%2f))[^&]*%40", re.DOTALL | re.IGNORECASE), r"\1***%40"),
+    # What stands behind a colon may be the beginning of a secret, if it is no port.
+    (re.compile(r"\A([^/?#]*://)[^/?#@]*:(?!\d{1,5}(?:[/?#]|\Z)).*", re.DOTALL), r"\1***"),
+)
+
+_OPTION = re.compile(r"([?&]([^=&]*)=)[^&]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,14 +74,17 @@ def open_storage(
     if parts.scheme == "file":
         return _local(settings, _folder(parts, url), url_prefix)
     make, known = _CLOUDS[parts.scheme]
-    if "@" in parts.netloc:
+    options = dict(parse_qsl(parts.query, keep_blank_values=True))
+    # A secret may have any of "/", "?" and "#" in it, so it may end up anywhere.
+    if ":" in parts.netloc or "@" in url.partition("?")[0] or any("@" in name for name in options):
         raise ConfigurationError(
             f"The storage URL {shown_url(url)!r} has credentials in it; put them into "
-            f"{_CREDENTIALS[parts.scheme]}"
+            f"{VARIABLES[parts.scheme]} (an @ of a prefix is written as %40)"
         )
     if not parts.netloc:
-        raise ConfigurationError(f"The storage URL {url!r} names no bucket; write it as {_FORMS}")
-    options = dict(parse_qsl(parts.query, keep_blank_values=True))
+        raise ConfigurationError(
+            f"The storage URL {shown_url(url)!r} names no bucket; write it as {_FORMS}"
+        )
     if unknown := options.keys() - set(known):
         raise ConfigurationError(
             f"The storage URL {shown_url(url)!r} has an unknown option {min(unknown)!r}; "
@@ -88,8 +102,14 @@ def shown_url(url: str) -> str:
     Example:
         >>> shown_url("s3://key:secret@bucket")
         's3://***@bucket'
+        >>> shown_url("s3://key:se/cret@bucket?region=eu-west-1")
+        's3://***@bucket?region=eu-west-1'
     """
-    return re.sub(r"//[^/@]*@", "//***@", url)
+    if url.startswith("file:///"):
+        return url
+    for pattern, shown in _SECRETS:
+        url = pattern.sub(shown, url)
+    return _OPTION.sub(lambda found: found[0] if found[2] in _OPTIONS else f"{found[1]}***", url)
 
 
 def _split(url: str) -> SplitResult:
@@ -194,8 +214,4 @@ _CLOUDS: Mapping[str, tuple[Callable[[_Bucket], Inventory], tuple[str, ...]]] = 
     "gs": (_gcs, ("endpoint", "project")),
     "az": (_azure, ("account", "endpoint")),
 }
-_CREDENTIALS: Mapping[str, str] = {
-    "s3": "APP_AWS_ACCESS_KEY and APP_AWS_SECRET_KEY",
-    "gs": "APP_GCS_CLIENT_EMAIL and APP_GCS_PRIVATE_KEY",
-    "az": "APP_AZURE_STORAGE_ACCOUNT and APP_AZURE_STORAGE_ACCESS_KEY",
-}
+_OPTIONS = frozenset(name for _, known in _CLOUDS.values() for name in known)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from chainlit_sqla.cli.sources import mask_url
 from chainlit_sqla.errors import ConfigurationError
 from chainlit_sqla.settings import Settings
 from chainlit_sqla.storage.azure import AzureStorage
@@ -15,7 +16,7 @@ from chainlit_sqla.storage.choice import storage_from, storage_url
 from chainlit_sqla.storage.gcs import GCSStorage
 from chainlit_sqla.storage.local import LocalStorage
 from chainlit_sqla.storage.s3 import S3Storage
-from chainlit_sqla.storage.urls import open_storage
+from chainlit_sqla.storage.urls import open_storage, shown_url
 
 from .conftest import Bucket
 
@@ -117,6 +118,26 @@ def test_settings_that_contradict_each_other(
         ("s3://bucket?endpoint=minio:9000", "write it like http://localhost:9000"),
         ("s3://key:verysecret@bucket", "put them into APP_AWS_ACCESS_KEY"),
         ("az://:verysecret@container", "put them into APP_AZURE_STORAGE_ACCOUNT"),
+        ("s3://AKIA:verysecret/K7MD@bucket", "put them into APP_AWS_ACCESS_KEY"),
+        ("s3://AKIA:K7/verysecret@bucket", "put them into APP_AWS_ACCESS_KEY"),
+        ("s3://AKIA:K7?verysecret@bucket", "put them into APP_AWS_ACCESS_KEY"),
+        ("s3://AKIA:K7#verysecret@bucket", "put them into APP_AWS_ACCESS_KEY"),
+        ("s3://K7?verysecret@bucket", "put them into APP_AWS_ACCESS_KEY"),
+        ("s3://K7/verysecret@bucket", "put them into APP_AWS_ACCESS_KEY"),
+        ("s3://AKIA:verysecret", "put them into APP_AWS_ACCESS_KEY"),
+        ("gs://me:very/verysecret@bucket", "put them into APP_GCS_CLIENT_EMAIL"),
+        ("az://:very/verysecret@container", "put them into APP_AZURE_STORAGE_ACCOUNT"),
+        ("s3://b?endpoint=http://u:verysecret@minio", "put them into APP_AWS_ACCESS_KEY"),
+        ("s3://b?endpoint=http://u:ve/verysecret@minio", "put them into APP_AWS_ACCESS_KEY"),
+        ("s3://b?endpoint=http%3A%2F%2Fu%3Averysecret%40minio", "put them into APP_AWS_"),
+        ("s3://b?public_endpoint=http://u:verysecret@minio", "put them into APP_AWS_"),
+        ("s3://b?x=1&endpoint=http%3A%2F%2Fu%3Averysecret%40minio", "unknown option 'x'"),
+        ("s3://b?x=1&endpoint=http://u:verysecret%40minio", "unknown option 'x'"),
+        ("gs://bucket?endpoint=http://u:verysecret@host", "put them into APP_GCS_CLIENT_EMAIL"),
+        ("az://box?account=acc&endpoint=http://u:verysecret@host", "put them into APP_AZURE_"),
+        ("s3://b?secret_key=verysecret", "unknown option 'secret_key'"),
+        ("http://AKIA:verysecret@minio:9000/b", "write it as s3://bucket"),
+        ("s3://:verysecret@", "put them into APP_AWS_ACCESS_KEY"),
         ("gs://bucket?account=a", "unknown option 'account'; use endpoint or project"),
         ("az://container", "APP_AZURE_STORAGE_ACCOUNT"),
         ("azure://container", "write it as az://container"),
@@ -135,6 +156,34 @@ def test_urls_that_cannot_be_used(url: str, message: str) -> None:
     with pytest.raises(ConfigurationError, match=message) as caught:
         open_storage(url, Settings.load())
     assert "verysecret" not in str(caught.value)
+
+
+def test_an_endpoint_of_the_environment_has_no_credentials(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    variables = {**BUCKET, "DEV_AWS_ENDPOINT": "http://user:very/secret@minio:9000"}
+    with pytest.raises(ConfigurationError, match="put them into APP_AWS_ACCESS_KEY") as caught:
+        storage_from(settings(monkeypatch, variables))
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("s3://bucket/a/b?endpoint=http://minio:9000", None),
+        ("s3://bucket/user%40corp?region=eu-west-1", None),
+        ("http://minio:9000/b", None),
+        ("file:///srv/me@corp:files", None),
+        ("s3://AKIA:wJal/K7MD/x@bucket", "s3://***@bucket"),
+        ("s3://AKIA:wJal/K7MD", "s3://***"),
+        ("s3://AKIA:wJal?K7@bucket", "s3://***@bucket"),
+        ("s3://b?endpoint=http://u:p@minio&region=r", "s3://***@minio&region=r"),
+        ("s3://b?region=r&secret_key=wJal&kms_key=k", "s3://b?region=r&secret_key=***&kms_key=k"),
+    ],
+)
+def test_a_url_is_shown_without_its_secrets(url: str, shown: str | None) -> None:
+    assert shown_url(url) == (shown or url)
+    assert mask_url(url) == (shown or url)
 
 
 async def test_the_default_is_a_folder_of_the_application(tmp_path: Path) -> None:
