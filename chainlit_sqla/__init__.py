@@ -23,14 +23,19 @@ if TYPE_CHECKING:
     from .database import Database
     from .errors import ChainlitSqlaError
     from .settings import Settings
-    from .storage.base import BlobSource, StorageClient
+    from .storage.azure import AzureStorage
+    from .storage.base import BlobSource, Inventory, StorageClient
+    from .storage.gcs import GCSStorage
     from .storage.local import LocalStorage
     from .storage.s3 import S3Storage
 
 __all__ = [
+    "AzureStorage",
     "BlobSource",
     "ChainlitSqlaError",
     "Database",
+    "GCSStorage",
+    "Inventory",
     "LocalStorage",
     "S3Storage",
     "SQLADataLayer",
@@ -39,9 +44,12 @@ __all__ = [
 ]
 
 _HOMES = {
+    "AzureStorage": ".storage.azure",
     "BlobSource": ".storage.base",
     "ChainlitSqlaError": ".errors",
     "Database": ".database",
+    "GCSStorage": ".storage.gcs",
+    "Inventory": ".storage.base",
     "LocalStorage": ".storage.local",
     "S3Storage": ".storage.s3",
     "SQLADataLayer": ".data_layer",

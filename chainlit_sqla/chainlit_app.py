@@ -11,12 +11,12 @@ from contextvars import ContextVar
 
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Match, Route
 from starlette.types import Message, Receive, Scope, Send
 
 from .errors import NotTheAuthor
-from .storage.local import LocalStorage
+from .storage.local import FILES_PATH, LocalStorage
 from .storage.local_route import file_route
 
 requester: ContextVar[str | None] = ContextVar("chainlit_sqla_requester", default=None)
@@ -45,6 +45,33 @@ def attach(storage: object) -> bool:
     app.router.routes[:] = routes + kept
     app.state.chainlit_sqla_routes = routes
     return True
+
+
+def attach_early() -> None:
+    """Answer links to local files before there is a layer, which Chainlit makes at first use.
+
+    Without it, a link in a page that was open while the server started again would get
+    Chainlit's page, by its last route.
+    """
+    server = sys.modules.get("chainlit.server")
+    app: Starlette | None = getattr(server, "app", None)
+    if server is None or app is None or hasattr(app.state, "chainlit_sqla_routes"):
+        return
+
+    async def make_layer_and_serve(request: Request) -> Response:
+        from chainlit.data import get_data_layer
+
+        get_data_layer()  # type: ignore[no-untyped-call]
+        for route in app.state.chainlit_sqla_routes:
+            if isinstance(route, Route) and route is not early:
+                answer: Response = await route.endpoint(request)
+                return answer
+        return PlainTextResponse("There is no such file.", 404)
+
+    path = f"{server.config.run.root_path or ''}{FILES_PATH}/{{token}}"
+    early = Route(path, make_layer_and_serve, methods=["GET", "HEAD"])
+    app.router.routes.insert(0, early)
+    app.state.chainlit_sqla_routes = [early]
 
 
 def public_prefix() -> str:

@@ -19,7 +19,7 @@ from chainlit.user import PersistedUser
 from . import convert, migrations
 from ._json import clean_text
 from ._time import format_instant
-from .chainlit_app import attach, note_refusal, public_prefix, requester
+from .chainlit_app import attach, attach_early, note_refusal, public_prefix, requester
 from .chainlit_session import author, author_of, queued, scope
 from .chainlit_storage import open_for
 from .database import Database
@@ -370,3 +370,6 @@ def _noted() -> Iterator[None]:
     except NotTheAuthor as error:
         note_refusal(error)
         raise
+
+
+attach_early()

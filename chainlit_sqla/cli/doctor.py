@@ -41,9 +41,13 @@ def doctor(url: Url = None, schema: Schema = None) -> None:
     _settings(console, settings, given_options(url, schema))
     failures = sum(finding.mark is Mark.FAILED for finding in findings)
     if failures:
-        console.print(f"\n{failures} of {len(findings)} checks failed.", style="bold red")
+        checks = "check" if failures == 1 else "checks"
+        console.print(f"\n{failures} {checks} failed.", style="bold red")
         raise typer.Exit(1)
-    console.print("\nEverything works.", style="green")
+    if any(finding.mark is Mark.NOTE for finding in findings):
+        console.print("\nIt works, but see the note above.", style="yellow")
+    else:
+        console.print("\nEverything works.", style="green")
 
 
 def _versions() -> str:

@@ -6,6 +6,7 @@ when the database is known to work.
 
 from __future__ import annotations
 
+import sys
 import traceback
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -57,6 +58,8 @@ def _settle(make_layer: Callable[[], Any], announcement: str) -> None:
 
     if config.code.data_layer is not make_layer:
         typer.echo("The app brings its own @cl.data_layer, which is used.", err=True)
+        if "chainlit_sqla.data_layer" in sys.modules:
+            get_data_layer()  # type: ignore[no-untyped-call]  # What is wrong with it shows now.
         return
     get_data_layer()  # type: ignore[no-untyped-call]
     typer.echo(announcement, err=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,11 +11,15 @@ from typing import Annotated
 import typer
 
 from .. import migrations
+from ..errors import StorageError
 from ..settings import Settings
+from ..storage.choice import storage_from, storage_url
+from ..storage.urls import shown_url
 from .guard import complete
 from .launch import launch
 from .revisions import label, opened
 
+_STORE_SECONDS = 15
 _SUFFIXES = {".py", ".py3"}
 
 
@@ -37,8 +42,12 @@ def run(
     given = [*(arguments or []), *context.args]
     check_app(given)
     settings = Settings.load()
+    storage_from(settings)  # Settings that cannot work are told before anything is started.
     place = complete(prepare(settings))
-    launch(given, settings, f"Conversations are kept in {place}.")
+    if trouble := complete(look_at_store(settings)):
+        typer.echo(f"Warning: files will not be stored. {trouble}", err=True)
+    files = shown_url(storage_url(settings))
+    launch(given, settings, f"Conversations are kept in {place}, files in {files}.")
 
 
 def check_app(arguments: Sequence[str]) -> None:
@@ -54,6 +63,25 @@ def check_app(arguments: Sequence[str]) -> None:
         raise typer.BadParameter(f"name a Chainlit app, a .py file{named}", param_hint="APP")
     if not Path(app).is_file():
         raise typer.BadParameter(f"there is no file {app!r}", param_hint="APP")
+
+
+async def look_at_store(settings: Settings) -> str:
+    """Try the store, since an app whose files are lost looks well until they are missed.
+
+    Returns:
+        What is wrong; empty: nothing.
+    """
+    storage = storage_from(settings)
+    try:
+        async with asyncio.timeout(_STORE_SECONDS):
+            await storage.check()
+    except StorageError as error:
+        return str(error)
+    except TimeoutError:
+        return "The store does not answer; run: chainlit-sqla doctor"
+    finally:
+        await storage.close()
+    return ""
 
 
 async def prepare(settings: Settings) -> str:

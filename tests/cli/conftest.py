@@ -80,8 +80,10 @@ def serve(folder: Path) -> Iterator[Callable[..., App]]:
     """Start a Chainlit app by a command, and end it after the test."""
     apps: list[App] = []
 
-    def start(*arguments: str, below: str = "", **variables: str) -> App:
-        apps.append(App(arguments, folder, variables, below))
+    def start(
+        *arguments: str, below: str = "", module: str = "chainlit_sqla", **variables: str
+    ) -> App:
+        apps.append(App(arguments, folder, variables, below, module))
         return apps[-1]
 
     yield start

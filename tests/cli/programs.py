@@ -53,15 +53,21 @@ class App:
         folder: The current folder of the process.
         variables: Its environment.
         below: Its root path.
+        module: What is run: our command line, or Chainlit's.
     """
 
     def __init__(
-        self, arguments: Sequence[str], folder: Path, variables: Mapping[str, str], below: str
+        self,
+        arguments: Sequence[str],
+        folder: Path,
+        variables: Mapping[str, str],
+        below: str = "",
+        module: str = "chainlit_sqla",
     ) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}{below}"
         self.log = folder / f"server-{self.port}.log"
-        command = [sys.executable, "-m", "chainlit_sqla", *arguments]
+        command = [sys.executable, "-m", module, *arguments]
         with self.log.open("w") as log:
             self._process = subprocess.Popen(
                 [*command, "--headless", "--port", str(self.port)],

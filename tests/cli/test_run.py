@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import httpx
 import pytest
 
 from tests.cli.conftest import Command
-from tests.cli.programs import App
+from tests.cli.programs import App, run_program
 from tests.servers.ports import free_port
 from tests.servers.postgres import PostgresServer
 
@@ -171,3 +172,53 @@ def test_an_unknown_option_is_refused_by_chainlit(program: Command, example: Exa
     result = program("run", example("minimal_app.py"), "--nonsense")
     assert result.code == 2
     assert "--nonsense" in result.err
+
+
+def test_it_says_where_files_are_kept(serve: Serve, example: Example, folder: Path) -> None:
+    app = serve("run", example("minimal_app.py"), **SECRET)
+    app.stop()
+    assert f"files in file://{folder}/.chainlit_sqla/files." in app.said
+    assert "Warning" not in app.said
+
+
+def test_a_store_that_does_not_work_is_told_at_the_start(serve: Serve, example: Example) -> None:
+    store = f"s3://attachments?endpoint=http://127.0.0.1:{free_port()}"
+    keys = {"APP_AWS_ACCESS_KEY": "key", "APP_AWS_SECRET_KEY": "secret"}
+    app = serve("run", example("minimal_app.py"), CHAINLIT_SQLA_STORAGE=store, **keys, **SECRET)
+    assert app.threads(app.log_in("ada", "secret")) == []
+    app.stop()
+    assert "Warning: files will not be stored. Cannot write " in app.said
+
+
+@pytest.mark.parametrize("app", ["minimal_app.py", "with_data_layer.py"])
+def test_storage_settings_that_cannot_work_are_one_sentence(
+    program: Command, example: Example, app: str
+) -> None:
+    store = {"CHAINLIT_SQLA_STORAGE": "gcs://attachments"}
+    result = program("run", example(app), "-h", **SECRET, **store)
+    assert result.code == 1
+    assert "write it as gs://bucket/prefix" in result.err
+    assert result.err.count("\n") == 1
+
+
+def test_a_link_works_right_after_the_start(serve: Serve, example: Example, folder: Path) -> None:
+    """Chainlit makes the layer at its first use; the page was open before."""
+    code = (
+        "import asyncio\nfrom pathlib import Path\n"
+        "from chainlit_sqla import BlobSource, LocalStorage\n"
+        f"secret = {SECRET['CHAINLIT_AUTH_SECRET']!r}\n"
+        "store = LocalStorage(Path('.chainlit_sqla/files'), secret=secret)\n"
+        "async def main():\n"
+        "    await store.put('k', BlobSource(data=b'bytes'), mime='text/plain')\n"
+        "    print((await store.read_urls(['k']))['k'])\n"
+        "asyncio.run(main())\n"
+    )
+    made = run_program([sys.executable, "-c", code], folder, {})
+    link = made.out.strip()
+    assert link, made.err
+    app = serve("run", example("with_data_layer.py"), module="chainlit", **SECRET)
+    answer = httpx.get(app.url + link, trust_env=False)
+    assert (answer.status_code, answer.text) == (200, "bytes")
+    altered = httpx.get(app.url + link[:-1] + "!", trust_env=False)
+    assert altered.status_code == 403
+    app.stop()
