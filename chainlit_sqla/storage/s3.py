@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack, ExitStack
+from contextlib import ExitStack
 from datetime import datetime
 from typing import Any
 
-from aiobotocore.session import AioSession, get_session
+from aiobotocore.session import AioSession
 
 from ..errors import ConfigurationError, StorageError, StorageUnavailable
 from . import s3_listing as listing
@@ -18,8 +18,9 @@ from .credentials import refuse_credentials
 from .headers import content_disposition, content_type
 from .keys import possible_names, url_safe_key
 from .probe import probe
+from .s3_connection import Connection
 from .s3_errors import Place, refused, s3_errors
-from .s3_session import add_content_md5, client_config, load_models
+from .s3_session import client_config
 from .s3_upload import MAX_PARTS, Upload, give_up
 
 PART_SIZE = 8 * 1024 * 1024
@@ -113,12 +114,7 @@ class S3Storage:
         self._attempts = attempts
         self._patience = patience
         self._session = session or (AioSession(profile=profile) if profile else None)
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._lock = asyncio.Lock()
-        self._slots = asyncio.Semaphore(parts_at_once)
-        self._stack = AsyncExitStack()
-        self._client: Any = None
-        self._signer: Any = None
+        self._connection: Connection | None = None
         self._abandoned: list[Mapping[str, Any]] = []
 
     async def put(self, key: str, source: BlobSource, *, mime: str, name: str = "") -> int:
@@ -130,16 +126,23 @@ class S3Storage:
             **self._encryption,
         }
         with s3_errors(f"write {key!r}", self.place):
-            client = await self._connect()
-            with ExitStack() as opened:
+            connection = await self._connected()
+            with connection.upload(), ExitStack() as opened:
                 with source_errors(key):
                     file = opened.enter_context(source.reader())
                     part = max(self._part_size, -(-source.size // MAX_PARTS))
                 upload = Upload(
-                    client, target, headers, part, self._slots, self._patience, self._abandoned
+                    connection.client,
+                    target,
+                    headers,
+                    part,
+                    connection.slots,
+                    self._patience,
+                    connection.closing,
+                    self._abandoned,
                 )
                 size = await upload.send(file)
-            await give_up(client, self._abandoned)
+            await give_up(connection.client, self._abandoned)
         return size
 
     async def read_urls(self, keys: Sequence[str]) -> Mapping[str, str]:
@@ -148,9 +151,9 @@ class S3Storage:
         if not keys:
             return urls
         with s3_errors("sign links", self.place):
-            await self._connect()
+            signer = (await self._connected()).signer
             for number, key in enumerate(dict.fromkeys(keys), start=1):
-                urls[key] = await self._signer.generate_presigned_url(
+                urls[key] = await signer.generate_presigned_url(
                     "get_object", Params=self._target(key), ExpiresIn=self._expiry
                 )
                 if number % _SIGNED_AT_ONCE == 0:  # It is all computing: let others run too.
@@ -219,12 +222,15 @@ class S3Storage:
         return f"the {self.place}"
 
     async def close(self) -> None:
-        """Close the connections; see `StorageClient.close`."""
-        stack, self._stack, self._client = self._stack, AsyncExitStack(), None
-        self._signer = None
+        """Close the connections; see `StorageClient.close`.
+
+        An upload under way gives up its parts and raises a StorageError. It takes a quarter
+        of a minute at most; what is called after that opens the store again.
+        """
+        connection, self._connection = self._connection, None
         # What another loop opened cannot be closed from this one.
-        if self._loop is asyncio.get_running_loop():
-            await stack.aclose()
+        if connection is not None and connection.loop is asyncio.get_running_loop():
+            await connection.close()
 
     @property
     def _below(self) -> str:
@@ -235,24 +241,23 @@ class S3Storage:
         return {"Bucket": self.place.bucket, "Key": url_safe_key(full)}
 
     async def _connect(self) -> Any:
-        loop = asyncio.get_running_loop()
-        if self._loop is not loop:  # A client works only in the loop that it was made in.
-            self._loop, self._client, self._stack = loop, None, AsyncExitStack()
-            self._lock, self._slots = asyncio.Lock(), asyncio.Semaphore(self._parts_at_once)
-        async with self._lock:
-            if self._client is None:
-                session = self._session or get_session()
-                await load_models(session)
-                client = await self._stack.enter_async_context(self._make_client(session))
-                client.meta.events.register("before-call.s3.DeleteObjects", add_content_md5)
-                self._signer = client
-                if self._public_endpoint:
-                    signer = self._make_client(session, self._public_endpoint)
-                    self._signer = await self._stack.enter_async_context(signer)
-                self._client = client
-        return self._client
+        return (await self._connected()).client
 
-    def _make_client(self, session: Any, endpoint: str = "") -> Any:
+    async def _connected(self) -> Connection:
+        connection = self._connection
+        # A client works only in the loop that it was made in.
+        if connection is None or connection.loop is not asyncio.get_running_loop():
+            connection = self._connection = Connection(
+                self.place,
+                self._session,
+                self._make_client,
+                self._public_endpoint,
+                self._parts_at_once,
+            )
+        await connection.open()
+        return connection
+
+    def _make_client(self, session: Any, endpoint: str) -> Any:
         access_key, secret_key = self._credentials
         return session.create_client(
             "s3",

@@ -106,6 +106,7 @@ class Upload:
             slots times the size of a part.
         patience: Seconds that a request may make no progress. aiohttp has no limit of its
             own while it writes a body or waits for ``100 Continue``.
+        closing: Raises what is to be raised, once the store is being closed.
         abandoned: Takes uploads in parts that the server did not hear the end of.
     """
 
@@ -115,6 +116,7 @@ class Upload:
     part_size: int
     slots: asyncio.Semaphore
     patience: float
+    closing: asyncio.Future[None]
     abandoned: list[Mapping[str, Any]]
 
     async def send(self, file: BinaryIO) -> int:
@@ -198,17 +200,22 @@ class Upload:
         return {"PartNumber": number, "ETag": answer["ETag"]}
 
     async def _watched(self, part: _Part, request: Coroutine[Any, Any, Any]) -> Any:
-        """Await a request, but no longer than it makes progress.
+        """Await a request, but no longer than it makes progress and the store is open.
 
         Raises:
+            StorageError: The store is being closed.
             TimeoutError: It made none within `patience`.
         """
         part.moved = time.monotonic()
         task = asyncio.create_task(request)
         try:
             while (left := part.moved + self.patience - time.monotonic()) > 0:
-                if (await asyncio.wait([task], timeout=left))[0]:
+                first = asyncio.FIRST_COMPLETED
+                await asyncio.wait([task, self.closing], timeout=left, return_when=first)
+                if task.done():
                     return task.result()
+                if self.closing.done():
+                    self.closing.result()
         finally:
             if not task.done():
                 task.cancel()
