@@ -125,13 +125,15 @@ class AzureStorage:
             content_type=content_type(mime), content_disposition=content_disposition(mime, name)
         )
         with azure_errors(f"write {key!r}", self.place):
-            blob = self._connect().container.get_blob_client(target)
+            connection = self._connect()
+            blob = connection.container.get_blob_client(target)
             async with self._open_files:
                 with ExitStack() as opened:
                     with source_errors(key):
                         file, size = await asyncio.to_thread(_opened, source, opened)
                     block = max(self._block_size, -(-size // MAX_BLOCKS))
-                    return await Upload(blob, key, headers, block, self._slots).send(file)
+                    upload = Upload(blob, key, headers, block, self._slots)
+                    return await connection.until_closed(upload.send(file))
 
     async def read_urls(self, keys: Sequence[str]) -> Mapping[str, str]:
         """Sign links to read one blob each; see `StorageClient.read_urls`."""
@@ -188,9 +190,11 @@ class AzureStorage:
         names, impossible = possible_names(dict.fromkeys(keys), self._name)
         waiting = iter(names.items())
         errors: list[StorageError] = []
+        with azure_errors("delete blobs", self.place):
+            container = self._connect().container
         async with asyncio.TaskGroup() as group:
             for _ in range(min(len(names), DELETIONS_AT_ONCE)):
-                group.create_task(self._delete_each(waiting, errors))
+                group.create_task(self._delete_each(container, waiting, errors))
         for error in errors + impossible:
             raise error
 
@@ -200,7 +204,11 @@ class AzureStorage:
         return f"the {self.place}"
 
     async def close(self) -> None:
-        """Close the connections; see `StorageClient.close`."""
+        """Close the connections; see `StorageClient.close`.
+
+        An upload under way is undone and raises a StorageError. It takes a quarter of a
+        minute at most; what is called after that opens the store again.
+        """
         connection, self._connection, self._signer = self._connection, None, None
         # What another loop opened cannot be closed from this one.
         if connection is not None and self._loop is asyncio.get_running_loop():
@@ -219,12 +227,7 @@ class AzureStorage:
             self._open_files = asyncio.Semaphore(FILES_AT_ONCE)
         if self._connection is None:
             self._connection = Connection(
-                self._url,
-                self.place.container,
-                self.place.account,
-                self._key,
-                self._credential,
-                self._attempts,
+                self._url, self.place, self._key, self._credential, self._attempts
             )
         return self._connection
 
@@ -245,7 +248,7 @@ class AzureStorage:
         return self._signer
 
     async def _delete_each(
-        self, waiting: Iterator[tuple[str, str]], errors: list[StorageError]
+        self, container: Any, waiting: Iterator[tuple[str, str]], errors: list[StorageError]
     ) -> None:
         """Delete blobs until none is waiting.
 
@@ -255,7 +258,6 @@ class AzureStorage:
         for key, name in waiting:
             try:
                 with azure_errors(f"delete {key!r}", self.place):
-                    container = self._connect().container
                     await container.delete_blob(name, delete_snapshots="include")
             except BlobNotFound:
                 continue

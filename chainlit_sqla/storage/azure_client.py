@@ -5,21 +5,30 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from typing import Any
+from collections.abc import Coroutine
+from typing import Any, TypeVar
 
 from azure.storage.blob.aio import BlobServiceClient, ExponentialRetry
 
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, StorageError
+from .azure_errors import Place, closed
+from .azure_upload import UNDO_SECONDS
+
+logger = logging.getLogger("chainlit_sqla")
 
 PIECE = 4 * 1024 * 1024
 """Bytes that one request reads; twice as much is in memory for each blob that is read."""
 CONNECT_SECONDS = 10
 READ_SECONDS = 60
+CLOSE_SECONDS = 5
+"""For connections to close: aiohttp would wait for a peer that takes no more bytes."""
 _LONGEST_PAUSE = 10.0
 
 # The SDK tells each request at INFO, and logs nothing of its own above that.
 _quiet = logging.getLogger("chainlit_sqla.azure")
 _quiet.setLevel(logging.WARNING)
+
+T = TypeVar("T")
 
 
 class Retry(ExponentialRetry):
@@ -37,6 +46,8 @@ class Retry(ExponentialRetry):
             retry_total=times, retry_connect=times, retry_read=times, retry_status=times
         )
         self._attempts = attempts
+        self.closed: StorageError | None = None
+        """What requests raise from now on; of itself the SDK fails oddly, or connects again."""
 
     def get_backoff_time(self, settings: dict[str, Any]) -> float:
         """Return the seconds to wait: 0.5, 1.5, 4.5 and so on, less up to a half."""
@@ -45,11 +56,21 @@ class Retry(ExponentialRetry):
     async def send(self, request: Any) -> Any:  # type: ignore[override]
         """Send a request; see the class."""
         for count in range(1, self._attempts):
-            response = await super().send(request)  # type: ignore[no-untyped-call]
+            response = await self._send(request)
             if response.http_response.status_code != 429:
                 return response
             await asyncio.sleep(_pause(count))
-        return await super().send(request)  # type: ignore[no-untyped-call]
+        return await self._send(request)
+
+    async def _send(self, request: Any) -> Any:
+        if self.closed:
+            raise self.closed
+        try:
+            return await super().send(request)  # type: ignore[no-untyped-call]
+        except Exception as error:
+            if self.closed:
+                raise self.closed from error
+            raise
 
 
 class Connection:
@@ -57,39 +78,76 @@ class Connection:
 
     Args:
         url: The URL of the blob service.
-        container: The container.
-        account: The storage account.
+        place: The account and the container.
         key: The account's key; empty: `credential`.
         credential: An asynchronous token credential; None: ``DefaultAzureCredential``,
             which is closed with the connection.
         attempts: How often a request is sent until it is given up.
     """
 
-    def __init__(
-        self, url: str, container: str, account: str, key: str, credential: Any, attempts: int
-    ) -> None:
+    def __init__(self, url: str, place: Place, key: str, credential: Any, attempts: int) -> None:
+        self._place = place
         self._own: Any = None
+        self._retry = Retry(attempts)
+        self._uploads: set[asyncio.Task[Any]] = set()
+        self._closing = asyncio.Event()
         if key:
-            credential = {"account_name": account, "account_key": key}
+            credential = {"account_name": place.account, "account_key": key}
         elif credential is None:
             credential = self._own = _default_credential()
         self.service = BlobServiceClient(
             url,
             credential,
-            retry_policy=Retry(attempts),
+            retry_policy=self._retry,
             connection_timeout=CONNECT_SECONDS,
             read_timeout=READ_SECONDS,
             max_single_get_size=PIECE,
             max_chunk_get_size=PIECE,
             logger=_quiet,
         )
-        self.container = self.service.get_container_client(container)
+        self.container = self.service.get_container_client(place.container)
+
+    async def until_closed(self, upload: Coroutine[Any, Any, T]) -> T:
+        """Await an upload; cancel it when the store is being closed.
+
+        Raises:
+            StorageError: The store was closed before it ended.
+        """
+        task = asyncio.create_task(upload)
+        closing = asyncio.create_task(self._closing.wait())
+        self._uploads.add(task)
+        task.add_done_callback(self._uploads.discard)
+        try:
+            await asyncio.wait([task, closing], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            closing.cancel()
+            if not task.done():
+                task.cancel()
+                await asyncio.wait([task])
+                if not task.cancelled():
+                    task.exception()  # Looked at, so that nobody warns of it.
+        if task.cancelled():
+            raise closed(self._place)
+        return task.result()
 
     async def close(self) -> None:
-        """Close the connections and what gets the tokens."""
-        await self.service.close()
-        if self._own is not None:
-            await self._own.close()
+        """End the uploads under way, and close all; nothing is sent after that."""
+        self._closing.set()
+        if self._uploads:
+            await asyncio.wait(set(self._uploads), timeout=UNDO_SECONDS)
+        self._retry.closed = closed(self._place)
+        try:
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await self.service.close()
+                if self._own is not None:
+                    await self._own.close()
+        except TimeoutError:
+            logger.warning(
+                "The connections to the %s did not close within %s s and were left to "
+                "themselves; look at the network if this comes back",
+                self._place,
+                CLOSE_SECONDS,
+            )
 
 
 def _default_credential() -> Any:

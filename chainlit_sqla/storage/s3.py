@@ -200,19 +200,20 @@ class S3Storage:
     async def delete(self, keys: Sequence[str]) -> None:
         """Delete blobs, a thousand with one request; see `StorageClient.delete`."""
         names, impossible = possible_names(keys, lambda key: self._target(key)["Key"])
+        with s3_errors("delete blobs", self.place):
+            client = await self._connect()
         targets = list(dict.fromkeys(names.values()))
         alone = [key for key in targets if _NOT_IN_XML.search(key)]
         together = [key for key in targets if not _NOT_IN_XML.search(key)]
         failed = _Failed()
         for start in range(0, len(together), BATCH):
             with failed:
-                alone += await self._delete_batch(together[start : start + BATCH])
+                alone += await self._delete_batch(client, together[start : start + BATCH])
         for key in alone:
             with failed, s3_errors(f"delete {key!r}", self.place):
-                client = await self._connect()
                 await client.delete_object(Bucket=self.place.bucket, Key=key)
         if self._abandoned:
-            await give_up(await self._connect(), self._abandoned)
+            await give_up(client, self._abandoned)
         for error in failed.errors + impossible:
             raise error
 
@@ -270,11 +271,10 @@ class S3Storage:
             ),
         )
 
-    async def _delete_batch(self, keys: list[str]) -> list[str]:
+    async def _delete_batch(self, client: Any, keys: list[str]) -> list[str]:
         """Delete with one request; return the keys if the server does not take it."""
         doing = f"delete {keys[0]!r}" + (f" and {len(keys) - 1} more" if keys[1:] else "")
         with s3_errors(doing, self.place):
-            client = await self._connect()
             try:
                 answer = await client.delete_objects(
                     Bucket=self.place.bucket,
