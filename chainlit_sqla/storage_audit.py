@@ -74,6 +74,7 @@ class Counts:
         no_row: Blobs without row, but for the ``unknown``.
         damaged: Blobs whose size is not that of the row.
         found_again: Lost blobs that are in the store again.
+        lost_earlier: Rows that say their blob is lost, which is nothing wrong any more.
         waiting: Blobs in the outbox.
         unfinished: Uploads that never ended and left something in the store.
         fresh: Blobs without row that may belong to uploads under way.
@@ -89,6 +90,7 @@ class Counts:
     no_row: int = 0
     damaged: int = 0
     found_again: int = 0
+    lost_earlier: int = 0
     waiting: int = 0
     unfinished: int = 0
     fresh: int = 0
@@ -169,7 +171,7 @@ async def audit(
     await look.list_store()
     await look.read_rows()
     await asyncio.to_thread(ledger.compare, look.before)
-    for kind in (Kind.NO_BLOB, Kind.DAMAGED, Kind.FOUND_AGAIN, Kind.NO_ROW):
+    for kind in (Kind.NO_BLOB, Kind.DAMAGED, Kind.LOST_EARLIER, Kind.FOUND_AGAIN, Kind.NO_ROW):
         await look.look_again(kind)
     await look.set_unknown_apart()
     tally = await asyncio.to_thread(ledger.tally, look.before)
@@ -180,6 +182,7 @@ async def audit(
         no_row=ledger.count(Kind.NO_ROW),
         damaged=ledger.count(Kind.DAMAGED),
         found_again=ledger.count(Kind.FOUND_AGAIN),
+        lost_earlier=ledger.count(Kind.LOST_EARLIER),
         unknown=ledger.count(Kind.UNKNOWN),
         youngest=ledger.youngest(look.before),
         unfinished=await storage.clear_unfinished(
@@ -291,9 +294,10 @@ class _Audit:
         if finding.kind is Kind.NO_ROW:
             return Kind.NO_ROW if info and info.modified < self.before else None
         place = finding.thread_id, finding.id
-        if finding.kind is Kind.FOUND_AGAIN:
-            lost_still = place in keys and keys[place] is None
-            return Kind.FOUND_AGAIN if info and lost_still else None
+        if finding.kind in (Kind.FOUND_AGAIN, Kind.LOST_EARLIER):
+            if place not in keys or keys[place] is not None:
+                return None
+            return Kind.FOUND_AGAIN if info else Kind.LOST_EARLIER
         if keys.get(place) != finding.key:
             return None
         if info is None:
@@ -347,7 +351,7 @@ def _holder(row: Any) -> Holder:
 def _loser(row: Any) -> Holder | None:
     """A row that lost its blob, None where what it says of it cannot be believed."""
     key = row.extra.get(LOST_KEY) if isinstance(row.extra, dict) else None
-    if not isinstance(key, str):
+    if not isinstance(key, str) or not key:
         return None
     if is_ours(key) and not key.startswith(_folder(row.threadId, row.id)):
         return None  # It would give this row the file of another.

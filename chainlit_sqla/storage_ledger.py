@@ -62,6 +62,8 @@ class Kind(Enum):
     DAMAGED = "damaged"
     FOUND_AGAIN = "found-again"
     """The blob of a row that had lost it."""
+    LOST_EARLIER = "lost-earlier"
+    """A row that says its blob is lost, which it still is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +183,11 @@ class Ledger:
             run.execute(
                 f"{_COLUMNS} :found_again, {_OF_ROW} FROM holder JOIN blob USING (key) "
                 f"WHERE lost AND NOT {_IN_USE} AND NOT {_WAITING} ORDER BY thread, id",
+                values,
+            )
+            run.execute(
+                f"{_COLUMNS} :lost_earlier, {_OF_ROW} FROM holder LEFT JOIN blob USING (key) "
+                "WHERE lost AND blob.key IS NULL ORDER BY thread, id",
                 values,
             )
             run.execute(

@@ -2,28 +2,32 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
 import typer
 
-from ..errors import ConfigurationError, SchemaOutdated
+from ..errors import ConfigurationError, SchemaOutdated, StorageError
 from ..settings import Settings
 from ..storage.choice import storage_url
+from ..storage.keys import key_bytes
+from ..storage.local import LocalStorage
+from ..storage.tokens import blob_digest
 from ..storage.urls import open_storage, shown_url
 from ..storage_audit import Counts, audit
 from ..storage_ledger import Finding, Kind, Ledger
 from ..storage_repair import Repaired, doubtful, repair
-from ..writes.ops import shown
 from .guard import complete
 from .options import Schema, Url, settings_for
 from .progress import Report, progress
 from .revisions import label, opened, state
+from .sources import mask_url
 
 _LISTED = 20
 _PORTION = 1_000
-_REPAIR = "run: chainlit-sqla storage check --fix"
+_OLDER_THAN = 60
 
 
 def check(
@@ -49,7 +53,7 @@ def check(
             help="A younger file may belong to an upload under way and is left alone; "
             "0 only while nothing is uploading.",
         ),
-    ] = 60,
+    ] = _OLDER_THAN,
     storage: Annotated[
         str | None,
         typer.Option("--storage", metavar="URL", help="The store; instead of the settings'."),
@@ -62,40 +66,46 @@ def check(
     Finds rows without their file (row-without-blob), files that no row has
     (blob-without-row), files of another size than their row says (damaged), lost files that
     are there again (found-again), and what unfinished uploads left. The application may run
-    meanwhile. Without --fix nothing is changed.
+    meanwhile. Without --fix nothing is changed. In a folder, "file=" says which files of it
+    belong to the key.
 
     With --fix, files without row are deleted; rows without file stay, and the key of the
-    lost file is kept in their "extra" column: once the file is restored, --fix links it
-    again. Damaged files and files of other software are left alone, as are files of
-    conversations that this database never had (unknown-conversation): another database may
-    use the same store.
+    lost file is kept in their "extra" column. They are listed from then on (lost-earlier),
+    which is nothing wrong: once the file is restored, --fix links it again. Damaged files
+    and files of other software are left alone, as are files of conversations that this
+    database never had (unknown-conversation): another database may use the same store.
 
     Exit code 0 when nothing is wrong or all was repaired, else 1.
     """
     settings = settings_for(url, schema)
     if storage is not None and not storage.strip():
         raise ConfigurationError("--storage is empty; give it a value or leave it out")
+    again = _repair_command(older_than, storage, url, schema)
     command = _Command(settings, storage or storage_url(settings), timedelta(minutes=older_than))
     with Ledger.opened() as ledger:
         counts = command.look(ledger, force=fix and force)
         for kind in Kind:
-            _list(ledger, kind, every)
+            _list(ledger, kind, every, on_disk=command.on_disk)
         if counts.youngest:
             typer.echo(f"\n{_too_young(counts, counts.youngest, older_than)}")
         if not fix:
-            _advise(counts)
+            _advise(counts, again)
             raise typer.Exit(1 if counts.wrong or counts.doubt else 0)
         if counts.doubt and not force:
             raise ConfigurationError(doubtful(counts))
         if not counts.repairable + counts.waiting + (counts.unknown if force else 0):
             nothing = "Nothing to repair yet." if counts.fresh else "Nothing to repair."
             typer.echo(f"\n{_unrepairable(counts) or nothing}")
+            _remind(counts.lost_earlier, 0, again)
             raise typer.Exit(1 if counts.wrong else 0)
         if not yes:
             _ask(counts, force=force)
-        typer.echo(_done(command.fix(ledger, counts, force=force)))
+        repaired = command.fix(ledger, counts, force=force)
+    typer.echo(_done(repaired))
     if counts.damaged:
         typer.echo(_unrepairable(counts))
+    _remind(counts.lost_earlier, repaired.unlinked, again)
+    if counts.damaged:
         raise typer.Exit(1)
 
 
@@ -106,6 +116,8 @@ class _Command:
         self._settings = settings
         self._location = location
         self._grace = grace
+        self.on_disk = False
+        """Whether the store is a folder, whose files have names of their own."""
 
     def look(self, ledger: Ledger, *, force: bool) -> Counts:
         """Compare, and print the numbers."""
@@ -128,6 +140,7 @@ class _Command:
         if not now.up_to_date:
             raise SchemaOutdated(str(now))
         storage = open_storage(self._location, self._settings)
+        self.on_disk = isinstance(storage, LocalStorage)
         try:
             async with opened(self._settings) as database:
                 counts = await audit(database, storage, ledger, grace=self._grace, progress=report)
@@ -159,6 +172,7 @@ def _table(counts: Counts, *, force: bool) -> list[tuple[str, int]]:
         (Kind.NO_BLOB.value, counts.no_blob),
         (Kind.NO_ROW.value, counts.no_row),
         (Kind.DAMAGED.value, counts.damaged),
+        (Kind.LOST_EARLIER.value, counts.lost_earlier),
         ("waiting to be deleted", counts.waiting),
         ("unfinished uploads", counts.unfinished),
         ("not ours, left alone", counts.strangers),
@@ -172,33 +186,50 @@ def _table(counts: Counts, *, force: bool) -> list[tuple[str, int]]:
     return rows + [row for row in rare if row[1]]
 
 
-def _list(ledger: Ledger, kind: Kind, every: bool) -> None:
+def _list(ledger: Ledger, kind: Kind, every: bool, *, on_disk: bool) -> None:
     number = ledger.count(kind)
     if not number:
         return
     typer.echo()
     for portion in ledger.portions(kind, _PORTION if every else _LISTED):
         for finding in portion:
-            typer.echo(_line(finding))
+            typer.echo(_line(finding, on_disk=on_disk))
         if not every:
             break
     if not every and number > _LISTED:
         typer.echo(f"... and {number - _LISTED:,} more {kind.value} (--all lists them)")
 
 
-def _line(finding: Finding) -> str:
-    words = [finding.kind.value, shown(finding.key)]
+def _line(finding: Finding, *, on_disk: bool) -> str:
+    words = [finding.kind.value, _whole(finding.key)]
     if finding.thread_id:
         words += [
-            f"thread={shown(finding.thread_id)}",
-            f"element={shown(finding.id)}",
+            f"thread={_whole(finding.thread_id)}",
+            f"element={_whole(finding.id)}",
             f"name={finding.name!r}",
         ]
     if finding.size is not None:
         words.append(f"size={finding.size}")
     if finding.kind is Kind.DAMAGED:
         words.append(f"stored={finding.stored}")
-    return " ".join([*words, f"date={finding.at:%Y-%m-%dT%H:%M:%SZ}"])
+    words.append(f"date={finding.at:%Y-%m-%dT%H:%M:%SZ}")
+    if on_disk and (files := _files(finding.key)):
+        words.append(f"file={files}")
+    return " ".join(words)
+
+
+def _whole(text: str) -> str:
+    """A key or an id in one line, and never cut: it is what one restores by."""
+    return text if text.isprintable() else repr(text)
+
+
+def _files(key: str) -> str:
+    """The files of a key below the folder of a `LocalStorage`; empty: there can be none."""
+    try:
+        digest = blob_digest(key_bytes(key)).hex()
+    except StorageError:
+        return ""
+    return f"{digest[:2]}/{digest}.*"
 
 
 def _too_young(counts: Counts, youngest: datetime, minutes: int) -> str:
@@ -219,19 +250,52 @@ def _too_young(counts: Counts, youngest: datetime, minutes: int) -> str:
     )
 
 
-def _advise(counts: Counts) -> None:
+def _advise(counts: Counts, again: str) -> None:
     typer.echo()
     if not counts.wrong and not counts.doubt:
-        typer.echo("Nothing else is wrong." if counts.fresh else "Nothing is wrong.")
+        typer.echo(
+            "Nothing else is wrong." if counts.fresh or counts.lost_earlier else "Nothing is wrong."
+        )
     if counts.doubt:
         typer.echo(
             f"{counts.doubt} Is this the right store, and the right database? Check "
             "CHAINLIT_SQLA_STORAGE or BUCKET_NAME, and DATABASE_URL."
         )
     elif counts.repairable:
-        typer.echo(f"To repair, {_REPAIR}")
+        typer.echo(f"To repair, run: {again}")
     if counts.damaged:
         typer.echo(_unrepairable(counts))
+    if not counts.doubt:
+        _remind(counts.lost_earlier, 0, again)
+
+
+def _remind(earlier: int, now: int, again: str) -> None:
+    """Say how lost files come back; no report would name them otherwise."""
+    if number := earlier + now:
+        were, them = (
+            ("was", "it under its key") if number == 1 else ("were", "them under their keys")
+        )
+        typer.echo(
+            f"{_count(number, 'file')} {were} lost{'' if now else ' earlier'}: restore {them} "
+            f"from a backup, then run: {again}"
+        )
+
+
+def _repair_command(
+    older_than: int, storage: str | None, url: str | None, schema: str | None
+) -> str:
+    """The command that repairs what one with these options found, for a shell."""
+    words = ["chainlit-sqla", "storage", "check", "--fix"]
+    if older_than != _OLDER_THAN:
+        words += ["--older-than", str(older_than)]
+    for option, value, public in (
+        ("--storage", storage, storage is None or shown_url(storage) == storage),
+        ("--url", url, url is None or mask_url(url) == url),
+        ("--schema", schema, True),
+    ):
+        if value is not None:  # With a password in it, it is named but not repeated.
+            words += [option, value if public else "URL"]
+    return shlex.join(words)
 
 
 def _unrepairable(counts: Counts) -> str:

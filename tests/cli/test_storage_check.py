@@ -6,6 +6,8 @@ import asyncio
 import os
 import pty
 import re
+import shlex
+import shutil
 import subprocess
 import sys
 import time
@@ -16,6 +18,7 @@ from typing import Any, TypeVar
 
 import boto3
 import pytest
+from sqlalchemy import make_url
 
 from chainlit_sqla import migrations
 from chainlit_sqla.database import Database
@@ -32,7 +35,7 @@ from tests.servers import s3_moto
 from tests.servers.require import unavailable
 
 T = TypeVar("T")
-KINDS = ("row-without-blob", "blob-without-row", "damaged", "found-again")
+LOST = "row-without-blob"
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:
@@ -47,18 +50,18 @@ class App:
     def __init__(self, **settings: str) -> None:
         self.settings = Settings.load(**settings)
 
-    def store(self, *elements: str, size: int = 5) -> list[str]:
-        """Store elements of the thread "t" with their files; gives their keys."""
+    def store(self, *elements: str, size: int = 5, thread: str = "t") -> list[str]:
+        """Store elements of a thread with their files; gives their keys."""
 
         async def work(storage: Inventory) -> list[str]:
             database = Database(settings=self.settings)
             await migrations.upgrade(database)
             pipeline, keys = Pipeline(database), []
             for element in elements:
-                key = object_key({"threadId": "t", "id": element})
+                key = object_key({"threadId": thread, "id": element})
                 await storage.put(key, BlobSource(data=b"x" * size), mime="text/plain")
                 values = {"objectKey": key, "byteSize": size, "name": f"{element}\n.txt"}
-                await pipeline.submit(SaveElement("t", element, values))
+                await pipeline.submit(SaveElement(thread, element, values))
                 keys.append(key)
             await pipeline.close()
             await database.close()
@@ -74,6 +77,19 @@ class App:
             pipeline = Pipeline(database)
             await pipeline.submit(DeleteElement(element, "t"))
             await Outbox(database, storage).drain()
+            await pipeline.close()
+            await database.close()
+
+        self.on_store(work)
+
+    def adopt(self, key: str) -> None:
+        """Store an element whose key other software made."""
+
+        async def work(storage: Inventory) -> None:
+            await storage.put(key, BlobSource(data=b"adopted"), mime="text/plain")
+            database = Database(settings=self.settings)
+            pipeline = Pipeline(database)
+            await pipeline.submit(SaveElement("t", "adopted", {"objectKey": key, "name": "a"}))
             await pipeline.close()
             await database.close()
 
@@ -162,9 +178,124 @@ def test_it_says_what_is_wrong_and_changes_nothing(cli: Command, folder: Path) -
         f"blob-without-row {left} size=6 date=20"
     )
     assert "size=5 stored=6" in listed(report.out, "damaged")[0]
-    assert "run: chainlit-sqla storage check --fix\n" in report.out
+    assert "run: chainlit-sqla storage check --fix --older-than 0\n" in report.out
     assert app.keys() == before
     assert cli("storage", "check", "--older-than", "0").out == report.out
+
+
+def test_a_key_is_printed_whole_with_its_files_in_the_folder(cli: Command, folder: Path) -> None:
+    app = App()
+    thread, element = "t" * 64, "long-" * 12
+    long, strange = app.store(element, thread=thread)[0], "reports/a\nb.txt"
+    assert len(long) > 160
+    app.adopt(strange)
+    files = folder / ".chainlit_sqla" / "files"
+    before = set(files.rglob("*.*"))
+    app.lose(long, strange)
+    lost = before - set(files.rglob("*.*"))
+    assert len(lost) == 4
+    lines = {line.split()[3]: line for line in listed(cli("storage", "check").out, LOST)}
+    ours, adopted = lines[f"element={element}"], lines["element=adopted"]
+    assert ours.startswith(f"row-without-blob {long} thread={thread} element=")
+    assert adopted.startswith(f"row-without-blob {strange!r} thread=t element=")
+    for path in lost:
+        path.touch()
+    found = {key: set(files.glob(line.rpartition(" file=")[2])) for key, line in lines.items()}
+    assert [len(paths) for paths in found.values()] == [2, 2]
+    assert set.union(*found.values()) == lost
+
+
+def test_a_bucket_has_no_files_of_another_name(cli: Command, folder: Path, client: Any) -> None:
+    app = App()
+    (key,) = app.store("one")
+    app.lose(key)
+    (line,) = listed(cli("storage", "check").out, "row-without-blob")
+    assert f" {key} " in line
+    assert "file=" not in line
+
+
+def test_the_command_to_repair_is_the_one_given_with_fix(
+    program: Command, folder: Path, database: str
+) -> None:
+    where = f"file://{folder / 'my files & more'}"
+    app = App(database_url=database, db_schema="chat", storage_url=where)
+    one, _ = app.store("one", "two")
+    app.lose(one)
+    options = ("--schema", "chat", "--storage", where, "--older-than", "5")
+    # The password is in the environment, the rest is given.
+    report = program("storage", "check", *options, DATABASE_URL=database)
+    (line,) = re.findall(r"To repair, run: (.*)\n", report.out)
+    words = shlex.split(line)
+    assert words[:4] == ["chainlit-sqla", "storage", "check", "--fix"]
+    assert set(words[4:]) == set(options)
+    repaired = program(*words[1:], "--yes", DATABASE_URL=database)
+    assert "1 file marked as lost" in repaired.out, repaired
+
+
+def test_the_command_to_repair_repeats_no_password(cli: Command, database: str) -> None:
+    app = App(database_url=database)
+    one, _ = app.store("one", "two")
+    app.lose(one)
+    report = cli("storage", "check", "--url", database)
+    assert report.out.endswith("To repair, run: chainlit-sqla storage check --fix --url URL\n")
+    assert str(make_url(database).password) not in report.out
+
+
+def test_the_command_to_repair_repeats_a_url_without_password(cli: Command, folder: Path) -> None:
+    url = f"sqlite:///{folder}/my chats.db"
+    app = App(database_url=url)
+    one, _ = app.store("one", "two")
+    app.lose(one)
+    report = cli("storage", "check", "--url", url)
+    assert report.out.endswith(f"storage check --fix --url '{url}'\n")
+
+
+def test_a_file_that_was_lost_earlier_stays_in_the_report_until_it_is_restored(
+    cli: Command, folder: Path
+) -> None:
+    app = App()
+    one, two = app.store("one", "two")
+    files, backup = folder / ".chainlit_sqla" / "files", folder / "backup"
+    shutil.copytree(files, backup)
+    app.lose(one)
+    marked = cli("storage", "check", "--fix", "--yes")
+    restore = (
+        "restore it under its key from a backup, then run: chainlit-sqla storage check --fix\n"
+    )
+    assert marked.out.endswith(f"1 file marked as lost.\n1 file was lost: {restore}")
+    for fix in ((), ("--fix", "--yes")):
+        report = cli("storage", "check", *fix)
+        assert report.code == 0, report
+        assert numbers(report.out)["lost-earlier"] == 1
+        (line,) = listed(report.out, "lost-earlier")
+        assert line.startswith(f"lost-earlier {one} thread=t element=one name='one\\n.txt' size=5")
+        nothing = "Nothing to repair." if fix else "Nothing else is wrong."
+        assert report.out.endswith(f"\n{nothing}\n1 file was lost earlier: {restore}")
+    # As the line says: all files of that name, from the backup.
+    pattern = line.rpartition("file=")[2]
+    for path in backup.glob(pattern):
+        shutil.copy2(path, files / path.relative_to(backup))
+    assert cli("storage", "check", "--fix", "--yes").out.endswith(
+        "Repaired: 1 file linked again.\n"
+    )
+    assert app.keys() == {one, two}
+    report = cli("storage", "check")
+    assert "lost-earlier" not in numbers(report.out)
+    assert report.out.endswith("\nNothing is wrong.\n")
+
+
+def test_the_first_twenty_that_were_lost_earlier_or_all_are_listed(
+    cli: Command, folder: Path
+) -> None:
+    app = App()
+    keys = app.store(*(f"e{number}" for number in range(23)))
+    app.lose(*keys[1:])
+    cli("storage", "check", "--fix", "--yes")
+    report = cli("storage", "check")
+    assert len(listed(report.out, "lost-earlier")) == 20
+    assert "... and 2 more lost-earlier (--all lists them)" in report.out
+    assert "22 files were lost earlier: restore them under their keys" in report.out
+    assert len(listed(cli("storage", "check", "--all").out, "lost-earlier")) == 22
 
 
 @pytest.mark.parametrize("fix", [(), ("--fix", "--yes")], ids=["look", "fix"])
@@ -263,10 +394,10 @@ def test_fix_repairs_and_a_second_finds_nothing(cli: Command, database: str) -> 
     arguments = ("--url", database, "--schema", "chat", "--older-than", "0", "--fix", "--yes")
     report = cli("storage", "check", *arguments)
     assert report.code == 0, report
-    assert report.out.endswith("Repaired: 1 file without row deleted and 1 file marked as lost.\n")
+    assert "\nRepaired: 1 file without row deleted and 1 file marked as lost.\n" in report.out
     assert app.keys() == {two}
     again = cli("storage", "check", *arguments)
-    assert (again.code, again.out.splitlines()[-1]) == (0, "Nothing to repair.")
+    assert (again.code, again.out.splitlines()[-2]) == (0, "Nothing to repair.")
     app.leave(one)  # From a backup, but not the whole of it.
     back = cli("storage", "check", *arguments)
     assert back.out.endswith("Repaired: 1 file linked again.\n")
@@ -339,7 +470,7 @@ def test_the_wrong_store_is_refused(cli: Command, folder: Path) -> None:
     assert "check CHAINLIT_SQLA_STORAGE or BUCKET_NAME, and DATABASE_URL" in refused.err
     assert cli("storage", "check").code == 0
     forced = cli("storage", "check", "--fix", "--yes", "--force", "--storage", wrong)
-    assert (forced.code, forced.out.splitlines()[-1]) == (0, "Repaired: 2 files marked as lost.")
+    assert (forced.code, forced.out.splitlines()[-2]) == (0, "Repaired: 2 files marked as lost.")
     # The files were in the right store all the time.
     assert cli("storage", "check", "--fix", "--yes").out.endswith("2 files linked again.\n")
 

@@ -292,7 +292,9 @@ async def test_a_row_without_blob_stays_and_gets_its_blob_back_when_it_is_restor
     row = await world.element("four")
     assert (row.objectKey, row.name, row.byteSize) == (None, "four.txt", 5)
     assert row.extra == {"origin": "scanner", LOST_KEY: key}
-    assert (await world.look()).wrong == 0
+    assert await world.look() == Counts(rows=3, present=3, blobs=3, lost_earlier=1)
+    (finding,) = world.found[Kind.LOST_EARLIER]
+    assert (finding.key, finding.id, finding.name, finding.size) == (key, "four", "four.txt", 5)
 
     await world.blob(key)
     world.storage.grow_old()
@@ -301,6 +303,28 @@ async def test_a_row_without_blob_stays_and_gets_its_blob_back_when_it_is_restor
     row = await world.element("four")
     assert (row.objectKey, row.extra) == (key, {"origin": "scanner"})
     assert await world.look() == Counts(rows=4, present=4, blobs=4)
+
+
+async def test_what_comes_back_or_is_deleted_while_it_is_looked_up_is_not_lost_any_more(
+    world: World,
+) -> None:
+    back, gone, _ = keys = [(await world.element(id)).objectKey for id in ("one", "two", "three")]
+    await world.storage.delete(keys)
+    await world.fix(force=True)
+    assert (await world.look()).lost_earlier == 3
+
+    async def change() -> None:
+        world.storage.after_listing = None
+        await world.blob(back)
+
+    async def erase(key: str) -> None:
+        if key == gone:
+            await world.erase("two")
+
+    world.storage.after_listing, world.storage.after_stat = change, erase
+    counts = await world.look()
+    assert (counts.found_again, counts.lost_earlier) == (1, 1)
+    assert [finding.id for finding in world.found[Kind.LOST_EARLIER]] == ["three"]
 
 
 async def test_a_row_that_was_sent_again_keeps_its_new_blob(world: World) -> None:
@@ -481,7 +505,7 @@ async def test_two_repairs_of_the_same_things_end_well(world: World) -> None:
     assert (second.unlinked, second.unfinished) == (0, 0)
     assert not {orphan} & await world.keys()
     assert not left.exists()
-    assert await world.look() == Counts(rows=2, present=2, blobs=2)
+    assert await world.look() == Counts(rows=2, present=2, blobs=2, lost_earlier=1)
     assert await world.outbox() == []
     assert LOST_KEY in (await world.element("two")).extra
 
@@ -515,7 +539,7 @@ async def test_listings_longer_than_a_portion(
     assert {finding.key for finding in world.found[Kind.NO_ROW]} == set(orphans)
     _, done = await world.fix()
     assert (done.unlinked, done.deleted, done.waiting) == (5, 7, 4)
-    assert await world.look() == Counts(rows=6, present=6, blobs=6)
+    assert await world.look() == Counts(rows=6, present=6, blobs=6, lost_earlier=5)
 
 
 KILLED = """
