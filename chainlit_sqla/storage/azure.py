@@ -302,7 +302,7 @@ def _check_names(container: str, account: str) -> None:
     if not re.fullmatch(r"\$?[a-z0-9](?:-?[a-z0-9]){2,62}", container) or len(container) > 63:
         raise ConfigurationError(
             f"{container!r} cannot be the name of an Azure container (3 to 63 small letters, "
-            "digits and single hyphens); correct BUCKET_NAME"
+            "digits and single hyphens); correct BUCKET_NAME or the storage URL"
         )
     if not re.fullmatch("[a-z0-9]{3,24}", account):
         raise ConfigurationError(

@@ -15,10 +15,10 @@ _KEY = "APP_AZURE_STORAGE_ACCESS_KEY"
 _ROLES = "'Storage Blob Data Contributor' and, for links, 'Storage Blob Delegator'"
 _IDENTITY = "give this machine an identity (managed or workload identity, az login)"
 _REPAIRS = {
-    "ContainerNotFound": "create the container or correct BUCKET_NAME",
-    "ContainerDisabled": "enable the container or correct BUCKET_NAME",
-    "ContainerBeingDeleted": "create the container again or correct BUCKET_NAME",
-    "InvalidResourceName": "correct BUCKET_NAME",
+    "ContainerNotFound": "create the container or correct BUCKET_NAME or the storage URL",
+    "ContainerDisabled": "enable the container or correct BUCKET_NAME or the storage URL",
+    "ContainerBeingDeleted": "create the container again or correct BUCKET_NAME or the storage URL",
+    "InvalidResourceName": "correct BUCKET_NAME or the storage URL",
     "AuthenticationFailed": f"correct {_KEY}, or set the clock of this machine",
     "InvalidAuthenticationInfo": f"correct {_KEY}, or renew the identity of this machine",
     "NoAuthenticationInformation": f"set {_KEY}, or {_IDENTITY}",

@@ -1,9 +1,10 @@
 """Blobs as files: where they lie, how they are replaced, the folder's own secret.
 
-Under the root, ``ab/<hash>.<version>`` holds the bytes and ``ab/<hash>.json`` says which
-version counts and what it is. The name is a SHA-256 of the object key, so no key can
-point outside, and none is too long or differs only in case. Replacing the small file is
-the one step that makes a blob visible: bytes, type and name always belong together.
+Under the root, ``ab/<hash>.<version>`` holds the bytes (``.part`` until they are all there)
+and ``ab/<hash>.json`` says which version counts and what it is. The name is a SHA-256 of
+the object key, so no key can point outside, and none is too long or differs only in case.
+Replacing the small file is the one step that makes a blob visible: bytes, type and name
+always belong together.
 """
 
 from __future__ import annotations
@@ -26,11 +27,14 @@ from ..errors import BlobNotFound, StorageError
 from .base import CHUNK, BlobSource
 from .threads import Stopped
 
+DRAFT_SUFFIX = ".part"
 SECRET_FILE = ".secret"  # noqa: S105 - a file name
 _SECRET = re.compile(r"[0-9a-f]{64}")
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _DENIED = (errno.EACCES, errno.EPERM, errno.EROFS)
 _NO_FOLDER = (errno.ENOTDIR, errno.EEXIST)
+
+_ELSEWHERE = "name another folder in CHAINLIT_SQLA_DATA_DIR or the storage URL"
 
 T = TypeVar("T")
 
@@ -98,11 +102,15 @@ class Folder:
         before = self._entry(digest)
         version = secrets.token_hex(8)
         path = self._path(digest, version)
+        draft = path.with_name(path.name + DRAFT_SUFFIX)
         try:
-            size = _copy(source, path, stop)
+            size = _copy(source, draft, stop)
+            draft.replace(path)
+            _sync(shelf)  # A description must not survive a power cut that its bytes don't.
             entry = Entry(key, mime, name, size, version)
             _replace(shelf / f"{digest}.json", json.dumps(asdict(entry)).encode())
         except BaseException:
+            draft.unlink(missing_ok=True)
             path.unlink(missing_ok=True)
             raise
         if before is not None:
@@ -253,11 +261,11 @@ def folder_errors(doing: str, root: Path) -> Iterator[None]:
     except OSError as error:
         code = error.errno
         if code in _DENIED:
-            repair = "give this process permission, or set CHAINLIT_SQLA_DATA_DIR to another"
+            repair = f"give this process permission, or {_ELSEWHERE}"
         elif code in _FULL:
             repair = "free some space, or move the folder to a larger disk"
         elif code in _NO_FOLDER:
-            repair = "move the file that stands in its place, or set CHAINLIT_SQLA_DATA_DIR"
+            repair = f"move the file that stands in its place, or {_ELSEWHERE}"
         else:
             repair = "look at that path"
         raise StorageError(

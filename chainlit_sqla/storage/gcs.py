@@ -259,7 +259,7 @@ def _check_arguments(
     if not _BUCKET.fullmatch(bucket):
         raise ConfigurationError(
             f"{bucket!r} cannot be a bucket of Google Cloud Storage; correct BUCKET_NAME "
-            "(lower-case letters, digits, '-', '_' and '.')"
+            "or the storage URL (lower-case letters, digits, '-', '_' and '.')"
         )
     if private_key and not client_email:
         raise ConfigurationError(

@@ -23,10 +23,10 @@ except ImportError:  # Before 3.0 another package had it.
 
 KEYS = "APP_GCS_CLIENT_EMAIL and APP_GCS_PRIVATE_KEY"
 REPAIRS = {
-    400: "correct BUCKET_NAME and the settings of the bucket",
+    400: "correct BUCKET_NAME or the storage URL and the settings of the bucket",
     401: f"correct {KEYS}, or the service account that this machine runs as",
     403: "give the service account the role roles/storage.objectAdmin on the bucket",
-    404: "create the bucket or correct BUCKET_NAME",
+    404: "create the bucket or correct BUCKET_NAME or the storage URL",
     412: "look at the retention and the holds of the bucket",
     429: "try again later",
 }

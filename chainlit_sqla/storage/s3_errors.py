@@ -14,8 +14,8 @@ from ..errors import BlobNotFound, StorageError, StorageUnavailable
 
 _KEYS = "APP_AWS_ACCESS_KEY and APP_AWS_SECRET_KEY"
 _REPAIRS = {
-    "NoSuchBucket": "create the bucket or correct BUCKET_NAME",
-    "InvalidBucketName": "correct BUCKET_NAME",
+    "NoSuchBucket": "create the bucket or correct BUCKET_NAME or the storage URL",
+    "InvalidBucketName": "correct BUCKET_NAME or the storage URL",
     "AccessDenied": "allow these credentials s3:PutObject, s3:GetObject and s3:DeleteObject on its "
     "objects, and s3:ListBucket on it",
     "SignatureDoesNotMatch": "correct APP_AWS_SECRET_KEY",
@@ -123,9 +123,9 @@ def _why(error: Exception) -> str:
     if isinstance(error, boto.CredentialRetrievalError | boto.ProfileNotFound):
         return f"{said}; correct the AWS configuration of this machine, or set {_KEYS}"
     if isinstance(error, boto.SSLError):
-        return f"{said}; check the certificate of the server and the scheme of DEV_AWS_ENDPOINT"
+        return f"{said}; check the certificate of the server and the scheme of the endpoint"
     if isinstance(error, _UNREACHABLE):
-        return f"{said}; check DEV_AWS_ENDPOINT, APP_AWS_REGION and the network"
+        return f"{said}; check DEV_AWS_ENDPOINT or the storage URL, APP_AWS_REGION and the network"
     if isinstance(error, boto.ParamValidationError) and "bucket" in said.lower():
-        return f"{said}; correct BUCKET_NAME"
+        return f"{said}; correct BUCKET_NAME or the storage URL"
     return f"{said}; check the S3 settings"

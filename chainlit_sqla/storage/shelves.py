@@ -14,14 +14,17 @@ from pathlib import Path
 
 from ..errors import BlobNotFound, StorageError
 from .base import BlobInfo
-from .folder import Entry, Folder
+from .folder import DRAFT_SUFFIX, Entry, Folder
 
 logger = logging.getLogger("chainlit_sqla")
 
 _SHELF = re.compile(r"[0-9a-f]{2}")
 _DESCRIPTION = re.compile(r"([0-9a-f]{64})\.json")
 _BYTES = re.compile(r"([0-9a-f]{64})\.([0-9a-f]{16})")
-_DRAFT = re.compile(r"(?:[0-9a-f]{64}\.json|\.gitignore|\.secret)\.[0-9a-f]{16}")
+_DRAFT = re.compile(
+    r"(?:[0-9a-f]{64}\.json|\.gitignore|\.secret)\.[0-9a-f]{16}"
+    rf"|[0-9a-f]{{64}}\.[0-9a-f]{{16}}{re.escape(DRAFT_SUFFIX)}"
+)
 
 
 def shelves(root: Path) -> list[Path]:
@@ -43,6 +46,13 @@ def blob_info(entry: Entry, file: os.stat_result) -> BlobInfo:
         entry: What was written beside the bytes.
         file: What the file system says of the bytes: a file that was cut shows here.
     """
+    if file.st_size != entry.size:
+        logger.warning(
+            "The file of %r has %d bytes instead of %d; restore it from a backup",
+            entry.key,
+            file.st_size,
+            entry.size,
+        )
     modified = datetime.fromtimestamp(file.st_mtime, UTC)
     return BlobInfo(entry.key, file.st_size, modified, entry.mime, entry.name)
 
@@ -71,7 +81,7 @@ def blobs_on(folder: Folder, shelf: Path) -> list[BlobInfo]:
 
 
 def clear_strays(folder: Folder, before: datetime, *, remove: bool) -> int:
-    """Count files that interrupted writes left: drafts, and bytes or descriptions alone.
+    """Count files that interrupted writes left.
 
     Args:
         folder: The folder.
@@ -94,36 +104,32 @@ def clear_strays(folder: Folder, before: datetime, *, remove: bool) -> int:
 
 
 def _strays(folder: Folder) -> Iterator[Path]:
+    """Drafts, and bytes of which the description says that others count.
+
+    Half of a pair is none: the other half may be in a backup.
+    """
     for place in [folder.root, *shelves(folder.root)]:
         for name in _names(place):
-            if (
-                _DRAFT.fullmatch(name)
-                or ((match := _BYTES.fullmatch(name)) and not _counts(folder, match[1], match[2]))
-                or ((match := _DESCRIPTION.fullmatch(name)) and not _has_bytes(folder, match[1]))
+            if _DRAFT.fullmatch(name) or (
+                (match := _BYTES.fullmatch(name)) and _is_replaced(folder, match[1], match[2])
             ):
                 yield place / name
 
 
-def _counts(folder: Folder, digest: str, version: str) -> bool:
-    """Whether bytes are those of a blob; where its description is damaged, nobody knows."""
+def _is_replaced(folder: Folder, digest: str, version: str) -> bool:
     try:
         entry, _ = folder.find(digest)
     except BlobNotFound:
+        logger.warning(
+            "Of the pair of files %s/%s.* one is missing; restore it from a backup, or delete "
+            "the other",
+            digest[:2],
+            digest,
+        )
         return False
-    except StorageError:
-        return True
-    return entry.version == version
-
-
-def _has_bytes(folder: Folder, digest: str) -> bool:
-    """Whether a description is one of a blob; a damaged one is left to its owner."""
-    try:
-        folder.find(digest)
-    except BlobNotFound:
+    except StorageError:  # Where the description is damaged, nobody knows.
         return False
-    except StorageError:
-        return True
-    return True
+    return entry.version != version
 
 
 def _names(folder: Path) -> list[str]:

@@ -61,7 +61,9 @@ async def test_a_missing_container(container: Container) -> None:
     for error in await attempts(container.storage(container="no-such-container")):
         assert type(error) is StorageError
         assert "in the Azure container 'no-such-container' of the account" in str(error)
-        assert str(error).endswith("; create the container or correct BUCKET_NAME")
+        assert str(error).endswith(
+            "; create the container or correct BUCKET_NAME or the storage URL"
+        )
 
 
 async def test_a_wrong_key_is_not_shown(container: Container) -> None:
@@ -92,8 +94,8 @@ async def test_an_account_that_is_not_there() -> None:
     ("arguments", "message"),
     [
         ({"container": ""}, "set BUCKET_NAME"),
-        ({"container": "Big_Container"}, "correct BUCKET_NAME"),
-        ({"container": "a/b"}, "correct BUCKET_NAME"),
+        ({"container": "Big_Container"}, "correct BUCKET_NAME or the storage URL"),
+        ({"container": "a/b"}, "correct BUCKET_NAME or the storage URL"),
         ({"account": ""}, "correct APP_AZURE_STORAGE_ACCOUNT"),
         ({"account": "my.account"}, "correct APP_AZURE_STORAGE_ACCOUNT"),
         ({"key": "no base64!"}, "correct APP_AZURE_STORAGE_ACCESS_KEY"),

@@ -137,7 +137,7 @@ async def test_a_wrong_bucket(google: GoogleBucket) -> None:
     for message in await failures(google.storage(bucket="no-such-bucket")):
         assert "in the Google Cloud Storage bucket 'no-such-bucket' at http://" in message
         assert "404 Not Found (The specified bucket does not exist)" in message
-        assert message.endswith("; create the bucket or correct BUCKET_NAME")
+        assert message.endswith("; create the bucket or correct BUCKET_NAME or the storage URL")
 
 
 async def test_an_account_without_the_right(google: GoogleBucket) -> None:

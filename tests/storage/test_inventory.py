@@ -160,7 +160,7 @@ def strays(root: Path) -> set[str]:
     shelf.mkdir(parents=True, exist_ok=True)
     digest = "ab" + "0" * 62
     names = {
-        f"ab/{digest}.{'1' * 16}",
+        f"ab/{digest}.{'1' * 16}.part",
         f"ab/{digest}.json.{'2' * 16}",
         f".secret.{'3' * 16}",
         f".gitignore.{'4' * 16}",
@@ -195,21 +195,6 @@ async def test_what_a_killed_process_left_in_a_folder_is_cleared(tmp_path: Path)
     assert files(tmp_path) == before | {"ab/notes.txt"}
 
 
-async def test_a_description_whose_bytes_are_gone_is_cleared(tmp_path: Path) -> None:
-    store = LocalStorage(tmp_path)
-    for key in ("lost", "kept"):
-        await store.put(key, BlobSource(data=key.encode()), mime="text/plain", name="salary.pdf")
-    (lost,) = [path for path in tmp_path.glob("??/*") if path.read_bytes() == b"lost"]
-    lost.unlink()
-    now = datetime.now(UTC)
-    long_ago, soon = now - timedelta(hours=1), now + timedelta(hours=1)
-    assert await store.clear_unfinished(long_ago, is_ours=everything, remove=True) == 0
-    assert await store.clear_unfinished(soon, is_ours=everything, remove=False) == 1
-    assert await store.clear_unfinished(soon, is_ours=everything, remove=True) == 1
-    assert await sizes(store) == {"kept": 4}
-    assert len(list(tmp_path.glob("??/*"))) == 2
-
-
 async def test_a_file_that_was_cut_shows_its_real_size(tmp_path: Path) -> None:
     store = LocalStorage(tmp_path)
     await store.put("k", BlobSource(data=b"12345"), mime="text/plain")
@@ -239,3 +224,34 @@ async def test_a_damaged_description_is_told_and_its_bytes_are_kept(
         == 0
     )
     assert len(list(tmp_path.glob("??/*"))) == 2
+
+
+@pytest.mark.parametrize("lost", ["description", "bytes"])
+async def test_half_of_a_pair_of_files_is_kept_for_the_other_half(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, lost: str
+) -> None:
+    store = LocalStorage(tmp_path)
+    await store.put("k", BlobSource(data=b"precious"), mime="text/plain", name="a.txt")
+    (description,) = tmp_path.glob("??/*.json")
+    (data,) = [path for path in tmp_path.glob("??/*") if path != description]
+    path = description if lost == "description" else data
+    content = path.read_bytes()
+    path.unlink()
+    assert await sizes(store) == {}
+    soon = datetime.now(UTC) + timedelta(hours=1)
+    assert await store.clear_unfinished(soon, is_ours=everything, remove=True) == 0
+    if lost == "description":
+        assert "one is missing; restore it from a backup" in caplog.text
+    path.write_bytes(content)
+    info = await store.stat("k")
+    assert (info.size, info.name) == (8, "a.txt")
+
+
+async def test_bytes_that_were_replaced_are_cleared(tmp_path: Path) -> None:
+    store = LocalStorage(tmp_path)
+    await store.put("k", BlobSource(data=b"new"), mime="text/plain")
+    (description,) = tmp_path.glob("??/*.json")
+    (description.parent / f"{description.stem}.{'0' * 16}").write_bytes(b"old")
+    soon = datetime.now(UTC) + timedelta(hours=1)
+    assert await store.clear_unfinished(soon, is_ours=everything, remove=True) == 1
+    assert await sizes(store) == {"k": 3}

@@ -305,7 +305,7 @@ async def test_a_folder_without_permission(
                 await attempt
             assert str(storage.root) in str(caught.value)
             assert "Permission denied" in str(caught.value)
-            assert str(caught.value).endswith("set CHAINLIT_SQLA_DATA_DIR to another")
+            assert str(caught.value).endswith("CHAINLIT_SQLA_DATA_DIR or the storage URL")
 
 
 async def test_a_file_stands_where_the_folder_should_be(tmp_path: Path) -> None:

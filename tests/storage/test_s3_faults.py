@@ -193,7 +193,9 @@ async def test_a_server_killed_in_the_middle_of_an_upload(
             await upload
         said = str(caught.value)
         assert f"Cannot write 'k' in the S3 bucket '{bucket.name}'" in said
-        assert said.endswith("; check DEV_AWS_ENDPOINT, APP_AWS_REGION and the network")
+        assert said.endswith(
+            "; check DEV_AWS_ENDPOINT or the storage URL, APP_AWS_REGION and the network"
+        )
         assert "unfinished upload of 'k' could not be given up" in caplog.text
         await asyncio.to_thread(own_swift.start)
         assert await blob(storage, "k") == SMALL.data  # What was there is there.

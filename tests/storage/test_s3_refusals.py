@@ -37,7 +37,7 @@ async def test_a_wrong_bucket(swift: Bucket) -> None:
     for message in await attempts(swift.storage(bucket="no-such-bucket", part_size=5 * MIB)):
         assert f"in the S3 bucket 'no-such-bucket' at {swift.server.endpoint}" in message
         assert "NoSuchBucket" in message
-        assert message.endswith("; create the bucket or correct BUCKET_NAME")
+        assert message.endswith("; create the bucket or correct BUCKET_NAME or the storage URL")
 
 
 async def test_a_wrong_secret(swift: Bucket) -> None:
@@ -63,12 +63,14 @@ async def test_an_unreachable_server(swift: Bucket) -> None:
     nowhere = f"http://127.0.0.1:{free_port()}"
     for message in await attempts(swift.storage(endpoint=nowhere, attempts=1, part_size=5 * MIB)):
         assert f"at {nowhere}" in message
-        assert message.endswith("; check DEV_AWS_ENDPOINT, APP_AWS_REGION and the network")
+        assert message.endswith(
+            "; check DEV_AWS_ENDPOINT or the storage URL, APP_AWS_REGION and the network"
+        )
 
 
 async def test_an_impossible_bucket_name(swift: Bucket) -> None:
     for message in await attempts(swift.storage(bucket="not a bucket!", part_size=5 * MIB)):
-        assert message.endswith("; correct BUCKET_NAME")
+        assert message.endswith("; correct BUCKET_NAME or the storage URL")
 
 
 async def test_no_credentials_at_all(swift: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
