@@ -7,7 +7,8 @@ import logging
 import os
 import threading
 import traceback
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, NoReturn, TypeVar
 
 import typer
@@ -83,6 +84,29 @@ def complete(work: Coroutine[Any, Any, T]) -> T:
             return runner.run(_to_the_last_thread(work))
     finally:
         ours.setLevel(level)
+
+
+@contextmanager
+def warnings_to(say: Callable[[str], None]) -> Iterator[None]:
+    """Pass on what is warned of inside `complete`, such as a file whose description is damaged.
+
+    Args:
+        say: Called with each warning.
+    """
+
+    class Passed(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            say(f"{record.levelname.capitalize()}: {record.getMessage()}")
+
+    logger, handler = logging.getLogger("chainlit_sqla"), Passed(logging.WARNING)
+    level = logger.level
+    logger.setLevel(min(logger.getEffectiveLevel(), logging.WARNING))
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
 
 
 async def _to_the_last_thread(work: Coroutine[Any, Any, T]) -> T:

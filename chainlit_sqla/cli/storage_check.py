@@ -19,7 +19,7 @@ from ..storage.urls import open_storage, shown_url
 from ..storage_audit import Counts, audit
 from ..storage_ledger import Finding, Kind, Ledger
 from ..storage_repair import Repaired, doubtful, repair
-from .guard import complete
+from .guard import complete, warnings_to
 from .options import Schema, Url, settings_for
 from .progress import Report, progress
 from .revisions import label, opened, state
@@ -121,8 +121,11 @@ class _Command:
 
     def look(self, ledger: Ledger, *, force: bool) -> Counts:
         """Compare, and print the numbers."""
+        said: dict[str, None] = {}
         with progress() as report:
-            where, counts = complete(self._look(ledger, report))
+            where, counts = complete(self._look(ledger, report, said))
+        for warning in said:
+            typer.echo(warning, err=True)
         typer.echo(f"database  {where}\nstore     {shown_url(self._location)}\n")
         table = _table(counts, force=force)
         width = max(len(f"{number:,}") for _, number in table)
@@ -135,15 +138,20 @@ class _Command:
         with progress() as report:
             return complete(self._fix(ledger, counts, force, report))
 
-    async def _look(self, ledger: Ledger, report: Report) -> tuple[str, Counts]:
+    async def _look(
+        self, ledger: Ledger, report: Report, said: dict[str, None]
+    ) -> tuple[str, Counts]:
         now = await state(self._settings)
         if not now.up_to_date:
             raise SchemaOutdated(str(now))
         storage = open_storage(self._location, self._settings)
         self.on_disk = isinstance(storage, LocalStorage)
         try:
-            async with opened(self._settings) as database:
-                counts = await audit(database, storage, ledger, grace=self._grace, progress=report)
+            with warnings_to(lambda warning: said.setdefault(warning)):
+                async with opened(self._settings) as database:
+                    counts = await audit(
+                        database, storage, ledger, grace=self._grace, progress=report
+                    )
                 return label(database), counts
         finally:
             await storage.close()

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 import shlex
-from collections.abc import Iterator
-from contextlib import aclosing, contextmanager
+from contextlib import aclosing
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -19,7 +17,7 @@ from ..storage.journal import Amount, Journal
 from ..storage.transfer import PARALLEL, Plan, Result, Transfer
 from ..storage.urls import shown_url
 from .copy_progress import Display
-from .guard import complete
+from .guard import complete, warnings_to
 
 INTERRUPTED = 130
 """The exit code of a command that Ctrl+C ended: 128 and the number of the signal."""
@@ -100,14 +98,14 @@ def _default_journal(ends: Ends, settings: Settings) -> Path:
 
 async def _plan(ends: Ends) -> Plan:
     async with aclosing(ends):
-        with Journal(None, "", "") as journal, Display() as display, _warnings(display):
+        with Journal(None, "", "") as journal, Display() as display, warnings_to(display.say):
             return await Transfer(ends.source, ends.target, journal, watch=display.show).plan()
 
 
 async def _copy(ends: Ends, path: Path, parallel: int) -> Result:
     async with aclosing(ends):
         names = str(ends.source_place), str(ends.target_place)
-        with Journal(path, *names) as journal, Display() as display, _warnings(display):
+        with Journal(path, *names) as journal, Display() as display, warnings_to(display.say):
             return await Transfer(
                 ends.source, ends.target, journal, parallel=parallel, watch=display.show
             ).run()
@@ -165,22 +163,3 @@ def _complain(result: Result) -> NoReturn:
         ("1 blob was", "it") if result.failed == 1 else (f"{result.failed:,} blobs were", "these")
     )
     raise StorageError(f"{what} not copied; run the same command again to try {them} again")
-
-
-@contextmanager
-def _warnings(display: Display) -> Iterator[None]:
-    """Show what a store warns of, such as a blob whose description is damaged."""
-
-    class Shown(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            display.say(f"{record.levelname.capitalize()}: {record.getMessage()}")
-
-    logger, handler = logging.getLogger("chainlit_sqla"), Shown(logging.WARNING)
-    level = logger.level
-    logger.setLevel(min(logger.getEffectiveLevel(), logging.WARNING))
-    logger.addHandler(handler)
-    try:
-        yield
-    finally:
-        logger.removeHandler(handler)
-        logger.setLevel(level)

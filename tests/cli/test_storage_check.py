@@ -576,3 +576,14 @@ def test_doctor_sees_that_the_files_are_elsewhere(cli: Command, folder: Path) ->
         moved.out,
         re.MULTILINE,
     )
+
+
+def test_it_tells_of_half_a_pair_of_files(cli: Command, folder: Path) -> None:
+    App().store("e")
+    (description,) = folder.glob(".chainlit_sqla/files/??/*.json")
+    description.unlink()
+    report = cli("storage", "check")
+    assert report.code == 1
+    assert report.err.count("one is missing; restore it from a backup") == 1
+    assert "1  row-without-blob" in report.out
+    assert "0  unfinished uploads" in report.out
