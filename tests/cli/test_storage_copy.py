@@ -210,7 +210,8 @@ def test_what_failed_is_listed_and_tried_again(
     result = cli("storage", "copy", *urls)
     assert result.code == 1
     assert result.out == "22 blobs (22.0 kB) copied and verified, 1 failed.\n"
-    reason, error = result.err.splitlines()
+    *warnings, reason, error = result.err.splitlines()
+    assert all("'user/0007.txt' has" in warning for warning in warnings)
     assert reason.startswith("Cannot read 'user/0007.txt' in the folder")
     assert error == "Error: 1 blob was not copied; run the same command again to try it again"
     broken.rmdir()
