@@ -14,13 +14,13 @@ from typing import Any
 import httpx
 import pytest
 
-from chainlit_sqla.errors import BlobNotFound, StorageError, StorageUnavailable
+from chainlit_sqla.errors import StorageError, StorageUnavailable
 from chainlit_sqla.storage.base import BlobSource
 from tests.servers.azurite import AzuriteServer
 from tests.servers.proxy import FlakyProxy
 from tests.servers.s3_faults import Front
 
-from .conftest import Container, Store
+from .conftest import Container
 from .test_contract import blob
 
 MIB = 1024 * 1024
@@ -355,29 +355,3 @@ async def test_a_listing_of_many_pages_is_whole(
     assert {(info.mime, info.name) for info in listed} == {("text/plain", "n.txt")}
     assert "chat/files~2E/b/c" in names(container)
     await storage.close()
-
-
-def test_one_storage_serves_one_loop_after_another(container: Container) -> None:
-    storage = container.storage()
-
-    async def use(key: str) -> None:
-        await storage.put(key, BlobSource(data=b"x"), mime="text/plain")
-        assert await blob(storage, key) == b"x"
-
-    asyncio.run(use("first"))  # Without close: the command line may end like this.
-    asyncio.run(use("second"))
-
-    async def end() -> None:
-        await use("third")
-        await storage.close()
-
-    asyncio.run(end())
-
-
-async def test_a_closed_storage_opens_again_when_used(azure_store: Store) -> None:
-    storage = azure_store.client
-    await storage.put("k", BlobSource(data=b"x"), mime="text/plain")
-    await storage.close()
-    assert await blob(storage, "k") == b"x"
-    with pytest.raises(BlobNotFound):
-        await blob(storage, "other")

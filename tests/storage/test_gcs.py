@@ -249,25 +249,6 @@ async def test_links_to_google_itself(google: GoogleBucket, key: str) -> None:
     await storage.close()
 
 
-def test_one_storage_serves_one_loop_after_another(google: GoogleBucket) -> None:
-    storage = google.storage()
-
-    async def use(key: str) -> None:
-        await storage.put(key, BlobSource(data=b"x"), mime="text/plain")
-        assert await blob(storage, key) == b"x"
-
-    asyncio.run(use("first"))  # Without close: the command line may end like this.
-    asyncio.run(use("second"))
-
-    async def end() -> None:
-        await use("third")
-        await storage.close()
-        await use("opened again")
-        await storage.close()
-
-    asyncio.run(end())
-
-
 def test_without_the_package_the_extra_is_named() -> None:
     code = (
         "import sys\n"

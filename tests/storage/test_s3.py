@@ -310,31 +310,6 @@ async def test_links_point_where_the_signature_holds(arguments: Any, start: str)
     await storage.close()
 
 
-def test_one_storage_serves_one_loop_after_another(moto: Bucket) -> None:
-    storage = moto.storage()
-
-    async def use(key: str) -> None:
-        await storage.put(key, BlobSource(data=b"x"), mime="text/plain")
-        assert await blob(storage, key) == b"x"
-
-    asyncio.run(use("first"))  # Without close: the command line may end like this.
-    asyncio.run(use("second"))
-
-    async def end() -> None:
-        await use("third")
-        await storage.close()
-
-    asyncio.run(end())
-
-
-async def test_a_closed_storage_opens_again_when_used(moto: Bucket) -> None:
-    storage = moto.storage()
-    await storage.put("k", BlobSource(data=b"x"), mime="text/plain")
-    await storage.close()
-    assert await blob(storage, "k") == b"x"
-    await storage.close()
-
-
 @pytest.fixture
 def proxied(swift: Bucket) -> Iterator[tuple[Bucket, FlakyProxy]]:
     host, port = swift.server.endpoint.removeprefix("http://").split(":")
