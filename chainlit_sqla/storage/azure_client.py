@@ -11,17 +11,14 @@ from typing import Any, TypeVar
 from azure.storage.blob.aio import BlobServiceClient, ExponentialRetry
 
 from ..errors import ConfigurationError, StorageError
-from .azure_errors import Place, closed
+from .azure_errors import Place
 from .azure_upload import UNDO_SECONDS
-
-logger = logging.getLogger("chainlit_sqla")
+from .closing import bounded_close, closed
 
 PIECE = 4 * 1024 * 1024
 """Bytes that one request reads; twice as much is in memory for each blob that is read."""
 CONNECT_SECONDS = 10
 READ_SECONDS = 60
-CLOSE_SECONDS = 5
-"""For connections to close: aiohttp would wait for a peer that takes no more bytes."""
 _LONGEST_PAUSE = 10.0
 
 # The SDK tells each request at INFO, and logs nothing of its own above that.
@@ -136,18 +133,10 @@ class Connection:
         if self._uploads:
             await asyncio.wait(set(self._uploads), timeout=UNDO_SECONDS)
         self._retry.closed = closed(self._place)
-        try:
-            async with asyncio.timeout(CLOSE_SECONDS):
-                await self.service.close()
-                if self._own is not None:
-                    await self._own.close()
-        except TimeoutError:
-            logger.warning(
-                "The connections to the %s did not close within %s s and were left to "
-                "themselves; look at the network if this comes back",
-                self._place,
-                CLOSE_SECONDS,
-            )
+        async with bounded_close(self._place):
+            await self.service.close()
+            if self._own is not None:
+                await self._own.close()
 
 
 def _default_credential() -> Any:

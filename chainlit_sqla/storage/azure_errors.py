@@ -81,11 +81,6 @@ def azure_errors(doing: str, place: Place) -> Iterator[None]:
         raise _away(doing, place, error) from error
 
 
-def closed(place: Place) -> StorageError:
-    """Make the error for what was under way when the store was closed."""
-    return StorageError(f"The {place} was closed meanwhile; do it again where it is still needed")
-
-
 def _refused(doing: str, place: Place, error: Any) -> StorageError:
     from azure.core.exceptions import ClientAuthenticationError
 

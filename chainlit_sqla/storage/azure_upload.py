@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import mmap
 import secrets
 from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, BinaryIO
@@ -16,6 +14,7 @@ from azure.core.exceptions import ResourceNotFoundError
 from azure.storage.blob import BlobBlock
 
 from .base import CHUNK, source_errors
+from .mapped import MappedBytes
 
 logger = logging.getLogger("chainlit_sqla")
 
@@ -30,44 +29,30 @@ SILENT_SECONDS = 120
 UNDO_SECONDS = 10
 
 
-class _Block:
-    """A block as a body that is sent piece by piece and can be let go.
+class _Block(MappedBytes):
+    """A block as a body that is sent piece by piece.
 
     Plain bytes would be handed to the transport at once, which keeps, and with TLS
     encrypts, a second copy without a pause for others. Each attempt iterates anew, so
-    none needs to rewind. What asyncio and aiohttp hold may live on until the garbage
-    collector runs, so it must not hold the bytes; and these are mapped, since memory that
-    is allocated in one thread and freed in another stays with the process.
+    none needs to rewind.
     """
 
     def __init__(self) -> None:
-        self._content: mmap.mmap | None = None
-        self._size = 0
+        super().__init__()
         self.on_progress: Callable[[], None] = lambda: None
 
-    def fill(self, file: BinaryIO, size: int) -> None:
-        content = self._content = mmap.mmap(-1, size)
-        with memoryview(content) as view:
-            while read := file.readinto(view[self._size :]):  # type: ignore[attr-defined]
-                self._size += read
-
-    def __len__(self) -> int:
-        return self._size
-
     def piece(self, start: int, end: int) -> bytes:
-        return self._content[start : min(end, self._size)] if self._content else b""
+        return self.content[start : min(end, len(self))] if self.content else b""
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        for start in range(0, self._size, CHUNK):
+        for start in range(0, len(self), CHUNK):
             yield self.piece(start, start + CHUNK)
             self.on_progress()
             await asyncio.sleep(0)  # A fast network alone never makes the sender wait.
 
     def let_go(self) -> None:
-        content, self._content, self.on_progress = self._content, None, lambda: None
-        if content is not None:
-            with suppress(BufferError):  # A thread still reads into it: it goes with that.
-                content.close()
+        self.on_progress = lambda: None
+        super().let_go()
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack, contextmanager
 from typing import Any
 
 from aiobotocore.session import get_session
 
-from .s3_errors import Place, closed
+from .closing import bounded_close, closed
+from .s3_errors import Place
 from .s3_session import add_content_md5, load_models
 from .s3_upload import ABORT_SECONDS
-
-logger = logging.getLogger("chainlit_sqla")
-
-CLOSE_SECONDS = 5
-"""For connections to close: aiohttp would wait for a peer that takes no more bytes."""
 
 
 class Connection:
@@ -84,16 +79,8 @@ class Connection:
         if self._uploads:
             await asyncio.wait(set(self._uploads), timeout=ABORT_SECONDS)
         self._closed = True
-        try:
-            async with asyncio.timeout(CLOSE_SECONDS), self._lock:
-                await self._stack.aclose()
-        except TimeoutError:
-            logger.warning(
-                "The connections to the %s did not close within %s s and were left to "
-                "themselves; look at the network if this comes back",
-                self._place,
-                CLOSE_SECONDS,
-            )
+        async with bounded_close(self._place), self._lock:
+            await self._stack.aclose()
 
     async def _open(self) -> None:
         session = self._session or get_session()

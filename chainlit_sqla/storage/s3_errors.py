@@ -107,11 +107,6 @@ def refused(doing: str, place: Place, answer: Any, status: int = 0) -> StorageEr
     return kind(f"Cannot {doing} in the {place}: {code} ({said}); {repair}")
 
 
-def closed(place: Place) -> StorageError:
-    """Make the error for what was under way when the store was closed."""
-    return StorageError(f"The {place} was closed meanwhile; do it again where it is still needed")
-
-
 def _may_pass(error: Exception) -> bool:
     return isinstance(error, _UNREACHABLE) and not isinstance(error, boto.SSLError)
 

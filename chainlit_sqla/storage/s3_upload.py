@@ -10,7 +10,6 @@ import logging
 import mmap
 import time
 from collections.abc import Coroutine, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, BinaryIO
@@ -18,6 +17,7 @@ from typing import Any, BinaryIO
 from botocore.exceptions import ClientError
 
 from .base import source_errors
+from .mapped import MappedBytes
 
 logger = logging.getLogger("chainlit_sqla")
 
@@ -32,17 +32,10 @@ _NO_UPLOAD = ("NoSuchUpload", "404")
 
 
 class _Part(io.RawIOBase):
-    """A part as a file, which is sent piece by piece and can be let go.
-
-    Of plain bytes the transport keeps a second copy. And the futures of asyncio and the
-    requests of botocore refer to each other: what they hold lives on until the garbage
-    collector runs, so they must not hold the bytes. The bytes are mapped, since memory
-    that is allocated in one thread and freed in another stays with the process.
-    """
+    """A part as a file, which is sent piece by piece: plain bytes the transport would copy."""
 
     def __init__(self) -> None:
-        self._content: mmap.mmap | None = None
-        self._size = 0
+        self._bytes = MappedBytes()
         self._position = 0
         self.md5 = ""
         """Of the bytes, in base64, for a header that the server checks."""
@@ -50,15 +43,13 @@ class _Part(io.RawIOBase):
         """When it was last read from or rewound; another thread may be reading."""
 
     def fill(self, file: BinaryIO, size: int) -> None:
-        content = self._content = mmap.mmap(-1, size)
-        with memoryview(content) as view:
-            while read := file.readinto(view[self._size :]):  # type: ignore[attr-defined]
-                self._size += read
-            digest = hashlib.md5(view[: self._size], usedforsecurity=False).digest()
+        self._bytes.fill(file, size)
+        with memoryview(self._content()) as view:
+            digest = hashlib.md5(view[: len(self)], usedforsecurity=False).digest()
         self.md5 = base64.b64encode(digest).decode()
 
     def __len__(self) -> int:
-        return self._size
+        return len(self._bytes)
 
     def readable(self) -> bool:
         return True
@@ -67,9 +58,8 @@ class _Part(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int:
-        if (content := self._content) is None:
-            raise ValueError("the part was let go")
-        count = max(0, min(len(buffer), self._size - self._position))
+        content = self._content()
+        count = max(0, min(len(buffer), len(self) - self._position))
         with memoryview(content) as view:
             buffer[:count] = view[self._position : self._position + count]
         self._position += count
@@ -77,7 +67,7 @@ class _Part(io.RawIOBase):
         return count
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        start = (0, self._position, self._size)[whence]
+        start = (0, self._position, len(self))[whence]
         self._position = start + offset
         self.moved = time.monotonic()
         return self._position
@@ -86,11 +76,13 @@ class _Part(io.RawIOBase):
         return self._position
 
     def close(self) -> None:
-        content, self._content, self._size = self._content, None, 0
-        if content is not None:
-            with suppress(BufferError):  # Another thread reads from it: it goes with that.
-                content.close()
+        self._bytes.let_go()
         super().close()
+
+    def _content(self) -> mmap.mmap:
+        if (content := self._bytes.content) is None:
+            raise ValueError("the part was let go")
+        return content
 
 
 @dataclass(frozen=True, slots=True)

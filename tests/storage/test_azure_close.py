@@ -10,7 +10,7 @@ import pytest
 
 from chainlit_sqla.errors import StorageError
 from chainlit_sqla.storage import azure as azure_module
-from chainlit_sqla.storage import azure_client
+from chainlit_sqla.storage import closing
 from chainlit_sqla.storage.azure import AzureStorage
 from chainlit_sqla.storage.base import BlobSource
 from tests.servers.s3_faults import Front
@@ -59,7 +59,7 @@ async def test_closing_ends_an_upload_that_is_stuck_in_a_body(
 async def test_a_connection_that_does_not_close_is_left_to_itself(
     container: Container, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(azure_client, "CLOSE_SECONDS", 0.1)
+    monkeypatch.setattr(closing, "CLOSE_SECONDS", 0.1)
     storage = container.storage()
     await storage.put("k", BlobSource(data=b"x"), mime="text/plain")
     connection = storage._connection

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from chainlit_sqla.errors import StorageError, StorageUnavailable
-from chainlit_sqla.storage import s3_connection, s3_upload
+from chainlit_sqla.storage import closing, s3_upload
 from chainlit_sqla.storage.base import BlobSource
 from tests.servers.s3_faults import Front
 
@@ -93,7 +93,7 @@ async def test_closing_takes_limited_time_where_giving_up_is_stuck_too(
 async def test_a_connection_that_does_not_close_is_left_to_itself(
     moto: Bucket, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(s3_connection, "CLOSE_SECONDS", 0.1)
+    monkeypatch.setattr(closing, "CLOSE_SECONDS", 0.1)
     storage = moto.storage()
     await storage.put("k", BlobSource(data=b"x"), mime="text/plain")
     connection = storage._connection
