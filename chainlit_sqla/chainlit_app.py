@@ -16,8 +16,8 @@ from starlette.routing import BaseRoute, Match, Route
 from starlette.types import Message, Receive, Scope, Send
 
 from .errors import NotTheAuthor
-from .storage.local import FILES_PATH, LocalStorage
-from .storage.local_route import file_route
+from .storage.local import LocalStorage
+from .storage.local_route import ROUTE_NAME, file_path, file_route
 
 requester: ContextVar[str | None] = ContextVar("chainlit_sqla_requester", default=None)
 """The identifier of the user whose feedback request is being answered."""
@@ -32,11 +32,9 @@ def attach(storage: object) -> bool:
     Returns:
         Whether there is a server: a script has none.
     """
-    server = sys.modules.get("chainlit.server")
-    app: Starlette | None = getattr(server, "app", None)
-    if server is None or app is None:
+    app, prefix = _server()
+    if app is None:
         return False
-    prefix: str = server.config.run.root_path or ""
     routes: list[BaseRoute] = [FeedbackGuard(app, f"{prefix}/feedback")]
     if isinstance(storage, LocalStorage):
         routes.append(file_route(storage, prefix))
@@ -53,9 +51,8 @@ def attach_early() -> None:
     Without it, a link in a page that was open while the server started again would get
     Chainlit's page, by its last route.
     """
-    server = sys.modules.get("chainlit.server")
-    app: Starlette | None = getattr(server, "app", None)
-    if server is None or app is None or hasattr(app.state, "chainlit_sqla_routes"):
+    app, prefix = _server()
+    if app is None or hasattr(app.state, "chainlit_sqla_routes"):
         return
 
     async def make_layer_and_serve(request: Request) -> Response:
@@ -63,15 +60,21 @@ def attach_early() -> None:
 
         get_data_layer()  # type: ignore[no-untyped-call]
         for route in app.state.chainlit_sqla_routes:
-            if isinstance(route, Route) and route is not early:
+            if getattr(route, "name", "") == ROUTE_NAME:
                 answer: Response = await route.endpoint(request)
                 return answer
         return PlainTextResponse("There is no such file.", 404)
 
-    path = f"{server.config.run.root_path or ''}{FILES_PATH}/{{token}}"
-    early = Route(path, make_layer_and_serve, methods=["GET", "HEAD"])
+    early = Route(file_path(prefix), make_layer_and_serve, methods=["GET", "HEAD"])
     app.router.routes.insert(0, early)
     app.state.chainlit_sqla_routes = [early]
+
+
+def _server() -> tuple[Starlette | None, str]:
+    """Chainlit's server, None where there is none, and the root path of its patterns."""
+    server = sys.modules.get("chainlit.server")
+    app: Starlette | None = getattr(server, "app", None)
+    return (app, server.config.run.root_path or "") if server and app else (None, "")
 
 
 def public_prefix() -> str:

@@ -11,9 +11,9 @@ from ._per_loop import PerLoop
 from ._time import now
 from .database import Database
 from .dialects import brief
-from .errors import ChainlitSqlaError, StorageError, StorageUnavailable
+from .errors import ChainlitSqlaError, StorageUnavailable
 from .storage.base import StorageClient
-from .storage.keys import key_bytes
+from .storage.keys import possible_names, url_safe_key
 from .writes import outbox
 from .writes.apply import put_into_outbox
 
@@ -58,7 +58,7 @@ class Outbox:
         if self._sweeper is None or self._sweeper.done() or _is_stranded(self._sweeper):
             self._sweeper = asyncio.create_task(self._sweep())
 
-    async def add(self, key: str, delay: timedelta = timedelta(0)) -> None:
+    async def add(self, key: str, delay: timedelta) -> None:
         """Have a blob deleted that no row points at; logs where even that cannot be noted.
 
         Args:
@@ -151,16 +151,12 @@ class _Deletion:
 
     async def delete(self, keys: list[str]) -> None:
         """Delete blobs; what became of them stands in `gone` and `left`."""
-        possible = []
-        for key in keys:
-            try:
-                key_bytes(key)
-                possible.append(key)
-            except StorageError as error:
-                log.error("There is no blob to delete: %s", error)
-                self.gone.append(key)
-        if possible:
-            await self._delete(possible)
+        names, impossible = possible_names(keys, url_safe_key)
+        for error in impossible:
+            log.error("There is no blob to delete: %s", error)
+        self.gone += [key for key in keys if key not in names]
+        if names:
+            await self._delete(list(names))
 
     async def _delete(self, keys: list[str]) -> None:
         if not self._calls or isinstance(self.error, StorageUnavailable):

@@ -13,6 +13,7 @@ import typer
 from .. import migrations
 from ..errors import StorageError
 from ..settings import Settings
+from ..storage.base import StorageClient
 from ..storage.choice import storage_from, storage_url
 from ..storage.urls import shown_url
 from .guard import complete
@@ -42,9 +43,11 @@ def run(
     given = [*(arguments or []), *context.args]
     check_app(given)
     settings = Settings.load()
-    storage_from(settings)  # Settings that cannot work are told before anything is started.
+    storage = storage_from(
+        settings
+    )  # Settings that cannot work are told before anything is started.
     place = complete(prepare(settings))
-    if trouble := complete(look_at_store(settings)):
+    if trouble := complete(look_at_store(storage)):
         typer.echo(f"Warning: files will not be stored. {trouble}", err=True)
     files = shown_url(storage_url(settings))
     launch(given, settings, f"Conversations are kept in {place}, files in {files}.")
@@ -65,13 +68,12 @@ def check_app(arguments: Sequence[str]) -> None:
         raise typer.BadParameter(f"there is no file {app!r}", param_hint="APP")
 
 
-async def look_at_store(settings: Settings) -> str:
+async def look_at_store(storage: StorageClient) -> str:
     """Try the store, since an app whose files are lost looks well until they are missed.
 
     Returns:
         What is wrong; empty: nothing.
     """
-    storage = storage_from(settings)
     try:
         async with asyncio.timeout(_STORE_SECONDS):
             await storage.check()

@@ -18,6 +18,13 @@ _NOT_LONG = 66
 
 _columns = elements.c
 _place = tuple_(_columns.threadId, _columns.id)
+_described = (
+    _columns.threadId,
+    _columns.id,
+    _columns.name,
+    _columns.byteSize,
+    _columns.createdAt,
+)
 
 
 async def referenced(
@@ -33,14 +40,7 @@ async def referenced(
     Returns:
         Rows of threadId, id, objectKey, name, byteSize and createdAt.
     """
-    query = select(
-        _columns.threadId,
-        _columns.id,
-        _columns.objectKey,
-        _columns.name,
-        _columns.byteSize,
-        _columns.createdAt,
-    ).where(_columns.objectKey.is_not(None))
+    query = select(_columns.objectKey, *_described).where(_columns.objectKey.is_not(None))
     return await _portion(connection, query, after, limit)
 
 
@@ -55,14 +55,9 @@ async def lost(connection: AsyncConnection, after: Place | None, limit: int) -> 
     Returns:
         Rows of threadId, id, extra, name, byteSize and createdAt.
     """
-    query = select(
-        _columns.threadId,
-        _columns.id,
-        _columns.extra,
-        _columns.name,
-        _columns.byteSize,
-        _columns.createdAt,
-    ).where(_columns.objectKey.is_(None), cast(_columns.extra, Text).contains(LOST_KEY))
+    query = select(_columns.extra, *_described).where(
+        _columns.objectKey.is_(None), cast(_columns.extra, Text).contains(LOST_KEY)
+    )
     return await _portion(connection, query, after, limit)
 
 

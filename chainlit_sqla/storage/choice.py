@@ -13,6 +13,13 @@ from .urls import open_storage
 
 Cloud = Literal["s3", "gs", "az"]
 
+_NEEDED = {  # An account without its key is right: the machine's own identity stands for it.
+    "APP_AWS_ACCESS_KEY": "APP_AWS_SECRET_KEY",
+    "APP_AWS_SECRET_KEY": "APP_AWS_ACCESS_KEY",
+    "APP_GCS_PRIVATE_KEY": "APP_GCS_CLIENT_EMAIL",
+    "APP_AZURE_STORAGE_ACCESS_KEY": "APP_AZURE_STORAGE_ACCOUNT",
+}
+
 
 def storage_url(settings: Settings) -> str:
     """Decide which store the settings mean; opens nothing.
@@ -70,10 +77,9 @@ def storage_from(settings: Settings, *, url_prefix: Callable[[], str] | None = N
     return open_storage(storage_url(settings), settings, url_prefix=url_prefix)
 
 
-def _clouds(settings: Settings) -> dict[Cloud, str]:
-    """Name one variable that is set of each cloud that has any."""
+def _variables(settings: Settings) -> Mapping[Cloud, Mapping[str, str]]:
     # A region alone says nothing: other software of the same machine needs it too.
-    named: dict[Cloud, Mapping[str, str]] = {
+    return {
         "s3": {
             "APP_AWS_ACCESS_KEY": settings.aws_access_key,
             "APP_AWS_SECRET_KEY": settings.aws_secret_key,
@@ -89,34 +95,19 @@ def _clouds(settings: Settings) -> dict[Cloud, str]:
             "APP_AZURE_STORAGE_ACCESS_KEY": settings.azure_storage_key,
         },
     }
+
+
+def _clouds(settings: Settings) -> dict[Cloud, str]:
+    """Name one variable that is set of each cloud that has any."""
     return {
         cloud: next(name for name, value in variables.items() if value)
-        for cloud, variables in named.items()
+        for cloud, variables in _variables(settings).items()
         if any(variables.values())
     }
 
 
 def _check_complete(cloud: Cloud, settings: Settings) -> None:
-    needed: Mapping[Cloud, Mapping[str, tuple[str, str]]] = {
-        "s3": {
-            "APP_AWS_ACCESS_KEY": ("APP_AWS_SECRET_KEY", settings.aws_secret_key),
-            "APP_AWS_SECRET_KEY": ("APP_AWS_ACCESS_KEY", settings.aws_access_key),
-        },
-        # An account without its key is right: the machine's own identity stands for it.
-        "gs": {"APP_GCS_PRIVATE_KEY": ("APP_GCS_CLIENT_EMAIL", settings.gcs_client_email)},
-        "az": {
-            "APP_AZURE_STORAGE_ACCESS_KEY": (
-                "APP_AZURE_STORAGE_ACCOUNT",
-                settings.azure_storage_account,
-            )
-        },
-    }
-    given = {
-        "APP_AWS_ACCESS_KEY": settings.aws_access_key,
-        "APP_AWS_SECRET_KEY": settings.aws_secret_key,
-        "APP_GCS_PRIVATE_KEY": settings.gcs_private_key,
-        "APP_AZURE_STORAGE_ACCESS_KEY": settings.azure_storage_key,
-    }
-    for present, (absent, value) in needed[cloud].items():
-        if given[present] and not value:
+    values = _variables(settings)[cloud]
+    for present, absent in _NEEDED.items():
+        if values.get(present) and not values[absent]:
             raise ConfigurationError(f"{present} is set but {absent} is not; set both")

@@ -35,8 +35,16 @@ def file_route(storage: LocalStorage, prefix: str = "") -> Route:
     async def serve(request: Request) -> Response:
         return await _serve(storage, request)
 
-    path = f"{prefix.rstrip('/')}{FILES_PATH}/{{token}}"
-    return Route(path, serve, methods=["GET", "HEAD"], name=ROUTE_NAME)
+    return Route(file_path(prefix), serve, methods=["GET", "HEAD"], name=ROUTE_NAME)
+
+
+def file_path(prefix: str) -> str:
+    """The pattern of the route's path.
+
+    Args:
+        prefix: See `file_route`.
+    """
+    return f"{prefix.rstrip('/')}{FILES_PATH}/{{token}}"
 
 
 async def _serve(storage: LocalStorage, request: Request) -> Response:
