@@ -126,11 +126,12 @@ class AzureStorage:
         )
         with azure_errors(f"write {key!r}", self.place):
             connection = self._connect()
-            blob = connection.container.get_blob_client(target)
             async with self._open_files:
                 with ExitStack() as opened:
                     with source_errors(key):
                         file, size = await asyncio.to_thread(_opened, source, opened)
+                    # Not before its turn: many at once would hold up the event loop.
+                    blob = connection.container.get_blob_client(target)
                     block = max(self._block_size, -(-size // MAX_BLOCKS))
                     upload = Upload(blob, key, headers, block, self._slots)
                     return await connection.until_closed(upload.send(file))
