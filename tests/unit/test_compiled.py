@@ -1,0 +1,76 @@
+"""Statements that are compiled once mean the same as SQLAlchemy's own execution of them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from sqlalchemy import bindparam, insert, literal, select
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from chainlit_sqla.dialects.compiled import CompiledCache
+from chainlit_sqla.models import Base, steps, users
+
+BY_NAME = select(users.c.id, literal("x")).where(
+    users.c.identifier == bindparam("name"), users.c.displayName == bindparam("name")
+)
+
+
+def dialect(url: str) -> Any:
+    return create_async_engine(url).dialect
+
+
+@pytest.fixture
+def postgresql() -> Any:
+    return dialect("postgresql+asyncpg://localhost/none")
+
+
+def test_values_come_in_the_drivers_order_and_literals_from_the_statement(postgresql: Any) -> None:
+    compiled = CompiledCache().get(BY_NAME, postgresql)
+    assert compiled.arguments({"name": "n"}) == ["x", "n"]
+    in_sqlite = CompiledCache().get(BY_NAME, dialect("sqlite+aiosqlite://"))
+    assert in_sqlite.arguments({"name": "n"}) == ["x", "n", "n"]
+
+
+def test_a_missing_value_is_an_error_and_not_null(postgresql: Any) -> None:
+    with pytest.raises(KeyError):
+        CompiledCache().get(BY_NAME, postgresql).arguments({})
+
+
+def test_each_schema_has_its_own_text(postgresql: Any) -> None:
+    cache = CompiledCache()
+    assert '"my schema".users' in cache.get(BY_NAME, postgresql, "my schema").sql
+    assert "my schema" not in cache.get(BY_NAME, postgresql).sql
+    assert cache.get(BY_NAME, postgresql) is cache.get(BY_NAME, postgresql)
+
+
+def test_only_so_many_are_kept(postgresql: Any) -> None:
+    cache = CompiledCache(size=3)
+    for number in range(10):
+        cache.get(select(users.c.id).where(users.c.id == str(number)), postgresql)
+    assert len(cache) == 3
+
+
+def test_a_text_that_depends_on_the_values_is_refused(postgresql: Any) -> None:
+    with pytest.raises(ValueError, match="depends on the values"):
+        CompiledCache().get(select(users).where(users.c.id.in_(["a", "b"])), postgresql)
+
+
+async def test_a_row_written_on_the_driver_is_read_by_sqlalchemy(tmp_path: Any) -> None:
+    engine = create_async_engine(f"sqlite+aiosqlite:///{tmp_path / 'a.db'}")
+    row = {"id": "u", "identifier": "ü", "displayName": None, "metadata": {"a": [1.5, None]}}
+    row["createdAt"] = datetime(987, 1, 2, 3, 4, 5, 6, tzinfo=UTC)
+    compiled = CompiledCache().get(insert(users), engine.dialect, columns=tuple(row))
+    async with engine.begin() as connection:
+        await connection.run_sync(Base.metadata.create_all)
+        raw = await connection.get_raw_connection()
+        driver: Any = raw.driver_connection
+        await driver.executemany(compiled.sql, compiled.rows([row]))
+        assert (await connection.execute(select(users))).mappings().all() == [row]
+    await engine.dispose()
+
+
+def test_literals_of_null_stay_null(postgresql: Any) -> None:
+    compiled = CompiledCache().get(select(steps.c.id, literal(None)), postgresql)
+    assert compiled.arguments({}) in ([], [None])
