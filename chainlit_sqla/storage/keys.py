@@ -61,6 +61,8 @@ def url_safe_key(key: str) -> str:
         'a/..~/b.png'
     """
     key_bytes(key)
+    if "." not in key:
+        return key
     parts = key.split("/")
     return "/".join(f"{part}~" if _DOTS.fullmatch(part) else part for part in parts)
 

@@ -20,6 +20,7 @@ from .keys import possible_names, url_safe_key
 from .probe import probe
 from .s3_connection import Connection
 from .s3_errors import Place, refused, s3_errors
+from .s3_links import links
 from .s3_session import client_config
 from .s3_upload import MAX_PARTS, Upload, give_up
 
@@ -34,7 +35,6 @@ AWAY = 3
 
 _KMS = "aws:kms"
 _ENCRYPTIONS = ("AES256", _KMS, "aws:kms:dsse")
-_SIGNED_AT_ONCE = 8
 # The server knows no such request, or refuses all of it for one key.
 _NO_BATCH = ("NotImplemented", "MethodNotAllowed", "405", "501", "MalformedXML", "KeyTooLongError")
 # A parser of XML 1.0 refuses these or, for the carriage return, turns them into others.
@@ -147,18 +147,13 @@ class S3Storage:
 
     async def read_urls(self, keys: Sequence[str]) -> Mapping[str, str]:
         """Presign GET requests; see `StorageClient.read_urls`."""
-        urls: dict[str, str] = {}
-        if not keys:
-            return urls
+        names = {key: self._target(key)["Key"] for key in keys}
+        if not names:
+            return {}
         with s3_errors("sign links", self.place):
             signer = (await self._connected()).signer
-            for number, key in enumerate(dict.fromkeys(keys), start=1):
-                urls[key] = await signer.generate_presigned_url(
-                    "get_object", Params=self._target(key), ExpiresIn=self._expiry
-                )
-                if number % _SIGNED_AT_ONCE == 0:  # It is all computing: let others run too.
-                    await asyncio.sleep(0)
-        return urls
+            signed = await links(signer, self.place.bucket, list(names.values()), self._expiry)
+        return dict(zip(names, signed, strict=True))
 
     async def open(self, key: str) -> AsyncGenerator[bytes, None]:
         """Read a blob in chunks; see `StorageClient.open`."""
