@@ -7,11 +7,9 @@ from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack, contextmanager
 from typing import Any
 
-from aiobotocore.session import get_session
-
 from .closing import bounded_close, closed
 from .s3_errors import Place
-from .s3_session import add_content_md5, load_models
+from .s3_session import add_content_md5, open_session
 from .s3_upload import ABORT_SECONDS
 
 
@@ -83,8 +81,7 @@ class Connection:
             await self._stack.aclose()
 
     async def _open(self) -> None:
-        session = self._session or get_session()
-        await load_models(session)
+        session = await open_session(self._session)
         client = await self._stack.enter_async_context(self._make(session, ""))
         client.meta.events.register("before-call.s3.DeleteObjects", add_content_md5)
         # Of itself a closed client fails unlike any error of S3, or connects again.

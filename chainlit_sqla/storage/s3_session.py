@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import gc
 import hashlib
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import orjson
 from aiobotocore.config import AioConfig
+from aiobotocore.session import get_session
 from botocore.exceptions import BotoCoreError
 from botocore.loaders import JSONFileLoader
 
@@ -21,30 +25,50 @@ class _Files(JSONFileLoader):  # type: ignore[misc]
         if not os.path.isfile(full_path):  # noqa: PTH113 - it may be one without ".gz"
             return None
         with open_method(full_path, "rb") as file:
-            return orjson.loads(file.read())
+            text = file.read()
+        with _no_collection():
+            return orjson.loads(text)
 
 
-async def load_models(session: Any) -> None:
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Let the garbage collector pause while many objects are made that all will be kept.
+
+    It would look at all objects of the application again and again meanwhile, and nobody
+    else runs while it does.
+    """
+    if not gc.isenabled():
+        yield
+        return
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
+async def open_session(session: Any = None) -> Any:
     """Load what botocore knows of S3, in a thread.
 
     It is a tenth of a second of reading JSON, for which making a client would hold up the
     event loop.
 
     Args:
-        session: Of aiobotocore; it keeps what was loaded.
+        session: Of aiobotocore; it keeps what was loaded. None: a new one.
     """
+    return await asyncio.to_thread(_load, session)
+
+
+def _load(session: Any) -> Any:
+    session = session or get_session()
     loader = session.get_component("data_loader")
     loader.file_loader = _Files()
-    await asyncio.to_thread(_load, loader)
-
-
-def _load(loader: Any) -> None:
-    try:
+    # Another release may name its parts otherwise; the client loads them itself.
+    with suppress(BotoCoreError):
         for part in ("service-2", "endpoint-rule-set-1", "paginators-1"):
             loader.load_service_model("s3", part)
         loader.load_data("endpoints")
-    except BotoCoreError:
-        return  # Another release may name its parts otherwise; the client loads them itself.
+    return session
 
 
 def client_config(*, path_style: bool, attempts: int, patience: float) -> Any:
