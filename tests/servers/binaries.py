@@ -13,6 +13,7 @@ import stat
 import subprocess
 import tempfile
 import time
+from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -81,12 +82,14 @@ class LocalCluster:
 
     Args:
         binaries: A folder with ``initdb`` and ``postgres``.
+        settings: Settings of the server that replace or complete `SETTINGS`.
 
     Raises:
         RuntimeError: ``initdb`` or ``postgres`` fails; carries what it printed.
     """
 
-    def __init__(self, binaries: Path) -> None:
+    def __init__(self, binaries: Path, settings: Mapping[str, object] | None = None) -> None:
+        self._settings = {**SETTINGS, **(settings or {})}
         self.port = free_port()
         self.password = secrets.token_urlsafe(12)
         self._user = _unprivileged_user()
@@ -119,7 +122,7 @@ class LocalCluster:
         """Start the server and wait until it takes connections; the port stays the same."""
         if self._server is not None:
             raise RuntimeError("the server is running already")
-        options = SETTINGS | {"port": self.port, "unix_socket_directories": self._folder}
+        options = self._settings | {"port": self.port, "unix_socket_directories": self._folder}
         command = [str(self._binaries / "postgres"), "-D", str(self._folder / "data")]
         command += [f"--{name}={value}" for name, value in options.items()]
         with (self._folder / "log").open("ab") as log:

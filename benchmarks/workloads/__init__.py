@@ -1,0 +1,15 @@
+"""What can be measured. A workload is a module with ``async def run(context)``.
+
+To add one, write the module and name it in `WORKLOADS`; README.md says more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from ..context import Context
+from . import turn
+
+WORKLOADS: dict[str, Callable[[Context], Awaitable[None]]] = {
+    "turn": turn.run,
+}
