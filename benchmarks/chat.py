@@ -127,6 +127,26 @@ def turn() -> list[Write]:
     return [*writes, Write("update_step", run.to_dict())]
 
 
+def again(writes: Sequence[Write], thread_id: str) -> list[Write]:
+    """Make the same turn once more, with other ids.
+
+    Chainlit's `Message` and `Step` sleep a millisecond when they are made, so many turns are
+    copies of one.
+
+    Args:
+        writes: A turn.
+        thread_id: The thread of the new one.
+    """
+    ids = {write.step["id"]: str(uuid.uuid4()) for write in writes}
+
+    def copy(step: Mapping[str, Any]) -> dict[str, Any]:
+        own = {"id": ids[step["id"]], "threadId": thread_id, "parentId": ids.get(step["parentId"])}
+        times = {name: now() for name in ("createdAt", "start", "end") if step[name]}
+        return {**step, **own, **times}
+
+    return [Write(write.method, copy(write.step)) for write in writes]
+
+
 class Dropped:
     """Starts tasks and keeps none of them alive, as Chainlit does, but can wait for them."""
 

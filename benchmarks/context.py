@@ -130,8 +130,9 @@ class Field:
         workload: str,
         case: str,
         metrics: Sequence[Metric],
-        work: Callable[..., Awaitable[Figures]],
+        work: Callable[..., Awaitable[Figures | None]],
         *args: Any,
+        prepare: Callable[..., Awaitable[Any]] | None = None,
         rounds: int | None = None,
         warmups: int = 1,
     ) -> None:
@@ -144,8 +145,9 @@ class Field:
             case: For the records.
             metrics: What of the figures is recorded; one that is missing is left out.
             work: An async function that takes a `Subject`, and what follows; returns figures
-                by the names of the metrics.
+                by the names of the metrics, None where the contender cannot do this.
             *args: What follows.
+            prepare: Run before each measurement with the same arguments, and not measured.
             rounds: How many; None: as the user said.
             warmups: Rounds before, which are not recorded.
         """
@@ -157,9 +159,11 @@ class Field:
         for number in range(-warmups, rounds):
             start = number % len(self.names)
             for name in [*self.names[start:], *self.names[:start]]:
+                if prepare:
+                    await self.runners[name].call(prepare, *args)
                 figures = await self.measure(name, work, *args)
                 progress.advance(bar)
-                if number < 0:
+                if number < 0 or figures is None:
                     continue
                 for metric in metrics:
                     if metric.name in figures:
@@ -169,8 +173,8 @@ class Field:
                         values[key].append(figures[metric.name])
 
     async def measure(
-        self, name: str, work: Callable[..., Awaitable[Figures]], *args: Any
-    ) -> Figures:
+        self, name: str, work: Callable[..., Awaitable[Figures | None]], *args: Any
+    ) -> Figures | None:
         """Measure one contender once; behind a proxy, add what the server saw.
 
         Those figures are ``statements``, ``round trips`` and ``commits``, divided by the
@@ -183,6 +187,8 @@ class Field:
         begun, before = databases.transactions(), proxy.counts
         figures = await runner.call(work, *args)
         after, ended = proxy.counts, databases.transactions()
+        if figures is None:
+            return None
         operations = figures.get("operations", 1)
         return figures | {
             "statements": (after.statements - before.statements) / operations,

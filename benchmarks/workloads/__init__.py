@@ -8,8 +8,10 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 from ..context import Context
-from . import turn
+from . import sessions, turn, user
 
 WORKLOADS: dict[str, Callable[[Context], Awaitable[None]]] = {
     "turn": turn.run,
+    "sessions": sessions.run,
+    "user": user.run,
 }
