@@ -12,9 +12,10 @@ from typing import TypeVar
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
-from sqlalchemy.pool import Pool
+from sqlalchemy.pool import Pool, PoolProxiedConnection
+from sqlalchemy.util import greenlet_spawn
 
-from .dialects import Dialect, Fault, brief, dialect_named, original
+from .dialects import Burst, Dialect, Fault, brief, dialect_named, original
 from .errors import ConfigurationError, DatabaseUnavailable, SchemaOutdated
 from .settings import Settings
 
@@ -53,6 +54,8 @@ class Database:
         self.schema = self._checked_schema()
         self._make_folder()
         self.engine = self._make_engine()
+        self._pooler = self.dialect.is_pooler(self.given_url, self.settings)
+        self._bursts = True
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def __repr__(self) -> str:
@@ -85,6 +88,42 @@ class Database:
         engine = self.engine.execution_options(**self.dialect.read_options())
         async with engine.connect() as connection:
             yield connection
+
+    @asynccontextmanager
+    async def driver(self) -> AsyncIterator[PoolProxiedConnection]:
+        """A pooled connection for the driver's own methods, in no transaction."""
+        self._adopt_loop()
+        pooled = await self._checkout()
+        try:
+            yield pooled
+        except BaseException as error:
+            # Where a query was cancelled or the server is gone, nobody knows its state.
+            if self.dialect.is_broken(pooled, error):
+                await greenlet_spawn(pooled.invalidate, error)
+            raise
+        finally:
+            pooled.close()
+
+    async def save_burst(self, burst: Burst) -> bool:
+        """Write a burst by the database's fast way, if it has one.
+
+        Args:
+            burst: What is to be written.
+
+        Returns:
+            Whether it was written; if not, it is to be written statement by statement.
+        """
+        if not self._bursts:
+            return False
+        try:
+            async with self.driver() as connection:
+                return await self.dialect.save_burst(
+                    connection, burst, self.schema, pooler=self._pooler
+                )
+        except NotImplementedError as reason:
+            log.info("%s is written statement by statement: %s", self.label, reason)
+            self._bursts = False
+            return False
 
     async def read(self, query: Callable[[AsyncConnection], Awaitable[T]]) -> T:
         """Run a query, again where the connection was lost under it.
@@ -143,6 +182,15 @@ class Database:
         """Close all connections; the database can be used again after."""
         self._adopt_loop()
         await self.engine.dispose()
+
+    async def _checkout(self) -> PoolProxiedConnection:
+        try:
+            return await self.engine.raw_connection()
+        except Exception as error:
+            # Without SQLAlchemy's connection, its adapter's own class of error is raised.
+            if isinstance(error.__cause__, self.dialect.errors):
+                raise error.__cause__ from None
+            raise
 
     def _adopt_loop(self) -> None:
         """Leave the connections of an event loop that has ended to it, and open new ones.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ..errors import ConfigurationError
 from .base import Dialect, Fault, brief, original
+from .burst import Burst
 from .postgresql import PostgreSQL
 from .sqlite import SQLite
 
@@ -35,4 +36,4 @@ def dialect_named(name: str) -> Dialect:
         ) from None
 
 
-__all__ = ["Dialect", "Fault", "brief", "dialect_named", "original"]
+__all__ = ["Burst", "Dialect", "Fault", "brief", "dialect_named", "original"]

@@ -19,9 +19,11 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.types import TypeEngine
 
 if TYPE_CHECKING:
+    from sqlalchemy import PoolProxiedConnection
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
     from ..settings import Settings
+    from .burst import Burst
 
 
 class Fault(Enum):
@@ -67,8 +69,20 @@ class Dialect(ABC):
     def engine_options(self, url: URL, settings: Settings) -> dict[str, Any]:
         """Keyword arguments for ``create_async_engine``."""
 
+    def is_pooler(self, url: URL, settings: Settings) -> bool:  # noqa: ARG002
+        """Whether the URL leads to a transaction pooler."""
+        return False
+
     def install(self, engine: AsyncEngine) -> None:  # noqa: B027 - optional hook
         """Attach connection events."""
+
+    def is_broken(
+        self,
+        connection: PoolProxiedConnection,  # noqa: ARG002 - others look at it
+        error: BaseException,
+    ) -> bool:
+        """Whether a pooled connection can no longer be used after an error."""
+        return not isinstance(error, self.errors)
 
     def read_options(self) -> dict[str, Any]:
         """Execution options of a connection that only reads."""
@@ -133,6 +147,27 @@ class Dialect(ABC):
     ) -> None:
         """Run one statement for many rows: the seam for a faster path than SQLAlchemy's."""
         await connection.execute(statement, rows)
+
+    async def save_burst(
+        self, connection: PoolProxiedConnection, burst: Burst, schema: str | None, *, pooler: bool
+    ) -> bool:
+        """Write a burst at once: the seam for what is faster than statement by statement.
+
+        Args:
+            connection: A pooled connection in no transaction.
+            burst: What is to be written.
+            schema: The schema of our tables; None: the connection's default one.
+            pooler: Whether a transaction pooler is between, which may give each
+                transaction another session.
+
+        Returns:
+            Whether it was written and committed; if not, everything is to be written again
+            statement by statement.
+
+        Raises:
+            NotImplementedError: This database cannot; it need not be asked again.
+        """
+        raise NotImplementedError
 
     @abstractmethod
     def contains(self, column: ColumnElement[str], text: str) -> ColumnElement[bool]:

@@ -14,12 +14,15 @@ from sqlalchemy.types import TypeEngine
 
 from .. import _json
 from ..errors import ConfigurationError
+from . import postgresql_burst
 from .base import Dialect, Fault, on_conflict, original
 
 if TYPE_CHECKING:
+    from sqlalchemy import PoolProxiedConnection
     from sqlalchemy.ext.asyncio import AsyncConnection
 
     from ..settings import Settings
+    from .burst import Burst
 
 _LOCK = 0x636C_7371_6C61  # "clsqla": the advisory lock around migrations.
 
@@ -28,6 +31,8 @@ _TRANSIENT_CLASSES = {"08", "28", "40", "53", "57", "58"}
 # Lock timeout; now a standby; idle timeout; the database takes no connections or is not there.
 _TRANSIENT_CODES = {"55P03", "25006", "25P03", "55000", "3D000"}
 _SCHEMA_CODES = {"42P01", "42703", "3F000", "42501"}  # no table, column, schema; no permission
+# Not supported; no such column or function: what speaks PostgreSQL may lack system columns.
+_UNKNOWN_CODES = {"0A000", "42703", "42883"}
 _REPEAT_CODES = {"23503", "57014"}  # no parent row; statement timeout
 
 # Parameters that other clients put into a URL and asyncpg does not know.
@@ -67,10 +72,10 @@ class PostgreSQL(Dialect):
         arguments: dict[str, Any] = {"timeout": settings.connect_timeout}
         if _CERTIFICATES & set(url.query):
             arguments["ssl"] = _tls(url.query)
-        pooled = str(url.query.get("pgbouncer", "")).lower() in _FLAGS
-        if pooled or not settings.prepared_statements:
+        if self.is_pooler(url, settings):
             arguments |= {"statement_cache_size": 0, "prepared_statement_cache_size": 0}
         else:
+            arguments["max_cacheable_statement_size"] = 0  # Bursts are long; no limit.
             arguments["server_settings"] = {"application_name": "chainlit-sqla"}
         return {
             "pool_size": settings.pool_size,
@@ -80,6 +85,18 @@ class PostgreSQL(Dialect):
             "json_serializer": _serialize,
             "json_deserializer": _json.loads,
         }
+
+    def is_pooler(self, url: URL, settings: Settings) -> bool:
+        """As Prisma's URLs say it, or our setting."""
+        named = str(url.query.get("pgbouncer", "")).lower() in _FLAGS
+        return named or not settings.prepared_statements
+
+    def is_broken(self, connection: PoolProxiedConnection, error: BaseException) -> bool:
+        """Where the server is gone, a transaction is open or a query was given up."""
+        driver: Any = connection.driver_connection
+        if driver is None or driver.is_closed() or driver.is_in_transaction():
+            return True
+        return getattr(error, "sqlstate", None) is None
 
     def read_options(self) -> dict[str, Any]:
         """Without BEGIN and ROLLBACK: two round trips less."""
@@ -104,6 +121,23 @@ class PostgreSQL(Dialect):
     def upsert(self, table: Table, keys: Sequence[str], update: Iterable[str]) -> Insert:
         """``INSERT … ON CONFLICT``."""
         return on_conflict(insert(table), keys, update)
+
+    async def save_burst(
+        self, connection: PoolProxiedConnection, burst: Burst, schema: str | None, *, pooler: bool
+    ) -> bool:
+        """In one statement, and so in one round trip."""
+        driver: Any = connection.driver_connection
+        sql = postgresql_burst.statement(burst, schema)
+        arguments = postgresql_burst.arguments(burst)
+        try:
+            if not pooler:
+                return bool(await driver.fetchval(sql, *arguments))
+            async with driver.transaction():  # Keeps the session while it is prepared.
+                return bool(await driver.fetchval(sql, *arguments))
+        except Exception as error:
+            if getattr(error, "sqlstate", None) in _UNKNOWN_CODES:
+                raise NotImplementedError(str(error)) from error
+            raise
 
     def contains(self, column: ColumnElement[str], text: str) -> ColumnElement[bool]:
         """``ILIKE`` by ICU's rules: with the C locale the server folds ASCII only."""

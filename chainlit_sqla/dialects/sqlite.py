@@ -14,12 +14,15 @@ from sqlalchemy.pool import AsyncAdaptedQueuePool
 from sqlalchemy.types import TypeEngine
 
 from .. import _json
+from . import sqlite_burst
 from .base import Dialect, Fault, on_conflict, original
 
 if TYPE_CHECKING:
+    from sqlalchemy import PoolProxiedConnection
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
     from ..settings import Settings
+    from .burst import Burst
 
 _WRITE = "chainlit_sqla_write"
 _FORMAT = "%Y-%m-%dT%H:%M:%S.%fZ"
@@ -45,6 +48,8 @@ class SQLite(Dialect):
             "poolclass": AsyncAdaptedQueuePool,
             "pool_size": settings.pool_size,
             "max_overflow": settings.max_overflow,
+            # SQLAlchemy ends its own transactions; a rollback more is a visit more.
+            "pool_reset_on_return": None,
             "connect_args": {"timeout": _BUSY_SECONDS},
         }
         if _in_memory(url):
@@ -60,6 +65,14 @@ class SQLite(Dialect):
         """
         event.listen(engine.sync_engine, "connect", _set_up)
         event.listen(engine.sync_engine, "begin", _begin)
+
+    def is_broken(
+        self,
+        connection: PoolProxiedConnection,  # noqa: ARG002
+        error: BaseException,  # noqa: ARG002
+    ) -> bool:
+        """Never: what its thread has begun, it ends. A database in memory must stay."""
+        return False
 
     def write_options(self) -> dict[str, Any]:
         """Mark the connection for `BEGIN IMMEDIATE`."""
@@ -96,6 +109,23 @@ class SQLite(Dialect):
     def upsert(self, table: Table, keys: Sequence[str], update: Iterable[str]) -> Insert:
         """``INSERT … ON CONFLICT``."""
         return on_conflict(insert(table), keys, update)
+
+    async def save_burst(
+        self,
+        connection: PoolProxiedConnection,
+        burst: Burst,
+        schema: str | None,  # noqa: ARG002 - there are none
+        *,
+        pooler: bool,  # noqa: ARG002
+    ) -> bool:
+        """In one visit to the connection's thread."""
+        driver: Any = connection.driver_connection
+        # Not public; its public methods visit the thread once for each statement.
+        visit = getattr(driver, "_execute", None)
+        if visit is None:
+            raise NotImplementedError
+        written: bool = await visit(sqlite_burst.write, driver._conn, burst)
+        return written
 
     def contains(self, column: ColumnElement[str], text: str) -> ColumnElement[bool]:
         """SQLite's own ``lower`` knows ASCII only, so Python folds the case."""

@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 
 
 _EMPTY = _json.JsonText("{}")
-_STEP_DEFAULTS = {"name": "", "type": "undefined", "streaming": False, "metadata": _EMPTY}
+STEP_DEFAULTS = {"name": "", "type": "undefined", "streaming": False, "metadata": _EMPTY}
 _ELEMENT_DEFAULTS = {"name": "", "type": "file"}
 _ELEMENT = "element "
 
@@ -94,7 +94,7 @@ async def save(connection: AsyncConnection, dialect: Dialect, segment: Segment) 
         _refuse_stranger(thread_id, actor, known)
     alive_steps = [(key, row) for key, row in segment.steps.items() if known.takes(key, row)]
     await _save_threads(connection, dialect, segment, known, dict(alive_steps))
-    await _save_rows(connection, dialect, steps, alive_steps, _STEP_DEFAULTS)
+    await _save_rows(connection, dialect, steps, alive_steps, STEP_DEFAULTS)
     lost = await _save_elements(connection, dialect, segment, known)
     alive_feedbacks = [
         (key, row) for key, row in segment.feedbacks.items() if known.takes(key, row)
@@ -216,7 +216,7 @@ async def _save_threads(
         await dialect.execute_many(connection, bury, rows)
         await connection.execute(delete(tombstones).where(of_thread))
     await _make_missing(connection, dialect, segment, known)
-    activity = _activity(alive_steps)
+    activity = latest_activity(alive_steps)
     identifiers = await _identifiers(connection, segment)
     metadata = await _metadata(connection, segment)
     groups: dict[frozenset[str], list[dict[str, Any]]] = {}
@@ -256,7 +256,12 @@ async def _make_missing(
     known.rows.update(await lock_threads(connection, stubs, exclusive=False))
 
 
-def _activity(alive_steps: Mapping[Key, RowChange]) -> Mapping[str, datetime]:
+def latest_activity(alive_steps: Mapping[Key, RowChange]) -> Mapping[str, datetime]:
+    """The instant of the newest message in each thread that has one.
+
+    Args:
+        alive_steps: Steps that are written.
+    """
     latest: dict[str, datetime] = {}
     for (thread_id, _), row in alive_steps.items():
         if row.activity:

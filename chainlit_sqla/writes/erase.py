@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Table, delete, or_, select, true
+from sqlalchemy import ColumnElement, Table, delete, or_, select, true, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from .._time import instant_of, now
@@ -69,6 +69,9 @@ async def _erase_step(
     # method by method.
     places = found or [id for id in (op.scope.thread_id,) if id]
     await lock_threads(connection, places, exclusive=True)
+    if places:  # A burst in another process, whose snapshot is older, must see it.
+        of_places = update(threads).where(threads.c.id.in_(places))
+        await connection.execute(of_places.values(updatedAt=threads.c.updatedAt))
     blobs = False
     for thread_id in places:
         ids = await _with_descendants(connection, thread_id, op.id)

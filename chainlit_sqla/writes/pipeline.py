@@ -35,6 +35,7 @@ from ..errors import (
     SchemaError,
 )
 from .apply import save
+from .burst import burst_of
 from .erase import erase
 from .ops import Op
 from .plan import plan
@@ -221,8 +222,12 @@ class Pipeline:
         results: dict[int, bool] = {}
         blobs = False
         dialect = self._database.dialect
+        segments = plan(ops)
+        burst = burst_of(segments[0]) if len(segments) == 1 else None
+        if burst and await self._database.save_burst(burst):
+            return results, blobs
         async with self._database.write() as connection:
-            for segment in plan(ops):
+            for segment in segments:
                 blobs |= await save(connection, dialect, segment)
                 for position, op in segment.deletes:
                     results[position], lost = await erase(connection, dialect, op)

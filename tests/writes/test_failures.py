@@ -12,7 +12,7 @@ from sqlalchemy import select
 from chainlit_sqla.database import Database
 from chainlit_sqla.errors import DatabaseUnavailable, RetriesExhausted
 from chainlit_sqla.models import Step, Thread
-from chainlit_sqla.writes.ops import DeleteThread, Op, SaveStep, SaveThread
+from chainlit_sqla.writes.ops import DeleteThread, Op, SaveFeedback, SaveStep, SaveThread
 from chainlit_sqla.writes.pipeline import Pipeline
 from tests.servers.postgres import PostgresServer
 from tests.servers.proxy import FlakyProxy
@@ -55,6 +55,21 @@ async def test_a_connection_lost_at_the_commit_costs_nothing(
     pipeline = Pipeline(behind_proxy)
     await pipeline.submit(step(0))
     proxy.cut_at(b"COMMIT", deliver=deliver)
+    # With feedback it is no burst, which has no COMMIT.
+    feedback = SaveFeedback("t", "s000", "f", 1)
+    await asyncio.gather(pipeline.submit(step(1)), pipeline.submit(feedback))
+    assert not proxy.cut_pending
+    assert await ids(behind_proxy) == ["s000", "s001"]
+    await pipeline.close()
+
+
+@pytest.mark.parametrize("deliver", [False, True])
+async def test_a_connection_lost_in_a_burst_costs_nothing(
+    proxy: FlakyProxy, behind_proxy: Database, deliver: bool
+) -> None:
+    pipeline = Pipeline(behind_proxy)
+    await pipeline.submit(step(0))
+    proxy.cut_at(b"s001", deliver=deliver)
     await pipeline.submit(step(1))
     assert not proxy.cut_pending
     assert await ids(behind_proxy) == ["s000", "s001"]

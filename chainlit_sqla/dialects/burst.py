@@ -1,0 +1,96 @@
+"""A burst: what most batches are, in a form that a database can take in one go.
+
+A turn of a chat touches one thread and some steps. Nothing was deleted, the thread is
+there or is new, and nobody reaches for somebody else's. A dialect may write such a burst in
+one statement, which looks itself whether that is all; if it is not, nothing is written, and
+the batch takes the long way of `chainlit_sqla.writes.apply`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Table
+
+
+@dataclass(frozen=True, slots=True)
+class Tables:
+    """The tables that a burst reads and writes."""
+
+    users: Table
+    threads: Table
+    steps: Table
+    tombstones: Table
+
+
+@dataclass(frozen=True, slots=True)
+class BurstThread:
+    """One thread of a burst.
+
+    Args:
+        id: The thread.
+        begun: When it begins, should it be new.
+        activity: The instant of its newest message in the burst.
+        actor: The identifier of the user whose client chose it; it must not be another's.
+        values: ``name``, ``userId`` and ``tags``, as far as they change; never None.
+        metadata: Members to set; those that are None are removed.
+    """
+
+    id: str
+    begun: datetime
+    activity: datetime | None
+    actor: str | None
+    values: Mapping[str, Any]
+    metadata: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class BurstSteps:
+    """Steps that give the same columns.
+
+    Args:
+        given: Columns that change where the step is there. Of ``extra`` only the members
+            given change.
+        rows: Values of the key, ``createdAt``, ``ordinal`` and the columns given.
+    """
+
+    given: tuple[str, ...]
+    rows: Sequence[Mapping[str, Any]]
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns of the rows."""
+        of_new = ("threadId", "id", "createdAt", "ordinal")
+        return tuple(dict.fromkeys((*of_new, *self.given)))
+
+
+@dataclass(frozen=True, slots=True)
+class Burst:
+    """Saves that can be written together.
+
+    Args:
+        tables: Where.
+        threads: By id.
+        steps: By their columns.
+        graves: Ids of tombstones that, below one of the threads, forbid the burst.
+        defaults: Values of new steps that are not given.
+    """
+
+    tables: Tables
+    threads: Sequence[BurstThread]
+    steps: Sequence[BurstSteps]
+    graves: Sequence[str]
+    defaults: Mapping[str, Any]
+
+    @property
+    def thread_ids(self) -> list[str]:
+        """The ids of the threads."""
+        return [thread.id for thread in self.threads]
+
+    @property
+    def changes_threads(self) -> bool:
+        """Whether more than the last activity of a thread changes."""
+        return any(thread.values or thread.metadata for thread in self.threads)

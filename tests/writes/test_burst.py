@@ -1,0 +1,290 @@
+"""The fast way of writing: the same rows as the long way, also beside other processes."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import delete, insert, select, text
+
+from chainlit_sqla import migrations
+from chainlit_sqla._json import JsonText
+from chainlit_sqla.database import Database
+from chainlit_sqla.dialects import postgresql_burst
+from chainlit_sqla.errors import NotTheAuthor, RejectedRow
+from chainlit_sqla.models import Base, Step, Thread, User
+from chainlit_sqla.settings import Settings
+from chainlit_sqla.writes.apply import save
+from chainlit_sqla.writes.burst import burst_of
+from chainlit_sqla.writes.erase import erase
+from chainlit_sqla.writes.ops import (
+    DeleteElement,
+    DeleteStep,
+    DeleteThread,
+    Op,
+    SaveElement,
+    SaveFeedback,
+    SaveStep,
+    SaveThread,
+    SaveUser,
+)
+from chainlit_sqla.writes.pipeline import Pipeline
+from chainlit_sqla.writes.plan import plan
+from tests.servers.postgres import PostgresServer
+from tests.until import PATIENCE
+from tests.writes.test_plan import extras, metadata, moments, rows, step_values
+
+pytestmark = pytest.mark.timeout(120)
+
+ids = st.sampled_from(["a", "b", "ü'\"\\"])
+owned = st.fixed_dictionaries(
+    {},
+    optional={
+        "name": st.sampled_from(["", "n"]),
+        "userId": st.sampled_from(["u1", "u2", "nobody"]),
+        "tags": st.sampled_from([JsonText('["x"]'), JsonText("[]")]),
+    },
+)
+actors = st.sampled_from([None, None, "ann"])
+saves = st.one_of(
+    st.builds(SaveThread, ids, owned, metadata, actors, at=moments),
+    st.builds(SaveStep, ids, ids, step_values, extras, st.none() | moments, actors, at=moments),
+)
+befores = st.one_of(
+    saves,
+    st.builds(DeleteThread, ids),
+    st.builds(DeleteStep, ids),
+)
+
+
+@pytest.fixture(params=["sqlite", "postgresql", "postgresql behind a pooler"])
+async def pair(
+    request: pytest.FixtureRequest, tmp_path: Path, postgres: PostgresServer
+) -> AsyncIterator[tuple[Database, Database]]:
+    """Two databases with the schema and two users."""
+    made = []
+    for name in ("fast", "long"):
+        on_file = request.param == "sqlite"
+        url = f"sqlite:///{tmp_path / name}.db" if on_file else postgres.create_database()
+        choices = Settings.load(prepared_statements="pooler" not in request.param)
+        made.append(Database(url, settings=choices))
+        await migrations.upgrade(made[-1])
+    yield made[0], made[1]
+    for database in made:
+        await database.close()
+        if "sqlite" not in request.param:
+            postgres.drop_database(str(database.given_url.render_as_string(hide_password=False)))
+
+
+async def reset(database: Database) -> None:
+    async with database.write() as connection:
+        for table in reversed(Base.metadata.sorted_tables):
+            await connection.execute(delete(table))
+        known = [{"id": f"u{n}", "identifier": name} for n, name in ((1, "ann"), (2, "bob"))]
+        await connection.execute(insert(User), known)
+
+
+async def long_way(database: Database, batch: Sequence[Op]) -> type[Exception] | None:
+    try:
+        async with database.write() as connection:
+            for segment in plan(batch):
+                await save(connection, database.dialect, segment)
+                for _, op in segment.deletes:
+                    await erase(connection, database.dialect, op)
+    except (RejectedRow, NotTheAuthor) as error:
+        return type(error)
+    return None
+
+
+async def test_a_burst_leaves_the_same_rows_as_the_long_way(
+    pair: tuple[Database, Database],
+) -> None:
+    fast, long = pair
+    loop = asyncio.get_running_loop()
+    taken: list[bool] = []
+
+    async def compare(before: list[Op], batches: list[list[Op]]) -> None:
+        for database in pair:
+            await reset(database)
+            for op in before:
+                await long_way(database, [op])
+        for batch in batches:
+            for segment in plan(batch):
+                burst = burst_of(segment)
+                assert burst
+                written = await fast.save_burst(burst)
+                taken.append(written)
+                if not written:
+                    assert await rows(fast) == await rows(long), "nothing may be written"
+                    await long_way(fast, batch)
+            await long_way(long, batch)
+            assert await rows(fast) == await rows(long)
+
+    @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(
+        st.lists(befores, max_size=4),
+        st.lists(st.lists(saves, min_size=1, max_size=6), min_size=1, max_size=2),
+    )
+    def examples(before: list[Op], batches: list[list[Op]]) -> None:
+        one_segment = [batch for batch in batches if len(plan(batch)) == 1]
+        bursts = [batch for batch in one_segment if burst_of(plan(batch)[0])]
+        asyncio.run_coroutine_threadsafe(compare(before, bursts), loop).result(60)
+
+    await asyncio.to_thread(examples)
+    assert {True, False} == set(taken), "both must have been tried"
+
+
+# Beside another process: its own Database on the same server.
+
+
+@pytest.fixture
+async def two(postgres: PostgresServer) -> AsyncIterator[tuple[Database, Database]]:
+    url = postgres.create_database()
+    made = Database(url), Database(url)
+    await migrations.upgrade(made[0])
+    await reset(made[0])
+    yield made
+    for database in made:
+        await database.close()
+    postgres.drop_database(url)
+
+
+async def beside(two: tuple[Database, Database], theirs: Sequence[Op], ours: Sequence[Op]) -> Any:
+    """Carry ours out while theirs are written and not committed yet; return our answers."""
+    here, other = two
+    pipeline = Pipeline(here)
+    async with other.write() as connection:
+        for segment in plan(theirs):
+            await save(connection, other.dialect, segment)
+            for _, op in segment.deletes:
+                await erase(connection, other.dialect, op)
+        tasks = [asyncio.ensure_future(pipeline.submit(op)) for op in ours]
+        await waits_for_a_lock(here)
+    answers = await asyncio.gather(*tasks, return_exceptions=True)
+    await pipeline.close()
+    return answers
+
+
+async def waits_for_a_lock(database: Database) -> None:
+    waiting = text(
+        "SELECT count(*) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    )
+    async with asyncio.timeout(PATIENCE):
+        while not await database.read(lambda c: c.scalar(waiting)):
+            await asyncio.sleep(0.02)
+
+
+async def stored(database: Database, column: Any) -> list[Any]:
+    async with database.connect() as connection:
+        return list(await connection.scalars(select(column).order_by(column)))
+
+
+@pytest.fixture
+def pipelines(two: tuple[Database, Database]) -> Pipeline:
+    return Pipeline(two[0])
+
+
+async def test_a_step_that_is_deleted_meanwhile_stays_deleted(
+    two: tuple[Database, Database], pipelines: Pipeline
+) -> None:
+    await pipelines.submit(SaveStep("t", "s", {"output": "old"}))
+    await beside(two, [DeleteStep("s")], [SaveStep("t", "s", {"output": "new"})])
+    assert await stored(two[0], Step.id) == []
+    assert await stored(two[0], Thread.id) == ["t"]
+
+
+async def test_a_thread_that_is_deleted_meanwhile_stays_deleted(
+    two: tuple[Database, Database], pipelines: Pipeline
+) -> None:
+    await pipelines.submit(SaveStep("t", "s", {"output": "old"}))
+    await beside(two, [DeleteThread("t")], [SaveStep("t", "new", {}), SaveStep("u", "other", {})])
+    assert await stored(two[0], Thread.id) == ["u"]
+    assert await stored(two[0], Step.id) == ["other"]
+
+
+async def test_a_thread_that_gets_another_owner_meanwhile_is_refused(
+    two: tuple[Database, Database], pipelines: Pipeline
+) -> None:
+    await pipelines.submit(SaveThread("t"))
+    [answer] = await beside(
+        two, [SaveThread("t", {"userId": "u2"})], [SaveStep("t", "s", {}, actor="ann")]
+    )
+    assert isinstance(answer, NotTheAuthor)
+    assert await stored(two[0], Step.id) == []
+
+
+async def test_a_thread_that_is_made_meanwhile_gets_what_both_say(
+    two: tuple[Database, Database],
+) -> None:
+    theirs = [SaveThread("t", {"userId": "u2"}, {"theirs": 1}), SaveStep("t", "a", {})]
+    ours = [SaveThread("t", {"name": "n"}, {"ours": 2}), SaveStep("t", "b", {})]
+    assert await beside(two, theirs, ours) == [None, None]
+    async with two[0].connect() as connection:
+        [row] = await connection.execute(
+            select(Thread.name, Thread.user_identifier, Thread.metadata_)
+        )
+    assert tuple(row) == ("n", "bob", {"theirs": 1, "ours": 2})
+    assert await stored(two[0], Step.id) == ["a", "b"]
+
+
+async def test_the_metadata_of_two_processes_is_merged(
+    two: tuple[Database, Database], pipelines: Pipeline
+) -> None:
+    await pipelines.submit(SaveThread("t", {}, {"old": 0}))
+    await beside(two, [SaveThread("t", {}, {"a": 1})], [SaveThread("t", {}, {"b": 2, "old": None})])
+    assert await stored(two[0], Thread.metadata_) == [{"a": 1, "b": 2}]
+
+
+async def test_processes_that_write_to_the_same_threads_do_not_stop_each_other(
+    two: tuple[Database, Database],
+) -> None:
+    writers = [Pipeline(database) for database in two]
+    written = await asyncio.gather(
+        *(
+            writer.submit(SaveStep(f"t{n % 7}", f"{who}-{n}", {}, activity=datetime.now(UTC)))
+            for n in range(300)
+            for who, writer in enumerate(writers)
+        )
+    )
+    assert written == [None] * 600
+    assert len(await stored(two[0], Step.id)) == 600
+    for writer in writers:
+        await writer.close()
+
+
+async def test_a_server_that_does_not_know_the_fast_way_is_written_the_long_way(
+    two: tuple[Database, Database],
+    pipelines: Pipeline,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO, "chainlit_sqla")
+    foreign = postgresql_burst._KNOWN.replace("xmin", "no_such_system_column")
+    monkeypatch.setattr(postgresql_burst, "_KNOWN", foreign)
+    postgresql_burst._statement.cache_clear()
+    for number in range(3):
+        await pipelines.submit(SaveStep("t", f"s{number}", {}))
+    postgresql_burst._statement.cache_clear()
+    assert await stored(two[0], Step.id) == ["s0", "s1", "s2"]
+    assert caplog.text.count("is written statement by statement") == 1
+
+
+def test_what_is_more_than_saves_of_threads_and_steps_is_no_burst() -> None:
+    more: list[Op] = [
+        SaveUser("ann", {"id": "u", "metadata": {}}),
+        SaveElement("t", "e", {"objectKey": None}),
+        SaveFeedback("t", "s", "f", 1),
+        DeleteElement("e", "t"),
+    ]
+    for op in more:
+        assert burst_of(plan([SaveStep("t", "s", {}), op])[0]) is None
+    both = [SaveStep("t", "s", {}, actor="ann"), SaveStep("t", "s", {}, actor="bob")]
+    assert burst_of(plan(both)[0]) is None
