@@ -15,36 +15,34 @@ in between, and writes nothing otherwise:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Column, Table
+import orjson
+from sqlalchemy import Column
 from sqlalchemy.dialects import postgresql
 
-from .. import _json
-from .burst import Burst, BurstSteps, Tables
+from .burst import Burst, BurstSteps, BurstThread, Tables
 
 _DIALECT = postgresql.dialect()  # type: ignore[no-untyped-call]
 
 _KNOWN = """
-given AS MATERIALIZED (
-  SELECT * FROM unnest($1::text[], $2::timestamptz[], $3::timestamptz[], $4::text[]{more})
-    AS g(id, begun, activity, actor{columns})),
+given AS MATERIALIZED (SELECT * FROM json_to_recordset($1::text::json)
+  AS g(id text, begun timestamptz, activity timestamptz, actor text{columns})),
 found AS MATERIALIZED (
-  SELECT id, "updatedAt", "userIdentifier", xmin AS version
-  FROM {threads} WHERE id = ANY($1) ORDER BY id FOR NO KEY UPDATE),
+  SELECT id, "updatedAt", "userIdentifier", xmin AS version FROM {threads}
+  WHERE id = ANY(ARRAY(SELECT id FROM given)) ORDER BY id FOR NO KEY UPDATE),
 verdict AS MATERIALIZED (SELECT
   NOT EXISTS (
-    SELECT FROM {tombstones} WHERE "threadId" = ANY($1) AND id = ANY($5::text[]))
+    SELECT FROM {tombstones} WHERE "threadId" = ANY(ARRAY(SELECT id FROM given))
+      AND id = ANY(ARRAY(SELECT json_array_elements_text($2::text::json))))
   AND NOT EXISTS (
-    SELECT FROM {threads} t WHERE t.id = ANY($1) AND NOT EXISTS (
+    SELECT FROM {threads} t WHERE t.id = ANY(ARRAY(SELECT id FROM given)) AND NOT EXISTS (
       SELECT FROM found f WHERE f.id = t.id AND f.version = t.xmin))
   AND NOT EXISTS (
     SELECT FROM given g JOIN found f ON f.id = g.id AND f."userIdentifier" <> g.actor)
   {known_owners} AS ok)"""
-_MORE = ", $6::text[], $7::text[], $8::text[], $9::text[], $10::text[]"
-_MORE_COLUMNS = ', name, "userId", tags, metadata, removed'
+_MORE_COLUMNS = ', name text, "userId" text, tags jsonb, metadata jsonb, removed json'
 _KNOWN_OWNERS = """
   AND NOT EXISTS (
     SELECT FROM given g WHERE g."userId" IS NOT NULL AND NOT EXISTS (
@@ -65,8 +63,8 @@ owned AS (SELECT g.*, u.identifier FROM given g LEFT JOIN {users} u ON u.id = g.
 made AS (
   INSERT INTO {threads} (id, "createdAt", "updatedAt", metadata,
     name, "userId", "userIdentifier", tags)
-  SELECT g.id, g.begun, greatest(g.begun, g.activity), coalesce(g.metadata::jsonb, '{}'),
-    g.name, g."userId", g.identifier, g.tags::jsonb FROM owned g, verdict
+  SELECT g.id, g.begun, greatest(g.begun, g.activity), coalesce(g.metadata, '{}'),
+    g.name, g."userId", g.identifier, g.tags FROM owned g, verdict
   WHERE ok AND NOT EXISTS (SELECT FROM found f WHERE f.id = g.id)
   ON CONFLICT (id) DO NOTHING RETURNING 1),
 changed AS (
@@ -75,43 +73,46 @@ changed AS (
     name = coalesce(g.name, t.name),
     "userId" = coalesce(g."userId", t."userId"),
     "userIdentifier" = coalesce(g.identifier, t."userIdentifier"),
-    tags = coalesce(g.tags::jsonb, t.tags),
+    tags = coalesce(g.tags, t.tags),
     metadata = CASE WHEN g.metadata IS NULL THEN t.metadata
-      ELSE (coalesce(t.metadata, '{}') || g.metadata::jsonb)
-        - ARRAY(SELECT jsonb_array_elements_text(g.removed::jsonb)) END
+      ELSE (coalesce(t.metadata, '{}') || g.metadata)
+        - ARRAY(SELECT json_array_elements_text(g.removed)) END
   FROM owned g, found f, verdict
   WHERE ok AND t.id = g.id AND f.id = g.id AND (g.activity > f."updatedAt"
-    OR coalesce(g.name, g."userId", g.tags, g.metadata) IS NOT NULL))"""
+    OR coalesce(g.name, g."userId") IS NOT NULL
+    OR coalesce(g.tags, g.metadata) IS NOT NULL))"""
 
 
-def arguments(burst: Burst) -> list[Any]:
-    """The parameters of `statement`, in its order.
+def arguments(burst: Burst) -> list[str]:
+    """The parameters of `statement`, in its order: documents, which cost the driver least.
 
     Args:
         burst: What is to be written.
     """
-    threads = burst.threads
-    values: list[Any] = [
-        [thread.id for thread in threads],
-        [thread.begun for thread in threads],
-        [thread.activity for thread in threads],
-        [thread.actor for thread in threads],
-        burst.graves,
+    rows = [_row(thread) for thread in burst.threads]
+    documents = [rows, burst.graves, *(group.rows for group in burst.steps)]
+    return [
+        orjson.dumps(document, _fragment, orjson.OPT_PASSTHROUGH_SUBCLASS).decode()
+        for document in documents
     ]
-    if burst.changes_threads:
-        for name in ("name", "userId", "tags"):
-            values.append([thread.values.get(name) for thread in threads])
-        values.append([_set(thread.metadata) for thread in threads])
-        values.append([_removed(thread.metadata) for thread in threads])
-    for group in burst.steps:
-        values += [_column(group, name) for name in group.columns]
-    return values
 
 
-def _column(group: BurstSteps, name: str) -> list[Any]:
-    if name == "extra":
-        return [_json.dumps(row[name]) for row in group.rows]
-    return [row[name] for row in group.rows]
+def _fragment(value: str) -> orjson.Fragment:
+    """What is JSON already is put in as it is; of all that is given, only that is special."""
+    return orjson.Fragment(str(value))
+
+
+def _row(thread: BurstThread) -> dict[str, Any]:
+    row: dict[str, Any] = {"id": thread.id, "begun": thread.begun}
+    if thread.activity:
+        row["activity"] = thread.activity
+    if thread.actor is not None:
+        row["actor"] = thread.actor
+    row |= thread.values
+    if thread.metadata:
+        row["metadata"] = {k: v for k, v in thread.metadata.items() if v is not None}
+        row["removed"] = [k for k, v in thread.metadata.items() if v is None]
+    return row
 
 
 def statement(burst: Burst, schema: str | None) -> str:
@@ -136,11 +137,8 @@ def _statement(
 ) -> str:
     names = _Names(tables, schema)
     parts = [_known(names, changes), names.put_into(_CHANGED if changes else _MOVED)]
-    next_parameter = 11 if changes else 6
-    for position, given in enumerate(shape):
-        columns = BurstSteps(given, ()).columns
-        parts.append(_steps(names, position, given, next_parameter, dict(defaults)))
-        next_parameter += len(columns)
+    for number, given in enumerate(shape, 3):
+        parts.append(_steps(names, number, given, dict(defaults)))
     written = (
         "SELECT ok AND (SELECT count(*) FROM given)"
         " = (SELECT count(*) FROM found) + (SELECT count(*) FROM made) FROM verdict"
@@ -167,41 +165,32 @@ class _Names:
             template = template.replace(f"{{{kind}}}", name)
         return template
 
-    def type(self, table: Table, name: str) -> str:
-        """The type of a column."""
-        column: Column[Any] = table.c[name]
+    def type(self, name: str) -> str:
+        """The type of a column of steps."""
+        column: Column[Any] = self.tables.steps.c[name]
         return str(column.type.compile(dialect=_DIALECT))
 
 
 def _known(names: _Names, changes: bool) -> str:
     """What is given, what is there, and whether the burst may be written."""
-    template = _KNOWN.replace("{more}", _MORE if changes else "")
-    template = template.replace("{columns}", _MORE_COLUMNS if changes else "")
+    template = _KNOWN.replace("{columns}", _MORE_COLUMNS if changes else "")
     return names.put_into(template.replace("{known_owners}", _KNOWN_OWNERS if changes else ""))
 
 
-def _steps(
-    names: _Names, position: int, given: Sequence[str], first: int, defaults: dict[str, Any]
-) -> str:
-    table, quote = names.tables.steps, names.quote
-    columns = BurstSteps(tuple(given), ()).columns
-    arrays, values = [], []
-    for number, name in enumerate(columns, first):
-        kind = names.type(table, name)
-        # The driver encodes arrays of text fastest; the server parses JSON either way.
-        as_text = kind == "JSONB"
-        arrays.append(f"${number}::{'TEXT' if as_text else kind}[]")
-        values.append(f"u.{quote(name)}" + ("::jsonb" if as_text else ""))
-    fixed = {name: value for name, value in defaults.items() if name not in columns}
+def _steps(names: _Names, number: int, given: tuple[str, ...], defaults: dict[str, Any]) -> str:
+    """An upsert of the steps in the parameter of this number."""
+    quote = names.quote
+    columns = BurstSteps(given, ()).columns
+    typed = ", ".join(f"{quote(name)} {names.type(name)}" for name in columns)
+    fixed = {name: _literal(value) for name, value in defaults.items() if name not in columns}
     targets = ", ".join(quote(name) for name in (*columns, *fixed))
-    source = ", ".join((*values, *map(_literal, fixed.values())))
-    labels = ", ".join(quote(name) for name in columns)
+    source = ", ".join((*(f"u.{quote(name)}" for name in columns), *fixed.values()))
     changes = ", ".join(f"{quote(name)} = {_new(quote(name), name)}" for name in given)
     action = f"DO UPDATE SET {changes}" if changes else "DO NOTHING"
     return (
-        f"steps_{position} AS (INSERT INTO {names.of_tables['steps']} AS s ({targets})"
-        f" SELECT {source} FROM unnest({', '.join(arrays)}) AS u({labels}), verdict WHERE ok"
-        f' ON CONFLICT ("threadId", id) {action})'
+        f"steps_{number} AS (INSERT INTO {names.of_tables['steps']} AS s ({targets})"
+        f" SELECT {source} FROM json_to_recordset(${number}::text::json) AS u({typed}), verdict"
+        f' WHERE ok ON CONFLICT ("threadId", id) {action})'
     )
 
 
@@ -213,12 +202,3 @@ def _new(quoted: str, name: str) -> str:
 
 def _literal(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else "'" + value.replace("'", "''") + "'"
-
-
-def _set(metadata: Any) -> str | None:
-    kept = {name: value for name, value in metadata.items() if value is not None}
-    return _json.dumps(kept) if metadata else None
-
-
-def _removed(metadata: Any) -> str:
-    return _json.dumps([name for name, value in metadata.items() if value is None])

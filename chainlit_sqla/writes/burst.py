@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 from ..dialects.burst import Burst, BurstSteps, BurstThread, Tables
 from ..models import steps, threads, tombstones, users
 from .apply import STEP_DEFAULTS, latest_activity
-from .plan import RowChange, Segment
+from .plan import Segment
 
 _TABLES = Tables(users, threads, steps, tombstones)
 
@@ -36,16 +37,17 @@ def burst_of(segment: Segment) -> Burst | None:
 
 
 def _grouped(segment: Segment) -> list[BurstSteps]:
-    groups: dict[frozenset[str], list[dict[str, Any]]] = {}
+    groups: dict[tuple[str, ...], list[dict[str, Any]]] = {}
     for (thread_id, id), row in segment.steps.items():
-        record = {"threadId": thread_id, "id": id, "createdAt": row.at, "ordinal": row.ordinal}
-        given = _given(row)
-        groups.setdefault(frozenset(given), []).append(record | given)
-    ordered = sorted((tuple(sorted(given)), rows) for given, rows in groups.items())
-    return [BurstSteps(given, rows) for given, rows in ordered]
+        record = row.values | {"extra": row.extra} if row.extra else dict(row.values)
+        rows = groups.setdefault(_in_order(tuple(record)), [])
+        record["threadId"], record["id"], record["ordinal"] = thread_id, id, row.ordinal
+        record.setdefault("createdAt", row.at)
+        rows.append(record)
+    return [BurstSteps(given, groups[given]) for given in sorted(groups)]
 
 
-def _given(row: RowChange) -> dict[str, Any]:
-    if not row.extra:
-        return row.values
-    return row.values | {"extra": row.extra}
+@lru_cache(maxsize=1024)
+def _in_order(names: tuple[str, ...]) -> tuple[str, ...]:
+    """The same names for the same columns: their order would make another statement."""
+    return tuple(sorted(names))
