@@ -1,4 +1,4 @@
-"""Between Chainlit's dicts and our operations and rows: pure, no I/O, no Chainlit.
+"""From Chainlit's dicts to our operations: pure, no I/O, no Chainlit.
 
 The rules, on all databases alike:
 
@@ -13,11 +13,11 @@ The rules, on all databases alike:
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from . import _json
-from ._time import format_instant, next_ordinal, now, parse_instant
+from ._time import next_ordinal, now, parse_instant
 from .errors import RejectedRow
 from .writes.ops import SaveElement, SaveFeedback, SaveStep, SaveThread, SaveUser, shown
 
@@ -47,7 +47,7 @@ STEP_KINDS: Mapping[str, str] = {
     "autoCollapse": _FLAG,
     "language": _TEXT,
 }
-"""The columns of a step by the kind of their values, in the order of Chainlit's dict."""
+"""The columns of a step by the kind of their values."""
 
 ELEMENT_KINDS: Mapping[str, str] = {
     "type": _TEXT,
@@ -70,9 +70,6 @@ ELEMENT_KINDS: Mapping[str, str] = {
 _REQUIRED = {"name", "type", "streaming", "metadata", "createdAt"}
 """Columns that are never empty: None for them says nothing and changes nothing."""
 _FALSE = {"false", "0", "no", "off", "none", ""}
-
-
-# To operations
 
 
 def step_op(step: Mapping[str, Any], *, new: bool, actor: str | None = None) -> SaveStep:
@@ -213,96 +210,6 @@ def feedback_op(
     )
 
 
-# To Chainlit
-
-
-def step_dict(row: Mapping[str, Any]) -> Dict:
-    """Make Chainlit's StepDict from a row with its feedback.
-
-    Args:
-        row: Columns of ``steps`` and ``feedbackId``, ``feedbackValue``, ``feedbackComment``.
-    """
-    step: Dict = {"id": row["id"], "threadId": row["threadId"], "icon": None}
-    step |= {name: row[name] for name in STEP_KINDS}
-    for name in ("createdAt", "start", "end"):
-        step[name] = format_instant(row[name])
-    step["input"] = row["input"] or ""
-    step["output"] = row["output"] or ""
-    step["feedback"] = None
-    if row["feedbackId"] is not None:
-        step["feedback"] = {
-            "forId": row["id"],
-            "id": row["feedbackId"],
-            "value": row["feedbackValue"],
-            "comment": row["feedbackComment"],
-        }
-    return _with_extra(step, row["extra"], unread=("createdAt", "start", "end"))
-
-
-def element_dict(row: Mapping[str, Any], url: str | None) -> Dict:
-    """Make Chainlit's ElementDict from a row.
-
-    Args:
-        row: Columns of ``elements``.
-        url: Where the element can be read now.
-    """
-    element: Dict = {"id": row["id"], "threadId": row["threadId"]}
-    element |= {name: row[name] for name in ELEMENT_KINDS}
-    element["url"] = url
-    return _with_extra(element, row["extra"])
-
-
-def thread_dict(
-    row: Mapping[str, Any],
-    steps: Iterable[Dict] = (),
-    elements: Iterable[Dict] = (),
-    *,
-    created_at: str = "createdAt",
-) -> Dict:
-    """Make Chainlit's ThreadDict from a row.
-
-    Args:
-        row: Columns of ``threads``.
-        steps: Its steps, by time.
-        elements: Its elements.
-        created_at: The column shown as ``createdAt``: the list shows the last activity,
-            because the frontend sorts and groups by it.
-    """
-    return {
-        "id": row["id"],
-        "createdAt": format_instant(row[created_at]),
-        "name": row["name"],
-        "userId": row["userId"],
-        "userIdentifier": row["userIdentifier"],
-        "tags": row["tags"],
-        "metadata": row["metadata"] or {},
-        "steps": parents_first(list(steps)),
-        "elements": list(elements),
-    }
-
-
-def parents_first(steps: list[Dict]) -> list[Dict]:
-    """Move parents before their children and leave the order alone otherwise.
-
-    Args:
-        steps: Steps by time.
-
-    Example:
-        >>> [s["id"] for s in parents_first([{"id": "b", "parentId": "a"}, {"id": "a"}])]
-        ['a', 'b']
-    """
-    waiting = {step["id"]: step for step in steps}
-    ordered: list[Dict] = []
-    for step in steps:
-        line: list[Dict] = []
-        node: Dict | None = step
-        while node is not None and waiting.pop(node["id"], None) is not None:
-            line.append(node)
-            node = waiting.get(node.get("parentId") or "")
-        ordered.extend(reversed(line))
-    return ordered
-
-
 # Values
 
 
@@ -361,14 +268,6 @@ def _document(value: Mapping[str, Any], what: str) -> Dict:
     """The members as they will be read back."""
     document: Dict = _json.loads(_serialized(value, what)) if value else {}
     return document
-
-
-def _with_extra(known: Dict, extra: Mapping[str, Any] | None, unread: Sequence[str] = ()) -> Dict:
-    """Add the members of ``extra``; a column that has a value wins."""
-    for name, value in (extra or {}).items():
-        if known.get(name) is None and name not in unread:
-            known[name] = value
-    return known
 
 
 def _id(value: Any, what: str) -> str:

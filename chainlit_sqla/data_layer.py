@@ -6,6 +6,7 @@ place in the order before its first wait, and every failure is logged.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
@@ -16,13 +17,14 @@ from chainlit.data.base import BaseDataLayer
 from chainlit.types import PageInfo, PaginatedResponse
 from chainlit.user import PersistedUser
 
-from . import convert, migrations
-from ._json import clean_text
-from ._time import format_instant
+from . import convert, migrations, present
+from ._json import clean_text, dumps
+from ._time import parse_instant
 from .chainlit_app import attach, attach_early, note_refusal, public_prefix, requester
 from .chainlit_session import author, author_of, queued, scope
 from .chainlit_storage import open_for
 from .database import Database
+from .dialects import Rows
 from .errors import (
     ChainlitSqlaError,
     ConfigurationError,
@@ -37,6 +39,7 @@ from .readiness import Readiness
 from .settings import Settings
 from .storage.base import BlobSource, StorageClient
 from .uploads import Uploads
+from .user_cache import KnownUser, UserCache
 from .writes.ops import DeleteElement, DeleteFeedback, DeleteStep, DeleteThread
 from .writes.pipeline import Pipeline
 
@@ -49,6 +52,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _LARGEST_PAGE = 1_000
+_PORTION = 500
+"""Steps shown in one turn of the event loop: some milliseconds."""
 _UPLOAD_SECONDS = 2.0
 """How long a reader waits for a thread's uploads: a large one must not hold up the page."""
 
@@ -92,6 +97,7 @@ class SQLADataLayer(BaseDataLayer):
             self._read,
             self.settings.storage_retry_seconds,
         )
+        self._users = UserCache(self._known_user, self.settings.user_cache_seconds)
         attach(self.storage)
 
     async def _prepare(self) -> None:
@@ -101,33 +107,57 @@ class SQLADataLayer(BaseDataLayer):
 
     async def _read(self, query: Callable[[Any], Awaitable[Any]], thread: str | None = "") -> Any:
         """Run a query after the writes that it must see: "" none, None all, or a thread's."""
+        await self._settle(thread)
+        return await self.database.read(query)
+
+    async def _fetch(self, thread: str | None, *asked: Any) -> list[Rows]:
+        """The same for statements that are kept."""
+        await self._settle(thread)
+        return await self.database.fetch(*asked)
+
+    async def _settle(self, thread: str | None) -> None:
         await self._ready.wait()
         if thread != "":
             if thread is not None:
                 await self._uploads.settle(_UPLOAD_SECONDS, thread)
             await self.pipeline.settle(thread)
-        return await self.database.read(query)
 
     # Users
 
     async def get_user(self, identifier: str) -> PersistedUser | None:
         """The user that logs in under a name, None if there is none."""
-        row = await self._read(lambda c: users.by_identifier(c, clean_text(identifier)))
-        if row is None:
+        known = await self._users.get(clean_text(identifier))
+        if known is None:
             return None
         return PersistedUser(
-            id=row.id,
-            identifier=row.identifier,
-            display_name=row.displayName,
-            metadata=row.metadata or {},
-            createdAt=cast("str", format_instant(row.createdAt)),
+            id=known.id,
+            identifier=known.identifier,
+            display_name=known.display_name,
+            metadata=known.own_metadata(),
+            createdAt=known.created_at,
         )
+
+    async def _known_user(self, identifier: str) -> KnownUser | None:
+        dialect = self.database.dialect
+        [rows] = await self._fetch("", users.by_identifier(dialect, identifier))
+        if not rows:
+            return None
+        id, name, display_name, metadata, created_at = rows[0]
+        shown = dumps(dialect.show_json(metadata)), cast("str", dialect.show_instant(created_at))
+        return KnownUser(id, name, display_name, *shown)
 
     async def create_user(self, user: User) -> PersistedUser | None:
         """Make a user, or replace the metadata of the one with the same identifier."""
         display_name = getattr(user, "display_name", None)
         op = convert.user_op(user.identifier, user.metadata, display_name)
-        await self.pipeline.submit(op)
+        written = self._users.writing(op.identifier)
+        try:
+            placed = asyncio.ensure_future(await self.pipeline.place(op))
+        except BaseException:
+            written()
+            raise
+        placed.add_done_callback(lambda _: written())
+        await asyncio.shield(placed)  # A caller who goes away does not end the writing.
         return await self.get_user(op.identifier)
 
     # Feedback
@@ -173,8 +203,9 @@ class SQLADataLayer(BaseDataLayer):
     async def get_element(self, thread_id: str, element_id: str) -> ElementDict | None:
         """An element with a fresh URL, None if there is none."""
         thread_id, element_id = clean_text(thread_id), clean_text(element_id)
-        row = await self._read(lambda c: elements.by_id(c, thread_id, element_id), thread_id)
-        return cast("ElementDict", (await self._with_urls([row]))[0]) if row else None
+        asked = elements.by_id(self.database.dialect, thread_id, element_id)
+        [rows] = await self._fetch(thread_id, asked)
+        return cast("ElementDict", (await self._with_urls(rows))[0]) if rows else None
 
     @queued
     async def delete_element(self, element_id: str, thread_id: str | None = None) -> None:
@@ -185,8 +216,8 @@ class SQLADataLayer(BaseDataLayer):
         place = None if thread_id is None else clean_text(thread_id)
         await self.pipeline.submit(DeleteElement(clean_text(element_id), place, reach))
 
-    async def _with_urls(self, rows: Any) -> list[dict[str, Any]]:
-        keys = [row.objectKey for row in rows if row.objectKey]
+    async def _with_urls(self, rows: Rows) -> list[dict[str, Any]]:
+        keys = [row[elements.KEY] for row in rows if row[elements.KEY]]
         try:
             urls = await self.storage.read_urls(keys) if keys else {}
         except StorageError as error:
@@ -195,9 +226,8 @@ class SQLADataLayer(BaseDataLayer):
         except Exception:  # A client of somebody else's must not hide the conversation.
             log.exception("Elements are shown without their files; mend the storage client")
             urls = {}
-        return [
-            convert.element_dict(row._mapping, urls.get(row.objectKey, row.url)) for row in rows
-        ]
+        shown = [urls.get(row[elements.KEY], row[elements.URL]) for row in rows]
+        return present.element_dicts(rows, self.database.dialect, shown)
 
     # Steps
 
@@ -227,44 +257,50 @@ class SQLADataLayer(BaseDataLayer):
 
     async def get_step(self, step_id: str) -> StepDict | None:
         """A step with its feedback, None if there is none."""
-        row = await self._read(lambda c: steps.by_id(c, clean_text(step_id)), None)
-        return cast("StepDict", convert.step_dict(row._mapping)) if row else None
+        asked = steps.by_id(self.database.dialect, clean_text(step_id))
+        [rows] = await self._fetch(None, asked)
+        return cast("StepDict", (await self._shown(rows))[0]) if rows else None
 
     async def get_favorite_steps(self, user_id: str) -> list[StepDict]:
         """The favourite steps in a user's threads, newest first."""
-        dialect, user_id = self.database.dialect, clean_text(user_id)
-        rows = await self._read(lambda c: steps.favorites(c, dialect, user_id), None)
-        return [cast("StepDict", convert.step_dict(row._mapping)) for row in rows]
+        asked = steps.favorites(self.database.dialect, clean_text(user_id))
+        [rows] = await self._fetch(None, asked)
+        return cast("list[StepDict]", await self._shown(rows))
+
+    async def _shown(self, rows: Rows) -> list[dict[str, Any]]:
+        """Steps in portions, with others' turns between them."""
+        shown: list[dict[str, Any]] = []
+        for begin in range(0, len(rows), _PORTION):
+            if begin:
+                await asyncio.sleep(0)
+            shown += present.step_dicts(rows[begin : begin + _PORTION], self.database.dialect)
+        return shown
 
     # Threads
 
     async def get_thread_author(self, thread_id: str) -> str:
         """The identifier of the user whom a thread belongs to, "" if nobody."""
         thread_id = clean_text(thread_id)
-        return await self._read(lambda c: threads.author(c, thread_id), thread_id) or ""
+        [rows] = await self._fetch(thread_id, threads.author(thread_id))
+        return (rows[0][0] if rows else None) or ""
 
     async def get_thread(self, thread_id: str) -> ThreadDict | None:
         """A thread with its steps and elements, None if there is none."""
-        thread_id = clean_text(thread_id)
-
-        async def query(connection: Any) -> Any:
-            thread = await threads.by_id(connection, thread_id)
-            if thread is None:
-                return None
-            return (
-                thread,
-                await steps.of_thread(connection, thread_id),
-                await elements.of_thread(connection, thread_id),
-            )
-
-        if (found := await self._read(query, thread_id)) is None:
+        thread_id, dialect = clean_text(thread_id), self.database.dialect
+        found, its_steps, its_elements = await self._fetch(
+            thread_id,
+            threads.by_id(dialect, thread_id),
+            steps.of_thread(dialect, thread_id),
+            elements.of_thread(dialect, thread_id),
+        )
+        if not found:
             return None
-        thread, its_steps, its_elements = found
         return cast(
             "ThreadDict",
-            convert.thread_dict(
-                thread._mapping,
-                [convert.step_dict(row._mapping) for row in its_steps],
+            present.thread_dict(
+                found[0],
+                dialect,
+                await self._shown(its_steps),
                 await self._with_urls(its_elements),
             ),
         )
@@ -302,19 +338,20 @@ class SQLADataLayer(BaseDataLayer):
             clean_text(filters.search or ""),
             filters.feedback,
         )
-        rows = await self._read(lambda c: threads.page(c, self.database.dialect, query), None)
-        shown = rows[:first]
-        places = [str(Cursor(row.updatedAt, row.id)) for row in (shown[:1] + shown[-1:])]
+        dialect = self.database.dialect
+        if query.search:
+            rows = await self._read(lambda c: threads.search(c, dialect, query), None)
+        else:
+            [rows] = await self._fetch(None, threads.page(dialect, query))
+        shown = [present.thread_dict(row, dialect) for row in rows[:first]]
+        places = [str(_place(thread)) for thread in (shown[:1] + shown[-1:])]
         return PaginatedResponse(
             pageInfo=PageInfo(
                 hasNextPage=len(rows) > first,
                 startCursor=places[0] if places else None,
                 endCursor=places[-1] if places else None,
             ),
-            data=[
-                cast("ThreadDict", convert.thread_dict(row._mapping, created_at="updatedAt"))
-                for row in shown
-            ],
+            data=cast("list[ThreadDict]", shown),
         )
 
     # The layer itself
@@ -332,6 +369,13 @@ class SQLADataLayer(BaseDataLayer):
             await self.storage.close()
         finally:
             await self.database.close()
+
+
+def _place(thread: dict[str, Any]) -> Cursor:
+    """The place of a thread in the list, which shows the last activity."""
+    at = parse_instant(thread["createdAt"])
+    assert at
+    return Cursor(at, thread["id"])
 
 
 def _source(element: Element, *, keep_open: bool) -> BlobSource | None:

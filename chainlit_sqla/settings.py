@@ -59,6 +59,10 @@ class Settings(BaseSettings):
     """Seconds until an unanswered connection attempt fails."""
     prepared_statements: bool = Field(True, validation_alias=_named(_OURS + "PREPARED_STATEMENTS"))
     """False behind a transaction pooler such as PgBouncer or Supabase's port 6543."""
+    user_cache_seconds: float = Field(
+        5.0, ge=0, validation_alias=_named(_OURS + "USER_CACHE_SECONDS")
+    )
+    """How long a change to a user by another process may stay unseen; 0 asks every time."""
 
     # Writes
     queue_size: int = Field(10_000, ge=1, validation_alias=_named(_OURS + "QUEUE_SIZE"))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from ..errors import ConfigurationError
-from .base import Dialect, Fault, brief, original
+from .base import Asked, Call, Dialect, Fault, Rows, brief, original
 from .burst import Burst
+from .compiled import CompiledCache
 from .postgresql import PostgreSQL
 from .sqlite import SQLite
 
@@ -36,4 +37,15 @@ def dialect_named(name: str) -> Dialect:
         ) from None
 
 
-__all__ = ["Burst", "Dialect", "Fault", "brief", "dialect_named", "original"]
+__all__ = [
+    "Asked",
+    "Burst",
+    "Call",
+    "CompiledCache",
+    "Dialect",
+    "Fault",
+    "Rows",
+    "brief",
+    "dialect_named",
+    "original",
+]

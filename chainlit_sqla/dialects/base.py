@@ -13,10 +13,12 @@ from contextlib import contextmanager
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import URL, ColumnElement, Connection, Insert, Table
+from sqlalchemy import URL, ColumnElement, Connection, Insert, Select, Table
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.types import TypeEngine
+
+from .._time import format_instant
 
 if TYPE_CHECKING:
     from sqlalchemy import PoolProxiedConnection
@@ -24,6 +26,13 @@ if TYPE_CHECKING:
 
     from ..settings import Settings
     from .burst import Burst
+
+Asked = tuple[Select[Any], Mapping[str, Any]]
+"""A statement that is kept for good, and the values of its parameters."""
+Call = tuple[str, Sequence[Any]]
+"""SQL as the driver takes it, and its arguments in order."""
+Rows = Sequence[Sequence[Any]]
+"""Rows as tuples, in the order of the statement's columns."""
 
 
 class Fault(Enum):
@@ -75,6 +84,10 @@ class Dialect(ABC):
 
     def install(self, engine: AsyncEngine) -> None:  # noqa: B027 - optional hook
         """Attach connection events."""
+
+    def is_lost(self, connection: PoolProxiedConnection) -> bool:  # noqa: ARG002
+        """Whether the driver knows that a pooled connection has ended."""
+        return False
 
     def is_broken(
         self,
@@ -129,6 +142,48 @@ class Dialect(ABC):
     def result_json(self, value: Any) -> Any:
         """What the driver gives, as a value."""
         return value
+
+    # Reads: in the form that is shown, as cheaply as the database can make it
+
+    def instant_out(self, column: ColumnElement[Any]) -> ColumnElement[Any]:
+        """What to select for a column of an instant; `show_instant` takes its values."""
+        return column
+
+    def json_out(self, column: ColumnElement[Any]) -> ColumnElement[Any]:
+        """What to select for a JSON document; `show_json` takes its values."""
+        return column
+
+    def show_instant(self, value: Any) -> str | None:
+        """A value of `instant_out` as `format_instant` writes it."""
+        return format_instant(value)
+
+    def show_json(self, value: Any) -> Any:
+        """A value of `json_out` as Python's objects, which nobody else has."""
+        return value
+
+    async def fetch(
+        self,
+        connection: PoolProxiedConnection,
+        calls: Sequence[Call],
+        *,
+        pooler: bool,
+    ) -> list[Rows]:
+        """Run reading statements on the driver: the seam for what is faster than SQLAlchemy.
+
+        Args:
+            connection: A pooled connection in no transaction.
+            calls: Statements that select what `instant_out` and `json_out` say, flags (which
+                may come as numbers), text and numbers.
+            pooler: Whether a transaction pooler is between, which may give each
+                transaction another session.
+
+        Returns:
+            The rows of each statement.
+
+        Raises:
+            NotImplementedError: This database has no such way; SQLAlchemy runs them.
+        """
+        raise NotImplementedError
 
     # Statements
 

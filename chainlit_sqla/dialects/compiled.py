@@ -100,8 +100,8 @@ class CompiledCache:
             columns: For INSERT and UPDATE without values: the names of the columns.
 
         Raises:
-            ValueError: The text depends on the values, or the driver's parameters have
-                names and no order.
+            ValueError: The text depends on the values.
+            NotImplementedError: The driver's parameters have names and no order.
         """
         key = id(statement), id(dialect), schema, columns
         try:
@@ -146,7 +146,7 @@ def compile_statement(
         raise ValueError(f"The text depends on the values, so it is not kept: {compiled}")
     order = compiled.positiontup
     if order is None:
-        raise ValueError(f"{dialect.name}+{dialect.driver} names its parameters; they need order")
+        raise NotImplementedError(f"{dialect.name}+{dialect.driver} names its parameters")
     slots = tuple((name, _fixed(compiled, name), _bind(compiled, name, dialect)) for name in order)
     return Compiled(str(compiled), tuple(order), slots)
 

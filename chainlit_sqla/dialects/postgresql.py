@@ -5,17 +5,29 @@ from __future__ import annotations
 import inspect
 import ssl
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import URL, ColumnElement, Connection, Insert, Table, text, type_coerce
+from sqlalchemy import (
+    URL,
+    ColumnElement,
+    Connection,
+    Insert,
+    Table,
+    Text,
+    cast,
+    func,
+    literal_column,
+    text,
+    type_coerce,
+)
 from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP, insert
 from sqlalchemy.types import TypeEngine
 
 from .. import _json
 from ..errors import ConfigurationError
 from . import postgresql_burst
-from .base import Dialect, Fault, on_conflict, original
+from .base import Call, Dialect, Fault, Rows, on_conflict, original
 
 if TYPE_CHECKING:
     from sqlalchemy import PoolProxiedConnection
@@ -43,6 +55,8 @@ _CERTIFICATES = {"sslrootcert", "sslcert", "sslkey"}
 _ADAPTERS = {"prepared_statement_cache_size", "prepared_statement_name_func", "async_fallback"}
 _SSL = {"disable", "allow", "prefer", "require", "verify-ca", "verify-full"}
 _FLAGS = {"1", "true", "on", "yes"}
+
+_FULL = len('"2026-01-31T08:00:00.000001"')
 
 
 class PostgreSQL(Dialect):
@@ -91,6 +105,11 @@ class PostgreSQL(Dialect):
         named = str(url.query.get("pgbouncer", "")).lower() in _FLAGS
         return named or not settings.prepared_statements
 
+    def is_lost(self, connection: PoolProxiedConnection) -> bool:
+        """The driver sees at once that the server has closed a connection."""
+        driver: Any = connection.driver_connection
+        return driver is None or driver.is_closed()
+
     def is_broken(self, connection: PoolProxiedConnection, error: BaseException) -> bool:
         """Where the server is gone, a transaction is open or a query was given up."""
         driver: Any = connection.driver_connection
@@ -117,6 +136,44 @@ class PostgreSQL(Dialect):
     def json_type(self) -> TypeEngine[Any]:
         """``jsonb``; SQL NULL for None."""
         return JSONB(none_as_null=True)
+
+    def instant_out(self, column: ColumnElement[Any]) -> ColumnElement[Any]:
+        """ISO 8601 in quotes: JSON's form depends on no setting, unlike a cast to text."""
+        return cast(func.to_json(func.timezone(literal_column("'UTC'"), column)), Text)
+
+    def json_out(self, column: ColumnElement[Any]) -> ColumnElement[Any]:
+        """As text, past the driver's codecs."""
+        return cast(column, Text)
+
+    def show_instant(self, value: Any) -> str | None:
+        """Without the quotes, with all six digits of a fraction."""
+        if value is None:
+            return None
+        if len(value) == _FULL:
+            return f"{value[1:-1]}Z"
+        shown = value[1:-1]
+        return f"{shown if '.' not in shown else shown.ljust(26, '0')}Z"
+
+    def show_json(self, value: Any) -> Any:
+        """Parse the text."""
+        return {} if value == "{}" else None if value is None else _json.loads(value)
+
+    async def fetch(
+        self,
+        connection: PoolProxiedConnection,
+        calls: Sequence[Call],
+        *,
+        pooler: bool,
+    ) -> list[Rows]:
+        """One round trip a statement; behind a pooler in a transaction, which keeps the session."""
+        driver: Any = connection.driver_connection
+        try:
+            async with driver.transaction(readonly=True) if pooler else nullcontext():
+                return [await driver.fetch(sql, *arguments) for sql, arguments in calls]
+        except Exception as error:
+            if driver.is_closed() and getattr(error, "sqlstate", None) is None:
+                raise ConnectionResetError(str(error)) from error
+            raise
 
     def upsert(self, table: Table, keys: Sequence[str], update: Iterable[str]) -> Insert:
         """``INSERT … ON CONFLICT``."""

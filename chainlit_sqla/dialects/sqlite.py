@@ -8,14 +8,26 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import URL, ColumnElement, Connection, Insert, Table, Text, event, func, text
+from sqlalchemy import (
+    URL,
+    ColumnElement,
+    Connection,
+    Insert,
+    Table,
+    Text,
+    event,
+    func,
+    text,
+    type_coerce,
+)
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.pool import AsyncAdaptedQueuePool
 from sqlalchemy.types import TypeEngine
 
 from .. import _json
+from .._time import format_instant
 from . import sqlite_burst
-from .base import Dialect, Fault, on_conflict, original
+from .base import Call, Dialect, Fault, Rows, on_conflict, original
 
 if TYPE_CHECKING:
     from sqlalchemy import PoolProxiedConnection
@@ -27,6 +39,7 @@ if TYPE_CHECKING:
 _WRITE = "chainlit_sqla_write"
 _FORMAT = "%Y-%m-%dT%H:%M:%S.%fZ"
 """Fixed width, so that text order is time order."""
+_LENGTH = len("2026-01-31T08:00:00.000000Z")
 
 _TRANSIENT = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL}
 _BUSY_SECONDS = 30.0
@@ -105,6 +118,42 @@ class SQLite(Dialect):
     def result_json(self, value: Any) -> Any:
         """Parse the text."""
         return _json.loads(value)
+
+    def instant_out(self, column: ColumnElement[Any]) -> ColumnElement[Any]:
+        """The stored text."""
+        return type_coerce(column, Text())
+
+    def json_out(self, column: ColumnElement[Any]) -> ColumnElement[Any]:
+        """The stored text."""
+        return type_coerce(column, Text())
+
+    def show_instant(self, value: Any) -> str | None:
+        """Our own form has only its zeros to lose; another writer's is read and written."""
+        if value is None:
+            return None
+        if len(value) == _LENGTH and value[10] == "T" and value[26] == "Z":
+            return value[:19] + "Z" if value[20:26] == "000000" else str(value)
+        return format_instant(self.result_instant(value))
+
+    def show_json(self, value: Any) -> Any:
+        """Parse the text."""
+        return {} if value == "{}" else None if value is None else _json.loads(value)
+
+    async def fetch(
+        self,
+        connection: PoolProxiedConnection,
+        calls: Sequence[Call],
+        *,
+        pooler: bool,  # noqa: ARG002
+    ) -> list[Rows]:
+        """All statements in one visit to the connection's thread, and in one snapshot."""
+        driver: Any = connection.driver_connection
+        # Not public; its public methods visit the thread once for each statement.
+        visit = getattr(driver, "_execute", None)
+        if visit is None:
+            raise NotImplementedError
+        rows: list[Rows] = await visit(_fetch, driver._conn, calls)
+        return rows
 
     def upsert(self, table: Table, keys: Sequence[str], update: Iterable[str]) -> Insert:
         """``INSERT … ON CONFLICT``."""
@@ -217,6 +266,16 @@ def _switch_to_wal(cursor: Any) -> None:
         code = getattr(original(error), "sqlite_errorcode", 0) & 0xFF
         if code not in {*_TRANSIENT, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN}:
             raise
+
+
+def _fetch(connection: sqlite3.Connection, calls: Sequence[Call]) -> list[Rows]:
+    if len(calls) == 1:  # It is a snapshot by itself.
+        return [connection.execute(*calls[0]).fetchall()]
+    connection.execute("BEGIN")
+    try:
+        return [connection.execute(sql, values).fetchall() for sql, values in calls]
+    finally:
+        connection.execute("ROLLBACK")
 
 
 def _fold(value: str | None) -> str | None:

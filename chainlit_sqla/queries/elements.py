@@ -3,35 +3,58 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
-from sqlalchemy import Row, or_, select
+from sqlalchemy import Select, bindparam, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from ..dialects import Asked, Dialect
 from ..models import elements, threads
+from .columns import shown
+
+COLUMNS = (
+    "threadId",
+    "id",
+    "type",
+    "chainlitKey",
+    "url",
+    "objectKey",
+    "name",
+    "display",
+    "size",
+    "language",
+    "page",
+    "props",
+    "autoPlay",
+    "playerConfig",
+    "forId",
+    "mime",
+    "extra",
+)
+"""The columns of a row."""
+URL, KEY = COLUMNS.index("url"), COLUMNS.index("objectKey")
 
 
-async def of_thread(connection: AsyncConnection, thread_id: str) -> Sequence[Row[Any]]:
+def of_thread(dialect: Dialect, thread_id: str) -> Asked:
     """The elements of a thread in the order in which they were sent.
 
     Args:
-        connection: A connection that may read.
+        dialect: The database's dialect.
         thread_id: The thread.
     """
-    query = select(elements).where(elements.c.threadId == thread_id).order_by(elements.c.ordinal)
-    return (await connection.execute(query)).all()
+    return _of_thread(dialect), {"thread_id": thread_id}
 
 
-async def by_id(connection: AsyncConnection, thread_id: str, element_id: str) -> Row[Any] | None:
+def by_id(dialect: Dialect, thread_id: str, element_id: str) -> Asked:
     """One element of a thread.
 
     Args:
-        connection: A connection that may read.
+        dialect: The database's dialect.
         thread_id: The thread.
         element_id: The element.
     """
-    query = select(elements).where(elements.c.threadId == thread_id, elements.c.id == element_id)
-    return (await connection.execute(query)).first()
+    return _by_id(dialect), {"thread_id": thread_id, "element_id": element_id}
 
 
 async def owners(
@@ -57,3 +80,16 @@ async def owners(
         )
     )
     return (await connection.scalars(query)).all()
+
+
+@cache
+def _of_thread(dialect: Dialect) -> Select[*tuple[Any, ...]]:
+    own = elements.c.threadId == bindparam("thread_id")
+    return select(*shown(dialect, elements, COLUMNS)).where(own).order_by(elements.c.ordinal)
+
+
+@cache
+def _by_id(dialect: Dialect) -> Select[*tuple[Any, ...]]:
+    own = elements.c.threadId == bindparam("thread_id")
+    query = select(*shown(dialect, elements, COLUMNS)).where(own)
+    return query.where(elements.c.id == bindparam("element_id"))

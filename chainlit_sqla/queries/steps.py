@@ -3,49 +3,72 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
-from sqlalchemy import Row, Select, and_, select
+from sqlalchemy import Select, and_, bindparam, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from ..dialects import Dialect
+from ..dialects import Asked, Dialect
 from ..models import feedbacks, steps, threads
+from .columns import shown
+
+COLUMNS = (
+    "threadId",
+    "id",
+    "name",
+    "type",
+    "parentId",
+    "command",
+    "modes",
+    "streaming",
+    "waitForAnswer",
+    "isError",
+    "metadata",
+    "tags",
+    "input",
+    "output",
+    "createdAt",
+    "start",
+    "end",
+    "generation",
+    "showInput",
+    "defaultOpen",
+    "autoCollapse",
+    "language",
+    "extra",
+)
+"""The first columns of a row; then come the id, the value and the comment of its feedback."""
 
 
-def _with_feedback() -> Select[*tuple[Any, ...]]:
-    of_step = and_(feedbacks.c.threadId == steps.c.threadId, feedbacks.c.forId == steps.c.id)
-    return select(
-        steps,
-        feedbacks.c.id.label("feedbackId"),
-        feedbacks.c.value.label("feedbackValue"),
-        feedbacks.c.comment.label("feedbackComment"),
-    ).select_from(steps.outerjoin(feedbacks, of_step))
-
-
-async def of_thread(connection: AsyncConnection, thread_id: str) -> Sequence[Row[Any]]:
+def of_thread(dialect: Dialect, thread_id: str) -> Asked:
     """The steps of a thread by time, those of one instant by arrival.
 
     Args:
-        connection: A connection that may read.
+        dialect: The database's dialect.
         thread_id: The thread.
     """
-    query = (
-        _with_feedback()
-        .where(steps.c.threadId == thread_id)
-        .order_by(steps.c.createdAt, steps.c.ordinal)
-    )
-    return (await connection.execute(query)).all()
+    return _of_thread(dialect), {"thread_id": thread_id}
 
 
-async def by_id(connection: AsyncConnection, step_id: str) -> Row[Any] | None:
+def by_id(dialect: Dialect, step_id: str) -> Asked:
     """A step by its id alone; the first that arrived where several threads have it.
 
     Args:
-        connection: A connection that may read.
+        dialect: The database's dialect.
         step_id: The step.
     """
-    query = _with_feedback().where(steps.c.id == step_id).order_by(steps.c.ordinal).limit(1)
-    return (await connection.execute(query)).first()
+    return _by_id(dialect), {"step_id": step_id}
+
+
+def favorites(dialect: Dialect, user_id: str) -> Asked:
+    """The favourite steps in a user's threads, newest first.
+
+    Args:
+        dialect: The database's dialect.
+        user_id: The user.
+    """
+    return _favorites(dialect), {"user_id": user_id}
 
 
 async def threads_of(connection: AsyncConnection, step_id: str) -> Sequence[Any]:
@@ -66,20 +89,33 @@ async def threads_of(connection: AsyncConnection, step_id: str) -> Sequence[Any]
     return (await connection.execute(query)).all()
 
 
-async def favorites(
-    connection: AsyncConnection, dialect: Dialect, user_id: str
-) -> Sequence[Row[Any]]:
-    """The favourite steps in a user's threads, newest first.
+def _with_feedback(dialect: Dialect) -> Select[*tuple[Any, ...]]:
+    of_step = and_(feedbacks.c.threadId == steps.c.threadId, feedbacks.c.forId == steps.c.id)
+    feedback = shown(dialect, feedbacks, ("id", "value", "comment"))
+    both = steps.outerjoin(feedbacks, of_step)
+    return select(*shown(dialect, steps, COLUMNS), *feedback).select_from(both)
 
-    Args:
-        connection: A connection that may read.
-        dialect: The database's dialect.
-        user_id: The user.
-    """
-    query = (
-        _with_feedback()
+
+@cache
+def _of_thread(dialect: Dialect) -> Select[*tuple[Any, ...]]:
+    own = steps.c.threadId == bindparam("thread_id")
+    return _with_feedback(dialect).where(own).order_by(steps.c.createdAt, steps.c.ordinal)
+
+
+@cache
+def _by_id(dialect: Dialect) -> Select[*tuple[Any, ...]]:
+    query = _with_feedback(dialect).where(steps.c.id == bindparam("step_id"))
+    return query.order_by(steps.c.ordinal).limit(1)
+
+
+@cache
+def _favorites(dialect: Dialect) -> Select[*tuple[Any, ...]]:
+    return (
+        _with_feedback(dialect)
         .join(threads, threads.c.id == steps.c.threadId)
-        .where(threads.c.userId == user_id, dialect.json_is_true(steps.c.metadata, "favorite"))
+        .where(
+            threads.c.userId == bindparam("user_id"),
+            dialect.json_is_true(steps.c.metadata, "favorite"),
+        )
         .order_by(steps.c.createdAt.desc(), steps.c.ordinal.desc())
     )
-    return (await connection.execute(query)).all()

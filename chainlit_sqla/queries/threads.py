@@ -2,17 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, and_, exists, literal, or_, select, tuple_
+from sqlalchemy import (
+    ColumnElement,
+    Integer,
+    Select,
+    Text,
+    and_,
+    bindparam,
+    exists,
+    or_,
+    select,
+    tuple_,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ..column_types import UtcDateTime
-from ..dialects import Dialect
+from ..dialects import Asked, Dialect, Rows
 from ..models import feedbacks, steps, threads
+from .columns import shown
 from .cursor import Cursor
+
+COLUMNS = (
+    "id",
+    "createdAt",
+    "updatedAt",
+    "name",
+    "userId",
+    "userIdentifier",
+    "tags",
+    "metadata",
+)
+"""The columns of a row."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,49 +58,76 @@ class ThreadQuery:
     feedback: int | None = None
 
 
-async def by_id(connection: AsyncConnection, thread_id: str) -> Row[Any] | None:
+def by_id(dialect: Dialect, thread_id: str) -> Asked:
     """The row of a thread.
 
     Args:
-        connection: A connection that may read.
+        dialect: The database's dialect.
         thread_id: The thread.
     """
-    return (await connection.execute(select(threads).where(threads.c.id == thread_id))).first()
+    return _by_id(dialect), {"thread_id": thread_id}
 
 
-async def author(connection: AsyncConnection, thread_id: str) -> str | None:
+def author(thread_id: str) -> Asked:
     """The identifier of the user whom a thread belongs to.
 
     Args:
-        connection: A connection that may read.
         thread_id: The thread.
     """
-    query = select(threads.c.userIdentifier).where(threads.c.id == thread_id)
-    identifier: str | None = await connection.scalar(query)
-    return identifier
+    return _AUTHOR, {"thread_id": thread_id}
 
 
-async def page(
-    connection: AsyncConnection, dialect: Dialect, query: ThreadQuery
-) -> Sequence[Row[Any]]:
+def page(dialect: Dialect, query: ThreadQuery) -> Asked:
     """A page of a user's threads by last activity, and one more row if there are more.
+
+    Args:
+        dialect: The database's dialect.
+        query: Which threads, without a search.
+    """
+    return _page(dialect, query.after is not None, query.feedback), _values(query)
+
+
+async def search(connection: AsyncConnection, dialect: Dialect, query: ThreadQuery) -> Rows:
+    """The same among the threads in which a text is found.
 
     Args:
         connection: A connection that may read.
         dialect: The database's dialect.
         query: Which threads.
     """
-    place = tuple_(threads.c.updatedAt, threads.c.id)
-    statement = select(threads).where(threads.c.userId == query.user_id)
+    statement = _page(dialect, query.after is not None, query.feedback)
+    statement = statement.where(_mentions(dialect, query.search or ""))
+    return (await connection.execute(statement, _values(query))).all()
+
+
+def _values(query: ThreadQuery) -> dict[str, Any]:
+    values: dict[str, Any] = {"user_id": query.user_id, "rows": query.first + 1}
     if query.after:
-        after = tuple_(literal(query.after.at, UtcDateTime()), literal(query.after.id))
-        statement = statement.where(place < after)
-    if query.search:
-        statement = statement.where(_mentions(dialect, query.search))
-    if query.feedback is not None:
-        statement = statement.where(_has_feedback(query.feedback))
-    statement = statement.order_by(threads.c.updatedAt.desc(), threads.c.id.desc())
-    return (await connection.execute(statement.limit(query.first + 1))).all()
+        values |= {"at": query.after.at, "id": query.after.id}
+    return values
+
+
+_AUTHOR = select(threads.c.userIdentifier).where(threads.c.id == bindparam("thread_id"))
+
+
+@cache
+def _by_id(dialect: Dialect) -> Select[*tuple[Any, ...]]:
+    query = select(*shown(dialect, threads, COLUMNS))
+    return query.where(threads.c.id == bindparam("thread_id"))
+
+
+@cache
+def _page(dialect: Dialect, after: bool, feedback: int | None) -> Select[*tuple[Any, ...]]:
+    query = select(*shown(dialect, threads, COLUMNS)).where(
+        threads.c.userId == bindparam("user_id")
+    )
+    if after:
+        place = tuple_(bindparam("at", type_=UtcDateTime()), bindparam("id", type_=Text()))
+        query = query.where(tuple_(threads.c.updatedAt, threads.c.id) < place)
+    if feedback is not None:
+        query = query.where(_has_feedback(feedback))
+    query = query.order_by(threads.c.updatedAt.desc(), threads.c.id.desc())
+    return query.limit(bindparam("rows", type_=Integer()))
 
 
 def _mentions(dialect: Dialect, text: str) -> ColumnElement[bool]:
