@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import sqlite3
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
@@ -33,6 +33,8 @@ FRAME = ("BEGIN", "COMMIT", "ROLLBACK", "SAVEPOINT", "RELEASE", "PRAGMA", "SET "
 
 LITERAL = re.compile(r"'(?:[^']|'')*'|\b\d+\b|\bNULL\b")
 
+WRITE = re.compile(r"\b(INSERT INTO|UPDATE|DELETE FROM)\b")
+
 
 class Count:
     """What was sent to the database."""
@@ -54,6 +56,7 @@ class Driver:
     def __init__(self) -> None:
         self.count = Count()
         self._watched: dict[int, Any] = {}
+        self._loggers: dict[int, Any] = {}
 
     def checkout(self, dbapi: Any, record: Any, proxy: Any) -> None:
         """Watch a connection that leaves the pool."""
@@ -62,7 +65,8 @@ class Driver:
             return
         self._watched[id(driver)] = driver
         if hasattr(driver, "add_query_logger"):
-            driver.add_query_logger(self._log)
+            self._loggers[id(driver)] = self._logger()
+            driver.add_query_logger(self._loggers[id(driver)])
         else:
             driver._conn.set_trace_callback(self._trace)
 
@@ -71,13 +75,24 @@ class Driver:
         await asyncio.sleep(0)  # asyncpg calls its loggers in the loop's next turn.
         for driver in self._watched.values():
             if hasattr(driver, "remove_query_logger"):
-                driver.remove_query_logger(self._log)
+                driver.remove_query_logger(self._loggers[id(driver)])
             else:
                 with suppress(ValueError, sqlite3.ProgrammingError):  # It was closed.
                     driver._conn.set_trace_callback(None)
 
-    def _log(self, record: Any) -> None:
-        self.count.saw(record.query)
+    def _logger(self) -> Callable[[Any], None]:
+        """For one connection of asyncpg: a write outside a transaction commits itself."""
+        within = False
+
+        def log(record: Any) -> None:
+            nonlocal within
+            first = record.query.lstrip(" (;").split()[0].upper().rstrip(";")
+            within = (within or first == "BEGIN") and first not in ("COMMIT", "ROLLBACK")
+            alone = not within and WRITE.search(record.query) is not None
+            self.count.commits += first == "COMMIT" or alone
+            self.count.saw(record.query)
+
+        return log
 
     def _trace(self, sql: str) -> None:
         """SQLite names each row of an executemany; they are one statement."""
