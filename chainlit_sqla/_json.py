@@ -33,7 +33,7 @@ import orjson
 MAX_DEPTH = 250
 """Levels of nesting accepted; orjson itself gives up a little above."""
 
-_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _INTEGERS = range(-(2**63), 2**64)
 _OPTIONS = orjson.OPT_NON_STR_KEYS
 
@@ -58,7 +58,7 @@ def clean_text(value: str) -> str:
         >>> clean_text("a\x00b")
         'a␀b'
     """
-    if not _UNSTORABLE.search(value):
+    if "\x00" not in value and (value.isascii() or not _SURROGATE.search(value)):
         return value
     joined = value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
     return joined.replace("\x00", "\u2400")

@@ -37,6 +37,8 @@ def parse_instant(value: Any) -> datetime | None:
             value = datetime.fromtimestamp(seconds, UTC)
         if not isinstance(value, datetime):
             return None
+        if value.tzinfo is UTC:
+            return value
         if value.tzinfo is None:
             return value.replace(tzinfo=UTC)
         return value.astimezone(UTC)

@@ -32,8 +32,11 @@ def queued(method: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any
 
     @functools.wraps(method)
     async def call(self: Any, *args: Any, **kwargs: Any) -> Any:
+        # Chainlit looks the same way, but takes longer than the rest of the way to the queue.
+        session = _session()
+        waits = isinstance(session, WebsocketSession) and not session.has_first_interaction
         try:
-            return await (inside if _session() else method)(self, *args, **kwargs)
+            return await (inside if waits else method)(self, *args, **kwargs)
         except ChainlitSqlaError:
             _seen(call)
             raise

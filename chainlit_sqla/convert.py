@@ -12,8 +12,9 @@ The rules, on all databases alike:
 
 from __future__ import annotations
 
+import functools
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from . import _json
@@ -69,6 +70,9 @@ ELEMENT_KINDS: Mapping[str, str] = {
 
 _REQUIRED = {"name", "type", "streaming", "metadata", "createdAt"}
 """Columns that are never empty: None for them says nothing and changes nothing."""
+_KEYS_OF_STEP = {"id", "threadId", "feedback"}
+_KEYS_OF_ELEMENT = {"id", "threadId", "objectKey"}
+"""What is given, but not as a value of a column or a member of ``extra``."""
 _FALSE = {"false", "0", "no", "off", "none", ""}
 
 
@@ -88,8 +92,7 @@ def step_op(step: Mapping[str, Any], *, new: bool, actor: str | None = None) -> 
         {'output': ''}
     """
     id, thread_id = _id(step.get("id"), "step"), _id(step.get("threadId"), "step's thread")
-    rest = {k: v for k, v in step.items() if k not in ("id", "threadId", "feedback")}
-    values, extra = _columns(rest, STEP_KINDS, f"step {shown(id)} of thread {shown(thread_id)}")
+    values, extra = _columns(step, STEP_KINDS, lambda: _label("step", id, thread_id), _KEYS_OF_STEP)
     activity = None
     if new and "message" in str(step.get("type")):
         activity = min(values.get("createdAt") or now(), now())
@@ -118,11 +121,11 @@ def element_op(
     """
     id = _id(element.get("id"), "element")
     thread_id = _id(element.get("threadId"), "element's thread")
-    rest = {k: v for k, v in element.items() if k not in ("id", "threadId", "objectKey")}
+    given = dict(element)
     if object_key is not None:
-        rest["url"] = None  # A fresh one is signed at each reading.
+        given["url"] = None  # A fresh one is signed at each reading.
     values, extra = _columns(
-        rest, ELEMENT_KINDS, f"element {shown(id)} of thread {shown(thread_id)}"
+        given, ELEMENT_KINDS, lambda: _label("element", id, thread_id), _KEYS_OF_ELEMENT
     )
     values |= {"objectKey": object_key, "byteSize": byte_size}
     place = next_ordinal() if ordinal is None else ordinal
@@ -150,11 +153,12 @@ def thread_op(
     Raises:
         RejectedRow: The id is missing, or a value cannot be stored.
     """
-    what = f"thread {shown(_id(thread_id, 'thread'))}"
+    thread_id = _id(thread_id, "thread")
+    what = functools.partial(_label, "thread", thread_id)
     given = {"name": name, "userId": user_id, "tags": tags}
     kinds = {"name": _TEXT, "userId": _TEXT, "tags": _JSON}
     values, _ = _columns({k: v for k, v in given.items() if v is not None}, kinds, what)
-    return SaveThread(_id(thread_id, "thread"), values, _document(metadata or {}, what), actor)
+    return SaveThread(thread_id, values, _document(metadata or {}, what), actor)
 
 
 def user_op(identifier: str, metadata: Mapping[str, Any], display_name: str | None) -> SaveUser:
@@ -169,7 +173,7 @@ def user_op(identifier: str, metadata: Mapping[str, Any], display_name: str | No
         RejectedRow: The identifier is empty, or a value cannot be stored.
     """
     identifier = _id(identifier, "user's identifier")
-    what = f"user {shown(identifier)}"
+    what = functools.partial(_label, "user", identifier)
     values: Dict = {"id": str(uuid.uuid4()), "metadata": _serialized(metadata or {}, what)}
     if display_name is not None:
         values["displayName"] = _text(display_name, what)
@@ -198,6 +202,7 @@ def feedback_op(
         RejectedRow: The step's id is missing, or the value is neither 0 nor 1.
     """
     for_id = _id(for_id, "feedback's step")
+    what = functools.partial(_label, "feedback for step", for_id)
     if value not in (0, 1):
         raise RejectedRow(f"Feedback {value!r} for step {shown(for_id)} is refused; send 0 or 1")
     return SaveFeedback(
@@ -205,7 +210,9 @@ def feedback_op(
         for_id,
         _json.clean_text(id) if id else str(uuid.uuid4()),
         int(value),
-        None if comment is None else _text(comment, f"feedback for step {shown(for_id)}"),
+        None
+        if comment is None
+        else _text(comment, what),
         actor,
     )
 
@@ -213,39 +220,43 @@ def feedback_op(
 # Values
 
 
-def _columns(given: Mapping[str, Any], kinds: Mapping[str, str], what: str) -> tuple[Dict, Dict]:
-    """Split into values of columns and members of ``extra``."""
+def _columns(
+    given: Mapping[str, Any],
+    kinds: Mapping[str, str],
+    what: Callable[[], str],
+    keys: Collection[str] = (),
+) -> tuple[Dict, Dict]:
+    """Split into values of columns and members of ``extra``, without the keys."""
     values: Dict = {}
     extra: Dict = {}
     for name, value in given.items():
+        if name in keys:
+            continue
         kind = kinds.get(name)
         if kind is None:
             extra[str(name)] = value
-            continue
-        if value is None:
+        elif value is None:
             if name not in _REQUIRED:
                 values[name] = None
-            continue
-        fitting = _fit(kind, value, what)
-        if fitting is None:
+        elif (fitting := _fit(kind, value, what)) is not None:
+            values[name] = fitting
+        else:
             extra[name] = value
             if name not in _REQUIRED:
                 values[name] = None
-        else:
-            values[name] = fitting
-    return values, _document(extra, what)
+    return values, _document(extra, what) if extra else {}
 
 
-def _fit(kind: str, value: Any, what: str) -> Any:
+def _fit(kind: str, value: Any, what: Callable[[], str]) -> Any:
     """The value as a column of this kind takes it, None where it cannot."""
     if kind == _TEXT:
         return _text(value, what)
+    if kind == _FLAG:
+        return value.strip().lower() not in _FALSE if isinstance(value, str) else bool(value)
     if kind == _JSON:
         return _serialized(value, what)
     if kind == _INSTANT:
         return parse_instant(value)
-    if kind == _FLAG:
-        return value.strip().lower() not in _FALSE if isinstance(value, str) else bool(value)
     try:
         number = int(value)
     except (ValueError, TypeError, OverflowError):
@@ -253,21 +264,27 @@ def _fit(kind: str, value: Any, what: str) -> Any:
     return number if number == value and abs(number) < 2**31 else None
 
 
-def _text(value: Any, what: str) -> str:
+def _text(value: Any, what: Callable[[], str]) -> str:
     return _json.clean_text(value) if isinstance(value, str) else str(_serialized(value, what))
 
 
-def _serialized(value: Any, what: str) -> _json.JsonText:
+def _serialized(value: Any, what: Callable[[], str]) -> _json.JsonText:
     try:
         return _json.dumps(value)
     except (ValueError, TypeError, RecursionError) as error:
-        raise RejectedRow(f"{what} is refused: {error}") from error
+        raise RejectedRow(f"{what()} is refused: {error}") from error
 
 
-def _document(value: Mapping[str, Any], what: str) -> Dict:
+def _document(value: Mapping[str, Any], what: Callable[[], str]) -> Dict:
     """The members as they will be read back."""
     document: Dict = _json.loads(_serialized(value, what)) if value else {}
     return document
+
+
+def _label(kind: str, id: str, thread_id: str | None = None) -> str:
+    """A row for people; made only where it is told."""
+    place = f" of thread {shown(thread_id)}" if thread_id is not None else ""
+    return f"{kind} {shown(id)}{place}"
 
 
 def _id(value: Any, what: str) -> str:

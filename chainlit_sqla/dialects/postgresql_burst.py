@@ -30,15 +30,15 @@ _KNOWN = """
 given AS MATERIALIZED (SELECT * FROM json_to_recordset($1::text::json)
   AS g(id text, begun timestamptz, activity timestamptz, actor text{columns})),
 found AS MATERIALIZED (
-  SELECT id, "updatedAt", "userIdentifier", xmin AS version FROM {threads}
+  SELECT id, "updatedAt", "userIdentifier", xmin::text AS version FROM {threads}
   WHERE id = ANY(ARRAY(SELECT id FROM given)) ORDER BY id FOR NO KEY UPDATE),
 verdict AS MATERIALIZED (SELECT
   NOT EXISTS (
     SELECT FROM {tombstones} WHERE "threadId" = ANY(ARRAY(SELECT id FROM given))
       AND id = ANY(ARRAY(SELECT json_array_elements_text($2::text::json))))
   AND NOT EXISTS (
-    SELECT FROM {threads} t WHERE t.id = ANY(ARRAY(SELECT id FROM given)) AND NOT EXISTS (
-      SELECT FROM found f WHERE f.id = t.id AND f.version = t.xmin))
+    SELECT FROM {threads} t WHERE t.id = ANY(ARRAY(SELECT id FROM given))
+      AND (t.id, t.xmin::text) NOT IN (SELECT id, version FROM found))
   AND NOT EXISTS (
     SELECT FROM given g JOIN found f ON f.id = g.id AND f."userIdentifier" <> g.actor)
   {known_owners} AS ok)"""

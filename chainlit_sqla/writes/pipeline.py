@@ -7,7 +7,9 @@ Invariants:
 2. A batch is what arrived while the commit before was under way: nobody waits for a timer,
    and an idle layer writes at once. One committer gives one order.
 3. A caller goes on when its operation is committed, or gets the reason why it is not. A
-   caller that is cancelled loses the answer, not the write.
+   caller that is cancelled loses the answer, not the write. Where many wait, half of them
+   are answered before the next commit and half during it: what they do next is computed
+   while the database works.
 4. A lost connection, a deadlock or a serialization failure repeats the batch until a
    deadline; every operation can be repeated. A refused row is found by halving the batch
    and fails alone.
@@ -47,10 +49,20 @@ _LONGEST_PAUSE = 2.0
 _FEW = 5
 
 
+_MANY = 16
+"""Answers from which on it pays to give half of them during the next commit."""
+
+
 @dataclass(slots=True, eq=False)
 class _Entry:
     op: Op
     future: asyncio.Future[Any]
+    """For the caller, who may cancel it."""
+    result: Any = None
+    over: bool = False
+    """Whether it is written or has failed, and all who wait were told."""
+    settling: list[asyncio.Future[None]] | None = None
+    """Those who wait for the end of it, whatever it is."""
 
 
 class Pipeline:
@@ -78,7 +90,8 @@ class Pipeline:
         self._on_blobs = on_blobs
         self._queue: deque[_Entry] = deque()
         self._slots = asyncio.Semaphore(database.settings.queue_size)
-        self._last: dict[str | None, asyncio.Future[Any]] = {}
+        self._last: dict[str | None, _Entry] = {}
+        self._unanswered: deque[_Entry] = deque()
         self._committer: asyncio.Task[None] | None = None
         self._closed = False
 
@@ -125,9 +138,9 @@ class Pipeline:
             raise self._refusal(op)
         entry = _Entry(op, asyncio.get_running_loop().create_future())
         self._queue.append(entry)
-        self._last[op.thread_id] = entry.future
+        self._last[op.thread_id] = entry
         self._wake()
-        return asyncio.shield(entry.future)
+        return entry.future
 
     async def settle(self, thread_id: str | None = None) -> None:
         """Wait until all that was submitted before is committed or has failed.
@@ -135,18 +148,14 @@ class Pipeline:
         Args:
             thread_id: Wait only for what may touch this thread; None waits for all.
         """
-        committer = self._wake()
-        pending: list[asyncio.Future[Any]]
+        self._wake()
         if thread_id is None:
             pending = list(self._last.values())
         else:
             wanted = (self._last.get(thread_id), self._last.get(None))
-            pending = [future for future in wanted if future]
-        loop = asyncio.get_running_loop()
-        if committer and any(future.get_loop() is not loop for future in pending):
-            pending = [committer]  # Left by an event loop that has ended.
+            pending = [entry for entry in wanted if entry]
         if pending:
-            await asyncio.wait(pending)
+            await asyncio.wait([_end_of(entry) for entry in pending])
 
     async def close(self) -> list[Op]:
         """Take no more operations, and write those that were taken.
@@ -160,7 +169,8 @@ class Pipeline:
             await asyncio.wait([committer], timeout=self._database.settings.close_seconds)
             committer.cancel()
             await asyncio.wait([committer])
-        left = [entry for entry in self._queue if not entry.future.done()]
+        self._answer(len(self._unanswered))
+        left = [entry for entry in self._queue if not entry.over]
         self._queue.clear()
         for entry in left:
             self._fail(
@@ -179,17 +189,41 @@ class Pipeline:
         working = self._committer
         if working and not working.done() and working.get_loop() is asyncio.get_running_loop():
             return working
-        self._committer = asyncio.create_task(self._commit_all()) if self._queue else None
+        waiting = self._queue or self._unanswered
+        self._committer = asyncio.create_task(self._commit_all()) if waiting else None
         return self._committer
 
     async def _commit_all(self) -> None:
-        while self._queue:
-            size = min(len(self._queue), self._database.settings.batch_size)
-            batch = [self._queue[position] for position in range(size)]
-            # They stay in the queue while they are written: close() can name them.
+        while self._queue or self._unanswered:
+            if not self._queue:
+                many = len(self._unanswered)
+                self._answer(many // 2 if many > _MANY else many)
+                await asyncio.sleep(0)  # Those who were answered may write again.
+            if self._queue:
+                await self._commit_next()
+
+    async def _commit_next(self) -> None:
+        size = min(len(self._queue), self._database.settings.batch_size)
+        batch = [self._queue[position] for position in range(size)]
+        # They stay in the queue while they are written: close() can name them.
+        if self._unanswered:
+            await self._commit_and_answer(batch)
+        else:
             await self._commit(batch)
-            for _ in range(size):
-                self._queue.popleft()
+        for _ in range(size):
+            self._queue.popleft()
+
+    async def _commit_and_answer(self, batch: Sequence[_Entry]) -> None:
+        answers = len(self._unanswered)
+        commit = asyncio.create_task(self._commit(batch))
+        try:
+            await asyncio.sleep(0)  # It begins, and waits for the database.
+            self._answer(answers)
+            await asyncio.shield(commit)
+        except asyncio.CancelledError:
+            commit.cancel()
+            await asyncio.wait([commit])
+            raise
 
     async def _commit(self, batch: Sequence[_Entry]) -> None:
         loop = asyncio.get_running_loop()
@@ -210,8 +244,9 @@ class Pipeline:
                     pause = min(pause * 2, _LONGEST_PAUSE)
                     continue
                 return await self._split(batch, error, fault)
-            for position, entry in enumerate(batch):
-                self._done(entry, results.get(position))
+            for position, result in results.items():
+                batch[position].result = result
+            self._unanswered.extend(batch)
             if blobs and self._on_blobs:
                 self._on_blobs()
             return None
@@ -266,21 +301,30 @@ class Pipeline:
 
     # Answers
 
-    def _done(self, entry: _Entry, result: Any) -> None:
-        self._forget(entry)
-        if _is_awaited(entry.future):
-            entry.future.set_result(result)
+    def _answer(self, number: int) -> None:
+        """Tell callers that their operations are committed."""
+        for _ in range(number):
+            entry = self._unanswered.popleft()
+            if self._forget(entry) and _is_awaited(entry.future):
+                entry.future.set_result(entry.result)
 
     def _fail(self, entry: _Entry, error: BaseException) -> None:
         log.error("Not written: %s: %s", entry.op.label, error)
-        self._forget(entry)
-        if _is_awaited(entry.future):
+        if self._forget(entry) and _is_awaited(entry.future):
             entry.future.set_exception(error)
 
-    def _forget(self, entry: _Entry) -> None:
+    def _forget(self, entry: _Entry) -> bool:
+        """Note that it is over; False where that is known, from an event loop that ended."""
+        if entry.over:
+            return False
+        entry.over = True
         self._slots.release()
-        if self._last.get(entry.op.thread_id) is entry.future:
+        if self._last.get(entry.op.thread_id) is entry:
             del self._last[entry.op.thread_id]
+        for waiter in entry.settling or ():
+            if _is_awaited(waiter):
+                waiter.set_result(None)
+        return True
 
     def _refusal(self, op: Op) -> PipelineClosed:
         error = PipelineClosed(
@@ -288,6 +332,13 @@ class Pipeline:
         )
         log.error("Not written: %s", error)
         return error
+
+
+def _end_of(entry: _Entry) -> asyncio.Future[None]:
+    """What is done when an entry is written or has failed, also one that nobody awaits."""
+    waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    entry.settling = [*(entry.settling or ()), waiter]
+    return waiter
 
 
 def _is_awaited(future: asyncio.Future[Any]) -> bool:

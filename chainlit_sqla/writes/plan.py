@@ -143,7 +143,9 @@ def _merge_user(segment: Segment, op: SaveUser) -> None:
 def _merge(segment: Segment, op: SaveThread | SaveStep | SaveElement | SaveFeedback) -> None:
     thread = segment.threads.get(op.thread_id)
     if thread is None:
-        begun = min(op.at, getattr(op, "activity", None) or op.at)
+        begun = op.at
+        if isinstance(op, SaveStep) and op.activity and op.activity < begun:
+            begun = op.activity
         thread = segment.threads[op.thread_id] = ThreadChange(begun)
     if op.actor is not None:
         segment.claims.add((op.thread_id, op.actor))
@@ -164,8 +166,9 @@ def _merge(segment: Segment, op: SaveThread | SaveStep | SaveElement | SaveFeedb
     if isinstance(op, SaveFeedback):
         return
     row.extra |= op.extra
-    if isinstance(op, SaveStep):
-        row.activity = max(filter(None, (row.activity, op.activity)), default=None)
+    newer = isinstance(op, SaveStep) and op.activity
+    if newer and (row.activity is None or newer > row.activity):
+        row.activity = newer
 
 
 def _mark_earlier_rows(segment: Segment, thread_id: str) -> None:
