@@ -210,9 +210,7 @@ def feedback_op(
         for_id,
         _json.clean_text(id) if id else str(uuid.uuid4()),
         int(value),
-        None
-        if comment is None
-        else _text(comment, what),
+        None if comment is None else _text(comment, what),
         actor,
     )
 
