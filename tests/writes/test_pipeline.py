@@ -174,3 +174,45 @@ async def test_two_pipelines_on_one_thread_lose_nothing(database: Database) -> N
     assert metadata == {f"{which}-{n}": n for n in range(20) for which in range(2)}
     for pipeline in pipelines:
         await pipeline.close()
+
+
+async def test_a_reader_waits_for_the_write_of_a_caller_that_was_cancelled(
+    database: Database,
+) -> None:
+    opened = asyncio.Event()
+    pipeline = Pipeline(database, opened.wait)
+    caller = asyncio.create_task(pipeline.submit(SaveStep("t", "s", {"output": "a"})))
+    await asyncio.sleep(0)
+    caller.cancel()
+    await asyncio.wait([caller])
+    reader = asyncio.create_task(pipeline.settle("t"))
+    await asyncio.sleep(0)
+    assert not reader.done()
+    opened.set()
+    await reader
+    assert await outputs(database) == {"s": "a"}
+    await pipeline.close()
+
+
+async def test_many_callers_that_write_again_and_again_get_every_answer(
+    database: Database,
+) -> None:
+    roomy = Database(
+        database.given_url, settings=database.settings.model_copy(update={"queue_size": 100})
+    )
+    pipeline = Pipeline(roomy)
+
+    async def caller(number: int) -> list[Any]:
+        answers = []
+        for turn in range(4):
+            values = {"output": str(turn)}
+            answers.append(await pipeline.submit(SaveStep("t", f"s{number:02}", values)))
+            answers.append(await pipeline.submit(DeleteFeedback(f"none {number}")))
+        return answers
+
+    answers = await asyncio.gather(*(caller(number) for number in range(60)))
+    assert answers == [[None, False] * 4] * 60
+    assert await outputs(roomy) == {f"s{n:02}": "3" for n in range(60)}
+    assert pipeline.queued == 0
+    await pipeline.close()
+    await roomy.close()
