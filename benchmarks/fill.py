@@ -35,9 +35,9 @@ async def fill_postgres(url: str, shape: Shape, talks: Iterable[Talk]) -> None:
         await connection.close()
 
 
-def fill_sqlite(path: str, shape: Shape, talks: Iterable[Talk]) -> None:
+def fill_sqlite(url: str, shape: Shape, talks: Iterable[Talk]) -> None:
     """Add conversations to a SQLite file, whose users must be there; see `fill_postgres`."""
-    with closing(_open(path)) as connection:
+    with closing(_open(url)) as connection:
         for portion in _portions(talks):
             with connection:
                 for table, rows in shape.rows(portion).items():
@@ -53,9 +53,9 @@ async def add_users_postgres(url: str, shape: Shape, numbers: Iterable[int]) -> 
         await connection.close()
 
 
-def add_users_sqlite(path: str, shape: Shape, numbers: Iterable[int]) -> None:
+def add_users_sqlite(url: str, shape: Shape, numbers: Iterable[int]) -> None:
     """Add users to a SQLite file."""
-    with closing(_open(path)) as connection, connection:
+    with closing(_open(url)) as connection, connection:
         connection.executemany(_insert(shape, shape.tables[0]), shape.users(numbers))
 
 
@@ -69,9 +69,9 @@ async def settle_postgres(url: str) -> None:
         await connection.close()
 
 
-def settle_sqlite(path: str) -> None:
+def settle_sqlite(url: str) -> None:
     """Bring statistics up to date and empty the log."""
-    with closing(_open(path)) as connection:
+    with closing(_open(url)) as connection:
         connection.execute("ANALYZE")
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
@@ -80,7 +80,7 @@ class History:
     """The history in one database; it only grows.
 
     Args:
-        url: ``postgresql://…``, or the path of a SQLite file.
+        url: ``postgresql://…``, or ``sqlite:///`` and the path of a file.
         shape: Its tables, which are there and empty.
 
     Example:
@@ -119,7 +119,7 @@ class History:
 
     @property
     def _on_postgres(self) -> bool:
-        return "://" in self.url
+        return self.url.startswith("postgresql:")
 
 
 async def _copy(
@@ -136,8 +136,8 @@ def _insert(shape: Shape, table: str) -> str:
     return f'INSERT INTO "{table}" ({names}) VALUES ({", ".join("?" * len(columns))})'
 
 
-def _open(path: str) -> sqlite3.Connection:
-    connection = sqlite3.connect(path)
+def _open(url: str) -> sqlite3.Connection:
+    connection = sqlite3.connect(url.removeprefix("sqlite:///"))
     connection.execute("PRAGMA synchronous = OFF")  # Filling is not measured.
     connection.create_function("chainlit_sqla_fold", 1, _fold, deterministic=True)
     return connection

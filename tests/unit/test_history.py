@@ -32,15 +32,15 @@ def history(request: pytest.FixtureRequest, folder: Path) -> History:
     place = folder / request.param
     place.mkdir()
     if request.param == "ours":
-        return History(str(OurSqlite.make_template(place)), ours(sqlite=True))
+        return History(f"sqlite:///{OurSqlite.make_template(place)}", ours(sqlite=True))
     tables = sqlalchemy_tables(sqlite=True)
-    return History(str(sqlite_template(place, tables)), sqlalchemy(sqlite=True))
+    return History(f"sqlite:///{sqlite_template(place, tables)}", sqlalchemy(sqlite=True))
 
 
 @pytest.fixture
 async def full(history: History) -> sqlite3.Connection:
     await history.grow(SMALLEST)
-    with closing(sqlite3.connect(history.url)) as connection:
+    with closing(sqlite3.connect(history.url.removeprefix("sqlite:///"))) as connection:
         yield connection
 
 
@@ -65,10 +65,10 @@ async def test_a_history_that_grew_in_portions_is_the_same(folder: Path) -> None
     for sizes in ([4_000], [1_000, 3_000, 4_000]):
         place = folder / f"portions-{len(sizes)}"
         place.mkdir()
-        history = History(str(OurSqlite.make_template(place)), ours(sqlite=True))
+        history = History(f"sqlite:///{OurSqlite.make_template(place)}", ours(sqlite=True))
         for size in sizes:
             await history.grow(size)
-        with closing(sqlite3.connect(history.url)) as connection:
+        with closing(sqlite3.connect(history.url.removeprefix("sqlite:///"))) as connection:
             contents.append(connection.execute("SELECT * FROM steps ORDER BY id").fetchall())
     assert contents[0] == contents[1]
 
