@@ -6,11 +6,15 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from itertools import islice
+from typing import TYPE_CHECKING
 
 import asyncpg
 
 from .history import STEPS, Talk, users
-from .shapes import Row, Shape
+from .shapes import Row, Shape, shape_of
+
+if TYPE_CHECKING:
+    from .context import Field
 
 _AT_ONCE = 40_000
 """Steps that are made and sent together; they are in memory."""
@@ -103,23 +107,46 @@ class History:
         known = users(wanted)
         await self.add(map(Talk, range(self.talks, wanted)), known[self._users :])
         self.talks, self._users = wanted, len(known)
-        if self._on_postgres:
-            await settle_postgres(self.url)
-        else:
-            settle_sqlite(self.url)
 
     async def add(self, talks: Iterable[Talk], new_users: Sequence[int] = ()) -> None:
         """Add conversations of users that are there, or are given."""
-        if self._on_postgres:
+        if self.url.startswith("postgresql:"):
             await add_users_postgres(self.url, self.shape, new_users)
             await fill_postgres(self.url, self.shape, talks)
+            await settle_postgres(self.url)
         else:
             add_users_sqlite(self.url, self.shape, new_users)
             fill_sqlite(self.url, self.shape, talks)
+            settle_sqlite(self.url)
 
-    @property
-    def _on_postgres(self) -> bool:
-        return self.url.startswith("postgresql:")
+
+class Histories:
+    """The same history in the database of each contender.
+
+    Args:
+        field: The contenders.
+    """
+
+    def __init__(self, field: Field) -> None:
+        self._field = field
+        self._histories = [
+            History(runner.place.url, shape_of(name, field.kind))
+            for name, runner in field.runners.items()
+        ]
+
+    async def grow(self, steps: int) -> None:
+        """See `History.grow`."""
+        progress = self._field.context.progress
+        title = f"filling {self._field.kind}: {steps:,} steps"
+        for history in progress.track(self._histories, description=title):
+            await history.grow(steps)
+
+
+async def fill(field: Field, talks: Sequence[Talk]) -> None:
+    """Put the same conversations into the database of each contender."""
+    numbers = users(max(talk.number for talk in talks) + 1)
+    for name, runner in field.runners.items():
+        await History(runner.place.url, shape_of(name, field.kind)).add(talks, numbers)
 
 
 async def _copy(

@@ -39,15 +39,24 @@ class Memory:
         return (_peak() - self._before) / MIB
 
 
+def resident() -> float:
+    """Megabytes of memory that this process has now; elsewhere than on Linux, its peak."""
+    return (_kernel_says("VmRSS") if STATUS.exists() else _peak()) / MIB
+
+
 def _peak() -> int:
     if STATUS.exists():
-        found = re.search(r"VmHWM:\s+(\d+) kB", STATUS.read_text())
-        assert found
-        return int(found[1]) * 1024
+        return _kernel_says("VmHWM")
     import resource
 
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return most if sys.platform == "darwin" else most * 1024
+
+
+def _kernel_says(name: str) -> int:
+    found = re.search(rf"{name}:\s+(\d+) kB", STATUS.read_text())
+    assert found
+    return int(found[1]) * 1024
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from .contenders import ASYNCPG, SQLALCHEMY
 from .history import Step, Talk, identity, user_id
 
 Row = tuple[Any, ...]
@@ -56,6 +57,19 @@ class Shape:
                 if every and step.number % every == 0 and step.number // every < talk.elements:
                     elements.append(self.element(talk, step.number // every, step))
         return dict(zip(self.tables[1:], (threads, steps, elements), strict=True))
+
+
+def shape_of(contender: str, database: str) -> Shape:
+    """Give the shape of a contender's tables.
+
+    Args:
+        contender: A name of `contenders.CONTENDERS`.
+        database: ``postgresql`` or ``sqlite``.
+    """
+    sqlite = database == "sqlite"
+    if contender.startswith(ASYNCPG):
+        return prisma()
+    return (sqlalchemy if contender.startswith(SQLALCHEMY) else ours)(sqlite=sqlite)
 
 
 def object_key(talk: Talk, number: int) -> str:
