@@ -33,6 +33,7 @@ from .table import show
 from .workloads import WORKLOADS
 
 ROUNDS, QUICK_ROUNDS = 9, 2
+LARGEST, FULL_LARGEST, QUICK_LARGEST = 1_000_000, 2_000_000, 20_000
 PACKAGES = ("chainlit-sqla", "chainlit", "sqlalchemy", "asyncpg", "aiosqlite", "orjson")
 
 
@@ -54,6 +55,7 @@ def main() -> None:
                 progress,
                 options.loop,
                 options.contender,
+                _largest(options),
             )
             asyncio.run(_run(context, options.workload))
         about = _about(options, databases) | {"seconds": time.time() - began}
@@ -88,6 +90,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--rounds", type=int, default=0, help=f"turns of each contender in a case ({ROUNDS})")
     add("--quick", action="store_true", help="only see that it works")
+    add("--full", action="store_true", help=f"let histories grow to {FULL_LARGEST:,} steps")
+    add("--largest", type=int, help=f"the same, to so many ({LARGEST:,}; {QUICK_LARGEST:,} quick)")
     add("--json", type=Path, help="write every figure to this file")
     add("--postgres", metavar="URL", help="a server whose account may create databases")
     add("--folder", type=Path, help="where SQLite files lie; on a disk (temporary files)")
@@ -98,6 +102,14 @@ def _parser() -> argparse.ArgumentParser:
         help="the event loop: as `chainlit run` patches it, or Python's (chainlit)",
     )
     return parser
+
+
+def _largest(options: argparse.Namespace) -> int:
+    if options.largest:
+        return int(options.largest)
+    if options.full:
+        return FULL_LARGEST
+    return QUICK_LARGEST if options.quick else LARGEST
 
 
 def _several(known: Any) -> Any:

@@ -33,6 +33,7 @@ class Context:
         progress: For progress bars.
         loop: See `Runner`.
         contenders: Only these; empty: all.
+        largest: The number of steps to which histories grow.
     """
 
     databases: Databases
@@ -42,6 +43,7 @@ class Context:
     progress: Progress
     loop: str = "chainlit"
     contenders: Sequence[str] = ()
+    largest: int = 1_000_000
     records: list[Record] = field(default_factory=list)
 
     def field(

@@ -9,6 +9,8 @@ from .contenders import ASYNCPG, LIMIT, OURS, SQLALCHEMY_INDEXED
 from .record import Record, Spread, advantage, find, spread
 
 PG, LITE = "postgresql", "sqlite"
+LEAK = 5
+"""MB that 50,000 writes may add: a step kept in memory would be 25 to 50 MB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +80,36 @@ GOALS: tuple[Goal, ...] = (
     Goal("thread", PG, "5,000 steps", "time", 1.5, ASYNCPG),
     Goal("thread", PG, "1,000 steps with links", "time", 2.5, ASYNCPG),
     Goal("thread", LITE, "1,000 steps", "time", 2, SQLALCHEMY_INDEXED),
+    # The list of threads: at most twice the time of one query.
+    *(
+        Goal("list", kind, f"{page}, 1,000 threads, {steps} steps", "time", 0.5, LIMIT)
+        for kind in (PG, LITE)
+        for page in ("first page", "20th page")
+        for steps in ("1,000,000", "2,000,000")
+    ),
+    *(
+        Goal("list", kind, f"{page}, 1,000 threads", "exponent", 0.05)
+        for kind in (PG, LITE)
+        for page in ("first page", "20th page")
+    ),
+    Goal("list", PG, "first page, 1,000 threads, 2,000,000 steps", "time", 400, ASYNCPG),
+    Goal(
+        "list", LITE, "first page, 1,000 threads, 1,000,000 steps", "time", 250, SQLALCHEMY_INDEXED
+    ),
+    # Searching it: everything is found, soon.
+    *(
+        Goal("search", kind, f"{word}, {threads} threads, 1,000,000 steps", metric, bound)
+        for kind in (PG, LITE)
+        for word in ("rare", "common", "none")
+        for threads in ("1,000", "10,000")
+        for metric, bound in (("time", 25), ("missed", 0))
+    ),
+    # Deleting, and many who resume at once.
+    Goal("delete", PG, "1,000 steps, 100 blobs", "time", 35, ASYNCPG),
+    Goal("storm", PG, "100 resumes, 50 sessions writing", "read p99", 3, ASYNCPG),
+    Goal("storm", PG, "100 resumes, 50 sessions writing", "writes", 8, ASYNCPG),
+    # Nothing leaks.
+    *(Goal("memory", kind, "second half of 100,000 writes", "growth", LEAK) for kind in (PG, LITE)),
 )
 
 

@@ -8,9 +8,8 @@ from typing import Any
 
 from chainlit.message import Message
 from chainlit.user import PersistedUser
-from chainlit.utils import utc_now
 
-from .chat import session
+from .chat import now, session
 from .history import user_id
 
 _TEXT = "The train to the coast leaves at a quarter past nine from platform four. " * 4
@@ -64,4 +63,4 @@ class Writers:
 
 def message() -> Any:
     """Make a message; in a session, whose thread it belongs to."""
-    return Message(_TEXT, created_at=utc_now()).to_dict()
+    return Message(_TEXT, created_at=now()).to_dict()

@@ -8,10 +8,15 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 from ..context import Context
-from . import sessions, turn, user
+from . import delete, memory, sessions, storm, thread, thread_list, turn, user
 
 WORKLOADS: dict[str, Callable[[Context], Awaitable[None]]] = {
     "turn": turn.run,
     "sessions": sessions.run,
     "user": user.run,
+    "thread": thread.run,
+    "list": thread_list.run,
+    "delete": delete.run,
+    "storm": storm.run,
+    "memory": memory.run,
 }

@@ -43,7 +43,7 @@ class Case:
 
 def cases(*, quick: bool) -> Sequence[Case]:
     """What is done; with fewer writes if it must be quick."""
-    waiting, many = (WAITING // 10, MANY // 20) if quick else (WAITING, MANY)
+    waiting, many = (WAITING // 10, MANY // 50) if quick else (WAITING, MANY)
     others = (OURS, ASYNCPG, SQLALCHEMY_INDEXED)
     return (
         Case(f"reading {LARGE.steps:,} steps", read, [], (*others, LIMIT)),
@@ -97,6 +97,7 @@ async def wait_in_line(subject: Subject, number: int) -> Figures:
     layer, thread_id = subject.layer, str(uuid.uuid4())
     with session(OWNER, thread_id):
         await layer.update_thread(thread_id, name="A long talk", user_id=OWNER.id)
+        await layer.create_step(message())
         memory = Memory()
         writes = [asyncio.create_task(layer.create_step(message())) for _ in range(number)]
         await asyncio.gather(*writes)

@@ -19,7 +19,7 @@ CASE = f"{RESUMES} resumes, {SESSIONS} sessions writing"
 METRICS = (
     Metric("read p50", "ms"),
     Metric("read p99", "ms"),
-    Metric("writes", "per second", more=True),
+    Metric("writes", "/s", more=True),
     Metric("gap", "ms"),
     Metric("failed reads", "reads"),
 )
