@@ -33,9 +33,10 @@ from .errors import (
     StorageError,
 )
 from .outbox import Outbox
-from .queries import elements, steps, threads, users
+from .queries import elements, search, steps, threads, users
 from .queries.cursor import Cursor
 from .readiness import Readiness
+from .search_index import SearchIndex
 from .settings import Settings
 from .storage.base import BlobSource, StorageClient
 from .uploads import Uploads
@@ -88,6 +89,7 @@ class SQLADataLayer(BaseDataLayer):
             self.database = Database(database, settings=self.settings)
         self.storage: StorageClient = open_for(storage, self.settings, public_prefix)
         self._outbox = Outbox(self.database, self.storage)
+        self._search_index = SearchIndex(self.database)
         self._ready = Readiness(self._prepare)
         self.pipeline = Pipeline(self.database, self._ready.wait, self._outbox.wake)
         self._uploads = Uploads(
@@ -340,7 +342,7 @@ class SQLADataLayer(BaseDataLayer):
         )
         dialect = self.database.dialect
         if query.search:
-            rows = await self._read(lambda c: threads.search(c, dialect, query), None)
+            rows = await self._search(query)
         else:
             [rows] = await self._fetch(None, threads.page(dialect, query))
         shown = [present.thread_dict(row, dialect) for row in rows[:first]]
@@ -354,6 +356,15 @@ class SQLADataLayer(BaseDataLayer):
             data=cast("list[ThreadDict]", shown),
         )
 
+    async def _search(self, query: threads.ThreadQuery) -> Rows:
+        rows: Rows = []
+        for asked in search.pages(self.database.dialect, query):
+            [rows] = await self._fetch(None, asked)
+            if len(rows) > query.first:
+                break
+        self._search_index.wanted(query.user_id)
+        return rows
+
     # The layer itself
 
     async def build_debug_url(self) -> str:
@@ -365,6 +376,7 @@ class SQLADataLayer(BaseDataLayer):
         await self._uploads.close(self.settings.close_seconds)
         await self.pipeline.close()
         await self._outbox.close()
+        await self._search_index.close()
         try:
             await self.storage.close()
         finally:

@@ -1,4 +1,4 @@
-"""The tables: User, Thread, Step, Element and Feedback, and two of our own.
+"""The tables: User, Thread, Step, Element and Feedback, and three of our own.
 
 Names are those that Chainlit documents, so existing SQL and dashboards keep working.
 The thread is the unit of placement: keys of what lies in it begin with ``threadId``.
@@ -192,6 +192,25 @@ class BlobDeletion(Base):
     attempts: Mapped[int] = mapped_column(Integer, default=0, server_default=text("0"))
 
 
+class Signature(Base):
+    """Which characters occur in a thread, for searching; see ``_signature.py``.
+
+    It holds while ``updatedAt`` is its thread's. Triggers of the migration remove it when a
+    text changes otherwise; without one, a thread is read.
+    """
+
+    __tablename__ = "chainlit_sqla_signatures"
+    __table_args__ = (Index(None, "userId"),)
+
+    thread_id: Mapped[str] = _thread_key()
+    user_id: Mapped[str] = mapped_column("userId")
+    """The owner at that time: no key, it only bounds what a search looks at."""
+    updated_at: Mapped[datetime] = mapped_column("updatedAt")
+    claim: Mapped[str]
+    """Who is making it: a change meanwhile removes the row, and the work is lost."""
+    signature: Mapped[bytes | None]
+
+
 def _table(model: type[Base]) -> Table:
     table = model.__table__
     assert isinstance(table, Table)
@@ -206,3 +225,4 @@ elements = _table(Element)
 feedbacks = _table(Feedback)
 tombstones = _table(Tombstone)
 blob_deletions = _table(BlobDeletion)
+signatures = _table(Signature)

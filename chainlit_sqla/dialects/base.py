@@ -225,8 +225,23 @@ class Dialect(ABC):
         raise NotImplementedError
 
     @abstractmethod
-    def contains(self, column: ColumnElement[str], text: str) -> ColumnElement[bool]:
-        """Whether a text contains another one, literally and without regard to case."""
+    def search_term(self, text: str) -> str:
+        """A text in the form that `contains` takes."""
+
+    @abstractmethod
+    def contains(self, column: ColumnElement[str], term: ColumnElement[str]) -> ColumnElement[bool]:
+        """Whether a text contains another one, literally and without regard to case.
+
+        Args:
+            column: The text.
+            term: What `search_term` made.
+        """
+
+    @abstractmethod
+    def has_all(
+        self, signature: ColumnElement[bytes], places: Sequence[ColumnElement[int]]
+    ) -> ColumnElement[bool]:
+        """What ``_signature.has_all`` tells; NULL where there is no signature."""
 
     @abstractmethod
     def json_is_true(self, column: ColumnElement[Any], key: str) -> ColumnElement[bool]:

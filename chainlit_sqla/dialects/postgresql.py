@@ -15,9 +15,11 @@ from sqlalchemy import (
     Insert,
     Table,
     Text,
+    and_,
     cast,
     func,
     literal_column,
+    select,
     text,
     type_coerce,
 )
@@ -196,10 +198,27 @@ class PostgreSQL(Dialect):
                 raise NotImplementedError(str(error)) from error
             raise
 
-    def contains(self, column: ColumnElement[str], text: str) -> ColumnElement[bool]:
-        """``ILIKE`` by ICU's rules: with the C locale the server folds ASCII only."""
+    def search_term(self, text: str) -> str:
+        """A pattern that stands for itself."""
         pattern = text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
-        return column.collate("und-x-icu").ilike(f"%{pattern}%", escape="\\")
+        return f"%{pattern}%"
+
+    def contains(self, column: ColumnElement[str], term: ColumnElement[str]) -> ColumnElement[bool]:
+        """As ``ILIKE`` by ICU's rules: with the C locale the server folds ASCII only.
+
+        The pattern is folded once for the statement, where ``ILIKE`` does it for each row.
+        """
+        folded = select(func.lower(term.collate("und-x-icu"))).scalar_subquery()
+        return func.lower(column.collate("und-x-icu")).like(folded)
+
+    def has_all(
+        self, signature: ColumnElement[bytes], places: Sequence[ColumnElement[int]]
+    ) -> ColumnElement[bool]:
+        """By ``get_bit``: the first bit that is missing ends it."""
+        one: ColumnElement[int] = literal_column("1")
+        last = func.octet_length(signature) * literal_column("8") - one
+        bits = [func.get_bit(signature, place.bitwise_and(last)) == one for place in places]
+        return and_(*bits)
 
     def json_is_true(self, column: ColumnElement[Any], key: str) -> ColumnElement[bool]:
         """By containment, which an index can serve."""

@@ -25,6 +25,7 @@ from sqlalchemy.pool import AsyncAdaptedQueuePool
 from sqlalchemy.types import TypeEngine
 
 from .. import _json
+from .._signature import fold, has_all
 from .._time import format_instant
 from . import sqlite_burst
 from .base import Call, Dialect, Fault, Rows, on_conflict, original
@@ -176,9 +177,19 @@ class SQLite(Dialect):
         written: bool = await visit(sqlite_burst.write, driver._conn, burst)
         return written
 
-    def contains(self, column: ColumnElement[str], text: str) -> ColumnElement[bool]:
+    def search_term(self, text: str) -> str:
+        """Without its case."""
+        return fold(text)
+
+    def contains(self, column: ColumnElement[str], term: ColumnElement[str]) -> ColumnElement[bool]:
         """SQLite's own ``lower`` knows ASCII only, so Python folds the case."""
-        return func.instr(func.chainlit_sqla_fold(column), text.casefold()) > 0
+        return func.instr(func.chainlit_sqla_fold(column), term) > 0
+
+    def has_all(
+        self, signature: ColumnElement[bytes], places: Sequence[ColumnElement[int]]
+    ) -> ColumnElement[bool]:
+        """By Python: SQLite has no bits in blobs."""
+        return func.chainlit_sqla_has_all(signature, *places)
 
     def json_is_true(self, column: ColumnElement[Any], key: str) -> ColumnElement[bool]:
         """Through ``json_type``, which tells ``true`` from 1."""
@@ -244,6 +255,7 @@ def _in_memory(url: URL) -> bool:
 def _set_up(connection: Any, _record: Any) -> None:
     connection.isolation_level = None  # We send BEGIN ourselves.
     connection.create_function("chainlit_sqla_fold", 1, _fold, deterministic=True)
+    connection.create_function("chainlit_sqla_has_all", -1, has_all, deterministic=True)
     cursor = connection.cursor()
     cursor.execute("PRAGMA foreign_keys = ON")
     cursor.execute("PRAGMA synchronous = FULL")
@@ -279,7 +291,7 @@ def _fetch(connection: sqlite3.Connection, calls: Sequence[Call]) -> list[Rows]:
 
 
 def _fold(value: str | None) -> str | None:
-    return None if value is None else value.casefold()
+    return None if value is None else fold(value)
 
 
 def _begin(connection: Connection) -> None:

@@ -14,14 +14,12 @@ from sqlalchemy import (
     and_,
     bindparam,
     exists,
-    or_,
     select,
     tuple_,
 )
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ..column_types import UtcDateTime
-from ..dialects import Asked, Dialect, Rows
+from ..dialects import Asked, Dialect
 from ..models import feedbacks, steps, threads
 from .columns import shown
 from .cursor import Cursor
@@ -87,19 +85,6 @@ def page(dialect: Dialect, query: ThreadQuery) -> Asked:
     return _page(dialect, query.after is not None, query.feedback), _values(query)
 
 
-async def search(connection: AsyncConnection, dialect: Dialect, query: ThreadQuery) -> Rows:
-    """The same among the threads in which a text is found.
-
-    Args:
-        connection: A connection that may read.
-        dialect: The database's dialect.
-        query: Which threads.
-    """
-    statement = _page(dialect, query.after is not None, query.feedback)
-    statement = statement.where(_mentions(dialect, query.search or ""))
-    return (await connection.execute(statement, _values(query))).all()
-
-
 def _values(query: ThreadQuery) -> dict[str, Any]:
     values: dict[str, Any] = {"user_id": query.user_id, "rows": query.first + 1}
     if query.after:
@@ -125,26 +110,21 @@ def _page(dialect: Dialect, after: bool, feedback: int | None) -> Select[*tuple[
         place = tuple_(bindparam("at", type_=UtcDateTime()), bindparam("id", type_=Text()))
         query = query.where(tuple_(threads.c.updatedAt, threads.c.id) < place)
     if feedback is not None:
-        query = query.where(_has_feedback(feedback))
+        query = query.where(has_feedback(threads.c.id, feedback))
     query = query.order_by(threads.c.updatedAt.desc(), threads.c.id.desc())
     return query.limit(bindparam("rows", type_=Integer()))
 
 
-def _mentions(dialect: Dialect, text: str) -> ColumnElement[bool]:
-    in_message = exists().where(
-        and_(
-            steps.c.threadId == threads.c.id,
-            steps.c.type.like("%message%"),
-            dialect.contains(steps.c.output, text),
-        )
-    )
-    return or_(dialect.contains(threads.c.name, text), in_message)
+def has_feedback(thread_id: ColumnElement[str], value: int) -> ColumnElement[bool]:
+    """Whether a thread has such a feedback, for a step that is there.
 
-
-def _has_feedback(value: int) -> ColumnElement[bool]:
+    Args:
+        thread_id: The thread.
+        value: 0 or 1.
+    """
     return exists().where(
         and_(
-            feedbacks.c.threadId == threads.c.id,
+            feedbacks.c.threadId == thread_id,
             feedbacks.c.value == value,
             steps.c.threadId == feedbacks.c.threadId,
             steps.c.id == feedbacks.c.forId,

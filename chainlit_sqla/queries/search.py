@@ -1,0 +1,142 @@
+"""Searching a user's threads: text in the title or in a message, newest activity first.
+
+A search reads the texts of threads from the newest on until the page is full. Threads that
+have a signature are passed over where it shows that they do not contain the text; so what
+is read are threads with the text, few others, and those without a signature.
+
+The statements are constant and are made so that the database has one sensible way to carry
+them out, however few or many threads the user has and whatever it believes of the text:
+
+- what is looked up for each thread stands in a subquery that cannot become a join or a hash
+  of the whole table;
+- ``OFFSET 0`` keeps the reading of texts above the sorting, so it ends with the page.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from functools import cache
+from typing import Any
+
+from sqlalchemy import (
+    CTE,
+    ColumnElement,
+    FromClause,
+    Integer,
+    Select,
+    Text,
+    and_,
+    bindparam,
+    false,
+    literal_column,
+    or_,
+    select,
+    true,
+    tuple_,
+)
+
+from .._signature import PROBES, probes
+from ..column_types import UtcDateTime
+from ..dialects import Asked, Dialect
+from ..models import signatures, steps, threads
+from .columns import shown
+from .threads import COLUMNS, ThreadQuery, has_feedback
+
+_NEWEST = 200
+"""Threads that are looked at first: with a common word, they fill a page."""
+_END = datetime(9999, 12, 31, 23, 59, 59, 999_999, UTC)
+"""Later than any activity: the place before the first page."""
+
+
+def pages(dialect: Dialect, query: ThreadQuery) -> Sequence[Asked]:
+    """How to find a page of the threads with a text, and one more if there are more.
+
+    Args:
+        dialect: The database's dialect.
+        query: Which threads; ``search`` is the text.
+
+    Returns:
+        Statements to run one after the other; the first one that gives more rows than a
+        page has is enough, and the last one always is.
+    """
+    text = query.search or ""
+    places = probes(text)
+    values: dict[str, Any] = {
+        "user_id": query.user_id,
+        "term": dialect.search_term(text),
+        "at": query.after.at if query.after else _END,
+        "id": query.after.id if query.after else "",
+        "rows": query.first + 1,
+    }
+    if places is None:  # Too short for signatures: all is read.
+        return [(_statement(dialect, False, False, query.feedback), values)]
+    values |= {f"place_{i}": place for i, place in enumerate(places)}
+    return [
+        (_statement(dialect, True, True, query.feedback), values),
+        (_statement(dialect, True, False, query.feedback), values),
+    ]
+
+
+@cache
+def _statement(dialect: Dialect, signed: bool, newest: bool, feedback: int | None) -> Select[Any]:
+    """The threads of a page, of all or of the newest, with the help of signatures or not."""
+    candidates = _candidates(dialect, newest) if signed else _user_threads(newest)
+    ordered = _newest_first(select(candidates), candidates).offset(0).subquery("ordered")
+    found = select(ordered.c.id).where(_mentions(dialect, ordered.c.id))
+    if feedback is not None:
+        found = found.where(has_feedback(ordered.c.id, feedback))
+    found_ids = found.limit(bindparam("rows", type_=Integer())).subquery("found")
+    rows = select(*shown(dialect, threads, COLUMNS))
+    rows = rows.join_from(threads, found_ids, found_ids.c.id == threads.c.id)
+    return _newest_first(rows, threads)
+
+
+def _user_threads(newest: bool) -> CTE:
+    """Where the threads of the user stand, after the cursor."""
+    place = tuple_(bindparam("at", type_=UtcDateTime()), bindparam("id", type_=Text()))
+    query = select(threads.c.id, threads.c.updatedAt).where(
+        threads.c.userId == bindparam("user_id"), tuple_(threads.c.updatedAt, threads.c.id) < place
+    )
+    if newest:
+        query = _newest_first(query, threads).limit(literal_column(str(_NEWEST)))
+    return query.cte("user_threads")
+
+
+def _candidates(dialect: Dialect, newest: bool) -> CTE:
+    """The threads that may contain the text."""
+    mine = _user_threads(newest)
+    probed = [bindparam(f"place_{i}", type_=Integer()) for i in range(PROBES)]
+    may_contain = dialect.has_all(signatures.c.signature, probed)
+    of_thread = and_(
+        signatures.c.threadId == mine.c.id,
+        signatures.c.userId == bindparam("user_id"),
+        signatures.c.updatedAt == mine.c.updatedAt,
+    )
+    query = select(mine).outerjoin(signatures, of_thread).where(may_contain.is_not(false()))
+    # Planned for all its rows: else the server thinks of a page, and looks up one by one.
+    return query.cte("candidates").prefix_with("MATERIALIZED", dialect=dialect.name)
+
+
+def _newest_first(query: Select[Any], place: FromClause) -> Select[Any]:
+    return query.order_by(place.c.updatedAt.desc(), place.c.id.desc())
+
+
+def _mentions(dialect: Dialect, thread_id: ColumnElement[str]) -> ColumnElement[bool]:
+    term = bindparam("term", type_=Text())
+    in_title = (
+        select(dialect.contains(threads.c.name, term))
+        .where(threads.c.id == thread_id)
+        .scalar_subquery()
+    )
+    in_message = (
+        select(true())
+        .where(
+            steps.c.threadId == thread_id,
+            steps.c.type.like("%message%"),
+            dialect.contains(steps.c.output, term),
+        )
+        .limit(literal_column("1"))
+        .scalar_subquery()
+    )
+    return or_(in_title, in_message)

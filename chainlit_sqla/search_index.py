@@ -1,0 +1,170 @@
+"""Makes signatures in the background for the users who search.
+
+Nothing is indexed while it is written: that would cost each message several times what
+storing it does. A user's first search reads all their threads; from then on those that have
+been quiet for some minutes have signatures, and a search reads only the others.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+import uuid
+from collections import OrderedDict
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import Row
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from . import _signature
+from ._time import now
+from .database import Database
+from .dialects import brief
+from .errors import ChainlitSqlaError
+from .writes import signatures
+from .writes.signatures import Place
+
+log = logging.getLogger(__name__)
+
+QUIET = timedelta(minutes=5)
+"""A thread is signed when nothing was said in it for so long.
+
+More than the minute of the triggers on PostgreSQL (see the migration 0002) by the difference
+that the clocks of an application and its database may have.
+"""
+_FEW = 50
+"""Threads that a search may as well read."""
+_PORTION = 50
+_MESSAGES = 500
+_AGAIN_SECONDS = 60.0
+_USERS_KNOWN = 1_000
+
+
+class SearchIndex:
+    """Signs the threads of users who search.
+
+    Args:
+        database: Where the threads are.
+
+    Example:
+        >>> await SearchIndex(database).sign(user.id)
+        10000
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._wanted: dict[str, None] = {}
+        self._asked: OrderedDict[str, float] = OrderedDict()
+        self._worker: asyncio.Task[None] | None = None
+        self._expected: tuple[type[Exception], ...] = (
+            ChainlitSqlaError,
+            *database.dialect.errors,
+        )
+
+    def wanted(self, user_id: str) -> None:
+        """Note that a user searches; their threads are signed soon, if they have many.
+
+        Args:
+            user_id: The user.
+        """
+        asked = self._asked.get(user_id)
+        if asked is not None and time.monotonic() - asked < _AGAIN_SECONDS:
+            return
+        self._asked[user_id] = time.monotonic()
+        self._asked.move_to_end(user_id)
+        if len(self._asked) > _USERS_KNOWN:
+            self._asked.popitem(last=False)
+        self._wanted[user_id] = None
+        if self._worker is None or self._worker.done() or self._is_stranded(self._worker):
+            self._worker = asyncio.create_task(self._work())
+
+    async def sign(self, user_id: str, *, unless_few: bool = False) -> int:
+        """Sign all quiet threads of a user that have no signature.
+
+        Args:
+            user_id: The user.
+            unless_few: Leave it where there are few of them.
+
+        Returns:
+            How many were signed.
+
+        Raises:
+            DatabaseUnavailable: The database cannot be reached or written.
+        """
+        before: Place = (now() - QUIET, "")
+        if unless_few and len(await self._unsigned(user_id, before, _FEW)) < _FEW:
+            return 0
+        number = 0
+        while places := await self._unsigned(user_id, before, _PORTION):
+            began = time.monotonic()
+            number += await self._sign(user_id, places)
+            before = places[-1]
+            await asyncio.sleep(time.monotonic() - began)  # Half of the time is for others.
+        return number
+
+    async def close(self) -> None:
+        """End what is under way; it goes on at a next search."""
+        self._wanted.clear()
+        if self._worker and not self._worker.done() and not self._is_stranded(self._worker):
+            self._worker.cancel()
+            await asyncio.wait([self._worker])
+
+    async def _work(self) -> None:
+        while self._wanted:
+            user_id = next(iter(self._wanted))
+            del self._wanted[user_id]
+            try:
+                number = await self.sign(user_id, unless_few=True)
+                log.debug("Signed %d threads of a user who searches", number)
+            except self._expected as error:  # A search works without, only slower.
+                log.info("Threads are not signed for searching: %s", brief(error))
+            except Exception:
+                log.exception("Threads are not signed for searching")
+
+    async def _unsigned(self, user_id: str, before: Place, limit: int) -> list[Place]:
+        found = await self._database.read(
+            lambda connection: signatures.unsigned(connection, user_id, before, limit)
+        )
+        return list(found)
+
+    async def _sign(self, user_id: str, places: list[Place]) -> int:
+        name = uuid.uuid4().hex
+        dialect = self._database.dialect
+        async with self._database.write() as connection:
+            titles = await signatures.claim(connection, dialect, user_id, places, name)
+        found = {id: _signature.hashes(title or "") for id, title in titles.items()}
+        if not found:
+            return 0
+        await self._read_messages(found)
+        made = {id: _signature.signature(hashes) for id, hashes in found.items()}
+        async with self._database.write() as connection:
+            await signatures.store(connection, made, name)
+        return len(made)
+
+    async def _read_messages(self, found: dict[str, set[int]]) -> None:
+        """Add the hashes of the messages, a portion of them in memory at a time."""
+        rows: Sequence[Row[Any]] = ()
+        place = ("", "")
+
+        async def read(connection: AsyncConnection) -> Sequence[Row[Any]]:
+            return await signatures.messages(connection, found.keys(), place, _MESSAGES)
+
+        while not rows or len(rows) == _MESSAGES:
+            rows = await self._database.read(read)
+            if not rows:
+                return
+            await asyncio.to_thread(_add, found, [(row.threadId, row.output) for row in rows])
+            place = (rows[-1].threadId, rows[-1].id)
+
+    @staticmethod
+    def _is_stranded(task: asyncio.Task[None]) -> bool:
+        """Whether a task belongs to an event loop that has ended."""
+        return task.get_loop() is not asyncio.get_running_loop()
+
+
+def _add(found: dict[str, set[int]], messages: list[tuple[str, str]]) -> None:
+    for thread_id, text in messages:
+        found[thread_id] |= _signature.hashes(text)
