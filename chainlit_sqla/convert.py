@@ -94,8 +94,12 @@ def step_op(step: Mapping[str, Any], *, new: bool, actor: str | None = None) -> 
     id, thread_id = _id(step.get("id"), "step"), _id(step.get("threadId"), "step's thread")
     values, extra = _columns(step, STEP_KINDS, lambda: _label("step", id, thread_id), _KEYS_OF_STEP)
     activity = None
-    if new and "message" in str(step.get("type")):
-        activity = min(values.get("createdAt") or now(), now())
+    if "message" in str(step.get("type")):
+        created = values.get("createdAt")
+        if new:
+            activity = min(created or now(), now())
+        elif created and created <= now():
+            activity = created  # It may be the first that arrives: then it is a new message.
     return SaveStep(thread_id, id, values, extra, activity, actor)
 
 
