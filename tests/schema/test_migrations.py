@@ -13,16 +13,31 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, inspect, text
+from chainlit.types import Pagination, ThreadFilter
+from chainlit.user import User
+from sqlalchemy import Connection, inspect, make_url, text
 
 from chainlit_sqla import SQLADataLayer, migrations
 from chainlit_sqla.database import Database
 from chainlit_sqla.errors import ConfigurationError, SchemaOutdated, SchemaUnknown
 from chainlit_sqla.models import Base
 from chainlit_sqla.revision import HEAD, REVISIONS, VERSION_TABLE
+from chainlit_sqla.search_index import SearchIndex
 from chainlit_sqla.settings import Settings
+from tests.servers.postgres import PostgresServer
 
 ROOT = Path(__file__).parents[2]
+
+_AT = "2026-01-01T00:00:00.000000Z"
+OLD_ROWS = (
+    f"""INSERT INTO users (id, identifier, metadata, "createdAt")
+    VALUES ('u', 'me', '{{}}', '{_AT}')""",
+    f"""INSERT INTO threads (id, "createdAt", "updatedAt", "userId", metadata)
+    VALUES ('t', '{_AT}', '{_AT}', 'u', '{{}}')""",
+    f"""INSERT INTO steps ("threadId", id, name, type, output, metadata, "createdAt", ordinal)
+    VALUES ('t', 's', 'me', 'user_message', 'a needle', '{{}}', '{_AT}', 1)""",
+)
+"""Rows as the first revision took them; the time is text that PostgreSQL reads too."""
 
 
 @asynccontextmanager
@@ -242,3 +257,86 @@ def test_alembic_prints_the_sql_of_an_upgrade(postgres_url: str) -> None:
     printed = alembic("upgrade", "head", "--sql", DATABASE_URL=postgres_url)
     assert printed.returncode == 0, printed.stderr
     assert "CREATE TABLE steps" in printed.stdout
+
+
+async def test_conversations_of_the_first_revision_are_found(url: str) -> None:
+    async with opened(url, auto_upgrade=True) as database:
+        await migrations.upgrade(database, "0001")
+        async with database.write() as connection:
+            for statement in OLD_ROWS:
+                await connection.execute(text(statement))
+        layer = SQLADataLayer(database, settings=database.settings)
+        asked = Pagination(first=5), ThreadFilter(userId="u", search="Needle")
+        for _ in range(2):
+            found = await layer.list_threads(*asked)
+            assert [thread["id"] for thread in found.data] == ["t"]
+            await SearchIndex(database).sign("u")
+        await migrations.downgrade(database, "0001")
+        assert "chainlit_sqla_signatures" not in await schema_of(database)
+        async with database.write() as connection:
+            await connection.execute(text("UPDATE steps SET output = 'no trigger is left'"))
+            await connection.execute(text("UPDATE threads SET name = 'none'"))
+        await layer.close()
+
+
+async def test_a_schema_that_is_renamed_goes_on(postgres_url: str) -> None:
+    async with opened(postgres_url, db_schema="before") as database:
+        await migrations.upgrade(database)
+        async with database.write() as connection:
+            await connection.execute(text("ALTER SCHEMA before RENAME TO later"))
+    async with opened(postgres_url, db_schema="later") as database:
+        layer = SQLADataLayer(database, settings=database.settings)
+        old = {"type": "user_message", "createdAt": "2026-01-01T00:00:00Z"}
+        await layer.create_step({"id": "s", "threadId": "t", "output": "a", **old})
+        await layer.update_step({"id": "s", "threadId": "t", "output": "b"})
+        assert await layer.get_thread("t")
+        await layer.close()
+
+
+async def test_a_role_that_may_only_make_tables_upgrades_and_searches(
+    postgres: PostgresServer, postgres_url: str
+) -> None:
+    postgres.execute("DROP ROLE IF EXISTS narrow")
+    postgres.execute("CREATE ROLE narrow LOGIN PASSWORD 'narrow' NOSUPERUSER")
+    postgres.execute("CREATE SCHEMA chats AUTHORIZATION narrow", url=postgres_url)
+    narrow = make_url(postgres_url).set(username="narrow", password="narrow")
+    plain = narrow.render_as_string(hide_password=False)
+    async with opened(plain, db_schema="chats", auto_upgrade=True) as database:
+        layer = SQLADataLayer(database, settings=database.settings)
+        user = await layer.create_user(User(identifier="me"))
+        assert user
+        await layer.update_thread("t", user_id=user.id, name="a needle")
+        async with database.write() as connection:
+            await connection.execute(
+                text("""UPDATE chats.threads SET "updatedAt" = '2026-01-01'""")
+            )
+        assert await SearchIndex(database).sign(user.id) == 1
+        found = await layer.list_threads(
+            Pagination(first=5), ThreadFilter(userId=user.id, search="needle")
+        )
+        assert [thread["id"] for thread in found.data] == ["t"]
+        await layer.close()
+    postgres.drop_database(postgres_url)
+    postgres.execute("DROP ROLE narrow")
+
+
+@pytest.mark.parametrize("locale", ["C", "C.UTF-8"])
+async def test_a_search_does_not_depend_on_the_locale(
+    postgres: PostgresServer, locale: str
+) -> None:
+    url = postgres.create_database(encoding="UTF8", locale=locale)
+    async with opened(url, auto_upgrade=True) as database:
+        layer = SQLADataLayer(database, settings=database.settings)
+        user = await layer.create_user(User(identifier="me"))
+        assert user
+        old = {"type": "user_message", "createdAt": "2026-01-01T00:00:00Z"}
+        await layer.create_step({"id": "s", "threadId": "t", "output": "Über Äpfel, ПРИВЕТ", **old})
+        await layer.update_thread("t", user_id=user.id)
+        assert await SearchIndex(database).sign(user.id) == 1
+        for term in ("ÜBER ä", "привет"):
+            found = await layer.list_threads(
+                Pagination(first=5), ThreadFilter(userId=user.id, search=term)
+            )
+            assert [thread["id"] for thread in found.data] == ["t"]
+        await layer.close()
+    postgres.drop_database(url)
