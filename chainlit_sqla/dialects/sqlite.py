@@ -38,8 +38,6 @@ if TYPE_CHECKING:
     from .burst import Burst
 
 _WRITE = "chainlit_sqla_write"
-_FORMAT = "%Y-%m-%dT%H:%M:%S.%fZ"
-"""Fixed width, so that text order is time order."""
 _LENGTH = len("2026-01-31T08:00:00.000000Z")
 
 _TRANSIENT = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL}
@@ -105,8 +103,9 @@ class SQLite(Dialect):
         return Text()
 
     def bind_instant(self, value: Any) -> Any:
-        """``2026-01-31T08:00:00.000000Z``."""
-        return value.astimezone(UTC).strftime(_FORMAT).rjust(27, "0")
+        """``2026-01-31T08:00:00.000000Z``: of fixed width, so that text order is time order."""
+        # A tenth of strftime's price, and a year has four digits on every platform.
+        return value.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
     def result_instant(self, value: Any) -> Any:
         """Parse what `bind_instant` wrote."""

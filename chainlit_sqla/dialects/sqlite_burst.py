@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 from sqlalchemy import Column
 from sqlalchemy.dialects import sqlite
+from sqlalchemy.types import TypeDecorator
 
 from .. import _json
 from .burst import Burst, BurstSteps, BurstThread, Tables
@@ -209,7 +210,10 @@ def _merged(stored: str, metadata: Mapping[str, Any]) -> str:
 
 def _bind(column: Column[Any]) -> Callable[[Any], Any] | None:
     """What turns a value of this column into the driver's form; None: nothing to do."""
-    return column.type.dialect_impl(_DIALECT).bind_processor(_DIALECT)
+    kind = column.type
+    if isinstance(kind, TypeDecorator):
+        return partial(kind.process_bind_param, dialect=_DIALECT)
+    return None  # Text, numbers and flags.
 
 
 def _literal(value: Any) -> str:
