@@ -27,6 +27,7 @@ from rich.progress import (
 from .contenders import CONTENDERS
 from .context import Context
 from .goals import judge
+from .plots import draw
 from .record import Record
 from .servers import Databases
 from .table import show
@@ -41,6 +42,7 @@ def main() -> None:
     """Measure, print, and write what was asked for."""
     options = _parser().parse_args()
     databases = Databases(options.postgres, options.folder)
+    os.environ["CHAINLIT_APP_ROOT"] = str(databases.folder)  # Importing it makes folders there.
     began = time.time()
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     try:
@@ -64,6 +66,8 @@ def main() -> None:
     show(context.records)
     if options.json:
         options.json.write_text(json.dumps(_document(about, context.records), indent=1) + "\n")
+    if options.plots:
+        draw(context.records, options.plots)
 
 
 async def _run(context: Context, workloads: Sequence[str]) -> None:
@@ -93,6 +97,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--full", action="store_true", help=f"let histories grow to {FULL_LARGEST:,} steps")
     add("--largest", type=int, help=f"the same, to so many ({LARGEST:,}; {QUICK_LARGEST:,} quick)")
     add("--json", type=Path, help="write every figure to this file")
+    add("--plots", type=Path, help="draw plots (SVG and PNG) into this folder")
     add("--postgres", metavar="URL", help="a server whose account may create databases")
     add("--folder", type=Path, help="where SQLite files lie; on a disk (temporary files)")
     add(

@@ -20,7 +20,9 @@ def show(records: Sequence[Record]) -> None:
     # Piped, rich takes 80 columns, which is too narrow for the tables.
     console = Console(width=None if sys.stdout.isatty() else _WIDTH)
     for workload in dict.fromkeys(record.workload for record in records):
-        console.print(_figures(workload, [r for r in records if r.workload == workload]))
+        chosen = [record for record in records if record.workload == workload]
+        counts = not any(record.unit for record in chosen)
+        console.print(_counts(workload, chosen) if counts else _figures(workload, chosen))
     console.print(_goals(records))
 
 
@@ -44,6 +46,23 @@ def _figures(workload: str, records: Sequence[Record]) -> Table:
             shown = _text(spread(record.values), record.unit)
             times = _text(ratio, "×") if ratio and record is not reference else ""
             table.add_row(*head, record.contender, shown, times)
+    return table
+
+
+def _counts(workload: str, records: Sequence[Record]) -> Table:
+    """Put counts into one cell a contender."""
+    metrics = list(dict.fromkeys(record.metric for record in records))
+    names = list(dict.fromkeys(record.contender for record in records))
+    table = Table(title=f"{workload}: {' / '.join(metrics)}, medians")
+    for name in ("database", "case", *names):
+        table.add_column(name)
+    for database, case in dict.fromkeys((record.database, record.case) for record in records):
+        cells = []
+        for name in names:
+            found = [find(records, name, (workload, database, case, m)) for m in metrics]
+            medians = [spread(record.values).median for record in found if record]
+            cells.append(" / ".join(map(number, medians)))
+        table.add_row(database, case, *cells)
     return table
 
 

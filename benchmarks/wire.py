@@ -19,7 +19,8 @@ _ENCRYPTION = {80_877_103, 80_877_104}
 """The codes of requests for TLS and GSSAPI, which the server answers with one byte."""
 _ASKING = frozenset(b"QSHF")
 """Query, Sync, Flush, FunctionCall: after these a client waits for an answer."""
-_COMPLETE = ord("C")
+_DONE = frozenset(b"Cs")
+"""CommandComplete, and PortalSuspended: the client wanted no more than the first rows."""
 
 
 @dataclass(slots=True)
@@ -96,7 +97,7 @@ class Watch:
             data = data[1:]
         for kind in self._answers.types(data):
             self._waiting = False
-            if kind == _COMPLETE:
+            if kind in _DONE:
                 self._counts.statements += 1
 
     def _greet(self, data: bytes) -> bytes:

@@ -8,12 +8,14 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 from ..context import Context
-from . import delete, memory, sessions, storm, thread, thread_list, turn, user
+from . import cold, delete, memory, sessions, storm, thread, thread_list, trips, turn, user
 
 WORKLOADS: dict[str, Callable[[Context], Awaitable[None]]] = {
     "turn": turn.run,
     "sessions": sessions.run,
     "user": user.run,
+    "cold": cold.run,
+    "trips": trips.run,
     "thread": thread.run,
     "list": thread_list.run,
     "delete": delete.run,
