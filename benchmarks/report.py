@@ -63,7 +63,7 @@ def apart(work: Callable[[J], Rows], job: J) -> Rows:
     """
     context = get_context("spawn")
     ours, theirs = context.Pipe()
-    idle = context.Process(target=watch_idle, args=[theirs])
+    idle = context.Process(target=watch_idle, args=[theirs], daemon=True)
     idle.start()
     ours.recv()
     with ProcessPoolExecutor(1, mp_context=context) as pool:

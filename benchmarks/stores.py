@@ -59,7 +59,21 @@ def swift() -> Iterator[Maker]:
 def moto() -> Iterator[Maker]:
     """Moto, in a process that keeps the blobs in memory."""
     port = free_port()
-    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+    with _serving("moto.server", "-H", "127.0.0.1", "-p", str(port), port=port) as make:
+        yield make
+
+
+@contextlib.contextmanager
+def sink() -> Iterator[Maker]:
+    """A server that keeps nothing, so that only the client takes time."""
+    port = free_port()
+    with _serving("benchmarks.sink", str(port), port=port) as make:
+        yield make
+
+
+@contextlib.contextmanager
+def _serving(module: str, *arguments: str, port: int) -> Iterator[Maker]:
+    command = [sys.executable, "-m", module, *arguments]
     quiet: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     with subprocess.Popen(command, **quiet) as process:
         try:
@@ -104,6 +118,7 @@ STORES: dict[str, Callable[[], AbstractContextManager[Maker]]] = {
     "local": local,
     "s3-swift": swift,
     "s3-moto": moto,
+    "s3-sink": sink,
     "azure": azure,
     "gcs": gcs,
 }

@@ -22,6 +22,7 @@ from ..errors import (
 from .azure_errors import Place, azure_errors
 from .azure_keys import blob_name, key_of
 from .base import CHUNK, BlobInfo, BlobSource, source_errors
+from .budget import Budget
 from .credentials import refuse_credentials
 from .headers import content_disposition, content_type, offered_name
 from .keys import key_behind, possible_names
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from .azure_client import Connection
     from .azure_links import Signer
 
-BLOCK_SIZE = 8 * 1024 * 1024
+BLOCK_SIZE = 5 * 1024 * 1024
 LONGEST_EXPIRY = 10 * 365 * 24 * 3600
 LONGEST_DELEGATED_EXPIRY = 7 * 24 * 3600
 DELETIONS_AT_ONCE = 16
@@ -64,7 +65,7 @@ class AzureStorage:
         credential: An asynchronous token credential, such as those of
             ``azure.identity.aio``, which the caller closes; None: ``DefaultAzureCredential``.
         block_size: Bytes; larger blobs are sent in blocks of this size.
-        blocks_at_once: Blocks in memory at most, for all uploads together.
+        blocks_at_once: Blocks of that size in memory at most, for all uploads together.
         attempts: How often a request is sent until it is given up.
         clock: The time in seconds since 1970, for links.
 
@@ -105,7 +106,7 @@ class AzureStorage:
         self._attempts = attempts
         self._clock = clock
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._slots = asyncio.Semaphore(blocks_at_once)
+        self._budget = Budget(blocks_at_once * block_size)
         self._open_files = asyncio.Semaphore(FILES_AT_ONCE)
         self._connection: Connection | None = None
         self._signer: Signer | None = None
@@ -133,7 +134,7 @@ class AzureStorage:
                     # Not before its turn: many at once would hold up the event loop.
                     blob = connection.container.get_blob_client(target)
                     block = max(self._block_size, -(-size // MAX_BLOCKS))
-                    upload = Upload(blob, key, headers, block, self._slots)
+                    upload = Upload(blob, key, headers, size, block, self._budget)
                     return await connection.until_closed(upload.send(file))
 
     async def read_urls(self, keys: Sequence[str]) -> Mapping[str, str]:
@@ -224,7 +225,7 @@ class AzureStorage:
         loop = asyncio.get_running_loop()
         if self._loop is not loop:  # A client works only in the loop that it was made in.
             self._loop, self._connection, self._signer = loop, None, None
-            self._slots = asyncio.Semaphore(self._blocks_at_once)
+            self._budget = Budget(self._blocks_at_once * self._block_size)
             self._open_files = asyncio.Semaphore(FILES_AT_ONCE)
         if self._connection is None:
             self._connection = Connection(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, BinaryIO
@@ -13,7 +13,8 @@ from typing import Any, BinaryIO
 from azure.core.exceptions import ResourceNotFoundError
 from azure.storage.blob import BlobBlock
 
-from .base import CHUNK, source_errors
+from .base import source_errors
+from .budget import Budget
 from .mapped import MappedBytes
 
 logger = logging.getLogger("chainlit_sqla")
@@ -30,25 +31,14 @@ UNDO_SECONDS = 10
 
 
 class _Block(MappedBytes):
-    """A block as a body that is sent piece by piece.
+    """A block as a body that tells how it gets on."""
 
-    Plain bytes would be handed to the transport at once, which keeps, and with TLS
-    encrypts, a second copy without a pause for others. Each attempt iterates anew, so
-    none needs to rewind.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, room: int) -> None:
+        super().__init__(room)
         self.on_progress: Callable[[], None] = lambda: None
 
-    def piece(self, start: int, end: int) -> bytes:
-        return self.content[start : min(end, len(self))] if self.content else b""
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        for start in range(0, len(self), CHUNK):
-            yield self.piece(start, start + CHUNK)
-            self.on_progress()
-            await asyncio.sleep(0)  # A fast network alone never makes the sender wait.
+    def moved(self) -> None:
+        self.on_progress()
 
     def let_go(self) -> None:
         self.on_progress = lambda: None
@@ -63,16 +53,17 @@ class Upload:
         blob: A ``BlobClient`` of the SDK.
         key: The object key, for errors.
         headers: Content type and disposition, as ``ContentSettings``.
+        size: Bytes of the blob, as far as is known.
         block_size: Bytes of a block.
-        slots: One is held for each block in memory, so all uploads together stay below
-            slots times the size of a block.
+        budget: The memory for the blocks of all uploads together.
     """
 
     blob: Any
     key: str
     headers: Any
+    size: int
     block_size: int
-    slots: asyncio.Semaphore
+    budget: Budget
     # Blocks of two uploads under one key must not mix.
     _id: str = field(default_factory=lambda: secrets.token_hex(8))
 
@@ -85,7 +76,7 @@ class Upload:
         Returns:
             The number of bytes sent.
         """
-        first = await self._next_block(file)
+        first = await self._next_block(file, 0)
         size = len(first)
         if size <= min(AT_ONCE, self.block_size - 1):
             try:
@@ -100,10 +91,9 @@ class Upload:
         await self._finish(self.blob.commit_block_list(blocks, content_settings=self.headers))
         return size
 
-    async def _next_block(self, file: BinaryIO) -> _Block:
+    async def _next_block(self, file: BinaryIO, sent: int) -> _Block:
         """Read a block; the caller lets it go."""
-        await self.slots.acquire()
-        block = _Block()
+        block = _Block(await self.budget.take(min(self.block_size, self.size - sent)))
         try:
             with source_errors(self.key):
                 await asyncio.to_thread(block.fill, file, self.block_size)
@@ -114,7 +104,7 @@ class Upload:
 
     def _let_go(self, block: _Block, _task: object = None) -> None:
         block.let_go()
-        self.slots.release()
+        self.budget.give(block.room)
 
     async def _put(self, block: _Block) -> None:
         await self.blob.upload_blob(
@@ -134,7 +124,7 @@ class Upload:
                 task = group.create_task(self._stage(blocks[-1].id, block))
                 # A task that is cancelled before it starts runs no "finally" of its own.
                 task.add_done_callback(partial(self._let_go, block))
-                block = await self._next_block(file)
+                block = await self._next_block(file, size)
             self._let_go(block)
         return size, blocks
 

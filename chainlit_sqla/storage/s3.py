@@ -24,7 +24,7 @@ from .s3_links import links
 from .s3_session import client_config
 from .s3_upload import MAX_PARTS, Upload, give_up
 
-PART_SIZE = 8 * 1024 * 1024
+PART_SIZE = 5 * 1024 * 1024
 SMALLEST_PART = 5 * 1024 * 1024
 LONGEST_EXPIRY = 7 * 24 * 3600
 BATCH = 1000
@@ -64,7 +64,7 @@ class S3Storage:
         path_style: Whether the bucket's name stands in the path instead of the host;
             None: with an `endpoint` only.
         part_size: Bytes; larger blobs are sent in parts of this size.
-        parts_at_once: Parts in memory at most, for all uploads together.
+        parts_at_once: Parts of that size in memory at most, for all uploads together.
         attempts: How often a request is sent until it is given up.
         patience: Seconds without an answer or progress after which a request has failed.
         session: An ``aiobotocore`` session, for credentials of another kind and to share
@@ -130,13 +130,16 @@ class S3Storage:
             with connection.upload(), ExitStack() as opened:
                 with source_errors(key):
                     file = opened.enter_context(source.reader())
-                    part = max(self._part_size, -(-source.size // MAX_PARTS))
+                    size = source.size
+                    part = max(self._part_size, -(-size // MAX_PARTS))
                 upload = Upload(
                     connection.client,
                     target,
                     headers,
+                    size,
                     part,
-                    connection.slots,
+                    connection.budget,
+                    connection.turn,
                     self._patience,
                     connection.closing,
                     self._abandoned,
@@ -248,7 +251,7 @@ class S3Storage:
                 self._session,
                 self._make_client,
                 self._public_endpoint,
-                self._parts_at_once,
+                self._parts_at_once * self._part_size,
             )
         await connection.open()
         return connection

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack, contextmanager
 from typing import Any
 
+from .budget import Budget
 from .closing import bounded_close, closed
 from .s3_errors import Place
 from .s3_session import add_content_md5, open_session
@@ -21,7 +22,7 @@ class Connection:
         session: Of aiobotocore; None: a new one.
         make: Makes a client in a session, for an endpoint or, with none, the store's own.
         public_endpoint: Where signed links point; empty: to the server itself.
-        slots: Parts in memory at most.
+        memory: Bytes of uploads in memory at most.
     """
 
     def __init__(
@@ -30,10 +31,11 @@ class Connection:
         session: Any,
         make: Callable[[Any, str], Any],
         public_endpoint: str,
-        slots: int,
+        memory: int,
     ) -> None:
         self.loop = asyncio.get_running_loop()
-        self.slots = asyncio.Semaphore(slots)
+        self.budget = Budget(memory)
+        self.turn = asyncio.Lock()
         self.closing: asyncio.Future[None] = self.loop.create_future()
         """Raises what uploads under way have to raise once the store is being closed."""
         self.client: Any = None

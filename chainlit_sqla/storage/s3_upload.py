@@ -7,9 +7,8 @@ import base64
 import hashlib
 import io
 import logging
-import mmap
 import time
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, BinaryIO
@@ -17,6 +16,7 @@ from typing import Any, BinaryIO
 from botocore.exceptions import ClientError
 
 from .base import source_errors
+from .budget import Budget
 from .mapped import MappedBytes
 
 logger = logging.getLogger("chainlit_sqla")
@@ -31,58 +31,34 @@ GIVEN_UP_AT_ONCE = 5
 _NO_UPLOAD = ("NoSuchUpload", "404")
 
 
-class _Part(io.RawIOBase):
-    """A part as a file, which is sent piece by piece: plain bytes the transport would copy."""
+class _Part(MappedBytes):
+    """A part as the body of a request, which botocore takes for a file.
 
-    def __init__(self) -> None:
-        self._bytes = MappedBytes()
-        self._position = 0
-        self.md5 = ""
-        """Of the bytes, in base64, for a header that the server checks."""
-        self.moved = time.monotonic()
-        """When it was last read from or rewound; another thread may be reading."""
+    It is none: aiohttp would go to another thread for each 64 KB of it.
+    """
 
-    def fill(self, file: BinaryIO, size: int) -> None:
-        self._bytes.fill(file, size)
-        with memoryview(self._content()) as view:
+    def __init__(self, room: int) -> None:
+        super().__init__(room)
+        self.progress = time.monotonic()
+        """When there was some the last time."""
+
+    def md5(self) -> str:
+        """The digest of the bytes in base64, for a header that the server checks; blocking."""
+        assert self.content is not None
+        with memoryview(self.content) as view:
             digest = hashlib.md5(view[: len(self)], usedforsecurity=False).digest()
-        self.md5 = base64.b64encode(digest).decode()
+        return base64.b64encode(digest).decode()
 
-    def __len__(self) -> int:
-        return len(self._bytes)
+    def moved(self) -> None:
+        self.progress = time.monotonic()
 
-    def readable(self) -> bool:
-        return True
+    def read(self, _size: int = -1) -> bytes:
+        """What makes it a file; its bytes are taken by iterating."""
+        raise io.UnsupportedOperation("read")
 
-    def seekable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        content = self._content()
-        count = max(0, min(len(buffer), len(self) - self._position))
-        with memoryview(content) as view:
-            buffer[:count] = view[self._position : self._position + count]
-        self._position += count
-        self.moved = time.monotonic()
-        return count
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        start = (0, self._position, len(self))[whence]
-        self._position = start + offset
-        self.moved = time.monotonic()
-        return self._position
-
-    def tell(self) -> int:
-        return self._position
-
-    def close(self) -> None:
-        self._bytes.let_go()
-        super().close()
-
-    def _content(self) -> mmap.mmap:
-        if (content := self._bytes.content) is None:
-            raise ValueError("the part was let go")
-        return content
+    def seek(self, _offset: int) -> None:
+        """Begin again, which a new iteration does anyway."""
+        self.moved()
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,9 +69,10 @@ class Upload:
         client: An S3 client of aiobotocore.
         target: Bucket and key.
         headers: Content type and disposition.
+        size: Bytes of the blob, as far as is known.
         part_size: Bytes of a part; a blob that is smaller goes in one request.
-        slots: One is held for each part in memory, so all uploads together stay below
-            slots times the size of a part.
+        budget: The memory for the parts of all uploads together.
+        turn: Held while a request begins: signing many at once would hold up the event loop.
         patience: Seconds that a request may make no progress. aiohttp has no limit of its
             own while it writes a body or waits for ``100 Continue``.
         closing: Raises what is to be raised, once the store is being closed.
@@ -105,8 +82,10 @@ class Upload:
     client: Any
     target: Mapping[str, Any]
     headers: Mapping[str, str]
+    size: int
     part_size: int
-    slots: asyncio.Semaphore
+    budget: Budget
+    turn: asyncio.Lock
     patience: float
     closing: asyncio.Future[None]
     abandoned: list[Mapping[str, Any]]
@@ -120,23 +99,23 @@ class Upload:
         Returns:
             The number of bytes sent.
         """
-        first = await self._next_part(file)
+        first = await self._next_part(file, 0)
         size = len(first)
         if size == self.part_size:
             return await self._send_parts(file, first)
         try:
-            request = self.client.put_object(
-                **self.target, **self.headers, Body=first, ContentMD5=first.md5
+            md5 = await asyncio.to_thread(first.md5)
+            request = partial(
+                self.client.put_object, **self.target, **self.headers, Body=first, ContentMD5=md5
             )
             await self._watched(first, request)
         finally:
             self._let_go(first)
         return size
 
-    async def _next_part(self, file: BinaryIO) -> _Part:
+    async def _next_part(self, file: BinaryIO, sent: int) -> _Part:
         """Read a part; the caller lets it go."""
-        await self.slots.acquire()
-        part = _Part()
+        part = _Part(await self.budget.take(min(self.part_size, self.size - sent)))
         try:
             with source_errors(self.target["Key"]):
                 await asyncio.to_thread(part.fill, file, self.part_size)
@@ -146,8 +125,8 @@ class Upload:
         return part
 
     def _let_go(self, part: _Part, _task: object = None) -> None:
-        part.close()
-        self.slots.release()
+        part.let_go()
+        self.budget.give(part.room)
 
     async def _send_parts(self, file: BinaryIO, first: _Part) -> int:
         try:
@@ -178,30 +157,31 @@ class Upload:
                 # A task that is cancelled before it starts runs no "finally" of its own.
                 task.add_done_callback(partial(self._let_go, part))
                 tasks.append(task)
-                part = await self._next_part(file)
+                part = await self._next_part(file, size)
             self._let_go(part)
         return size, [task.result() for task in tasks]
 
     async def _send_part(
         self, target: Mapping[str, Any], number: int, part: _Part
     ) -> dict[str, Any]:
-        request = self.client.upload_part(
-            **target, PartNumber=number, Body=part, ContentMD5=part.md5
+        md5 = await asyncio.to_thread(part.md5)  # Here, for it takes longer than reading.
+        request = partial(
+            self.client.upload_part, **target, PartNumber=number, Body=part, ContentMD5=md5
         )
         answer = await self._watched(part, request)
         return {"PartNumber": number, "ETag": answer["ETag"]}
 
-    async def _watched(self, part: _Part, request: Coroutine[Any, Any, Any]) -> Any:
-        """Await a request, but no longer than it makes progress and the store is open.
+    async def _watched(self, part: _Part, request: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
+        """Send a request and wait, but no longer than it makes progress and the store is open.
 
         Raises:
             StorageError: The store is being closed.
             TimeoutError: It made none within `patience`.
         """
-        part.moved = time.monotonic()
-        task = asyncio.create_task(request)
+        task = await self._begin(request)
+        part.moved()
         try:
-            while (left := part.moved + self.patience - time.monotonic()) > 0:
+            while (left := part.progress + self.patience - time.monotonic()) > 0:
                 first = asyncio.FIRST_COMPLETED
                 await asyncio.wait([task, self.closing], timeout=left, return_when=first)
                 if task.done():
@@ -213,6 +193,16 @@ class Upload:
                 task.cancel()
                 await asyncio.wait([task])
         raise TimeoutError(f"no progress within {self.patience:g} s")
+
+    async def _begin(self, request: Callable[[], Coroutine[Any, Any, Any]]) -> asyncio.Task[Any]:
+        async with self.turn:
+            task = asyncio.create_task(request())
+            try:
+                await asyncio.sleep(0)
+            except asyncio.CancelledError:
+                task.cancel()
+                raise
+        return task
 
     async def _abort(self, target: Mapping[str, Any]) -> None:
         """Give the parts up, since an unfinished upload is billed but never listed."""

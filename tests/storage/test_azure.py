@@ -87,8 +87,8 @@ def test_a_large_file_is_stored_and_read_in_bounded_memory(
     assert done.returncode == 0, done.stderr
     size, read, growth = json.loads(done.stdout)
     assert size == read == 200 * MIB
-    assert growth < 80  # Four blocks of 8 MiB, and what the transport holds of them.
-    assert len(container.sdk.get_blob_client("large").get_block_list("committed")[0]) == 25
+    assert growth < 48  # Four blocks of 5 MiB, and what the transport holds of them.
+    assert len(container.sdk.get_blob_client("large").get_block_list("committed")[0]) == 40
 
 
 async def test_headers_and_bytes_are_those_of_a_small_blob(
