@@ -33,7 +33,7 @@ from .errors import (
     StorageError,
 )
 from .outbox import Outbox
-from .queries import elements, search, steps, threads, users
+from .queries import conversation, elements, search, steps, threads, users
 from .queries.cursor import Cursor
 from .readiness import Readiness
 from .search_index import SearchIndex
@@ -269,13 +269,14 @@ class SQLADataLayer(BaseDataLayer):
         [rows] = await self._fetch(None, asked)
         return cast("list[StepDict]", await self._shown(rows))
 
-    async def _shown(self, rows: Rows) -> list[dict[str, Any]]:
+    async def _shown(self, rows: Rows, thread_id: str | None = None) -> list[dict[str, Any]]:
         """Steps in portions, with others' turns between them."""
         shown: list[dict[str, Any]] = []
         for begin in range(0, len(rows), _PORTION):
             if begin:
                 await asyncio.sleep(0)
-            shown += present.step_dicts(rows[begin : begin + _PORTION], self.database.dialect)
+            portion = rows[begin : begin + _PORTION]
+            shown += present.step_dicts(portion, self.database.dialect, thread_id)
         return shown
 
     # Threads
@@ -289,23 +290,13 @@ class SQLADataLayer(BaseDataLayer):
     async def get_thread(self, thread_id: str) -> ThreadDict | None:
         """A thread with its steps and elements, None if there is none."""
         thread_id, dialect = clean_text(thread_id), self.database.dialect
-        found, its_steps, its_elements = await self._fetch(
-            thread_id,
-            threads.by_id(dialect, thread_id),
-            steps.of_thread(dialect, thread_id),
-            elements.of_thread(dialect, thread_id),
-        )
-        if not found:
+        found = await self._fetch(thread_id, *conversation.ask(dialect, thread_id))
+        if (read := conversation.answer(found)) is None:
             return None
-        return cast(
-            "ThreadDict",
-            present.thread_dict(
-                found[0],
-                dialect,
-                await self._shown(its_steps),
-                await self._with_urls(its_elements),
-            ),
-        )
+        row, its_steps, its_elements = read
+        shown = await self._shown(its_steps, thread_id)
+        files = await self._with_urls(its_elements)
+        return cast("ThreadDict", present.thread_dict(row, dialect, shown, files))
 
     async def update_thread(
         self,

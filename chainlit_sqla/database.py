@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import URL, Select, make_url
+from sqlalchemy import URL, Executable, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import Pool, PoolProxiedConnection
@@ -189,7 +189,7 @@ class Database:
         async with self.connect() as plain:
             return [(await plain.execute(*one)).all() for one in asked]
 
-    def _call(self, statement: Select[Any], values: Mapping[str, Any]) -> Call:
+    def _call(self, statement: Executable, values: Mapping[str, Any]) -> Call:
         compiled = self._compiled.get(statement, self.engine.dialect, self.schema)
         return compiled.sql, compiled.arguments(values)
 

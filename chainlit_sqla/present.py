@@ -28,25 +28,26 @@ class _Flags(dict[Any, bool | None]):
 _flags = _Flags({None: None, False: False, True: True})
 
 
-def step_dicts(rows: Rows, dialect: Dialect) -> list[Dict]:
+def step_dicts(rows: Rows, dialect: Dialect, thread_id: str | None = None) -> list[Dict]:
     """Make Chainlit's StepDicts.
 
     Args:
         rows: Rows of `queries.steps`.
         dialect: The dialect that they were read with.
+        thread_id: The thread of all of them; None: the first column says it.
     """
     instant, document, flag = dialect.show_instant, dialect.show_json, _flags
     found = []
     for row in rows:
         (
-            thread_id, id, name, type_, parent_id, command, modes, streaming, wait_for_answer,
+            place, id, name, type_, parent_id, command, modes, streaming, wait_for_answer,
             is_error, metadata, tags, input_, output, created_at, start, end, generation,
             show_input, default_open, auto_collapse, language, extra,
             feedback_id, feedback_value, feedback_comment,
         ) = row  # fmt: skip
         step = {
             "id": id,
-            "threadId": thread_id,
+            "threadId": thread_id or place,
             "icon": None,
             "name": name,
             "type": type_,

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import URL, ColumnElement, Connection, Insert, Select, Table
+from sqlalchemy import URL, ColumnElement, Connection, Executable, Insert, Table
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.types import TypeEngine
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from ..settings import Settings
     from .burst import Burst
 
-Asked = tuple[Select[Any], Mapping[str, Any]]
+Asked = tuple[Executable, Mapping[str, Any]]
 """A statement that is kept for good, and the values of its parameters."""
 Call = tuple[str, Sequence[Any]]
 """SQL as the driver takes it, and its arguments in order."""
@@ -152,6 +152,22 @@ class Dialect(ABC):
     def json_out(self, column: ColumnElement[Any]) -> ColumnElement[Any]:
         """What to select for a JSON document; `show_json` takes its values."""
         return column
+
+    def packed(
+        self,
+        columns: Sequence[ColumnElement[Any]],  # noqa: ARG002 - others use them
+        order_by: ColumnElement[Any] | None = None,  # noqa: ARG002
+    ) -> ColumnElement[Any] | None:
+        """A row as a JSON array, to read it in the same statement as other rows.
+
+        Args:
+            columns: Its values: text, numbers and flags.
+            order_by: All rows of a subquery by this, as an array of arrays; None: one row.
+
+        Returns:
+            None where one statement more costs less than the packing.
+        """
+        return None
 
     def show_instant(self, value: Any) -> str | None:
         """A value of `instant_out` as `format_instant` writes it."""

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+import orjson
 from sqlalchemy import (
     URL,
     ColumnElement,
@@ -137,7 +138,7 @@ class SQLite(Dialect):
 
     def show_json(self, value: Any) -> Any:
         """Parse the text."""
-        return {} if value == "{}" else None if value is None else _json.loads(value)
+        return {} if value == "{}" else None if value is None else orjson.loads(value)
 
     async def fetch(
         self,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Select, and_, bindparam, select
+from sqlalchemy import Select, and_, bindparam, null, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ..dialects import Asked, Dialect
@@ -38,7 +38,9 @@ COLUMNS = (
     "language",
     "extra",
 )
-"""The first columns of a row; then come the id, the value and the comment of its feedback."""
+"""The first columns of a row."""
+FEEDBACK = ("id", "value", "comment")
+"""Those of its feedback, which come after them."""
 
 
 def of_thread(dialect: Dialect, thread_id: str) -> Asked:
@@ -48,7 +50,7 @@ def of_thread(dialect: Dialect, thread_id: str) -> Asked:
         dialect: The database's dialect.
         thread_id: The thread.
     """
-    return _of_thread(dialect), {"thread_id": thread_id}
+    return all_of_thread(dialect), {"thread_id": thread_id}
 
 
 def by_id(dialect: Dialect, step_id: str) -> Asked:
@@ -71,6 +73,18 @@ def favorites(dialect: Dialect, user_id: str) -> Asked:
     return _favorites(dialect), {"user_id": user_id}
 
 
+@cache
+def all_of_thread(dialect: Dialect) -> Select[*tuple[Any, ...]]:
+    """The statement of `of_thread`, without the id of the thread in its first column.
+
+    Args:
+        dialect: The database's dialect.
+    """
+    own = steps.c.threadId == bindparam("thread_id")
+    query = _with_feedback(dialect, null()).where(own)
+    return query.order_by(steps.c.createdAt, steps.c.ordinal)
+
+
 async def threads_of(connection: AsyncConnection, step_id: str) -> Sequence[Any]:
     """The threads that have a step of this id: one, but for ids that a client chose.
 
@@ -89,17 +103,11 @@ async def threads_of(connection: AsyncConnection, step_id: str) -> Sequence[Any]
     return (await connection.execute(query)).all()
 
 
-def _with_feedback(dialect: Dialect) -> Select[*tuple[Any, ...]]:
+def _with_feedback(dialect: Dialect, first: Any = steps.c.threadId) -> Select[*tuple[Any, ...]]:
     of_step = and_(feedbacks.c.threadId == steps.c.threadId, feedbacks.c.forId == steps.c.id)
-    feedback = shown(dialect, feedbacks, ("id", "value", "comment"))
+    feedback = shown(dialect, feedbacks, FEEDBACK)
     both = steps.outerjoin(feedbacks, of_step)
-    return select(*shown(dialect, steps, COLUMNS), *feedback).select_from(both)
-
-
-@cache
-def _of_thread(dialect: Dialect) -> Select[*tuple[Any, ...]]:
-    own = steps.c.threadId == bindparam("thread_id")
-    return _with_feedback(dialect).where(own).order_by(steps.c.createdAt, steps.c.ordinal)
+    return select(first, *shown(dialect, steps, COLUMNS[1:]), *feedback).select_from(both)
 
 
 @cache
