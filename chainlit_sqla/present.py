@@ -146,7 +146,7 @@ def thread_dict(
         "userIdentifier": user_identifier,
         "tags": dialect.show_json(tags),
         "metadata": dialect.show_json(metadata) or {},
-        "steps": parents_first(steps or []),
+        "steps": parents_first(steps) if steps else [],
         "elements": elements or [],
     }
 

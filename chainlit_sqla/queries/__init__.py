@@ -1,4 +1,4 @@
-"""The read path: async functions of a connection, rows and not entities.
+"""The read path: statements that are made once, and rows, not entities.
 
 No function here sends more statements because there are more steps or threads.
 """
