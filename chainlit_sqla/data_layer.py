@@ -10,7 +10,6 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from chainlit.data.base import BaseDataLayer
@@ -21,6 +20,7 @@ from . import convert, migrations, present
 from ._json import clean_text, dumps
 from ._time import parse_instant
 from .chainlit_app import attach, attach_early, note_refusal, public_prefix, requester
+from .chainlit_element import source_of
 from .chainlit_session import author, author_of, queued, scope
 from .chainlit_storage import open_for
 from .database import Database
@@ -38,7 +38,7 @@ from .queries.cursor import Cursor
 from .readiness import Readiness
 from .search_index import SearchIndex
 from .settings import Settings
-from .storage.base import BlobSource, StorageClient
+from .storage.base import StorageClient
 from .uploads import Uploads
 from .user_cache import KnownUser, UserCache
 from .writes.ops import DeleteElement, DeleteFeedback, DeleteStep, DeleteThread
@@ -199,7 +199,7 @@ class SQLADataLayer(BaseDataLayer):
     @queued
     async def create_element(self, element: Element) -> None:
         """Store an element and its bytes; one that is only a link stays a link."""
-        source = _source(element, keep_open=not self._uploads.crowded)
+        source = source_of(element, keep_open=not self._uploads.crowded)
         await self._uploads.save(cast("dict[str, Any]", element.to_dict()), source, author())
 
     async def get_element(self, thread_id: str, element_id: str) -> ElementDict | None:
@@ -379,34 +379,6 @@ def _place(thread: dict[str, Any]) -> Cursor:
     at = parse_instant(thread["createdAt"])
     assert at
     return Cursor(at, thread["id"])
-
-
-def _source(element: Element, *, keep_open: bool) -> BlobSource | None:
-    """The bytes of an element, opened now: Chainlit deletes its session's folder later.
-
-    Where too many files are open already, it is opened when its turn comes.
-
-    A custom element has none: its content is its props, which are a column.
-    """
-    if element.type == "custom":
-        return None
-    if element.path:
-        return _opened(element.path) if keep_open else BlobSource(path=Path(element.path))
-    content = element.content
-    if content is None or (element.url and not content):
-        return None
-    return BlobSource(data=content.encode() if isinstance(content, str) else bytes(content))
-
-
-def _opened(path: str) -> BlobSource:
-    try:
-        return BlobSource.opened(Path(path))
-    except OSError as error:
-        reason = error.strerror or str(error)
-        log.error("Not stored: the file %s cannot be read (%s)", path, reason)
-        raise StorageError(
-            f"The file {path} cannot be read ({reason}); send the element while its file is there"
-        ) from error
 
 
 @contextmanager
