@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,10 +14,11 @@ LENGTH = 20
 """Threads on a page."""
 
 _LONG = 500
+_READS, _SECONDS = 9, 0.1
 
 
 async def timed(layer: Any, user: int, *, cursor: str | None, search: str | None = None) -> float:
-    """Measure how long a page takes, in milliseconds.
+    """Measure how long a page takes, in milliseconds: the median of a few, if they are short.
 
     Args:
         layer: A data layer.
@@ -24,9 +26,12 @@ async def timed(layer: Any, user: int, *, cursor: str | None, search: str | None
         cursor: Of the page before.
         search: A word.
     """
-    began = time.perf_counter()
-    await _read(layer, user, LENGTH, cursor, search)
-    return (time.perf_counter() - began) * 1000
+    times: list[float] = []
+    while len(times) < _READS and sum(times) < _SECONDS:
+        began = time.perf_counter()
+        await read(layer, user, LENGTH, cursor, search)
+        times.append(time.perf_counter() - began)
+    return statistics.median(times) * 1000
 
 
 async def cursor_before(layer: Any, user: int, number: int) -> str | None:
@@ -39,7 +44,7 @@ async def cursor_before(layer: Any, user: int, number: int) -> str | None:
     """
     if number == 1:
         return None
-    found = await _read(layer, user, LENGTH * (number - 1), None, None)
+    found = await read(layer, user, LENGTH * (number - 1), None, None)
     return str(found.pageInfo.endCursor)
 
 
@@ -48,7 +53,7 @@ async def found_threads(layer: Any, user: int, search: str) -> set[str]:
     found: set[str] = set()
     cursor = None
     while True:
-        answer = await _read(layer, user, _LONG, cursor, search)
+        answer = await read(layer, user, _LONG, cursor, search)
         found.update(thread["id"] for thread in answer.data)
         if not answer.pageInfo.hasNextPage:
             return found
@@ -83,7 +88,16 @@ def sizes(largest: int, smallest: int = 10_000) -> Sequence[int]:
     return [*powers, largest]
 
 
-async def _read(layer: Any, user: int, first: int, cursor: str | None, search: str | None) -> Any:
+async def read(layer: Any, user: int, first: int, cursor: str | None, search: str | None) -> Any:
+    """Read a page.
+
+    Args:
+        layer: A data layer.
+        user: The number of a user of the history.
+        first: How many threads.
+        cursor: Of the page before.
+        search: A word.
+    """
     from chainlit.types import Pagination, ThreadFilter
 
     asked = Pagination(first=first, cursor=cursor)

@@ -68,6 +68,7 @@ class PostgresLimit:
     def __init__(self, url: str) -> None:
         self._url = url
         self._pool: asyncpg.Pool[asyncpg.Record] | None = None
+        self._writer: asyncpg.Connection[asyncpg.Record] | None = None
         self._batches = Batches(self._write)
 
     async def pool(self) -> asyncpg.Pool[asyncpg.Record]:
@@ -123,6 +124,8 @@ class PostgresLimit:
     async def close(self) -> None:
         if self._pool is not None:
             await self._pool.close()
+        if self._writer is not None:
+            await self._writer.close()
 
     async def _write(
         self, threads: dict[str, dict[str, Any]], steps: dict[tuple[str, str], dict[str, Any]]
@@ -137,7 +140,10 @@ class PostgresLimit:
         )
         rows = [step_values(step, _itself) for step in steps.values()]
         arrays = zip(*rows, strict=True) if rows else [()] * len(STEP_COLUMNS)
-        await (await self.pool()).execute(WRITE, *columns, *arrays)
+        if self._writer is None:  # One of its own: it does not stand in line with readers.
+            self._writer = await asyncpg.connect(self._url)
+            await _documents(self._writer)
+        await self._writer.execute(WRITE, *columns, *arrays)
 
 
 def _itself(instant: datetime) -> datetime:
