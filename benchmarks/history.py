@@ -17,18 +17,22 @@ from hashlib import md5
 STEPS = 20
 """Steps in a conversation of the history."""
 
-RARE, COMMON, NOWHERE = "vermilanto", "contare", "pelarisco"
+RARE, COMMON, NOWHERE = "grainvat", "tretgrim", "shortrem"
 WORDS = {"rare": RARE, "common": COMMON, "none": NOWHERE}
-"""What is searched for; made of the same syllables as all other words."""
+"""What is searched for.
+
+All trigrams of these words stand in 5 to 10 % of the threads, wherever the words are. In
+English texts of this length that is so for one word of 8 to 10 letters in ten; half of them
+have 0.5 % or less. So an index of trigrams does not look better here than it is.
+"""
 
 _COMMON_SHARE = 0.2
 _RARE_MESSAGES = 10
 _BEGIN = datetime(2024, 1, 1, tzinfo=UTC)
 _BETWEEN_TALKS, _BETWEEN_STEPS = timedelta(seconds=300), timedelta(seconds=5)
-_SYLLABLES = """
-    ver mi lan to con ta re pe la ris co no ma di su vi te qua per ra so lu gen po fi al in
-    os un tra ble st mar cu do se ni go ba ne
-"""
+_BEGINNINGS = "b br c ch cr d f fl g gr h j l m n p pl pr r s sh st t th tr v w"
+_MIDDLES = "a e i o u a e i o ai ea ou"
+_ENDS = "n r s l t nd st ck m    "
 _TURN = ("user_message", "run", "tool", "assistant_message")
 
 
@@ -198,14 +202,21 @@ def _messages() -> list[int]:
 def _sentences() -> list[str]:
     """Two thousand sentences of 4,000 words, some frequent and most seldom."""
     draw = random.Random(4)
-    parts = _SYLLABLES.split()
-    made = ("".join(draw.choices(parts, k=draw.randint(1, 4))) for _ in range(5_000))
+    made = (_word(draw) for _ in range(5_000))
     words = [word for word in dict.fromkeys(made) if not any(w in word for w in WORDS.values())]
     weights = list(itertools.accumulate(1 / (place + 3) for place in range(len(words))))
     return [
         " ".join(draw.choices(words, cum_weights=weights, k=draw.randint(6, 20))).capitalize() + "."
         for _ in range(2_000)
     ]
+
+
+def _word(draw: random.Random) -> str:
+    syllables = (
+        "".join(draw.choice(parts.split(" ")) for parts in (_BEGINNINGS, _MIDDLES, _ENDS))
+        for _ in range(draw.choice((1, 1, 2, 2, 3)))
+    )
+    return "".join(syllables)
 
 
 def _say(draw: random.Random, sentences: int, word: str = "") -> str:
