@@ -81,31 +81,46 @@ def pages(dialect: Dialect, query: ThreadQuery) -> Sequence[Asked]:
 @cache
 def _statement(dialect: Dialect, signed: bool, newest: bool, feedback: int | None) -> Select[Any]:
     """The threads of a page, of all or of the newest, with the help of signatures or not."""
-    candidates = _candidates(dialect, newest) if signed else _user_threads(newest)
-    ordered = _newest_first(select(candidates), candidates).offset(0).subquery("ordered")
-    found = select(ordered.c.id).where(_mentions(dialect, ordered.c.id))
+    mine = _newest() if newest else _all()
+    candidates = _unless_passed_over(dialect, mine) if signed else mine
+    ordered = _newest_first(select(candidates).where(_after_cursor(candidates)), candidates)
+    threads_in_order = ordered.offset(0).subquery("ordered")
+    found = select(threads_in_order.c.id).where(_mentions(dialect, threads_in_order.c.id))
     if feedback is not None:
-        found = found.where(has_feedback(ordered.c.id, feedback))
-    found_ids = found.limit(bindparam("rows", type_=Integer())).subquery("found")
+        found = found.where(has_feedback(threads_in_order.c.id, feedback))
+    page = found.limit(bindparam("rows", type_=Integer())).subquery("page")
     rows = select(*shown(dialect, threads, COLUMNS))
-    rows = rows.join_from(threads, found_ids, found_ids.c.id == threads.c.id)
-    return _newest_first(rows, threads)
+    return _newest_first(rows.join_from(threads, page, page.c.id == threads.c.id), threads)
 
 
-def _user_threads(newest: bool) -> CTE:
-    """Where the threads of the user stand, after the cursor."""
-    place = tuple_(bindparam("at", type_=UtcDateTime()), bindparam("id", type_=Text()))
-    query = select(threads.c.id, threads.c.updatedAt).where(
-        threads.c.userId == bindparam("user_id"), tuple_(threads.c.updatedAt, threads.c.id) < place
-    )
-    if newest:
-        query = _newest_first(query, threads).limit(literal_column(str(_NEWEST)))
+def _all() -> CTE:
+    """The threads of the user.
+
+    Those before the cursor too: a server that does not know the cursor believes that it
+    leaves few threads, and looks up the signatures of many one by one.
+    """
+    columns = threads.c
+    query = select(columns.id, columns.updatedAt).where(columns.userId == bindparam("user_id"))
     return query.cte("user_threads")
 
 
-def _candidates(dialect: Dialect, newest: bool) -> CTE:
+def _newest() -> CTE:
+    """The first threads of the user after the cursor."""
+    columns = threads.c
+    query = select(columns.id, columns.updatedAt).where(
+        columns.userId == bindparam("user_id"), _after_cursor(threads)
+    )
+    limit: ColumnElement[int] = literal_column(str(_NEWEST))
+    return _newest_first(query, threads).limit(limit).cte("user_threads")
+
+
+def _after_cursor(place: FromClause) -> ColumnElement[bool]:
+    cursor = tuple_(bindparam("at", type_=UtcDateTime()), bindparam("id", type_=Text()))
+    return tuple_(place.c.updatedAt, place.c.id) < cursor
+
+
+def _unless_passed_over(dialect: Dialect, mine: CTE) -> CTE:
     """The threads that may contain the text."""
-    mine = _user_threads(newest)
     probed = [bindparam(f"place_{i}", type_=Integer()) for i in range(PROBES)]
     may_contain = dialect.has_all(signatures.c.signature, probed)
     of_thread = and_(
