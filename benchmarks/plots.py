@@ -26,7 +26,7 @@ _LOGARITHMIC = 20
 
 
 def draw(records: Sequence[Record], folder: Path) -> list[Path]:
-    """Draw a panel for each case and metric, bars with quartiles for each contender.
+    """Draw a panel for each case and metric with a unit: a bar for each contender, quartiles.
 
     Args:
         records: Those of a run.
@@ -76,8 +76,8 @@ def _figure(records: Sequence[Record], path: Path) -> list[Path]:
 
 
 def _shows(records: Sequence[Record], place: tuple[str, str, str, str]) -> bool:
-    """Leave out panels in which every bar is nothing."""
-    return any(any(record.values) for record in records if record.place == place)
+    """Leave out counts, for which the table suffices, and panels in which every bar is nothing."""
+    return any(any(r.values) and r.unit for r in records if r.place == place)
 
 
 def _panel(axis: Any, records: Sequence[Record], place: tuple[str, str, str, str]) -> None:

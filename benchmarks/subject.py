@@ -97,7 +97,7 @@ class Runner:
 
         try:
             done, answer = await asyncio.to_thread(exchange)
-        except EOFError:
+        except (EOFError, ConnectionError):
             raise RuntimeError(f"The process of {self.name} has ended") from None
         if not done:
             raise RuntimeError(f"{self.name} on {self.place.database} failed:\n{answer}")
