@@ -139,6 +139,7 @@ def _serve(pipe: Connection, name: str, place: Place, kind: str) -> None:
         pipe.send(answer)
     if subject is not None:
         loop.run_until_complete(subject.close())
+    loop.close()
 
 
 async def _make(name: str, place: Place) -> Subject:
