@@ -121,11 +121,13 @@ def _serve(pipe: Connection, name: str, place: Place, kind: str) -> None:
     if kind == "chainlit":
         import nest_asyncio
 
-        nest_asyncio.apply()  # As Chainlit's command line does first of all.
+        nest_asyncio.apply()  # As Chainlit's command line does first of all; it makes a loop.
+        loop = asyncio.get_event_loop()
+    else:
+        loop = asyncio.new_event_loop()
+        asyncio.set_event_loop(loop)
     if name != OURS:
         logging.disable(logging.CRITICAL)  # They log what they lose; the figures tell it too.
-    loop = asyncio.new_event_loop()
-    asyncio.set_event_loop(loop)
     subject: Subject | None = None
     while (order := pipe.recv()) is not None:
         work, args = order
