@@ -15,7 +15,6 @@ from .errors import ChainlitSqlaError, StorageUnavailable
 from .storage.base import StorageClient
 from .storage.keys import possible_names, url_safe_key
 from .writes import outbox
-from .writes.apply import put_into_outbox
 
 log = logging.getLogger(__name__)
 
@@ -68,7 +67,7 @@ class Outbox:
         at = now() + delay
         try:
             async with self._database.write() as connection:
-                await put_into_outbox(connection, self._database.dialect, [key], at)
+                await outbox.put(connection, self._database.dialect, [key], at)
         except self._expected as error:
             log.error(
                 "The blob %s has no row and is not noted for deletion (%s); "

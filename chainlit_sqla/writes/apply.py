@@ -22,10 +22,11 @@ from sqlalchemy import Table, bindparam, delete, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from .. import _json
-from .._time import instant_of, now
+from .._time import instant_of
 from ..dialects import Dialect
 from ..errors import NotTheAuthor, RejectedRow
-from ..models import blob_deletions, elements, feedbacks, steps, threads, tombstones, users
+from ..models import elements, feedbacks, steps, threads, tombstones, users
+from . import outbox
 from .ops import shown
 from .plan import Key, RowChange, Segment, ThreadChange, group_by_columns
 
@@ -100,7 +101,7 @@ async def save(connection: AsyncConnection, dialect: Dialect, segment: Segment) 
         (key, row) for key, row in segment.feedbacks.items() if known.takes(key, row)
     ]
     await _save_rows(connection, dialect, feedbacks, alive_feedbacks, {}, key="forId")
-    return await put_into_outbox(connection, dialect, lost)
+    return await outbox.put(connection, dialect, lost)
 
 
 async def lock_threads(
@@ -124,28 +125,6 @@ async def lock_threads(
         .with_for_update(key_share=not exclusive)
     )
     return {row.id: row for row in await connection.execute(query)}
-
-
-async def put_into_outbox(
-    connection: AsyncConnection, dialect: Dialect, keys: Sequence[str], at: datetime | None = None
-) -> bool:
-    """Note blobs to be deleted after the commit.
-
-    Args:
-        connection: In a transaction.
-        dialect: The database's dialect.
-        keys: Object keys.
-        at: Not before this instant; None: at once.
-
-    Returns:
-        Whether there were any.
-    """
-    due = at or now()
-    rows = [{"objectKey": key, "createdAt": due, "attempts": 0} for key in sorted(set(keys))]
-    if rows:
-        statement = dialect.upsert(blob_deletions, ["objectKey"], [])
-        await dialect.execute_many(connection, statement, rows)
-    return bool(rows)
 
 
 def of_element(id: str) -> str:
@@ -370,7 +349,7 @@ async def _keep_blobs(
     """
     keys = [key for _, row in rows if (key := row.values.get("objectKey"))]
     for some in batched(keys, dialect.max_parameters):
-        await connection.execute(delete(blob_deletions).where(blob_deletions.c.objectKey.in_(some)))
+        await outbox.done(connection, some)
 
 
 def _refuse_stranger(thread_id: str, actor: str, known: _Threads) -> None:

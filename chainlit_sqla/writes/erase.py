@@ -13,7 +13,8 @@ from .._time import instant_of, now
 from ..dialects import Dialect
 from ..errors import NotTheAuthor
 from ..models import elements, feedbacks, steps, threads, tombstones
-from .apply import batched, lock_threads, of_element, put_into_outbox
+from . import outbox
+from .apply import batched, lock_threads, of_element
 from .ops import (
     Delete,
     DeleteElement,
@@ -154,7 +155,7 @@ async def _bury(
 async def _blobs(connection: AsyncConnection, dialect: Dialect, where: ColumnElement[bool]) -> bool:
     query = select(elements.c.objectKey).where(where, elements.c.objectKey.is_not(None))
     keys = list(await connection.scalars(query))
-    return await put_into_outbox(connection, dialect, keys)
+    return await outbox.put(connection, dialect, keys)
 
 
 def _within(table: Table, scope: Scope) -> ColumnElement[bool]:

@@ -9,6 +9,7 @@ from sqlalchemy import delete, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from .._time import now
+from ..dialects import Dialect
 from ..models import blob_deletions
 
 
@@ -58,3 +59,25 @@ async def failed(connection: AsyncConnection, keys: Sequence[str]) -> None:
     """
     statement = update(blob_deletions).where(blob_deletions.c.objectKey.in_(keys))
     await connection.execute(statement.values(attempts=blob_deletions.c.attempts + 1))
+
+
+async def put(
+    connection: AsyncConnection, dialect: Dialect, keys: Sequence[str], at: datetime | None = None
+) -> bool:
+    """Note blobs to be deleted after the commit.
+
+    Args:
+        connection: In a transaction.
+        dialect: The database's dialect.
+        keys: Object keys.
+        at: Not before this instant; None: at once.
+
+    Returns:
+        Whether there were any.
+    """
+    due = at or now()
+    rows = [{"objectKey": key, "createdAt": due, "attempts": 0} for key in sorted(set(keys))]
+    if rows:
+        statement = dialect.upsert(blob_deletions, ["objectKey"], [])
+        await dialect.execute_many(connection, statement, rows)
+    return bool(rows)

@@ -14,7 +14,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ..dialects import Dialect
 from ..models import LOST_KEY, blob_deletions, elements
-from .apply import lock_threads, put_into_outbox
+from . import outbox
+from .apply import lock_threads
 
 Link = tuple[str, str, str]
 """A thread, the element in it, and the object key that they have or had."""
@@ -79,7 +80,7 @@ async def condemn(connection: AsyncConnection, dialect: Dialect, keys: Sequence[
     """
     used = await _used(connection, keys)
     without_row = [key for key in keys if key not in used]
-    await put_into_outbox(connection, dialect, without_row)
+    await outbox.put(connection, dialect, without_row)
     return len(without_row)
 
 

@@ -16,7 +16,7 @@ from chainlit_sqla.database import Database
 from chainlit_sqla.errors import StorageError, StorageUnavailable
 from chainlit_sqla.models import blob_deletions, elements
 from chainlit_sqla.outbox import Outbox
-from chainlit_sqla.writes.apply import put_into_outbox
+from chainlit_sqla.writes import outbox as rows
 from chainlit_sqla.writes.ops import (
     DeleteElement,
     DeleteThread,
@@ -85,7 +85,7 @@ async def fill(database: Database, store: LocalStorage, number: int) -> list[str
     for key in keys:
         await store.put(key, BlobSource(data=b"x"), mime="text/plain")
     async with database.write() as connection:
-        await put_into_outbox(connection, database.dialect, keys)
+        await rows.put(connection, database.dialect, keys)
     return keys
 
 
@@ -114,7 +114,7 @@ async def test_a_key_that_no_store_can_have_is_forgotten(
     store = Picky(tmp_path / "files")
     await fill(database, store, 3)
     async with database.write() as connection:
-        await put_into_outbox(connection, database.dialect, ["", "k" * 1030])
+        await rows.put(connection, database.dialect, ["", "k" * 1030])
     await Outbox(database, store).drain()
     assert await left(store) == await waiting(database) == []
     assert caplog.text.count("There is no blob to delete") == 2
