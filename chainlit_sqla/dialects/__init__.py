@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+
 from ..errors import ConfigurationError
 from .base import Asked, Call, Dialect, Fault, Rows, brief, original
 from .burst import Burst
 from .compiled import CompiledCache
-from .postgresql import PostgreSQL
-from .sqlite import SQLite
 
+# Each is imported when it is first used, for SQLAlchemy's part of it is large.
+_HOMES = {
+    "postgresql": ("postgresql", "PostgreSQL"),
+    "postgres": ("postgresql", "PostgreSQL"),
+    "sqlite": ("sqlite", "SQLite"),
+}
 _DIALECTS: dict[str, Dialect] = {}
-for _dialect in (PostgreSQL(), SQLite()):
-    for _name in (_dialect.name, *_dialect.aliases):
-        _DIALECTS[_name] = _dialect
 
 
 def dialect_named(name: str) -> Dialect:
@@ -28,13 +31,19 @@ def dialect_named(name: str) -> Dialect:
         >>> dialect_named("postgres").title
         'PostgreSQL'
     """
-    try:
-        return _DIALECTS[name]
-    except KeyError:
+    if (found := _DIALECTS.get(name)) is not None:
+        return found
+    if name not in _HOMES:
         raise ConfigurationError(
             f"{name!r} is not a database that chainlit-sqla speaks; "
             "use a postgresql:// or sqlite:/// URL"
-        ) from None
+        )
+    module, kind = home = _HOMES[name]
+    made = getattr(import_module(f".{module}", __name__), kind)()
+    for other in _HOMES:
+        if _HOMES[other] == home:
+            _DIALECTS.setdefault(other, made)
+    return _DIALECTS[name]
 
 
 __all__ = [

@@ -57,8 +57,6 @@ class Dialect(ABC):
     """The name for people."""
     driver: str
     """The async driver that a plain URL is given."""
-    aliases: tuple[str, ...] = ()
-    """Other names seen in URLs."""
     auto_upgrade: bool = False
     """Whether the schema is made on first use unless a setting says otherwise."""
     has_schemas: bool = False

@@ -71,7 +71,6 @@ class PostgreSQL(Dialect):
     name = "postgresql"
     title = "PostgreSQL"
     driver = "asyncpg"
-    aliases = ("postgres",)
     has_schemas = True
 
     def engine_url(self, url: URL) -> URL:

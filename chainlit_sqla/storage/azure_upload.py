@@ -93,7 +93,9 @@ class Upload:
 
     async def _next_block(self, file: BinaryIO, sent: int) -> _Block:
         """Read a block; the caller lets it go."""
-        block = _Block(await self.budget.take(min(self.block_size, self.size - sent)))
+        wanted = min(self.block_size, self.size - sent)
+        copies = 2 if self.size <= AT_ONCE else 1  # See `_put`.
+        block = _Block(await self.budget.take(copies * wanted))
         try:
             with source_errors(self.key):
                 await asyncio.to_thread(block.fill, file, self.block_size)

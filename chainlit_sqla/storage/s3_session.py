@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import gc
 import hashlib
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from typing import Any
 
 import orjson
@@ -16,6 +14,8 @@ from aiobotocore.config import AioConfig
 from aiobotocore.session import get_session
 from botocore.exceptions import BotoCoreError
 from botocore.loaders import JSONFileLoader
+
+from .._collector import paused
 
 
 class _Files(JSONFileLoader):  # type: ignore[misc]
@@ -26,25 +26,8 @@ class _Files(JSONFileLoader):  # type: ignore[misc]
             return None
         with open_method(full_path, "rb") as file:
             text = file.read()
-        with _no_collection():
+        with paused():
             return orjson.loads(text)
-
-
-@contextmanager
-def _no_collection() -> Iterator[None]:
-    """Let the garbage collector pause while many objects are made that all will be kept.
-
-    It would look at all objects of the application again and again meanwhile, and nobody
-    else runs while it does.
-    """
-    if not gc.isenabled():
-        yield
-        return
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.enable()
 
 
 async def open_session(session: Any = None) -> Any:
