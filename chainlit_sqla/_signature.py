@@ -11,6 +11,7 @@ empties their table.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 from itertools import pairwise
 from zlib import crc32
@@ -22,6 +23,8 @@ _HASHES = 0xFFFF
 _SMALLEST, _LARGEST = 256, _HASHES + 1
 _BITS_EACH = 5
 """Bits for each hash: then 10 to 20 % of them are set."""
+_PIECE = 10_000
+"""Characters that are looked at in one go: about a millisecond."""
 _WIDE = "\u2e80"
 """From here on (Chinese, Japanese, Korean, emoji) words are shorter than three characters."""
 
@@ -39,41 +42,55 @@ def fold(text: str) -> str:
     return text.casefold()
 
 
-def hashes(text: str) -> set[int]:
-    """The places of a text's bits, before they are cut to the length of a signature.
-
-    Args:
-        text: Any text.
-    """
-    text = fold(text)
-    found: set[tuple[str, ...]] = set(zip(text, text[1:], text[2:], strict=False))
-    if text and max(text) >= _WIDE:
-        found |= _wide_pairs(text)
-    return {_hash(characters) for characters in found}
-
-
-def signature(places: Iterable[int]) -> bytes:
-    """Make a signature.
-
-    Args:
-        places: The `hashes` of all that it is about.
-
-    Returns:
-        32 to 8,192 bytes, a power of two; the lowest bit of a byte is its first.
+class Draft:
+    """A signature in the making: of one size, however much is added.
 
     Example:
-        >>> len(signature(hashes("The quick brown fox")))
+        >>> draft = Draft()
+        >>> draft.add(["The quick brown fox"])
+        >>> len(draft.signature())
         32
     """
-    known = set(places)
-    length = _SMALLEST
-    while length < min(len(known) * _BITS_EACH, _LARGEST):
-        length *= 2
-    bits = bytearray(length // 8)
-    for place in known:
-        place %= length
-        bits[place >> 3] |= 1 << (place & 7)
-    return bytes(bits)
+
+    def __init__(self) -> None:
+        self._bits = bytearray(_LARGEST // 8)
+
+    def add(self, texts: Iterable[str]) -> None:
+        """Add texts; another thread may have its turn between any two pieces of them.
+
+        Args:
+            texts: They are cut, so that none keeps other threads waiting for long.
+        """
+        found: set[tuple[str, ...]] = set()
+        for text in texts:
+            for start in range(0, len(text), _PIECE):
+                piece = fold(text[start : start + _PIECE + 2])
+                found.update(zip(piece, piece[1:], piece[2:], strict=False))
+                if max(piece) >= _WIDE:
+                    found |= _wide_pairs(piece)
+                if len(found) > _PIECE:
+                    self._set(found)
+                    found = set()
+                time.sleep(0)
+        self._set(found)
+
+    def signature(self) -> bytes:
+        """What was added.
+
+        Returns:
+            32 to 8,192 bytes, a power of two; the lowest bit of a byte is its first.
+        """
+        bits = int.from_bytes(self._bits, "little")
+        wanted = bits.bit_count() * _BITS_EACH
+        length = _LARGEST
+        while length > _SMALLEST and length // 2 >= wanted:
+            length //= 2
+            bits = bits >> length | bits & (1 << length) - 1
+        return bits.to_bytes(length // 8, "little")
+
+    def _set(self, found: set[tuple[str, ...]]) -> None:
+        for place in map(_hash, found):
+            self._bits[place >> 3] |= 1 << (place & 7)
 
 
 def probes(text: str) -> tuple[int, ...] | None:

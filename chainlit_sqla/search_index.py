@@ -12,8 +12,11 @@ import logging
 import time
 import uuid
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextvars import Context
 from datetime import timedelta
+from itertools import groupby
+from operator import attrgetter
 from typing import Any
 
 from sqlalchemy import Row
@@ -38,7 +41,9 @@ that the clocks of an application and its database may have.
 _FEW = 50
 """Threads that a search may as well read."""
 _PORTION = 50
-_MESSAGES = 500
+_MESSAGES, _FIRST_MESSAGES = 500, 100
+_CHARACTERS = 1_000_000
+"""How much text is read together, about."""
 _AGAIN_SECONDS = 60.0
 _USERS_KNOWN = 1_000
 
@@ -59,6 +64,7 @@ class SearchIndex:
         self._wanted: dict[str, None] = {}
         self._asked: OrderedDict[str, float] = OrderedDict()
         self._worker: asyncio.Task[None] | None = None
+        self._failing = False
         self._expected: tuple[type[Exception], ...] = (
             ChainlitSqlaError,
             *database.dialect.errors,
@@ -79,7 +85,8 @@ class SearchIndex:
             self._asked.popitem(last=False)
         self._wanted[user_id] = None
         if self._worker is None or self._worker.done() or self._is_stranded(self._worker):
-            self._worker = asyncio.create_task(self._work())
+            # In no context of a request: it works for whoever comes.
+            self._worker = asyncio.create_task(self._work(), context=Context())
 
     async def sign(self, user_id: str, *, unless_few: bool = False) -> int:
         """Sign all quiet threads of a user that have no signature.
@@ -102,7 +109,7 @@ class SearchIndex:
             began = time.monotonic()
             number += await self._sign(user_id, places)
             before = places[-1]
-            await asyncio.sleep(time.monotonic() - began)  # Half of the time is for others.
+            await asyncio.sleep((time.monotonic() - began) / 2)  # A third is for others.
         return number
 
     async def close(self) -> None:
@@ -119,10 +126,17 @@ class SearchIndex:
             try:
                 number = await self.sign(user_id, unless_few=True)
                 log.debug("Signed %d threads of a user who searches", number)
+                self._failing = False
             except self._expected as error:  # A search works without, only slower.
-                log.info("Threads are not signed for searching: %s", brief(error))
-            except Exception:
-                log.exception("Threads are not signed for searching")
+                self._tell("Threads are not signed for searching: %s", brief(error))
+            except Exception as error:
+                self._tell("Threads are not signed for searching", exc_info=error)
+
+    def _tell(self, message: str, *values: str, exc_info: Exception | None = None) -> None:
+        """Log a failure, once until it is over: each user who searches would meet it."""
+        level = logging.ERROR if exc_info else logging.INFO
+        log.log(logging.DEBUG if self._failing else level, message, *values, exc_info=exc_info)
+        self._failing = True
 
     async def _unsigned(self, user_id: str, before: Place, limit: int) -> list[Place]:
         found = await self._database.read(
@@ -135,29 +149,39 @@ class SearchIndex:
         dialect = self._database.dialect
         async with self._database.write() as connection:
             titles = await signatures.claim(connection, dialect, user_id, places, name)
-        found = {id: _signature.hashes(title or "") for id, title in titles.items()}
-        if not found:
+        if not titles:
             return 0
-        await self._read_messages(found)
-        made = {id: _signature.signature(hashes) for id, hashes in found.items()}
+        drafts = {id: _signature.Draft() for id in titles}
+        for id, title in titles.items():
+            drafts[id].add([title or ""])
+        await self._read_messages(drafts)
+        made = {id: draft.signature() for id, draft in drafts.items()}
         async with self._database.write() as connection:
             await signatures.store(connection, made, name)
         return len(made)
 
-    async def _read_messages(self, found: dict[str, set[int]]) -> None:
-        """Add the hashes of the messages, a portion of them in memory at a time."""
-        rows: Sequence[Row[Any]] = ()
-        place = ("", "")
+    async def _read_messages(self, drafts: Mapping[str, _signature.Draft]) -> None:
+        """Add the messages, a portion of them in memory at a time: fewer where they are long."""
+        left = set(drafts)
+        limit = min(_MESSAGES, _FIRST_MESSAGES)
+        last: Row[Any] | None = None
 
         async def read(connection: AsyncConnection) -> Sequence[Row[Any]]:
-            return await signatures.messages(connection, found.keys(), place, _MESSAGES)
+            if last is None:
+                return await signatures.messages(connection, left, limit)
+            return await signatures.messages(connection, [last.threadId], limit, last.id)
 
-        while not rows or len(rows) == _MESSAGES:
+        while left:
             rows = await self._database.read(read)
-            if not rows:
-                return
-            await asyncio.to_thread(_add, found, [(row.threadId, row.output) for row in rows])
-            place = (rows[-1].threadId, rows[-1].id)
+            await asyncio.to_thread(_add, drafts, rows)
+            if len(rows) == limit:  # The threads before the last one are done.
+                last = rows[-1]
+                left.difference_update({row.threadId for row in rows} - {last.threadId})
+                average = sum(len(row.output) for row in rows) / limit
+                limit = max(1, min(_MESSAGES, 2 * limit, int(_CHARACTERS / (average + 1))))
+            else:
+                left = left - {last.threadId} if last else set()
+                last = None
 
     @staticmethod
     def _is_stranded(task: asyncio.Task[None]) -> bool:
@@ -165,6 +189,6 @@ class SearchIndex:
         return task.get_loop() is not asyncio.get_running_loop()
 
 
-def _add(found: dict[str, set[int]], messages: list[tuple[str, str]]) -> None:
-    for thread_id, text in messages:
-        found[thread_id] |= _signature.hashes(text)
+def _add(drafts: Mapping[str, _signature.Draft], rows: Sequence[Row[Any]]) -> None:
+    for thread_id, of_thread in groupby(rows, attrgetter("threadId")):
+        drafts[thread_id].add(row.output for row in of_thread)

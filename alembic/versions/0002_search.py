@@ -24,11 +24,16 @@ depends_on = None
 INSTANT = sa.TIMESTAMP(timezone=True).with_variant(sa.Text(), "sqlite")
 TABLE = "chainlit_sqla_signatures"
 
+# With its owner's rights: whoever may change a text need not be allowed to do more. The
+# lock is what a claim waits for, or leaves the thread for: see writes/signatures.py.
 POSTGRESQL_FUNCTION = """
-CREATE FUNCTION chainlit_sqla_forget() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION chainlit_sqla_forget() RETURNS trigger LANGUAGE plpgsql
+SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE thread text;
 BEGIN
   IF TG_TABLE_NAME = 'threads' THEN thread := NEW.id; ELSE thread := NEW."threadId"; END IF;
+  EXECUTE format('SELECT 1 FROM %I.threads WHERE id = $1 FOR KEY SHARE', TG_TABLE_SCHEMA)
+    USING thread;
   EXECUTE format('DELETE FROM %I.chainlit_sqla_signatures WHERE "threadId" = $1', TG_TABLE_SCHEMA)
     USING thread;
   RETURN NULL;

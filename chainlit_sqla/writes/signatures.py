@@ -3,7 +3,8 @@
 A signature must not miss what is written while it is made:
 
 1. A thread is claimed under the exclusive lock of its row: whoever was writing to it has
-   committed, and whoever writes from now on sees the claim.
+   committed, and whoever writes from now on sees the claim. On PostgreSQL, who inserts a
+   step or has a trigger called holds a share of that lock until the end of the transaction.
 2. Its texts are read afterwards. A write meanwhile moves ``updatedAt`` or removes the claim.
 3. The signature is stored only where the claim is still there, and holds for the
    ``updatedAt`` that the thread had when it was claimed.
@@ -98,15 +99,15 @@ async def claim(
 
 
 async def messages(
-    connection: AsyncConnection, thread_ids: Collection[str], after: tuple[str, str], limit: int
+    connection: AsyncConnection, thread_ids: Collection[str], limit: int, after: str | None = None
 ) -> Sequence[Row[Any]]:
     """A portion of the texts of messages, by thread and id.
 
     Args:
         connection: A connection that may read.
         thread_ids: Their threads.
-        after: The thread and the id of the last one of the portion before.
         limit: How many at most.
+        after: Of one thread: the id of the last one of the portion before.
 
     Returns:
         Rows of threadId, id and output.
@@ -116,13 +117,16 @@ async def messages(
         select(columns.threadId, columns.id, columns.output)
         .where(
             columns.threadId.in_(thread_ids),
-            tuple_(columns.threadId, columns.id) > after,
             columns.type.like("%message%"),
             columns.output.is_not(None),
         )
         .order_by(columns.threadId, columns.id)
         .limit(limit)
     )
+    # A place among several threads, (threadId, id) > (...), makes PostgreSQL walk through the
+    # index of all threads behind it.
+    if after is not None:
+        query = query.where(columns.id > after)
     rows: Sequence[Row[Any]] = (await connection.execute(query)).all()
     return rows
 

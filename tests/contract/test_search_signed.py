@@ -153,6 +153,47 @@ async def test_a_change_while_a_thread_is_signed_is_found(layer: Any, alice: Any
     assert await listed(layer, alice, search="needle") == [thread_id]
 
 
+async def test_a_thread_may_be_deleted_while_it_is_signed(layer: Any, alice: Any) -> None:
+    thread_id = await long_ago(layer, alice, 0, "needle")
+    database = layer.database
+    place = (datetime.fromisoformat(at(0)), thread_id)
+    async with database.write() as connection:
+        await writing.claim(connection, database.dialect, alice.id, [place], "me")
+    await layer.delete_thread(thread_id)
+    async with database.write() as connection:
+        await writing.store(connection, {thread_id: b"\0" * 32}, "me")
+    assert await listed(layer, alice, search="needle") == []
+
+
+@pytest.mark.usefixtures("small_portions")
+async def test_two_processes_may_sign_the_same_threads(layer: Any, alice: Any) -> None:
+    ids = [await long_ago(layer, alice, i, "needle", "bye", "hello") for i in range(6)]
+    await asyncio.gather(*(sign(layer, alice) for _ in range(3)))
+    await sign(layer, alice)
+    assert await signed(layer) == 6
+    assert await listed(layer, alice, search="needle") == ids[::-1]
+
+
+@pytest.mark.usefixtures("small_portions")
+async def test_signing_ends_when_it_is_closed_and_goes_on_later(
+    layer: Any, alice: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("chainlit_sqla.search_index._FEW", 1)
+    for i in range(8):
+        await long_ago(layer, alice, i, "needle")
+    before = asyncio.all_tasks()
+    index = SearchIndex(layer.database)
+    index.wanted(alice.id)
+    async with asyncio.timeout(30):
+        while not await signed(layer):
+            await asyncio.sleep(0)
+    await index.close()
+    assert asyncio.all_tasks() <= before
+    await sign(layer, alice)
+    assert await signed(layer) == 8
+    assert len(await listed(layer, alice, search="needle")) == 8
+
+
 async def test_what_is_gone_is_not_found(layer: Any, alice: Any) -> None:
     thread_id = await long_ago(layer, alice, 0, "needle", name="thimble")
     other = await long_ago(layer, alice, 1, "needle")
@@ -253,15 +294,23 @@ async def test_who_searches_gets_signatures(
 
 
 async def test_a_search_works_where_signatures_cannot_be_written(
-    layer: Any, alice: Any, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    layer: Any,
+    alice: Any,
+    bob: Any,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("chainlit_sqla.search_index._FEW", 1)
     thread_id = await long_ago(layer, alice, 0, "needle")
     async with layer.database.write() as connection:
         await connection.execute(text("ALTER TABLE chainlit_sqla_signatures RENAME claim TO x"))
-    with caplog.at_level("INFO", "chainlit_sqla.search_index"):
-        assert await listed(layer, alice, search="needle") == [thread_id]
-        async with asyncio.timeout(30):
-            while "not signed" not in caplog.text:
-                await asyncio.sleep(0.02)
+    other = await long_ago(layer, bob, 0, "needle")
+    with caplog.at_level("DEBUG", "chainlit_sqla.search_index"):
+        for number, (user, found) in enumerate([(alice, thread_id), (bob, other)], 1):
+            assert await listed(layer, user, search="needle") == [found]
+            async with asyncio.timeout(30):
+                while caplog.text.count("not signed") < number:
+                    await asyncio.sleep(0.02)
+    levels = [record.levelname for record in caplog.records if "not signed" in record.message]
+    assert levels == ["INFO", "DEBUG"], "it is told once"
     assert await listed(layer, alice, search="needle") == [thread_id]

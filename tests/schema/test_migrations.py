@@ -320,6 +320,38 @@ async def test_a_role_that_may_only_make_tables_upgrades_and_searches(
     postgres.execute("DROP ROLE narrow")
 
 
+async def test_another_program_needs_no_right_but_to_change_texts(
+    postgres: PostgresServer, postgres_url: str
+) -> None:
+    """Its change is found, though a signature was wanted before it was committed."""
+    postgres.execute("DROP ROLE IF EXISTS editor")
+    postgres.execute("CREATE ROLE editor LOGIN PASSWORD 'editor' NOSUPERUSER")
+    async with opened(postgres_url, auto_upgrade=True) as database:
+        layer = SQLADataLayer(database, settings=database.settings)
+        user = await layer.create_user(User(identifier="me"))
+        assert user
+        old = {"type": "user_message", "createdAt": "2026-01-01T00:00:00Z"}
+        await layer.create_step({"id": "s", "threadId": "t", "output": "a thimble", **old})
+        await layer.update_thread("t", user_id=user.id)
+        postgres.execute("GRANT SELECT, UPDATE (output) ON steps TO editor", url=postgres_url)
+        narrow = make_url(postgres_url).set(username="editor", password="editor")
+        async with (
+            opened(narrow.render_as_string(hide_password=False)) as editors,
+            editors.write() as connection,
+        ):
+            await connection.execute(text("UPDATE steps SET output = 'a needle'"))
+            assert await SearchIndex(database).sign(user.id) == 0, "it is being written to"
+        for signed in (1, 0):
+            found = await layer.list_threads(
+                Pagination(first=5), ThreadFilter(userId=user.id, search="needle")
+            )
+            assert [thread["id"] for thread in found.data] == ["t"]
+            assert await SearchIndex(database).sign(user.id) == signed
+        await layer.close()
+    postgres.drop_database(postgres_url)
+    postgres.execute("DROP ROLE editor")
+
+
 @pytest.mark.parametrize("locale", ["C", "C.UTF-8"])
 async def test_a_search_does_not_depend_on_the_locale(
     postgres: PostgresServer, locale: str
