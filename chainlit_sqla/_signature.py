@@ -1,9 +1,10 @@
 """What a text may contain, in a few hundred bytes: a search looks there before it reads.
 
-A signature is a bit for each three characters in a row that occur in a text, at a place
-that a hash of them gives. A text that contains another one has all its bits; so where one
-is missing, the text need not be read. Some bits are set by other characters, so what is
-left must be read.
+A signature is a bit for each three and each five characters in a row that occur in a text,
+at a place that a hash of them gives. A text that contains another one has all its bits; so
+where one is missing, the text need not be read. Some bits are set by other characters, so
+what is left must be read. Five are asked for where what is searched for is that long: all
+its threes occur, somewhere, in many conversations that do not contain it.
 
 Signatures are stored: whoever changes what is hashed, or how, writes a migration that
 empties their table.
@@ -12,8 +13,8 @@ empties their table.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
-from itertools import pairwise
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import cycle, islice, pairwise
 from zlib import crc32
 
 PROBES = 8
@@ -21,9 +22,10 @@ PROBES = 8
 
 _HASHES = 0xFFFF
 _SMALLEST, _LARGEST = 256, _HASHES + 1
-_BITS_EACH = 5
-"""Bits for each hash: then 10 to 20 % of them are set."""
-_PIECE = 10_000
+_BITS_EACH = 2.5
+"""Bits for each hash, at least: then 20 to 35 % of them are set."""
+_SHORT, _LONG = 3, 5
+_PIECE = 5_000
 """Characters that are looked at in one go: about a millisecond."""
 _WIDE = "\u2e80"
 """From here on (Chinese, Japanese, Korean, emoji) words are shorter than three characters."""
@@ -61,16 +63,14 @@ class Draft:
         Args:
             texts: They are cut, so that none keeps other threads waiting for long.
         """
-        found: set[tuple[str, ...]] = set()
+        found: set[str] = set()
         for text in texts:
             for start in range(0, len(text), _PIECE):
-                piece = fold(text[start : start + _PIECE + 2])
-                found.update(zip(piece, piece[1:], piece[2:], strict=False))
-                if max(piece) >= _WIDE:
-                    found |= _wide_pairs(piece)
+                piece = fold(text[start : start + _PIECE + _LONG - 1])
+                found.update(_runs(piece, _SHORT), _runs(piece, _LONG), _wide_pairs(piece))
                 if len(found) > _PIECE:
                     self._set(found)
-                    found = set()
+                    found.clear()
                 time.sleep(0)
         self._set(found)
 
@@ -88,8 +88,8 @@ class Draft:
             bits = bits >> length | bits & (1 << length) - 1
         return bits.to_bytes(length // 8, "little")
 
-    def _set(self, found: set[tuple[str, ...]]) -> None:
-        for place in map(_hash, found):
+    def _set(self, found: Iterable[str]) -> None:
+        for place in _hashes(found):
             self._bits[place >> 3] |= 1 << (place & 7)
 
 
@@ -100,16 +100,16 @@ def probes(text: str) -> tuple[int, ...] | None:
         text: What is searched for.
 
     Returns:
-        `PROBES` places, spread over the text; None where it is too short to have any.
+        `PROBES` places, the most telling ones first, and some again if need be; None where
+        the text is too short to have any.
     """
     text = fold(text)
-    found: list[tuple[str, ...]] = list(zip(text, text[1:], text[2:], strict=False))
-    if not found:
-        found = list(_wide_pairs(text))
-    if not found:
+    telling = _spread(list(_runs(text, _LONG)), PROBES)
+    short = list(_runs(text, _SHORT)) or list(_wide_pairs(text))
+    if not short:
         return None
-    places = [_hash(characters) for characters in found]
-    return tuple(places[len(places) * i // PROBES] for i in range(PROBES))
+    found = _hashes([*telling, *_spread(short, PROBES - len(telling))])
+    return tuple(islice(cycle(found), PROBES))
 
 
 def has_all(bits: bytes | None, *places: int) -> bool | None:
@@ -125,9 +125,23 @@ def has_all(bits: bytes | None, *places: int) -> bool | None:
     return all(bits[(place & last) >> 3] >> (place & 7) & 1 for place in places)
 
 
-def _wide_pairs(text: str) -> set[tuple[str, ...]]:
-    return {pair for pair in pairwise(text) if pair[0] >= _WIDE and pair[1] >= _WIDE}
+def _runs(text: str, length: int) -> Iterator[str]:
+    """All runs of so many characters."""
+    return map("".join, zip(*(text[start:] for start in range(length)), strict=False))
 
 
-def _hash(characters: tuple[str, ...]) -> int:
-    return crc32("".join(characters).encode()) & _HASHES
+def _wide_pairs(text: str) -> Iterable[str]:
+    if not text or max(text) < _WIDE:
+        return ()
+    return {one + two for one, two in pairwise(text) if one >= _WIDE and two >= _WIDE}
+
+
+def _spread(found: Sequence[str], number: int) -> Sequence[str]:
+    """At most so many of them, from all over the text."""
+    if len(found) <= number:
+        return found
+    return [found[len(found) * i // number] for i in range(number)]
+
+
+def _hashes(found: Iterable[str]) -> Iterator[int]:
+    return (code & _HASHES for code in map(crc32, map(str.encode, found)))

@@ -96,6 +96,8 @@ def upgrade() -> None:
     if op.get_context().dialect.name == "sqlite":
         triggers = SQLITE_TRIGGERS
     else:
+        # A search reads all signatures of a user: they stay in their rows, uncompressed.
+        op.execute(f"ALTER TABLE {TABLE} SET (toast_tuple_target = 8160)")
         op.execute(POSTGRESQL_FUNCTION)
         triggers = POSTGRESQL_TRIGGERS
     for trigger in triggers:
