@@ -122,7 +122,10 @@ def has_all(bits: bytes | None, *places: int) -> bool | None:
     if bits is None:
         return None
     last = len(bits) * 8 - 1
-    return all(bits[(place & last) >> 3] >> (place & 7) & 1 for place in places)
+    for place in places:  # noqa: SIM110 - twice as fast, and called for each thread
+        if not bits[(place & last) >> 3] >> (place & 7) & 1:
+            return False
+    return True
 
 
 def _runs(text: str, length: int) -> Iterator[str]:
