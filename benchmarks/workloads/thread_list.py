@@ -10,10 +10,10 @@ import time
 from collections.abc import Sequence
 
 from .. import pages
-from ..contenders import LIMIT
+from ..contenders import LIMIT, OURS
 from ..context import Context, Field, Figures
 from ..fill import Histories
-from ..history import GROUPS, STEPS, WORDS, hits
+from ..history import GROUPS, STEPS, WORDS, hits, user_id
 from ..record import Metric
 from ..subject import Subject
 
@@ -64,7 +64,7 @@ async def _search(field: Field, steps: int) -> None:
 
 
 async def _search_first(field: Field, user: int, case: str) -> None:
-    """Let a user search who has not done so since the history grew: once, so without rounds."""
+    """Let a user search as if for the first time: once, so without rounds."""
     for name, seconds in (await field.each(search_first, user)).items():
         if seconds is not None:
             field.context.add("search", case, name, field.kind, TIME).append(seconds)
@@ -74,6 +74,8 @@ async def search_first(subject: Subject, user: int) -> float | None:
     """Search for the first time, and wait for what the layer begins to do then."""
     if subject.name == LIMIT:
         return None
+    if subject.name == OURS:
+        await _forget(subject)
     before = asyncio.all_tasks()
     began = time.perf_counter()
     await pages.read(subject.layer, user, pages.LENGTH, None, WORDS["rare"])
@@ -81,7 +83,24 @@ async def search_first(subject: Subject, user: int) -> float | None:
     async with asyncio.timeout(_PATIENCE):
         while left := asyncio.all_tasks() - before:
             await asyncio.wait(left)
+    if subject.name == OURS:
+        await _prepare(subject, user)
     return seconds * 1000
+
+
+async def _forget(subject: Subject) -> None:
+    """Take away what searches in a smaller history left."""
+    from chainlit_sqla.models import signatures  # Other contenders' processes do without.
+
+    async with subject.layer.database.write() as connection:
+        await connection.execute(signatures.delete())
+
+
+async def _prepare(subject: Subject, user: int) -> None:
+    """Do what the layer does within minutes, should it have looked at this user just before."""
+    from chainlit_sqla.search_index import SearchIndex
+
+    await SearchIndex(subject.layer.database).sign(user_id(user))
 
 
 async def find_place(subject: Subject, user: int, number: int) -> None:
