@@ -24,11 +24,11 @@ depends_on = None
 INSTANT = sa.TIMESTAMP(timezone=True).with_variant(sa.Text(), "sqlite")
 TABLE = "chainlit_sqla_signatures"
 
-# With its owner's rights: whoever may change a text need not be allowed to do more. The
-# lock is what a claim waits for, or leaves the thread for: see writes/signatures.py.
+# With the rights of whoever changes a text, never of its owner (SECURITY DEFINER): in a
+# schema of somebody's own, a trigger of theirs would then run with the owner's rights.
+# For the lock a claim waits, or leaves the thread out: see writes/signatures.py.
 POSTGRESQL_FUNCTION = """
-CREATE FUNCTION chainlit_sqla_forget() RETURNS trigger LANGUAGE plpgsql
-SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+CREATE FUNCTION chainlit_sqla_forget() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE thread text;
 BEGIN
   IF TG_TABLE_NAME = 'threads' THEN thread := NEW.id; ELSE thread := NEW."threadId"; END IF;

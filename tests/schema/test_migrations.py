@@ -320,10 +320,21 @@ async def test_a_role_that_may_only_make_tables_upgrades_and_searches(
     postgres.execute("DROP ROLE narrow")
 
 
-async def test_another_program_needs_no_right_but_to_change_texts(
+async def test_no_trigger_lends_the_rights_of_its_owner(
     postgres: PostgresServer, postgres_url: str
 ) -> None:
-    """Its change is found, though a signature was wanted before it was committed."""
+    async with opened(postgres_url) as database:
+        await migrations.upgrade(database)
+    lent = postgres.execute(
+        "SELECT proname FROM pg_proc WHERE prosecdef AND proname LIKE 'chainlit%'", url=postgres_url
+    )
+    assert lent == []
+
+
+async def test_what_another_program_changes_slowly_is_found(
+    postgres: PostgresServer, postgres_url: str
+) -> None:
+    """A signature was wanted before its change was committed."""
     postgres.execute("DROP ROLE IF EXISTS editor")
     postgres.execute("CREATE ROLE editor LOGIN PASSWORD 'editor' NOSUPERUSER")
     async with opened(postgres_url, auto_upgrade=True) as database:
@@ -333,7 +344,11 @@ async def test_another_program_needs_no_right_but_to_change_texts(
         old = {"type": "user_message", "createdAt": "2026-01-01T00:00:00Z"}
         await layer.create_step({"id": "s", "threadId": "t", "output": "a thimble", **old})
         await layer.update_thread("t", user_id=user.id)
-        postgres.execute("GRANT SELECT, UPDATE (output) ON steps TO editor", url=postgres_url)
+        for right in (
+            "SELECT, UPDATE ON steps, threads",
+            "SELECT, DELETE ON chainlit_sqla_signatures",
+        ):
+            postgres.execute(f"GRANT {right} TO editor", url=postgres_url)
         narrow = make_url(postgres_url).set(username="editor", password="editor")
         async with (
             opened(narrow.render_as_string(hide_password=False)) as editors,
