@@ -52,12 +52,15 @@ def clean_text(value: str) -> str:
 
     Returns:
         The same string where all databases can store it, else a copy with NUL and
-        lone surrogates replaced.
+        lone surrogates replaced; never of a subclass, which serializers and drivers take
+        for something of its own.
 
     Example:
         >>> clean_text("a\x00b")
         'a␀b'
     """
+    if type(value) is not str:
+        value = str.__str__(value)
     if "\x00" not in value and (value.isascii() or not _SURROGATE.search(value)):
         return value
     joined = value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")

@@ -37,11 +37,14 @@ def parse_instant(value: Any) -> datetime | None:
             value = datetime.fromtimestamp(seconds, UTC)
         if not isinstance(value, datetime):
             return None
-        if value.tzinfo is UTC:
-            return value
-        if value.tzinfo is None:
-            return value.replace(tzinfo=UTC)
-        return value.astimezone(UTC)
+        instant: datetime = value
+        if type(value) is not datetime:  # Of pandas or pendulum: only ours is serialized.
+            instant = datetime.combine(value.date(), value.time(), value.tzinfo)
+        if instant.tzinfo is UTC:
+            return instant
+        if instant.tzinfo is None:
+            return instant.replace(tzinfo=UTC)
+        return instant.astimezone(UTC)
     except (ValueError, OverflowError, OSError):
         return None
 

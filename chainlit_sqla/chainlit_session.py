@@ -15,6 +15,7 @@ from chainlit.context import context_var
 from chainlit.data.utils import queue_until_user_message
 from chainlit.session import WebsocketSession
 
+from ._json import clean_text
 from .errors import ChainlitSqlaError
 from .writes.ops import Scope
 
@@ -76,7 +77,7 @@ def author() -> str | None:
     session = _session()
     if not isinstance(session, WebsocketSession) or session.user is None:
         return None
-    return session.user.identifier
+    return clean_text(session.user.identifier)
 
 
 def author_of(thread_id: object) -> str | None:

@@ -256,7 +256,8 @@ def _fit(kind: str, value: Any, what: Callable[[], str]) -> Any:
     if kind == _FLAG:
         return value.strip().lower() not in _FALSE if isinstance(value, str) else bool(value)
     if kind == _JSON:
-        return _serialized(value, what)
+        document = _serialized(value, what)
+        return None if document == "null" else document  # NaN is nothing.
     if kind == _INSTANT:
         return parse_instant(value)
     try:

@@ -35,6 +35,7 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 _READ_ATTEMPTS = 3
 _FIRST_PAUSE = 0.05
+_BURSTS_AGAIN = 300.0
 _SECRETS = {"password", "sslpassword", "passfile"}
 
 
@@ -66,7 +67,7 @@ class Database:
         self._make_folder()
         self.engine = self._make_engine()
         self._pooler = self.dialect.is_pooler(self.given_url, self.settings)
-        self._bursts = True
+        self._bursts_from = 0.0
         self._on_driver = True
         self._compiled = CompiledCache()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -130,7 +131,7 @@ class Database:
         Returns:
             Whether it was written; if not, it is to be written statement by statement.
         """
-        if not self._bursts:
+        if asyncio.get_running_loop().time() < self._bursts_from:
             return False
         try:
             async with self.driver() as connection:
@@ -139,7 +140,8 @@ class Database:
                 )
         except NotImplementedError as reason:
             log.info("%s is written statement by statement: %s", self.label, reason)
-            self._bursts = False
+            # Not for ever: a migration may be under way.
+            self._bursts_from = asyncio.get_running_loop().time() + _BURSTS_AGAIN
             return False
 
     async def read(self, query: Callable[[AsyncConnection], Awaitable[T]]) -> T:
@@ -179,15 +181,32 @@ class Database:
         return await self._again(lambda: self._fetch(asked))
 
     async def _fetch(self, asked: Sequence[Asked]) -> list[Rows]:
-        if self._on_driver:
-            try:
-                calls = [self._call(*one) for one in asked]
-                async with self.driver() as connection:
-                    return await self.dialect.fetch(connection, calls, pooler=self._pooler)
-            except NotImplementedError:
-                self._on_driver = False
-        async with self.connect() as plain:
-            return [(await plain.execute(*one)).all() for one in asked]
+        self._adopt_loop()
+        async with self._turn_to_read():
+            if self._on_driver:
+                try:
+                    calls = [self._call(*one) for one in asked]
+                    async with self.driver() as connection:
+                        return await self.dialect.fetch(connection, calls, pooler=self._pooler)
+                except NotImplementedError:
+                    self._on_driver = False
+            async with self.connect() as plain:
+                return [(await plain.execute(*one)).all() for one in asked]
+
+    @asynccontextmanager
+    async def _turn_to_read(self) -> AsyncIterator[None]:
+        """One of a few places for readers; who waits for long tries without one."""
+        reading, placed = self._reading, True
+        try:
+            async with asyncio.timeout(self.settings.connect_timeout):
+                await reading.acquire()
+        except TimeoutError:
+            placed = False  # The pool says what is the matter.
+        try:
+            yield
+        finally:
+            if placed:
+                reading.release()
 
     def _call(self, statement: Executable, values: Mapping[str, Any]) -> Call:
         compiled = self._compiled.get(statement, self.engine.dialect, self.schema)
@@ -272,6 +291,10 @@ class Database:
                 if self.dialect.bound_to_loop:
                     self.engine.sync_engine.dispose(close=False)
             self._loop = loop
+            # More readers at once would not get more: their rows are made one after the
+            # other. But the writer would wait for its turn, and connections beyond those
+            # that the pool keeps would be made and closed.
+            self._reading = asyncio.Semaphore(self.settings.pool_size // 2 + 1)
 
     def _checked_schema(self) -> str | None:
         if not self.settings.db_schema or not self.dialect.has_schemas:

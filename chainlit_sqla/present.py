@@ -187,8 +187,10 @@ def _are_in_order(steps: Iterable[Dict]) -> bool:
     return absent.isdisjoint(seen)
 
 
-def _add_extra(known: Dict, extra: Dict | None, unread: Container[str]) -> None:
+def _add_extra(known: Dict, extra: Any, unread: Container[str]) -> None:
     """Add the members of ``extra``; a column that has a value wins."""
-    for name, value in (extra or {}).items():
+    if not isinstance(extra, dict):
+        return  # Not ours.
+    for name, value in extra.items():
         if known.get(name) is None and name not in unread:
             known[name] = value

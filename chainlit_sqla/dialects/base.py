@@ -230,8 +230,8 @@ class Dialect(ABC):
                 transaction another session.
 
         Returns:
-            Whether it was written and committed; if not, everything is to be written again
-            statement by statement.
+            Whether it was written and committed; if not, nothing or a part was, and
+            everything is to be written again statement by statement.
 
         Raises:
             NotImplementedError: This database cannot; it need not be asked again.

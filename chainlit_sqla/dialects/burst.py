@@ -8,8 +8,8 @@ the batch takes the long way of `chainlit_sqla.writes.apply`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -94,3 +94,16 @@ class Burst:
     def changes_threads(self) -> bool:
         """Whether more than the last activity of a thread changes."""
         return any(thread.values or thread.metadata for thread in self.threads)
+
+    def part(self, ids: Collection[str]) -> Burst:
+        """What of it lies in some threads.
+
+        Args:
+            ids: The threads.
+        """
+        threads = [thread for thread in self.threads if thread.id in ids]
+        groups = (
+            BurstSteps(group.given, [row for row in group.rows if row["threadId"] in ids])
+            for group in self.steps
+        )
+        return replace(self, threads=threads, steps=[group for group in groups if group.rows])

@@ -196,15 +196,16 @@ class PostgreSQL(Dialect):
     ) -> bool:
         """In one statement, and so in one round trip."""
         driver: Any = connection.driver_connection
-        sql = postgresql_burst.statement(burst, schema)
-        arguments = postgresql_burst.arguments(burst)
         try:
             if not pooler:
-                return bool(await driver.fetchval(sql, *arguments))
+                return await _write_burst(driver, burst, schema)
             async with driver.transaction():  # Keeps the session while it is prepared.
-                return bool(await driver.fetchval(sql, *arguments))
+                return await _write_burst(driver, burst, schema)
         except Exception as error:
-            if getattr(error, "sqlstate", None) in _UNKNOWN_CODES:
+            code = getattr(error, "sqlstate", None)
+            if code == postgresql_burst.MADE_MEANWHILE:
+                return False
+            if code in _UNKNOWN_CODES:
                 raise NotImplementedError(str(error)) from error
             raise
 
@@ -310,6 +311,17 @@ class PostgreSQL(Dialect):
                 "use 1 to 63 bytes that do not start with pg_"
             )
         return name
+
+
+async def _write_burst(driver: Any, burst: Burst, schema: str | None) -> bool:
+    sql = postgresql_burst.statement(burst, schema)
+    ok, there, _ = await driver.fetchrow(sql, *postgresql_burst.arguments(burst))
+    if not ok or there is None:
+        return bool(ok)
+    missing = set(burst.thread_ids).difference(there)
+    return await _write_burst(driver, burst.part(there), schema) and await _write_burst(
+        driver, burst.part(missing), schema
+    )
 
 
 def _tls(query: Mapping[str, Any]) -> ssl.SSLContext:

@@ -8,9 +8,12 @@ in between, and writes nothing otherwise:
 2. Each thread of the snapshot must be locked in the very version of the snapshot
    (``xmin``). Who deletes a thread removes its row, and who deletes from one changes the
    row under an exclusive lock, so a deletion that was committed meanwhile shows.
-3. Tombstones and owners are read from the snapshot, which is then up to date.
-4. A thread that somebody else made meanwhile is not changed by ``ON CONFLICT DO NOTHING``;
-   the answer then says that not all was written, and everything can be written again.
+3. Tombstones and owners are read from the snapshot, which is then up to date for these.
+4. Of threads that are not there, nothing shows what was deleted during a wait. So a
+   statement that makes threads makes all of its threads: it has none to wait for. Where
+   some are there and some are not, it answers which, and becomes two.
+5. Where somebody else made a thread meanwhile, the statement fails (by a division by zero:
+   nothing else undoes what its other parts have written).
 """
 
 from __future__ import annotations
@@ -20,11 +23,15 @@ from typing import Any
 
 import orjson
 from sqlalchemy import Column
-from sqlalchemy.dialects import postgresql
+from sqlalchemy.dialects.postgresql import asyncpg
 
+from .. import _json
 from .burst import Burst, BurstSteps, BurstThread, Tables
 
-_DIALECT = postgresql.dialect()  # type: ignore[no-untyped-call]
+_DIALECT = asyncpg.dialect()  # type: ignore[no-untyped-call]
+
+MADE_MEANWHILE = "22012"
+"""https://www.postgresql.org/docs/current/errcodes-appendix.html: division by zero."""
 
 _KNOWN = """
 given AS MATERIALIZED (SELECT * FROM json_to_recordset($1::text::json)
@@ -41,22 +48,26 @@ verdict AS MATERIALIZED (SELECT
       AND (t.id, t.xmin::text) NOT IN (SELECT id, version FROM found))
   AND NOT EXISTS (
     SELECT FROM given g JOIN found f ON f.id = g.id AND f."userIdentifier" <> g.actor)
-  {known_owners} AS ok)"""
+  {known_owners} AS ok,
+  (SELECT count(*) FROM found) NOT IN (0, (SELECT count(*) FROM given)) AS mixed)"""
 _MORE_COLUMNS = ', name text, "userId" text, tags jsonb, metadata jsonb, removed json'
 _KNOWN_OWNERS = """
   AND NOT EXISTS (
     SELECT FROM given g WHERE g."userId" IS NOT NULL AND NOT EXISTS (
-      SELECT FROM {users} u WHERE u.id = g."userId"))"""
+      SELECT FROM {users} u WHERE u.id = g."userId"))
+  AND NOT EXISTS (
+    SELECT FROM given g JOIN {threads} t ON t.id = g.id
+    WHERE g.metadata IS NOT NULL AND jsonb_typeof(t.metadata) NOT IN ('object', 'null'))"""
 
 _MOVED = """
 made AS (
   INSERT INTO {threads} (id, "createdAt", "updatedAt", metadata)
   SELECT g.id, g.begun, greatest(g.begun, g.activity), '{}' FROM given g, verdict
-  WHERE ok AND NOT EXISTS (SELECT FROM found f WHERE f.id = g.id)
+  WHERE ok AND NOT mixed AND NOT EXISTS (SELECT FROM found f WHERE f.id = g.id)
   ON CONFLICT (id) DO NOTHING RETURNING 1),
 moved AS (
   UPDATE {threads} t SET "updatedAt" = g.activity FROM given g, found f, verdict
-  WHERE ok AND t.id = g.id AND f.id = g.id AND g.activity > f."updatedAt")"""
+  WHERE ok AND NOT mixed AND t.id = g.id AND f.id = g.id AND g.activity > f."updatedAt")"""
 
 _CHANGED = """
 owned AS (SELECT g.*, u.identifier FROM given g LEFT JOIN {users} u ON u.id = g."userId"),
@@ -65,7 +76,7 @@ made AS (
     name, "userId", "userIdentifier", tags)
   SELECT g.id, g.begun, greatest(g.begun, g.activity), coalesce(g.metadata, '{}'),
     g.name, g."userId", g.identifier, g.tags FROM owned g, verdict
-  WHERE ok AND NOT EXISTS (SELECT FROM found f WHERE f.id = g.id)
+  WHERE ok AND NOT mixed AND NOT EXISTS (SELECT FROM found f WHERE f.id = g.id)
   ON CONFLICT (id) DO NOTHING RETURNING 1),
 changed AS (
   UPDATE {threads} t SET
@@ -75,12 +86,21 @@ changed AS (
     "userIdentifier" = coalesce(g.identifier, t."userIdentifier"),
     tags = coalesce(g.tags, t.tags),
     metadata = CASE WHEN g.metadata IS NULL THEN t.metadata
-      ELSE (coalesce(t.metadata, '{}') || g.metadata)
+      ELSE (CASE jsonb_typeof(t.metadata) WHEN 'object' THEN t.metadata ELSE '{}' END
+        || g.metadata)
         - ARRAY(SELECT json_array_elements_text(g.removed)) END
   FROM owned g, found f, verdict
-  WHERE ok AND t.id = g.id AND f.id = g.id AND (g.activity > f."updatedAt"
+  WHERE ok AND NOT mixed AND t.id = g.id AND f.id = g.id AND (g.activity > f."updatedAt"
     OR coalesce(g.name, g."userId") IS NOT NULL
     OR coalesce(g.tags, g.metadata) IS NOT NULL))"""
+
+
+_ANSWER = """
+SELECT ok, CASE WHEN ok AND mixed THEN ARRAY(SELECT id FROM found) END,
+  CASE WHEN ok AND NOT mixed AND (SELECT count(*) FROM given)
+    <> (SELECT count(*) FROM found) + (SELECT count(*) FROM made)
+  THEN 1 / (0 * (SELECT count(*) FROM made)) END
+FROM verdict"""
 
 
 def arguments(burst: Burst) -> list[str]:
@@ -97,8 +117,10 @@ def arguments(burst: Burst) -> list[str]:
     ]
 
 
-def _fragment(value: str) -> orjson.Fragment:
-    """What is JSON already is put in as it is; of all that is given, only that is special."""
+def _fragment(value: Any) -> orjson.Fragment:
+    """What is JSON already is put in as it is, and nothing else."""
+    if type(value) is not _json.JsonText:
+        raise TypeError(f"{type(value).__name__} is not for the database")
     return orjson.Fragment(str(value))
 
 
@@ -116,7 +138,11 @@ def _row(thread: BurstThread) -> dict[str, Any]:
 
 
 def statement(burst: Burst, schema: str | None) -> str:
-    """The statement for bursts of this shape; it answers whether all was written.
+    """The statement for bursts of this shape.
+
+    It answers whether it is a burst, and which threads are there where some are and some
+    are not; then nothing was written. It fails with SQLSTATE `MADE_MEANWHILE` where
+    somebody else made one of them.
 
     Args:
         burst: What is to be written.
@@ -139,11 +165,7 @@ def _statement(
     parts = [_known(names, changes), names.put_into(_CHANGED if changes else _MOVED)]
     for number, given in enumerate(shape, 3):
         parts.append(_steps(names, number, given, dict(defaults)))
-    written = (
-        "SELECT ok AND (SELECT count(*) FROM given)"
-        " = (SELECT count(*) FROM found) + (SELECT count(*) FROM made) FROM verdict"
-    )
-    return "WITH " + ",\n".join(parts) + "\n" + written
+    return "WITH " + ",\n".join(parts) + _ANSWER
 
 
 class _Names:
@@ -190,13 +212,14 @@ def _steps(names: _Names, number: int, given: tuple[str, ...], defaults: dict[st
     return (
         f"steps_{number} AS (INSERT INTO {names.of_tables['steps']} AS s ({targets})"
         f" SELECT {source} FROM json_to_recordset(${number}::text::json) AS u({typed}), verdict"
-        f' WHERE ok ON CONFLICT ("threadId", id) {action})'
+        f' WHERE ok AND NOT mixed ON CONFLICT ("threadId", id) {action})'
     )
 
 
 def _new(quoted: str, name: str) -> str:
     if name == "extra":
-        return f"coalesce(s.{quoted}, '{{}}'::jsonb) || excluded.{quoted}"
+        stored = f"CASE jsonb_typeof(s.{quoted}) WHEN 'object' THEN s.{quoted} ELSE '{{}}' END"
+        return f"({stored}) || excluded.{quoted}"
     return f"excluded.{quoted}"
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import functools
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -79,6 +81,12 @@ class SQLite(Dialect):
         event.listen(engine.sync_engine, "connect", _set_up)
         event.listen(engine.sync_engine, "begin", _begin)
 
+    def is_lost(self, connection: PoolProxiedConnection) -> bool:
+        """Its thread ends with an error when it has an answer for a loop that has ended."""
+        driver: Any = connection.driver_connection
+        # The thread is an attribute since aiosqlite 0.22; before, the connection is one.
+        return driver is None or not getattr(driver, "_thread", driver).is_alive()
+
     def is_broken(
         self,
         connection: PoolProxiedConnection,  # noqa: ARG002
@@ -148,12 +156,7 @@ class SQLite(Dialect):
         pooler: bool,  # noqa: ARG002
     ) -> list[Rows]:
         """All statements in one visit to the connection's thread, and in one snapshot."""
-        driver: Any = connection.driver_connection
-        # Not public; its public methods visit the thread once for each statement.
-        visit = getattr(driver, "_execute", None)
-        if visit is None:
-            raise NotImplementedError
-        rows: list[Rows] = await visit(_fetch, driver._conn, calls)
+        rows: list[Rows] = await _visit(connection.driver_connection, _fetch, calls)
         return rows
 
     def upsert(self, table: Table, keys: Sequence[str], update: Iterable[str]) -> Insert:
@@ -169,12 +172,7 @@ class SQLite(Dialect):
         pooler: bool,  # noqa: ARG002
     ) -> bool:
         """In one visit to the connection's thread."""
-        driver: Any = connection.driver_connection
-        # Not public; its public methods visit the thread once for each statement.
-        visit = getattr(driver, "_execute", None)
-        if visit is None:
-            raise NotImplementedError
-        written: bool = await visit(sqlite_burst.write, driver._conn, burst)
+        written: bool = await _visit(connection.driver_connection, sqlite_burst.write, burst)
         return written
 
     def search_term(self, text: str) -> str:
@@ -246,6 +244,28 @@ class SQLite(Dialect):
             case sqlite3.SQLITE_FULL:
                 return f"There is no room for {url.database}; free disk space"
         return None
+
+
+async def _visit(driver: Any, work: Callable[..., Any], argument: Any) -> Any:
+    """Call a function with SQLite's connection in the thread of aiosqlite's connection.
+
+    Its public methods visit the thread once for each statement, so this takes the way that
+    SQLAlchemy takes, too. Who is cancelled waits for the end of it: the next one to use the
+    connection would else wait behind it, and a loop that ends meanwhile ends the thread.
+
+    Raises:
+        NotImplementedError: This release of aiosqlite works otherwise.
+    """
+    visits = getattr(driver, "_tx", None)
+    if visits is None:
+        raise NotImplementedError("this release of aiosqlite works otherwise")
+    answer = asyncio.get_running_loop().create_future()
+    visits.put_nowait((answer, functools.partial(work, driver._conn, argument)))
+    try:
+        return await asyncio.shield(answer)
+    except asyncio.CancelledError:
+        await asyncio.wait([answer])
+        raise
 
 
 def _in_memory(url: URL) -> bool:

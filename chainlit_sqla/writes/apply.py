@@ -91,10 +91,10 @@ async def save(connection: AsyncConnection, dialect: Dialect, segment: Segment) 
     if not segment.threads:
         return False
     known = await _look_up(connection, segment)
-    for thread_id, actor in sorted(segment.claims):
-        _refuse_stranger(thread_id, actor, known)
+    _refuse_strangers(segment, known)
     alive_steps = [(key, row) for key, row in segment.steps.items() if known.takes(key, row)]
     await _save_threads(connection, dialect, segment, known, dict(alive_steps))
+    _refuse_strangers(segment, known)  # Somebody may have made one meanwhile.
     await _save_rows(connection, dialect, steps, alive_steps, STEP_DEFAULTS)
     lost = await _save_elements(connection, dialect, segment, known)
     alive_feedbacks = [
@@ -352,14 +352,15 @@ async def _keep_blobs(
         await outbox.done(connection, some)
 
 
-def _refuse_stranger(thread_id: str, actor: str, known: _Threads) -> None:
+def _refuse_strangers(segment: Segment, known: _Threads) -> None:
     """A client may name any thread; Chainlit does not always check whose it is."""
-    owner = known.rows[thread_id].userIdentifier if thread_id in known.rows else None
-    if owner is not None and owner != actor:
-        raise NotTheAuthor(
-            f"{actor!r} is not the author of thread {shown(thread_id)}; "
-            "nothing was changed in it, log in as its author"
-        )
+    for thread_id, actor in sorted(segment.claims):
+        owner = known.rows[thread_id].userIdentifier if thread_id in known.rows else None
+        if owner is not None and owner != actor:
+            raise NotTheAuthor(
+                f"{actor!r} is not the author of thread {shown(thread_id)}; "
+                "nothing was changed in it, log in as its author"
+            )
 
 
 async def _replaced_blobs(

@@ -205,25 +205,12 @@ class Pipeline:
     async def _commit_next(self) -> None:
         size = min(len(self._queue), self._database.settings.batch_size)
         batch = [self._queue[position] for position in range(size)]
+        if self._unanswered:  # They are told as soon as the database has begun.
+            asyncio.get_running_loop().call_soon(self._answer, len(self._unanswered))
         # They stay in the queue while they are written: close() can name them.
-        if self._unanswered:
-            await self._commit_and_answer(batch)
-        else:
-            await self._commit(batch)
+        await self._commit(batch)
         for _ in range(size):
             self._queue.popleft()
-
-    async def _commit_and_answer(self, batch: Sequence[_Entry]) -> None:
-        answers = len(self._unanswered)
-        commit = asyncio.create_task(self._commit(batch))
-        try:
-            await asyncio.sleep(0)  # It begins, and waits for the database.
-            self._answer(answers)
-            await asyncio.shield(commit)
-        except asyncio.CancelledError:
-            commit.cancel()
-            await asyncio.wait([commit])
-            raise
 
     async def _commit(self, batch: Sequence[_Entry]) -> None:
         loop = asyncio.get_running_loop()
@@ -279,6 +266,7 @@ class Pipeline:
         else:
             middle = len(batch) // 2
             await self._commit(batch[:middle])
+            self._answer(len(self._unanswered))  # The rest may take long.
             await self._commit(batch[middle:])
 
     def _fault(self, error: BaseException) -> Fault:
@@ -303,7 +291,7 @@ class Pipeline:
 
     def _answer(self, number: int) -> None:
         """Tell callers that their operations are committed."""
-        for _ in range(number):
+        for _ in range(min(number, len(self._unanswered))):
             entry = self._unanswered.popleft()
             if self._forget(entry) and _is_awaited(entry.future):
                 entry.future.set_result(entry.result)

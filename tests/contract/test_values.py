@@ -67,6 +67,44 @@ async def test_text_in_a_step(layer: Any, sent: str, stored: str) -> None:
     assert same((await steps_of(layer, thread_id))[step_id], as_read(step(stored)))
 
 
+class Markup(str):
+    """As in markupsafe: a text that knows what it is."""
+
+    __slots__ = ()
+
+
+class Color(str, enum.Enum):  # noqa: UP042 - what apps still have
+    RED = "red"
+
+
+class Moment(datetime.datetime):
+    """As in pandas, pendulum and freezegun."""
+
+
+@pytest.mark.ours
+@pytest.mark.parametrize(
+    "sent",
+    [
+        Markup("hello"),
+        Color.RED,
+        Markup('"x","isError":true,"name":"evil"'),
+        Markup('"x"},{"threadId":"t","id":"another","type":"tool"'),
+        Markup("null"),
+    ],
+)
+async def test_a_text_of_a_class_of_its_own_is_a_text(layer: Any, sent: str) -> None:
+    thread_id, plain = await thread(layer, name=sent), str.__str__(sent)
+    given = tool(thread_id, output=sent, input=sent, name=sent, parentId=sent, tags=[sent])
+    await layer.create_step(given | {"start": Moment(2026, 1, 31, 8, tzinfo=datetime.UTC)})
+    found = await read(layer, thread_id)
+    [step] = found["steps"]
+    assert found["name"] == plain
+    expected = {"output": plain, "input": plain, "name": plain, "parentId": plain}
+    assert {name: step[name] for name in expected} == expected
+    assert step["isError"] == given["isError"]
+    assert step["start"] == "2026-01-31T08:00:00Z"
+
+
 async def test_texts_in_threads(layer: Any) -> None:
     for sent, stored in TEXTS.values():
         thread_id = await thread(layer, name=sent, metadata={sent: [sent]}, tags=[sent])

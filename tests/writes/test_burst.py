@@ -21,7 +21,7 @@ from chainlit_sqla.dialects import postgresql_burst
 from chainlit_sqla.errors import NotTheAuthor, RejectedRow
 from chainlit_sqla.models import Base, Step, Thread, User
 from chainlit_sqla.settings import Settings
-from chainlit_sqla.writes.apply import save
+from chainlit_sqla.writes.apply import lock_threads, save
 from chainlit_sqla.writes.burst import burst_of
 from chainlit_sqla.writes.erase import erase
 from chainlit_sqla.writes.ops import (
@@ -34,6 +34,7 @@ from chainlit_sqla.writes.ops import (
     SaveStep,
     SaveThread,
     SaveUser,
+    Scope,
 )
 from chainlit_sqla.writes.pipeline import Pipeline
 from chainlit_sqla.writes.plan import plan
@@ -233,6 +234,76 @@ async def test_a_thread_that_is_made_meanwhile_gets_what_both_say(
         )
     assert tuple(row) == ("n", "bob", {"theirs": 1, "ours": 2})
     assert await stored(two[0], Step.id) == ["a", "b"]
+
+
+async def test_what_is_deleted_before_it_is_there_stays_deleted(
+    two: tuple[Database, Database], pipelines: Pipeline
+) -> None:
+    """Another process makes and deletes it while this one waits for another thread."""
+    await pipelines.submit(SaveThread("a"))
+    here, other = two
+    ours = Pipeline(here)
+    async with other.write() as connection:
+        await lock_threads(connection, ["a"], exclusive=True)
+        ops = [SaveStep("a", "late", {}), SaveStep("b", "late", {}), SaveStep("c", "late", {})]
+        tasks = [asyncio.ensure_future(ours.submit(op)) for op in ops]
+        await waits_for_a_lock(here)
+        theirs = Pipeline(other)
+        await theirs.submit(SaveStep("b", "s", {}))
+        await theirs.submit(DeleteThread("b"))
+        await theirs.submit(SaveThread("c"))
+        await theirs.submit(DeleteStep("late", Scope("c")))
+        await theirs.close()
+    await asyncio.gather(*tasks)
+    assert await stored(here, Thread.id) == ["a", "c"]
+    assert await stored(here, Step.thread_id) == ["a"]
+    await ours.close()
+
+
+@pytest.mark.parametrize("fast", [True, False])
+async def test_nothing_is_written_into_a_thread_that_a_stranger_makes_meanwhile(
+    two: tuple[Database, Database], fast: bool
+) -> None:
+    ours: list[Op] = [SaveStep("t", "evil", {}, actor="ann")]
+    if not fast:
+        ours.append(SaveFeedback("t", "evil", "f", 1))
+    [answer, *_] = await beside(two, [SaveThread("t", {"userId": "u2"})], ours)
+    assert isinstance(answer, NotTheAuthor)
+    assert await stored(two[0], Step.id) == []
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+async def test_documents_that_are_null_are_replaced(
+    kind: str, tmp_path: Path, postgres: PostgresServer
+) -> None:
+    url = f"sqlite:///{tmp_path}/c.db" if kind == "sqlite" else postgres.create_database()
+    database = Database(url)
+    await migrations.upgrade(database)
+    pipeline = Pipeline(database)
+    await pipeline.submit(SaveStep("t", "s", {"output": "a"}))
+    async with database.write() as connection:
+        for table, column in (("threads", "metadata"), ("steps", "extra")):
+            await connection.execute(text(f"UPDATE {table} SET {column} = 'null'"))
+    await pipeline.submit(SaveThread("t", {}, {"k": 1}))
+    await pipeline.submit(SaveStep("t", "s", {}, {"x": 2}))
+    assert await stored(database, Thread.metadata_) == [{"k": 1}]
+    async with database.connect() as connection:
+        assert await connection.scalar(select(Step.extra)) == {"x": 2}
+    await pipeline.close()
+    await database.close()
+
+
+async def test_a_schema_may_have_any_name(postgres: PostgresServer) -> None:
+    url = postgres.create_database()
+    for name in ("50%", "%(x)s", 'a"b', "{users}", "$1"):
+        database = Database(url, settings=Settings.load(db_schema=name))
+        await migrations.upgrade(database)
+        segment = plan([SaveStep("t", "s", {"output": "a"})])[0]
+        assert (burst := burst_of(segment))
+        assert await database.save_burst(burst), name
+        assert await stored(database, Step.id) == ["s"]
+        await database.close()
+    postgres.drop_database(url)
 
 
 async def test_the_metadata_of_two_processes_is_merged(

@@ -13,6 +13,7 @@ from chainlit_sqla import SQLADataLayer, migrations
 from chainlit_sqla.database import Database
 from chainlit_sqla.errors import ConfigurationError
 from tests.servers.postgres import PostgresServer
+from tests.until import PATIENCE
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -58,6 +59,29 @@ def test_a_write_whose_loop_ended_is_carried_out_in_the_next(url: str, tmp_path:
 
     asyncio.run(leave())
     assert asyncio.run(follow()) == ["first", "second"]
+
+
+@pytest.mark.parametrize("turns", range(1, 14, 2))
+def test_a_loop_may_end_at_any_moment_of_a_write(url: str, tmp_path: Path, turns: int) -> None:
+    """SQLite's thread dies when the loop that it has an answer for has ended."""
+    layer = SQLADataLayer(url, storage=f"file://{tmp_path / 'files'}")
+    asyncio.run(migrations.upgrade(layer.database))
+
+    async def leave() -> None:
+        await layer.create_step({"id": "a", "threadId": "t", "type": "tool"})
+        large = {"id": "b", "threadId": "t", "type": "tool", "output": "x" * 200_000}
+        asyncio.create_task(layer.create_step(large))  # noqa: RUF006 - as Chainlit does
+        for _ in range(turns):
+            await asyncio.sleep(0)
+
+    async def follow() -> list[int]:
+        async with asyncio.timeout(PATIENCE):
+            threads = await asyncio.gather(*(layer.get_thread("t") for _ in range(5)))
+            await layer.close()
+        return [len(thread["steps"]) for thread in threads if thread]
+
+    asyncio.run(leave())
+    assert asyncio.run(follow()) == [2] * 5
 
 
 def test_closing_in_another_loop_writes_what_was_left(url: str, tmp_path: Path) -> None:

@@ -5,16 +5,19 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import select, text
 
+from chainlit_sqla import migrations
 from chainlit_sqla.database import Database
 from chainlit_sqla.errors import PipelineClosed, RejectedRow, SchemaOutdated
 from chainlit_sqla.models import Step, Thread
 from chainlit_sqla.writes.ops import DeleteFeedback, Op, SaveFeedback, SaveStep, SaveThread
 from chainlit_sqla.writes.pipeline import Pipeline
+from tests.until import PATIENCE
 
 
 @pytest.fixture
@@ -216,3 +219,30 @@ async def test_many_callers_that_write_again_and_again_get_every_answer(
     assert pipeline.queued == 0
     await pipeline.close()
     await roomy.close()
+
+
+async def test_what_is_committed_is_answered_though_the_rest_of_its_batch_waits(
+    tmp_path: Path,
+) -> None:
+    database = Database(f"sqlite:///{tmp_path}/c.db")
+    await migrations.upgrade(database)
+    away = asyncio.Event()
+    prepared = 0
+
+    async def prepare() -> None:
+        nonlocal prepared
+        prepared += 1
+        if prepared == 3:  # The batch, its first half, and now the refused one.
+            await away.wait()
+
+    pipeline = Pipeline(database, prepare)
+    good = asyncio.create_task(pipeline.submit(SaveStep("t", "good", {})))
+    refused = asyncio.create_task(pipeline.submit(bad()))
+    async with asyncio.timeout(PATIENCE):
+        await good
+    assert not refused.done()
+    away.set()
+    with pytest.raises(RejectedRow):
+        await refused
+    await pipeline.close()
+    await database.close()
