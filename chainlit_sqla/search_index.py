@@ -33,11 +33,7 @@ from .writes.signatures import Place
 log = logging.getLogger(__name__)
 
 QUIET = timedelta(minutes=5)
-"""A thread is signed when nothing was said in it for so long.
-
-More than the minute of the triggers on PostgreSQL (see the migration 0002) by the difference
-that the clocks of an application and its database may have.
-"""
+"""A thread is signed when nothing was said in it for so long: sooner would be work lost."""
 _FEW = 50
 """Threads that a search may as well read."""
 _PORTION = 50

@@ -3,10 +3,6 @@
 A signature holds for the ``updatedAt`` that its thread had. What changes a text without
 moving that removes the signature, by a trigger: so other programs may write as well.
 
-A thread is given a signature only when it has been quiet for some minutes. So on
-PostgreSQL, where calling a trigger costs more than its condition, messages that were
-created within a minute need none: they moved ``updatedAt``.
-
 Revision ID: 0002
 Revises: 0001
 """
@@ -39,18 +35,15 @@ BEGIN
   RETURN NULL;
 END $$
 """
-RECENT = "BETWEEN now() - interval '1 minute' AND now() + interval '1 minute'"
 POSTGRESQL_TRIGGERS = (
-    f"""
+    """
 CREATE TRIGGER chainlit_sqla_forget_insert AFTER INSERT ON steps FOR EACH ROW
-WHEN (NEW.type LIKE '%message%' AND NEW."createdAt" NOT {RECENT})
-EXECUTE FUNCTION chainlit_sqla_forget()
+WHEN (NEW.type LIKE '%message%') EXECUTE FUNCTION chainlit_sqla_forget()
 """,
-    f"""
+    """
 CREATE TRIGGER chainlit_sqla_forget_update
 AFTER UPDATE OF "threadId", type, output ON steps FOR EACH ROW
-WHEN (NEW.type LIKE '%message%' AND (
-  (OLD.output IS DISTINCT FROM NEW.output AND OLD."createdAt" NOT {RECENT})
+WHEN (NEW.type LIKE '%message%' AND (OLD.output IS DISTINCT FROM NEW.output
   OR OLD.type NOT LIKE '%message%' OR OLD."threadId" <> NEW."threadId"))
 EXECUTE FUNCTION chainlit_sqla_forget()
 """,

@@ -110,6 +110,11 @@ async def write_past_the_layer(layer: Any, owner: Any, thread_id: str, step_id: 
         )
 
 
+async def add_without_an_instant(layer: Any, owner: Any, thread_id: str, step_id: str) -> None:
+    step = {"id": new_id(), "threadId": thread_id, "type": "assistant_message"}
+    await layer.update_step(step | {"output": "a needle"})
+
+
 async def rename_past_the_layer(layer: Any, owner: Any, thread_id: str, step_id: str) -> None:
     async with layer.database.write() as connection:
         await connection.execute(update(threads).values(name="a needle"))
@@ -123,6 +128,7 @@ async def rename_past_the_layer(layer: Any, owner: Any, thread_id: str, step_id:
         say,
         add_an_old_one,
         add_by_an_update,
+        add_without_an_instant,
         make_a_message_of_a_tool,
         write_past_the_layer,
         rename_past_the_layer,
