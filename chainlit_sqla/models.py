@@ -1,4 +1,4 @@
-"""The tables: User, Thread, Step, Element and Feedback, and three of our own.
+"""The tables: User, Thread, Step, Element and Feedback, and some of our own.
 
 Names are those that Chainlit documents, so existing SQL and dashboards keep working.
 The thread is the unit of placement: keys of what lies in it begin with ``threadId``.

@@ -2,7 +2,7 @@
 
 Promises:
 
-- A read that begins after a write of this process was answered shows it: while a user is
+- A read that begins after a write of the same layer was answered shows it: while a user is
   being written, nothing of that user is kept, and a read that began before is not kept.
 - What another process writes is seen after the age at the latest.
 - A name that nobody has is not kept: logging in makes the user at any time.

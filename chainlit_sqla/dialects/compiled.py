@@ -8,7 +8,7 @@ kind of engine and schema, and run by the dialect's file on the driver's connect
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,14 +27,12 @@ class Compiled:
 
     Args:
         sql: The text, with the driver's placeholders.
-        names: The statement's parameters in the driver's order; one that occurs twice in
-            the text may be here once (numbered placeholders) or twice.
-        slots: For each of them its name, its value where none is given, and what turns a
-            value into the driver's form (None: nothing to do).
+        slots: For each parameter in the driver's order its name, its value where none is
+            given, and what turns a value into the driver's form (None: nothing to do).
+            One that occurs twice in the text may be here once (numbered) or twice.
     """
 
     sql: str
-    names: tuple[str, ...]
     slots: tuple[tuple[str, Any, _Bind | None], ...]
 
     def arguments(self, values: Mapping[str, Any]) -> list[Any]:
@@ -53,21 +51,13 @@ class Compiled:
             row.append(value if bind is None else bind(value))
         return row
 
-    def rows(self, many: Iterable[Mapping[str, Any]]) -> list[list[Any]]:
-        """`arguments` for each of many rows.
-
-        Args:
-            many: One mapping a row.
-        """
-        return [self.arguments(values) for values in many]
-
 
 class CompiledCache:
     """Keeps what was compiled, for each statement object, engine dialect and schema.
 
     A statement must be one object that is used again: made at the import of its module, or
     kept by its maker (``functools.cache``). The one not used for longest goes when there
-    are too many. Defaults of columns that Python computes are not run: give each value.
+    are too many.
 
     Args:
         size: How many are kept.
@@ -88,7 +78,6 @@ class CompiledCache:
         statement: Executable,
         dialect: EngineDialect,
         schema: str | None = None,
-        columns: tuple[str, ...] | None = None,
     ) -> Compiled:
         """Return the compiled form of a statement.
 
@@ -97,18 +86,17 @@ class CompiledCache:
                 changes the text; compare with ``any`` of an array instead.
             dialect: ``engine.dialect``: its parameter style and options decide the text.
             schema: The schema of our tables; None: the connection's default one.
-            columns: For INSERT and UPDATE without values: the names of the columns.
 
         Raises:
             ValueError: The text depends on the values.
             NotImplementedError: The driver's parameters have names and no order.
         """
-        key = id(statement), id(dialect), schema, columns
+        key = id(statement), id(dialect), schema
         try:
             self._kept.move_to_end(key)
             return self._kept[key][0]
         except KeyError:
-            made = compile_statement(statement, dialect, schema, columns)
+            made = compile_statement(statement, dialect, schema)
         # Both objects are kept with it: an id is unique only as long as its object lives.
         self._kept[key] = made, statement, dialect
         if len(self._kept) > self._size:
@@ -123,7 +111,6 @@ def compile_statement(
     statement: Executable,
     dialect: EngineDialect,
     schema: str | None = None,
-    columns: Sequence[str] | None = None,
 ) -> Compiled:
     """Compile a statement; see `CompiledCache.get`.
 
@@ -131,15 +118,12 @@ def compile_statement(
         statement: A statement of SQLAlchemy Core.
         dialect: ``engine.dialect``.
         schema: The schema of our tables; None: the connection's default one.
-        columns: For INSERT and UPDATE without values: the names of the columns.
     """
     assert isinstance(statement, ClauseElement)
     options: dict[str, Any] = {"dialect": dialect}
     if schema is not None:
         translation: SchemaTranslateMapType = {None: schema}
         options |= {"schema_translate_map": translation, "render_schema_translate": True}
-    if columns is not None:
-        options["column_keys"] = list(columns)
     compiled = statement.compile(**options)
     assert isinstance(compiled, SQLCompiler)
     if compiled.post_compile_params or compiled.literal_execute_params:
@@ -148,7 +132,7 @@ def compile_statement(
     if order is None:
         raise NotImplementedError(f"{dialect.name}+{dialect.driver} names its parameters")
     slots = tuple((name, _fixed(compiled, name), _bind(compiled, name, dialect)) for name in order)
-    return Compiled(str(compiled), tuple(order), slots)
+    return Compiled(str(compiled), slots)
 
 
 def _fixed(compiled: SQLCompiler, name: str) -> Any:
@@ -156,9 +140,7 @@ def _fixed(compiled: SQLCompiler, name: str) -> Any:
     bind = compiled.binds[name]
     if bind.required or bind.callable is not None:
         return _REQUIRED
-    # Columns of an INSERT without values have no value either, and are not "required".
-    fixed = bind.value
-    return _REQUIRED if fixed is None and not bind.unique else fixed
+    return bind.value
 
 
 def _bind(compiled: SQLCompiler, name: str, dialect: EngineDialect) -> _Bind | None:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from sqlalchemy import bindparam, insert, literal, select
+from sqlalchemy import bindparam, literal, select
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from chainlit_sqla.dialects.compiled import CompiledCache
-from chainlit_sqla.models import Base, steps, users
+from chainlit_sqla.models import steps, users
 
 BY_NAME = select(users.c.id, literal("x")).where(
     users.c.identifier == bindparam("name"), users.c.displayName == bindparam("name")
@@ -55,20 +54,6 @@ def test_only_so_many_are_kept(postgresql: Any) -> None:
 def test_a_text_that_depends_on_the_values_is_refused(postgresql: Any) -> None:
     with pytest.raises(ValueError, match="depends on the values"):
         CompiledCache().get(select(users).where(users.c.id.in_(["a", "b"])), postgresql)
-
-
-async def test_a_row_written_on_the_driver_is_read_by_sqlalchemy(tmp_path: Any) -> None:
-    engine = create_async_engine(f"sqlite+aiosqlite:///{tmp_path / 'a.db'}")
-    row = {"id": "u", "identifier": "ü", "displayName": None, "metadata": {"a": [1.5, None]}}
-    row["createdAt"] = datetime(987, 1, 2, 3, 4, 5, 6, tzinfo=UTC)
-    compiled = CompiledCache().get(insert(users), engine.dialect, columns=tuple(row))
-    async with engine.begin() as connection:
-        await connection.run_sync(Base.metadata.create_all)
-        raw = await connection.get_raw_connection()
-        driver: Any = raw.driver_connection
-        await driver.executemany(compiled.sql, compiled.rows([row]))
-        assert (await connection.execute(select(users))).mappings().all() == [row]
-    await engine.dispose()
 
 
 def test_literals_of_null_stay_null(postgresql: Any) -> None:
