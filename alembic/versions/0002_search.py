@@ -1,7 +1,8 @@
 """Signatures of threads, for searching.
 
 A signature holds for the ``updatedAt`` that its thread had. What changes a text without
-moving that removes the signature, by a trigger: so other programs may write as well.
+moving that removes the signature, by a trigger: so other programs may write as well. On
+PostgreSQL, the types of columns that triggers name cannot be changed while they are there.
 
 Revision ID: 0002
 Revises: 0001
@@ -35,21 +36,24 @@ BEGIN
   RETURN NULL;
 END $$
 """
+# Calling the function takes longer than storing a message. Whoever removes the signatures of
+# all threads in the same statement says so, and is passed over.
+FORGETS = "current_setting('chainlit_sqla.forgets', true) IS NOT DISTINCT FROM 'on'"
 POSTGRESQL_TRIGGERS = (
-    """
+    f"""
 CREATE TRIGGER chainlit_sqla_forget_insert AFTER INSERT ON steps FOR EACH ROW
-WHEN (NEW.type LIKE '%message%') EXECUTE FUNCTION chainlit_sqla_forget()
+WHEN (NEW.type LIKE '%message%' AND NOT {FORGETS}) EXECUTE FUNCTION chainlit_sqla_forget()
 """,
-    """
+    f"""
 CREATE TRIGGER chainlit_sqla_forget_update
 AFTER UPDATE OF "threadId", type, output ON steps FOR EACH ROW
-WHEN (NEW.type LIKE '%message%' AND (OLD.output IS DISTINCT FROM NEW.output
+WHEN (NEW.type LIKE '%message%' AND NOT {FORGETS} AND (OLD.output IS DISTINCT FROM NEW.output
   OR OLD.type NOT LIKE '%message%' OR OLD."threadId" <> NEW."threadId"))
 EXECUTE FUNCTION chainlit_sqla_forget()
 """,
-    """
+    f"""
 CREATE TRIGGER chainlit_sqla_forget_name AFTER UPDATE OF name ON threads FOR EACH ROW
-WHEN (OLD.name IS DISTINCT FROM NEW.name) EXECUTE FUNCTION chainlit_sqla_forget()
+WHEN (OLD.name IS DISTINCT FROM NEW.name AND NOT {FORGETS}) EXECUTE FUNCTION chainlit_sqla_forget()
 """,
 )
 

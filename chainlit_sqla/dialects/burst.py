@@ -24,6 +24,7 @@ class Tables:
     threads: Table
     steps: Table
     tombstones: Table
+    signatures: Table
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,10 @@ in between, and writes nothing otherwise:
 4. Of threads that are not there, nothing shows what was deleted during a wait. So a
    statement that makes threads makes all of its threads: it has none to wait for. Where
    some are there and some are not, it answers which, and becomes two.
-5. Where somebody else made a thread meanwhile, the statement fails (by a division by zero:
+5. It removes the signatures of its threads by itself, and tells the triggers of the
+   migration 0002 so for the length of its transaction: calling them for each row takes
+   longer than the rows. Who claims a thread changes its row, too (point 2).
+6. Where somebody else made a thread meanwhile, the statement fails (by a division by zero:
    nothing else undoes what its other parts have written).
 """
 
@@ -48,8 +51,12 @@ verdict AS MATERIALIZED (SELECT
       AND (t.id, t.xmin::text) NOT IN (SELECT id, version FROM found))
   AND NOT EXISTS (
     SELECT FROM given g JOIN found f ON f.id = g.id AND f."userIdentifier" <> g.actor)
-  {known_owners} AS ok,
-  (SELECT count(*) FROM found) NOT IN (0, (SELECT count(*) FROM given)) AS mixed)"""
+  {known_owners}
+  AND set_config('chainlit_sqla.forgets', 'on', true) = 'on' AS ok,
+  (SELECT count(*) FROM found) NOT IN (0, (SELECT count(*) FROM given)) AS mixed),
+forgotten AS (
+  DELETE FROM {signatures} s USING verdict
+  WHERE ok AND NOT mixed AND s."threadId" = ANY(ARRAY(SELECT id FROM given)))"""
 _MORE_COLUMNS = ', name text, "userId" text, tags jsonb, metadata jsonb, removed json'
 _KNOWN_OWNERS = """
   AND NOT EXISTS (
@@ -178,7 +185,7 @@ class _Names:
         self.quote = quote
         self.of_tables = {
             kind: prefix + quote(getattr(tables, kind).name)
-            for kind in ("users", "threads", "steps", "tombstones")
+            for kind in ("users", "threads", "steps", "tombstones", "signatures")
         }
 
     def put_into(self, template: str) -> str:

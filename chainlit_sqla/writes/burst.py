@@ -6,11 +6,11 @@ from functools import lru_cache
 from typing import Any
 
 from ..dialects.burst import Burst, BurstSteps, BurstThread, Tables
-from ..models import steps, threads, tombstones, users
+from ..models import signatures, steps, threads, tombstones, users
 from .apply import STEP_DEFAULTS, latest_activity
 from .plan import Segment
 
-_TABLES = Tables(users, threads, steps, tombstones)
+_TABLES = Tables(users, threads, steps, tombstones, signatures)
 
 
 def burst_of(segment: Segment) -> Burst | None:

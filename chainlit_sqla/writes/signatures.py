@@ -4,7 +4,8 @@ A signature must not miss what is written while it is made:
 
 1. A thread is claimed under the exclusive lock of its row: whoever was writing to it has
    committed, and whoever writes from now on sees the claim. On PostgreSQL, who inserts a
-   step or has a trigger called holds a share of that lock until the end of the transaction.
+   step or has a trigger called holds a share of that lock until the end of the transaction;
+   a burst, which calls none, sees by the version of the thread's row that it was claimed.
 2. Its texts are read afterwards. A write meanwhile moves ``updatedAt`` or removes the claim.
 3. The signature is stored only where the claim is still there, and holds for the
    ``updatedAt`` that the thread had when it was claimed.
@@ -95,6 +96,9 @@ async def claim(
             for row in claimed
         ]
         await connection.execute(dialect.upsert(signatures, ["threadId"], changed), rows)
+        # A burst in another process, whose snapshot is older, must see it.
+        seen = update(threads).where(columns.id.in_([row.id for row in claimed]))
+        await connection.execute(seen.values(updatedAt=columns.updatedAt))
     return {row.id: row.name for row in claimed}
 
 
