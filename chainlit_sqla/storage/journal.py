@@ -162,6 +162,11 @@ class Journal:
                 "UPDATE blobs SET state = 'gone' WHERE listed < ? AND state IN ('todo', 'failed')",
                 (self._run,),
             ).rowcount
+            # Should it come back, nobody knows whether the target's is still that one.
+            self._db.execute(
+                "UPDATE blobs SET state = 'gone' WHERE listed < ? AND state = 'copied'",
+                (self._run,),
+            )
             self._db.execute(
                 "UPDATE blobs SET state = 'todo' WHERE listed = ?1 AND state = 'copied' "
                 "AND (found < ?1 OR found_size <> size)",

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from chainlit_sqla.errors import (
@@ -582,6 +582,7 @@ def infos(listing: dict[str, tuple[int, int]]) -> list[BlobInfo]:
 
 @settings(max_examples=60, deadline=None)
 @given(RUNS)
+@example([({"a": (0, 0)}, {}, {"a": "copied"}), ({}, {}, {}), ({"a": (0, 0)}, {"a": (0, 0)}, {})])
 def test_a_journal_trusts_only_what_both_listings_confirm(runs: list[Any]) -> None:
     """Against a model: a dictionary of what was verified, with the listing it was of."""
     verified: dict[str, tuple[int, int]] = {}
