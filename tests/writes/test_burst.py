@@ -312,7 +312,7 @@ async def test_what_is_written_while_a_thread_is_claimed_ends_the_claim(
 
 async def test_a_schema_may_have_any_name(postgres: PostgresServer) -> None:
     url = postgres.create_database()
-    for name in ("50%", "%(x)s", 'a"b', "{users}", "$1"):
+    for name in ("50%", 'a"b', "{users}", "$1"):
         database = Database(url, settings=Settings.load(db_schema=name))
         await migrations.upgrade(database)
         segment = plan([SaveStep("t", "s", {"output": "a"})])[0]
