@@ -52,8 +52,10 @@ async def test_closing_ends_an_upload_that_is_stuck_in_a_body(
         await storage.close()
         with pytest.raises(StorageError, match=r"The Azure container .* was closed meanwhile; "):
             await upload
-    front.calm()
     assert names(container) == []
+    front.calm()
+    if size > MIB:  # A small body may have left whole; what may be stored, `uploads` deletes.
+        assert names(container) == []
 
 
 async def test_a_connection_that_does_not_close_is_left_to_itself(
