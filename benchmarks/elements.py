@@ -27,8 +27,8 @@ from tests.official.schema import sqlalchemy_tables
 
 from .measure import MIB, Gaps, Memory
 from .report import Column, Report, Rows, add_options, apart
-from .stores import BUCKET, STORES, Maker, chosen
-from .uploads import EACH, MANY, contents, size_of
+from .stores import BUCKET, Maker
+from .uploads import cases, size_of
 
 COLUMNS = (
     Column("growth", "peak growth, MB", goal=32),
@@ -167,21 +167,15 @@ def main() -> None:
     add_options(parser)
     options = parser.parse_args()
     report = Report("elements", COLUMNS, options)
-    with contents(options.size) as (large, small):
-        for name in chosen(options.store):
-            with STORES[name]() as make:
-                for what, files in (
-                    (f"1 x {options.size / MIB:,.0f} MB", large),
-                    (f"{MANY} x {EACH // MIB} MB at once", small),
-                ):
-                    title, explain = f"{name}: {what}", options.explain / 1000
-                    jobs = {f"{title}, ours": Job(partial(open_ours, make), files, explain)}
-                    if name.startswith("s3"):  # It has no client for a folder of this machine.
-                        opener = partial(open_chainlits, make)
-                        jobs[f"{title}, Chainlit's"] = Job(opener, files, explain)
-                    _in_turns(report, jobs)
-                    if len(jobs) > 1:
-                        _compare(report, title)
+    explain = options.explain / 1000
+    for name, make, title, files in cases(options):
+        jobs = {f"{title}, ours": Job(partial(open_ours, make), files, explain)}
+        if name.startswith("s3"):  # It has no client for a folder of this machine.
+            opener = partial(open_chainlits, make)
+            jobs[f"{title}, Chainlit's"] = Job(opener, files, explain)
+        _in_turns(report, jobs)
+        if len(jobs) > 1:
+            _compare(report, title)
     report.end()
 
 

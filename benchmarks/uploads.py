@@ -114,6 +114,22 @@ def contents(size: int) -> Iterator[tuple[list[Path], list[Path]]]:
         yield [large], small
 
 
+def cases(options: argparse.Namespace) -> Iterator[tuple[str, Maker, str, list[Path]]]:
+    """Start each chosen store, for one large file and for many small ones.
+
+    Args:
+        options: With the ``size`` of the large one, and those of `add_options`.
+
+    Yields:
+        The name of the store, what makes a client, a title, and the files.
+    """
+    with contents(options.size) as (large, small):
+        for name in chosen(options.store):
+            with STORES[name]() as make:
+                yield name, make, f"{name}: 1 x {options.size / MIB:,.0f} MB", large
+                yield name, make, f"{name}: {MANY} x {EACH // MIB} MB at once", small
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.uploads", description=__doc__)
@@ -121,15 +137,9 @@ def main() -> None:
     add_options(parser)
     options = parser.parse_args()
     report = Report("uploads", COLUMNS, options)
-    with contents(options.size) as (large, small):
-        for name in chosen(options.store):
-            with STORES[name]() as make:
-                for title, files in (
-                    (f"{name}: 1 x {options.size / MIB:,.0f} MB", large),
-                    (f"{name}: {MANY} x {EACH // MIB} MB at once", small),
-                ):
-                    job = Job(make, files, options.explain / 1000)
-                    report.repeat(title, partial(apart, run, job))
+    for _, make, title, files in cases(options):
+        job = Job(make, files, options.explain / 1000)
+        report.repeat(title, partial(apart, run, job))
     report.end()
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Generic, TypeVar
+from typing import Generic, TypeGuard, TypeVar
 
 T = TypeVar("T")
 
@@ -32,3 +32,12 @@ class PerLoop(Generic[T]):
         if self._kept is None or self._kept[0] is not loop:
             self._kept = loop, self._make()
         return self._kept[1]
+
+
+def is_working(task: asyncio.Task[T] | None) -> TypeGuard[asyncio.Task[T]]:
+    """Whether a task goes on in the running loop: not over, nor left by a loop that has ended.
+
+    Args:
+        task: The task, if there was one.
+    """
+    return task is not None and not task.done() and task.get_loop() is asyncio.get_running_loop()

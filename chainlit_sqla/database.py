@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from sqlalchemy.pool import Pool, PoolProxiedConnection
 from sqlalchemy.util import greenlet_spawn
 
+from ._per_loop import PerLoop
 from .dialects import (
     Asked,
     Burst,
@@ -70,6 +71,11 @@ class Database:
         self._bursts_from = 0.0
         self._on_driver = True
         self._compiled = CompiledCache()
+        # More readers at once would not get more: their rows are made one after the other.
+        # But the writer would wait for its turn, and connections beyond those that the pool
+        # keeps would be made and closed.
+        places = self.settings.pool_size // 2 + 1
+        self._reading = PerLoop(lambda: asyncio.Semaphore(places))
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def __repr__(self) -> str:
@@ -181,7 +187,6 @@ class Database:
         return await self._again(lambda: self._fetch(asked))
 
     async def _fetch(self, asked: Sequence[Asked]) -> list[Rows]:
-        self._adopt_loop()
         async with self._turn_to_read():
             if self._on_driver:
                 try:
@@ -196,7 +201,7 @@ class Database:
     @asynccontextmanager
     async def _turn_to_read(self) -> AsyncIterator[None]:
         """One of a few places for readers; who waits for long tries without one."""
-        reading, placed = self._reading, True
+        reading, placed = self._reading.get(), True
         try:
             async with asyncio.timeout(self.settings.connect_timeout):
                 await reading.acquire()
@@ -291,10 +296,6 @@ class Database:
                 if self.dialect.bound_to_loop:
                     self.engine.sync_engine.dispose(close=False)
             self._loop = loop
-            # More readers at once would not get more: their rows are made one after the
-            # other. But the writer would wait for its turn, and connections beyond those
-            # that the pool keeps would be made and closed.
-            self._reading = asyncio.Semaphore(self.settings.pool_size // 2 + 1)
 
     def _checked_schema(self) -> str | None:
         if not self.settings.db_schema or not self.dialect.has_schemas:

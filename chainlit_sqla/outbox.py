@@ -7,7 +7,7 @@ import logging
 from contextlib import suppress
 from datetime import timedelta
 
-from ._per_loop import PerLoop
+from ._per_loop import PerLoop, is_working
 from ._time import now
 from .database import Database
 from .dialects import brief
@@ -54,7 +54,7 @@ class Outbox:
         """Look at the outbox soon."""
         self._again = True
         self._news.get().set()
-        if self._sweeper is None or self._sweeper.done() or _is_stranded(self._sweeper):
+        if not is_working(self._sweeper):
             self._sweeper = asyncio.create_task(self._sweep())
 
     async def add(self, key: str, delay: timedelta) -> None:
@@ -92,7 +92,7 @@ class Outbox:
         self._closed = True
         self._closing.get().set()
         self._news.get().set()
-        if self._sweeper and not self._sweeper.done() and not _is_stranded(self._sweeper):
+        if is_working(self._sweeper):
             seconds = self._database.settings.close_seconds
             await asyncio.wait([self._sweeper], timeout=seconds)
             self._sweeper.cancel()
@@ -179,8 +179,3 @@ class _Deletion:
 async def _within(seconds: float, event: asyncio.Event) -> None:
     with suppress(TimeoutError):
         await asyncio.wait_for(event.wait(), seconds)
-
-
-def _is_stranded(task: asyncio.Task[None]) -> bool:
-    """Whether a task belongs to an event loop that has ended."""
-    return task.get_loop() is not asyncio.get_running_loop()

@@ -23,6 +23,7 @@ from sqlalchemy import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from . import _signature
+from ._per_loop import is_working
 from ._time import now
 from .database import Database
 from .dialects import brief
@@ -80,7 +81,7 @@ class SearchIndex:
         if len(self._asked) > _USERS_KNOWN:
             self._asked.popitem(last=False)
         self._wanted[user_id] = None
-        if self._worker is None or self._worker.done() or self._is_stranded(self._worker):
+        if not is_working(self._worker):
             # In no context of a request: it works for whoever comes.
             self._worker = asyncio.create_task(self._work(), context=Context())
 
@@ -111,7 +112,7 @@ class SearchIndex:
     async def close(self) -> None:
         """End what is under way; it goes on at a next search."""
         self._wanted.clear()
-        if self._worker and not self._worker.done() and not self._is_stranded(self._worker):
+        if is_working(self._worker):
             self._worker.cancel()
             await asyncio.wait([self._worker])
 
@@ -178,11 +179,6 @@ class SearchIndex:
             else:
                 left = left - {last.threadId} if last else set()
                 last = None
-
-    @staticmethod
-    def _is_stranded(task: asyncio.Task[None]) -> bool:
-        """Whether a task belongs to an event loop that has ended."""
-        return task.get_loop() is not asyncio.get_running_loop()
 
 
 def _add(drafts: Mapping[str, _signature.Draft], rows: Sequence[Row[Any]]) -> None:

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from . import _json
+from ._per_loop import is_working
 
 SIZE = 1_024
 """Users kept at most; the one not asked for longest goes."""
@@ -112,7 +113,7 @@ class UserCache:
     def _ask(self, identifier: str) -> asyncio.Task[KnownUser | None]:
         """The query that is under way, or a new one."""
         task = self._asked.get(identifier)
-        if task and not task.done() and task.get_loop() is asyncio.get_running_loop():
+        if is_working(task):
             return task
         until = time.monotonic() + self._seconds  # The answer is as old as its question.
         task = asyncio.create_task(self._read(identifier))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
@@ -11,7 +10,7 @@ from typing import Any
 import asyncpg
 import orjson
 
-from .rows import DOCUMENTS, INSTANTS, STEP_COLUMNS, Batches, step_values
+from .rows import DOCUMENTS, INSTANTS, STEP_COLUMNS, Batches, page_of, step_values
 
 _NAMES = ", ".join(f'"{name}"' for name in STEP_COLUMNS)
 _ARRAYS = ", ".join(
@@ -58,7 +57,7 @@ ORDER BY "updatedAt" DESC, id DESC LIMIT $4"""
 _END = datetime(9999, 1, 1, tzinfo=UTC)
 
 
-class PostgresLimit:
+class PostgresLimit(Batches):
     """The part of a data layer's interface that the workloads call.
 
     Args:
@@ -66,10 +65,10 @@ class PostgresLimit:
     """
 
     def __init__(self, url: str) -> None:
+        super().__init__()
         self._url = url
         self._pool: asyncpg.Pool[asyncpg.Record] | None = None
         self._writer: asyncpg.Connection[asyncpg.Record] | None = None
-        self._batches = Batches(self._write)
 
     async def pool(self) -> asyncpg.Pool[asyncpg.Record]:
         """The connections, opened when first needed; nothing is reset when one is returned."""
@@ -90,16 +89,6 @@ class PostgresLimit:
         row = await (await self.pool()).fetchrow(USER, identifier)
         return SimpleNamespace(**row) if row else None
 
-    async def update_thread(
-        self, thread_id: str, name: str | None = None, user_id: str | None = None, **_: Any
-    ) -> None:
-        await self._batches.thread(thread_id, {"name": name, "userId": user_id})
-
-    async def create_step(self, step: Mapping[str, Any]) -> None:
-        await self._batches.step(step)
-
-    update_step = create_step
-
     async def get_thread(self, thread_id: str) -> dict[str, Any] | None:
         async with (await self.pool()).acquire() as connection:
             thread = await connection.fetchrow(THREAD, thread_id)
@@ -110,16 +99,12 @@ class PostgresLimit:
         return {**thread, "steps": [*map(dict, steps)], "elements": [*map(dict, elements)]}
 
     async def list_threads(self, pagination: Any, filters: Any) -> Any:
-        """A page; the cursor is the last row's ``updatedAt``, a space and its id."""
         at, id = _END, ""
         if pagination.cursor:
             text, _, id = pagination.cursor.rpartition(" ")
             at = datetime.fromisoformat(text)
         rows = await (await self.pool()).fetch(PAGE, filters.userId, at, id, pagination.first + 1)
-        shown = [dict(row) for row in rows[: pagination.first]]
-        end = f"{shown[-1]['updatedAt']} {shown[-1]['id']}" if shown else None
-        page = SimpleNamespace(hasNextPage=len(rows) > pagination.first, endCursor=end)
-        return SimpleNamespace(data=shown, pageInfo=page)
+        return page_of(rows, pagination.first)
 
     async def close(self) -> None:
         if self._pool is not None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import Any
 
 import orjson
@@ -55,40 +57,41 @@ def step_values(step: Mapping[str, Any], instant: Callable[[datetime], Any]) -> 
     return tuple(row.get(name) for name in STEP_COLUMNS)
 
 
-class Batches:
-    """Collects what arrives while the write before is under way, and merges it by key.
+class Batches(ABC):
+    """The writing half of a data layer: what arrives during a write is merged by its key."""
 
-    Args:
-        write: Makes threads and steps durable, both by their keys.
-    """
-
-    def __init__(
-        self,
-        write: Callable[[dict[str, dict[str, Any]], dict[tuple[str, str], dict[str, Any]]], Any],
-    ) -> None:
-        self._write: Callable[..., Awaitable[None]] = write
+    def __init__(self) -> None:
         self._threads: dict[str, dict[str, Any]] = {}
         self._steps: dict[tuple[str, str], dict[str, Any]] = {}
         self._waiting: list[asyncio.Future[None]] = []
-        self._writer: asyncio.Task[None] | None = None
+        self._writing: asyncio.Task[None] | None = None
 
-    def step(self, step: Mapping[str, Any]) -> Awaitable[None]:
-        """Take a step."""
+    @abstractmethod
+    async def _write(
+        self, threads: dict[str, dict[str, Any]], steps: dict[tuple[str, str], dict[str, Any]]
+    ) -> None:
+        """Make threads and steps durable, both by their keys."""
+
+    async def update_thread(
+        self, thread_id: str, name: str | None = None, user_id: str | None = None, **_: Any
+    ) -> None:
+        known = self._threads.get(thread_id, {})
+        self._threads[thread_id] = {**known, "name": name, "userId": user_id}
+        await self._wait()
+
+    async def create_step(self, step: Mapping[str, Any]) -> None:
         key = step["threadId"], step["id"]
         self._steps[key] = {**self._steps.get(key, {}), **step}
         self._threads.setdefault(step["threadId"], {})
-        return self._wait()
+        await self._wait()
 
-    def thread(self, thread_id: str, changes: Mapping[str, Any]) -> Awaitable[None]:
-        """Take a thread."""
-        self._threads[thread_id] = {**self._threads.get(thread_id, {}), **changes}
-        return self._wait()
+    update_step = create_step
 
     def _wait(self) -> Awaitable[None]:
         done = asyncio.get_running_loop().create_future()
         self._waiting.append(done)
-        if self._writer is None:
-            self._writer = asyncio.create_task(self._run())
+        if self._writing is None:
+            self._writing = asyncio.create_task(self._run())
         return done
 
     async def _run(self) -> None:
@@ -99,4 +102,15 @@ class Batches:
             await self._write(threads, steps)
             for done in waiting:
                 done.set_result(None)
-        self._writer = None
+        self._writing = None
+
+
+def page_of(rows: Sequence[Any], first: int) -> Any:
+    """Make a page as `list_threads` returns it, of one row more where there are more.
+
+    The cursor is the last row's ``updatedAt``, a space and its id.
+    """
+    shown = [dict(row) for row in rows[:first]]
+    end = f"{shown[-1]['updatedAt']} {shown[-1]['id']}" if shown else None
+    page = SimpleNamespace(hasNextPage=len(rows) > first, endCursor=end)
+    return SimpleNamespace(data=shown, pageInfo=page)

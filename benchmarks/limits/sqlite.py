@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 import orjson
 
-from .rows import DOCUMENTS, STEP_COLUMNS, Batches, step_values
+from .rows import DOCUMENTS, STEP_COLUMNS, Batches, page_of, step_values
 
 T = TypeVar("T")
 
@@ -48,7 +48,7 @@ PAGE = """SELECT * FROM threads WHERE "userId" = ? AND ("updatedAt", id) < (?, ?
 ORDER BY "updatedAt" DESC, id DESC LIMIT ?"""
 
 
-class SqliteLimit:
+class SqliteLimit(Batches):
     """The part of a data layer's interface that the workloads call.
 
     Args:
@@ -56,12 +56,12 @@ class SqliteLimit:
     """
 
     def __init__(self, path: Path) -> None:
+        super().__init__()
         self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         self._connection.row_factory = sqlite3.Row
         for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
             self._connection.execute(f"PRAGMA {pragma}")
         self._thread = ThreadPoolExecutor(1)
-        self._batches = Batches(self._write)
 
     async def create_user(self, user: Any) -> Any:
         metadata = orjson.dumps(user.metadata).decode()
@@ -72,16 +72,6 @@ class SqliteLimit:
     async def get_user(self, identifier: str) -> Any:
         rows = await self._rows(USER, identifier)
         return SimpleNamespace(**rows[0]) if rows else None
-
-    async def update_thread(
-        self, thread_id: str, name: str | None = None, user_id: str | None = None, **_: Any
-    ) -> None:
-        await self._batches.thread(thread_id, {"name": name, "userId": user_id})
-
-    async def create_step(self, step: Mapping[str, Any]) -> None:
-        await self._batches.step(step)
-
-    update_step = create_step
 
     async def get_thread(self, thread_id: str) -> dict[str, Any] | None:
         def read() -> dict[str, Any] | None:
@@ -99,13 +89,9 @@ class SqliteLimit:
         return await self._apart(read)
 
     async def list_threads(self, pagination: Any, filters: Any) -> Any:
-        """A page; the cursor is the last row's ``updatedAt``, a space and its id."""
         at, _, id = (pagination.cursor or "9999 ").rpartition(" ")
         rows = await self._rows(PAGE, filters.userId, at, id, pagination.first + 1)
-        shown = rows[: pagination.first]
-        end = f"{shown[-1]['updatedAt']} {shown[-1]['id']}" if shown else None
-        page = SimpleNamespace(hasNextPage=len(rows) > pagination.first, endCursor=end)
-        return SimpleNamespace(data=shown, pageInfo=page)
+        return page_of(rows, pagination.first)
 
     async def close(self) -> None:
         self._thread.shutdown()

@@ -43,9 +43,8 @@ def run(
     given = [*(arguments or []), *context.args]
     check_app(given)
     settings = Settings.load()
-    storage = storage_from(
-        settings
-    )  # Settings that cannot work are told before anything is started.
+    # Settings that cannot work are told before anything is started.
+    storage = storage_from(settings)
     place = complete(prepare(settings))
     if trouble := complete(look_at_store(storage)):
         typer.echo(f"Warning: files will not be stored. {trouble}", err=True)

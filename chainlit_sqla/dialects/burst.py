@@ -8,12 +8,14 @@ the batch takes the long way of `chainlit_sqla.writes.apply`.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Table
+
+Defaults = tuple[tuple[str, str | bool], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +63,6 @@ class BurstSteps:
     given: tuple[str, ...]
     rows: Sequence[Mapping[str, Any]]
 
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """The columns of the rows."""
-        of_new = ("threadId", "id", "createdAt", "ordinal")
-        return tuple(dict.fromkeys((*of_new, *self.given)))
-
 
 @dataclass(frozen=True, slots=True)
 class Burst:
@@ -77,14 +73,14 @@ class Burst:
         threads: By id.
         steps: By their columns.
         graves: Ids of tombstones that, below one of the threads, forbid the burst.
-        defaults: Values of new steps that are not given.
+        defaults: Columns of new steps with their values where they are not given.
     """
 
     tables: Tables
     threads: Sequence[BurstThread]
     steps: Sequence[BurstSteps]
     graves: Sequence[str]
-    defaults: Mapping[str, Any]
+    defaults: Defaults
 
     @property
     def thread_ids(self) -> list[str]:
@@ -108,3 +104,52 @@ class Burst:
             for group in self.steps
         )
         return replace(self, threads=threads, steps=[group for group in groups if group.rows])
+
+
+@dataclass(frozen=True, slots=True)
+class StepsUpsert:
+    """The parts of an upsert of `BurstSteps` that are the same on all databases.
+
+    Args:
+        columns: What the rows give, in order.
+        targets: The columns in SQL: those, and then the ones with defaults.
+        defaults: The values in SQL of the latter.
+        action: What follows ``ON CONFLICT ("threadId", id)``.
+    """
+
+    columns: tuple[str, ...]
+    targets: str
+    defaults: tuple[str, ...]
+    action: str
+
+    @classmethod
+    def of(
+        cls,
+        given: tuple[str, ...],
+        defaults: Defaults,
+        quote: Callable[[str], str],
+        new: Callable[[str], str] = "excluded.{}".format,
+    ) -> StepsUpsert:
+        """Make the parts.
+
+        Args:
+            given: See `BurstSteps`.
+            defaults: See `Burst`.
+            quote: Puts a name into SQL.
+            new: The value in SQL of a column that changes, by its quoted name.
+        """
+        columns = tuple(dict.fromkeys(("threadId", "id", "createdAt", "ordinal", *given)))
+        fixed = {name: _literal(value) for name, value in defaults if name not in columns}
+        changes = ", ".join(f"{name} = {new(name)}" for name in map(quote, given))
+        return cls(
+            columns,
+            ", ".join(map(quote, (*columns, *fixed))),
+            tuple(fixed.values()),
+            f"DO UPDATE SET {changes}" if changes else "DO NOTHING",
+        )
+
+
+def _literal(value: str | bool) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()  # SQLite knows them since 3.23.
+    return "'" + value.replace("'", "''") + "'"

@@ -197,9 +197,7 @@ class PostgreSQL(Dialect):
         """In one statement, and so in one round trip."""
         driver: Any = connection.driver_connection
         try:
-            if not pooler:
-                return await _write_burst(driver, burst, schema)
-            async with driver.transaction():  # Keeps the session while it is prepared.
+            async with driver.transaction() if pooler else nullcontext():  # As in `fetch`.
                 return await _write_burst(driver, burst, schema)
         except Exception as error:
             code = getattr(error, "sqlstate", None)

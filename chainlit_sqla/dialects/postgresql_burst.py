@@ -29,7 +29,7 @@ from sqlalchemy import Column
 from sqlalchemy.dialects.postgresql import asyncpg
 
 from .. import _json
-from .burst import Burst, BurstSteps, BurstThread, Tables
+from .burst import Burst, BurstThread, Defaults, StepsUpsert, Tables
 
 _DIALECT = asyncpg.dialect()  # type: ignore[no-untyped-call]
 
@@ -156,8 +156,7 @@ def statement(burst: Burst, schema: str | None) -> str:
         schema: The schema of our tables; None: the connection's default one.
     """
     shape = tuple(group.given for group in burst.steps)
-    defaults = tuple(sorted(burst.defaults.items()))
-    return _statement(burst.tables, shape, burst.changes_threads, defaults, schema)
+    return _statement(burst.tables, shape, burst.changes_threads, burst.defaults, schema)
 
 
 @lru_cache(maxsize=256)
@@ -165,13 +164,13 @@ def _statement(
     tables: Tables,
     shape: tuple[tuple[str, ...], ...],
     changes: bool,
-    defaults: tuple[tuple[str, Any], ...],
+    defaults: Defaults,
     schema: str | None,
 ) -> str:
     names = _Names(tables, schema)
     parts = [_known(names, changes), names.put_into(_CHANGED if changes else _MOVED)]
     for number, given in enumerate(shape, 3):
-        parts.append(_steps(names, number, given, dict(defaults)))
+        parts.append(_steps(names, number, given, defaults))
     return "WITH " + ",\n".join(parts) + _ANSWER
 
 
@@ -206,29 +205,23 @@ def _known(names: _Names, changes: bool) -> str:
     return names.put_into(template.replace("{known_owners}", _KNOWN_OWNERS if changes else ""))
 
 
-def _steps(names: _Names, number: int, given: tuple[str, ...], defaults: dict[str, Any]) -> str:
+def _steps(names: _Names, number: int, given: tuple[str, ...], defaults: Defaults) -> str:
     """An upsert of the steps in the parameter of this number."""
     quote = names.quote
-    columns = BurstSteps(given, ()).columns
-    typed = ", ".join(f"{quote(name)} {names.type(name)}" for name in columns)
-    fixed = {name: _literal(value) for name, value in defaults.items() if name not in columns}
-    targets = ", ".join(quote(name) for name in (*columns, *fixed))
-    source = ", ".join((*(f"u.{quote(name)}" for name in columns), *fixed.values()))
-    changes = ", ".join(f"{quote(name)} = {_new(quote(name), name)}" for name in given)
-    action = f"DO UPDATE SET {changes}" if changes else "DO NOTHING"
+    upsert = StepsUpsert.of(given, defaults, quote, _new)
+    typed = ", ".join(f"{quote(name)} {names.type(name)}" for name in upsert.columns)
+    source = ", ".join((*(f"u.{quote(name)}" for name in upsert.columns), *upsert.defaults))
     return (
-        f"steps_{number} AS (INSERT INTO {names.of_tables['steps']} AS s ({targets})"
+        f"steps_{number} AS (INSERT INTO {names.of_tables['steps']} AS s ({upsert.targets})"
         f" SELECT {source} FROM json_to_recordset(${number}::text::json) AS u({typed}), verdict"
-        f' WHERE ok AND NOT mixed ON CONFLICT ("threadId", id) {action})'
+        f' WHERE ok AND NOT mixed ON CONFLICT ("threadId", id) {upsert.action})'
     )
 
 
-def _new(quoted: str, name: str) -> str:
+def _new(name: str) -> str:
     if name == "extra":
-        stored = f"CASE jsonb_typeof(s.{quoted}) WHEN 'object' THEN s.{quoted} ELSE '{{}}' END"
-        return f"({stored}) || excluded.{quoted}"
-    return f"excluded.{quoted}"
-
-
-def _literal(value: Any) -> str:
-    return str(value).lower() if isinstance(value, bool) else "'" + value.replace("'", "''") + "'"
+        return (
+            "(CASE jsonb_typeof(s.extra) WHEN 'object' THEN s.extra ELSE '{}' END)"
+            " || excluded.extra"
+        )
+    return f"excluded.{name}"

@@ -16,7 +16,7 @@ from sqlalchemy.dialects import sqlite
 from sqlalchemy.types import TypeDecorator
 
 from .. import _json
-from .burst import Burst, BurstSteps, BurstThread, Tables
+from .burst import Burst, BurstSteps, BurstThread, Defaults, StepsUpsert, Tables
 
 _DIALECT = sqlite.dialect()
 _Rows = Mapping[str, sqlite3.Row | tuple[Any, ...]]
@@ -65,7 +65,7 @@ def _write(connection: sqlite3.Connection, burst: Burst) -> bool:
     connection.executemany(sql.insert_thread, new)
     connection.executemany(sql.update_thread, changed)
     for group in burst.steps:
-        text, binds = sql.upsert_steps(group.given, tuple(sorted(burst.defaults.items())))
+        text, binds = sql.upsert_steps(group.given, burst.defaults)
         rows = _with_extra(connection, sql, group, ids) if "extra" in group.given else group.rows
         connection.executemany(text, _bound(rows, binds))
     return True
@@ -153,22 +153,17 @@ class _Statements:
 
     @lru_cache(maxsize=256)  # noqa: B019 - lives as long as the process, by `of`
     def upsert_steps(
-        self, given: tuple[str, ...], defaults: tuple[tuple[str, Any], ...]
+        self, given: tuple[str, ...], defaults: Defaults
     ) -> tuple[str, Sequence[tuple[str, Callable[[Any], Any] | None]]]:
         """An upsert of steps, and what turns each value into the driver's form."""
-        quote = _DIALECT.identifier_preparer.quote
         table = self.tables.steps
-        columns = BurstSteps(given, ()).columns
-        fixed = {name: value for name, value in defaults if name not in columns}
-        targets = ", ".join(quote(name) for name in (*columns, *fixed))
-        marks = ", ".join(["?"] * len(columns) + [_literal(value) for value in fixed.values()])
-        changes = ", ".join(f"{quote(name)} = excluded.{quote(name)}" for name in given)
-        action = f"DO UPDATE SET {changes}" if changes else "DO NOTHING"
+        upsert = StepsUpsert.of(given, defaults, _DIALECT.identifier_preparer.quote)
+        values = ", ".join((*("?" for _ in upsert.columns), *upsert.defaults))
         text = (
-            f"INSERT INTO {table.name} ({targets}) VALUES ({marks})"
-            f' ON CONFLICT ("threadId", id) {action}'
+            f"INSERT INTO {table.name} ({upsert.targets}) VALUES ({values})"
+            f' ON CONFLICT ("threadId", id) {upsert.action}'
         )
-        return text, [(name, _bind(table.c[name])) for name in columns]
+        return text, [(name, _bind(table.c[name])) for name in upsert.columns]
 
     def new_thread(self, thread: BurstThread, owners: Mapping[str, str]) -> list[Any]:
         """The parameters of `insert_thread`."""
@@ -214,9 +209,3 @@ def _bind(column: Column[Any]) -> Callable[[Any], Any] | None:
     if isinstance(kind, TypeDecorator):
         return partial(kind.process_bind_param, dialect=_DIALECT)
     return None  # Text, numbers and flags.
-
-
-def _literal(value: Any) -> str:
-    if isinstance(value, bool):
-        return str(int(value))
-    return "'" + str(value).replace("'", "''") + "'"

@@ -22,7 +22,6 @@ from typing import Any
 from sqlalchemy import (
     CTE,
     ColumnElement,
-    FromClause,
     Integer,
     Select,
     Text,
@@ -33,15 +32,13 @@ from sqlalchemy import (
     or_,
     select,
     true,
-    tuple_,
 )
 
 from .._signature import PROBES, probes
-from ..column_types import UtcDateTime
 from ..dialects import Asked, Dialect
 from ..models import signatures, steps, threads
 from .columns import shown
-from .threads import COLUMNS, ThreadQuery, has_feedback
+from .threads import COLUMNS, ThreadQuery, after_cursor, has_feedback, newest_first
 
 _NEWEST = 200
 """Threads that are looked at first: with a common word, they fill a page."""
@@ -83,14 +80,14 @@ def _statement(dialect: Dialect, signed: bool, newest: bool, feedback: int | Non
     """The threads of a page, of all or of the newest, with the help of signatures or not."""
     mine = _newest() if newest else _all()
     candidates = _unless_passed_over(dialect, mine) if signed else mine
-    ordered = _newest_first(select(candidates).where(_after_cursor(candidates)), candidates)
+    ordered = newest_first(select(candidates).where(after_cursor(candidates)), candidates)
     threads_in_order = ordered.offset(0).subquery("ordered")
     found = select(threads_in_order.c.id).where(_mentions(dialect, threads_in_order.c.id))
     if feedback is not None:
         found = found.where(has_feedback(threads_in_order.c.id, feedback))
     page = found.limit(bindparam("rows", type_=Integer())).subquery("page")
     rows = select(*shown(dialect, threads, COLUMNS))
-    return _newest_first(rows.join_from(threads, page, page.c.id == threads.c.id), threads)
+    return newest_first(rows.join_from(threads, page, page.c.id == threads.c.id), threads)
 
 
 def _all() -> CTE:
@@ -108,15 +105,10 @@ def _newest() -> CTE:
     """The first threads of the user after the cursor."""
     columns = threads.c
     query = select(columns.id, columns.updatedAt).where(
-        columns.userId == bindparam("user_id"), _after_cursor(threads)
+        columns.userId == bindparam("user_id"), after_cursor(threads)
     )
     limit: ColumnElement[int] = literal_column(str(_NEWEST))
-    return _newest_first(query, threads).limit(limit).cte("user_threads")
-
-
-def _after_cursor(place: FromClause) -> ColumnElement[bool]:
-    cursor = tuple_(bindparam("at", type_=UtcDateTime()), bindparam("id", type_=Text()))
-    return tuple_(place.c.updatedAt, place.c.id) < cursor
+    return newest_first(query, threads).limit(limit).cte("user_threads")
 
 
 def _unless_passed_over(dialect: Dialect, mine: CTE) -> CTE:
@@ -131,10 +123,6 @@ def _unless_passed_over(dialect: Dialect, mine: CTE) -> CTE:
     query = select(mine).outerjoin(signatures, of_thread).where(may_contain.is_not(false()))
     # Planned for all its rows: else the server thinks of a page, and looks up one by one.
     return query.cte("candidates").prefix_with("MATERIALIZED", dialect=dialect.name)
-
-
-def _newest_first(query: Select[Any], place: FromClause) -> Select[Any]:
-    return query.order_by(place.c.updatedAt.desc(), place.c.id.desc())
 
 
 def _mentions(dialect: Dialect, thread_id: ColumnElement[str]) -> ColumnElement[bool]:

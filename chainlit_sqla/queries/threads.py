@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import (
     ColumnElement,
+    FromClause,
     Integer,
     Select,
     Text,
@@ -23,6 +24,8 @@ from ..dialects import Asked, Dialect
 from ..models import feedbacks, steps, threads
 from .columns import shown
 from .cursor import Cursor
+
+_Query = TypeVar("_Query", bound=Select[Any])
 
 COLUMNS = (
     "id",
@@ -107,12 +110,30 @@ def _page(dialect: Dialect, after: bool, feedback: int | None) -> Select[*tuple[
         threads.c.userId == bindparam("user_id")
     )
     if after:
-        place = tuple_(bindparam("at", type_=UtcDateTime()), bindparam("id", type_=Text()))
-        query = query.where(tuple_(threads.c.updatedAt, threads.c.id) < place)
+        query = query.where(after_cursor(threads))
     if feedback is not None:
         query = query.where(has_feedback(threads.c.id, feedback))
-    query = query.order_by(threads.c.updatedAt.desc(), threads.c.id.desc())
-    return query.limit(bindparam("rows", type_=Integer()))
+    return newest_first(query, threads).limit(bindparam("rows", type_=Integer()))
+
+
+def after_cursor(place: FromClause) -> ColumnElement[bool]:
+    """Whether a thread stands after the parameters ``at`` and ``id`` in the list.
+
+    Args:
+        place: What has the columns ``updatedAt`` and ``id``.
+    """
+    cursor = tuple_(bindparam("at", type_=UtcDateTime()), bindparam("id", type_=Text()))
+    return tuple_(place.c.updatedAt, place.c.id) < cursor
+
+
+def newest_first(query: _Query, place: FromClause) -> _Query:
+    """In the order of the list.
+
+    Args:
+        query: A query of threads.
+        place: What has the columns ``updatedAt`` and ``id``.
+    """
+    return query.order_by(place.c.updatedAt.desc(), place.c.id.desc())
 
 
 def has_feedback(thread_id: ColumnElement[str], value: int) -> ColumnElement[bool]:

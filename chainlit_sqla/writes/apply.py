@@ -34,7 +34,12 @@ log = logging.getLogger(__name__)
 
 
 _EMPTY = _json.JsonText("{}")
-STEP_DEFAULTS = {"name": "", "type": "undefined", "streaming": False, "metadata": _EMPTY}
+STEP_DEFAULTS: Mapping[str, str | bool] = {
+    "name": "",
+    "type": "undefined",
+    "streaming": False,
+    "metadata": _EMPTY,
+}
 _ELEMENT_DEFAULTS = {"name": "", "type": "file"}
 _ELEMENT = "element "
 
@@ -125,6 +130,21 @@ async def lock_threads(
         .with_for_update(key_share=not exclusive)
     )
     return {row.id: row for row in await connection.execute(query)}
+
+
+async def show_change(connection: AsyncConnection, ids: Collection[str]) -> None:
+    """Give the rows of locked threads a new version, and no other value.
+
+    A burst in another process, whose snapshot may be older than its lock, sees by the version
+    that something happened: see `chainlit_sqla.dialects.postgresql_burst`.
+
+    Args:
+        connection: In a transaction.
+        ids: The threads.
+    """
+    if ids:
+        same = update(threads).values(updatedAt=threads.c.updatedAt)
+        await connection.execute(same.where(threads.c.id.in_(ids)))
 
 
 def of_element(id: str) -> str:

@@ -10,6 +10,7 @@ from ..models import signatures, steps, threads, tombstones, users
 from .apply import STEP_DEFAULTS, latest_activity
 from .plan import Segment
 
+_DEFAULTS = tuple(STEP_DEFAULTS.items())
 _TABLES = Tables(users, threads, steps, tombstones, signatures)
 
 
@@ -33,7 +34,7 @@ def burst_of(segment: Segment) -> Burst | None:
         for id, change in sorted(segment.threads.items())
     ]
     graves = [*{id for _, id in segment.steps}, ""]
-    return Burst(_TABLES, rows, _grouped(segment), graves, STEP_DEFAULTS)
+    return Burst(_TABLES, rows, _grouped(segment), graves, _DEFAULTS)
 
 
 def _grouped(segment: Segment) -> list[BurstSteps]:

@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Table, delete, or_, select, true, update
+from sqlalchemy import ColumnElement, Table, delete, or_, select, true
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from .._time import instant_of, now
@@ -14,7 +14,7 @@ from ..dialects import Dialect
 from ..errors import NotTheAuthor
 from ..models import elements, feedbacks, steps, threads, tombstones
 from . import outbox
-from .apply import batched, lock_threads, of_element
+from .apply import batched, lock_threads, of_element, show_change
 from .ops import (
     Delete,
     DeleteElement,
@@ -70,9 +70,7 @@ async def _erase_step(
     # method by method.
     places = found or [id for id in (op.scope.thread_id,) if id]
     await lock_threads(connection, places, exclusive=True)
-    if places:  # A burst in another process, whose snapshot is older, must see it.
-        of_places = update(threads).where(threads.c.id.in_(places))
-        await connection.execute(of_places.values(updatedAt=threads.c.updatedAt))
+    await show_change(connection, places)
     blobs = False
     for thread_id in places:
         ids = await _with_descendants(connection, thread_id, op.id)

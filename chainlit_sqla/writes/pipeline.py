@@ -27,6 +27,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from .._per_loop import is_working
 from ..database import Database
 from ..dialects import Fault, brief
 from ..errors import (
@@ -186,9 +187,8 @@ class Pipeline:
 
     def _wake(self) -> asyncio.Task[None] | None:
         """See to it that somebody writes what is queued, also what an ended loop left."""
-        working = self._committer
-        if working and not working.done() and working.get_loop() is asyncio.get_running_loop():
-            return working
+        if is_working(self._committer):
+            return self._committer
         waiting = self._queue or self._unanswered
         self._committer = asyncio.create_task(self._commit_all()) if waiting else None
         return self._committer

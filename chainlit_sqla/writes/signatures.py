@@ -22,6 +22,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ..dialects import Dialect
 from ..models import signatures, steps, threads
+from .apply import show_change
 
 Place = tuple[datetime, str]
 """Where a thread stands in a user's list: its last activity and its id."""
@@ -96,9 +97,7 @@ async def claim(
             for row in claimed
         ]
         await connection.execute(dialect.upsert(signatures, ["threadId"], changed), rows)
-        # A burst in another process, whose snapshot is older, must see it.
-        seen = update(threads).where(columns.id.in_([row.id for row in claimed]))
-        await connection.execute(seen.values(updatedAt=columns.updatedAt))
+        await show_change(connection, [row.id for row in claimed])
     return {row.id: row.name for row in claimed}
 
 

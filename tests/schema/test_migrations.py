@@ -266,10 +266,8 @@ async def test_conversations_of_the_first_revision_are_found(url: str) -> None:
             for statement in OLD_ROWS:
                 await connection.execute(text(statement))
         layer = SQLADataLayer(database, settings=database.settings)
-        asked = Pagination(first=5), ThreadFilter(userId="u", search="Needle")
         for _ in range(2):
-            found = await layer.list_threads(*asked)
-            assert [thread["id"] for thread in found.data] == ["t"]
+            assert await found(layer, "u", "Needle") == ["t"]
             await SearchIndex(database).sign("u")
         await migrations.downgrade(database, "0001")
         assert "chainlit_sqla_signatures" not in await schema_of(database)
@@ -311,10 +309,7 @@ async def test_a_role_that_may_only_make_tables_upgrades_and_searches(
                 text("""UPDATE chats.threads SET "updatedAt" = '2026-01-01'""")
             )
         assert await SearchIndex(database).sign(user.id) == 1
-        found = await layer.list_threads(
-            Pagination(first=5), ThreadFilter(userId=user.id, search="needle")
-        )
-        assert [thread["id"] for thread in found.data] == ["t"]
+        assert await found(layer, user.id, "needle") == ["t"]
         await layer.close()
     postgres.drop_database(postgres_url)
     postgres.execute("DROP ROLE narrow")
@@ -331,6 +326,21 @@ async def test_no_trigger_lends_the_rights_of_its_owner(
     assert lent == []
 
 
+async def said_long_ago(layer: SQLADataLayer, text: str) -> str:
+    """Make a user with an old thread "t", and return the user's id."""
+    user = await layer.create_user(User(identifier="me"))
+    assert user
+    old = {"type": "user_message", "createdAt": "2026-01-01T00:00:00Z"}
+    await layer.create_step({"id": "s", "threadId": "t", "output": text, **old})
+    await layer.update_thread("t", user_id=user.id)
+    return user.id
+
+
+async def found(layer: SQLADataLayer, user_id: str, term: str) -> list[str]:
+    page = await layer.list_threads(Pagination(first=5), ThreadFilter(userId=user_id, search=term))
+    return [thread["id"] for thread in page.data]
+
+
 async def test_what_another_program_changes_slowly_is_found(
     postgres: PostgresServer, postgres_url: str
 ) -> None:
@@ -339,11 +349,7 @@ async def test_what_another_program_changes_slowly_is_found(
     postgres.execute("CREATE ROLE editor LOGIN PASSWORD 'editor' NOSUPERUSER")
     async with opened(postgres_url, auto_upgrade=True) as database:
         layer = SQLADataLayer(database, settings=database.settings)
-        user = await layer.create_user(User(identifier="me"))
-        assert user
-        old = {"type": "user_message", "createdAt": "2026-01-01T00:00:00Z"}
-        await layer.create_step({"id": "s", "threadId": "t", "output": "a thimble", **old})
-        await layer.update_thread("t", user_id=user.id)
+        user_id = await said_long_ago(layer, "a thimble")
         for right in (
             "SELECT, UPDATE ON steps, threads",
             "SELECT, DELETE ON chainlit_sqla_signatures",
@@ -355,13 +361,10 @@ async def test_what_another_program_changes_slowly_is_found(
             editors.write() as connection,
         ):
             await connection.execute(text("UPDATE steps SET output = 'a needle'"))
-            assert await SearchIndex(database).sign(user.id) == 0, "it is being written to"
+            assert await SearchIndex(database).sign(user_id) == 0, "it is being written to"
         for signed in (1, 0):
-            found = await layer.list_threads(
-                Pagination(first=5), ThreadFilter(userId=user.id, search="needle")
-            )
-            assert [thread["id"] for thread in found.data] == ["t"]
-            assert await SearchIndex(database).sign(user.id) == signed
+            assert await found(layer, user_id, "needle") == ["t"]
+            assert await SearchIndex(database).sign(user_id) == signed
         await layer.close()
     postgres.drop_database(postgres_url)
     postgres.execute("DROP ROLE editor")
@@ -374,16 +377,9 @@ async def test_a_search_does_not_depend_on_the_locale(
     url = postgres.create_database(encoding="UTF8", locale=locale)
     async with opened(url, auto_upgrade=True) as database:
         layer = SQLADataLayer(database, settings=database.settings)
-        user = await layer.create_user(User(identifier="me"))
-        assert user
-        old = {"type": "user_message", "createdAt": "2026-01-01T00:00:00Z"}
-        await layer.create_step({"id": "s", "threadId": "t", "output": "Über Äpfel, ПРИВЕТ", **old})
-        await layer.update_thread("t", user_id=user.id)
-        assert await SearchIndex(database).sign(user.id) == 1
+        user_id = await said_long_ago(layer, "Über Äpfel, ПРИВЕТ")
+        assert await SearchIndex(database).sign(user_id) == 1
         for term in ("ÜBER ä", "привет"):
-            found = await layer.list_threads(
-                Pagination(first=5), ThreadFilter(userId=user.id, search=term)
-            )
-            assert [thread["id"] for thread in found.data] == ["t"]
+            assert await found(layer, user_id, term) == ["t"]
         await layer.close()
     postgres.drop_database(url)

@@ -147,13 +147,17 @@ class Role:
         return ReadOnlyCredentials(f"AK{number}", f"secret{number}", f"token/+={number}")
 
 
-async def test_links_by_the_credentials_of_a_role_carry_its_token(
-    frozen: None, patterns: list[str]
-) -> None:
+async def with_signer() -> tuple[S3Storage, Any]:
     storage = S3Storage(
         "bucket", region="us-west-1", access_key="a", secret_key="b", session=SESSION
     )
-    signer = (await storage._connected()).signer
+    return storage, (await storage._connected()).signer
+
+
+async def test_links_by_the_credentials_of_a_role_carry_its_token(
+    frozen: None, patterns: list[str]
+) -> None:
+    storage, signer = await with_signer()
     signer._request_signer._credentials = Role(lasting=1000)
     links = await storage.read_urls(["first", *AWKWARD])
     assert len(patterns) == 1 + len(AWKWARD)
@@ -174,10 +178,7 @@ async def test_links_by_the_credentials_of_a_role_carry_its_token(
 
 
 async def test_credentials_that_change_while_links_are_signed_never_mix(frozen: None) -> None:
-    storage = S3Storage(
-        "bucket", region="us-west-1", access_key="a", secret_key="b", session=SESSION
-    )
-    signer = (await storage._connected()).signer
+    storage, signer = await with_signer()
     signer._request_signer._credentials = Role(lasting=1)
     for url in (await storage.read_urls(["first", *AWKWARD])).values():
         fields = parse_qs(urlsplit(url).query)
@@ -189,10 +190,7 @@ async def test_credentials_that_change_while_links_are_signed_never_mix(frozen: 
 async def test_where_links_are_signed_in_another_way_botocore_signs_all(
     frozen: None, patterns: list[str]
 ) -> None:
-    storage = S3Storage(
-        "bucket", region="us-west-1", access_key="a", secret_key="b", session=SESSION
-    )
-    signer = (await storage._connected()).signer
+    storage, signer = await with_signer()
 
     def sign_with_a_header_more(request: Any, **_: Any) -> None:
         request.headers["x-amz-expected-bucket-owner"] = "123456789012"

@@ -48,29 +48,19 @@ async def test_a_server_that_is_killed_and_started_again_costs_nothing(
 
 
 @pytest.mark.parametrize("deliver", [False, True])
-async def test_a_connection_lost_at_the_commit_costs_nothing(
-    proxy: FlakyProxy, behind_proxy: Database, deliver: bool
+@pytest.mark.parametrize(
+    ("at", "more"),
+    [(b"COMMIT", [SaveFeedback("t", "s000", "f", 1)]), (b"s001", [])],
+    ids=["the commit", "a burst, which has none"],
+)
+async def test_a_connection_that_is_lost_at_the_end_costs_nothing(
+    proxy: FlakyProxy, behind_proxy: Database, deliver: bool, at: bytes, more: list[Op]
 ) -> None:
     """Whether the server got the COMMIT cannot be known; writing again is harmless."""
     pipeline = Pipeline(behind_proxy)
     await pipeline.submit(step(0))
-    proxy.cut_at(b"COMMIT", deliver=deliver)
-    # With feedback it is no burst, which has no COMMIT.
-    feedback = SaveFeedback("t", "s000", "f", 1)
-    await asyncio.gather(pipeline.submit(step(1)), pipeline.submit(feedback))
-    assert not proxy.cut_pending
-    assert await ids(behind_proxy) == ["s000", "s001"]
-    await pipeline.close()
-
-
-@pytest.mark.parametrize("deliver", [False, True])
-async def test_a_connection_lost_in_a_burst_costs_nothing(
-    proxy: FlakyProxy, behind_proxy: Database, deliver: bool
-) -> None:
-    pipeline = Pipeline(behind_proxy)
-    await pipeline.submit(step(0))
-    proxy.cut_at(b"s001", deliver=deliver)
-    await pipeline.submit(step(1))
+    proxy.cut_at(at, deliver=deliver)
+    await asyncio.gather(*(pipeline.submit(op) for op in [step(1), *more]))
     assert not proxy.cut_pending
     assert await ids(behind_proxy) == ["s000", "s001"]
     await pipeline.close()
