@@ -1,0 +1,139 @@
+"""What a source of conversations gives: chunks of records, and rows that do not fit."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from .. import _json
+from ..records import Record
+
+CHUNK_ROWS = 500
+"""Rows that are held at once."""
+CHUNK_BYTES = 8_000_000
+"""Characters of text that are held at once; one row may have more."""
+BATCH = 1_000
+"""Threads that are read together: a table without an index is read once for as many."""
+
+
+@dataclass(frozen=True, slots=True)
+class Misfit:
+    """A row, or a part of one, that has no place in our tables: it goes into the quarantine.
+
+    Args:
+        table: Where it was read.
+        reason: Why, for people.
+        row: Its values by the names of its columns.
+        kept: Whether the row itself has a place, and only what is said here has none.
+    """
+
+    table: str
+    reason: str
+    row: Mapping[str, Any]
+    kept: bool = False
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """The row as JSON can hold it."""
+        value: dict[str, Any] = _json.loads(_json.dumps(dict(self.row)))
+        return value
+
+    @property
+    def digest(self) -> str:
+        """The same for the same row and reason: put aside twice, it is there once."""
+        text = _json.dumps([self.table, self.reason, dict(self.row)])
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+@dataclass(slots=True)
+class Chunk:
+    """A few rows.
+
+    Args:
+        records: Parents before what lies in them.
+        misfits: What does not fit.
+        threads: Set at the end of a batch: its threads, all of whose rows have been given.
+        position: Set at the end of a batch: where to go on after it.
+        read: Rows of the source that are in it.
+    """
+
+    records: list[Record] = field(default_factory=list)
+    misfits: list[Misfit] = field(default_factory=list)
+    threads: Sequence[str] | None = None
+    position: str | None = None
+    read: int = 0
+    weight: int = 0
+
+    @property
+    def full(self) -> bool:
+        """Whether it is to be handed on."""
+        rows = len(self.records) + len(self.misfits)
+        return rows >= CHUNK_ROWS or self.weight >= CHUNK_BYTES
+
+    def take(self, *items: Record | Misfit, weight: int = 0) -> None:
+        """Add what one row of the source became."""
+        self.read += 1
+        self.weight += weight
+        for item in items:
+            if isinstance(item, Record):
+                self.records.append(item)
+            else:
+                self.misfits.append(item)
+
+
+class Source(Protocol):
+    """Where conversations come from; it is only read."""
+
+    title: str
+    """What it is, for people, without a password."""
+    identity: str
+    """The same for the same source, to go on after an interruption."""
+
+    async def count(self) -> Mapping[str, int]:
+        """Its rows by kind of record, as far as they are to be imported."""
+        ...
+
+    def users(self) -> AsyncIterator[Chunk]:
+        """All users."""
+        ...
+
+    def threads(
+        self, after: str | None = None, only: Collection[str] | None = None
+    ) -> AsyncIterator[Chunk]:
+        """Threads and what lies in them, batch by batch.
+
+        Args:
+            after: The position of an earlier chunk; None: from the beginning.
+            only: Just these threads.
+        """
+        ...
+
+    def rest(self) -> AsyncIterator[Chunk]:
+        """What lies in no thread: misfits, and records of what was deleted."""
+        ...
+
+
+async def rechunked(rows: AsyncIterator[tuple[Record | Misfit, ...]]) -> AsyncIterator[Chunk]:
+    """Gather what rows became into chunks."""
+    chunk = Chunk()
+    async for items in rows:
+        chunk.take(*items, weight=sum(map(weight_of, items)))
+        if chunk.full:
+            yield chunk
+            chunk = Chunk()
+    if chunk.read:
+        yield chunk
+
+
+def weight_of(item: Record | Misfit) -> int:
+    """About how many characters it holds."""
+    values = item.values if isinstance(item, Record) else item.row
+    return sum(map(_length, values.values()))
+
+
+def _length(value: Any) -> int:
+    if isinstance(value, (str, bytes)):
+        return len(value)
+    return len(_json.dumps(value)) if isinstance(value, (dict, list)) and value else 8

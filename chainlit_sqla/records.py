@@ -1,0 +1,181 @@
+"""`Record`: a row of a conversation outside any database, the same from and for each of them.
+
+Its values are Python's: text, numbers, flags, aware instants and decoded JSON, by the names
+of the columns. So two databases hold the same conversation exactly if their records have the
+same digests, whatever their column types.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+from sqlalchemy import Boolean, Integer, Table
+
+from . import _json
+from ._time import format_instant, parse_instant
+from .column_types import JsonDocument, UtcDateTime
+from .errors import ImportSourceError
+from .models import elements, feedbacks, steps, threads, tombstones, users
+
+TABLES: Mapping[str, Table] = {
+    "user": users,
+    "thread": threads,
+    "step": steps,
+    "element": elements,
+    "feedback": feedbacks,
+    "tombstone": tombstones,
+}
+"""The table of each kind of record, parents first."""
+IN_THREADS = ("step", "element", "feedback")
+"""Kinds that lie in a thread, in the order in which they are written."""
+
+INSTANT, JSON, FLAG, INTEGER, TEXT = "instant", "json", "flag", "integer", "text"
+
+
+def _kind_of(column: Any) -> str:
+    for type_, kind in ((UtcDateTime, INSTANT), (JsonDocument, JSON), (Boolean, FLAG)):
+        if isinstance(column.type, type_):
+            return kind
+    return INTEGER if isinstance(column.type, Integer) else TEXT
+
+
+COLUMNS: Mapping[str, Mapping[str, str]] = {
+    kind: {column.name: _kind_of(column) for column in table.columns}
+    for kind, table in TABLES.items()
+}
+"""The columns of each kind of record, and what their values are."""
+KEYS: Mapping[str, tuple[str, ...]] = {
+    kind: tuple(column.name for column in table.primary_key.columns)
+    for kind, table in TABLES.items()
+}
+"""The columns that identify a record."""
+_DOCUMENTS = {
+    kind: tuple(name for name, what in columns.items() if what == JSON)
+    for kind, columns in COLUMNS.items()
+}
+_INSTANTS = {
+    kind: tuple(name for name, what in columns.items() if what == INSTANT)
+    for kind, columns in COLUMNS.items()
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One row.
+
+    Args:
+        kind: A key of `TABLES`.
+        values: A value for each column of the table.
+    """
+
+    kind: str
+    values: Mapping[str, Any]
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """The kind and the values of the primary key."""
+        return (self.kind, *(self.values[name] for name in KEYS[self.kind]))
+
+    @property
+    def thread_id(self) -> str | None:
+        """The thread that it is or lies in; None for a user."""
+        value: str | None = self.values.get("id" if self.kind == "thread" else "threadId")
+        return None if self.kind == "user" else value
+
+    def digest(self) -> int:
+        """128 bits that are the same for the same values on every database.
+
+        Numbers are compared by value, since databases write ``1.0`` as ``1``; the order of
+        the members of an object says nothing (RFC 8259, section 4).
+        """
+        shown = dict(self.values)
+        for name in _DOCUMENTS[self.kind]:
+            if isinstance(shown[name], (dict, list, float)):
+                shown[name] = _even(shown[name])
+        for name in _INSTANTS[self.kind]:
+            shown[name] = format_instant(shown[name])
+        raw = orjson.dumps((self.kind, shown), option=orjson.OPT_SORT_KEYS)
+        return int.from_bytes(hashlib.blake2b(raw, digest_size=16).digest(), "big")
+
+    def line(self) -> bytes:
+        """The record as a line of JSONL, without the line's end."""
+        shown = {"kind": self.kind} | dict(self.values)
+        for name in _INSTANTS[self.kind]:
+            shown[name] = format_instant(shown[name])
+        return orjson.dumps(shown)
+
+    @classmethod
+    def parse(cls, line: bytes | str) -> Record:
+        """Read what `line` wrote; columns that are missing get the value that says nothing.
+
+        Raises:
+            ImportSourceError: It is no such line; says why.
+
+        Example:
+            >>> Record.parse('{"kind": "user", "id": "1", "identifier": "me"}').kind
+            'user'
+        """
+        try:
+            given = orjson.loads(line)
+        except ValueError as error:
+            raise ImportSourceError(f"it is not JSON ({error})") from error
+        kind = given.get("kind") if isinstance(given, dict) else None
+        if not isinstance(kind, str) or kind not in COLUMNS:
+            raise ImportSourceError(f"its kind is {kind!r}, not one of {', '.join(COLUMNS)}")
+        return cls(kind, {name: _read(given, kind, name) for name in COLUMNS[kind]})
+
+
+_DEFAULTS: Mapping[tuple[str, str], Any] = {
+    ("step", "type"): "undefined",
+    ("element", "type"): "file",
+}
+
+
+def default(kind: str, name: str) -> Any:
+    """The value of a column that a source has not, None where that may be empty.
+
+    Args:
+        kind: A kind of record.
+        name: A column of it.
+    """
+    column = TABLES[kind].columns[name]
+    if column.nullable:
+        return None
+    if (kind, name) in _DEFAULTS:
+        return _DEFAULTS[kind, name]
+    what = COLUMNS[kind][name]
+    if what == INSTANT:
+        return EPOCH
+    return {} if what == JSON else False if what == FLAG else 0 if what == INTEGER else ""
+
+
+EPOCH = parse_instant(0)
+"""When something was made of which no source knows when."""
+
+
+def _read(given: Mapping[str, Any], kind: str, name: str) -> Any:
+    value, what = given.get(name), COLUMNS[kind][name]
+    if value is None:
+        if name in KEYS[kind]:
+            raise ImportSourceError(f"its {name!r} is missing")
+        return default(kind, name)
+    fits: tuple[type, ...] = {TEXT: (str,), FLAG: (bool,), INTEGER: (int,)}.get(what, (object,))
+    read: Any = parse_instant(value) if what == INSTANT else value
+    if read is None or not isinstance(read, fits):
+        raise ImportSourceError(f"its {name!r} is {value!r}, which is no {what}")
+    if isinstance(read, str) and what == TEXT:
+        return _json.clean_text(read)
+    return _json.loads(_json.dumps(read)) if what == JSON else read
+
+
+def _even(value: Any) -> Any:
+    """Whole numbers as such; in floating point they are exact up to 2**53."""
+    if isinstance(value, float):
+        return int(value) if value.is_integer() and abs(value) <= 2**53 else value
+    if isinstance(value, dict):
+        return {name: _even(member) for name, member in value.items()}
+    return [_even(member) for member in value] if isinstance(value, list) else value
