@@ -240,7 +240,7 @@ def _columns(
         elif value is None:
             if name not in _REQUIRED:
                 values[name] = None
-        elif (fitting := _fit(kind, value, what)) is not None:
+        elif (fitting := fit(kind, value, what)) is not None:
             values[name] = fitting
         else:
             extra[name] = value
@@ -249,8 +249,17 @@ def _columns(
     return values, _document(extra, what) if extra else {}
 
 
-def _fit(kind: str, value: Any, what: Callable[[], str]) -> Any:
-    """The value as a column of this kind takes it, None where it cannot."""
+def fit(kind: str, value: Any, what: Callable[[], str] = lambda: "a value") -> Any:
+    """The value as a column of this kind takes it, None where it cannot.
+
+    Args:
+        kind: One of those in `STEP_KINDS`.
+        value: Anything.
+        what: Names the row, for an error.
+
+    Raises:
+        RejectedRow: It cannot be written as JSON.
+    """
     if kind == _TEXT:
         return _text(value, what)
     if kind == _FLAG:

@@ -211,6 +211,38 @@ class Signature(Base):
     signature: Mapped[bytes | None]
 
 
+class Quarantined(Base):
+    """A row of another layer's database that has no place in our tables, as it was."""
+
+    __tablename__ = "chainlit_sqla_quarantine"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    """A digest of what is in it: put aside twice, it is here once."""
+    source: Mapped[str]
+    """Where it comes from, for people."""
+    origin: Mapped[str]
+    """The table that it was in."""
+    reason: Mapped[str]
+    row: Mapped[Any] = mapped_column(JsonDocument())
+    created_at: Mapped[datetime] = mapped_column("createdAt", default=now)
+
+
+class Import(Base):
+    """How far an import or an adoption has come."""
+
+    __tablename__ = "chainlit_sqla_imports"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    """A digest of what it comes from."""
+    source: Mapped[str]
+    """Where it comes from, for people."""
+    position: Mapped[str | None]
+    """Where to go on; empty at the beginning."""
+    details: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    started_at: Mapped[datetime] = mapped_column("startedAt", default=now)
+    finished_at: Mapped[datetime | None] = mapped_column("finishedAt")
+
+
 def _table(model: type[Base]) -> Table:
     table = model.__table__
     assert isinstance(table, Table)
@@ -226,3 +258,5 @@ feedbacks = _table(Feedback)
 tombstones = _table(Tombstone)
 blob_deletions = _table(BlobDeletion)
 signatures = _table(Signature)
+quarantine = _table(Quarantined)
+imports = _table(Import)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import orjson
@@ -153,7 +154,7 @@ def default(kind: str, name: str) -> Any:
     return {} if what == JSON else False if what == FLAG else 0 if what == INTEGER else ""
 
 
-EPOCH = parse_instant(0)
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 """When something was made of which no source knows when."""
 
 

@@ -9,7 +9,7 @@ from sqlalchemy import Column, MetaData, String, Table, inspect, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 VERSION_TABLE = "chainlit_sqla_version"
-REVISIONS = ("0001", "0002")
+REVISIONS = ("0001", "0002", "0003")
 """All revisions that this release knows, oldest first; a test compares with Alembic's."""
 HEAD = REVISIONS[-1]
 

@@ -261,6 +261,15 @@ class Dialect(ABC):
     def json_is_true(self, column: ColumnElement[Any], key: str) -> ColumnElement[bool]:
         """Whether a member of a JSON object is ``true``."""
 
+    def physical_order(self) -> ColumnElement[Any]:
+        """Orders the rows of a table about as they were written, where no column does.
+
+        Raises:
+            NotImplementedError: Databases of this kind do not tell, nor do Chainlit's own
+                layers know them.
+        """
+        raise NotImplementedError
+
     # Migrations
 
     @contextmanager

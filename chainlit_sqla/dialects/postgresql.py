@@ -229,6 +229,10 @@ class PostgreSQL(Dialect):
         bits = [func.get_bit(signature, place.bitwise_and(last)) == one for place in places]
         return and_(*bits)
 
+    def physical_order(self) -> ColumnElement[Any]:
+        """By ``ctid``."""
+        return literal_column("ctid")
+
     def json_is_true(self, column: ColumnElement[Any], key: str) -> ColumnElement[bool]:
         """By containment, which an index can serve."""
         return type_coerce(column, JSONB()).contains({key: True})

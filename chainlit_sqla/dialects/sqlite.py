@@ -20,6 +20,7 @@ from sqlalchemy import (
     Text,
     event,
     func,
+    literal_column,
     text,
     type_coerce,
 )
@@ -188,6 +189,10 @@ class SQLite(Dialect):
     ) -> ColumnElement[bool]:
         """By Python: SQLite has no bits in blobs."""
         return func.chainlit_sqla_has_all(signature, *places)
+
+    def physical_order(self) -> ColumnElement[Any]:
+        """By ``rowid``."""
+        return literal_column("rowid")
 
     def json_is_true(self, column: ColumnElement[Any], key: str) -> ColumnElement[bool]:
         """Through ``json_type``, which tells ``true`` from 1."""

@@ -1,0 +1,47 @@
+"""What moving in needs: rows that have no place, and how far an import has come.
+
+Revision ID: 0003
+Revises: 0002
+"""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+from sqlalchemy.dialects.postgresql import JSONB
+
+revision = "0003"
+down_revision = "0002"
+branch_labels = None
+depends_on = None
+
+INSTANT = sa.TIMESTAMP(timezone=True).with_variant(sa.Text(), "sqlite")
+JSON = JSONB().with_variant(sa.Text(), "sqlite")
+
+
+def upgrade() -> None:
+    op.create_table(
+        "chainlit_sqla_quarantine",
+        sa.Column("id", sa.Text(), nullable=False),
+        sa.Column("source", sa.Text(), nullable=False),
+        sa.Column("origin", sa.Text(), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("row", JSON, nullable=False),
+        sa.Column("createdAt", INSTANT, nullable=False),
+        sa.PrimaryKeyConstraint("id", name="pk_chainlit_sqla_quarantine"),
+    )
+    op.create_table(
+        "chainlit_sqla_imports",
+        sa.Column("id", sa.Text(), nullable=False),
+        sa.Column("source", sa.Text(), nullable=False),
+        sa.Column("position", sa.Text()),
+        sa.Column("details", JSON, nullable=False),
+        sa.Column("startedAt", INSTANT, nullable=False),
+        sa.Column("finishedAt", INSTANT),
+        sa.PrimaryKeyConstraint("id", name="pk_chainlit_sqla_imports"),
+    )
+
+
+def downgrade() -> None:
+    op.drop_table("chainlit_sqla_imports")
+    op.drop_table("chainlit_sqla_quarantine")

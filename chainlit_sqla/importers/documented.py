@@ -1,0 +1,203 @@
+"""The tables that Chainlit documents for its SQLAlchemy layer, in any of their variants.
+
+What was seen in the wild: ids as UUID or text, instants and JSON as text, flags as ``'0'``,
+columns missing and added, no foreign keys, no primary keys, feedback twice for one step or
+without its thread. The users' and threads' ``createdAt`` are local time labelled as UTC;
+nobody can tell by how much they are off, so they stay.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Select, func, select
+
+from ..records import EPOCH, IN_THREADS, Record
+from . import shape
+from .base import Misfit
+from .tables import PLACE, Items, Row, TableSource
+
+
+class DocumentedSource(TableSource):
+    """Reads a database made for Chainlit's SQLAlchemy layer.
+
+    Args:
+        strangers: Columns by kind that we do not have and that need no place; others go
+            into ``extra`` where there is one, else aside.
+        **options: Those of `TableSource`.
+    """
+
+    NAMES: Mapping[str, str] = {
+        "user": "users",
+        "thread": "threads",
+        "step": "steps",
+        "element": "elements",
+        "feedback": "feedbacks",
+    }
+
+    def __init__(
+        self, *args: Any, strangers: Mapping[str, Collection[str]] | None = None, **options: Any
+    ) -> None:
+        super().__init__(*args, **options)
+        self.strangers = strangers or {}
+        self._kept: dict[str, str] = {}
+        """The ids of users by identifier, where these may be there twice."""
+        self._same: dict[str, str] = {}
+        """Users that are another one by their identifier."""
+        self._identifiers: dict[str, str] = {}
+        self._owners: dict[str, str] = {}
+        self._first: dict[str, datetime] = {}
+        self._last: dict[str, datetime] = {}
+        self._made: dict[str, datetime] = {}
+        self._count: dict[tuple[str, str], int] = {}
+        self._seen: set[tuple[str, ...]] = set()
+
+    async def _prepare(self, ids: Sequence[Any]) -> None:
+        """The owners, the first and the last activity of the threads."""
+        self._first, self._last, self._made = {}, {}, {}
+        self._count, self._seen = {}, set()
+        await self._look_up_activity(ids)
+        await self._look_up_owners(ids)
+
+    async def _look_up_activity(self, ids: Sequence[Any]) -> None:
+        steps = self._tables["step"]
+        query = select(steps.c.threadId, steps.c.createdAt, steps.c.type)
+        async for row in self._rows(query.where(steps.c.threadId.in_(ids))):
+            at = shape.instant(row["createdAt"])
+            id = shape.identifier(row["threadId"])
+            if at is None or id is None:
+                continue
+            self._first[id] = min(at, self._first.get(id, at))
+            if "message" in str(row["type"]):
+                self._last[id] = max(at, self._last.get(id, at))
+
+    async def _look_up_owners(self, ids: Sequence[Any]) -> None:
+        users, threads = self._tables["user"], self._tables["thread"]
+        of_batch = threads.c.id.in_(ids)
+        owners = select(threads.c.userId).where(of_batch)
+        named = select(threads.c.userIdentifier).where(of_batch)
+        query = select(users.c.id, users.c.identifier)
+        self._identifiers, self._owners = {}, {}
+        async for row in self._rows(
+            query.where(users.c.id.in_(owners) | users.c.identifier.in_(named))
+        ):
+            id, name = shape.identifier(row["id"]), shape.identifier(row["identifier"])
+            if id is not None and name is not None:
+                self._identifiers[id] = name
+                self._owners[name] = self._same.get(id, id)
+
+    def _all(self, kind: str) -> Select[Any]:
+        query = super()._all(kind)
+        return query.add_columns(self._place(kind).label(PLACE)) if kind in IN_THREADS else query
+
+    def _place(self, kind: str) -> Any:
+        """Before July 2024, feedback did not say its thread; and it may be empty since."""
+        own = super()._place(kind) if self.PLACE in self._types[kind] else None
+        if kind != "feedback":
+            return own
+        steps, for_id = self._tables["step"], self._tables[kind].c.forId
+        found = select(steps.c.threadId).where(steps.c.id == for_id).limit(1).scalar_subquery()
+        return found if own is None else func.coalesce(own, found)
+
+    def _order(self, kind: str) -> Sequence[Any]:
+        """Of several feedbacks the newest counts."""
+        order = self._dialect.physical_order()
+        return [order.desc() if kind == "feedback" else order]
+
+    def _shape(self, kind: str, row: Row) -> Items:
+        if kind == "user":
+            return self._user(row)
+        if kind == "thread":
+            return self._thread(row)
+        thread_id = shape.identifier(row.pop(PLACE))
+        assert thread_id is not None  # It is of a batch.
+        known: dict[str, Any] = {"threadId": thread_id}
+        else_: dict[str, Any] = {"createdAt": self._made.get(thread_id, EPOCH)}
+        if kind == "feedback":
+            return self._feedback(row, known, else_)
+        known |= {"id": _id(row, "id"), "ordinal": self._next(kind, thread_id)}
+        if kind == "element" and row.get("objectKey"):
+            known["url"] = None  # It was signed, and has expired.
+        self._once(kind, row, (thread_id, known["id"]))
+        return self._finish(kind, row, known, else_)
+
+    def _user(self, row: Row) -> Items:
+        id, name = _id(row, "id"), _id(row, "identifier")
+        if not {"id", "identifier"} <= self._unique["user"]:
+            if self._kept.setdefault(name, id) != id:
+                self._same[id] = self._kept[name]
+                raise ValueError(f"the user {self._kept[name]!r} has the same identifier")
+            self._once("user", row, (id,))
+        return self._finish("user", row, {"id": id, "identifier": name}, {"createdAt": EPOCH})
+
+    def _thread(self, row: Row) -> Items:
+        id = _id(row, "id")
+        self._once("thread", row, (id,))
+        made = shape.instant(row.get("createdAt")) or self._first.get(id, EPOCH)
+        self._made[id] = made
+        owner, odd = self._owner(row)
+        known = {
+            "id": id,
+            "createdAt": made,
+            "updatedAt": self._last.get(id, made),
+            "userId": owner,
+        }
+        items: list[Record | Misfit] = list(
+            self._finish(
+                "thread", row, known, {"userIdentifier": self._identifiers.get(owner or "")}
+            )
+        )
+        if odd:
+            items.append(Misfit(self._names["thread"], odd, row, kept=True))
+        return tuple(items)
+
+    def _owner(self, row: Row) -> tuple[str | None, str]:
+        given = shape.identifier(row.get("userId"))
+        name = shape.identifier(row.get("userIdentifier"))
+        if given is None:
+            return None, ""
+        if given in self._identifiers:
+            return self._same.get(given, given), ""
+        by_name = self._owners.get(name or "")
+        kept = "its identifier's user has it now" if by_name else "the thread has no owner now"
+        return by_name, f"its user {given!r} is not there; {kept}"
+
+    def _feedback(self, row: Row, known: dict[str, Any], else_: Mapping[str, Any]) -> Items:
+        value = shape.feedback_value(row.get("value"))
+        if value is None:
+            raise ValueError(f"its value is {row.get('value')!r}, neither 0 nor 1")
+        known |= {"forId": _id(row, "forId"), "id": _id(row, "id"), "value": value}
+        place = ("feedback", known["threadId"], known["forId"])
+        if place in self._seen:
+            raise ValueError("a newer feedback is there for the same step")
+        self._seen.add(place)
+        return self._finish("feedback", row, known, else_)
+
+    def _finish(
+        self, kind: str, row: Row, known: Mapping[str, Any], else_: Mapping[str, Any]
+    ) -> Items:
+        record, rest = shape.record(
+            kind, row, known=known, else_=else_, aside=self.strangers.get(kind, ())
+        )
+        return (record, *self._aside(kind, row, rest))
+
+    def _next(self, kind: str, thread_id: str) -> int:
+        """The place among its like: what is written from now on comes after it."""
+        number = self._count[kind, thread_id] = self._count.get((kind, thread_id), 0) + 1
+        return number
+
+    def _once(self, kind: str, row: Row, key: tuple[str, ...]) -> None:
+        if "id" in self._unique[kind]:
+            return
+        if (kind, *key) in self._seen:
+            raise ValueError(f"the id {row['id']!r} is there twice")
+        self._seen.add((kind, *key))
+
+
+def _id(row: Row, name: str) -> str:
+    found = shape.identifier(row.get(name))
+    if found is None:
+        raise ValueError(f"it has no {name}")
+    return found

@@ -1,0 +1,149 @@
+"""The tables of Chainlit's asyncpg layer, which Prisma makes (Chainlit/chainlit-datalayer).
+
+What is particular: times are UTC without saying so; a step's ``createdAt`` as Chainlit sent
+it is in ``startTime``, while the column ``createdAt`` is the time of the row's insertion; an
+element's type is in its metadata; feedback does not say its thread. Threads that have a
+``deletedAt`` are not shown by Chainlit, and stay behind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Select, func, select
+
+from ..records import EPOCH, IN_THREADS
+from . import shape
+from .tables import PLACE, Items, Row, TableSource
+
+_OF_ELEMENT = {"size", "language", "display", "type", "page"}
+
+
+class PrismaSource(TableSource):
+    """Reads a database of Chainlit's asyncpg layer; for the arguments see `TableSource`."""
+
+    NAMES: Mapping[str, str] = {
+        "user": "User",
+        "thread": "Thread",
+        "step": "Step",
+        "element": "Element",
+        "feedback": "Feedback",
+    }
+    strangers: Mapping[str, Sequence[str]] = {
+        "user": ("updatedAt",),
+        "thread": ("updatedAt", "deletedAt"),
+        "step": ("updatedAt", "startTime", "endTime"),
+        "element": ("updatedAt", "stepId", "metadata"),
+        "feedback": ("updatedAt", "stepId"),
+    }
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._identifiers: dict[str, str] = {}
+        self._last: dict[str, datetime] = {}
+        self._count: dict[tuple[str, str], int] = {}
+        self._rated: set[tuple[str, str]] = set()
+
+    async def count(self) -> Mapping[str, int]:
+        """The rows of each table, without those of deleted threads."""
+        counts = dict(await super().count())
+        threads = self._tables["thread"]
+        deleted = select(threads.c.id).where(threads.c.deletedAt.is_not(None))
+        for kind in ("thread", *IN_THREADS):
+            place = threads.c.id if kind == "thread" else self._place(kind)
+            query = select(func.count()).select_from(self._tables[kind])
+            counts[kind] -= await self._connection.scalar(query.where(place.in_(deleted))) or 0
+        return counts
+
+    async def left_behind(self) -> int:
+        """How many threads were deleted in the source."""
+        threads = self._tables["thread"]
+        query = select(func.count()).select_from(threads).where(threads.c.deletedAt.is_not(None))
+        return await self._connection.scalar(query) or 0
+
+    def _ids(self) -> Select[Any]:
+        return super()._ids().where(self._tables["thread"].c.deletedAt.is_(None))
+
+    async def _prepare(self, ids: Sequence[Any]) -> None:
+        """The owners and the last activity of the threads."""
+        users, threads, steps = (self._tables[kind] for kind in ("user", "thread", "step"))
+        self._identifiers, self._last, self._count, self._rated = {}, {}, {}, set()
+        owners = select(threads.c.userId).where(threads.c.id.in_(ids))
+        query = select(users.c.id, users.c.identifier).where(users.c.id.in_(owners))
+        async for row in self._rows(query):
+            self._identifiers[row["id"]] = row["identifier"]
+        of_batch = steps.c.threadId.in_(ids)
+        activity = select(steps.c.threadId, steps.c.startTime, steps.c.type).where(of_batch)
+        async for row in self._rows(activity):
+            at, id = shape.instant(row["startTime"]), row["threadId"]
+            if at is not None and "message" in row["type"]:
+                self._last[id] = max(at, self._last.get(id, at))
+
+    def _all(self, kind: str) -> Select[Any]:
+        query = super()._all(kind)
+        return query.add_columns(self._place(kind).label(PLACE)) if kind in IN_THREADS else query
+
+    def _place(self, kind: str) -> Any:
+        if kind == "step":
+            return super()._place(kind)
+        steps, step_id = self._tables["step"], self._tables[kind].c.stepId
+        found = select(steps.c.threadId).where(steps.c.id == step_id).scalar_subquery()
+        return found if kind == "feedback" else func.coalesce(super()._place(kind), found)
+
+    def _order(self, kind: str) -> Sequence[Any]:
+        """As Chainlit shows them; of several feedbacks the newest counts."""
+        columns = self._tables[kind].c
+        if kind == "step":
+            return [columns.startTime, columns.createdAt, columns.id]
+        made = columns.createdAt
+        return [made.desc() if kind == "feedback" else made, columns.id]
+
+    def _shape(self, kind: str, row: Row) -> Items:
+        if kind == "user":
+            return self._finish(kind, row, {})
+        if kind == "thread":
+            made = shape.instant(row["createdAt"]) or EPOCH
+            owner = self._identifiers.get(row["userId"] or "")
+            moved = self._last.get(row["id"], made)
+            return self._finish(kind, row, {"updatedAt": moved, "userIdentifier": owner})
+        thread_id = row.pop(PLACE)
+        if kind == "feedback":
+            return self._feedback(row, thread_id)
+        number = self._count[kind, thread_id] = self._count.get((kind, thread_id), 0) + 1
+        known = {"threadId": thread_id, "ordinal": number}
+        if kind == "step":
+            start, end = shape.instant(row["startTime"]), shape.instant(row["endTime"])
+            return self._finish(kind, row, known | {"createdAt": start, "start": start, "end": end})
+        return self._element(row, known)
+
+    def _element(self, row: Row, known: dict[str, Any]) -> Items:
+        described = shape.document(row["metadata"])
+        described = described if isinstance(described, dict) else {}
+        raw = {name: described.get(name) for name in _OF_ELEMENT} | {
+            name: value for name, value in row.items() if value is not None
+        }
+        raw |= {name: value for name, value in described.items() if name not in _OF_ELEMENT}
+        known["forId"] = row["stepId"]
+        if row["objectKey"]:
+            known["url"] = None  # It was signed, and has expired.
+        return self._finish("element", raw, known)
+
+    def _feedback(self, row: Row, thread_id: str) -> Items:
+        value, place = shape.feedback_value(row["value"]), (thread_id, row["stepId"])
+        if value is None:
+            raise ValueError(f"its value is {row['value']!r}, neither 0 nor 1")
+        if place in self._rated:
+            raise ValueError("a newer feedback is there for the same step")
+        self._rated.add(place)
+        if row.get("name") == "user_feedback":
+            del row["name"]  # All of them have this one.
+        known = {"threadId": thread_id, "forId": row["stepId"], "value": value}
+        return self._finish("feedback", row, known)
+
+    def _finish(self, kind: str, row: Row, known: Mapping[str, Any]) -> Items:
+        record, rest = shape.record(
+            kind, row, known=known, else_={"createdAt": EPOCH}, aside=self.strangers[kind]
+        )
+        return (record, *self._aside(kind, row, rest))

@@ -1,0 +1,224 @@
+"""`TableSource`: what reading another layer's tables has in common.
+
+Tables are read as they are: whatever columns there are, of whatever types, in the order in
+which the rows were written where nothing else orders them. No index is expected: what lies
+in a batch of threads is read in one go.
+"""
+
+from __future__ import annotations
+
+import uuid
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Select, TableClause, Uuid, column, func, inspect, select, table
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from ..dialects import Dialect
+from ..errors import RejectedRow
+from ..records import IN_THREADS, Record
+from . import shape
+from .base import BATCH, Chunk, Misfit, rechunked
+
+_FETCH = 100
+PLACE = "chainlit_sqla_place"
+"""The name under which a row's thread is read, where a row does not say it by itself."""
+
+Row = dict[str, Any]
+Items = tuple[Record | Misfit, ...]
+
+
+class TableSource(ABC):
+    """Another layer's tables.
+
+    Args:
+        connection: In a transaction that sees one state of the database.
+        dialect: The database's dialect.
+        title: What it is, for people.
+        identity: See `Source`.
+        schema: The schema of the tables; None: the connection's default one.
+        names: The names of the tables by kind, where they are not `NAMES`.
+    """
+
+    NAMES: Mapping[str, str]
+    """The table of each kind."""
+    PLACE = "threadId"
+    """The column that names the thread."""
+    strangers: Mapping[str, Collection[str]]
+    """Columns by kind that we do not have and that need no place."""
+
+    def __init__(
+        self,
+        connection: AsyncConnection,
+        dialect: Dialect,
+        title: str,
+        identity: str,
+        *,
+        schema: str | None = None,
+        names: Mapping[str, str] | None = None,
+    ) -> None:
+        self.title = title
+        self.identity = identity
+        self._connection = connection
+        self._dialect = dialect
+        self._schema = schema
+        self._names = names or self.NAMES
+        self._tables: dict[str, TableClause] = {}
+        self._types: dict[str, dict[str, Any]] = {}
+        self._unique: dict[str, set[str]] = {}
+
+    async def open(self) -> None:
+        """Look which columns there are; before anything else."""
+        for kind, name in self._names.items():
+            columns, unique = await self._connection.run_sync(_inspected, name, self._schema)
+            self._types[kind] = columns
+            self._unique[kind] = unique
+            self._tables[kind] = table(name, *(column(one) for one in columns), schema=self._schema)
+
+    async def count(self) -> Mapping[str, int]:
+        """The rows of each table."""
+        counts = {}
+        for kind, one in self._tables.items():
+            query = select(func.count()).select_from(one)
+            counts[kind] = await self._connection.scalar(query) or 0
+        return counts
+
+    async def users(self) -> AsyncIterator[Chunk]:
+        """All users."""
+        rows = self._rows(self._all("user"))
+        async for chunk in rechunked(self._shaped("user", rows)):
+            yield chunk
+
+    async def threads(
+        self, after: str | None = None, only: Collection[str] | None = None
+    ) -> AsyncIterator[Chunk]:
+        """Threads by id, and what lies in them; after `users`.
+
+        Args:
+            after: The id of the last thread of an earlier batch.
+            only: Just these threads.
+        """
+        async for ids in self._batches(after, only):
+            texts = [shape.identifier(id) or "" for id in ids]
+            await self._prepare(ids)
+            for kind in ("thread", *IN_THREADS):
+                rows = self._rows(self._of_batch(kind, ids))
+                async for chunk in rechunked(self._shaped(kind, rows)):
+                    yield chunk
+            yield Chunk(threads=texts, position=texts[-1])
+
+    async def rest(self) -> AsyncIterator[Chunk]:
+        """Rows without a thread."""
+        for kind in ("thread", *IN_THREADS):
+            name = self._names[kind]
+            async for chunk in rechunked(self._stray(kind, name)):
+                yield chunk
+
+    @abstractmethod
+    async def _prepare(self, ids: Sequence[Any]) -> None:
+        """Look up what the rows of a batch of threads need."""
+
+    @abstractmethod
+    def _shape(self, kind: str, row: Row) -> Items:
+        """Make records of a row.
+
+        Raises:
+            ValueError: It cannot be one; says why.
+        """
+
+    def _all(self, kind: str) -> Select[Any]:
+        """All rows, in the order in which they were written."""
+        one = self._tables[kind]
+        return select(*one.c).order_by(*self._order(kind))
+
+    @abstractmethod
+    def _order(self, kind: str) -> Sequence[Any]:
+        """What rows are ordered by."""
+
+    def _of_batch(self, kind: str, ids: Sequence[Any]) -> Select[Any]:
+        place = self._tables["thread"].c.id if kind == "thread" else self._place(kind)
+        return self._all(kind).where(place.in_(ids))
+
+    def _place(self, kind: str) -> Any:
+        return self._tables[kind].c[self.PLACE]
+
+    def _strays(self, kind: str) -> Select[Any]:
+        """Rows whose thread is not there, or that have no id where they are threads."""
+        id = self._tables["thread"].c.id
+        if kind == "thread":
+            return self._all(kind).where(id.is_(None))
+        there = select(id).where(id == self._place(kind)).exists()
+        return self._all(kind).where(~there)
+
+    async def _stray(self, kind: str, name: str) -> AsyncIterator[Items]:
+        async for row in self._rows(self._strays(kind)):
+            row.pop(PLACE, None)
+            reason = "it has no id" if kind == "thread" else "its thread is not there"
+            yield (Misfit(name, reason, row),)
+
+    async def _shaped(self, kind: str, rows: AsyncIterator[Row]) -> AsyncIterator[Items]:
+        async for row in rows:
+            try:
+                items = self._shape(kind, row)
+            except (ValueError, RejectedRow) as error:
+                items = (Misfit(self._names[kind], str(error), row),)
+            yield items
+
+    async def _rows(self, query: Select[Any]) -> AsyncIterator[Row]:
+        options = {"yield_per": _FETCH}
+        async with self._connection.stream(query, execution_options=options) as rows:
+            async for row in rows:
+                yield dict(row._mapping)
+
+    async def _batches(
+        self, after: str | None, only: Collection[str] | None
+    ) -> AsyncIterator[Sequence[Any]]:
+        id = self._tables["thread"].c.id
+        last = None if after is None else self._native(after)
+        wanted = None if only is None else sorted(map(self._native, only))
+        start = 0
+        while True:
+            query = self._ids().limit(BATCH)
+            if wanted is not None:
+                portion = wanted[start : start + BATCH]
+                start += BATCH
+                ids: Sequence[Any] = portion
+            else:
+                if last is not None:
+                    query = query.where(id > last)
+                ids = (await self._connection.scalars(query)).all()
+            if not ids:
+                return
+            yield ids
+            last = ids[-1]
+
+    def _ids(self) -> Select[Any]:
+        """The ids of the threads; without a primary key one may be there twice."""
+        id = self._tables["thread"].c.id
+        return select(id).where(id.is_not(None)).distinct().order_by(id)
+
+    def _aside(self, kind: str, row: Row, rest: Collection[str]) -> Sequence[Misfit]:
+        """What of a row found no place."""
+        if not rest:
+            return []
+        names = ", ".join(sorted(rest))
+        return [Misfit(self._names[kind], f"there is no place for {names}", row, kept=True)]
+
+    def _native(self, id: str) -> Any:
+        """An id as the database has it."""
+        return uuid.UUID(id) if isinstance(self._types["thread"]["id"], Uuid) else id
+
+
+def _inspected(sync: Any, name: str, schema: str | None) -> tuple[dict[str, Any], set[str]]:
+    """The columns by name with their types, and those of which a value is there once."""
+    inspector = inspect(sync)
+    columns = {one["name"]: one["type"] for one in inspector.get_columns(name, schema=schema)}
+    keys = [inspector.get_pk_constraint(name, schema=schema)["constrained_columns"]]
+    keys += [one["column_names"] for one in inspector.get_unique_constraints(name, schema=schema)]
+    keys += [
+        one["column_names"]
+        for one in inspector.get_indexes(name, schema=schema)
+        if one["unique"] and not one.get("dialect_options")
+    ]
+    return columns, {key[0] for key in keys if len(key) == 1 and key[0]}
