@@ -110,6 +110,14 @@ class Database:
             yield connection
 
     @asynccontextmanager
+    async def snapshot(self) -> AsyncIterator[AsyncConnection]:
+        """A connection that reads one state of the database, in one transaction."""
+        self._adopt_loop()
+        engine = self.engine.execution_options(**self.dialect.snapshot_options())
+        async with engine.connect() as connection, connection.begin():
+            yield connection
+
+    @asynccontextmanager
     async def driver(self) -> AsyncIterator[PoolProxiedConnection]:
         """A pooled connection for the driver's own methods, in no transaction.
 

@@ -103,6 +103,10 @@ class Dialect(ABC):
         """Execution options of a connection that writes."""
         return {}
 
+    def snapshot_options(self) -> dict[str, Any]:
+        """Execution options of a transaction that sees one state of the database to its end."""
+        return {}
+
     @abstractmethod
     async def server_version(self, connection: AsyncConnection) -> str:
         """The server's version for people."""

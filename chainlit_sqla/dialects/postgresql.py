@@ -130,6 +130,10 @@ class PostgreSQL(Dialect):
         """Each statement sees what was committed before it: the plan relies on that."""
         return {"isolation_level": "READ COMMITTED"}
 
+    def snapshot_options(self) -> dict[str, Any]:
+        """``REPEATABLE READ``: one snapshot for all statements, also on a standby."""
+        return {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+
     async def server_version(self, connection: AsyncConnection) -> str:
         """As the server says it."""
         return f"PostgreSQL {await connection.scalar(text('SHOW server_version'))}"

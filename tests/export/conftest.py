@@ -1,0 +1,61 @@
+"""Databases of both kinds, and a layer that writes into them as an application does."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from chainlit_sqla import SQLADataLayer, migrations
+from chainlit_sqla.database import Database
+from chainlit_sqla.settings import Settings
+from tests.servers.postgres import PostgresServer, start_postgres
+
+
+@pytest.fixture(scope="package")
+def postgres() -> Iterator[PostgresServer]:
+    server = start_postgres()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def postgres_url(postgres: PostgresServer) -> Iterator[str]:
+    url = postgres.create_database()
+    yield url
+    postgres.drop_database(url)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'chats.db'}"
+    found: str = request.getfixturevalue("postgres_url")
+    return found
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in list(os.environ):
+        if name.startswith(("CHAINLIT_", "DATABASE_URL")):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("CHAINLIT_SQLA_DATA_DIR", str(tmp_path / "data"))
+
+
+@pytest.fixture
+async def database(url: str) -> AsyncIterator[Database]:
+    """A database with our tables."""
+    found = Database(url, settings=Settings.load())
+    await migrations.upgrade(found)
+    yield found
+    await found.close()
+
+
+@pytest.fixture
+async def layer(database: Database) -> AsyncIterator[SQLADataLayer]:
+    """What an application writes with."""
+    found = SQLADataLayer(database.given_url.render_as_string(hide_password=False))
+    yield found
+    await found.close()
