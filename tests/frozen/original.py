@@ -1,0 +1,128 @@
+"""What Chainlit's own layers read from a frozen database, as plain data to compare with.
+
+The layers read less than is stored: what their queries leave out is added here from the
+rows (`_LEFT_OUT`), so that the comparison is with all that there is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from chainlit.data.sql_alchemy import SQLAlchemyDataLayer
+from sqlalchemy import select
+
+from chainlit_sqla import SQLADataLayer
+from chainlit_sqla.database import Database
+from chainlit_sqla.models import threads, users
+from chainlit_sqla.settings import Settings
+from tests.frozen import comparable
+from tests.frozen.catalog import CATALOG, Entry
+from tests.frozen.comparable import Conversations, Row
+from tests.frozen.load import Shelf, execute
+from tests.official.backends import FolderClient
+
+_LEFT_OUT = {
+    # Not selected, but "input": that is blanked where showInput is "false" or nothing.
+    "steps": ("input", "command", "modes", "defaultOpen", "autoCollapse"),
+    "elements": ("autoPlay", "playerConfig"),
+}
+_SELECTED = {"elements": ("props",)}
+"""Columns without which the queries of Chainlit 2.12 fail; older variants have none."""
+
+
+async def read(shelf: Shelf, name: str) -> Conversations:
+    """Read a frozen database through the layer of Chainlit that it was made for.
+
+    Args:
+        shelf: Where to load a copy of its own.
+        name: One of kind ``chainlit``, ``wild`` or ``prisma``.
+    """
+    entry = CATALOG[name]
+    return await _read_sqlalchemy(shelf, entry, shelf.load(name))
+
+
+async def read_ours(url: str, **settings: Any) -> Conversations:
+    """Read all conversations through our layer.
+
+    Args:
+        url: The database, at the newest revision.
+        **settings: Of the layer, such as ``db_schema``.
+    """
+    database = Database(url, settings=Settings.load(**settings))
+    layer = SQLADataLayer(database, settings=database.settings)
+    try:
+        async with database.connect() as connection:
+            known = {
+                row.id: row.identifier
+                for row in await connection.execute(select(users.c.id, users.c.identifier))
+            }
+            ids = list(await connection.scalars(select(threads.c.id)))
+        found = [await layer.get_thread(id) for id in ids]
+        return {
+            "users": {one: [await _user(layer, one)] for one in known.values()},
+            "threads": {one["id"]: comparable.thread(one, known) for one in found if one},
+        }
+    finally:
+        await layer.close()
+        await database.close()
+
+
+async def _user(layer: Any, identifier: str) -> Row:
+    user = await layer.get_user(identifier)
+    return comparable.user(user.to_dict())
+
+
+async def _read_sqlalchemy(shelf: Shelf, entry: Entry, url: str) -> Conversations:
+    options: dict[str, Any] = {}
+    if entry.schema:
+        options["server_settings"] = {"search_path": entry.schema}
+    driver = url.replace("sqlite://", "sqlite+aiosqlite://", 1)
+    driver = driver.replace("postgresql://", "postgresql+asyncpg://", 1)
+    storage = FolderClient(shelf.folder / "no-blobs")
+    layer = SQLAlchemyDataLayer(driver, connect_args=options, storage_provider=storage)
+    try:
+        rows = {table: await _rows(layer, table) for table in ("users", "steps", "elements")}
+        for table, columns in _SELECTED.items():
+            for column in columns:
+                if column not in rows[table][0]:
+                    execute(url, f'ALTER TABLE {table} ADD COLUMN "{column}" TEXT')
+        identifiers = {row["id"]: row["identifier"] for row in rows["users"]}
+        found = {}
+        for row in await _rows(layer, "threads"):
+            thread = await layer.get_thread(row["id"])
+            assert thread is not None, f"{entry.name}: Chainlit's layer cannot read {row['id']}"
+            for table, columns in _LEFT_OUT.items():
+                for part in thread[table]:  # type: ignore[literal-required]
+                    _complete(part, rows[table], columns)
+            found[row["id"]] = comparable.thread(thread, identifiers)
+        return {"users": await _users(layer, rows["users"]), "threads": found}
+    finally:
+        await layer.close()
+
+
+async def _rows(layer: SQLAlchemyDataLayer, table: str) -> list[Row]:
+    found = await layer.execute_sql(f"SELECT * FROM {table}", {})
+    assert isinstance(found, list)
+    return found
+
+
+async def _users(layer: SQLAlchemyDataLayer, rows: list[Row]) -> dict[str, list[Row]]:
+    """What get_user gives, and further accounts with the same identifier."""
+    found: dict[str, list[Row]] = {}
+    for row in rows:
+        known = found.setdefault(row["identifier"], [])
+        for one in (await _user(layer, row["identifier"]), comparable.user(row)):
+            if one not in known:
+                known.append(one)
+    return found
+
+
+def _complete(part: Any, rows: list[Row], columns: Iterable[str]) -> None:
+    """Add what the layer leaves out; of two rows with one id, from the right one."""
+    row = next(row for row in rows if _is_row_of(row, part))
+    part.update({column: row[column] for column in columns if column in row})
+
+
+def _is_row_of(row: Mapping[str, Any], part: Mapping[str, Any]) -> bool:
+    return all(row.get(key) == part.get(key) for key in ("id", "threadId", "name", "output"))
