@@ -274,6 +274,12 @@ class Dialect(ABC):
         """
         raise NotImplementedError
 
+    async def quiet_triggers(self, connection: AsyncConnection) -> None:  # noqa: B027 - a hook
+        """Let triggers that remove signatures be passed over until the transaction ends.
+
+        Who calls this removes them, all at once.
+        """
+
     # Migrations
 
     @contextmanager

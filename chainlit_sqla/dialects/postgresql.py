@@ -237,6 +237,10 @@ class PostgreSQL(Dialect):
         """By ``ctid``."""
         return literal_column("ctid")
 
+    async def quiet_triggers(self, connection: AsyncConnection) -> None:
+        """By the setting that migration 0002 lets its triggers look at."""
+        await connection.execute(text("SELECT set_config('chainlit_sqla.forgets', 'on', true)"))
+
     def json_is_true(self, column: ColumnElement[Any], key: str) -> ColumnElement[bool]:
         """By containment, which an index can serve."""
         return type_coerce(column, JSONB()).contains({key: True})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -95,13 +95,13 @@ class Source(Protocol):
         """Its rows by kind of record, as far as they are to be imported."""
         ...
 
-    def users(self) -> AsyncIterator[Chunk]:
+    def users(self) -> AsyncGenerator[Chunk, None]:
         """All users."""
         ...
 
     def threads(
         self, after: str | None = None, only: Collection[str] | None = None
-    ) -> AsyncIterator[Chunk]:
+    ) -> AsyncGenerator[Chunk, None]:
         """Threads and what lies in them, batch by batch.
 
         Args:
@@ -110,12 +110,14 @@ class Source(Protocol):
         """
         ...
 
-    def rest(self) -> AsyncIterator[Chunk]:
+    def rest(self) -> AsyncGenerator[Chunk, None]:
         """What lies in no thread: misfits, and records of what was deleted."""
         ...
 
 
-async def rechunked(rows: AsyncIterator[tuple[Record | Misfit, ...]]) -> AsyncIterator[Chunk]:
+async def rechunked(
+    rows: AsyncGenerator[tuple[Record | Misfit, ...], None],
+) -> AsyncGenerator[Chunk, None]:
     """Gather what rows became into chunks."""
     chunk = Chunk()
     async for items in rows:

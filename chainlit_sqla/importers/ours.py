@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Select, Table, func, inspect, select
@@ -41,14 +41,14 @@ class OurSource:
             counts[kind] = await self._connection.scalar(query) or 0
         return counts
 
-    async def users(self) -> AsyncIterator[Chunk]:
+    async def users(self) -> AsyncGenerator[Chunk, None]:
         """All users."""
         async for chunk in rechunked(self._read("user", await self._select("user"))):
             yield chunk
 
     async def threads(
         self, after: str | None = None, only: Collection[str] | None = None
-    ) -> AsyncIterator[Chunk]:
+    ) -> AsyncGenerator[Chunk, None]:
         """Threads by id, and what lies in them.
 
         Args:
@@ -68,14 +68,14 @@ class OurSource:
                     yield chunk
             yield Chunk(threads=ids, position=ids[-1])
 
-    async def rest(self) -> AsyncIterator[Chunk]:
+    async def rest(self) -> AsyncGenerator[Chunk, None]:
         """What was deleted: a late write must not bring it back."""
         async for chunk in rechunked(self._read("tombstone", await self._select("tombstone"))):
             yield chunk
 
     async def _batches(
         self, after: str | None, only: Collection[str] | None
-    ) -> AsyncIterator[Sequence[str]]:
+    ) -> AsyncGenerator[Sequence[str], None]:
         column = TABLES["thread"].c.id
         if only is not None:
             wanted = sorted(only)
@@ -105,7 +105,7 @@ class OurSource:
         columns = [table.c[name] for name in COLUMNS[kind] if name in self._there[kind]]
         return select(*columns).order_by(*_order(table))
 
-    async def _read(self, kind: str, query: Select[Any]) -> AsyncIterator[tuple[Record]]:
+    async def _read(self, kind: str, query: Select[Any]) -> AsyncGenerator[tuple[Record], None]:
         names = [column.name for column in query.selected_columns]
         missing = {name: default(kind, name) for name in COLUMNS[kind] if name not in set(names)}
         options = {"yield_per": _FETCH}

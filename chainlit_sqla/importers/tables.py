@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import uuid
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Select, TableClause, Uuid, column, func, inspect, select, table
@@ -84,7 +84,7 @@ class TableSource(ABC):
             counts[kind] = await self._connection.scalar(query) or 0
         return counts
 
-    async def users(self) -> AsyncIterator[Chunk]:
+    async def users(self) -> AsyncGenerator[Chunk, None]:
         """All users."""
         rows = self._rows(self._all("user"))
         async for chunk in rechunked(self._shaped("user", rows)):
@@ -92,7 +92,7 @@ class TableSource(ABC):
 
     async def threads(
         self, after: str | None = None, only: Collection[str] | None = None
-    ) -> AsyncIterator[Chunk]:
+    ) -> AsyncGenerator[Chunk, None]:
         """Threads by id, and what lies in them; after `users`.
 
         Args:
@@ -108,7 +108,7 @@ class TableSource(ABC):
                     yield chunk
             yield Chunk(threads=texts, position=texts[-1])
 
-    async def rest(self) -> AsyncIterator[Chunk]:
+    async def rest(self) -> AsyncGenerator[Chunk, None]:
         """Rows without a thread."""
         for kind in ("thread", *IN_THREADS):
             name = self._names[kind]
@@ -151,13 +151,15 @@ class TableSource(ABC):
         there = select(id).where(id == self._place(kind)).exists()
         return self._all(kind).where(~there)
 
-    async def _stray(self, kind: str, name: str) -> AsyncIterator[Items]:
+    async def _stray(self, kind: str, name: str) -> AsyncGenerator[Items, None]:
         async for row in self._rows(self._strays(kind)):
             row.pop(PLACE, None)
             reason = "it has no id" if kind == "thread" else "its thread is not there"
             yield (Misfit(name, reason, row),)
 
-    async def _shaped(self, kind: str, rows: AsyncIterator[Row]) -> AsyncIterator[Items]:
+    async def _shaped(
+        self, kind: str, rows: AsyncGenerator[Row, None]
+    ) -> AsyncGenerator[Items, None]:
         async for row in rows:
             try:
                 items = self._shape(kind, row)
@@ -165,7 +167,7 @@ class TableSource(ABC):
                 items = (Misfit(self._names[kind], str(error), row),)
             yield items
 
-    async def _rows(self, query: Select[Any]) -> AsyncIterator[Row]:
+    async def _rows(self, query: Select[Any]) -> AsyncGenerator[Row, None]:
         options = {"yield_per": _FETCH}
         async with self._connection.stream(query, execution_options=options) as rows:
             async for row in rows:
@@ -173,7 +175,7 @@ class TableSource(ABC):
 
     async def _batches(
         self, after: str | None, only: Collection[str] | None
-    ) -> AsyncIterator[Sequence[Any]]:
+    ) -> AsyncGenerator[Sequence[Any], None]:
         id = self._tables["thread"].c.id
         last = None if after is None else self._native(after)
         wanted = None if only is None else sorted(map(self._native, only))

@@ -1,0 +1,279 @@
+"""Writes records into a database of ours, which may be in use.
+
+Invariants:
+
+- A chunk is one transaction. The position after which to go on is written after it: what
+  comes between is written again.
+- A row that is there stays as it is, unless the source is to win (``update``). So writing
+  the same chunk again changes nothing.
+- A user who is known under the same identifier keeps the id that the database gave; the
+  threads of the source's user are theirs.
+- What was deleted in this database stays deleted: tombstones are read after the lock of the
+  thread, as `chainlit_sqla.writes.apply` does, and a burst sees that the thread changed.
+- A row that the database refuses is found by bisection and put aside, with the reason; the
+  others are written.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from sqlalchemy import bindparam, delete, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from .._time import now
+from ..database import Database
+from ..dialects import Fault, brief
+from ..models import imports, quarantine, signatures, threads, tombstones, users
+from ..records import COLUMNS, IN_THREADS, KEYS, TABLES, Record
+from ..writes.apply import lock_threads, of_element, show_change
+from .base import Misfit
+
+log = logging.getLogger(__name__)
+
+_PAUSES = (0.1, 0.5, 2.0, 5.0, 10.0)
+
+
+@dataclass(slots=True)
+class Written:
+    """What became of records.
+
+    Args:
+        refused: Rows that the database refused.
+        deleted: Rows that were deleted in this database, or lie in what was.
+        known_users: Users that were there under the same identifier.
+    """
+
+    refused: list[Misfit] = field(default_factory=list)
+    deleted: int = 0
+    known_users: int = 0
+
+
+class Target:
+    """A database of ours that records are written into.
+
+    Args:
+        database: It, at this release's revision.
+        source: Where the records come from, for people.
+        update: Whether a row of the source replaces a different one that is there.
+    """
+
+    def __init__(self, database: Database, source: str, *, update: bool = False) -> None:
+        self.database = database
+        self._source = source
+        self._update = update
+        self._same: dict[str, str] = {}
+        self._absent: set[str] = set()
+
+    def adapt(self, record: Record) -> Record:
+        """The record as it is stored here; after its user was written.
+
+        Args:
+            record: As the source gives it.
+        """
+        owner = record.values.get("userId") if record.kind == "thread" else None
+        if owner is None or owner not in self._same:
+            return record
+        return replace(record, values={**record.values, "userId": self._same[owner]})
+
+    async def write(
+        self,
+        records: Sequence[Record],
+        misfits: Sequence[Misfit] = (),
+        position: Mapping[str, Any] | None = None,
+    ) -> Written:
+        """Write a chunk.
+
+        Args:
+            records: Parents before what lies in them.
+            misfits: To put aside.
+            position: A row of the table of imports.
+
+        Raises:
+            DatabaseUnavailable: The database stayed away.
+            SchemaOutdated: A table is missing.
+        """
+        written = Written()
+        await self._divide(records, written)
+        aside = [*misfits, *written.refused]
+        if aside or position:
+            await self._again(lambda: self._set_aside(aside, position))
+        return written
+
+    async def _divide(self, records: Sequence[Record], written: Written) -> None:
+        if not records:
+            return
+        attempt = Written()
+        try:
+            await self._again(lambda: self._write(records, attempt))
+        except self.database.dialect.errors as error:
+            fault = self.database.dialect.classify(error)
+            if fault not in (Fault.REJECTED, Fault.REPEAT):
+                raise self.database.translate(error) from error
+            if len(records) == 1:
+                written.refused.append(_refused(records[0], error))
+                return
+            half = len(records) // 2
+            await self._divide(records[:half], written)
+            await self._divide(records[half:], written)
+            return
+        written.deleted += attempt.deleted
+        written.known_users += attempt.known_users
+
+    async def _again(self, work: Any) -> None:
+        """Do it again while the database is away or others are in the way."""
+        for pause in (*_PAUSES, None):
+            try:
+                await work()
+            except self.database.dialect.errors as error:
+                if pause is None or self.database.dialect.classify(error) is not Fault.TRANSIENT:
+                    if self.database.dialect.classify(error) is Fault.TRANSIENT:
+                        raise self.database.translate(error) from error
+                    raise
+                log.warning("Written again after: %s", brief(error))
+                await asyncio.sleep(pause)
+            else:
+                return
+
+    async def _write(self, records: Sequence[Record], written: Written) -> None:
+        written.deleted = written.known_users = 0
+        by_kind: dict[str, list[Record]] = {}
+        for record in records:
+            by_kind.setdefault(record.kind, []).append(record)
+        async with self.database.write() as connection:
+            if users_ := by_kind.get("user"):
+                written.known_users = await self._write_users(connection, users_)
+            await self._upsert(connection, "tombstone", by_kind.get("tombstone", ()))
+            places = sorted({record.thread_id or "" for record in records} - {""})
+            if not places or by_kind.keys() <= {"user", "tombstone"}:
+                return
+            await self._write_threads(connection, by_kind, places, written)
+
+    async def _write_users(self, connection: AsyncConnection, records: Sequence[Record]) -> int:
+        statement = self.database.dialect.upsert(
+            users, ["identifier"], ["displayName", "metadata"] if self._update else []
+        )
+        names = [record.values["identifier"] for record in records]
+        query = select(users.c.identifier, users.c.id).where(users.c.identifier.in_(names))
+        there = {row.identifier: row.id for row in await connection.execute(query)}
+        rows = [dict(record.values) for record in records]
+        await self.database.dialect.execute_many(connection, statement, rows)
+        for record in records:
+            id = record.values["id"]
+            kept = there.get(record.values["identifier"], id)
+            if kept != id:
+                self._same[id] = kept
+        return len(there)
+
+    async def _write_threads(
+        self,
+        connection: AsyncConnection,
+        by_kind: Mapping[str, Sequence[Record]],
+        places: Sequence[str],
+        written: Written,
+    ) -> None:
+        dialect = self.database.dialect
+        query = select(tombstones.c.threadId).where(
+            tombstones.c.threadId.in_(places), tombstones.c.id == ""
+        )
+        dead = set(await connection.scalars(query))
+        own = [self.adapt(record) for record in by_kind.get("thread", ())]
+        own = [record for record in own if record.values["id"] not in dead]
+        written.deleted += len(by_kind.get("thread", ())) - len(own)
+        await self._upsert(connection, "thread", own)
+        await lock_threads(connection, places, exclusive=False)
+        await self._move_activity(connection, own)
+        # Again, now that nobody can delete from these threads any more.
+        columns = tombstones.c.threadId, tombstones.c.id
+        buried = {
+            (place, id)
+            for place, id in await connection.execute(
+                select(*columns).where(tombstones.c.threadId.in_(places))
+            )
+        }
+        await dialect.quiet_triggers(connection)
+        for kind in IN_THREADS:
+            given = by_kind.get(kind, ())
+            alive = [record for record in given if not is_buried(record, buried)]
+            written.deleted += len(given) - len(alive)
+            await self._upsert(connection, kind, alive)
+        await connection.execute(delete(signatures).where(signatures.c.threadId.in_(places)))
+        await show_change(connection, places)
+
+    async def _upsert(
+        self, connection: AsyncConnection, kind: str, records: Iterable[Record]
+    ) -> None:
+        rows = [dict(record.values) for record in records]
+        if not rows:
+            return
+        keys = KEYS[kind]
+        changed = [name for name in COLUMNS[kind] if name not in keys] if self._update else []
+        statement = self.database.dialect.upsert(TABLES[kind], keys, changed)
+        await self.database.dialect.execute_many(connection, statement, rows)
+
+    async def _move_activity(self, connection: AsyncConnection, records: Sequence[Record]) -> None:
+        """A thread that was there and has gone on since moves up."""
+        if self._update or not records:
+            return
+        moved = (
+            update(threads)
+            .where(threads.c.id == bindparam("the_id"), threads.c.updatedAt < bindparam("moved"))
+            .values(updatedAt=bindparam("moved"))
+        )
+        rows = [
+            {"the_id": record.values["id"], "moved": record.values["updatedAt"]}
+            for record in records
+        ]
+        await self.database.dialect.execute_many(connection, moved, rows)
+
+    async def _set_aside(
+        self, misfits: Sequence[Misfit], position: Mapping[str, Any] | None
+    ) -> None:
+        dialect = self.database.dialect
+        async with self.database.write() as connection:
+            if misfits:
+                statement = dialect.upsert(quarantine, ["id"], [])
+                rows = [self._aside(misfit) for misfit in misfits]
+                await dialect.execute_many(connection, statement, rows)
+            if position:
+                changed = [name for name in position if name not in ("id", "startedAt")]
+                statement = dialect.upsert(imports, ["id"], changed)
+                await dialect.execute_many(connection, statement, [dict(position)])
+
+    def _aside(self, misfit: Misfit) -> dict[str, Any]:
+        return {
+            "id": misfit.digest,
+            "source": self._source,
+            "origin": misfit.table,
+            "reason": misfit.reason,
+            "row": misfit.document,
+            "createdAt": now(),
+        }
+
+
+def is_buried(record: Record, buried: set[tuple[str, str]]) -> bool:
+    """Whether it was deleted, or lies in what was.
+
+    Args:
+        record: Of a thread.
+        buried: The threads and ids of tombstones.
+    """
+    place, values = record.thread_id or "", record.values
+    if record.kind == "thread":
+        ids = [""]
+    elif record.kind == "step":
+        ids = ["", values["id"]]
+    elif record.kind == "feedback":
+        ids = ["", values["forId"]]
+    else:
+        ids = ["", values["forId"] or "", of_element(values["id"]), of_element("")]
+    return any((place, id) in buried for id in ids)
+
+
+def _refused(record: Record, error: BaseException) -> Misfit:
+    reason = f"the database refuses it: {brief(error)}"
+    return Misfit(TABLES[record.kind].name, reason, record.values)

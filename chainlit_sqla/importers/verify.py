@@ -1,0 +1,207 @@
+"""Compares a source with a database of ours, record by record.
+
+For each thread, both sides are added up: how many records of each kind, and the sum of their
+digests, which does not depend on an order. Only threads whose sums differ are looked at
+record by record.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import AsyncGenerator, Collection, Iterable, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from ..database import Database
+from ..models import tombstones, users
+from ..records import Record
+from .base import Chunk, Source
+from .ours import OurSource
+from .target import Target, is_buried
+
+SHOWN = 20
+"""Differences that are named."""
+_AT_ONCE = 50
+
+Key = tuple[str, ...]
+
+
+@dataclass(slots=True)
+class Difference:
+    """A record that is not the same on both sides.
+
+    Args:
+        key: Its kind and its primary key.
+        what: ``missing`` in the target, ``different``, or ``more``: only in the target.
+        columns: Names of the columns whose values differ.
+    """
+
+    key: Key
+    what: str
+    columns: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        name = f"{self.key[0]} {' '.join(self.key[1:])}"
+        return f"{name}: {self.what}" + (f" ({', '.join(self.columns)})" if self.columns else "")
+
+
+@dataclass(slots=True)
+class Comparison:
+    """What a comparison found.
+
+    Args:
+        given: Records of the source by kind, of those that have a place.
+        same: Those that the target has exactly so.
+        counts: Records by what is the matter with them, ``deleted`` in the target included.
+        differences: The first of them.
+        threads: Threads compared.
+    """
+
+    given: Counter[str] = field(default_factory=Counter)
+    same: Counter[str] = field(default_factory=Counter)
+    counts: Counter[str] = field(default_factory=Counter)
+    differences: list[Difference] = field(default_factory=list)
+    threads: int = 0
+
+    @property
+    def equal(self) -> bool:
+        """Whether the target has everything as the source has it."""
+        return not self.counts["missing"] and not self.counts["different"]
+
+    def add(self, difference: Difference) -> None:
+        """Count a difference, and keep the first."""
+        self.counts[difference.what] += 1
+        if len(self.differences) < SHOWN and difference.what != "deleted":
+            self.differences.append(difference)
+
+
+class _Sums:
+    """A sum for each thread."""
+
+    def __init__(self) -> None:
+        self.by_thread: dict[str, int] = {}
+        self.kinds: dict[str, Counter[str]] = {}
+
+    def add(self, record: Record) -> None:
+        place = record.thread_id or ""
+        self.by_thread[place] = (self.by_thread.get(place, 0) + record.digest()) % 2**128
+        self.kinds.setdefault(place, Counter())[record.kind] += 1
+
+
+class Verification:
+    """Compares a source with what was imported of it.
+
+    Args:
+        source: Where the records come from.
+        target: Where they went; it knows the users that have another id there.
+    """
+
+    def __init__(self, source: Source, target: Target) -> None:
+        self._source = source
+        self._target = target
+        self.found = Comparison()
+
+    async def users(self) -> None:
+        """Compare the users, who count as the same by their identifier."""
+        async with aclosing(self._source.users()) as chunks:
+            async for chunk in chunks:
+                await self._compare_users(chunk.records)
+
+    async def threads(self) -> AsyncGenerator[Chunk, None]:
+        """Compare the threads and what lies in them.
+
+        Yields:
+            Each chunk of the source that was looked at.
+        """
+        sums = _Sums()
+        async with aclosing(self._source.threads()) as chunks:
+            async for chunk in chunks:
+                for record in map(self._target.adapt, chunk.records):
+                    sums.add(record)
+                if chunk.threads is not None:
+                    await self._compare_batch(sums)
+                    sums = _Sums()
+                yield chunk
+
+    async def _compare_users(self, records: Sequence[Record]) -> None:
+        names = [record.values["identifier"] for record in records]
+        query = select(users.c.identifier).where(users.c.identifier.in_(names))
+        async with self._database.connect() as connection:
+            there = set(await connection.scalars(query))
+        for record in records:
+            self.found.given["user"] += 1
+            if record.values["identifier"] in there:
+                self.found.same["user"] += 1
+            else:
+                self.found.add(Difference(record.key, "missing"))
+
+    async def _compare_batch(self, given: _Sums) -> None:
+        there = _Sums()
+        async with self._database.connect() as connection:
+            async for record in self._theirs(connection, given.by_thread):
+                there.add(record)
+        odd = []
+        for id, total in given.by_thread.items():
+            self.found.threads += 1
+            self.found.given.update(given.kinds[id])
+            if there.by_thread.get(id) == total and there.kinds[id] == given.kinds[id]:
+                self.found.same.update(given.kinds[id])
+            else:
+                odd.append(id)
+        for start in range(0, len(odd), _AT_ONCE):
+            await self._look_closer(odd[start : start + _AT_ONCE])
+
+    async def _look_closer(self, ids: Sequence[str]) -> None:
+        async with self._database.connect() as connection:
+            theirs = {record.key: record.digest() async for record in self._theirs(connection, ids)}
+            dead = await _buried(connection, ids)
+        different: dict[Key, Record] = {}
+        async with aclosing(self._source.threads(only=ids)) as chunks:
+            async for chunk in chunks:
+                for record in map(self._target.adapt, chunk.records):
+                    if (record.thread_id or "") not in ids:
+                        continue
+                    there = theirs.pop(record.key, None)
+                    if there == record.digest():
+                        self.found.same[record.kind] += 1
+                    elif there is not None:
+                        different[record.key] = record
+                    else:
+                        gone = is_buried(record, dead)
+                        self.found.add(Difference(record.key, "deleted" if gone else "missing"))
+        await self._name_columns(different)
+        for key in theirs:
+            self.found.add(Difference(key, "more"))
+
+    async def _name_columns(self, different: Mapping[Key, Record]) -> None:
+        if not different:
+            return
+        wanted = {record.thread_id or "" for record in different.values()}
+        async with self._database.connect() as connection:
+            async for record in self._theirs(connection, wanted):
+                ours = different.get(record.key)
+                if ours is None:
+                    continue
+                names = (n for n, value in ours.values.items() if value != record.values[n])
+                self.found.add(Difference(record.key, "different", tuple(names)))
+
+    async def _theirs(
+        self, connection: AsyncConnection, ids: Iterable[str]
+    ) -> AsyncGenerator[Record, None]:
+        stored = OurSource(connection, "", "", self._database.schema)
+        async with aclosing(stored.threads(only=list(ids))) as chunks:
+            async for chunk in chunks:
+                for record in chunk.records:
+                    yield record
+
+    @property
+    def _database(self) -> Database:
+        return self._target.database
+
+
+async def _buried(connection: AsyncConnection, ids: Collection[str]) -> set[tuple[str, str]]:
+    query = select(tombstones.c.threadId, tombstones.c.id).where(tombstones.c.threadId.in_(ids))
+    return {(place, id) for place, id in await connection.execute(query)}
