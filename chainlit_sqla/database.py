@@ -49,6 +49,8 @@ class Database:
         url: A URL with or without a driver (``postgresql://…``, ``sqlite:///chats.db``);
             None takes it from the settings.
         settings: Settings; None reads the environment.
+        read_only: Whether nothing at all is to be changed in it, neither a file's journal
+            nor by a connection.
 
     Raises:
         ConfigurationError: The URL cannot be used; says why.
@@ -59,11 +61,19 @@ class Database:
         ...     await connection.execute(...)
     """
 
-    def __init__(self, url: str | URL | None = None, *, settings: Settings | None = None) -> None:
+    def __init__(
+        self,
+        url: str | URL | None = None,
+        *,
+        settings: Settings | None = None,
+        read_only: bool = False,
+    ) -> None:
         self.settings = settings or Settings.load()
         self.given_url = parse_url(url or self.settings.database)
         self.dialect: Dialect = dialect_named(self.given_url.get_backend_name())
         self.url = self.dialect.engine_url(self.given_url)
+        if read_only:
+            self.url = self.dialect.reading_url(self.url)
         self.schema = self._checked_schema()
         self._make_folder()
         self.engine = self._make_engine()
@@ -87,6 +97,11 @@ class Database:
         url = self.given_url
         shown = {name: v if name not in _SECRETS else "***" for name, v in url.query.items()}
         return url.set(query=shown).render_as_string(hide_password=True)
+
+    @property
+    def place(self) -> str:
+        """The same for the same tables, however the URL is spelled and whoever logs in."""
+        return f"{self.dialect.place(self.given_url)} {self.schema or ''}"
 
     @property
     def pool(self) -> Pool:
@@ -250,7 +265,7 @@ class Database:
         Returns:
             One of ours, or the error itself where it needs no words of ours.
         """
-        if sentence := self.dialect.explain(error, self.url):
+        if sentence := self.dialect.explain(error, self.given_url):
             return DatabaseUnavailable(sentence)
         fault = self.dialect.classify(error)
         if fault is Fault.SCHEMA:

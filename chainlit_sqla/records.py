@@ -44,13 +44,18 @@ def _kind_of(column: Any) -> str:
     return INTEGER if isinstance(column.type, Integer) else TEXT
 
 
+def _plain(name: str) -> str:
+    """SQLAlchemy's names are of a class that orjson refuses as a key."""
+    return str.__str__(name)
+
+
 COLUMNS: Mapping[str, Mapping[str, str]] = {
-    kind: {column.name: _kind_of(column) for column in table.columns}
+    kind: {_plain(column.name): _kind_of(column) for column in table.columns}
     for kind, table in TABLES.items()
 }
 """The columns of each kind of record, and what their values are."""
 KEYS: Mapping[str, tuple[str, ...]] = {
-    kind: tuple(column.name for column in table.primary_key.columns)
+    kind: tuple(_plain(column.name) for column in table.primary_key.columns)
     for kind, table in TABLES.items()
 }
 """The columns that identify a record."""
@@ -123,10 +128,10 @@ class Record:
         try:
             given = orjson.loads(line)
         except ValueError as error:
-            raise ImportSourceError(f"it is not JSON ({error})") from error
+            raise ImportSourceError(f"it is not JSON: {error}") from error
         kind = given.get("kind") if isinstance(given, dict) else None
         if not isinstance(kind, str) or kind not in COLUMNS:
-            raise ImportSourceError(f"its kind is {kind!r}, not one of {', '.join(COLUMNS)}")
+            raise ImportSourceError(f"its kind is not one of {', '.join(COLUMNS)}: {kind!r}")
         return cls(kind, {name: _read(given, kind, name) for name in COLUMNS[kind]})
 
 
@@ -162,12 +167,12 @@ def _read(given: Mapping[str, Any], kind: str, name: str) -> Any:
     value, what = given.get(name), COLUMNS[kind][name]
     if value is None:
         if name in KEYS[kind]:
-            raise ImportSourceError(f"its {name!r} is missing")
+            raise ImportSourceError(f"its {name} is missing")
         return default(kind, name)
     fits: tuple[type, ...] = {TEXT: (str,), FLAG: (bool,), INTEGER: (int,)}.get(what, (object,))
     read: Any = parse_instant(value) if what == INSTANT else value
     if read is None or not isinstance(read, fits):
-        raise ImportSourceError(f"its {name!r} is {value!r}, which is no {what}")
+        raise ImportSourceError(f"its {name} is no {what}: {value!r}")
     if isinstance(read, str) and what == TEXT:
         return _json.clean_text(read)
     return _json.loads(_json.dumps(read)) if what == JSON else read

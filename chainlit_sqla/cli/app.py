@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from . import demo, doctor, run, schema, storage
+from . import demo, doctor, import_, run, schema, storage
 from .guard import DEBUG
 
 app = typer.Typer(
@@ -27,6 +27,7 @@ app.command("doctor")(doctor.doctor)
 app.command("run", context_settings={"ignore_unknown_options": True, "allow_extra_args": True})(
     run.run
 )
+app.command("import")(import_.import_)
 app.command("demo")(demo.demo)
 app.add_typer(storage.app, name="storage")
 

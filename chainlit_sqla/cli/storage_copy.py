@@ -12,6 +12,7 @@ from rich.filesize import decimal
 
 from ..errors import ConfigurationError, StorageError
 from ..settings import Settings
+from ..storage.choice import storage_url
 from ..storage.ends import Ends
 from ..storage.journal import Amount, Journal
 from ..storage.transfer import PARALLEL, Plan, Result, Transfer
@@ -75,6 +76,24 @@ def copy(
             "once more, for files that came meanwhile; then start it with "
             f"CHAINLIT_SQLA_STORAGE={shlex.quote(shown_url(target))}"
         )
+
+
+def copy_all(source: str, settings: Settings) -> None:
+    """Copy the files of a store into the one that the settings mean, and say what that did.
+
+    Args:
+        source: The URL of the store to copy from.
+        settings: The settings.
+
+    Raises:
+        ConfigurationError: Both are the same store, or the URL cannot be used.
+        typer.Exit: A file was not copied.
+    """
+    ends = _ends(source, storage_url(settings), settings)
+    result = complete(_copy(ends, _default_journal(ends, settings), PARALLEL))
+    typer.echo(f"Files: {_done(result, source)}")
+    if result.failed or result.stopped:
+        _complain(result)
 
 
 def _ends(source: str, target: str, settings: Settings) -> Ends:

@@ -57,6 +57,8 @@ class Dialect(ABC):
     """The name for people."""
     driver: str
     """The async driver that a plain URL is given."""
+    port: int | None = None
+    """The port of a URL that names none."""
     auto_upgrade: bool = False
     """Whether the schema is made on first use unless a setting says otherwise."""
     has_schemas: bool = False
@@ -71,6 +73,15 @@ class Dialect(ABC):
     def engine_url(self, url: URL) -> URL:
         """Give a plain URL the async driver."""
         return url.set(drivername=f"{self.name}+{self.driver}")
+
+    def reading_url(self, url: URL) -> URL:
+        """An engine's URL for a database that must not be changed by opening it."""
+        return url
+
+    def place(self, url: URL) -> str:
+        """A name for the database that does not depend on the login."""
+        port = url.port or self.port
+        return f"{self.name}://{(url.host or 'localhost').lower()}:{port}/{url.database or ''}"
 
     @abstractmethod
     def engine_options(self, url: URL, settings: Settings) -> dict[str, Any]:

@@ -71,6 +71,7 @@ class PostgreSQL(Dialect):
     name = "postgresql"
     title = "PostgreSQL"
     driver = "asyncpg"
+    port = 5432
     has_schemas = True
 
     def engine_url(self, url: URL) -> URL:
@@ -276,7 +277,7 @@ class PostgreSQL(Dialect):
     def explain(self, error: BaseException, url: URL) -> str | None:
         """For refused, unanswered and unauthorized connections."""
         error = original(error)
-        where = f"{url.host or 'localhost'}:{url.port or 5432}"
+        where = f"{url.host or 'localhost'}:{url.port or self.port}"
         code = getattr(error, "sqlstate", None) or ""
         if code[:2] == "28":
             return (

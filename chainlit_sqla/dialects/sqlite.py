@@ -8,7 +8,9 @@ import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, unquote
 
 import orjson
 from sqlalchemy import (
@@ -57,6 +59,18 @@ class SQLite(Dialect):
     auto_upgrade = True
     bound_to_loop = False
     max_parameters = 32_000
+
+    def reading_url(self, url: URL) -> URL:
+        """Opened for reading only, the file and its journal mode stay as they are."""
+        if _in_memory(url) or (url.database or "").startswith("file:"):
+            return url
+        file = f"file:{quote(str(Path(url.database or '').absolute()))}"
+        return url.set(database=file).update_query_dict({"mode": "ro", "uri": "true"})
+
+    def place(self, url: URL) -> str:
+        """The file, wherever the process stands."""
+        path = unquote((url.database or "").removeprefix("file:"))
+        return f"sqlite://{path if _in_memory(url) else Path(path).resolve()}"
 
     def engine_options(self, url: URL, settings: Settings) -> dict[str, Any]:
         """One connection only where the database lives in it."""

@@ -1,6 +1,20 @@
 """Sources of conversations: what was stored elsewhere, as records of ours."""
 
 from .base import Chunk, Misfit, Source
+from .opening import LAYERS, open_source
 from .ours import OurSource
+from .run import Import, Result
+from .verify import Comparison, Difference
 
-__all__ = ["Chunk", "Misfit", "OurSource", "Source"]
+__all__ = [
+    "LAYERS",
+    "Chunk",
+    "Comparison",
+    "Difference",
+    "Import",
+    "Misfit",
+    "OurSource",
+    "Result",
+    "Source",
+    "open_source",
+]

@@ -23,16 +23,23 @@ class Misfit:
     """A row, or a part of one, that has no place in our tables: it goes into the quarantine.
 
     Args:
+        kind: What it would be: a kind of record, or ``line``.
         table: Where it was read.
-        reason: Why, for people.
+        reason: Why, for people; what is particular to the row comes after a colon.
         row: Its values by the names of its columns.
         kept: Whether the row itself has a place, and only what is said here has none.
     """
 
+    kind: str
     table: str
     reason: str
     row: Mapping[str, Any]
     kept: bool = False
+
+    @property
+    def general(self) -> str:
+        """The reason without what is particular to the row."""
+        return self.reason.split(": ", 1)[0]
 
     @property
     def document(self) -> dict[str, Any]:
@@ -93,6 +100,10 @@ class Source(Protocol):
 
     async def count(self) -> Mapping[str, int]:
         """Its rows by kind of record, as far as they are to be imported."""
+        ...
+
+    async def notes(self) -> Sequence[str]:
+        """What people should know of it, each as a sentence."""
         ...
 
     def users(self) -> AsyncGenerator[Chunk, None]:

@@ -54,6 +54,13 @@ class DocumentedSource(TableSource):
         self._count: dict[tuple[str, str], int] = {}
         self._seen: set[tuple[str, ...]] = set()
 
+    async def notes(self) -> Sequence[str]:
+        """What nobody can repair."""
+        return (
+            "Chainlit's SQLAlchemy layer wrote the createdAt of users and threads in local time "
+            "labelled as UTC: they stay as they are.",
+        )
+
     async def _prepare(self, ids: Sequence[Any]) -> None:
         """The owners, the first and the last activity of the threads."""
         self._first, self._last, self._made = {}, {}, {}
@@ -120,7 +127,7 @@ class DocumentedSource(TableSource):
         known |= {"id": _id(row, "id"), "ordinal": self._next(kind, thread_id)}
         if kind == "element" and row.get("objectKey"):
             known["url"] = None  # It was signed, and has expired.
-        self._once(kind, row, (thread_id, known["id"]))
+        self._once(kind, (thread_id, known["id"]))
         return self._finish(kind, row, known, else_)
 
     def _user(self, row: Row) -> Items:
@@ -128,13 +135,14 @@ class DocumentedSource(TableSource):
         if not {"id", "identifier"} <= self._unique["user"]:
             if self._kept.setdefault(name, id) != id:
                 self._same[id] = self._kept[name]
-                raise ValueError(f"the user {self._kept[name]!r} has the same identifier")
-            self._once("user", row, (id,))
+                raise ValueError("another user has the same identifier")
+            self._once("user", (id,))
         return self._finish("user", row, {"id": id, "identifier": name}, {"createdAt": EPOCH})
 
     def _thread(self, row: Row) -> Items:
+        kind = "thread"
         id = _id(row, "id")
-        self._once("thread", row, (id,))
+        self._once("thread", (id,))
         made = shape.instant(row.get("createdAt")) or self._first.get(id, EPOCH)
         self._made[id] = made
         owner, odd = self._owner(row)
@@ -150,7 +158,7 @@ class DocumentedSource(TableSource):
             )
         )
         if odd:
-            items.append(Misfit(self._names["thread"], odd, row, kept=True))
+            items.append(Misfit(kind, self._names[kind], odd, row, kept=True))
         return tuple(items)
 
     def _owner(self, row: Row) -> tuple[str | None, str]:
@@ -162,12 +170,12 @@ class DocumentedSource(TableSource):
             return self._same.get(given, given), ""
         by_name = self._owners.get(name or "")
         kept = "its identifier's user has it now" if by_name else "the thread has no owner now"
-        return by_name, f"its user {given!r} is not there; {kept}"
+        return by_name, f"its user is not there; {kept}"
 
     def _feedback(self, row: Row, known: dict[str, Any], else_: Mapping[str, Any]) -> Items:
         value = shape.feedback_value(row.get("value"))
         if value is None:
-            raise ValueError(f"its value is {row.get('value')!r}, neither 0 nor 1")
+            raise ValueError("its value is neither 0 nor 1")
         known |= {"forId": _id(row, "forId"), "id": _id(row, "id"), "value": value}
         place = ("feedback", known["threadId"], known["forId"])
         if place in self._seen:
@@ -188,11 +196,11 @@ class DocumentedSource(TableSource):
         number = self._count[kind, thread_id] = self._count.get((kind, thread_id), 0) + 1
         return number
 
-    def _once(self, kind: str, row: Row, key: tuple[str, ...]) -> None:
+    def _once(self, kind: str, key: tuple[str, ...]) -> None:
         if "id" in self._unique[kind]:
             return
         if (kind, *key) in self._seen:
-            raise ValueError(f"the id {row['id']!r} is there twice")
+            raise ValueError("its id is there twice")
         self._seen.add((kind, *key))
 
 

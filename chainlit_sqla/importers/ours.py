@@ -41,6 +41,10 @@ class OurSource:
             counts[kind] = await self._connection.scalar(query) or 0
         return counts
 
+    async def notes(self) -> Sequence[str]:
+        """Nothing."""
+        return ()
+
     async def users(self) -> AsyncGenerator[Chunk, None]:
         """All users."""
         async for chunk in rechunked(self._read("user", await self._select("user"))):
@@ -106,8 +110,9 @@ class OurSource:
         return select(*columns).order_by(*_order(table))
 
     async def _read(self, kind: str, query: Select[Any]) -> AsyncGenerator[tuple[Record], None]:
-        names = [column.name for column in query.selected_columns]
-        missing = {name: default(kind, name) for name in COLUMNS[kind] if name not in set(names)}
+        there = self._there[kind]
+        names = [name for name in COLUMNS[kind] if name in there]
+        missing = {name: default(kind, name) for name in COLUMNS[kind] if name not in there}
         options = {"yield_per": _FETCH}
         async with self._connection.stream(query, execution_options=options) as rows:
             async for row in rows:

@@ -57,11 +57,14 @@ class PrismaSource(TableSource):
             counts[kind] -= await self._connection.scalar(query.where(place.in_(deleted))) or 0
         return counts
 
-    async def left_behind(self) -> int:
+    async def notes(self) -> Sequence[str]:
         """How many threads were deleted in the source."""
         threads = self._tables["thread"]
         query = select(func.count()).select_from(threads).where(threads.c.deletedAt.is_not(None))
-        return await self._connection.scalar(query) or 0
+        deleted = await self._connection.scalar(query)
+        if not deleted:
+            return ()
+        return (f"Threads with a deletedAt, which Chainlit does not show, stay behind: {deleted}.",)
 
     def _ids(self) -> Select[Any]:
         return super()._ids().where(self._tables["thread"].c.deletedAt.is_(None))
@@ -133,7 +136,7 @@ class PrismaSource(TableSource):
     def _feedback(self, row: Row, thread_id: str) -> Items:
         value, place = shape.feedback_value(row["value"]), (thread_id, row["stepId"])
         if value is None:
-            raise ValueError(f"its value is {row['value']!r}, neither 0 nor 1")
+            raise ValueError("its value is neither 0 nor 1")
         if place in self._rated:
             raise ValueError("a newer feedback is there for the same step")
         self._rated.add(place)

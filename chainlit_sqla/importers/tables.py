@@ -84,6 +84,10 @@ class TableSource(ABC):
             counts[kind] = await self._connection.scalar(query) or 0
         return counts
 
+    async def notes(self) -> Sequence[str]:
+        """Nothing, unless a layer has something."""
+        return ()
+
     async def users(self) -> AsyncGenerator[Chunk, None]:
         """All users."""
         rows = self._rows(self._all("user"))
@@ -155,7 +159,7 @@ class TableSource(ABC):
         async for row in self._rows(self._strays(kind)):
             row.pop(PLACE, None)
             reason = "it has no id" if kind == "thread" else "its thread is not there"
-            yield (Misfit(name, reason, row),)
+            yield (Misfit(kind, name, reason, row),)
 
     async def _shaped(
         self, kind: str, rows: AsyncGenerator[Row, None]
@@ -164,7 +168,7 @@ class TableSource(ABC):
             try:
                 items = self._shape(kind, row)
             except (ValueError, RejectedRow) as error:
-                items = (Misfit(self._names[kind], str(error), row),)
+                items = (Misfit(kind, self._names[kind], str(error), row),)
             yield items
 
     async def _rows(self, query: Select[Any]) -> AsyncGenerator[Row, None]:
@@ -205,7 +209,8 @@ class TableSource(ABC):
         if not rest:
             return []
         names = ", ".join(sorted(rest))
-        return [Misfit(self._names[kind], f"there is no place for {names}", row, kept=True)]
+        reason = f"there is no place for {names}"
+        return [Misfit(kind, self._names[kind], reason, row, kept=True)]
 
     def _native(self, id: str) -> Any:
         """An id as the database has it."""

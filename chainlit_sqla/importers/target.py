@@ -67,7 +67,6 @@ class Target:
         self._source = source
         self._update = update
         self._same: dict[str, str] = {}
-        self._absent: set[str] = set()
 
     def adapt(self, record: Record) -> Record:
         """The record as it is stored here; after its user was written.
@@ -79,6 +78,19 @@ class Target:
         if owner is None or owner not in self._same:
             return record
         return replace(record, values={**record.values, "userId": self._same[owner]})
+
+    def know(self, records: Iterable[Record], there: Mapping[str, str]) -> None:
+        """Remember users who have another id here.
+
+        Args:
+            records: Users as the source gives them.
+            there: The ids here by identifier.
+        """
+        for record in records:
+            id = record.values["id"]
+            kept = there.get(record.values["identifier"], id)
+            if kept != id:
+                self._same[id] = kept
 
     async def write(
         self,
@@ -162,11 +174,7 @@ class Target:
         there = {row.identifier: row.id for row in await connection.execute(query)}
         rows = [dict(record.values) for record in records]
         await self.database.dialect.execute_many(connection, statement, rows)
-        for record in records:
-            id = record.values["id"]
-            kept = there.get(record.values["identifier"], id)
-            if kept != id:
-                self._same[id] = kept
+        self.know(records, there)
         return len(there)
 
     async def _write_threads(
@@ -276,4 +284,4 @@ def is_buried(record: Record, buried: set[tuple[str, str]]) -> bool:
 
 def _refused(record: Record, error: BaseException) -> Misfit:
     reason = f"the database refuses it: {brief(error)}"
-    return Misfit(TABLES[record.kind].name, reason, record.values)
+    return Misfit(record.kind, TABLES[record.kind].name, reason, record.values)

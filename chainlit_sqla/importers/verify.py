@@ -56,6 +56,7 @@ class Comparison:
         given: Records of the source by kind, of those that have a place.
         same: Those that the target has exactly so.
         counts: Records by what is the matter with them, ``deleted`` in the target included.
+        by_kind: Records that are missing or different, by kind.
         differences: The first of them.
         threads: Threads compared.
     """
@@ -63,6 +64,7 @@ class Comparison:
     given: Counter[str] = field(default_factory=Counter)
     same: Counter[str] = field(default_factory=Counter)
     counts: Counter[str] = field(default_factory=Counter)
+    by_kind: Counter[str] = field(default_factory=Counter)
     differences: list[Difference] = field(default_factory=list)
     threads: int = 0
 
@@ -74,6 +76,8 @@ class Comparison:
     def add(self, difference: Difference) -> None:
         """Count a difference, and keep the first."""
         self.counts[difference.what] += 1
+        if difference.what in ("missing", "different"):
+            self.by_kind[difference.key[0]] += 1
         if len(self.differences) < SHOWN and difference.what != "deleted":
             self.differences.append(difference)
 
@@ -128,9 +132,10 @@ class Verification:
 
     async def _compare_users(self, records: Sequence[Record]) -> None:
         names = [record.values["identifier"] for record in records]
-        query = select(users.c.identifier).where(users.c.identifier.in_(names))
+        query = select(users.c.identifier, users.c.id).where(users.c.identifier.in_(names))
         async with self._database.connect() as connection:
-            there = set(await connection.scalars(query))
+            there = {row.identifier: row.id for row in await connection.execute(query)}
+        self._target.know(records, there)
         for record in records:
             self.found.given["user"] += 1
             if record.values["identifier"] in there:

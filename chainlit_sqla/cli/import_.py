@@ -1,0 +1,111 @@
+"""``import``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from .. import migrations
+from ..errors import ConfigurationError
+from ..importers import LAYERS, Import, Result, open_source
+from ..settings import Settings
+from .guard import complete, warnings_to
+from .import_report import lines
+from .options import Schema, Url, settings_for
+from .progress import progress
+from .revisions import label, opened
+from .storage_copy import INTERRUPTED, copy_all
+
+
+def import_(
+    source: Annotated[
+        str,
+        typer.Option(
+            "--from",
+            metavar="URL|FILE",
+            help="The database to import from, or a file made by `chainlit-sqla export`; "
+            "it is only read.",
+        ),
+    ],
+    source_schema: Annotated[
+        str | None,
+        typer.Option("--from-schema", metavar="NAME", help="The schema of the source's tables."),
+    ] = None,
+    layer: Annotated[
+        str | None,
+        typer.Option(
+            "--layer",
+            metavar="|".join(LAYERS),
+            help="Whose tables the source has; unless given, its tables tell.",
+        ),
+    ] = None,
+    update: Annotated[
+        bool,
+        typer.Option(
+            "--update", help="Replace rows that are there and differ; else they stay as they are."
+        ),
+    ] = False,
+    verify_only: Annotated[
+        bool, typer.Option("--verify-only", help="Import nothing, only compare both sides.")
+    ] = False,
+    storage: Annotated[
+        str | None,
+        typer.Option(
+            "--copy-storage",
+            metavar="URL",
+            help="Also copy the files of this store into the one of CHAINLIT_SQLA_STORAGE, "
+            "as `storage copy` does.",
+        ),
+    ] = None,
+    url: Url = None,
+    schema: Schema = None,
+) -> None:
+    """Import conversations from another database or a file.
+
+    From the tables of Chainlit's asyncpg layer (Prisma), those of its SQLAlchemy layer in any
+    variant, another database of chainlit-sqla, or a JSONL export. Interrupted, it goes on where
+    it was when the same command is run again; run again after its end, it imports what came
+    since. What was imported stays as it is unless --update is given. At the end both sides are
+    compared, thread by thread. The application may run meanwhile. Rows without a place in our
+    tables go into the table chainlit_sqla_quarantine.
+
+    Exit code 0 when the target has all that the source has, 1 when something differs, 130
+    after Ctrl+C.
+    """
+    if layer is not None and layer not in LAYERS:
+        raise ConfigurationError(f"--layer is {layer!r}; give one of {', '.join(LAYERS)}")
+    settings = settings_for(url, schema)
+    try:
+        result = complete(
+            _run(settings, source, source_schema, layer, update=update, only=verify_only)
+        )
+        for line in lines(result, update=update):
+            typer.echo(line)
+        if storage is not None and not verify_only:
+            copy_all(storage, settings)
+    except KeyboardInterrupt:
+        typer.echo("Interrupted. Run the same command again to go on.", err=True)
+        raise typer.Exit(INTERRUPTED) from None
+    if result.comparison is not None and not result.comparison.equal:
+        raise typer.Exit(1)
+
+
+async def _run(
+    settings: Settings,
+    given: str,
+    source_schema: str | None,
+    layer: str | None,
+    *,
+    update: bool,
+    only: bool,
+) -> Result:
+    async with opened(settings) as database:
+        await migrations.ensure(database)
+        opening = open_source(given, settings, schema=source_schema, layer=layer, target=database)
+        async with opening as source:
+            with progress() as report, warnings_to(lambda text: typer.echo(text, err=True)):
+                work = Import(source, database, update=update, watch=report)
+                result = await (work.compare() if only else work.run())
+            result.target = label(database)
+            return result

@@ -1,0 +1,99 @@
+"""What an import did, as lines for people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from ..importers import Comparison, Result
+from ..importers.verify import SHOWN
+
+_KINDS = ("user", "thread", "step", "element", "feedback", "tombstone", "line")
+_NAMES = {
+    "user": "users",
+    "thread": "threads",
+    "step": "steps",
+    "element": "elements",
+    "feedback": "feedbacks",
+    "tombstone": "deleted",
+    "line": "bad lines",
+}
+
+
+def lines(result: Result, *, update: bool) -> Iterator[str]:
+    """Give what is to be printed at the end.
+
+    Args:
+        result: What was done.
+        update: Whether differing rows were replaced.
+    """
+    yield f"From {result.source}"
+    yield f"to {result.target}" + (", gone on after an interruption" if result.resumed else "")
+    yield from _table(result)
+    if result.rows:
+        rate = result.rows / result.seconds if result.seconds else 0
+        yield f"{result.rows:,} rows in {result.seconds:.1f} s ({rate:,.0f} rows/s, the comparison included)"
+    if result.known_users:
+        yield f"Users that were there under the same identifier, and stay: {result.known_users:,}"
+    if result.deleted:
+        yield f"Not brought back, since they were deleted in the target: {result.deleted:,}"
+    yield from _reasons("Put aside (table chainlit_sqla_quarantine):", result.aside)
+    yield from _reasons("There, but for a value that was put aside:", result.partly)
+    yield from result.notes
+    if result.comparison is not None:
+        yield from _differences(result.comparison, update=update)
+
+
+def _table(result: Result) -> Iterator[str]:
+    compared = result.comparison
+    aside = dict.fromkeys(_KINDS, 0)
+    for (kind, _), count in result.aside.items():
+        aside[kind] += count
+    given = result.read or (compared.given if compared else {})
+    header = ("", "in source", "in target", "put aside", "different")
+    rows = [header]
+    for kind in _KINDS:
+        if not given.get(kind):
+            continue
+        there = compared.same[kind] if compared else None
+        row = (
+            _NAMES[kind],
+            f"{given[kind]:,}",
+            "" if there is None or kind in ("tombstone", "line") else f"{there:,}",
+            f"{aside[kind]:,}",
+            f"{compared.by_kind[kind]:,}" if compared else "",
+        )
+        rows.append(row)
+    widths = [max(len(row[place]) for row in rows) for place in range(len(header))]
+    for row in rows:
+        cells = [row[0].ljust(widths[0])]
+        cells += [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
+        yield "  ".join(cells).rstrip()
+
+
+def _reasons(title: str, counts: Mapping[tuple[str, str], int]) -> Iterator[str]:
+    if counts:
+        yield title
+        for (kind, reason), count in sorted(counts.items()):
+            yield f"  {_NAMES[kind]}: {count:,} ({reason})"
+
+
+def _differences(found: Comparison, *, update: bool) -> Iterator[str]:
+    if found.equal and not found.counts["more"]:
+        yield f"Compared {found.threads:,} threads: no difference."
+        return
+    words = {
+        "missing": "missing in the target",
+        "different": "different in the target",
+        "more": "only in the target",
+    }
+    counts = [
+        f"{found.counts[what]:,} {text}" for what, text in words.items() if found.counts[what]
+    ]
+    yield f"Compared {found.threads:,} threads: {', '.join(counts)}."
+    for difference in found.differences:
+        yield f"  {difference}"
+    hidden = sum(found.counts[what] for what in words) - len(found.differences)
+    if hidden > 0 and len(found.differences) >= SHOWN:
+        yield f"  and {hidden:,} more"
+    if found.counts["different"] and not update:
+        yield "To take the values of the source, run the same command with --update."

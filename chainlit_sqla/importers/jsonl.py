@@ -1,0 +1,194 @@
+"""A file of records: what ``chainlit-sqla export`` wrote, or made by hand without its frame.
+
+A position is where a batch begins, in bytes of the unpacked file. A batch ends before a thread
+that follows what lies in threads, once it has enough of them; so a file whose threads all come
+first is one batch, of which only sums are held.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import AsyncGenerator, Collection, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import IO
+
+from ..errors import ImportSourceError
+from ..record_file import End, Header, open_lines
+from ..records import IN_THREADS, Record
+from .base import BATCH, Chunk, Misfit
+
+_SHOWN = 200
+
+
+class JsonlSource:
+    """Reads a file of records.
+
+    Args:
+        path: The file; gzip is recognised.
+
+    Raises:
+        ImportSourceError: It cannot be read, or is of a newer format.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.title = str(path)
+        self._path = path
+        with self._open() as file:
+            first = _line(file)
+        self._header = _header(first, path)
+        name = f"{path.resolve()}\n".encode() + first
+        self.identity = hashlib.sha256(name).hexdigest()
+        self._counts: Counter[str] | None = None
+
+    async def count(self) -> Mapping[str, int]:
+        """The lines of each kind.
+
+        Raises:
+            ImportSourceError: The file was cut, or lines were lost.
+        """
+        if self._counts is None:
+            self._counts = self._checked()
+        return self._counts
+
+    async def notes(self) -> Sequence[str]:
+        """Whether it is a part of a database."""
+        if self._header is None:
+            return ("It has no first line of an export: nobody can tell whether it is whole.",)
+        filters = ", ".join(f"{name} {value}" for name, value in self._header.filters.items())
+        return (f"It is a selection ({filters}).",) if filters else ()
+
+    async def users(self) -> AsyncGenerator[Chunk, None]:
+        """All users, and lines that are no records."""
+        async for chunk in self._chunks({"user", ""}):
+            yield chunk
+
+    async def threads(
+        self, after: str | None = None, only: Collection[str] | None = None
+    ) -> AsyncGenerator[Chunk, None]:
+        """Threads and what lies in them, in the order of the file.
+
+        Args:
+            after: Where the next batch begins.
+            only: Just these threads.
+        """
+        wanted = None if only is None else set(only)
+        chunk, ids, inside, position = Chunk(), set[str](), False, int(after or 0)
+        for position, line in self._lines(int(after or 0)):
+            found = self._parse(line)
+            if not isinstance(found, Record) or found.kind not in ("thread", *IN_THREADS):
+                continue
+            place = found.thread_id or ""
+            if found.kind == "thread" and inside and len(ids) >= BATCH:
+                chunk.threads, chunk.position = sorted(ids), str(position)
+                yield chunk
+                chunk, ids, inside = Chunk(), set(), False
+            inside = inside or found.kind != "thread"
+            if wanted is not None and place not in wanted:
+                continue
+            ids.add(place)
+            chunk.take(found, weight=len(line))
+            if chunk.full:
+                yield chunk
+                chunk = Chunk()
+        if ids:
+            chunk.threads, chunk.position = sorted(ids), str(position + 1)
+            yield chunk
+
+    async def rest(self) -> AsyncGenerator[Chunk, None]:
+        """What was deleted."""
+        async for chunk in self._chunks({"tombstone"}):
+            yield chunk
+
+    async def _chunks(self, kinds: Collection[str]) -> AsyncGenerator[Chunk, None]:
+        chunk = Chunk()
+        for _, line in self._lines(0):
+            found = self._parse(line)
+            kind = found.kind if isinstance(found, Record) else ""
+            if found is None or kind not in kinds:
+                continue
+            chunk.take(found, weight=len(line))
+            if chunk.full:
+                yield chunk
+                chunk = Chunk()
+        if chunk.read:
+            yield chunk
+
+    def _parse(self, line: bytes) -> Record | Misfit | None:
+        """A record, a line that is none, or None for the file's frame."""
+        try:
+            return Record.parse(line)
+        except ImportSourceError as error:
+            if b'"kind"' in line[:40] and (_is_header(line) or End.parse(line) is not None):
+                return None
+            text = line.decode("utf-8", "replace")
+            return Misfit("line", self._path.name, str(error), {"line": text})
+
+    def _checked(self) -> Counter[str]:
+        counts: Counter[str] = Counter()
+        end = None
+        for _, line in self._lines(0):
+            found = self._parse(line)
+            if isinstance(found, Record):
+                counts[found.kind] += 1
+            elif found is None:
+                end = End.parse(line) or end
+            else:
+                counts["line"] += 1
+        if self._header is not None:
+            self._compare(counts, end)
+        return counts
+
+    def _compare(self, counts: Counter[str], end: End | None) -> None:
+        remedy = "export it again, or delete its first line to import what there is"
+        if end is None:
+            raise ImportSourceError(f"{self._path} was cut: its last line is missing; {remedy}")
+        if counts["line"] == 0 and True:
+            lost = {k: n - counts[k] for k, n in end.counts.items() if n != counts[k]}
+            if lost:
+                raise ImportSourceError(
+                    f"{self._path} has lost lines, or has more than were written ({lost}); {remedy}"
+                )
+
+    def _lines(self, start: int) -> Iterator[tuple[int, bytes]]:
+        """Lines that are not empty, and where each begins."""
+        try:
+            with self._open() as file:
+                file.seek(start)
+                position = start
+                for line in file:
+                    begin, position = position, position + len(line)
+                    if line.strip():
+                        yield begin, line
+        except (OSError, EOFError) as error:
+            raise _unreadable(self._path, error) from error
+
+    def _open(self) -> IO[bytes]:
+        try:
+            return open_lines(self._path)
+        except OSError as error:
+            raise _unreadable(self._path, error) from error
+
+
+def _unreadable(path: Path, error: BaseException) -> ImportSourceError:
+    reason = getattr(error, "strerror", None) or str(error)
+    return ImportSourceError(
+        f"{path} cannot be read ({reason}); check the file and its permissions"
+    )
+
+
+def _line(file: IO[bytes]) -> bytes:
+    return file.readline(1_000_000)
+
+
+def _header(line: bytes, path: Path) -> Header | None:
+    if not _is_header(line):
+        return None
+    try:
+        return Header.parse(line)
+    except ImportSourceError as error:
+        raise ImportSourceError(f"{path}: {error}") from error
+
+
+def _is_header(line: bytes) -> bool:
+    return line[:_SHOWN].replace(b" ", b"").startswith(b'{"kind":"chainlit-sqla"')

@@ -1,0 +1,150 @@
+"""Finds out what a source is, and opens it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import AsyncGenerator, Collection
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from sqlalchemy import inspect
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from ..database import Database
+from ..errors import ConfigurationError, ImportSourceError
+from ..revision import REVISIONS, VERSION_TABLE, current_revision
+from ..settings import Settings
+from .base import Source
+from .documented import DocumentedSource
+from .jsonl import JsonlSource
+from .ours import OurSource
+from .prisma import PrismaSource
+
+LAYERS = ("chainlit-sqla", "sqlalchemy", "asyncpg")
+"""Whose tables a database can have: ours, or those of one of Chainlit's two layers."""
+_MARKS = {
+    "chainlit-sqla": {VERSION_TABLE},
+    "sqlalchemy": {"users", "threads", "steps"},
+    "asyncpg": {"User", "Thread", "Step"},
+}
+_SQLITE_MAGIC = b"SQLite format 3\x00"
+
+
+@asynccontextmanager
+async def open_source(
+    given: str,
+    settings: Settings,
+    *,
+    schema: str | None = None,
+    layer: str | None = None,
+    target: Database | None = None,
+) -> AsyncGenerator[Source, None]:
+    """Open a source for reading; it sees one state of it to the end of the block.
+
+    Args:
+        given: The URL of a database, or the path of a file of records or of SQLite.
+        settings: Timeouts and the like.
+        schema: The schema of its tables; None: the default one.
+        layer: One of `LAYERS`; None: what its tables say.
+        target: Where it is to go, so that it is not imported into itself.
+
+    Raises:
+        ConfigurationError: The URL cannot be used, or names the target.
+        ImportSourceError: There is nothing that can be imported.
+        DatabaseUnavailable: The database cannot be reached.
+
+    Example:
+        >>> async with open_source("sqlite:///old.db", Settings.load()) as source:
+        ...     print(source.title, await source.count())
+    """
+    if not given.strip():
+        raise ConfigurationError("--from is empty; give it the URL of a database or a file")
+    path = _path_of(given)
+    if path is not None:
+        yield JsonlSource(path)
+        return
+    url = given if "://" in given else f"sqlite:///{given}"
+    options = settings.model_copy(update={"database_url": url, "db_schema": schema})
+    database = Database(url, settings=options, read_only=True)
+    try:
+        async with _opened(database) as connection:
+            yield await _source(database, connection, layer, target)
+    finally:
+        await database.close()
+
+
+@asynccontextmanager
+async def _opened(database: Database) -> AsyncGenerator[AsyncConnection, None]:
+    """A snapshot; errors of the source are told from those of the target."""
+    try:
+        async with database.snapshot() as connection:
+            yield connection
+    except database.dialect.errors as error:
+        raise ImportSourceError(f"The source: {database.translate(error)}") from error
+
+
+async def _source(
+    database: Database, connection: AsyncConnection, layer: str | None, target: Database | None
+) -> Source:
+    tables = await _tables(connection, database.schema)
+    same = target is not None and database.place == target.place
+    found = layer or _recognised(tables, database, ours=not same)
+    if not _MARKS[found] <= tables:
+        missing = ", ".join(sorted(_MARKS[found] - tables))
+        raise ImportSourceError(
+            f"{database.label} has no tables named {missing}; correct --layer or --from"
+        )
+    if same and found != "asyncpg":
+        raise ConfigurationError(
+            f"{database.label} is the database that is imported into; name another one by --from"
+            + (", or run: chainlit-sqla adopt" if found == "sqlalchemy" else "")
+        )
+    place = f"{database.label}{f' (schema {database.schema})' if database.schema else ''}"
+    identity = hashlib.sha256(f"{found} {database.place}".encode()).hexdigest()
+    if found == "chainlit-sqla":
+        revision = await current_revision(connection, database.schema)
+        if revision not in REVISIONS:
+            raise ImportSourceError(
+                f"{place} is at revision {revision}, which this release does not know; "
+                "upgrade chainlit-sqla (pip install -U chainlit-sqla)"
+            )
+        return OurSource(connection, place, identity, database.schema)
+    kind = DocumentedSource if found == "sqlalchemy" else PrismaSource
+    source = kind(connection, database.dialect, place, identity, schema=database.schema)
+    await source.open()
+    return source
+
+
+def _recognised(tables: Collection[str], database: Database, *, ours: bool) -> str:
+    for layer in LAYERS:
+        if set(tables) >= _MARKS[layer] and (ours or layer != "chainlit-sqla"):
+            if layer == "sqlalchemy" and VERSION_TABLE in tables:
+                continue  # They are ours.
+            return layer
+    if not ours and VERSION_TABLE in tables:
+        return "chainlit-sqla"
+    there = ", ".join(sorted(tables)[:10]) or "no tables"
+    raise ImportSourceError(
+        f"{database.label} has no conversations of Chainlit "
+        f"(in {f'the schema {database.schema}' if database.schema else 'its default schema'}: "
+        f"{there}); correct --from, or name the schema by --from-schema"
+    )
+
+
+async def _tables(connection: AsyncConnection, schema: str | None) -> set[str]:
+    return set(await connection.run_sync(lambda sync: inspect(sync).get_table_names(schema=schema)))
+
+
+def _path_of(given: str) -> Path | None:
+    """The file of records that is named, None for a database."""
+    text = given.removeprefix("file://") if given.startswith("file://") else given
+    if "://" in text:
+        return None
+    path = Path(text).expanduser()
+    if not path.is_file():
+        raise ImportSourceError(
+            f"There is no file {path}; give --from the URL of a database or a file that is there"
+        )
+    with path.open("rb") as file:
+        is_sqlite = file.read(len(_SQLITE_MAGIC)) == _SQLITE_MAGIC
+    return None if is_sqlite else path

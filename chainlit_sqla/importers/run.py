@@ -1,0 +1,230 @@
+"""`Import`: brings the conversations of a source into a database of ours.
+
+It can be begun again at any moment: it goes on after the last batch of threads that was
+written whole, and writing a batch twice changes nothing. Memory does not grow with the source.
+At the end both sides are compared.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Row, Select, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from .._time import now
+from ..database import Database
+from ..models import imports
+from .base import Chunk, Source
+from .target import Target, Written
+from .verify import Comparison, Verification
+
+log = logging.getLogger(__name__)
+
+Watch = Callable[[str, int, int | None], None]
+"""Called with what is done, how many rows of it, and of how many."""
+
+
+@dataclass(slots=True)
+class Result:
+    """What an import did.
+
+    Args:
+        source: Where it read, for people.
+        target: Where it wrote, for people.
+        read: Rows of the source by kind, those of an earlier run included.
+        aside: Rows put aside, by kind and reason.
+        partly: Rows that are there, of which a value was put aside, by kind and reason.
+        deleted: Rows that were not brought back, since they were deleted in the target.
+        known_users: Users that were there under the same identifier.
+        notes: What people should know of the source.
+        resumed: Whether it went on where an earlier run was interrupted.
+        comparison: What is different at the end; None: it was not compared.
+        seconds: Of this run.
+    """
+
+    source: str
+    target: str = ""
+    read: Counter[str] = field(default_factory=Counter)
+    aside: Counter[tuple[str, str]] = field(default_factory=Counter)
+    partly: Counter[tuple[str, str]] = field(default_factory=Counter)
+    deleted: int = 0
+    known_users: int = 0
+    notes: Sequence[str] = ()
+    resumed: bool = False
+    comparison: Comparison | None = None
+    seconds: float = 0.0
+
+    @property
+    def rows(self) -> int:
+        """Rows of the source that were read."""
+        return self.read.total()
+
+    def document(self) -> dict[str, Any]:
+        """What is to be remembered when it goes on later."""
+        return {
+            "read": dict(self.read),
+            "aside": [[*key, count] for key, count in self.aside.items()],
+            "partly": [[*key, count] for key, count in self.partly.items()],
+            "deleted": self.deleted,
+        }
+
+    def remember(self, document: Mapping[str, Any]) -> None:
+        """Take over what an earlier run did."""
+        self.read.update(document.get("read", {}))
+        for name, counts in (("aside", self.aside), ("partly", self.partly)):
+            counts.update({(kind, why): n for kind, why, n in document.get(name, [])})
+        self.deleted += document.get("deleted", 0)
+        self.resumed = True
+
+
+def _quiet(_what: str, _done: int, _total: int | None) -> None:
+    """Show nothing."""
+
+
+class Import:
+    """Brings a source into a database.
+
+    Args:
+        source: Open.
+        database: At this release's revision; it may be in use.
+        update: Whether a row of the source replaces a different one that is there.
+        watch: Is told of the progress.
+
+    Example:
+        >>> async with open_source("old.jsonl", settings) as source:
+        ...     result = await Import(source, database).run()
+        >>> result.comparison.equal
+        True
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        database: Database,
+        *,
+        update: bool = False,
+        watch: Watch = _quiet,
+    ) -> None:
+        self._source = source
+        self._database = database
+        self._watch = watch
+        self._target = Target(database, source.title, update=update)
+        self._result = Result(source.title)
+        self._began = self._started = now()
+        self._total = 0
+
+    async def run(self, *, verify: bool = True) -> Result:
+        """Import, then compare.
+
+        Args:
+            verify: Whether to compare.
+
+        Raises:
+            ImportSourceError: The source cannot be read.
+            DatabaseUnavailable: The target stayed away; the same again goes on.
+        """
+        position = await self._resume()
+        self._total = sum((await self._source.count()).values())
+        already = Counter(self._result.read)
+        await self._users(already)
+        await self._threads(position)
+        await self._rest()
+        await self._save(None, finished=now())
+        if verify:
+            await self._verify()
+        return await self._finish()
+
+    async def compare(self) -> Result:
+        """Only compare, and write nothing."""
+        self._total = sum((await self._source.count()).values())
+        await self._verify()
+        return await self._finish()
+
+    async def _resume(self) -> str | None:
+        """Where an interrupted run of the same source stood."""
+        query = select(imports).where(imports.c.id == self._source.identity)
+        row = await self._database.read(lambda c: _first(c, query))
+        if row is None or row.finishedAt is not None or row.position is None:
+            return None
+        self._started = row.startedAt
+        self._result.remember(row.details)
+        position: str = row.position
+        return position
+
+    async def _users(self, already: Mapping[str, int]) -> None:
+        """Each time from the beginning: their ids in the target are needed."""
+        again = bool(already)
+        async with aclosing(self._source.users()) as chunks:
+            async for chunk in chunks:
+                written = await self._target.write(chunk.records, chunk.misfits)
+                self._result.known_users += written.known_users
+                if not again:
+                    self._count(chunk, written)
+        self._show()
+
+    async def _threads(self, position: str | None) -> None:
+        async with aclosing(self._source.threads(after=position)) as chunks:
+            async for chunk in chunks:
+                written = await self._target.write(chunk.records, chunk.misfits)
+                self._count(chunk, written)
+                if chunk.position is not None:
+                    await self._save(chunk.position)
+                self._show()
+
+    async def _rest(self) -> None:
+        async with aclosing(self._source.rest()) as chunks:
+            async for chunk in chunks:
+                written = await self._target.write(chunk.records, chunk.misfits)
+                self._count(chunk, written)
+                self._show()
+
+    async def _save(self, position: str | None, finished: datetime | None = None) -> None:
+        row = {
+            "id": self._source.identity,
+            "source": self._source.title,
+            "position": position,
+            "details": self._result.document(),
+            "startedAt": self._started,
+            "finishedAt": finished,
+        }
+        await self._target.write((), position=row)
+
+    async def _verify(self) -> None:
+        verification = Verification(self._source, self._target)
+        await verification.users()
+        done = 0
+        async with aclosing(verification.threads()) as chunks:
+            async for chunk in chunks:
+                done += chunk.read
+                self._watch("Comparing", done, self._total)
+        self._watch("Comparing", self._total, self._total)
+        self._result.comparison = verification.found
+
+    def _count(self, chunk: Chunk, written: Written) -> None:
+        result = self._result
+        result.read.update(record.kind for record in chunk.records)
+        result.read.update(misfit.kind for misfit in chunk.misfits if not misfit.kept)
+        for misfit in (*chunk.misfits, *written.refused):
+            counts = result.partly if misfit.kept else result.aside
+            counts[misfit.kind, misfit.general] += 1
+        result.deleted += written.deleted
+
+    def _show(self) -> None:
+        self._watch("Importing", min(self._result.rows, self._total), self._total)
+
+    async def _finish(self) -> Result:
+        self._result.notes = await self._source.notes()
+        self._result.seconds = (now() - self._began).total_seconds()
+        return self._result
+
+
+async def _first(connection: AsyncConnection, query: Select[Any]) -> Row[Any] | None:
+    row: Row[Any] | None = (await connection.execute(query)).one_or_none()
+    return row
