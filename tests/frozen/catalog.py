@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from chainlit_sqla.revision import REVISIONS
 from tests.frozen.variants import VARIANTS
 
+DIALECTS = {"sqlite": "sqlite", "postgres": "postgresql"}
+"""The dialects by the first word of a name."""
 FILES = Path(__file__).parent / "files"
 
 
@@ -16,15 +20,18 @@ class Entry:
 
     Args:
         name: Its name.
-        kind: ``chainlit`` (V1 to V8), ``wild``.
+        kind: ``chainlit`` (its SQLAlchemy layer, V1 to V8), ``wild`` (that as it was changed),
+            ``prisma`` (its asyncpg layer), ``ours`` or ``foreign`` (of another application).
         dialect: ``sqlite`` or ``postgresql``.
         schema: The PostgreSQL schema of its tables, None for the default one.
+        revision: That of one of ours.
     """
 
     name: str
     kind: str
     dialect: str
     schema: str | None = None
+    revision: str | None = None
 
     @property
     def file(self) -> Path:
@@ -32,10 +39,19 @@ class Entry:
         return FILES / f"{self.name}.sql"
 
 
-CATALOG: dict[str, Entry] = {
-    entry.name: entry
-    for entry in (*(Entry(one.name, one.kind, one.dialect, one.schema) for one in VARIANTS),)
-}
+def _entries() -> Iterator[Entry]:
+    for one in VARIANTS:
+        yield Entry(one.name, one.kind, one.dialect, one.schema)
+    yield Entry("postgres_prisma", "prisma", "postgresql")
+    yield Entry("postgres_prisma_without_tags", "prisma", "postgresql")
+    for prefix, dialect in DIALECTS.items():
+        yield Entry(f"{prefix}_foreign_users", "foreign", dialect)
+        for revision in REVISIONS:
+            yield Entry(f"{prefix}_ours_{revision}", "ours", dialect, revision=revision)
+
+
+CATALOG: dict[str, Entry] = {entry.name: entry for entry in _entries()}
+"""All of them; those of our own revisions are as many as this release has."""
 
 
 def names(*kinds: str, dialect: str | None = None) -> list[str]:

@@ -86,7 +86,7 @@ def step(values: Mapping[str, Any]) -> Row:
     return {
         "id": values["id"],
         "parentId": values.get("parentId") or None,
-        "name": values["name"],
+        "name": values["name"] or "",
         "type": values["type"],
         "input": values.get("input") or "",
         "output": values.get("output") or "",
@@ -100,8 +100,9 @@ def step(values: Mapping[str, Any]) -> Row:
         **{key: instant(values.get(key)) for key in ("createdAt", "start", "end")},
         **{
             key: flag(values.get(key))
-            for key in ("streaming", "waitForAnswer", "isError", "defaultOpen", "autoCollapse")
+            for key in ("waitForAnswer", "isError", "defaultOpen", "autoCollapse")
         },
+        "streaming": bool(flag(values.get("streaming"))),  # Ours must not be empty.
         "feedback": feedback
         and {
             "id": feedback["id"],

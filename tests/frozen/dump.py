@@ -6,7 +6,7 @@ Rows are in the order of their text, one statement a table, so keys within a tab
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -29,8 +29,13 @@ _LONG_EXPRESSIONS = {
 _CARRIAGE_RETURN = {"sqlite": "char(13)", "postgresql": "chr(13)"}
 
 
-def sqlite_rows(path: str) -> str:
-    """The INSERT statements for all rows of a SQLite file."""
+def sqlite_rows(path: str, without: Container[str] = ()) -> str:
+    """The INSERT statements for all rows of a SQLite file.
+
+    Args:
+        path: The file.
+        without: Tables to leave out.
+    """
     connection = sqlite3.connect(path)
     try:
         tables = [
@@ -38,6 +43,7 @@ def sqlite_rows(path: str) -> str:
             for (name,) in connection.execute(
                 "SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY rowid"
             )
+            if name not in without
         ]
         statements = []
         for table in tables:
@@ -49,11 +55,18 @@ def sqlite_rows(path: str) -> str:
         connection.close()
 
 
-async def postgres_rows(connection: asyncpg.Connection) -> str:
-    """The INSERT statements for all rows of a PostgreSQL database, its tables oldest first."""
+async def postgres_rows(connection: asyncpg.Connection, without: Container[str] = ()) -> str:
+    """The INSERT statements for all rows of a PostgreSQL database, its tables oldest first.
+
+    Args:
+        connection: A connection to it.
+        without: Tables to leave out.
+    """
     statements = []
     await connection.execute("SET TIME ZONE 'UTC'")
     for schema, table in await connection.fetch(_TABLES_OF_POSTGRES):
+        if table in without:
+            continue
         place = table if schema == "public" else f"{schema}.{table}"
         query = await connection.prepare(f'SELECT * FROM "{schema}"."{table}"')
         names = [attribute.name for attribute in query.get_attributes()]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable
 from pathlib import Path
 
 import asyncpg
@@ -18,12 +18,15 @@ import chainlit
 from chainlit.context import ChainlitContext, context_var
 from chainlit.session import HTTPSession
 
-from tests.frozen import dump
+from chainlit_sqla.revision import VERSION_TABLE
+from tests.frozen import dump, foreign, ours, prisma
+from tests.frozen.catalog import CATALOG, FILES, Entry
 from tests.frozen.sqlalchemy_layer import Writer, open_layer
 from tests.frozen.variants import VARIANTS, Variant
 from tests.servers.postgres import PostgresServer, start_postgres
 
-FILES = Path(__file__).parent / "files"
+_MADE_WITH_TABLES = (VERSION_TABLE,)
+_VARIANTS = {variant.name: variant for variant in VARIANTS}
 
 
 class Maker:
@@ -48,15 +51,31 @@ class Maker:
         if self._server:
             self._server.stop()
 
-    def fresh(self, name: str, dialect: str) -> str:
+    def fresh(self, entry: Entry) -> str:
         """The URL of a database that is empty."""
-        if dialect == "sqlite":
-            return f"sqlite:///{self.folder / name}.db"
+        if entry.dialect == "sqlite":
+            return f"sqlite:///{self.folder / entry.name}.db"
         return self.server.create_database()
 
-    async def variant(self, variant: Variant) -> str:
-        """The text of a database of Chainlit's SQLAlchemy layer."""
-        url = self.fresh(variant.name, variant.dialect)
+    async def text(self, entry: Entry) -> str:
+        """The text that makes a frozen database."""
+        if entry.kind == "foreign":
+            return f"-- {entry.name}\n\n{foreign.TEXT}"
+        url = self.fresh(entry)
+        if entry.revision:
+            await ours.write(url, entry.revision)
+            by, tables = "our migrations", ours.tables_as_sql(entry.revision, url)
+        elif entry.kind == "prisma":
+            tags = entry.name == "postgres_prisma"
+            await prisma.write(url, self.folder / "blobs", tags=tags)
+            by, tables = _chainlits("ChainlitDataLayer"), _joined(prisma.statements(tags=tags))
+        else:
+            variant = _VARIANTS[entry.name]
+            await self._write(variant, url)
+            by, tables = _chainlits("SQLAlchemyDataLayer"), _joined(variant.statements())
+        return f"-- {entry.name}: made by {by}\n\n{tables}{await self.rows(url)}"
+
+    async def _write(self, variant: Variant, url: str) -> None:
         layer = open_layer(variant, url, self.folder / "blobs")
         try:
             for statement in variant.statements():
@@ -64,40 +83,39 @@ class Maker:
             await Writer(variant, layer).write()
         finally:
             await layer.close()
-        header = f"-- {variant.name}: written by SQLAlchemyDataLayer of Chainlit {_release()}\n\n"
-        tables = ";\n\n".join(variant.statements()) + ";\n"
-        return header + tables + await self.rows(url)
 
     async def rows(self, url: str) -> str:
         """The rows of a database as SQL."""
         if url.startswith("sqlite:///"):
-            return dump.sqlite_rows(url.removeprefix("sqlite:///"))
+            return dump.sqlite_rows(url.removeprefix("sqlite:///"), _MADE_WITH_TABLES)
         connection = await asyncpg.connect(url)
         try:
-            return await dump.postgres_rows(connection)
+            return await dump.postgres_rows(connection, _MADE_WITH_TABLES)
         finally:
             await connection.close()
 
 
-def _release() -> str:
-    return ".".join(chainlit.__version__.split(".")[:2])
+def _chainlits(layer: str) -> str:
+    return f"{layer} of Chainlit {'.'.join(chainlit.__version__.split('.')[:2])}"
 
 
-def all_names() -> Iterator[str]:
-    """What there is to make."""
-    for variant in VARIANTS:
-        yield variant.name
+def _joined(statements: Iterable[str]) -> str:
+    return ";\n\n".join(statements) + ";\n"
 
 
 async def make(names: list[str], into: Path) -> None:
-    """Make the files of these names."""
+    """Make the files of these names.
+
+    Args:
+        names: Some of the `catalog`.
+        into: The folder for them.
+    """
     context_var.set(ChainlitContext(HTTPSession(id="session", client_type="webapp")))
-    variants = {variant.name: variant for variant in VARIANTS}
     with tempfile.TemporaryDirectory() as folder:
         maker = Maker(Path(folder))
         try:
             for name in names:
-                text = await maker.variant(variants[name])
+                text = await maker.text(CATALOG[name])
                 (into / f"{name}.sql").write_text(text, encoding="utf-8", newline="\n")
                 print(name, f"{len(text):,} characters")
         finally:
@@ -106,10 +124,10 @@ async def make(names: list[str], into: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, prog="python -m tests.frozen.make")
-    parser.add_argument("names", nargs="*", choices=[*all_names(), []], metavar="name")
+    parser.add_argument("names", nargs="*", choices=[*CATALOG, []], metavar="name")
     parser.add_argument("--into", type=Path, default=FILES)
     given = parser.parse_args()
-    missing = [name for name in all_names() if not (given.into / f"{name}.sql").exists()]
+    missing = [name for name in CATALOG if not (given.into / f"{name}.sql").exists()]
     asyncio.run(make(given.names or missing, given.into))
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from chainlit.data.chainlit_data_layer import ChainlitDataLayer
 from chainlit.data.sql_alchemy import SQLAlchemyDataLayer
 from sqlalchemy import select
 
@@ -39,7 +40,10 @@ async def read(shelf: Shelf, name: str) -> Conversations:
         name: One of kind ``chainlit``, ``wild`` or ``prisma``.
     """
     entry = CATALOG[name]
-    return await _read_sqlalchemy(shelf, entry, shelf.load(name))
+    url = shelf.load(name)
+    if entry.kind == "prisma":
+        return await _read_asyncpg(shelf, url)
+    return await _read_sqlalchemy(shelf, entry, url)
 
 
 async def read_ours(url: str, **settings: Any) -> Conversations:
@@ -97,6 +101,29 @@ async def _read_sqlalchemy(shelf: Shelf, entry: Entry, url: str) -> Conversation
                     _complete(part, rows[table], columns)
             found[row["id"]] = comparable.thread(thread, identifiers)
         return {"users": await _users(layer, rows["users"]), "threads": found}
+    finally:
+        await layer.close()
+
+
+async def _read_asyncpg(shelf: Shelf, url: str) -> Conversations:
+    layer = ChainlitDataLayer(url, storage_client=FolderClient(shelf.folder / "no-blobs"))
+    try:
+        users = await layer.execute_query('SELECT * FROM "User"')
+        steps = await layer.execute_query('SELECT * FROM "Step"')
+        names = {row["id"]: row["name"] for row in steps}
+        found = {}
+        identifiers = {one["id"]: one["identifier"] for one in users}
+        # A deleted thread is there, but not to be read.
+        for row in await layer.execute_query('SELECT * FROM "Thread" WHERE "deletedAt" IS NULL'):
+            thread = await layer.get_thread(row["id"])
+            assert thread is not None
+            # It gives no tags, and the text "None" for a name that is not there.
+            thread["tags"] = row.get("tags")
+            for step in thread["steps"]:
+                step["name"] = names[step["id"]]
+            found[row["id"]] = comparable.thread(thread, identifiers)
+        known = identifiers.values()
+        return {"users": {one: [await _user(layer, one)] for one in known}, "threads": found}
     finally:
         await layer.close()
 

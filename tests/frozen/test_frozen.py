@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import subprocess
 import sys
@@ -9,51 +10,103 @@ from pathlib import Path
 
 import pytest
 
+from chainlit_sqla import migrations
+from chainlit_sqla.database import Database
+from chainlit_sqla.errors import SchemaUnknown
 from tests.frozen import conversations as said
-from tests.frozen import original
-from tests.frozen.catalog import CATALOG, names
+from tests.frozen import original, ours
+from tests.frozen.catalog import CATALOG, DIALECTS, FILES, names
+from tests.frozen.comparable import Conversations, differences
 from tests.frozen.load import Shelf
 
 
-@pytest.mark.parametrize("name", names("chainlit", "wild"))
+def test_every_file_is_of_the_catalog() -> None:
+    assert {path.stem for path in FILES.glob("*")} == set(CATALOG)
+
+
+@pytest.mark.parametrize("name", names("chainlit", "wild", "prisma"))
 async def test_chainlits_own_layer_reads_it(frozen: Shelf, name: str) -> None:
     found = await original.read(frozen, name)
     assert set(found["users"]) == {user["identifier"] for user in said.USERS}
-    whole = found["threads"][said.thread_id(1)]
-    assert whole["user"] == said.ADA
-    assert whole["tags"] == said.THREADS[0]["tags"]
-    assert whole["metadata"] == said.THREADS[0]["metadata"]
-    [tool] = whole["steps"][said.step_id(1, 3)]
-    assert tool["metadata"]["nested"]["big"] == said.BIG
-    [long] = found["threads"][said.thread_id(2)]["steps"][said.step_id(2, 2)]
-    assert long["output"] == said.LONG
-    [first] = whole["steps"][said.step_id(1, 1)]
-    assert first["output"] == said.AWKWARD
-    assert {key[0]["feedback"]["id"] for key in whole["steps"].values() if key[0]["feedback"]} >= {
-        said.feedback_id(2)
-    }
-    picture = whole["elements"][said.element_id(1)]
-    assert picture[0]["objectKey"].endswith(said.ELEMENTS[0]["name"])
+    whole, second = (found["threads"][said.thread_id(number)] for number in (1, 2))
+    assert (whole["user"], whole["metadata"]) == (said.ADA, said.THREADS[0]["metadata"])
+    if name != "postgres_prisma_without_tags":
+        assert whole["tags"] == said.THREADS[0]["tags"]
+    steps = {**whole["steps"], **second["steps"]}
+    assert steps[said.step_id(1, 1)][0]["output"] == said.AWKWARD
+    assert steps[said.step_id(1, 3)][0]["metadata"]["nested"]["big"] == said.BIG
+    assert steps[said.step_id(2, 2)][0]["output"] == said.LONG
+    values = [step["feedback"]["value"] for step in steps[said.step_id(1, 6)]]
+    assert sorted(values) == [0, 1], "either of two feedbacks"
+    [picture] = whole["elements"][said.element_id(1)]
+    assert picture["name"] == said.ELEMENTS[0]["name"]
+    assert picture["objectKey"]
+    assert found["threads"][said.thread_id(3)]["name"] is None
+    assert found["threads"][said.thread_id(4)]["user"] is None
+
+
+@pytest.mark.parametrize("name", names("chainlit", "wild"))
+async def test_the_forms_of_time_are_all_read_but_what_is_none(frozen: Shelf, name: str) -> None:
+    found = await original.read(frozen, name)
     forms = found["threads"][said.thread_id(6)]["steps"]
-    assert [forms[said.step_id(6, n)][0]["start"] is None for n in (1, 6, 9, 10, 11, 12)] == [
-        False,
-        False,
-        False,
-        False,
-        True,
-        True,
+    starts = [forms[said.step_id(6, number)][0]["start"] for number in range(1, 13)]
+    assert [(start or "")[:19] for start in starts] == [
+        *(f"2025-02-06T11:00:0{second}" for second in range(10)),
+        "",
+        "",
     ]
 
 
-@pytest.mark.parametrize("dialect", sorted({entry.dialect for entry in CATALOG.values()}))
+@pytest.mark.parametrize("prefix", DIALECTS)
+async def test_a_users_table_of_another_application_is_no_schema_of_ours(
+    frozen: Shelf, prefix: str
+) -> None:
+    database = Database(frozen.load(f"{prefix}_foreign_users"))
+    with pytest.raises(SchemaUnknown, match="users"):
+        await migrations.upgrade(database)
+    await database.close()
+
+
+def spoil(found: Conversations, what: str) -> None:
+    """Lose something."""
+    thread = found["threads"][said.thread_id(1)]
+    step, element = thread["steps"][said.step_id(1, 6)][0], thread["elements"][said.element_id(1)]
+    if what == "thread":
+        del found["threads"][said.thread_id(7)]
+    elif what == "user":
+        del found["users"]["quiet"]
+    elif what == "step":
+        del thread["steps"][said.step_id(1, 5)]
+    elif what == "tag":
+        thread["tags"].pop()
+    elif what == "feedback":
+        step["feedback"] = None
+    elif what == "flag":
+        step["isError"] = None
+    elif what == "time":
+        step["createdAt"] = "2025-02-01T10:00:06.000000+00:00"
+    else:
+        element.append({**element[0], "name": "another"})
+
+
+@pytest.mark.parametrize(
+    "what", ["thread", "user", "step", "tag", "feedback", "flag", "time", "element"]
+)
+def test_a_loss_is_a_difference(what: str) -> None:
+    expected, found = ours.conversations(), copy.deepcopy(ours.conversations())
+    assert differences(expected, found) == []
+    spoil(found, what)
+    assert len(differences(expected, found)) == 1
+
+
+@pytest.mark.parametrize("dialect", sorted(set(DIALECTS.values())))
 def test_made_anew_it_is_the_same(frozen: Shelf, tmp_path: Path, dialect: str) -> None:
     wanted = names(dialect=dialect)
     into = tmp_path / "files"
     into.mkdir()
     environment = dict(os.environ)
     if dialect == "postgresql":
-        environment["TEST_POSTGRES_URL"] = frozen.server.url
-        environment["TEST_POSTGRES_RUNG"] = "url"
+        environment |= {"TEST_POSTGRES_URL": frozen.server.url, "TEST_POSTGRES_RUNG": "url"}
     command = [sys.executable, "-m", "tests.frozen.make", "--into", str(into), *wanted]
     made = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert made.returncode == 0, made.stderr

@@ -1,4 +1,4 @@
--- postgres_float_feedback: written by SQLAlchemyDataLayer of Chainlit 2.12
+-- postgres_float_feedback: made by SQLAlchemyDataLayer of Chainlit 2.12
 
 CREATE TABLE users (
     "id" UUID PRIMARY KEY,

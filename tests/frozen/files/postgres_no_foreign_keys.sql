@@ -1,4 +1,4 @@
--- postgres_no_foreign_keys: written by SQLAlchemyDataLayer of Chainlit 2.12
+-- postgres_no_foreign_keys: made by SQLAlchemyDataLayer of Chainlit 2.12
 
 CREATE TABLE users (
     "id" UUID,

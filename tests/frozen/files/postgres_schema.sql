@@ -1,4 +1,4 @@
--- postgres_schema: written by SQLAlchemyDataLayer of Chainlit 2.12
+-- postgres_schema: made by SQLAlchemyDataLayer of Chainlit 2.12
 
 CREATE SCHEMA chainlit;
 

@@ -1,4 +1,4 @@
--- postgres_text_ids: written by SQLAlchemyDataLayer of Chainlit 2.12
+-- postgres_text_ids: made by SQLAlchemyDataLayer of Chainlit 2.12
 
 CREATE TABLE users (
     "id" TEXT PRIMARY KEY,

@@ -1,4 +1,4 @@
--- postgres_text_json: written by SQLAlchemyDataLayer of Chainlit 2.12
+-- postgres_text_json: made by SQLAlchemyDataLayer of Chainlit 2.12
 
 CREATE TABLE users (
     "id" UUID PRIMARY KEY,

@@ -1,4 +1,4 @@
--- postgres_v5: written by SQLAlchemyDataLayer of Chainlit 2.12
+-- postgres_v5: made by SQLAlchemyDataLayer of Chainlit 2.12
 
 CREATE TABLE users (
     "id" UUID PRIMARY KEY,

@@ -1,4 +1,4 @@
--- sqlite_declared: written by SQLAlchemyDataLayer of Chainlit 2.12
+-- sqlite_declared: made by SQLAlchemyDataLayer of Chainlit 2.12
 
 CREATE TABLE users (
     "id" UUID PRIMARY KEY,

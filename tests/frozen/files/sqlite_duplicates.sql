@@ -1,4 +1,4 @@
--- sqlite_duplicates: written by SQLAlchemyDataLayer of Chainlit 2.12
+-- sqlite_duplicates: made by SQLAlchemyDataLayer of Chainlit 2.12
 
 CREATE TABLE users (
     "id" TEXT,

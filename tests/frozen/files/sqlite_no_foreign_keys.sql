@@ -1,4 +1,4 @@
--- sqlite_no_foreign_keys: written by SQLAlchemyDataLayer of Chainlit 2.12
+-- sqlite_no_foreign_keys: made by SQLAlchemyDataLayer of Chainlit 2.12
 
 CREATE TABLE users (
     "id" TEXT,

@@ -1,4 +1,4 @@
--- sqlite_text: written by SQLAlchemyDataLayer of Chainlit 2.12
+-- sqlite_text: made by SQLAlchemyDataLayer of Chainlit 2.12
 
 CREATE TABLE users (
     "id" TEXT PRIMARY KEY,

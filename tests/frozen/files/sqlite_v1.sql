@@ -1,4 +1,4 @@
--- sqlite_v1: written by SQLAlchemyDataLayer of Chainlit 2.12
+-- sqlite_v1: made by SQLAlchemyDataLayer of Chainlit 2.12
 
 CREATE TABLE users (
     "id" TEXT PRIMARY KEY,
