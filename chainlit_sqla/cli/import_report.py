@@ -31,7 +31,8 @@ def lines(result: Result, *, update: bool) -> Iterator[str]:
     yield from _table(result)
     if result.rows:
         rate = result.rows / result.seconds if result.seconds else 0
-        yield f"{result.rows:,} rows in {result.seconds:.1f} s ({rate:,.0f} rows/s, the comparison included)"
+        took = f"{result.seconds:.1f} s ({rate:,.0f} rows/s, the comparison included)"
+        yield f"{result.rows:,} rows in {took}"
     if result.known_users:
         yield f"Users that were there under the same identifier, and stay: {result.known_users:,}"
     if result.deleted:

@@ -104,8 +104,9 @@ class DocumentedSource(TableSource):
         own = super()._place(kind) if self.PLACE in self._types[kind] else None
         if kind != "feedback":
             return own
-        steps, for_id = self._tables["step"], self._tables[kind].c.forId
-        found = select(steps.c.threadId).where(steps.c.id == for_id).limit(1).scalar_subquery()
+        steps, own_table = self._tables["step"], self._tables[kind]
+        of_step = select(steps.c.threadId).where(steps.c.id == own_table.c.forId).limit(1)
+        found = of_step.correlate(own_table).scalar_subquery()
         return found if own is None else func.coalesce(own, found)
 
     def _order(self, kind: str) -> Sequence[Any]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncGenerator, Collection
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Collection, Generator, Mapping, Sequence
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager, contextmanager
 from pathlib import Path
 
 from sqlalchemy import inspect
@@ -14,7 +14,7 @@ from ..database import Database
 from ..errors import ConfigurationError, ImportSourceError
 from ..revision import REVISIONS, VERSION_TABLE, current_revision
 from ..settings import Settings
-from .base import Source
+from .base import Chunk, Source
 from .documented import DocumentedSource
 from .jsonl import JsonlSource
 from .ours import OurSource
@@ -67,20 +67,67 @@ async def open_source(
     options = settings.model_copy(update={"database_url": url, "db_schema": schema})
     database = Database(url, settings=options, read_only=True)
     try:
-        async with _opened(database) as connection:
-            yield await _source(database, connection, layer, target)
+        async with _snapshot(database) as connection:
+            with _told_apart(database):
+                source = await _source(database, connection, layer, target)
+            yield _Guarded(source, database)
     finally:
         await database.close()
 
 
 @asynccontextmanager
-async def _opened(database: Database) -> AsyncGenerator[AsyncConnection, None]:
-    """A snapshot; errors of the source are told from those of the target."""
+async def _snapshot(database: Database) -> AsyncGenerator[AsyncConnection, None]:
+    async with AsyncExitStack() as stack:
+        with _told_apart(database):
+            connection = await stack.enter_async_context(database.snapshot())
+        yield connection
+
+
+@contextmanager
+def _told_apart(database: Database) -> Generator[None, None, None]:
+    """Say of an error that it is the source's, not the target's."""
     try:
-        async with database.snapshot() as connection:
-            yield connection
+        yield
     except database.dialect.errors as error:
         raise ImportSourceError(f"The source: {database.translate(error)}") from error
+
+
+class _Guarded:
+    """A source whose errors say that they are its own."""
+
+    def __init__(self, source: Source, database: Database) -> None:
+        self.title = source.title
+        self.identity = source.identity
+        self._source = source
+        self._database = database
+
+    async def count(self) -> Mapping[str, int]:
+        with _told_apart(self._database):
+            return await self._source.count()
+
+    async def notes(self) -> Sequence[str]:
+        with _told_apart(self._database):
+            return await self._source.notes()
+
+    def users(self) -> AsyncGenerator[Chunk, None]:
+        return self._guarded(self._source.users())
+
+    def threads(
+        self, after: str | None = None, only: Collection[str] | None = None
+    ) -> AsyncGenerator[Chunk, None]:
+        return self._guarded(self._source.threads(after, only))
+
+    def rest(self) -> AsyncGenerator[Chunk, None]:
+        return self._guarded(self._source.rest())
+
+    async def _guarded(self, chunks: AsyncGenerator[Chunk, None]) -> AsyncGenerator[Chunk, None]:
+        async with aclosing(chunks):
+            while True:
+                with _told_apart(self._database):
+                    chunk = await anext(chunks, None)
+                if chunk is None:
+                    return
+                yield chunk
 
 
 async def _source(

@@ -91,8 +91,9 @@ class PrismaSource(TableSource):
     def _place(self, kind: str) -> Any:
         if kind == "step":
             return super()._place(kind)
-        steps, step_id = self._tables["step"], self._tables[kind].c.stepId
-        found = select(steps.c.threadId).where(steps.c.id == step_id).scalar_subquery()
+        steps, own_table = self._tables["step"], self._tables[kind]
+        of_step = select(steps.c.threadId).where(steps.c.id == own_table.c.stepId)
+        found = of_step.correlate(own_table).scalar_subquery()
         return found if kind == "feedback" else func.coalesce(super()._place(kind), found)
 
     def _order(self, kind: str) -> Sequence[Any]:

@@ -133,7 +133,7 @@ class Verification:
     async def _compare_users(self, records: Sequence[Record]) -> None:
         names = [record.values["identifier"] for record in records]
         query = select(users.c.identifier, users.c.id).where(users.c.identifier.in_(names))
-        async with self._database.connect() as connection:
+        async with self._database.snapshot() as connection:
             there = {row.identifier: row.id for row in await connection.execute(query)}
         self._target.know(records, there)
         for record in records:
@@ -145,7 +145,7 @@ class Verification:
 
     async def _compare_batch(self, given: _Sums) -> None:
         there = _Sums()
-        async with self._database.connect() as connection:
+        async with self._database.snapshot() as connection:
             async for record in self._theirs(connection, given.by_thread):
                 there.add(record)
         odd = []
@@ -160,7 +160,7 @@ class Verification:
             await self._look_closer(odd[start : start + _AT_ONCE])
 
     async def _look_closer(self, ids: Sequence[str]) -> None:
-        async with self._database.connect() as connection:
+        async with self._database.snapshot() as connection:
             theirs = {record.key: record.digest() async for record in self._theirs(connection, ids)}
             dead = await _buried(connection, ids)
         different: dict[Key, Record] = {}
@@ -185,7 +185,7 @@ class Verification:
         if not different:
             return
         wanted = {record.thread_id or "" for record in different.values()}
-        async with self._database.connect() as connection:
+        async with self._database.snapshot() as connection:
             async for record in self._theirs(connection, wanted):
                 ours = different.get(record.key)
                 if ours is None:

@@ -1,0 +1,57 @@
+"""Frozen databases to import from, and empty ones of ours to import into."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+
+from chainlit_sqla import migrations
+from chainlit_sqla.database import Database
+from chainlit_sqla.importers import Import, Result, open_source
+from chainlit_sqla.settings import Settings
+from tests.frozen.catalog import CATALOG
+from tests.frozen.load import *  # noqa: F403
+from tests.frozen.load import Shelf
+
+
+class Targets:
+    """Makes databases at this release's revision, and closes them."""
+
+    def __init__(self, shelf: Shelf) -> None:
+        self._shelf = shelf
+        self._open: list[Database] = []
+
+    async def make(self, dialect: str) -> Database:
+        """An empty one."""
+        return await self.at(self._shelf.empty(dialect))
+
+    async def at(self, url: str) -> Database:
+        """The one at a URL, brought up to date."""
+        database = Database(url, settings=Settings.load(database_url=url))
+        await migrations.upgrade(database)
+        self._open.append(database)
+        return database
+
+    async def close(self) -> None:
+        for database in self._open:
+            await database.close()
+
+
+@pytest.fixture
+async def targets(frozen: Shelf) -> AsyncIterator[Targets]:
+    """Databases to import into."""
+    made = Targets(frozen)
+    yield made
+    await made.close()
+
+
+async def bring(name_or_url: str, url: str, target: Database, **options: object) -> Result:
+    """Import from a loaded database or a file."""
+    entry = CATALOG.get(name_or_url)
+    schema = entry.schema if entry else None
+    async with open_source(url, target.settings, schema=schema, target=target) as source:
+        return await Import(source, target, update=bool(options.get("update"))).run()
+
+
+Bring = Callable[..., Result]
