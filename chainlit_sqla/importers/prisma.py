@@ -14,6 +14,7 @@ from typing import Any
 
 from sqlalchemy import Select, func, select
 
+from .._time import format_instant
 from ..records import EPOCH, IN_THREADS
 from . import shape
 from .tables import PLACE, Items, Row, TableSource
@@ -117,10 +118,15 @@ class PrismaSource(TableSource):
             return self._feedback(row, thread_id)
         number = self._count[kind, thread_id] = self._count.get((kind, thread_id), 0) + 1
         known = {"threadId": thread_id, "ordinal": number}
-        if kind == "step":
-            start, end = shape.instant(row["startTime"]), shape.instant(row["endTime"])
-            return self._finish(kind, row, known | {"createdAt": start, "start": start, "end": end})
-        return self._element(row, known)
+        return self._step(row, known) if kind == "step" else self._element(row, known)
+
+    def _step(self, row: Row, known: dict[str, Any]) -> Items:
+        """By its time it is ordered; when the row was made is kept beside."""
+        start, made = shape.instant(row["startTime"]), shape.instant(row["createdAt"])
+        known |= {"createdAt": start, "start": start, "end": shape.instant(row["endTime"])}
+        if made != start:
+            known["extra"] = {"createdAt": format_instant(made)}
+        return self._finish("step", row, known)
 
     def _element(self, row: Row, known: dict[str, Any]) -> Items:
         described = shape.document(row["metadata"])
