@@ -126,10 +126,11 @@ class Database:
 
     @asynccontextmanager
     async def snapshot(self) -> AsyncIterator[AsyncConnection]:
-        """A connection that reads one state of the database, in one transaction."""
+        """A connection that reads one state of the whole database, in one transaction."""
         self._adopt_loop()
         engine = self.engine.execution_options(**self.dialect.snapshot_options())
         async with engine.connect() as connection, connection.begin():
+            await self.dialect.see_all(connection)
             yield connection
 
     @asynccontextmanager

@@ -114,6 +114,9 @@ class Dialect(ABC):
         """Execution options of a connection that writes."""
         return {}
 
+    async def see_all(self, connection: AsyncConnection) -> None:  # noqa: B027 - a hook
+        """Let the transaction fail where rows would be hidden from it."""
+
     def snapshot_options(self) -> dict[str, Any]:
         """Execution options of a transaction that sees one state of the database to its end."""
         return {}

@@ -131,6 +131,13 @@ class PostgreSQL(Dialect):
         """Each statement sees what was committed before it: the plan relies on that."""
         return {"isolation_level": "READ COMMITTED"}
 
+    async def see_all(self, connection: AsyncConnection) -> None:
+        """Row level security hides rows without a word; so it raises instead.
+
+        https://www.postgresql.org/docs/current/ddl-rowsecurity.html
+        """
+        await connection.execute(text("SET LOCAL row_security = off"))
+
     def snapshot_options(self) -> dict[str, Any]:
         """``REPEATABLE READ``: one snapshot for all statements, also on a standby."""
         return {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
@@ -289,6 +296,11 @@ class PostgreSQL(Dialect):
                 return (
                     f"PostgreSQL at {where} has no database {url.database!r}; "
                     f"create it (createdb {url.database}) or correct the database URL"
+                )
+            case "42501" if "row-level security" in str(error):
+                return (
+                    f"Row level security would hide rows from {url.username!r} ({error}); connect "
+                    "as the owner of the tables or as a role with BYPASSRLS"
                 )
             case "42501":
                 return (

@@ -7,7 +7,8 @@ Invariants:
 - A row that is there stays as it is, unless the source is to win (``update``). So writing
   the same chunk again changes nothing.
 - A user who is known under the same identifier keeps the id that the database gave; the
-  threads of the source's user are theirs.
+  threads of the source's user are theirs. An id that somebody else has here is replaced.
+- Nothing is written into a thread that belongs to somebody else here: it is put aside.
 - What was deleted in this database stays deleted: tombstones are read after the lock of the
   thread, as `chainlit_sqla.writes.apply` does, and a burst sees that the thread changed.
 - A row that the database refuses is found by bisection and put aside, with the reason; the
@@ -18,6 +19,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -35,6 +37,8 @@ from .base import Misfit
 
 log = logging.getLogger(__name__)
 
+_IDS = uuid.UUID("5a1c7a4e-4e0b-5a5e-9d3c-5b1f0a6b7c21")
+_OTHERS = "a thread with its id belongs to another user in the target"
 _PAUSES = (0.1, 0.5, 2.0, 5.0, 10.0)
 
 
@@ -67,6 +71,8 @@ class Target:
         self._source = source
         self._update = update
         self._same: dict[str, str] = {}
+        self._others: set[str] = set()
+        """Threads that belong to somebody else here."""
 
     def adapt(self, record: Record) -> Record:
         """The record as it is stored here; after its user was written.
@@ -74,23 +80,38 @@ class Target:
         Args:
             record: As the source gives it.
         """
-        owner = record.values.get("userId") if record.kind == "thread" else None
-        if owner is None or owner not in self._same:
+        name = {"user": "id", "thread": "userId"}.get(record.kind)
+        here = self._same.get(record.values[name]) if name else None
+        if name is None or here is None:
             return record
-        return replace(record, values={**record.values, "userId": self._same[owner]})
+        return replace(record, values={**record.values, name: here})
 
-    def know(self, records: Iterable[Record], there: Mapping[str, str]) -> None:
+    async def know(self, connection: AsyncConnection, records: Sequence[Record]) -> int:
         """Remember users who have another id here.
 
         Args:
+            connection: To this database.
             records: Users as the source gives them.
-            there: The ids here by identifier.
+
+        Returns:
+            How many are here, by their identifier.
         """
+        names = [record.values["identifier"] for record in records]
+        ids = [record.values["id"] for record in records]
+        query = select(users.c.identifier, users.c.id)
+        found = await connection.execute(
+            query.where(users.c.identifier.in_(names) | users.c.id.in_(ids))
+        )
+        by_name = {row.identifier: row.id for row in found}
+        taken = set(by_name.values())
         for record in records:
-            id = record.values["id"]
-            kept = there.get(record.values["identifier"], id)
-            if kept != id:
-                self._same[id] = kept
+            id, name = record.values["id"], record.values["identifier"]
+            here = by_name.get(name, id)
+            if name not in by_name and id in taken:
+                here = str(uuid.uuid5(_IDS, f"{id} {name}"))  # The same at each attempt.
+            if here != id:
+                self._same[id] = here
+        return len(by_name.keys() & set(names))
 
     async def write(
         self,
@@ -127,12 +148,14 @@ class Target:
             if fault not in (Fault.REJECTED, Fault.REPEAT):
                 raise self.database.translate(error) from error
             if len(records) == 1:
-                written.refused.append(_refused(records[0], error))
+                reason = f"the database refuses it: {brief(error)}"
+                written.refused.append(_refused(records[0], reason))
                 return
             half = len(records) // 2
             await self._divide(records[:half], written)
             await self._divide(records[half:], written)
             return
+        written.refused += attempt.refused
         written.deleted += attempt.deleted
         written.known_users += attempt.known_users
 
@@ -153,6 +176,7 @@ class Target:
 
     async def _write(self, records: Sequence[Record], written: Written) -> None:
         written.deleted = written.known_users = 0
+        written.refused = []
         by_kind: dict[str, list[Record]] = {}
         for record in records:
             by_kind.setdefault(record.kind, []).append(record)
@@ -169,13 +193,10 @@ class Target:
         statement = self.database.dialect.upsert(
             users, ["identifier"], ["displayName", "metadata"] if self._update else []
         )
-        names = [record.values["identifier"] for record in records]
-        query = select(users.c.identifier, users.c.id).where(users.c.identifier.in_(names))
-        there = {row.identifier: row.id for row in await connection.execute(query)}
-        rows = [dict(record.values) for record in records]
+        known = await self.know(connection, records)
+        rows = [dict(self.adapt(record).values) for record in records]
         await self.database.dialect.execute_many(connection, statement, rows)
-        self.know(records, there)
-        return len(there)
+        return known
 
     async def _write_threads(
         self,
@@ -193,7 +214,11 @@ class Target:
         own = [record for record in own if record.values["id"] not in dead]
         written.deleted += len(by_kind.get("thread", ())) - len(own)
         await self._upsert(connection, "thread", own)
-        await lock_threads(connection, places, exclusive=False)
+        self._look_for_others(own, await lock_threads(connection, places, exclusive=False))
+        if self._others:
+            strange = [r for rows in by_kind.values() for r in rows if r.thread_id in self._others]
+            written.refused += [_refused(record, _OTHERS) for record in strange]
+            own = [record for record in own if record.thread_id not in self._others]
         await self._move_activity(connection, own)
         # Again, now that nobody can delete from these threads any more.
         columns = tombstones.c.threadId, tombstones.c.id
@@ -206,11 +231,19 @@ class Target:
         await dialect.quiet_triggers(connection)
         for kind in IN_THREADS:
             given = by_kind.get(kind, ())
+            given = [record for record in given if record.thread_id not in self._others]
             alive = [record for record in given if not is_buried(record, buried)]
             written.deleted += len(given) - len(alive)
             await self._upsert(connection, kind, alive)
         await connection.execute(delete(signatures).where(signatures.c.threadId.in_(places)))
         await show_change(connection, places)
+
+    def _look_for_others(self, own: Iterable[Record], there: Mapping[str, Any]) -> None:
+        for record in own:
+            id, name = record.values["id"], record.values["userIdentifier"]
+            here = there[id].userIdentifier if id in there else None
+            if name is not None and here is not None and name != here:
+                self._others.add(id)
 
     async def _upsert(
         self, connection: AsyncConnection, kind: str, records: Iterable[Record]
@@ -282,6 +315,5 @@ def is_buried(record: Record, buried: set[tuple[str, str]]) -> bool:
     return any((place, id) in buried for id in ids)
 
 
-def _refused(record: Record, error: BaseException) -> Misfit:
-    reason = f"the database refuses it: {brief(error)}"
+def _refused(record: Record, reason: str) -> Misfit:
     return Misfit(record.kind, TABLES[record.kind].name, reason, record.values)

@@ -132,10 +132,10 @@ class Verification:
 
     async def _compare_users(self, records: Sequence[Record]) -> None:
         names = [record.values["identifier"] for record in records]
-        query = select(users.c.identifier, users.c.id).where(users.c.identifier.in_(names))
+        query = select(users.c.identifier).where(users.c.identifier.in_(names))
         async with self._database.snapshot() as connection:
-            there = {row.identifier: row.id for row in await connection.execute(query)}
-        self._target.know(records, there)
+            there = set(await connection.scalars(query))
+            await self._target.know(connection, records)
         for record in records:
             self.found.given["user"] += 1
             if record.values["identifier"] in there:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 
 import pytest
 
@@ -54,4 +54,6 @@ async def bring(name_or_url: str, url: str, target: Database, **options: object)
         return await Import(source, target, update=bool(options.get("update"))).run()
 
 
-Bring = Callable[..., Result]
+def url_of(database: Database) -> str:
+    """Its URL, with the password."""
+    return database.given_url.render_as_string(hide_password=False)

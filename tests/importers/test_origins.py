@@ -10,7 +10,7 @@ from tests.frozen import original
 from tests.frozen.catalog import CATALOG, names
 from tests.frozen.comparable import differences
 from tests.frozen.load import Shelf
-from tests.importers.conftest import Targets, bring
+from tests.importers.conftest import Targets, bring, url_of
 from tests.importers.corrections import corrected
 
 TARGETS = ("sqlite", "postgresql")
@@ -31,7 +31,7 @@ async def test_what_chainlits_layer_read_is_read_from_ours(
     assert (
         differences(
             expected,
-            await original.read_ours(target.given_url.render_as_string(hide_password=False)),
+            await original.read_ours(url_of(target)),
         )
         == []
     )
