@@ -5,6 +5,7 @@ Here stand, in one place, all differences of form that are no loss, each with it
 
 from __future__ import annotations
 
+import csv
 import json
 import re
 from collections.abc import Iterable, Mapping
@@ -48,8 +49,16 @@ def instant(value: Any) -> str | None:
 
 
 def document(value: Any) -> Any:
-    """A JSON value; SQLite and columns of type TEXT give its text."""
-    return json.loads(value) if isinstance(value, str) else value
+    """A JSON value; SQLite and columns of type TEXT give its text.
+
+    NaN, which Python writes, is no JSON: our layer stores null. What is none at all is a text.
+    """
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value, parse_constant=lambda _: None)
+    except ValueError:
+        return value
 
 
 def some(value: Any) -> Any:
@@ -59,6 +68,21 @@ def some(value: Any) -> Any:
     asyncpg layer's columns of tags and props must not be empty.
     """
     return document(value) or None
+
+
+def tags(value: Any) -> Any:
+    """Tags: a list, its JSON, or the text of an array that PostgreSQL made."""
+    if isinstance(value, str) and value.startswith("{"):
+        return next(csv.reader([value[1:-1]], escapechar="\\", doublequote=False))
+    return some(value)
+
+
+def text(value: str | None) -> str:
+    """A text: an empty one and none are the same to Chainlit.
+
+    SQLite can hold a NUL, which the others cannot; our layer stores its picture.
+    """
+    return (value or "").replace("\0", "\u2400")
 
 
 def flag(value: Any) -> bool | None:
@@ -81,17 +105,17 @@ def number(value: Any) -> int | None:
 
 
 def step(values: Mapping[str, Any]) -> Row:
-    """A step; a text that is empty or absent is the same to Chainlit."""
+    """A step."""
     feedback = values.get("feedback")
     return {
         "id": values["id"],
         "parentId": values.get("parentId") or None,
-        "name": values["name"] or "",
+        "name": text(values["name"]),
         "type": values["type"],
-        "input": values.get("input") or "",
-        "output": values.get("output") or "",
+        "input": text(values.get("input")),
+        "output": text(values.get("output")),
         "metadata": some(values.get("metadata")),
-        "tags": some(values.get("tags")),
+        "tags": tags(values.get("tags")),
         "generation": some(values.get("generation")),
         "modes": some(values.get("modes")),
         "showInput": show_input(values.get("showInput")),
@@ -152,7 +176,7 @@ def thread(values: Mapping[str, Any], identifiers: Mapping[str, str]) -> Row:
         "user": identifiers.get(values["userId"] or ""),
         "userIdentifier": values["userIdentifier"],
         "createdAt": instant(values["createdAt"]),
-        "tags": some(values["tags"]),
+        "tags": tags(values["tags"]),
         "metadata": some(values["metadata"]),
         "steps": _by_id(step(one) for one in values["steps"]),
         "elements": _by_id(element(one) for one in values["elements"] or []),

@@ -26,7 +26,7 @@ _LONG_EXPRESSIONS = {
     "sqlite": "replace(hex(zeroblob({count})), '00', {line})",
     "postgresql": "repeat({line}, {count})",
 }
-_CARRIAGE_RETURN = {"sqlite": "char(13)", "postgresql": "chr(13)"}
+_CHARACTER = {"sqlite": "char", "postgresql": "chr"}
 
 
 def sqlite_rows(path: str, without: Container[str] = ()) -> str:
@@ -110,7 +110,9 @@ def _text(value: str, dialect: str) -> str:
         return _LONG_EXPRESSIONS[dialect].format(line=line, count=_REPEAT)
     quoted = "'" + value.replace("'", "''") + "'"
     # A file's line ends are changed by editors and by version control.
-    return quoted.replace("\r", f"' || {_CARRIAGE_RETURN[dialect]} || '")
+    for odd in "\r\0":
+        quoted = quoted.replace(odd, f"' || {_CHARACTER[dialect]}({ord(odd)}) || '")
+    return quoted
 
 
 def _bytes(value: bytes, dialect: str) -> str:

@@ -6,13 +6,17 @@ import secrets
 import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 import pytest
 
+from chainlit_sqla.revision import VERSION_TABLE
 from tests.contract.backends import run_apart
 from tests.frozen.catalog import CATALOG
 from tests.servers.postgres import PostgresServer, start_postgres
+
+Rows = dict[str, list[dict[str, Any]]]
 
 
 class Shelf:
@@ -92,6 +96,30 @@ def execute(url: str, script: str) -> None:
             await database.close()
 
     run_apart(run())
+
+
+async def rows(url: str) -> Rows:
+    """All rows by table, as the plain driver gives them; not which revision it is.
+
+    Args:
+        url: The database; only its default schema.
+    """
+    found: Rows = {}
+    if url.startswith("sqlite:///"):
+        connection = sqlite3.connect(url.removeprefix("sqlite:///"))
+        connection.row_factory = sqlite3.Row
+        tables = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
+        for (name,) in tables.fetchall():
+            found[name] = [dict(row) for row in connection.execute(f'SELECT * FROM "{name}"')]
+        connection.close()
+    else:
+        database = await asyncpg.connect(url)
+        tables = await database.fetch("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
+        for (name,) in tables:
+            found[name] = [dict(row) for row in await database.fetch(f'SELECT * FROM "{name}"')]
+        await database.close()
+    found.pop(VERSION_TABLE, None)
+    return found
 
 
 @pytest.fixture(scope="session")

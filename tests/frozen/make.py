@@ -25,6 +25,8 @@ from tests.frozen.sqlalchemy_layer import Writer, open_layer
 from tests.frozen.variants import VARIANTS, Variant
 from tests.servers.postgres import PostgresServer, start_postgres
 
+CHAINLIT = f"Chainlit {'.'.join(chainlit.__version__.split('.')[:2])}"
+"""The release that is installed."""
 _MADE_WITH_TABLES = (VERSION_TABLE,)
 _VARIANTS = {variant.name: variant for variant in VARIANTS}
 
@@ -96,7 +98,7 @@ class Maker:
 
 
 def _chainlits(layer: str) -> str:
-    return f"{layer} of Chainlit {'.'.join(chainlit.__version__.split('.')[:2])}"
+    return f"{layer} of {CHAINLIT}"
 
 
 def _joined(statements: Iterable[str]) -> str:

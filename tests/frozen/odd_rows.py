@@ -70,10 +70,20 @@ ODD_ROWS: dict[str, tuple[str, ...]] = {
         f"UPDATE steps SET \"isError\" = 'False' WHERE id = '{step_id(1, 6)}'",
         f"UPDATE steps SET streaming = '' WHERE id = '{step_id(1, 6)}'",
         f"UPDATE feedbacks SET value = '1.0' WHERE id = '{feedback_id(1)}'",
+        # Python's json writes what is no JSON, and SQLite's texts may have a NUL.
+        f"""UPDATE threads SET metadata = '{{"score": NaN}}' WHERE id = '{thread_id(4)}'""",
+        f"UPDATE steps SET generation = 'no JSON' WHERE id = '{step_id(2, 3)}'",
+        f"UPDATE steps SET output = 'a' || char(0) || 'b' WHERE id = '{step_id(4, 2)}'",
     ),
     "sqlite_no_foreign_keys": _ORPHANS,
     "postgres_no_foreign_keys": _ORPHANS,
     "sqlite_duplicates": _DUPLICATES,
+    "postgres_duplicates": _DUPLICATES,
+    # A column of arrays that was made one of text: ALTER … TYPE TEXT USING tags::TEXT.
+    "postgres_text_json": (
+        rf"""UPDATE threads SET tags = '{{plain,"a, b","quo\"te",漢字}}'
+            WHERE id = '{thread_id(6)}'""",
+    ),
     "postgres_text_ids": (*_OTHERS_COLUMNS, *_ODD_IDS),
     "postgres_schema": (
         *_OTHERS_COLUMNS,

@@ -121,6 +121,8 @@ async def _read_asyncpg(shelf: Shelf, url: str) -> Conversations:
             thread["tags"] = row.get("tags")
             for step in thread["steps"]:
                 step["name"] = names[step["id"]]
+                # It stores the createdAt that it is given there, and shows the insertion's.
+                step["createdAt"] = step["start"]
             found[row["id"]] = comparable.thread(thread, identifiers)
         known = identifiers.values()
         return {"users": {one: [await _user(layer, one)] for one in known}, "threads": found}

@@ -195,6 +195,7 @@ ROWS: dict[str, list[Row]] = {
             "position": thread_id(3),
             "details": {"rows": {"threads": 3}},
             "startedAt": _AT,
+            "finishedAt": _AT,
         }
     ],
 }

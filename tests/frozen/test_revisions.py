@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from itertools import combinations
-from typing import Any
 
-import asyncpg
 import pytest
 from chainlit.types import Pagination, ThreadFilter
 
 from chainlit_sqla import SQLADataLayer, migrations
 from chainlit_sqla.database import Database
-from chainlit_sqla.revision import HEAD, REVISIONS, VERSION_TABLE
+from chainlit_sqla.revision import HEAD, REVISIONS
 from chainlit_sqla.settings import Settings
 from tests.frozen import conversations as said
 from tests.frozen import original, ours
 from tests.frozen.catalog import CATALOG, DIALECTS, names
 from tests.frozen.comparable import differences
-from tests.frozen.load import Shelf
+from tests.frozen.load import Rows, Shelf, rows
 
-Rows = dict[str, list[dict[str, Any]]]
 PAIRS = list(combinations(REVISIONS, 2))
 
 
@@ -33,26 +29,6 @@ async def opened(url: str) -> AsyncIterator[Database]:
         yield database
     finally:
         await database.close()
-
-
-async def rows(url: str) -> Rows:
-    """All rows by table, as the plain driver gives them."""
-    found: Rows = {}
-    if url.startswith("sqlite:///"):
-        connection = sqlite3.connect(url.removeprefix("sqlite:///"))
-        connection.row_factory = sqlite3.Row
-        tables = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
-        for (name,) in tables.fetchall():
-            found[name] = [dict(row) for row in connection.execute(f'SELECT * FROM "{name}"')]
-        connection.close()
-    else:
-        database = await asyncpg.connect(url)
-        tables = await database.fetch("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
-        for (name,) in tables:
-            found[name] = [dict(row) for row in await database.fetch(f'SELECT * FROM "{name}"')]
-        await database.close()
-    found.pop(VERSION_TABLE)
-    return found
 
 
 def held(before: Rows, after: Rows) -> tuple[Rows, Rows]:

@@ -171,6 +171,7 @@ VARIANTS: tuple[Variant, ...] = (
     Variant("sqlite_duplicates", "wild", 7, AS_TEXT, bare=True),
     Variant("postgres_text_ids", "wild", 8, NATIVE | {"uuid": "TEXT"}, _OF_OTHERS),
     Variant("postgres_text_json", "wild", 8, NATIVE | {"json": "TEXT", "texts": "TEXT"}),
+    Variant("postgres_duplicates", "wild", 7, NATIVE, bare=True),
     Variant("postgres_no_foreign_keys", "wild", 7, NATIVE, bare=True),
     Variant(
         "postgres_schema",

@@ -81,7 +81,7 @@ INSERT INTO threads ("id", "createdAt", "name", "userId", "userIdentifier", "tag
     ('10000000-0000-4000-8000-000000000003', '2025-02-03T09:59:59.000001Z', NULL, '00000000-0000-4000-8000-000000000001', 'ada@example.com', NULL, 'null'),
     ('10000000-0000-4000-8000-000000000004', '2025-02-04T09:59:59.000001Z', 'Nobody''s', NULL, NULL, '["anonymous"]', '{}'),
     ('10000000-0000-4000-8000-000000000005', NULL, 'Without a date', '00000000-0000-4000-8000-000000000001', 'ada@example.com', NULL, '{}'),
-    ('10000000-0000-4000-8000-000000000006', '2025-02-06T09:59:59.000001Z', 'Forms of time', '00000000-0000-4000-8000-000000000002', 'Żółć 漢字 🙂 O''Brien', NULL, '{"a": 1}'),
+    ('10000000-0000-4000-8000-000000000006', '2025-02-06T09:59:59.000001Z', 'Forms of time', '00000000-0000-4000-8000-000000000002', 'Żółć 漢字 🙂 O''Brien', '{plain,"a, b","quo\"te",漢字}', '{"a": 1}'),
     ('10000000-0000-4000-8000-000000000007', '2025-02-07T09:59:59.000001Z', 'Without steps', '00000000-0000-4000-8000-000000000001', 'ada@example.com', NULL, NULL);
 
 INSERT INTO steps ("id", "name", "type", "threadId", "parentId", "streaming", "waitForAnswer", "isError", "metadata", "tags", "input", "output", "createdAt", "command", "start", "end", "generation", "showInput", "language", "indent", "defaultOpen", "modes", "autoCollapse") VALUES

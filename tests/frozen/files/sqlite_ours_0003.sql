@@ -256,4 +256,4 @@ INSERT INTO chainlit_sqla_quarantine ("id", "source", "origin", "reason", "row",
     ('an orphan', 'postgresql://old/chats', 'steps', 'its thread is gone', '{"id":"20000000-0000-4000-8000-009900000001","output":"It''s \"quoted\" with a back\\slash, \\n that is none, a real\nline, a Windows\r\nline, a\ttab, %s and :colon and {brace} and $1, 漢字, ÄÖÜß and 🙂👩‍👩‍👧.","threadId":null}', '2025-03-01T00:00:00.000000Z');
 
 INSERT INTO chainlit_sqla_imports ("id", "source", "position", "details", "startedAt", "finishedAt") VALUES
-    ('an import', 'postgresql://old/chats', '10000000-0000-4000-8000-000000000003', '{"rows":{"threads":3}}', '2025-03-01T00:00:00.000000Z', NULL);
+    ('an import', 'postgresql://old/chats', '10000000-0000-4000-8000-000000000003', '{"rows":{"threads":3}}', '2025-03-01T00:00:00.000000Z', '2025-03-01T00:00:00.000000Z');
