@@ -13,11 +13,22 @@ from contextlib import contextmanager
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import URL, ColumnElement, Connection, Executable, Insert, Table
+from sqlalchemy import (
+    URL,
+    ColumnElement,
+    Connection,
+    Executable,
+    Insert,
+    Table,
+    Text,
+    func,
+    literal,
+)
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.types import TypeEngine
 
+from .. import _json
 from .._time import format_instant
 
 if TYPE_CHECKING:
@@ -293,6 +304,16 @@ class Dialect(ABC):
 
         Who calls this removes them, all at once.
         """
+
+    def json_has(self, column: ColumnElement[Any], item: str) -> ColumnElement[bool]:
+        """Whether a JSON array holds a text.
+
+        Args:
+            column: The array; NULL holds nothing.
+            item: The text.
+        """
+        # MySQL's and MariaDB's name for it.
+        return func.json_contains(column, literal(_json.dumps(item), Text())) == 1
 
     # Migrations
 

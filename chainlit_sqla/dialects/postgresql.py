@@ -253,6 +253,10 @@ class PostgreSQL(Dialect):
         """By containment, which an index can serve."""
         return type_coerce(column, JSONB()).contains({key: True})
 
+    def json_has(self, column: ColumnElement[Any], item: str) -> ColumnElement[bool]:
+        """By containment, which an index can serve."""
+        return type_coerce(column, JSONB()).contains([item])
+
     @contextmanager
     def migration_lock(self, connection: Connection) -> Iterator[None]:
         """An advisory lock held to the end of the transaction, so a pooler may be between."""

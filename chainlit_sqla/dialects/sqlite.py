@@ -21,6 +21,7 @@ from sqlalchemy import (
     Table,
     Text,
     event,
+    exists,
     func,
     literal_column,
     text,
@@ -211,6 +212,11 @@ class SQLite(Dialect):
     def json_is_true(self, column: ColumnElement[Any], key: str) -> ColumnElement[bool]:
         """Through ``json_type``, which tells ``true`` from 1."""
         return func.json_type(column, f'$."{key}"') == "true"
+
+    def json_has(self, column: ColumnElement[Any], item: str) -> ColumnElement[bool]:
+        """Through ``json_each``."""
+        items = func.json_each(type_coerce(column, Text())).table_valued("value")
+        return exists().where(items.c.value == item)
 
     @contextmanager
     def migration_lock(self, connection: Connection) -> Iterator[None]:

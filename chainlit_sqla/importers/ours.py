@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Select, Table, func, inspect, select
+from sqlalchemy import ColumnElement, Select, Table, false, func, inspect, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ..records import COLUMNS, IN_THREADS, TABLES, Record, default
@@ -22,15 +22,23 @@ class OurSource:
         title: What it is, for people.
         identity: See `Source`.
         schema: The schema of the tables; None: the connection's default one.
+        where: Which threads; then only their owners are users, and nothing is the rest.
     """
 
     def __init__(
-        self, connection: AsyncConnection, title: str, identity: str, schema: str | None = None
+        self,
+        connection: AsyncConnection,
+        title: str,
+        identity: str,
+        schema: str | None = None,
+        *,
+        where: ColumnElement[bool] | None = None,
     ) -> None:
         self.title = title
         self.identity = identity
         self._connection = connection
         self._schema = schema
+        self._where = where
         self._there: dict[str, frozenset[str]] = {}
 
     async def count(self) -> Mapping[str, int]:
@@ -38,6 +46,8 @@ class OurSource:
         counts = {}
         for kind, table in TABLES.items():
             query = select(func.count()).select_from(table)
+            if (narrowed := self._narrowed(kind)) is not None:
+                query = query.where(narrowed)
             counts[kind] = await self._connection.scalar(query) or 0
         return counts
 
@@ -46,8 +56,10 @@ class OurSource:
         return ()
 
     async def users(self) -> AsyncGenerator[Chunk, None]:
-        """All users."""
-        async for chunk in rechunked(self._read("user", await self._select("user"))):
+        """All users, or the owners of the threads."""
+        narrowed = self._narrowed("user")
+        rows = self.records("user") if narrowed is None else self.records("user", narrowed)
+        async for chunk in rechunked((record,) async for record in rows):
             yield chunk
 
     async def threads(
@@ -60,22 +72,47 @@ class OurSource:
             only: Just these threads.
         """
         async for ids in self._batches(after, only):
-            of_batch = TABLES["thread"].c.id.in_(ids)
-            async for chunk in rechunked(
-                self._read("thread", (await self._select("thread")).where(of_batch))
-            ):
-                yield chunk
-            for kind in IN_THREADS:
-                place = TABLES[kind].c.threadId
-                query = (await self._select(kind)).where(place.in_(ids))
-                async for chunk in rechunked(self._read(kind, query)):
+            for kind in ("thread", *IN_THREADS):
+                rows = self.records(kind, place(kind).in_(ids))
+                async for chunk in rechunked((record,) async for record in rows):
                     yield chunk
             yield Chunk(threads=ids, position=ids[-1])
 
     async def rest(self) -> AsyncGenerator[Chunk, None]:
         """What was deleted: a late write must not bring it back."""
-        async for chunk in rechunked(self._read("tombstone", await self._select("tombstone"))):
-            yield chunk
+        if self._where is None:
+            async for chunk in rechunked((record,) async for record in self.records("tombstone")):
+                yield chunk
+
+    async def records(self, kind: str, *where: ColumnElement[bool]) -> AsyncGenerator[Record, None]:
+        """Rows of one kind by their keys, a few at a time.
+
+        Args:
+            kind: A kind of record.
+            *where: What must hold for them.
+        """
+        query = (await self._select(kind)).where(*where)
+        there = self._there[kind]
+        names = [name for name in COLUMNS[kind] if name in there]
+        missing = {name: default(kind, name) for name in COLUMNS[kind] if name not in there}
+        options = {"yield_per": _FETCH}
+        async with self._connection.stream(query, execution_options=options) as rows:
+            async for row in rows:
+                yield Record(kind, dict(zip(names, row, strict=True)) | missing)
+
+    def _narrowed(self, kind: str) -> ColumnElement[bool] | None:
+        """What holds for the rows of a kind that are read; None: all are."""
+        if self._where is None:
+            return None
+        threads = TABLES["thread"]
+        if kind == "user":
+            owners = select(threads.c.userId).where(self._where)
+            return TABLES["user"].c.id.in_(owners)
+        if kind == "tombstone":
+            return false()
+        if kind == "thread":
+            return self._where
+        return place(kind).in_(select(threads.c.id).where(self._where))
 
     async def _batches(
         self, after: str | None, only: Collection[str] | None
@@ -88,6 +125,8 @@ class OurSource:
             return
         while True:
             query = select(column).order_by(column).limit(BATCH)
+            if self._where is not None:
+                query = query.where(self._where)
             if after is not None:
                 query = query.where(column > after)
             ids: Sequence[str] = (await self._connection.scalars(query)).all()
@@ -109,14 +148,15 @@ class OurSource:
         columns = [table.c[name] for name in COLUMNS[kind] if name in self._there[kind]]
         return select(*columns).order_by(*_order(table))
 
-    async def _read(self, kind: str, query: Select[Any]) -> AsyncGenerator[tuple[Record], None]:
-        there = self._there[kind]
-        names = [name for name in COLUMNS[kind] if name in there]
-        missing = {name: default(kind, name) for name in COLUMNS[kind] if name not in there}
-        options = {"yield_per": _FETCH}
-        async with self._connection.stream(query, execution_options=options) as rows:
-            async for row in rows:
-                yield (Record(kind, dict(zip(names, row, strict=True)) | missing),)
+
+def place(kind: str) -> ColumnElement[str]:
+    """The column that names the thread of a row.
+
+    Args:
+        kind: A kind of record, no user.
+    """
+    column: ColumnElement[str] = TABLES[kind].c["id" if kind == "thread" else "threadId"]
+    return column
 
 
 def _order(table: Table) -> Sequence[Any]:

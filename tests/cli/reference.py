@@ -59,7 +59,9 @@ def _section(name: str, command: Any) -> Iterator[str]:
     rows = [(_names(p), p.help, _default(p)) for p in command.params if p.help]
     if rows:
         yield "| | | default |\n|---|---|---|"
-        yield from (f"| `{names}` | {text} | {default} |" for names, text, default in rows)
+        for names, text, default in rows:
+            cells = (cell.replace("|", "\\|") for cell in (f"`{names}`", text, default))
+            yield f"| {' | '.join(cells)} |"
         yield ""
 
 

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from chainlit_sqla import SQLADataLayer, migrations
 from chainlit_sqla.database import Database
+from chainlit_sqla.exporters import Selection
+from chainlit_sqla.exporters.run import Export
 from chainlit_sqla.settings import Settings
+from tests.export.place import Memory
+from tests.export.story import Story, tell
 from tests.servers.postgres import PostgresServer, start_postgres
 
 
@@ -59,3 +64,33 @@ async def layer(database: Database) -> AsyncIterator[SQLADataLayer]:
     found = SQLADataLayer(database.given_url.render_as_string(hide_password=False))
     yield found
     await found.close()
+
+
+@pytest.fixture
+async def story(layer: SQLADataLayer) -> Story:
+    """Three conversations."""
+    return await tell(layer)
+
+
+Exported = Callable[..., Awaitable[Memory]]
+
+
+@pytest.fixture
+def exported(database: Database) -> Exported:
+    """Export what is selected: ``await exported("html", tags=["a"])``."""
+
+    async def run(form: str, *, chat: Any = None, folder: bool = False, **which: Any) -> Memory:
+        memory = Memory(is_folder=folder)
+        reader = Database(
+            database.given_url.render_as_string(hide_password=False),
+            settings=database.settings,
+            read_only=True,
+        )
+        try:
+            work = Export(reader, form, Selection.parse(**which), chat=chat, release="9.9")
+            memory.done = await work.run(memory)
+        finally:
+            await reader.close()
+        return memory
+
+    return run

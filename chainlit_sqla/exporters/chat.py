@@ -1,0 +1,272 @@
+"""`ChatExport`: a conversation a line, in the form in which chat models are trained.
+
+``messages`` is as OpenAI documents it for supervised fine-tuning
+(https://platform.openai.com/docs/guides/supervised-fine-tuning), and as stricter readers of that
+form want it:
+
+- roles system, user and assistant, and with tools also tool; content is text;
+- nobody speaks twice in a row: what they said is one message, with an empty line between;
+- it begins with the user, after what the system says: a greeting answers nothing;
+- it ends with an answer; a conversation without one is left out;
+- errors that were shown instead of an answer are left out, and messages without text;
+- ``"weight": 0`` keeps an answer from being learnt, as that documentation says.
+
+Feedback stands beside ``messages``, because trainers refuse members of messages that they do not
+know; it names the message by its place.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from tempfile import SpooledTemporaryFile
+from typing import Any
+
+import orjson
+
+from .._time import format_instant
+from ..records import Record
+from . import words
+from .conversation import Conversation, Entry
+from .sink import Report, Write
+from .transcript import EVERY
+
+_ROLES = {
+    "user_message": "user",
+    "assistant_message": "assistant",
+    "system_message": "system",
+}
+_NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_-]+")
+_LONGEST_NAME = 64
+_HELD = 4_000_000
+"""Bytes of a line that are held in memory; what is longer waits in a file without name."""
+_COPIED = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class ChatOptions:
+    """What a line holds.
+
+    Args:
+        tools: Also calls of tools, and what they gave.
+        bare: Only ``messages`` (and ``tools``), for trainers that refuse other members.
+        liked: Answers without a thumb up are not to be learnt.
+    """
+
+    tools: bool = False
+    bare: bool = False
+    liked: bool = False
+
+
+class ChatExport:
+    """Writes conversations as lines.
+
+    Args:
+        write: Takes bytes.
+        report: Is told how many steps more are written.
+        options: What a line holds.
+
+    Example:
+        ``await ChatExport(file.write, report, ChatOptions()).add(conversation)``
+    """
+
+    suffix = ".jsonl"
+
+    def __init__(self, write: Write, report: Report, options: ChatOptions) -> None:
+        self._write = write
+        self._report = report
+        self._options = options
+        self.left_out = 0
+        """Conversations without an answer (to be learnt, in a bare file)."""
+
+    def begin(self, total: int) -> None:
+        """Nothing stands before the first line."""
+
+    async def add(self, conversation: Conversation) -> None:
+        """Write a conversation, unless it has no answer."""
+        with SpooledTemporaryFile(_HELD) as file:
+            line = _Line(file.write, self._options)
+            number = 0
+            async for entry in conversation.entries:
+                line.take(entry)
+                number += 1
+                if number == EVERY:
+                    self._report(number)
+                    number = 0
+            self._report(number)
+            line.end(conversation)
+            if not (line.weighed if self._options.bare else line.answers):
+                self.left_out += 1
+                return
+            file.seek(0)
+            while part := file.read(_COPIED):
+                self._write(part)
+
+    def end(self) -> None:
+        """Nothing stands behind the last line."""
+
+
+@dataclass(slots=True)
+class _Message:
+    """What one role says in a row."""
+
+    role: str
+    texts: list[str] = field(default_factory=list)
+    feedback: list[Record] = field(default_factory=list)
+    call: Mapping[str, Any] | None = None
+    result: Mapping[str, Any] | None = None
+
+
+class _Line:
+    """One conversation: a message is written when the next one begins."""
+
+    def __init__(self, write: Write, options: ChatOptions) -> None:
+        self._write = write
+        self._options = options
+        self._now: _Message | None = None
+        self._unanswered: list[bytes] = []
+        self._number = 0
+        self._asked = False
+        self._tools: dict[str, None] = {}
+        self._feedback: list[dict[str, Any]] = []
+        self.answers = 0
+        self.weighed = 0
+        """Answers that are to be learnt."""
+        write(b'{"messages":[')
+
+    def take(self, entry: Entry) -> None:
+        """Add a step, if it is one that counts."""
+        step = entry.step
+        if step is None:
+            return
+        role = _ROLES.get(step.values["type"])
+        text = words.said(step)
+        if role is not None and text.strip() and not step.values["isError"]:
+            self._say(role, text, entry.feedback)
+        elif self._options.tools and step.values["type"] == "tool" and not entry.in_tool:
+            self._call(step)
+
+    def end(self, conversation: Conversation) -> None:
+        """Write the rest of the line."""
+        self._finish()
+        self._write(b"]")
+        if self._tools:
+            self._member("tools", [_tool(name) for name in self._tools])
+        if not self._options.bare:
+            values = {one["value"] for one in self._feedback}
+            overall = next(iter(values)) if len(values) == 1 else "mixed" if values else None
+            self._member("feedback", overall)
+            self._member("feedback_by_message", self._feedback)
+            self._member("metadata", _metadata(conversation))
+        self._write(b"}\n")
+
+    def _member(self, name: str, value: Any) -> None:
+        self._write(b"," + orjson.dumps(name) + b":" + orjson.dumps(value))
+
+    def _say(self, role: str, text: str, feedback: Any) -> None:
+        if role == "assistant" and not self._asked:
+            return
+        self._asked = self._asked or role == "user"
+        if self._now is None or self._now.role != role or self._now.call or self._now.result:
+            self._finish()
+            self._now = _Message(role)
+        self._now.texts.append(text)
+        self._now.feedback += feedback
+
+    def _call(self, step: Record) -> None:
+        """A tool that was called: what the model asked for, and what it was given."""
+        if not self._asked:
+            return
+        values = step.values
+        name = tool_name(values["name"])
+        self._tools[name] = None
+        self._finish()
+        function = {"name": name, "arguments": arguments(values["input"])}
+        call = {"id": values["id"], "type": "function", "function": function}
+        self._now = _Message("assistant", call=call)
+        self._finish()
+        self._now = _Message("tool", result={"tool_call_id": values["id"]})
+        self._now.texts.append(values["output"] or "")
+
+    def _finish(self) -> None:
+        """Write the message that is complete; one without an answer waits for it."""
+        now, self._now = self._now, None
+        if now is None:
+            return
+        message: dict[str, Any] = {"role": now.role, "content": "\n\n".join(now.texts)}
+        answer = now.role == "assistant" and now.call is None
+        if now.call is not None:
+            message |= {"content": None, "tool_calls": [now.call]}
+        if now.result is not None:
+            message |= now.result
+        if answer:
+            self._weigh(message, now.feedback)
+        self._unanswered.append(orjson.dumps(message))
+        if answer:
+            for line in self._unanswered:
+                self._write(b"," + line if self._number else line)
+                self._number += 1
+            self._unanswered.clear()
+
+    def _weigh(self, message: dict[str, Any], feedback: list[Record]) -> None:
+        place = self._number + len(self._unanswered)
+        given = [
+            {"message": place, "value": _thumb(one), "comment": one.values["comment"]}
+            for one in feedback
+        ]
+        thumbs = {one["value"] for one in given}
+        refused = "down" in thumbs or (self._options.liked and "up" not in thumbs)
+        if refused:
+            message["weight"] = 0
+        self.answers += 1
+        self.weighed += not refused
+        self._feedback += given
+
+
+def _thumb(feedback: Record) -> str:
+    return "up" if feedback.values["value"] > 0 else "down"
+
+
+def tool_name(name: str) -> str:
+    """A name as functions may have it: letters, digits, ``_`` and ``-``, up to 64.
+
+    Example:
+        >>> tool_name("look up (v2)")
+        'look_up_v2'
+    """
+    return _NOT_IN_NAMES.sub("_", name).strip("_")[:_LONGEST_NAME] or "tool"
+
+
+def arguments(text: str | None) -> str:
+    """What a tool took, as the JSON object that calls need.
+
+    Example:
+        >>> arguments('{"city": "Paris"}'), arguments("Paris")
+        ('{"city": "Paris"}', '{"input":"Paris"}')
+    """
+    try:
+        if isinstance(orjson.loads(text or "{}"), dict):
+            return text or "{}"
+    except ValueError:
+        pass
+    return orjson.dumps({"input": text}).decode()
+
+
+def _tool(name: str) -> dict[str, Any]:
+    """As little as a description needs: Chainlit does not keep those of the application."""
+    parameters = {"type": "object", "properties": {}, "additionalProperties": True}
+    return {"type": "function", "function": {"name": name, "parameters": parameters}}
+
+
+def _metadata(conversation: Conversation) -> dict[str, Any]:
+    values = conversation.thread.values
+    owner = conversation.owner
+    return {
+        "thread": values["id"],
+        "name": values["name"],
+        "user": values["userIdentifier"] if owner is None else owner.values["identifier"],
+        "tags": values["tags"] or [],
+        "created_at": format_instant(values["createdAt"]),
+        "updated_at": format_instant(values["updatedAt"]),
+    }

@@ -1,0 +1,111 @@
+"""A file of records: complete, in order, and the same when it is imported again."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import UTC, datetime
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chainlit_sqla import SQLADataLayer
+from chainlit_sqla._json import clean_text
+from chainlit_sqla.database import Database
+from chainlit_sqla.record_file import End, Header
+from chainlit_sqla.records import COLUMNS, FLAG, INSTANT, INTEGER, JSON, KEYS, TABLES, Record
+from tests.contract import build
+
+from .conftest import Exported
+from .story import Story
+
+
+async def test_all_rows_are_in_it_parents_first(
+    exported: Exported, story: Story, layer: SQLADataLayer, database: Database
+) -> None:
+    await layer.delete_thread(story.silent)
+    memory = await exported("jsonl")
+    first, *lines, last = memory.text.splitlines()
+    header = Header.parse(first)
+    assert (header.release, header.filters) == ("9.9", {})
+    assert header.source == database.label
+    kinds = Counter(record.kind for record in map(Record.parse, lines))
+    assert kinds == {"user": 2, "thread": 2, "step": 13, "element": 2, "feedback": 2} | {
+        "tombstone": kinds["tombstone"]
+    }
+    assert kinds["tombstone"] >= 1
+    end = End.parse(last)
+    assert end is not None
+    assert end.counts == kinds == memory.done.rows
+    order = [record.kind for record in map(Record.parse, lines)]
+    assert order == sorted(order, key=list(TABLES).index)
+
+
+async def test_a_password_is_not_in_it(exported: Exported, database: Database) -> None:
+    memory = await exported("jsonl")
+    assert database.given_url.password is None or "***" in memory.text
+    assert (database.given_url.password or "no password") not in memory.text
+
+
+async def test_of_a_selection_the_owners_come_along_and_nothing_else(
+    exported: Exported, story: Story, layer: SQLADataLayer
+) -> None:
+    await layer.delete_thread(story.silent)
+    memory = await exported("jsonl", users=["bob"])
+    records = [Record.parse(line) for line in memory.text.splitlines()[1:-1]]
+    assert {r.values["identifier"] for r in records if r.kind == "user"} == {"bob"}
+    assert {r.thread_id for r in records if r.kind != "user"} == {story.rome}
+    assert Header.parse(memory.text.splitlines()[0]).filters == {"user": ["bob"]}
+    assert memory.done.rows == {"user": 1, "thread": 1, "step": 5, "feedback": 1}
+
+
+async def test_more_threads_than_a_batch_are_each_there_once(
+    exported: Exported, layer: SQLADataLayer
+) -> None:
+    me = await build.person(layer)
+    ids = [f"t{number:04}" for number in range(1_050)]
+    for id in ids:
+        await layer.update_thread(id, user_id=me.id)
+    memory = await exported("jsonl")
+    assert [line["id"] for line in memory.lines if line["kind"] == "thread"] == ids
+
+
+async def test_an_empty_database_makes_an_empty_file(exported: Exported) -> None:
+    lines = (await exported("jsonl")).lines
+    assert [line["kind"] for line in lines] == ["chainlit-sqla", "end"]
+    assert lines[-1]["counts"] == {}
+
+
+texts = st.text().map(clean_text)
+documents = st.recursive(
+    st.booleans() | st.integers(-(2**53), 2**53) | texts,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3),
+    max_leaves=5,
+)
+instants = st.datetimes(datetime(1970, 1, 2), datetime(2200, 1, 1), timezones=st.just(UTC))
+VALUES: dict[str, st.SearchStrategy[Any]] = {
+    INSTANT: instants,
+    JSON: documents,
+    FLAG: st.booleans(),
+    INTEGER: st.integers(0, 2**53),
+}
+
+
+@st.composite
+def records(draw: st.DrawFn) -> Record:
+    kind = draw(st.sampled_from(list(COLUMNS)))
+    values = {}
+    for name, what in COLUMNS[kind].items():
+        value = VALUES.get(what, texts)
+        nullable = TABLES[kind].columns[name].nullable and name not in KEYS[kind]
+        values[name] = draw(st.none() | value if nullable else value)
+    return Record(kind, values)
+
+
+@given(records())
+def test_a_record_comes_back_from_its_line(record: Record) -> None:
+    line = record.line()
+    assert b"\n" not in line
+    found = Record.parse(line)
+    assert found == record
+    assert found.digest() == record.digest()
