@@ -9,7 +9,8 @@ VENV=${VENV:-$PWD/.venv}
 for name in $(compgen -e); do
     case $name in
     DATABASE_URL | BUCKET_NAME | STORAGE_EXPIRY_TIME | CHAINLIT_* | APP_* | DEV_AWS_* | AWS_* | \
-        PG* | POSTGRES_* | TEST_POSTGRES_* | PYTEST_* | PYTHON* | VIRTUAL_ENV | FORCE_COLOR)
+        PG* | POSTGRES_* | TEST_POSTGRES_* | TEST_MYSQL_* | TEST_MARIADB_* | PYTEST_* | PYTHON* | \
+        VIRTUAL_ENV | FORCE_COLOR)
         unset "$name"
         ;;
     esac

@@ -8,6 +8,7 @@ from logging.config import fileConfig
 from alembic import context
 from sqlalchemy import Connection, text
 
+from chainlit_sqla import resumable
 from chainlit_sqla.database import Database
 from chainlit_sqla.models import Base
 from chainlit_sqla.revision import VERSION_TABLE
@@ -38,8 +39,12 @@ def run(connection: Connection, database: Database) -> None:
             if database.schema:
                 enter_schema(connection, database.schema)
             context.configure(connection=connection, **options(database))
+            if database.dialect.commits_ddl:
+                resumable.make_repeatable(context.get_context())
             with context.begin_transaction():
                 context.run_migrations()
+            if database.dialect.commits_ddl:
+                resumable.finish(connection)
         finally:
             connection.dialect.default_schema_name = default_schema
 
@@ -66,6 +71,8 @@ def run_offline() -> None:
     """Print the SQL instead of running it (`alembic upgrade head --sql`)."""
     database = Database()
     context.configure(url=database.url, literal_binds=True, **options(database))
+    if database.dialect.commits_ddl:
+        resumable.make_repeatable(context.get_context())
     with context.begin_transaction():
         context.run_migrations()
 

@@ -9,7 +9,56 @@ from sqlalchemy import Text
 from sqlalchemy.engine import Dialect as EngineDialect
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
-from .dialects import dialect_named
+from .dialects import Dialect, dialect_named
+
+
+class LongText(TypeDecorator[str]):
+    """A text of any length."""
+
+    impl = Text
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: EngineDialect) -> TypeEngine[Any]:
+        """Ask the dialect for its column type."""
+        return _asked(dialect).text_type()
+
+
+class Key(TypeDecorator[str]):
+    """A text that is part of a key or an index; cases and trailing spaces tell keys apart.
+
+    Args:
+        length: Characters that it may have where the database must know it.
+    """
+
+    impl = Text
+    cache_ok = True
+
+    def __init__(self, length: int = 255) -> None:
+        super().__init__()
+        self.length = length
+
+    def load_dialect_impl(self, dialect: EngineDialect) -> TypeEngine[Any]:
+        """Ask the dialect for its column type."""
+        return _asked(dialect).key_type(self.length)
+
+
+class ObjectKey(TypeDecorator[str]):
+    """The key of a blob, as a key of a table: 1,024 bytes, more than some databases index."""
+
+    impl = Text
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: EngineDialect) -> TypeEngine[Any]:
+        """Ask the dialect for its column type."""
+        return _asked(dialect).object_key_type()
+
+    def process_bind_param(self, value: str | None, dialect: EngineDialect) -> Any:
+        """To the driver's form."""
+        return None if value is None else _asked(dialect).bind_object_key(value)
+
+    def process_result_value(self, value: Any, dialect: EngineDialect) -> str | None:
+        """To text."""
+        return None if value is None else _asked(dialect).result_object_key(value)
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -24,7 +73,7 @@ class UtcDateTime(TypeDecorator[datetime]):
 
     def load_dialect_impl(self, dialect: EngineDialect) -> TypeEngine[Any]:
         """Ask the dialect for its column type."""
-        return dialect.type_descriptor(dialect_named(dialect.name).instant_type())
+        return dialect.type_descriptor(_asked(dialect).instant_type())
 
     def process_bind_param(self, value: datetime | None, dialect: EngineDialect) -> Any:
         """To the driver's form."""
@@ -32,11 +81,11 @@ class UtcDateTime(TypeDecorator[datetime]):
             return None
         if value.tzinfo is None:
             raise ValueError(f"{value!r} has no time zone; use datetime.now(UTC)")
-        return dialect_named(dialect.name).bind_instant(value)
+        return _asked(dialect).bind_instant(value)
 
     def process_result_value(self, value: Any, dialect: EngineDialect) -> datetime | None:
         """To an aware datetime."""
-        return None if value is None else dialect_named(dialect.name).result_instant(value)
+        return None if value is None else _asked(dialect).result_instant(value)
 
 
 class JsonDocument(TypeDecorator[Any]):
@@ -47,12 +96,17 @@ class JsonDocument(TypeDecorator[Any]):
 
     def load_dialect_impl(self, dialect: EngineDialect) -> TypeEngine[Any]:
         """Ask the dialect for its column type."""
-        return dialect.type_descriptor(dialect_named(dialect.name).json_type())
+        return dialect.type_descriptor(_asked(dialect).json_type())
 
     def process_bind_param(self, value: Any, dialect: EngineDialect) -> Any:
         """To the driver's form."""
-        return None if value is None else dialect_named(dialect.name).bind_json(value)
+        return None if value is None else _asked(dialect).bind_json(value)
 
     def process_result_value(self, value: Any, dialect: EngineDialect) -> Any:
         """To Python's form."""
-        return None if value is None else dialect_named(dialect.name).result_json(value)
+        return None if value is None else _asked(dialect).result_json(value)
+
+
+def _asked(dialect: EngineDialect) -> Dialect:
+    """The dialect, or any where a statement is only printed, for no database."""
+    return dialect_named("sqlite" if dialect.name == "default" else dialect.name)

@@ -46,7 +46,8 @@ class Database:
     Nothing is opened before the first use. Two databases can live side by side.
 
     Args:
-        url: A URL with or without a driver (``postgresql://…``, ``sqlite:///chats.db``);
+        url: A URL with or without a driver (``postgresql://…``, ``mysql://…``,
+            ``sqlite:///chats.db``);
             None takes it from the settings.
         settings: Settings; None reads the environment.
         read_only: Whether nothing at all is to be changed in it, neither a file's journal
@@ -377,8 +378,8 @@ def parse_url(url: str | URL) -> URL:
     except (ArgumentError, ValueError):
         raise ConfigurationError(
             "The database URL cannot be read; write it as "
-            "postgresql://user:password@host:5432/name or sqlite:///file.db "
-            "(special characters in the password as %40 for @, %2F for /)"
+            "postgresql://user:password@host:5432/name, mysql://user:password@host:3306/name or "
+            "sqlite:///file.db (special characters in the password as %40 for @, %2F for /)"
         ) from None
 
 

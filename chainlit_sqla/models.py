@@ -10,11 +10,11 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, ForeignKey, Index, Integer, MetaData, Table, Text, false, text
+from sqlalchemy import BigInteger, ForeignKey, Index, Integer, MetaData, Table, false, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 from ._time import next_ordinal, now
-from .column_types import JsonDocument, UtcDateTime
+from .column_types import JsonDocument, Key, LongText, ObjectKey, UtcDateTime
 
 LOST_KEY = "lostObjectKey"
 """The member of an element's ``extra`` that keeps the key of a blob that was lost."""
@@ -31,7 +31,11 @@ class Base(DeclarativeBase):
             "pk": "pk_%(table_name)s",
         }
     )
-    type_annotation_map = {str: Text(), datetime: UtcDateTime(), dict[str, Any]: JsonDocument()}  # noqa: RUF012
+    type_annotation_map = {  # noqa: RUF012
+        str: LongText(),
+        datetime: UtcDateTime(),
+        dict[str, Any]: JsonDocument(),
+    }
 
 
 class User(Base):
@@ -39,8 +43,8 @@ class User(Base):
 
     __tablename__ = "users"
 
-    id: Mapped[str] = mapped_column(primary_key=True)
-    identifier: Mapped[str] = mapped_column(unique=True)
+    id: Mapped[str] = mapped_column(Key(), primary_key=True)
+    identifier: Mapped[str] = mapped_column(Key(512), unique=True)
     display_name: Mapped[str | None] = mapped_column("displayName")
     metadata_: Mapped[dict[str, Any]] = mapped_column("metadata", default=dict)
     created_at: Mapped[datetime] = mapped_column("createdAt", default=now)
@@ -54,13 +58,13 @@ class Thread(Base):
     __tablename__ = "threads"
     __table_args__ = (Index(None, "userId", "updatedAt", "id"),)
 
-    id: Mapped[str] = mapped_column(primary_key=True)
+    id: Mapped[str] = mapped_column(Key(), primary_key=True)
     created_at: Mapped[datetime] = mapped_column("createdAt", default=now)
     updated_at: Mapped[datetime] = mapped_column("updatedAt", default=now)
     """The last activity: moved by a new message, not by reading or renaming."""
     name: Mapped[str | None]
     user_id: Mapped[str | None] = mapped_column(
-        "userId", ForeignKey("users.id", ondelete="CASCADE")
+        "userId", Key(), ForeignKey("users.id", ondelete="CASCADE")
     )
     user_identifier: Mapped[str | None] = mapped_column("userIdentifier")
     tags: Mapped[list[str] | None] = mapped_column(JsonDocument())
@@ -77,7 +81,9 @@ class Thread(Base):
 
 
 def _thread_key() -> Mapped[str]:
-    return mapped_column("threadId", ForeignKey("threads.id", ondelete="CASCADE"), primary_key=True)
+    return mapped_column(
+        "threadId", Key(), ForeignKey("threads.id", ondelete="CASCADE"), primary_key=True
+    )
 
 
 class Step(Base):
@@ -87,7 +93,7 @@ class Step(Base):
     __table_args__ = (Index(None, "id"),)
 
     thread_id: Mapped[str] = _thread_key()
-    id: Mapped[str] = mapped_column(primary_key=True)
+    id: Mapped[str] = mapped_column(Key(), primary_key=True)
     name: Mapped[str] = mapped_column(default="")
     type: Mapped[str] = mapped_column(default="undefined")
     parent_id: Mapped[str | None] = mapped_column("parentId")
@@ -124,7 +130,7 @@ class Element(Base):
     __table_args__ = (Index(None, "id"),)
 
     thread_id: Mapped[str] = _thread_key()
-    id: Mapped[str] = mapped_column(primary_key=True)
+    id: Mapped[str] = mapped_column(Key(), primary_key=True)
     type: Mapped[str] = mapped_column(default="file")
     chainlit_key: Mapped[str | None] = mapped_column("chainlitKey")
     url: Mapped[str | None]
@@ -156,8 +162,8 @@ class Feedback(Base):
     __table_args__ = (Index(None, "id"),)
 
     thread_id: Mapped[str] = _thread_key()
-    for_id: Mapped[str] = mapped_column("forId", primary_key=True)
-    id: Mapped[str]
+    for_id: Mapped[str] = mapped_column("forId", Key(), primary_key=True)
+    id: Mapped[str] = mapped_column(Key())
     value: Mapped[int] = mapped_column(Integer)
     comment: Mapped[str | None]
     created_at: Mapped[datetime] = mapped_column("createdAt", default=now)
@@ -174,8 +180,8 @@ class Tombstone(Base):
 
     __tablename__ = "chainlit_sqla_tombstones"
 
-    thread_id: Mapped[str] = mapped_column("threadId", primary_key=True)
-    id: Mapped[str] = mapped_column(primary_key=True)
+    thread_id: Mapped[str] = mapped_column("threadId", Key(), primary_key=True)
+    id: Mapped[str] = mapped_column(Key(263), primary_key=True)
     deleted_at: Mapped[datetime] = mapped_column("deletedAt", default=now)
 
 
@@ -187,7 +193,7 @@ class BlobDeletion(Base):
 
     __tablename__ = "chainlit_sqla_blob_deletions"
 
-    object_key: Mapped[str] = mapped_column("objectKey", primary_key=True)
+    object_key: Mapped[str] = mapped_column("objectKey", ObjectKey(), primary_key=True)
     created_at: Mapped[datetime] = mapped_column("createdAt", default=now)
     attempts: Mapped[int] = mapped_column(Integer, default=0, server_default=text("0"))
 
@@ -203,7 +209,7 @@ class Signature(Base):
     __table_args__ = (Index(None, "userId"),)
 
     thread_id: Mapped[str] = _thread_key()
-    user_id: Mapped[str] = mapped_column("userId")
+    user_id: Mapped[str] = mapped_column("userId", Key())
     """The owner at that time: no key, it only bounds what a search looks at."""
     updated_at: Mapped[datetime] = mapped_column("updatedAt")
     claim: Mapped[str]
@@ -216,7 +222,7 @@ class Quarantined(Base):
 
     __tablename__ = "chainlit_sqla_quarantine"
 
-    id: Mapped[str] = mapped_column(primary_key=True)
+    id: Mapped[str] = mapped_column(Key(), primary_key=True)
     """A digest of what is in it: put aside twice, it is here once."""
     source: Mapped[str]
     """Where it comes from, for people."""
@@ -232,7 +238,7 @@ class Import(Base):
 
     __tablename__ = "chainlit_sqla_imports"
 
-    id: Mapped[str] = mapped_column(primary_key=True)
+    id: Mapped[str] = mapped_column(Key(), primary_key=True)
     """A digest of what it comes from."""
     source: Mapped[str]
     """Where it comes from, for people."""

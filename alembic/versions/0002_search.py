@@ -3,6 +3,8 @@
 A signature holds for the ``updatedAt`` that its thread had. What changes a text without
 moving that removes the signature, by a trigger: so other programs may write as well. On
 PostgreSQL, the types of columns that triggers name cannot be changed while they are there.
+MySQL may refuse triggers to an account that makes tables; the layer then still removes the
+signatures of what it writes itself.
 
 Revision ID: 0002
 Revises: 0001
@@ -10,15 +12,24 @@ Revises: 0001
 
 from __future__ import annotations
 
+import logging
+
 import sqlalchemy as sa
 from alembic import op
+from sqlalchemy.dialects import mysql
 
 revision = "0002"
 down_revision = "0001"
 branch_labels = None
 depends_on = None
 
-INSTANT = sa.TIMESTAMP(timezone=True).with_variant(sa.Text(), "sqlite")
+INSTANT = (
+    sa.TIMESTAMP(timezone=True)
+    .with_variant(sa.Text(), "sqlite")
+    .with_variant(mysql.DATETIME(fsp=6), "mysql")
+)
+TEXT = sa.Text().with_variant(mysql.LONGTEXT(), "mysql")
+KEY = sa.Text().with_variant(sa.String(255), "mysql")
 TABLE = "chainlit_sqla_signatures"
 
 # With the rights of whoever changes a text, never of its owner (SECURITY DEFINER): in a
@@ -75,14 +86,48 @@ BEGIN DELETE FROM chainlit_sqla_signatures WHERE "threadId" = NEW.id; END
 """,
 )
 
+# For the lock on the thread: see writes/signatures.py.
+MYSQL_TRIGGERS = (
+    """
+CREATE TRIGGER chainlit_sqla_forget_insert AFTER INSERT ON steps FOR EACH ROW
+BEGIN
+  IF NEW.type LIKE '%message%' THEN
+    DELETE FROM chainlit_sqla_signatures WHERE `threadId` = NEW.`threadId`;
+  END IF;
+END
+""",
+    """
+CREATE TRIGGER chainlit_sqla_forget_update AFTER UPDATE ON steps FOR EACH ROW
+BEGIN
+  DECLARE locked TEXT;
+  IF NEW.type LIKE '%message%' AND (NOT OLD.output <=> NEW.output
+    OR OLD.type NOT LIKE '%message%' OR OLD.`threadId` <> NEW.`threadId`) THEN
+    SELECT id INTO locked FROM threads WHERE id = NEW.`threadId` LOCK IN SHARE MODE;
+    DELETE FROM chainlit_sqla_signatures WHERE `threadId` = NEW.`threadId`;
+  END IF;
+END
+""",
+    """
+CREATE TRIGGER chainlit_sqla_forget_name AFTER UPDATE ON threads FOR EACH ROW
+BEGIN
+  IF NOT OLD.name <=> NEW.name THEN
+    DELETE FROM chainlit_sqla_signatures WHERE `threadId` = NEW.id;
+  END IF;
+END
+""",
+)
+# https://dev.mysql.com/doc/refman/8.4/en/stored-programs-logging.html: with binary logging,
+# triggers need a privilege that accounts of managed servers do not have. Or no TRIGGER here.
+MYSQL_REFUSALS = {1419, 1142, 1227, 1044}
+
 
 def upgrade() -> None:
     op.create_table(
         TABLE,
-        sa.Column("threadId", sa.Text(), nullable=False),
-        sa.Column("userId", sa.Text(), nullable=False),
+        sa.Column("threadId", KEY, nullable=False),
+        sa.Column("userId", KEY, nullable=False),
         sa.Column("updatedAt", INSTANT, nullable=False),
-        sa.Column("claim", sa.Text(), nullable=False),
+        sa.Column("claim", TEXT, nullable=False),
         sa.Column("signature", sa.LargeBinary()),
         sa.PrimaryKeyConstraint("threadId", name=f"pk_{TABLE}"),
         sa.ForeignKeyConstraint(
@@ -90,6 +135,10 @@ def upgrade() -> None:
         ),
     )
     op.create_index(f"ix_{TABLE}_userId", TABLE, ["userId"])
+    triggers: tuple[str, ...]
+    if op.get_context().dialect.name == "mysql":
+        make_mysql_triggers()
+        return
     if op.get_context().dialect.name == "sqlite":
         triggers = SQLITE_TRIGGERS
     else:
@@ -101,8 +150,43 @@ def upgrade() -> None:
         op.execute(trigger)
 
 
+def make_mysql_triggers() -> None:
+    try:
+        drop_mysql_triggers()  # Of an upgrade that was interrupted.
+        for trigger in MYSQL_TRIGGERS:
+            op.execute(trigger)
+    except sa.exc.DBAPIError as error:
+        if not error.orig or error.orig.args[0] not in MYSQL_REFUSALS:
+            raise
+        logging.getLogger(__name__).warning(
+            "This account may not make triggers (%s). Searches find all that the data layer "
+            "writes; messages and titles that other programs change with SQL they find for "
+            "certain only after: DELETE FROM chainlit_sqla_signatures. To have triggers, set "
+            "log_bin_trust_function_creators=1 on the server or grant TRIGGER, then run: "
+            "chainlit-sqla downgrade 0001 && chainlit-sqla upgrade",
+            error.orig.args[-1],
+        )
+
+
+def drop_mysql_triggers() -> None:
+    """Those that are there: an account that may make none may drop none, not even if."""
+    if op.get_context().as_sql:
+        return
+    there = sa.text(
+        "SELECT trigger_name FROM information_schema.triggers "
+        "WHERE trigger_schema = DATABASE() AND trigger_name LIKE 'chainlit\\_sqla\\_forget%'"
+    )
+    for trigger in op.get_bind().scalars(there).all():
+        op.execute(f"DROP TRIGGER {trigger}")
+
+
 def downgrade() -> None:
-    sqlite = op.get_context().dialect.name == "sqlite"
+    dialect = op.get_context().dialect.name
+    if dialect == "mysql":
+        drop_mysql_triggers()
+        op.drop_table(TABLE)
+        return
+    sqlite = dialect == "sqlite"
     for trigger, table in (("insert", "steps"), ("update", "steps"), ("name", "threads")):
         place = "" if sqlite else f" ON {table}"
         op.execute(f"DROP TRIGGER chainlit_sqla_forget_{trigger}{place}")

@@ -14,6 +14,8 @@ _HOMES = {
     "postgresql": ("postgresql", "PostgreSQL"),
     "postgres": ("postgresql", "PostgreSQL"),
     "sqlite": ("sqlite", "SQLite"),
+    "mysql": ("mysql", "MySQL"),
+    "mariadb": ("mysql", "MySQL"),
 }
 _DIALECTS: dict[str, Dialect] = {}
 
@@ -36,7 +38,7 @@ def dialect_named(name: str) -> Dialect:
     if name not in _HOMES:
         raise ConfigurationError(
             f"{name!r} is not a database that chainlit-sqla speaks; "
-            "use a postgresql:// or sqlite:/// URL"
+            "use a postgresql://, mysql://, mariadb:// or sqlite:/// URL"
         )
     module, kind = home = _HOMES[name]
     made = getattr(import_module(f".{module}", __name__), kind)()

@@ -14,6 +14,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import (
+    CTE,
     URL,
     ColumnElement,
     Connection,
@@ -78,6 +79,10 @@ class Dialect(ABC):
     """Whether a connection works only in the event loop that opened it."""
     max_parameters: int = 30_000
     """Bind parameters in one statement."""
+    commits_ddl: bool = False
+    """Whether each change of the schema is final at once, whatever fails after it."""
+    always_forgets: bool = False
+    """Whether saves remove signatures by themselves: there may be no triggers to do it."""
 
     # Connections
 
@@ -153,6 +158,30 @@ class Dialect(ABC):
     @abstractmethod
     def json_type(self) -> TypeEngine[Any]:
         """The column type of a JSON document."""
+
+    def text_type(self) -> TypeEngine[Any]:
+        """The column type of a text of any length."""
+        return Text()
+
+    def key_type(self, length: int) -> TypeEngine[Any]:  # noqa: ARG002 - where keys have one
+        """The column type of a text that is part of a key or an index.
+
+        Args:
+            length: Characters, where the database must know it.
+        """
+        return self.text_type()
+
+    def object_key_type(self) -> TypeEngine[Any]:
+        """The column type of a key that is an object key: text of up to 1,024 bytes."""
+        return self.text_type()
+
+    def bind_object_key(self, value: str) -> Any:
+        """An object key as the driver takes it."""
+        return value
+
+    def result_object_key(self, value: Any) -> str:
+        """What the driver gives, as an object key."""
+        return value  # type: ignore[no-any-return]
 
     def bind_instant(self, value: Any) -> Any:
         """An aware UTC datetime as the driver takes it."""
@@ -279,6 +308,10 @@ class Dialect(ABC):
             column: The text.
             term: What `search_term` made.
         """
+
+    def materialized(self, cte: CTE) -> CTE:
+        """A part of a statement that is carried out by itself, for all its rows."""
+        return cte.prefix_with("MATERIALIZED", dialect=self.name)
 
     @abstractmethod
     def has_all(

@@ -122,7 +122,7 @@ def _unless_passed_over(dialect: Dialect, mine: CTE) -> CTE:
     )
     query = select(mine).outerjoin(signatures, of_thread).where(may_contain.is_not(false()))
     # Planned for all its rows: else the server thinks of a page, and looks up one by one.
-    return query.cte("candidates").prefix_with("MATERIALIZED", dialect=dialect.name)
+    return dialect.materialized(query.cte("candidates"))
 
 
 def _mentions(dialect: Dialect, thread_id: ColumnElement[str]) -> ColumnElement[bool]:

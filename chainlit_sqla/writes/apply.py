@@ -27,6 +27,7 @@ from ..dialects import Dialect
 from ..errors import NotTheAuthor, RejectedRow
 from ..models import elements, feedbacks, steps, threads, tombstones, users
 from . import outbox
+from .forget import forget
 from .ops import shown
 from .plan import Key, RowChange, Segment, ThreadChange, group_by_columns
 
@@ -101,6 +102,10 @@ async def save(connection: AsyncConnection, dialect: Dialect, segment: Segment) 
     await _save_threads(connection, dialect, segment, known, dict(alive_steps))
     _refuse_strangers(segment, known)  # Somebody may have made one meanwhile.
     await _save_rows(connection, dialect, steps, alive_steps, STEP_DEFAULTS)
+    if dialect.always_forgets:
+        changed = {thread_id for (thread_id, _), _ in alive_steps}
+        changed |= {id for id, change in segment.threads.items() if "name" in change.values}
+        await forget(connection, changed)
     lost = await _save_elements(connection, dialect, segment, known)
     alive_feedbacks = [
         (key, row) for key, row in segment.feedbacks.items() if known.takes(key, row)

@@ -9,7 +9,9 @@ import pytest
 
 from tests.contract.backends import Backend, Databases, Server
 from tests.contract.fixtures import *  # noqa: F403
+from tests.contract.on_mysql import MySQLDatabases, OurMySQL
 from tests.contract.ours import OurPostgres, OurSqlite
+from tests.servers.mysql import start_mysql
 
 
 @pytest.fixture(scope="session")
@@ -24,13 +26,31 @@ def postgres_databases(postgres: Server) -> Databases:
     return Databases(postgres, OurPostgres.make_template(postgres))
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(scope="session")
+def mariadb_databases() -> Iterator[MySQLDatabases]:
+    """MariaDB databases with the schema and nothing in them."""
+    server = start_mysql("mariadb")
+    yield MySQLDatabases(server)
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def mysql_databases() -> Iterator[MySQLDatabases]:
+    """MySQL databases with the schema and nothing in them."""
+    server = start_mysql("mysql")
+    yield MySQLDatabases(server)
+    server.stop()
+
+
+@pytest.fixture(params=["sqlite", "postgresql", "mariadb", "mysql"])
 def backend(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Backend]:
     """An empty database."""
     made: Backend
     if request.param == "sqlite":
         made = OurSqlite(tmp_path, request.getfixturevalue("sqlite_template"))
-    else:
+    elif request.param == "postgresql":
         made = OurPostgres(tmp_path, request.getfixturevalue("postgres_databases"))
+    else:
+        made = OurMySQL(tmp_path, request.getfixturevalue(f"{request.param}_databases"))
     yield made
     made.drop()

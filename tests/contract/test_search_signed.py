@@ -309,7 +309,9 @@ async def test_a_search_works_where_signatures_cannot_be_written(
     monkeypatch.setattr("chainlit_sqla.search_index._FEW", 1)
     thread_id = await long_ago(layer, alice, 0, "needle")
     async with layer.database.write() as connection:
-        await connection.execute(text("ALTER TABLE chainlit_sqla_signatures RENAME claim TO x"))
+        await connection.execute(
+            text("ALTER TABLE chainlit_sqla_signatures RENAME COLUMN claim TO x")
+        )
     other = await long_ago(layer, bob, 0, "needle")
     with caplog.at_level("DEBUG", "chainlit_sqla.search_index"):
         for number, (user, found) in enumerate([(alice, thread_id), (bob, other)], 1):

@@ -1,0 +1,212 @@
+"""What is particular about MySQL and MariaDB: nothing can be taken back, accounts are narrow."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from chainlit.user import User
+from sqlalchemy import inspect, make_url, text
+
+from chainlit_sqla import SQLADataLayer, migrations
+from chainlit_sqla.errors import ChainlitSqlaError, DatabaseUnavailable, SchemaUnknown
+from chainlit_sqla.models import Base
+from chainlit_sqla.revision import HEAD, MARK, VERSION_TABLE
+from chainlit_sqla.search_index import SearchIndex
+from tests.schema.test_migrations import ROOT, found, opened, said_long_ago
+from tests.servers.mysql import MySQLServer, start_mysql
+
+# Ends the process, as kill -9 does, before the change of the schema that it is told.
+KILLED = """
+import asyncio, os, sys
+from sqlalchemy import event
+from sqlalchemy.engine import Engine
+from chainlit_sqla import migrations
+from chainlit_sqla.database import Database
+left = int(sys.argv[1])
+@event.listens_for(Engine, "before_cursor_execute")
+def count(connection, cursor, statement, *rest):
+    global left
+    changes = statement.lstrip().startswith(("CREATE", "DROP", "ALTER", "INSERT", "UPDATE"))
+    left -= changes
+    if not left and changes:
+        os.kill(os.getpid(), 9)
+async def main():
+    await migrations.upgrade(Database())
+asyncio.run(main())
+"""
+
+
+@pytest.fixture
+def made(mysql_server: MySQLServer) -> Any:
+    url = mysql_server.create_database()
+    yield url
+    mysql_server.drop_database(url)
+
+
+async def killed(url: str, before: int) -> bool:
+    """Upgrade in a process that is killed before a change; whether there were so many."""
+    environment = os.environ | {"DATABASE_URL": url, "PYTHONPATH": str(ROOT)}
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", KILLED, str(before), env=environment
+    )
+    return await process.wait() == -9
+
+
+async def tables(url: str) -> set[str]:
+    async with opened(url) as database, database.connect() as connection:
+        return set(await connection.run_sync(lambda sync: inspect(sync).get_table_names()))
+
+
+async def test_an_upgrade_that_was_killed_goes_on(mysql_server: MySQLServer) -> None:
+    before = 0
+    while True:
+        before += 8
+        url = mysql_server.create_database()
+        if not await killed(url, before):
+            break
+        assert MARK in await tables(url)
+        async with opened(url) as database:
+            await migrations.upgrade(database)
+            await migrations.check(database)
+            assert await migrations.current(database) == HEAD
+        assert await tables(url) == set(Base.metadata.tables) | {VERSION_TABLE}
+        triggers = "SELECT count(*) AS n FROM information_schema.triggers WHERE trigger_schema = %s"
+        [row] = mysql_server.execute(triggers, make_url(url).database)
+        assert row["n"] == 3
+        mysql_server.drop_database(url)
+    assert before > 20, "there were so many changes"
+
+
+async def test_a_table_of_others_ends_an_upgrade_that_then_goes_on(made: str) -> None:
+    async with opened(made) as database:
+        async with database.write() as connection:
+            await connection.execute(text("CREATE TABLE chainlit_sqla_blob_deletions (x INT)"))
+        with pytest.raises(Exception, match="already exists"):
+            await migrations.upgrade(database)
+        async with database.write() as connection:
+            await connection.execute(text("DROP TABLE chainlit_sqla_blob_deletions"))
+        await migrations.upgrade(database)
+        await migrations.check(database)
+
+
+async def test_a_layer_does_not_write_to_half_a_schema(made: str) -> None:
+    assert await killed(made, 12)
+    async with opened(made) as database:
+        layer = SQLADataLayer(database, settings=database.settings)
+        with pytest.raises(ChainlitSqlaError, match="run: chainlit-sqla upgrade"):
+            await layer.create_user(User(identifier="me"))
+        await layer.close()
+
+
+@pytest.mark.parametrize("kind", ["mariadb", "mysql"])
+async def test_an_account_that_may_make_no_triggers_upgrades_and_searches(
+    kind: Any, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    """As on managed servers: a binary log, and no SUPER."""
+    server = start_mysql(kind, log_bin="ON", server_id=1, log_bin_trust_function_creators="OFF")
+    try:
+        url = server.create_database()
+        name = make_url(url).database
+        server.execute("CREATE USER narrow@'%%' IDENTIFIED BY 'narrow'")
+        server.execute(f"GRANT ALL ON {name}.* TO narrow@'%%'")
+        narrow = make_url(url).set(username="narrow", password="narrow")
+        plain = narrow.render_as_string(hide_password=False)
+        async with opened(plain, auto_upgrade=True) as database:
+            await migrations.upgrade(database)
+            assert "log_bin_trust_function_creators" in caplog.text
+            await migrations.check(database)
+            layer = SQLADataLayer(database, settings=database.settings)
+            user_id = await said_long_ago(layer, "a thimble")
+            assert await SearchIndex(database).sign(user_id) == 1
+            await layer.update_step({"id": "s", "threadId": "t", "output": "a needle"})
+            assert await found(layer, user_id, "needle") == ["t"], "a text was changed"
+            assert await SearchIndex(database).sign(user_id) == 1
+            await layer.update_thread("t", name="a bobbin")
+            assert await found(layer, user_id, "bobbin") == ["t"], "a title was changed"
+            await layer.close()
+            await migrations.downgrade(database, "base")
+    finally:
+        server.stop()
+
+
+async def test_what_another_program_changes_is_found(made: str, mysql_server: MySQLServer) -> None:
+    async with opened(made, auto_upgrade=True) as database:
+        layer = SQLADataLayer(database, settings=database.settings)
+        user_id = await said_long_ago(layer, "a thimble")
+        index = SearchIndex(database)
+        for change, term in (
+            ("UPDATE steps SET output = 'a needle'", "needle"),
+            ("UPDATE threads SET name = 'a bobbin'", "bobbin"),
+            (
+                'INSERT INTO steps ("threadId", id, name, type, metadata, output, '
+                '"createdAt", ordinal) SELECT "threadId", \'other\', name, type, metadata, '
+                "'a spool', \"createdAt\", 2 FROM steps",
+                "spool",
+            ),
+        ):
+            assert await index.sign(user_id) == 1
+            await asyncio.to_thread(mysql_server.execute, change, url=made)
+            assert await found(layer, user_id, term) == ["t"]
+        async with database.write() as connection:
+            # It was begun before the signature was wanted, and is committed later.
+            await connection.execute(text("UPDATE steps SET output = 'a pin' WHERE id = 's'"))
+            assert await index.sign(user_id) == 0, "it is being written to"
+        assert await found(layer, user_id, "pin") == ["t"]
+        await layer.close()
+
+
+@pytest.mark.parametrize(
+    "options", ["CHARACTER SET latin1", "CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci"]
+)
+async def test_the_databases_own_collation_does_not_matter(
+    mysql_server: MySQLServer, options: str
+) -> None:
+    url = mysql_server.create_database(options)
+    async with opened(url, auto_upgrade=True) as database:
+        layer = SQLADataLayer(database, settings=database.settings)
+        for identifier in ("kim", "Kim", "kim ", "kím", "😀"):
+            user = await layer.create_user(User(identifier=identifier))
+            assert user
+            await layer.update_thread(f"of {identifier}", name="😀", user_id=user.id)
+        for identifier in ("kim", "Kim", "kim ", "kím", "😀"):
+            thread = await layer.get_thread(f"of {identifier}")
+            assert thread
+            assert (thread["userIdentifier"], thread["name"]) == (identifier, "😀")
+        await layer.close()
+    mysql_server.drop_database(url)
+
+
+async def test_an_account_without_rights_is_told_which(
+    made: str, mysql_server: MySQLServer
+) -> None:
+    name = make_url(made).database
+    mysql_server.execute("DROP USER IF EXISTS reader@'%%'")
+    mysql_server.execute("CREATE USER reader@'%%' IDENTIFIED BY 'reader'")
+    mysql_server.execute(f"GRANT SELECT ON {name}.* TO reader@'%%'")
+    reader = make_url(made).set(username="reader", password="reader")
+    async with opened(reader.render_as_string(hide_password=False)) as database:
+        with pytest.raises(DatabaseUnavailable, match=r"'reader' may not do this.*GRANT"):
+            await migrations.upgrade(database)
+
+
+async def test_who_waits_for_an_upgrade_takes_its_tables_for_ours(made: str) -> None:
+    """The tables are there one by one; the revision comes last."""
+    assert await killed(made, 12)
+    async with opened(made) as first, opened(made) as second:
+        await asyncio.gather(migrations.upgrade(first), migrations.upgrade(second))
+        assert await migrations.current(second) == HEAD
+
+
+async def test_tables_of_others_with_our_names_are_left_alone_after_a_downgrade(made: str) -> None:
+    async with opened(made) as database:
+        await migrations.upgrade(database)
+        await migrations.downgrade(database, "base")
+        async with database.write() as connection:
+            await connection.execute(text("CREATE TABLE users (mine INT)"))
+        with pytest.raises(SchemaUnknown):
+            await migrations.upgrade(database)

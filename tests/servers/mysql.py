@@ -1,0 +1,232 @@
+"""A real MySQL or MariaDB server for the tests, from the best source that this machine has.
+
+The sources, tried in this order (``TEST_MYSQL_RUNG`` picks one by name):
+
+========== ==========================================================================
+url        ``TEST_MYSQL_URL`` or ``TEST_MARIADB_URL``: a server that is there, by an
+           account that may create databases and accounts
+containers testcontainers with the image ``TEST_MYSQL_IMAGE`` (``mysql:8.4``) or
+           ``TEST_MARIADB_IMAGE`` (``mariadb:10.11``)
+binaries   ``mysqld`` or ``mariadbd`` found on this machine
+========== ==========================================================================
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Literal
+from urllib.parse import urlsplit, urlunsplit
+
+import asyncmy
+from asyncmy.cursors import DictCursor
+from sqlalchemy import make_url
+
+from .docker import NoEngineError, NoImageError
+from .mysql_container import MySQLContainer
+from .mysql_process import LocalServer, find_program
+from .postgres import Engine
+from .require import unavailable
+
+Kind = Literal["mysql", "mariadb"]
+REPAIRS = {
+    "mariadb": "set TEST_MARIADB_URL, start Docker or install MariaDB (apt install mariadb-server)",
+    "mysql": "set TEST_MYSQL_URL, start Docker, install MySQL or run .ci/packages",
+}
+
+
+class MySQLServer:
+    """A running server on which tests make databases.
+
+    Args:
+        url: ``mysql://…`` or ``mariadb://…`` by an account that may create databases.
+        origin: The source, a name of the table above.
+        engine: What runs the server; None for a server that is not ours.
+
+    Example:
+        >>> server = start_mysql("mariadb")
+        >>> url = server.create_database()
+        >>> server.stop()
+    """
+
+    def __init__(self, url: str, origin: str, engine: Engine | None = None) -> None:
+        self.url = url
+        self.origin = origin
+        self._engine = engine
+        self._databases: set[str] = set()
+
+    def create_database(self, options: str = "") -> str:
+        """Create a database and return its URL.
+
+        Args:
+            options: Such as ``CHARACTER SET latin1``.
+        """
+        name = f"test_{secrets.token_hex(6)}"
+        self.execute(f"CREATE DATABASE {name} {options}")
+        self._databases.add(name)
+        return urlunsplit(urlsplit(self.url)._replace(path=f"/{name}"))
+
+    def drop_database(self, url: str) -> None:
+        """End the connections to a database and drop it; fine when it is gone already."""
+        name = urlsplit(url).path.lstrip("/")
+        busy = self.execute("SELECT id FROM information_schema.processlist WHERE db = %s", name)
+        for row in busy:
+            try:
+                self.execute(f"KILL {next(iter(row.values()))}")
+            except asyncmy.errors.MySQLError:
+                continue  # It has ended meanwhile.
+        self.execute(f"DROP DATABASE IF EXISTS {name}")
+        self._databases.discard(name)
+
+    def execute(self, sql: str, *args: object, url: str | None = None) -> list[dict[str, Any]]:
+        """Run one statement and return its rows; quotes are as in the standard.
+
+        Args:
+            sql: One statement, with ``%s`` for each of `args`.
+            *args: Its parameters.
+            url: The database; None: the administration database.
+        """
+        return query(url or self.url, sql, *args)
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host and port, such as a proxy needs."""
+        parts = urlsplit(self.url)
+        return parts.hostname or "127.0.0.1", parts.port or 3306
+
+    def kill(self) -> None:
+        """End the server at once, as a crash does; committed transactions survive."""
+        self._own().kill()
+
+    def start(self) -> None:
+        """Start the killed server again, on the same port, with the same data."""
+        self._own().start()
+
+    def stop(self) -> None:
+        """End the server; of a server that is not ours, drop the databases made here."""
+        if self._engine is not None:
+            self._engine.stop()
+            return
+        for name in list(self._databases):
+            self.drop_database(name)
+
+    def _own(self) -> Engine:
+        if self._engine is None:
+            unavailable(
+                "the URL names a server that the tests may not restart",
+                "call start_mysql(own=True)",
+            )
+        return self._engine
+
+
+def start_mysql(kind: Kind, *, own: bool = False, **settings: object) -> MySQLServer:
+    """Start or find a server; ends the test by `unavailable` when there is none.
+
+    Args:
+        kind: Which of the two.
+        own: Only a server that the tests may kill and start again, so none by URL.
+        **settings: Options of the server, with underscores; only one of ours has them.
+    """
+    wanted = os.environ.get("TEST_MYSQL_RUNG", "")
+    if wanted and wanted not in RUNGS:
+        raise ValueError(f"TEST_MYSQL_RUNG={wanted!r} is none of {', '.join(RUNGS)}")
+    missing = []
+    for origin, rung in RUNGS.items():
+        if (wanted and origin != wanted) or ((own or settings) and origin == "url"):
+            continue
+        found = rung(kind, settings)
+        if isinstance(found, MySQLServer):
+            return found
+        missing.append(f"{origin}: {found}")
+    return unavailable(f"no {kind} server ({'; '.join(missing)})", REPAIRS[kind])
+
+
+def query(url: str, sql: str, *args: object) -> list[dict[str, Any]]:
+    """Run one statement in a loop and thread of its own: the caller may stand in a loop.
+
+    Args:
+        url: The database.
+        sql: One statement.
+        *args: Its parameters.
+    """
+
+    def run() -> list[dict[str, Any]]:
+        # Not asyncio.run: Chainlit's nest_asyncio replaces it by one for the main thread.
+        loop = asyncio.new_event_loop()
+        try:
+            return loop.run_until_complete(rows(url, sql, *args))
+        finally:
+            loop.close()
+
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(run).result()
+
+
+def empty(url: str, keep: str) -> None:
+    """Delete all rows of a database.
+
+    Args:
+        url: The database.
+        keep: The name of a table that stays as it is.
+    """
+    names = query(
+        url,
+        "SELECT table_name AS name FROM information_schema.tables "
+        "WHERE table_schema = DATABASE() AND table_name <> %s",
+        keep,
+    )
+    deletions = "; ".join(f"DELETE FROM {row['name']}" for row in names)
+    query(url, f"SET SESSION foreign_key_checks = 0, lock_wait_timeout = 5; {deletions}")
+
+
+async def rows(url: str, sql: str, *args: object) -> list[dict[str, Any]]:
+    """Run one statement with the plain driver.
+
+    Args:
+        url: The database.
+        sql: One statement, quoted as in the standard; of several, the first one's rows.
+        *args: Its parameters.
+    """
+    parts = make_url(url)
+    connection = await asyncmy.connect(
+        host=parts.host,
+        port=parts.port,
+        user=parts.username,
+        password=parts.password or "",
+        database=parts.database,
+        autocommit=True,
+        init_command="SET SESSION sql_mode = CONCAT(@@sql_mode, ',ANSI_QUOTES'), sql_notes = 0",
+    )
+    try:
+        async with connection.cursor(DictCursor) as cursor:
+            await cursor.execute(sql, args or None)
+            return list(await cursor.fetchall() or ())
+    finally:
+        await connection.ensure_closed()
+
+
+def _from_url(kind: str, _settings: dict[str, object]) -> MySQLServer | str:
+    name = f"TEST_{kind.upper()}_URL"
+    url = os.environ.get(name)
+    return MySQLServer(url, "url") if url else f"{name} is not set"
+
+
+def _from_containers(kind: str, settings: dict[str, object]) -> MySQLServer | str:
+    try:
+        container = MySQLContainer(kind, settings)
+    except (NoEngineError, NoImageError) as reason:
+        return str(reason)
+    return MySQLServer(container.url, "containers", container)
+
+
+def _from_binaries(kind: str, settings: dict[str, object]) -> MySQLServer | str:
+    program = find_program(kind)
+    if program is None:
+        return "no server program on this machine"
+    server = LocalServer(program, settings)
+    return MySQLServer(server.url, "binaries", server)
+
+
+RUNGS = {"url": _from_url, "containers": _from_containers, "binaries": _from_binaries}
