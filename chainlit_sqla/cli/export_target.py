@@ -55,6 +55,8 @@ class Target:
     def file(self, name: str | None = None) -> Iterator[Write]:
         """Open a file for the block; it is there when the block ends well.
 
+        The folder of a file with a name is made for it.
+
         Args:
             name: Of a file of the folder; None where the target is no folder.
 
@@ -66,22 +68,17 @@ class Target:
             with _stdout() as out:
                 yield self._counted(out)
             return
-        part = _Part(self.path if name is None else self.path / name)
+        path = self.path
+        if name is not None:
+            with _told(path):
+                path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            path = path / name
+        part = _Part(path)
         try:
             yield self._counted(part.write)
             part.finish()
         finally:
             part.discard()
-
-    def make_folder(self) -> None:
-        """Make the folder, for this user alone.
-
-        Raises:
-            ConfigurationError: It cannot be made.
-        """
-        if self.path is not None and self.is_folder:
-            with _told(self.path):
-                self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def _check(self, path: Path) -> None:
         if self.is_folder:
