@@ -141,6 +141,23 @@ _DEFAULTS: Mapping[tuple[str, str], Any] = {
 }
 
 
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+"""When something was made of which no source knows when."""
+
+
+def _default(kind: str, name: str, what: str) -> Any:
+    if TABLES[kind].columns[name].nullable:
+        return None
+    by_kind = {INSTANT: EPOCH, JSON: {}, FLAG: False, INTEGER: 0, TEXT: ""}
+    return _DEFAULTS.get((kind, name), by_kind[what])
+
+
+_EMPTY = {
+    kind: {name: _default(kind, name, what) for name, what in columns.items()}
+    for kind, columns in COLUMNS.items()
+}
+
+
 def default(kind: str, name: str) -> Any:
     """The value of a column that a source has not, None where that may be empty.
 
@@ -148,19 +165,8 @@ def default(kind: str, name: str) -> Any:
         kind: A kind of record.
         name: A column of it.
     """
-    column = TABLES[kind].columns[name]
-    if column.nullable:
-        return None
-    if (kind, name) in _DEFAULTS:
-        return _DEFAULTS[kind, name]
-    what = COLUMNS[kind][name]
-    if what == INSTANT:
-        return EPOCH
-    return {} if what == JSON else False if what == FLAG else 0 if what == INTEGER else ""
-
-
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-"""When something was made of which no source knows when."""
+    value = _EMPTY[kind][name]
+    return {} if isinstance(value, dict) else value
 
 
 def _read(given: Mapping[str, Any], kind: str, name: str) -> Any:

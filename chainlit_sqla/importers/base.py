@@ -143,10 +143,10 @@ async def rechunked(
 def weight_of(item: Record | Misfit) -> int:
     """About how many characters it holds."""
     values = item.values if isinstance(item, Record) else item.row
-    return sum(map(_length, values.values()))
-
-
-def _length(value: Any) -> int:
-    if isinstance(value, (str, bytes)):
-        return len(value)
-    return len(_json.dumps(value)) if isinstance(value, (dict, list)) and value else 8
+    weight = 0
+    for value in values.values():
+        if isinstance(value, (str, bytes)):
+            weight += len(value)
+        elif value and isinstance(value, (dict, list)):
+            weight += len(_json.dumps(value))
+    return weight

@@ -97,8 +97,9 @@ class OurSource:
         missing = {name: default(kind, name) for name in COLUMNS[kind] if name not in there}
         options = {"yield_per": _FETCH}
         async with self._connection.stream(query, execution_options=options) as rows:
-            async for row in rows:
-                yield Record(kind, dict(zip(names, row, strict=True)) | missing)
+            async for portion in rows.partitions():
+                for row in portion:
+                    yield Record(kind, dict(zip(names, row, strict=True)) | missing)
 
     def _narrowed(self, kind: str) -> ColumnElement[bool] | None:
         """What holds for the rows of a kind that are read; None: all are."""

@@ -174,8 +174,10 @@ class TableSource(ABC):
     async def _rows(self, query: Select[Any]) -> AsyncGenerator[Row, None]:
         options = {"yield_per": _FETCH}
         async with self._connection.stream(query, execution_options=options) as rows:
-            async for row in rows:
-                yield dict(row._mapping)
+            names = list(rows.keys())
+            async for portion in rows.partitions():
+                for row in portion:
+                    yield dict(zip(names, row, strict=True))
 
     async def _batches(
         self, after: str | None, only: Collection[str] | None

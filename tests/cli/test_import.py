@@ -1,0 +1,265 @@
+"""`import` as a user runs it: killed, interrupted, run again, from files and databases."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from chainlit_sqla.importers.base import BATCH
+from chainlit_sqla.storage.base import BlobSource
+from chainlit_sqla.storage.local import LocalStorage
+from tests.cli.conftest import Command
+from tests.cli.programs import environment
+from tests.frozen.catalog import CATALOG
+from tests.frozen.load import execute
+from tests.importers.bulk import fill
+from tests.servers.postgres import PostgresServer
+from tests.until import until
+
+STEPS = 4_000
+
+
+@pytest.fixture
+def old(folder: Path) -> Path:
+    """A database of Chainlit's SQLAlchemy layer."""
+    path = folder / "old.db"
+    execute(f"sqlite:///{path}", CATALOG["sqlite_v8"].file.read_text())
+    return path
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def new(request: pytest.FixtureRequest, folder: Path) -> str:
+    """The URL of an empty database."""
+    if request.param == "sqlite":
+        return f"sqlite:///{folder}/new.db"
+    url: str = request.getfixturevalue("database")
+    return url
+
+
+def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "chainlit_sqla", "import", *arguments],
+        cwd=folder,
+        env=environment(folder, {}),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def rows_in(url: str, postgres: PostgresServer | None) -> int:
+    """Steps that are committed, 0 while there is no table."""
+    query = "SELECT count(*) FROM steps"
+    try:
+        if postgres is not None:
+            return int(postgres.execute(query, url=url)[0][0])
+        with sqlite3.connect(url.removeprefix("sqlite:///"), timeout=30) as connection:
+            return int(connection.execute(query).fetchone()[0])
+    except Exception:
+        return 0
+
+
+@pytest.mark.parametrize("ending", [signal.SIGKILL, signal.SIGINT])
+async def test_ended_in_the_middle_it_goes_on_to_a_correct_end(
+    folder: Path, program: Command, new: str, request: pytest.FixtureRequest, ending: signal.Signals
+) -> None:
+    fill(folder / "big.db", STEPS, each=1)  # Several batches.
+    assert program("upgrade", "--url", new).code == 0
+    postgres = request.getfixturevalue("postgres") if new.startswith("postgresql") else None
+    arguments = ("--from", str(folder / "big.db"), "--url", new)
+    running = start(folder, *arguments)
+    await until(lambda: rows_in(new, postgres) > 2 * BATCH)
+    os.kill(running.pid, ending)
+    out, err = running.communicate(timeout=60)
+    assert running.returncode in (-signal.SIGKILL, 130)
+    assert ("Run the same command again to go on." in err) == (ending == signal.SIGINT), err
+    assert "Compared" not in out
+    assert 0 < rows_in(new, postgres) < STEPS
+    again = program("import", *arguments)
+    assert again.code == 0, again
+    assert "gone on after an interruption" in again.out
+    assert ["steps", "4,000", "4,000", "0", "0"] in [
+        line.split() for line in again.out.splitlines()
+    ]
+    assert "no difference" in again.out
+    assert rows_in(new, postgres) == STEPS
+
+
+def test_it_says_what_it_did(folder: Path, old: Path, cli: Command, new: str) -> None:
+    if new.startswith("postgresql"):
+        assert cli("upgrade", "--url", new).code == 0
+    done = cli("import", "--from", str(old), "--url", new)
+    assert done.code == 0, done
+    assert f"From sqlite:///{old}" in done.out
+    assert "           in source  in target  put aside  different" in done.out
+    assert "users              3          3          0          0" in done.out
+    assert "put aside" in done.out
+    assert "local time" in done.out
+    assert "no difference" in done.out
+    again = cli("import", "--from", f"sqlite:///{old}", "--url", new)
+    assert again.code == 0
+    assert "Users that were there under the same identifier, and stay: 3" in again.out
+
+
+def test_only_comparing_writes_nothing(folder: Path, old: Path, cli: Command) -> None:
+    new = f"sqlite:///{folder}/new.db"
+    assert cli("upgrade", "--url", new).code == 0
+    before = (folder / "new.db").read_bytes()
+    compared = cli("import", "--from", str(old), "--url", new, "--verify-only")
+    assert compared.code == 1
+    assert "missing in the target" in compared.out
+    assert (folder / "new.db").read_bytes() == before
+    assert cli("import", "--from", str(old), "--url", new).code == 0
+    assert cli("import", "--from", str(old), "--url", new, "--verify-only").code == 0
+
+
+def test_a_difference_is_named_and_the_source_may_win(
+    folder: Path, old: Path, cli: Command
+) -> None:
+    new = f"sqlite:///{folder}/new.db"
+    assert cli("import", "--from", str(old), "--url", new).code == 0
+    execute(new, "UPDATE threads SET name = 'changed' WHERE id LIKE '%1'")
+    kept = cli("import", "--from", str(old), "--url", new)
+    assert kept.code == 1
+    assert "different (name)" in kept.out
+    assert "--update" in kept.out
+    assert cli("import", "--from", str(old), "--url", new, "--update").code == 0
+
+
+# Files
+
+
+@pytest.fixture
+def exported(folder: Path, old: Path, cli: Command) -> Path:
+    """A file of records."""
+    assert cli("import", "--from", str(old), "--url", f"sqlite:///{folder}/a.db").code == 0
+    file = folder / "chats.jsonl"
+    assert cli("export", "--url", f"sqlite:///{folder}/a.db", "--output", str(file)).code == 0
+    return file
+
+
+def test_an_export_comes_back_the_same(
+    exported: Path, folder: Path, cli: Command, new: str
+) -> None:
+    if new.startswith("postgresql"):
+        assert cli("upgrade", "--url", new).code == 0
+    done = cli("import", "--from", str(exported), "--url", new)
+    assert done.code == 0, done
+    assert "no difference" in done.out
+    second = folder / "second.jsonl"
+    assert cli("export", "--url", new, "--output", str(second)).code == 0
+    # PostgreSQL keeps no order of members.
+    before, after = (
+        [json.loads(line) for line in path.read_bytes().splitlines()[1:]]
+        for path in (exported, second)
+    )
+    assert before == after
+
+
+def test_a_packed_file_is_unpacked(exported: Path, folder: Path, cli: Command) -> None:
+    packed = folder / "packed"
+    packed.write_bytes(gzip.compress(exported.read_bytes()))
+    assert cli("import", "--from", str(packed), "--url", f"sqlite:///{folder}/b.db").code == 0
+
+
+@pytest.mark.parametrize("cut", ["last line", "one line", "half a line"])
+def test_a_cut_file_is_refused_with_the_repair(
+    exported: Path, folder: Path, cli: Command, cut: str
+) -> None:
+    lines = exported.read_bytes().splitlines(keepends=True)
+    left = {
+        "last line": lines[:-1],
+        "one line": lines[:10] + lines[11:],
+        "half a line": [*lines[:10], lines[10][: len(lines[10]) // 2]],
+    }[cut]
+    exported.write_bytes(b"".join(left))
+    url = f"sqlite:///{folder}/b.db"
+    refused = cli("import", "--from", str(exported), "--url", url)
+    assert refused.code == 1
+    assert "export it again, or delete its first line to import what there is" in refused.err
+    exported.write_bytes(b"".join(left[1:]))
+    accepted = cli("import", "--from", str(exported), "--url", url)
+    assert accepted.code == 0, accepted
+    assert ("bad lines" in accepted.out) == (cut == "half a line")
+    assert "nobody can tell whether it is whole" in accepted.out
+
+
+def test_lines_made_by_hand_are_taken_and_bad_ones_put_aside(folder: Path, cli: Command) -> None:
+    (folder / "hand.jsonl").write_text(
+        '{"kind": "user", "id": "u", "identifier": "me"}\n\n'
+        '{"kind": "thread", "id": "t", "userId": "u", "userIdentifier": "me"}\n'
+        '{"kind": "step", "threadId": "t", "id": "s", "output": "hi", "createdAt": "2026-01-01"}\n'
+        '{"kind": "step", "threadId": "none", "id": "s2"}\n'
+        '{"kind": "step", "threadId": "t"}\n'
+        "not json\n"
+    )
+    url = f"sqlite:///{folder}/new.db"
+    done = cli("import", "--from", "hand.jsonl", "--url", url)
+    assert done.code == 1  # The step without a thread is missing.
+    assert "bad lines: 1 (it is not JSON)" in done.out
+    assert "bad lines: 1 (its id is missing)" in done.out
+    assert "steps: 1 (the database refuses it)" in done.out
+    with sqlite3.connect(folder / "new.db") as connection:
+        rows = connection.execute("SELECT id, output FROM steps").fetchall()
+        aside = connection.execute("SELECT origin FROM chainlit_sqla_quarantine").fetchall()
+    assert rows == [("s", "hi")]
+    assert sorted(aside) == [("hand.jsonl",), ("hand.jsonl",), ("steps",)]
+
+
+# Mistakes
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--from", ""], "--from is empty"),
+        (["--from", "nowhere.db"], "There is no file nowhere.db"),
+        (["--from", "oracle://x/y"], "is not a database that chainlit-sqla speaks"),
+        (["--from", "old.db", "--layer", "mine"], "give one of chainlit-sqla, sqlalchemy, asyncpg"),
+        (["--from", "old.db", "--layer", "asyncpg"], "has no tables named Step, Thread, User"),
+        (["--from", "new.db"], "is the database that is imported into"),
+        (["--from", "."], "There is no file"),
+    ],
+)
+def test_a_mistake_is_told_with_the_repair(
+    folder: Path, old: Path, cli: Command, arguments: list[str], words: str
+) -> None:
+    assert cli("upgrade", "--url", "sqlite:///new.db").code == 0
+    refused = cli("import", *arguments, "--url", "sqlite:///new.db")
+    assert refused.code == 1
+    assert words in refused.err
+    assert refused.err.count("\n") == 1
+
+
+def test_a_target_without_tables_is_told_how_to_get_them(
+    old: Path, database: str, cli: Command
+) -> None:
+    refused = cli("import", "--from", str(old), "--url", database)
+    assert refused.code == 1
+    assert "run: chainlit-sqla upgrade" in refused.err
+
+
+def test_files_come_along(folder: Path, old: Path, cli: Command) -> None:
+    async def put() -> None:
+        store = LocalStorage(folder / "files")
+        source = BlobSource(data=b"bytes")
+        await store.put("picture", source, mime="image/png", name="picture.png")
+        await store.close()
+
+    asyncio.run(put())
+    done = cli(
+        *("import", "--from", str(old), "--url", f"sqlite:///{folder}/new.db"),
+        *("--copy-storage", f"file://{folder}/files"),
+        CHAINLIT_SQLA_STORAGE=f"file://{folder}/copied",
+    )
+    assert done.code == 0, done
+    assert "Files: 1 blob" in done.out
