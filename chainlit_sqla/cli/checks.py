@@ -9,11 +9,12 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from enum import Enum
 
-from sqlalchemy import Column, Connection, MetaData, Table, Text, false, insert, inspect, select
+from sqlalchemy import Column, Connection, MetaData, Table, false, insert, inspect, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
-from sqlalchemy.schema import CreateSchema, CreateTable
+from sqlalchemy.schema import CreateSchema, CreateTable, DropTable
 
+from ..column_types import Key
 from ..database import Database
 from ..errors import (
     BlobNotFound,
@@ -40,7 +41,7 @@ _ANOTHER = (
     "but the newest files of this database are not in this store; was the storage changed? "
     "run: chainlit-sqla storage check, or copy them with: chainlit-sqla storage copy"
 )
-_probe = Table("chainlit_sqla_probe", MetaData(), Column("id", Text(), primary_key=True))
+_probe = Table("chainlit_sqla_probe", MetaData(), Column("id", Key(), primary_key=True))
 
 
 class Mark(Enum):
@@ -154,6 +155,8 @@ async def _writing(database: Database) -> tuple[Mark, str]:
             await attempt(connection, database.schema)
         finally:
             await transaction.rollback()
+            if revision != HEAD and database.dialect.commits_ddl:
+                await connection.execute(DropTable(_probe, if_exists=True))
     return Mark.OK, text
 
 

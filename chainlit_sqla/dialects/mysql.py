@@ -74,8 +74,17 @@ class MySQL(Dialect):
     always_forgets = True
 
     def engine_url(self, url: URL) -> URL:
-        """Give the URL its driver; its parameters are `engine_options`."""
+        """Give the URL its driver; its parameters are `engine_options`.
+
+        Raises:
+            ConfigurationError: It names no database, or a parameter cannot be used.
+        """
         connect_arguments(url.query)
+        if not url.database:
+            raise ConfigurationError(
+                "The database URL names no database; "
+                "write it as mysql://user:password@host:3306/name"
+            )
         return super().engine_url(url).set(query={})
 
     def engine_options(self, url: URL, settings: Settings) -> dict[str, Any]:

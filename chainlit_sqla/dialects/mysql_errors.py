@@ -29,7 +29,7 @@ _TRANSIENT = {
     *(2002, 2003, 2006, 2013, 2014, 2055),
 }
 _REPEAT = {1216, 1452, 1317, 1969, 3024}  # No parent row; interrupted, took too long.
-_SCHEMA = {1046, 1051, 1054, 1142, 1143, 1146}
+_SCHEMA = {1051, 1054, 1142, 1143, 1146}
 _TOO_LONG, _TOO_LARGE = 1406, 1153
 _UNREACHED = {2002, 2003}
 _ESCAPED = "\\'\"\n\r\0\x1a"
@@ -53,7 +53,6 @@ _EXPLAINED = {
     "make an account for it, such as {user}@'%'",
     1049: "MySQL at {where} has no database {database!r}; create it "
     "(CREATE DATABASE {database} CHARACTER SET utf8mb4) or correct the database URL",
-    1046: "The database URL names no database; write it as mysql://user:password@{where}/name",
     1044: _PERMISSION,
     1142: _PERMISSION,
     1143: _PERMISSION,

@@ -37,7 +37,11 @@ def refused(result: Result, *words: str) -> None:
     ("url", "words"),
     [
         ("garbage", ("cannot be read", "postgresql://user:password@host:5432/name")),
-        (f"mysql://me:{PASSWORD}@localhost/x", ("'mysql'", "use a postgresql:// or sqlite:///")),
+        (f"oracle://me:{PASSWORD}@localhost/x", ("'oracle'", "use a postgresql://, mysql://,")),
+        (f"mysql://me:{PASSWORD}@no-such-host.invalid/x", ("cannot be reached", "correct")),
+        (f"mysql://me:{PASSWORD}@localhost/x?ssl-mode=OFTEN", ("'OFTEN'", "use DISABLED,")),
+        (f"mysql://me:{PASSWORD}@localhost/x?ssl_ca=/none", ("ssl_ca", "correct its path")),
+        (f"mysql://me:{PASSWORD}@localhost/x?charm=1", ("'charm'", "remove it from the URL")),
         (f"postgresql://me:{PASSWORD}@localhost:port/x", ("cannot be read", "write it as")),
         (f"postgresql://me:{PASSWORD}@h:1,h:2/x", ("database URL",)),
         (f"postgresql://me:{PASSWORD}@no-such-host.invalid/x", ("cannot be reached", "correct")),
