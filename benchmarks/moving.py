@@ -239,7 +239,7 @@ def main() -> None:
     """Measure, print a table, write JSON."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--steps", type=int, default=100_000)
-    parser.add_argument("--targets", default="sqlite,postgresql,mysql")
+    parser.add_argument("--targets", default="sqlite,postgresql,mariadb")
     parser.add_argument("--origins", default="")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
@@ -255,7 +255,7 @@ def main() -> None:
     )
     figures = []
     with tempfile.TemporaryDirectory(prefix="benchmark-moving-") as folder, ExitStack() as stack:
-        place = Place(Path(folder), _started(stack, "postgresql"), _started(stack, "mysql"))
+        place = Place(Path(folder), _started(stack, "postgresql"), _started(stack, "mariadb"))
         made = origins(place, options.steps, wanted, targets)
         print(
             "| origin | target | rows in | rows out | differences | time, s | CPU, s | peak, MB |"
@@ -300,9 +300,9 @@ def _started(stack: ExitStack, dialect: str) -> Callable[[], Any]:
             if dialect == "postgresql":
                 servers.append(start_postgres())
             else:
-                from tests.servers.mysql import start_mariadb
+                from tests.servers.mysql import start_mysql
 
-                servers.append(start_mariadb())
+                servers.append(start_mysql("mariadb"))
             stack.callback(servers[0].stop)
         return servers[0]
 

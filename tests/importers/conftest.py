@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import cast
 
 import pytest
 
@@ -13,17 +14,25 @@ from chainlit_sqla.settings import Settings
 from tests.frozen.catalog import CATALOG
 from tests.frozen.load import *  # noqa: F403
 from tests.frozen.load import Shelf
+from tests.servers.mysql import Kind, MySQLServer, start_mysql
 
 
 class Targets:
     """Makes databases at this release's revision, and closes them."""
 
-    def __init__(self, shelf: Shelf) -> None:
+    def __init__(self, shelf: Shelf, mysql: Callable[[Kind], MySQLServer]) -> None:
         self._shelf = shelf
+        self._mysql = mysql
+        self._made: list[tuple[MySQLServer, str]] = []
         self._open: list[Database] = []
 
     async def make(self, dialect: str) -> Database:
         """An empty one."""
+        if dialect in ("mariadb", "mysql"):
+            server = self._mysql(cast("Kind", dialect))
+            url = server.create_database()
+            self._made.append((server, url))
+            return await self.at(url)
         return await self.at(self._shelf.empty(dialect))
 
     async def at(self, url: str) -> Database:
@@ -36,12 +45,31 @@ class Targets:
     async def close(self) -> None:
         for database in self._open:
             await database.close()
+        for server, url in self._made:
+            server.drop_database(url)
+
+
+@pytest.fixture(scope="session")
+def mysql_servers() -> Iterator[Callable[[Kind], MySQLServer]]:
+    """Servers of MariaDB and MySQL, each started by the first test that wants it."""
+    started: dict[Kind, MySQLServer] = {}
+
+    def server(kind: Kind) -> MySQLServer:
+        if kind not in started:
+            started[kind] = start_mysql(kind)
+        return started[kind]
+
+    yield server
+    for one in started.values():
+        one.stop()
 
 
 @pytest.fixture
-async def targets(frozen: Shelf) -> AsyncIterator[Targets]:
+async def targets(
+    frozen: Shelf, mysql_servers: Callable[[Kind], MySQLServer]
+) -> AsyncIterator[Targets]:
     """Databases to import into."""
-    made = Targets(frozen)
+    made = Targets(frozen, mysql_servers)
     yield made
     await made.close()
 

@@ -9,19 +9,24 @@ from typing import Any
 
 import pytest
 from chainlit.user import User
-from sqlalchemy import select
+from sqlalchemy import insert, select
 
 from chainlit_sqla import SQLADataLayer
 from chainlit_sqla.database import Database
 from chainlit_sqla.errors import ConfigurationError, ImportSourceError
 from chainlit_sqla.importers import Import, OurSource, Result, open_source
-from chainlit_sqla.models import quarantine
+from chainlit_sqla.models import quarantine, users
 from chainlit_sqla.settings import Settings
 from tests.frozen.load import Shelf, execute
 from tests.importers.conftest import Targets, bring, url_of
 
-DIALECTS = ("sqlite", "postgresql")
-OTHER = {"sqlite": "postgresql", "postgresql": "sqlite"}
+DIALECTS = ("sqlite", "postgresql", "mariadb", "mysql")
+OTHER = {
+    "sqlite": "postgresql",
+    "postgresql": "sqlite",
+    "mariadb": "postgresql",
+    "mysql": "sqlite",
+}
 
 
 async def everything(database: Database) -> dict[Any, int]:
@@ -177,13 +182,8 @@ async def test_nobody_gets_the_threads_of_another_by_chance(
 ) -> None:
     origin, target = await targets.make("sqlite"), await targets.make(dialect)
     for database, name in ((origin, "ada"), (target, "eve")):
-        layer = SQLADataLayer(url_of(database))
-        await layer.close()
-        execute(
-            url_of(database),
-            f"""INSERT INTO users (id, identifier, metadata, "createdAt")
-                VALUES ('1', '{name}', '{{}}', '2026-01-01T00:00:00.000000Z')""",
-        )
+        async with database.write() as connection:
+            await connection.execute(insert(users).values(id="1", identifier=name, metadata={}))
         layer = SQLADataLayer(url_of(database))
         for id in ("common", f"own-{name}"):
             await layer.update_thread(id, name=name, user_id="1")

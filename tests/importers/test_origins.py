@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
-
 import pytest
 
 from tests.frozen import original
@@ -13,12 +11,24 @@ from tests.frozen.load import Shelf
 from tests.importers.conftest import Targets, bring, url_of
 from tests.importers.corrections import corrected
 
-TARGETS = ("sqlite", "postgresql")
 ORIGINS = names("chainlit", "wild", "prisma")
+SOME = (
+    "sqlite_v8",
+    "postgres_v1",
+    "postgres_v8",
+    "sqlite_text",
+    "sqlite_duplicates",
+    "sqlite_no_foreign_keys",
+    "postgres_text_ids",
+    "postgres_prisma",
+)
+"""What an origin becomes is the same everywhere; how it is written is not."""
+PAIRS = [(name, "sqlite") for name in ORIGINS] + [
+    (name, dialect) for dialect in ("postgresql", "mariadb", "mysql") for name in SOME
+]
 
 
-@pytest.mark.parametrize("dialect", TARGETS)
-@pytest.mark.parametrize("name", ORIGINS)
+@pytest.mark.parametrize(("name", "dialect"), PAIRS)
 async def test_what_chainlits_layer_read_is_read_from_ours(
     frozen: Shelf, targets: Targets, name: str, dialect: str
 ) -> None:
@@ -35,19 +45,6 @@ async def test_what_chainlits_layer_read_is_read_from_ours(
         )
         == []
     )
-
-
-@pytest.mark.parametrize("name", ORIGINS)
-async def test_every_row_is_there_or_was_put_aside(
-    frozen: Shelf, targets: Targets, name: str
-) -> None:
-    target = await targets.make("sqlite")
-    result = await bring(name, frozen.load(name), target)
-    assert result.comparison is not None
-    aside: Counter[str] = Counter()
-    for (kind, _), count in result.aside.items():
-        aside[kind] += count
-    assert result.comparison.same + aside == result.read
 
 
 def test_each_origin_is_known() -> None:
