@@ -15,10 +15,13 @@ from chainlit_sqla import SQLADataLayer
 from chainlit_sqla.database import Database
 from chainlit_sqla.errors import ConfigurationError, ImportSourceError
 from chainlit_sqla.importers import Import, OurSource, Result, open_source
+from chainlit_sqla.migrations import upgrade
 from chainlit_sqla.models import quarantine, users
 from chainlit_sqla.settings import Settings
 from tests.frozen.load import Shelf, execute
+from tests.importers.bulk import fill
 from tests.importers.conftest import Targets, bring, url_of
+from tests.servers.postgres import start_postgres
 
 DIALECTS = ("sqlite", "postgresql", "mariadb", "mysql")
 OTHER = {
@@ -312,3 +315,29 @@ async def test_the_report_counts_an_import_that_was_cut_in_two(
     result: Result = await bring("", url, target)
     assert result.resumed
     assert (result.read, result.aside, result.partly) == (whole.read, whole.aside, whole.partly)
+
+
+async def test_a_restart_of_the_targets_server_is_ridden_out(tmp_path: Path) -> None:
+    server = start_postgres(own=True)
+    database = Database(server.create_database())
+    killed = False
+
+    def kill(what: str, done: int, _total: int | None) -> None:
+        nonlocal killed
+        if what == "Importing" and done > 1_000 and not killed:
+            killed = True
+            server.kill()
+            server.start()
+
+    fill(tmp_path / "big.db", 2_000, each=5)
+    try:
+        await upgrade(database)
+        async with open_source(str(tmp_path / "big.db"), Settings.load()) as source:
+            result = await Import(source, database, watch=kill).run()
+    finally:
+        await database.close()
+        server.stop()
+    assert killed
+    assert result.comparison is not None
+    assert result.comparison.equal
+    assert result.comparison.same["step"] == 2_000
