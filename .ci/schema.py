@@ -10,6 +10,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from tests.servers.binaries import find_binaries
+from tests.servers.mysql import query
 
 
 def sqlite_schema(path: str) -> str:
@@ -29,9 +30,20 @@ def postgres_schema(url: str) -> str:
     return "\n".join(line for line in lines if line and line != "--")
 
 
+def mysql_schema(url: str) -> str:
+    tables = query(url, "SHOW TABLES")
+    made = [query(url, f"SHOW CREATE TABLE {next(iter(row.values()))}")[0] for row in tables]
+    triggers = query(url, "SHOW TRIGGERS")
+    lines = [row["Create Table"] for row in made]
+    return "\n".join(lines + [f"{row['Trigger']}: {row['Statement']}" for row in triggers])
+
+
 def main(url: str) -> None:
     scheme, _, rest = url.partition("://")
-    print(sqlite_schema(rest.removeprefix("/")) if scheme == "sqlite" else postgres_schema(url))
+    if scheme == "sqlite":
+        print(sqlite_schema(rest.removeprefix("/")))
+    else:
+        print(mysql_schema(url) if scheme in ("mysql", "mariadb") else postgres_schema(url))
 
 
 main(sys.argv[1])

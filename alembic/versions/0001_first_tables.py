@@ -29,8 +29,9 @@ KEY = sa.Text().with_variant(sa.String(255), "mysql")
 IDENTIFIER = sa.Text().with_variant(sa.String(512), "mysql")
 # A tombstone of an element: "element " and its id.
 GRAVE = sa.Text().with_variant(sa.String(263), "mysql")
-# 1,024 bytes: as characters they would be too long for a key.
-OBJECT_KEY = sa.Text().with_variant(mysql.VARBINARY(1024), "mysql")
+# 1,024 bytes: as characters they would be too long for a key. What is longer no store has; it
+# is cut, and still longer than any.
+OBJECT_KEY = sa.Text().with_variant(mysql.VARBINARY(1100), "mysql")
 
 
 def thread_key() -> sa.Column[str]:

@@ -58,6 +58,8 @@ _SESSION = (
     "time_zone = '+00:00', sql_notes = 0"
 )
 _LOCK_SECONDS = 3600
+_KEY_BYTES = 1_100
+"""Of an object key; one of more than 1,024 no store has."""
 
 _DEEP = "\0"
 _LEVELS = 31
@@ -145,11 +147,12 @@ class MySQL(Dialect):
 
     def object_key_type(self) -> TypeEngine[Any]:
         """Bytes: 1,024 of them fit an index, as many characters do not."""
-        return VARBINARY(1024)
+        return VARBINARY(_KEY_BYTES)
 
     def bind_object_key(self, value: str) -> Any:
-        """In UTF-8."""
-        return value.encode()
+        """In UTF-8; one that is longer than any store takes is cut, and still too long."""
+        raw = value.encode()
+        return raw[:_KEY_BYTES].decode(errors="ignore").encode() if len(raw) > _KEY_BYTES else raw
 
     def result_object_key(self, value: Any) -> str:
         """From UTF-8."""

@@ -11,6 +11,7 @@ from chainlit_sqla import SQLADataLayer, migrations
 from chainlit_sqla.database import Database
 from chainlit_sqla.settings import Settings
 from chainlit_sqla.uploads import Uploads
+from tests.servers.mysql import MySQLServer, start_mysql
 from tests.servers.postgres import PostgresServer, start_postgres
 from tests.servers.proxy import FlakyProxy
 from tests.writes.gated import Gated
@@ -19,6 +20,13 @@ from tests.writes.gated import Gated
 @pytest.fixture(scope="package")
 def postgres() -> Iterator[PostgresServer]:
     server = start_postgres(own=True)
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="package")
+def mariadb() -> Iterator[MySQLServer]:
+    server = start_mysql("mariadb")
     yield server
     server.stop()
 
@@ -40,19 +48,19 @@ async def behind_proxy(postgres: PostgresServer, proxy: FlakyProxy) -> AsyncIter
     postgres.drop_database(url)
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-async def database(
-    request: pytest.FixtureRequest, tmp_path: Path, postgres: PostgresServer
-) -> AsyncIterator[Database]:
-    on_file = request.param == "sqlite"
-    url = f"sqlite:///{tmp_path / 'chats.db'}" if on_file else postgres.create_database()
+@pytest.fixture(params=["sqlite", "postgresql", "mariadb"])
+async def database(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Database]:
+    server: PostgresServer | MySQLServer | None = None
+    if request.param != "sqlite":
+        server = request.getfixturevalue(request.param.replace("postgresql", "postgres"))
+    url = server.create_database() if server else f"sqlite:///{tmp_path / 'chats.db'}"
     made = Database(url, settings=Settings.load(retry_seconds=30, queue_size=4))
     await migrations.upgrade(made)
     yield made
     assert made.pool.checkedout() == 0  # type: ignore[attr-defined]
     await made.close()
-    if not on_file:
-        postgres.drop_database(url)
+    if server:
+        server.drop_database(url)
 
 
 @pytest.fixture

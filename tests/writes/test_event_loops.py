@@ -12,15 +12,17 @@ import pytest
 from chainlit_sqla import SQLADataLayer, migrations
 from chainlit_sqla.database import Database
 from chainlit_sqla.errors import ConfigurationError
+from tests.servers.mysql import MySQLServer
 from tests.servers.postgres import PostgresServer
 from tests.until import PATIENCE
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def url(request: pytest.FixtureRequest, tmp_path: Path, postgres: PostgresServer) -> str:
+@pytest.fixture(params=["sqlite", "postgres", "mariadb"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path / 'chats.db'}"
-    return postgres.create_database()
+    server: PostgresServer | MySQLServer = request.getfixturevalue(request.param)
+    return server.create_database()
 
 
 def test_a_layer_outlives_an_event_loop(

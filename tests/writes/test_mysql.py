@@ -1,0 +1,328 @@
+"""The pipeline on MySQL and MariaDB: the server dies, conflicts and refuses."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import pytest
+from chainlit.user import User
+from sqlalchemy import insert, select, text
+
+from chainlit_sqla import SQLADataLayer, migrations
+from chainlit_sqla.database import Database
+from chainlit_sqla.errors import RejectedRow, RetriesExhausted
+from chainlit_sqla.models import BlobDeletion, Step, Thread
+from chainlit_sqla.models import User as UserRow
+from chainlit_sqla.settings import Settings
+from chainlit_sqla.writes import outbox
+from chainlit_sqla.writes.ops import Op, SaveFeedback, SaveStep, SaveThread, SaveUser
+from chainlit_sqla.writes.pipeline import Pipeline
+from tests.servers.mysql import MySQLServer, start_mysql
+from tests.servers.proxy import FlakyProxy
+from tests.writes.test_failures import ids, step
+
+pytestmark = pytest.mark.timeout(120)
+
+PACKET = 1_048_576
+
+
+@pytest.fixture(scope="module", params=["mariadb", "mysql"])
+def server(request: pytest.FixtureRequest) -> Iterator[MySQLServer]:
+    made = start_mysql(request.param, own=True, max_allowed_packet=PACKET)
+    yield made
+    made.stop()
+
+
+@pytest.fixture
+def proxy(server: MySQLServer) -> Iterator[FlakyProxy]:
+    with FlakyProxy(*server.address) as made:
+        yield made
+
+
+@pytest.fixture
+async def database(server: MySQLServer, proxy: FlakyProxy) -> AsyncIterator[Database]:
+    url = server.create_database()
+    made = Database(proxy.url(url), settings=Settings.load(retry_seconds=60, close_seconds=10))
+    await migrations.upgrade(made)
+    yield made
+    proxy.restore()
+    assert made.pool.checkedout() == 0  # type: ignore[attr-defined]
+    await made.close()
+    server.drop_database(url)
+
+
+@pytest.fixture
+async def pipeline(database: Database) -> AsyncIterator[Pipeline]:
+    made = Pipeline(database)
+    await made.submit(step(0))
+    yield made
+    await made.close()
+
+
+async def test_a_server_that_is_killed_and_started_again_costs_nothing(
+    server: MySQLServer, database: Database, pipeline: Pipeline
+) -> None:
+    tasks: list[asyncio.Task[Any]] = []
+    for number in range(1, 120):
+        tasks.append(asyncio.create_task(pipeline.submit(step(number))))
+        if number == 60:
+            await asyncio.to_thread(server.kill)
+        await asyncio.sleep(0)
+    assert not tasks[-1].done()
+    await asyncio.to_thread(server.start)
+    await asyncio.gather(*tasks)
+    assert await ids(database) == [f"s{n:03}" for n in range(120)]
+
+
+@pytest.mark.parametrize("deliver", [False, True])
+@pytest.mark.parametrize("at", [b"COMMIT", b"s001"], ids=["the commit", "a row"])
+async def test_a_connection_that_is_lost_costs_nothing(
+    proxy: FlakyProxy, database: Database, pipeline: Pipeline, deliver: bool, at: bytes
+) -> None:
+    proxy.cut_at(at, deliver=deliver)
+    more: list[Op] = [step(1), SaveFeedback("t", "s000", "f", 1)]
+    await asyncio.gather(*(pipeline.submit(op) for op in more))
+    assert not proxy.cut_pending
+    assert await ids(database) == ["s000", "s001"]
+
+
+async def test_idle_connections_that_were_dropped_are_replaced(
+    proxy: FlakyProxy, database: Database, pipeline: Pipeline, caplog: pytest.LogCaptureFixture
+) -> None:
+    proxy.drop_all()
+    await pipeline.submit(step(1))
+    proxy.drop_all()
+    assert await database.read(lambda c: c.scalar(select(Thread.id))) == "t"
+
+
+async def test_a_server_that_stays_away_is_said_and_later_writes_work(
+    proxy: FlakyProxy, database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings = database.settings.model_copy(update={"retry_seconds": 0.3})
+    impatient = Database(database.given_url, settings=settings)
+    pipeline = Pipeline(impatient)
+    await pipeline.submit(step(0))
+    proxy.refuse()
+    proxy.drop_all()
+    with pytest.raises(RetriesExhausted, match=r"step s001 of thread t.*0\.3 s of trying"):
+        await pipeline.submit(step(1))
+    proxy.accept()
+    await pipeline.submit(step(2))
+    assert await ids(impatient) == ["s000", "s002"]
+    await pipeline.close()
+    await impatient.close()
+
+
+async def waiting_for_a_lock(server: MySQLServer) -> None:
+    """Return when a connection waits for somebody's lock."""
+    query = "SELECT count(*) AS n FROM information_schema.innodb_trx WHERE trx_state = 'LOCK WAIT'"
+    async with asyncio.timeout(20):
+        while not (await asyncio.to_thread(server.execute, query))[0]["n"]:
+            await asyncio.sleep(0.05)  # The server looks at it anew ten times a second.
+
+
+async def test_a_deadlock_is_tried_again(
+    server: MySQLServer, database: Database, pipeline: Pipeline
+) -> None:
+    await asyncio.gather(*(pipeline.submit(SaveThread(id, {"name": "old"})) for id in "ab"))
+    rename = "UPDATE threads SET name = 'other' WHERE id = '{}'"
+    async with database.engine.connect() as other, other.begin():
+        await other.execute(text(rename.format("b")))
+        # The server ends the lighter one: a few rows make it ours.
+        weight = text("INSERT INTO chainlit_sqla_tombstones VALUES (:id, '', now())")
+        await other.execute(weight, [{"id": f"x{n}"} for n in range(20)])
+        writes = asyncio.gather(*(pipeline.submit(SaveThread(id, {"name": "new"})) for id in "ab"))
+        await waiting_for_a_lock(server)
+        await other.execute(text(rename.format("a")))  # They meet here.
+    await writes
+    async with database.connect() as connection:
+        query = select(Thread.name).where(Thread.id.in_(["a", "b"])).order_by(Thread.id)
+        assert list(await connection.scalars(query)) == ["new", "new"]
+
+
+async def test_a_thread_that_another_process_is_deleting_stays_deleted(
+    server: MySQLServer, database: Database, pipeline: Pipeline
+) -> None:
+    async with database.engine.connect() as other, other.begin():
+        await other.execute(text("SELECT 1 FROM threads WHERE id = 't' FOR UPDATE"))
+        await other.execute(text("INSERT INTO chainlit_sqla_tombstones VALUES ('t', '', now())"))
+        await other.execute(text("DELETE FROM threads WHERE id = 't'"))
+        late = asyncio.gather(
+            pipeline.submit(step(1)), pipeline.submit(SaveThread("t", {}, {"late": True}))
+        )
+        await waiting_for_a_lock(server)
+    await late
+    assert await ids(database) == []
+    assert await database.read(lambda c: c.scalar(select(Thread.id))) is None
+
+
+async def test_a_thread_removed_by_hand_is_made_again_by_the_next_write(
+    server: MySQLServer, database: Database, pipeline: Pipeline
+) -> None:
+    await asyncio.to_thread(server.execute, "DELETE FROM threads", url=direct(server, database))
+    await pipeline.submit(step(1))
+    assert await ids(database) == ["s001"]
+
+
+def direct(server: MySQLServer, database: Database) -> str:
+    """The URL of the same database past the proxy."""
+    return server.url.rsplit("/", 1)[0] + f"/{database.url.database}"
+
+
+@pytest.mark.parametrize(
+    "number",
+    [
+        pytest.param(1213, id="deadlock"),
+        pytest.param(1205, id="lock timeout"),
+        pytest.param(1317, id="interrupted"),
+        pytest.param(1114, id="disk full"),
+        pytest.param(1290, id="read-only"),
+        pytest.param(1047, id="a node without its cluster"),
+    ],
+)
+async def test_what_may_pass_is_tried_again(
+    server: MySQLServer, database: Database, pipeline: Pipeline, number: int
+) -> None:
+    for statement in (
+        # What it counts up to is not rolled back, so the third attempt gets through.
+        "CREATE TABLE tries (n INT AUTO_INCREMENT PRIMARY KEY)",
+        f"""CREATE TRIGGER refuse BEFORE INSERT ON feedbacks FOR EACH ROW BEGIN
+            INSERT INTO tries VALUES (NULL);
+            IF LAST_INSERT_ID() < 3 THEN
+              SIGNAL SQLSTATE '45000' SET MYSQL_ERRNO = {number}, MESSAGE_TEXT = 'not now';
+            END IF; END""",
+    ):
+        await asyncio.to_thread(server.execute, statement, url=direct(server, database))
+    await pipeline.submit(SaveFeedback("t", "s000", "f", 1))
+    counted = "SELECT (SELECT max(n) FROM tries) AS n, (SELECT count(*) FROM feedbacks) AS rows_"
+    [row] = await asyncio.to_thread(server.execute, counted, url=direct(server, database))
+    assert (row["n"], row["rows_"]) == (3, 1)
+
+
+async def test_a_row_larger_than_a_packet_is_refused_and_others_are_written(
+    database: Database, pipeline: Pipeline
+) -> None:
+    large = SaveStep("t", "large", {"output": "x" * (PACKET + 10)})
+    quoted = SaveStep("t", "quoted", {"output": "'" * (PACKET // 2 + 10)})
+    results = await asyncio.gather(
+        *(pipeline.submit(op) for op in (step(1), large, step(2), quoted, step(3))),
+        return_exceptions=True,
+    )
+    assert [type(result) for result in results] == [
+        type(None),
+        RejectedRow,
+        type(None),
+        RejectedRow,
+        type(None),
+    ]
+    assert "raise its max_allowed_packet" in str(results[1])
+    assert await ids(database) == ["s000", "s001", "s002", "s003"]
+    await pipeline.submit(SaveStep("t", "fits", {"output": "x" * (PACKET - 2_000)}))
+
+
+async def test_an_id_that_is_too_long_is_refused_and_never_cut(
+    database: Database, pipeline: Pipeline
+) -> None:
+    longest, longer = "é" * 255, "é" * 256
+    await pipeline.submit(SaveStep(longest, longest, {}))
+    for op in (SaveStep("t", longer, {}), SaveStep(longer, "s", {}), SaveThread(longer)):
+        with pytest.raises(RejectedRow, match=r"255 characters at most.*use a shorter one"):
+            await pipeline.submit(op)
+    with pytest.raises(RejectedRow, match="identifiers 512"):
+        await pipeline.submit(SaveUser("x" * 513, {"id": "u", "metadata": {}}))
+    assert await ids(database) == ["s000", longest]
+
+
+@pytest.mark.parametrize("own_mode", ["", "ANSI,NO_BACKSLASH_ESCAPES,PAD_CHAR_TO_FULL_LENGTH"])
+async def test_the_servers_own_mode_does_not_matter(
+    server: MySQLServer, database: Database, pipeline: Pipeline, own_mode: str
+) -> None:
+    [before] = server.execute("SELECT @@GLOBAL.sql_mode AS mode")
+    server.execute("SET GLOBAL sql_mode = %s", own_mode)
+    try:
+        fresh = Database(database.given_url, settings=database.settings)
+        layer = SQLADataLayer(fresh, settings=fresh.settings)
+        odd = "a\\b 'c' \"d\" 100% \\' \n"
+        await layer.create_step({"id": "odd", "threadId": "t", "type": "tool", "output": odd})
+        thread = await layer.get_thread("t")
+        assert thread
+        assert [one["output"] for one in thread["steps"] if one["id"] == "odd"] == [odd]
+        with pytest.raises(RejectedRow):
+            await layer.create_step({"id": "x" * 300, "threadId": "t", "type": "tool"})
+        await layer.close()
+    finally:
+        server.execute("SET GLOBAL sql_mode = %s", before["mode"])
+
+
+async def test_the_longest_object_keys_are_told_apart(database: Database) -> None:
+    keys = ["k" * 1023 + end for end in "ab"] + ["ü" * 511 + end for end in "aA"] + ["k", "K", "k "]
+    async with database.write() as connection:
+        assert await outbox.put(connection, database.dialect, keys)
+        assert await outbox.put(connection, database.dialect, keys), "there already"
+    async with database.connect() as connection:
+        assert set(await outbox.due(connection, 100)) == set(keys)
+        assert len(list(await connection.scalars(select(BlobDeletion.object_key)))) == len(keys)
+    async with database.write() as connection:
+        await outbox.done(connection, [keys[0], "K"])
+    async with database.connect() as connection:
+        assert set(await outbox.due(connection, 100)) == set(keys) - {keys[0], "K"}
+
+
+async def test_a_users_row_is_not_taken_by_another_identifier(
+    database: Database, pipeline: Pipeline
+) -> None:
+    """An upsert here means any unique key: it must not change the user with the same id."""
+    await pipeline.submit(SaveUser("alice", {"id": "u", "metadata": {"role": "a"}}))
+    with pytest.raises(RejectedRow):
+        await pipeline.submit(SaveUser("mallory", {"id": "u", "metadata": {"role": "m"}}))
+    await pipeline.submit(SaveUser("alice", {"id": "other", "metadata": {"role": "b"}}))
+    async with database.connect() as connection:
+        rows = (await connection.execute(select(UserRow.id, UserRow.identifier))).all()
+        metadata = await connection.scalar(select(UserRow.metadata_))
+    assert [tuple(row) for row in rows] == [("u", "alice")]
+    assert metadata == {"role": "b"}
+
+
+async def test_a_read_that_is_cancelled_leaves_no_answer_for_the_next_one(
+    database: Database, pipeline: Pipeline
+) -> None:
+    async def slow(connection: Any) -> Any:
+        return await connection.scalar(text("SELECT sleep(20)"))
+
+    for _ in range(8):  # More than the pool keeps.
+        read = asyncio.create_task(database.read(slow))
+        await asyncio.sleep(0.02)
+        read.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await read
+        assert await database.read(lambda c: c.scalar(select(Step.id))) == "s000"
+
+
+async def test_documents_of_any_depth_come_back(database: Database) -> None:
+    layer = SQLADataLayer(database, settings=database.settings)
+    for depth in (30, 31, 32, 33, 99, 100, 101, 200):
+        value: Any = "\\u0000 'x'"
+        for _ in range(depth // 2):
+            value = {"d": [value]}
+        await layer.create_user(User(identifier=str(depth), metadata={"deep": value}))
+        fresh = SQLADataLayer(database.given_url, settings=database.settings)
+        user = await fresh.get_user(str(depth))
+        assert user
+        assert user.metadata == {"deep": value}
+        await fresh.close()
+    await layer.close()
+
+
+async def test_other_programs_cannot_store_what_is_no_json(database: Database) -> None:
+    with pytest.raises(Exception, match=r"(?i)json|constraint"):
+        async with database.write() as connection:
+            await connection.execute(
+                text(
+                    "INSERT INTO threads (id, `createdAt`, `updatedAt`, metadata) "
+                    "VALUES ('x', now(), now(), 'no json')"
+                )
+            )
+    async with database.write() as connection:
+        await connection.execute(insert(Thread), {"id": "y", "metadata_": {}})
