@@ -9,8 +9,13 @@ from pathlib import Path
 from chainlit_sqla.revision import REVISIONS
 from tests.frozen.variants import VARIANTS
 
-DIALECTS = {"sqlite": "sqlite", "postgres": "postgresql"}
-"""The dialects by the first word of a name."""
+DIALECTS = {
+    "sqlite": "sqlite",
+    "postgres": "postgresql",
+    "mariadb": "mariadb",
+    "mysql": "mysql",
+}
+"""What our schema is released for, by the first word of a name."""
 FILES = Path(__file__).parent / "files"
 
 
@@ -22,7 +27,7 @@ class Entry:
         name: Its name.
         kind: ``chainlit`` (its SQLAlchemy layer, V1 to V8), ``wild`` (that as it was changed),
             ``prisma`` (its asyncpg layer), ``ours`` or ``foreign`` (of another application).
-        dialect: ``sqlite`` or ``postgresql``.
+        dialect: ``sqlite``, ``postgresql``, ``mariadb`` or ``mysql``.
         schema: The PostgreSQL schema of its tables, None for the default one.
         revision: That of one of ours.
     """
@@ -44,8 +49,9 @@ def _entries() -> Iterator[Entry]:
         yield Entry(one.name, one.kind, one.dialect, one.schema)
     yield Entry("postgres_prisma", "prisma", "postgresql")
     yield Entry("postgres_prisma_without_tags", "prisma", "postgresql")
+    yield Entry("sqlite_foreign_users", "foreign", "sqlite")
+    yield Entry("postgres_foreign_users", "foreign", "postgresql")
     for prefix, dialect in DIALECTS.items():
-        yield Entry(f"{prefix}_foreign_users", "foreign", dialect)
         for revision in REVISIONS:
             yield Entry(f"{prefix}_ours_{revision}", "ours", dialect, revision=revision)
 

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Container, Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 import asyncpg
 
+from tests.frozen import mysql
 from tests.frozen.conversations import LONG
 
 _TABLES_OF_POSTGRES = """
@@ -22,11 +24,34 @@ ORDER BY c.oid
 """
 _LINE = LONG.splitlines(keepends=True)[0]
 _REPEAT = len(LONG) // len(_LINE)
-_LONG_EXPRESSIONS = {
-    "sqlite": "replace(hex(zeroblob({count})), '00', {line})",
-    "postgresql": "repeat({line}, {count})",
+
+
+@dataclass(frozen=True)
+class _Words:
+    """How a dialect writes what its standard literals cannot.
+
+    Args:
+        long: The long output.
+        odd: A character that a file cannot hold, between two pieces of a text.
+        whole: A text that has one.
+        binary: Bytes.
+        quote: What is around a name.
+    """
+
+    long: str
+    odd: str
+    whole: str = "{}"
+    binary: str = "X'{}'"
+    quote: str = '"'
+
+
+_MYSQL = _Words("REPEAT({line}, {count})", "', CHAR({} USING utf8mb4), '", "CONCAT({})", quote="`")
+_WORDS = {
+    "sqlite": _Words("replace(hex(zeroblob({count})), '00', {line})", "' || char({}) || '"),
+    "postgresql": _Words("repeat({line}, {count})", "' || chr({}) || '", binary="'\\x{}'"),
+    "mariadb": _MYSQL,
+    "mysql": _MYSQL,
 }
-_CHARACTER = {"sqlite": "char", "postgresql": "chr"}
 
 
 def sqlite_rows(path: str, without: Container[str] = ()) -> str:
@@ -75,6 +100,19 @@ async def postgres_rows(connection: asyncpg.Connection, without: Container[str] 
     return "".join(statements)
 
 
+async def mysql_rows(url: str, dialect: str, tables: Iterable[str]) -> str:
+    """The INSERT statements for all rows of a database of MySQL or MariaDB.
+
+    Args:
+        url: The database.
+        dialect: Which of the two.
+        tables: All tables in an order in which keys hold and triggers find nothing to do; the
+            database does not know which of them is older.
+    """
+    found = await mysql.tables(url)
+    return "".join(insert(name, *found[name], dialect) for name in tables if name in found)
+
+
 def insert(table: str, names: Sequence[str], rows: Iterable[Sequence[Any]], dialect: str) -> str:
     """One statement for the rows of a table; nothing where it has none."""
     lines = sorted(
@@ -82,8 +120,10 @@ def insert(table: str, names: Sequence[str], rows: Iterable[Sequence[Any]], dial
     )
     if not lines:
         return ""
-    place = table if table.replace("_", "").replace(".", "").islower() else f'"{table}"'
-    columns = ", ".join(f'"{name}"' for name in names)
+    quote = _WORDS[dialect].quote
+    plain = table.replace("_", "").replace(".", "").islower()
+    place = table if plain else f"{quote}{table}{quote}"
+    columns = ", ".join(f"{quote}{name}{quote}" for name in names)
     return f"\nINSERT INTO {place} ({columns}) VALUES\n" + ",\n".join(lines) + ";\n"
 
 
@@ -105,18 +145,21 @@ def literal(value: Any, dialect: str) -> str:
 
 
 def _text(value: str, dialect: str) -> str:
+    words = _WORDS[dialect]
     if value == LONG:
-        line = _text(_LINE, dialect)
-        return _LONG_EXPRESSIONS[dialect].format(line=line, count=_REPEAT)
+        return words.long.format(line=_text(_LINE, dialect), count=_REPEAT)
     quoted = "'" + value.replace("'", "''") + "'"
+    if words is _MYSQL:
+        quoted = quoted.replace("\\", "\\\\")
     # A file's line ends are changed by editors and by version control.
+    whole = quoted
     for odd in "\r\0":
-        quoted = quoted.replace(odd, f"' || {_CHARACTER[dialect]}({ord(odd)}) || '")
-    return quoted
+        whole = whole.replace(odd, words.odd.format(ord(odd)))
+    return whole if whole == quoted else words.whole.format(whole)
 
 
 def _bytes(value: bytes, dialect: str) -> str:
-    return f"X'{value.hex()}'" if dialect == "sqlite" else f"'\\x{value.hex()}'"
+    return _WORDS[dialect].binary.format(value.hex())
 
 
 def _list(value: list[Any], dialect: str) -> str:

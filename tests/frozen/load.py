@@ -13,10 +13,37 @@ import pytest
 
 from chainlit_sqla.revision import VERSION_TABLE
 from tests.contract.backends import run_apart
+from tests.frozen import mysql
 from tests.frozen.catalog import CATALOG
+from tests.servers.mysql import MySQLServer, start_mysql
 from tests.servers.postgres import PostgresServer, start_postgres
 
 Rows = dict[str, list[dict[str, Any]]]
+
+
+Server = PostgresServer | MySQLServer
+Start = Callable[[str], Server]
+
+
+class Servers:
+    """Servers, one of each kind, started when they are wanted."""
+
+    def __init__(self) -> None:
+        self._started: dict[str, Server] = {}
+
+    def get(self, dialect: str) -> Server:
+        """Start or find the server of a dialect."""
+        if dialect not in self._started:
+            if dialect == "postgresql":
+                self._started[dialect] = start_postgres()
+            else:
+                self._started[dialect] = start_mysql("mysql" if dialect == "mysql" else "mariadb")
+        return self._started[dialect]
+
+    def stop(self) -> None:
+        """End those that were started."""
+        for server in self._started.values():
+            server.stop()
 
 
 class Shelf:
@@ -24,23 +51,25 @@ class Shelf:
 
     Args:
         folder: An empty folder for files.
-        server: Starts or finds a PostgreSQL server.
+        server: Starts or finds the server of a dialect.
 
     Example:
-        >>> shelf = Shelf(tmp_path, start_postgres)
+        >>> shelf = Shelf(tmp_path, Servers().get)
         >>> url = shelf.load("postgres_v3")
         >>> shelf.close()
     """
 
-    def __init__(self, folder: Path, server: Callable[[], PostgresServer]) -> None:
+    def __init__(self, folder: Path, server: Start) -> None:
         self.folder = folder
         self._start = server
-        self._made: list[str] = []
+        self._made: list[tuple[Server, str]] = []
 
     @property
     def server(self) -> PostgresServer:
         """The PostgreSQL server."""
-        return self._start()
+        found = self._start("postgresql")
+        assert isinstance(found, PostgresServer)
+        return found
 
     def load(self, name: str) -> str:
         """Make a database of its own from a file.
@@ -63,14 +92,15 @@ class Shelf:
         """Make an empty database of a dialect and give its URL."""
         if dialect == "sqlite":
             return f"sqlite:///{self.folder / secrets.token_hex(4)}.db"
-        url = self.server.create_database()
-        self._made.append(url)
+        server = self._start(dialect)
+        url = server.create_database()
+        self._made.append((server, url))
         return url
 
     def close(self) -> None:
         """Drop the databases that are on servers."""
-        for url in self._made:
-            self.server.drop_database(url)
+        for server, url in self._made:
+            server.drop_database(url)
 
 
 def execute(url: str, script: str) -> None:
@@ -89,6 +119,9 @@ def execute(url: str, script: str) -> None:
         return
 
     async def run() -> None:
+        if url.startswith(("mysql", "mariadb")):
+            await mysql.execute(url, script)
+            return
         database = await asyncpg.connect(url)
         try:
             await database.execute(script)
@@ -112,6 +145,9 @@ async def rows(url: str) -> Rows:
         for (name,) in tables.fetchall():
             found[name] = [dict(row) for row in connection.execute(f'SELECT * FROM "{name}"')]
         connection.close()
+    elif url.startswith(("mysql", "mariadb")):
+        for name, (columns, lines) in (await mysql.tables(url)).items():
+            found[name] = [dict(zip(columns, line, strict=True)) for line in lines]
     else:
         database = await asyncpg.connect(url)
         tables = await database.fetch("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
@@ -123,22 +159,15 @@ async def rows(url: str) -> Rows:
 
 
 @pytest.fixture(scope="session")
-def frozen_server() -> Iterator[Callable[[], PostgresServer]]:
-    """A PostgreSQL server, started by the first test that wants it."""
-    started: list[PostgresServer] = []
-
-    def server() -> PostgresServer:
-        if not started:
-            started.append(start_postgres())
-        return started[0]
-
-    yield server
-    for one in started:
-        one.stop()
+def frozen_server() -> Iterator[Start]:
+    """The servers by dialect, each started by the first test that wants it."""
+    servers = Servers()
+    yield servers.get
+    servers.stop()
 
 
 @pytest.fixture
-def frozen(tmp_path: Path, frozen_server: Callable[[], PostgresServer]) -> Iterator[Shelf]:
+def frozen(tmp_path: Path, frozen_server: Start) -> Iterator[Shelf]:
     """The frozen databases, for one test."""
     shelf = Shelf(tmp_path, frozen_server)
     yield shelf

@@ -21,9 +21,9 @@ from chainlit.session import HTTPSession
 from chainlit_sqla.revision import VERSION_TABLE
 from tests.frozen import dump, foreign, ours, prisma
 from tests.frozen.catalog import CATALOG, FILES, Entry
+from tests.frozen.load import Servers
 from tests.frozen.sqlalchemy_layer import Writer, open_layer
 from tests.frozen.variants import VARIANTS, Variant
-from tests.servers.postgres import PostgresServer, start_postgres
 
 CHAINLIT = f"Chainlit {'.'.join(chainlit.__version__.split('.')[:2])}"
 """The release that is installed."""
@@ -40,24 +40,13 @@ class Maker:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._server: PostgresServer | None = None
-
-    @property
-    def server(self) -> PostgresServer:
-        """The PostgreSQL server, started when it is needed."""
-        self._server = self._server or start_postgres()
-        return self._server
-
-    def stop(self) -> None:
-        """End the server."""
-        if self._server:
-            self._server.stop()
+        self.servers = Servers()
 
     def fresh(self, entry: Entry) -> str:
         """The URL of a database that is empty."""
         if entry.dialect == "sqlite":
             return f"sqlite:///{self.folder / entry.name}.db"
-        return self.server.create_database()
+        return self.servers.get(entry.dialect).create_database()
 
     async def text(self, entry: Entry) -> str:
         """The text that makes a frozen database."""
@@ -66,7 +55,7 @@ class Maker:
         url = self.fresh(entry)
         if entry.revision:
             await ours.write(url, entry.revision)
-            by, tables = "our migrations", ours.tables_as_sql(entry.revision, url)
+            by, tables = "our migrations", ours.tables_as_sql(entry.revision, entry.dialect)
         elif entry.kind == "prisma":
             tags = entry.name == "postgres_prisma"
             await prisma.write(url, self.folder / "blobs", tags=tags)
@@ -75,7 +64,7 @@ class Maker:
             variant = _VARIANTS[entry.name]
             await self._write(variant, url)
             by, tables = _chainlits("SQLAlchemyDataLayer"), _joined(variant.statements())
-        return f"-- {entry.name}: made by {by}\n\n{tables}{await self.rows(url)}"
+        return f"-- {entry.name}: made by {by}\n\n{tables}{await self.rows(url, entry.dialect)}"
 
     async def _write(self, variant: Variant, url: str) -> None:
         layer = open_layer(variant, url, self.folder / "blobs")
@@ -86,10 +75,12 @@ class Maker:
         finally:
             await layer.close()
 
-    async def rows(self, url: str) -> str:
+    async def rows(self, url: str, dialect: str) -> str:
         """The rows of a database as SQL."""
         if url.startswith("sqlite:///"):
             return dump.sqlite_rows(url.removeprefix("sqlite:///"), _MADE_WITH_TABLES)
+        if dialect != "postgresql":
+            return await dump.mysql_rows(url, dialect, ours.ROWS)
         connection = await asyncpg.connect(url)
         try:
             return await dump.postgres_rows(connection, _MADE_WITH_TABLES)
@@ -121,7 +112,7 @@ async def make(names: list[str], into: Path) -> None:
                 (into / f"{name}.sql").write_text(text, encoding="utf-8", newline="\n")
                 print(name, f"{len(text):,} characters")
         finally:
-            maker.stop()
+            maker.servers.stop()
 
 
 def main() -> None:

@@ -17,6 +17,7 @@ from unittest.mock import patch
 from alembic import command
 from alembic.config import Config
 from sqlalchemy import JSON, Connection, DateTime, MetaData, Table, insert
+from sqlalchemy.types import _Binary
 
 from chainlit_sqla import migrations
 from chainlit_sqla.database import Database
@@ -33,18 +34,18 @@ _DOCUMENTS = {
 _AT = "2025-03-01T00:00:00Z"
 
 
-def tables_as_sql(revision: str, url: str) -> str:
+def tables_as_sql(revision: str, dialect: str) -> str:
     """The statements of the migrations up to a revision.
 
     Args:
         revision: A revision.
-        url: Any database of the dialect.
+        dialect: As a URL names it.
     """
     text = io.StringIO()
     config = Config(output_buffer=text)
     config.set_main_option("script_location", str(migrations.script_folder()).replace("%", "%%"))
     config.set_main_option("path_separator", "os")
-    with patch.dict(os.environ, {"DATABASE_URL": url}):
+    with patch.dict(os.environ, {"DATABASE_URL": f"{dialect}://u@h/d"}):
         command.upgrade(config, revision, sql=True)
     return "\n".join(line.rstrip() for line in text.getvalue().splitlines()).strip() + "\n"
 
@@ -91,6 +92,8 @@ def _value(kind: Any, name: str, value: Any) -> Any:
         return at if kind.timezone else at.astimezone(UTC).replace(tzinfo=None)
     if name in _DOCUMENTS and not isinstance(kind, JSON):
         return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    if isinstance(kind, _Binary) and isinstance(value, str):
+        return value.encode()
     return value
 
 

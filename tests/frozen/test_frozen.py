@@ -59,7 +59,7 @@ async def test_the_forms_of_time_are_all_read_but_what_is_none(frozen: Shelf, na
     ]
 
 
-@pytest.mark.parametrize("prefix", DIALECTS)
+@pytest.mark.parametrize("prefix", ["sqlite", "postgres"])
 async def test_a_users_table_of_another_application_is_no_schema_of_ours(
     frozen: Shelf, prefix: str
 ) -> None:
@@ -121,7 +121,7 @@ def test_made_anew_it_is_the_same(frozen: Shelf, tmp_path: Path, dialect: str) -
     wanted = [name for name in names(dialect=dialect) if can_be_made(name)]
     into = tmp_path / "files"
     into.mkdir()
-    environment = dict(os.environ)
+    environment = os.environ | {"TZ": "Asia/Kolkata"}  # Which clock does not matter.
     if dialect == "postgresql":
         environment |= {"TEST_POSTGRES_URL": frozen.server.url, "TEST_POSTGRES_RUNG": "url"}
     command = [sys.executable, "-m", "tests.frozen.make", "--into", str(into), *wanted]
