@@ -72,7 +72,10 @@ def run_offline() -> None:
     database = Database()
     context.configure(url=database.url, literal_binds=True, **options(database))
     if database.dialect.commits_ddl:
-        resumable.make_repeatable(context.get_context())
+        migration = context.get_context()
+        # No server says which of the two it is; their collations differ.
+        migration.dialect.is_mariadb = database.given_url.get_backend_name() == "mariadb"
+        resumable.make_repeatable(migration)
     with context.begin_transaction():
         context.run_migrations()
 

@@ -45,7 +45,8 @@ def tables_as_sql(revision: str, dialect: str) -> str:
     config = Config(output_buffer=text)
     config.set_main_option("script_location", str(migrations.script_folder()).replace("%", "%%"))
     config.set_main_option("path_separator", "os")
-    with patch.dict(os.environ, {"DATABASE_URL": f"{dialect}://u@h/d"}):
+    place = "/d" if dialect == "sqlite" else "u@h/d"
+    with patch.dict(os.environ, {"DATABASE_URL": f"{dialect}://{place}"}):
         command.upgrade(config, revision, sql=True)
     return "\n".join(line.rstrip() for line in text.getvalue().splitlines()).strip() + "\n"
 
