@@ -129,6 +129,10 @@ class MySQL(Dialect):
         driver: Any = connection.driver_connection
         return driver is None or _is_closed(driver)
 
+    def snapshot_options(self) -> dict[str, Any]:
+        """``REPEATABLE READ``: InnoDB reads what was there at the first statement."""
+        return {"isolation_level": "REPEATABLE READ"}
+
     async def server_version(self, connection: AsyncConnection) -> str:
         """As the server says it, without what its packager adds."""
         version = str(await connection.scalar(text("SELECT VERSION()")))

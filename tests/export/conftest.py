@@ -16,6 +16,7 @@ from chainlit_sqla.exporters.run import Export
 from chainlit_sqla.settings import Settings
 from tests.export.place import Memory
 from tests.export.story import Story, tell
+from tests.servers.mysql import MySQLServer, start_mysql
 from tests.servers.postgres import PostgresServer, start_postgres
 
 
@@ -33,12 +34,37 @@ def postgres_url(postgres: PostgresServer) -> Iterator[str]:
     postgres.drop_database(url)
 
 
+@pytest.fixture(scope="package")
+def mariadb() -> Iterator[MySQLServer]:
+    server = start_mysql("mariadb")
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="package")
+def mysql() -> Iterator[MySQLServer]:
+    server = start_mysql("mysql")
+    yield server
+    server.stop()
+
+
+EVERYWHERE = pytest.mark.parametrize(
+    "url", ["sqlite", "postgresql", "mariadb", "mysql"], indirect=True
+)
+"""For tests of what databases do each in their own way; others run on two."""
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     if request.param == "sqlite":
-        return f"sqlite:///{tmp_path / 'chats.db'}"
-    found: str = request.getfixturevalue("postgres_url")
-    return found
+        yield f"sqlite:///{tmp_path / 'chats.db'}"
+    elif request.param == "postgresql":
+        yield request.getfixturevalue("postgres_url")
+    else:
+        server: MySQLServer = request.getfixturevalue(request.param)
+        made = server.create_database()
+        yield made
+        server.drop_database(made)
 
 
 @pytest.fixture(autouse=True)

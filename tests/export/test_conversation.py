@@ -14,6 +14,7 @@ from chainlit_sqla.models import elements, steps
 from tests.contract import build
 from tests.export import many
 
+from .conftest import EVERYWHERE
 from .story import Story
 
 TYPES = ("user_message", "assistant_message", "run", "tool", "llm")
@@ -45,6 +46,7 @@ async def test_a_conversation_is_read_in_the_order_of_its_tree(
     assert names[9:] == ["odd"]
 
 
+@EVERYWHERE
 async def test_long_and_short_conversations_are_read_alike(
     database: Database, layer: SQLADataLayer, story: Story
 ) -> None:

@@ -16,10 +16,11 @@ from chainlit_sqla.record_file import End, Header
 from chainlit_sqla.records import COLUMNS, FLAG, INSTANT, INTEGER, JSON, KEYS, TABLES, Record
 from tests.contract import build
 
-from .conftest import Exported
+from .conftest import EVERYWHERE, Exported
 from .story import Story
 
 
+@EVERYWHERE
 async def test_all_rows_are_in_it_parents_first(
     exported: Exported, story: Story, layer: SQLADataLayer, database: Database
 ) -> None:

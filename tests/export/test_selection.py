@@ -13,7 +13,7 @@ from chainlit_sqla.errors import ConfigurationError
 from chainlit_sqla.exporters import Selection
 from chainlit_sqla.models import threads
 
-from .conftest import Exported
+from .conftest import EVERYWHERE, Exported
 from .story import Story
 
 
@@ -26,6 +26,7 @@ async def selected(exported: Exported, **which: Any) -> set[str]:
     return found
 
 
+@EVERYWHERE
 async def test_each_condition_narrows(exported: Exported, story: Story) -> None:
     paris, silent, rome = story.paris, story.silent, story.rome
     assert await selected(exported) == {paris, silent, rome}
@@ -42,6 +43,7 @@ async def test_each_condition_narrows(exported: Exported, story: Story) -> None:
     assert await selected(exported, users=["alice@example.org"], feedback="any") == {paris}
 
 
+@EVERYWHERE
 async def test_instants_bound_the_last_activity(
     exported: Exported, story: Story, database: Database
 ) -> None:

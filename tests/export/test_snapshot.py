@@ -9,9 +9,12 @@ from chainlit_sqla.database import Database
 from chainlit_sqla.models import threads
 from tests.contract import build
 
+from .conftest import EVERYWHERE
+
 COUNT = select(func.count()).select_from(threads)
 
 
+@EVERYWHERE
 async def test_a_snapshot_does_not_see_what_is_written_after_it_began(
     database: Database, layer: SQLADataLayer
 ) -> None:
