@@ -78,6 +78,8 @@ async def fill(url: str, steps: int, conversations: int) -> None:
     for number in range(conversations):
         turns = steps // conversations // _TURN
         await many.store(database, f"thread-{number:06}", turns, TEXT)
+    async with database.write() as connection:  # Servers do it by themselves, a minute later.
+        await connection.exec_driver_sql("ANALYZE")
     await database.close()
 
 
