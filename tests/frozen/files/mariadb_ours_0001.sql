@@ -111,7 +111,7 @@ CREATE TABLE chainlit_sqla_tombstones (
 )ENGINE=InnoDB CHARSET=utf8mb4 COLLATE utf8mb4_nopad_bin;
 
 CREATE TABLE chainlit_sqla_blob_deletions (
-    `objectKey` VARBINARY(1024) NOT NULL,
+    `objectKey` VARBINARY(1100) NOT NULL,
     `createdAt` DATETIME(6) NOT NULL,
     attempts INTEGER NOT NULL DEFAULT 0,
     CONSTRAINT pk_chainlit_sqla_blob_deletions PRIMARY KEY (`objectKey`)
