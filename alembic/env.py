@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import nullcontext
 from logging.config import fileConfig
 
 from alembic import context
@@ -31,10 +32,13 @@ def options(database: Database) -> dict[str, object]:
     }
 
 
-def run(connection: Connection, database: Database) -> None:
-    """Migrate under the lock: the revision is read inside it, so a second one finds it done."""
+def run(connection: Connection, database: Database, *, inside: bool = False) -> None:
+    """Migrate under the lock: the revision is read inside it, so a second one finds it done.
+
+    With `inside`, the caller has the lock and a transaction, whose part this is.
+    """
     default_schema = connection.dialect.default_schema_name
-    with database.dialect.migration_lock(connection):
+    with nullcontext() if inside else database.dialect.migration_lock(connection):
         try:
             if database.schema:
                 enter_schema(connection, database.schema)
@@ -83,7 +87,7 @@ def run_offline() -> None:
 if context.is_offline_mode():
     run_offline()
 elif (given := config.attributes.get("connection")) is not None:
-    run(given, config.attributes["database"])
+    run(given, config.attributes["database"], inside=config.attributes.get("inside", False))
 else:
     if config.config_file_name:
         fileConfig(config.config_file_name, disable_existing_loggers=False)

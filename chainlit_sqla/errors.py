@@ -8,7 +8,8 @@
     ├── DatabaseUnavailable     the server cannot be reached or refuses the login
     ├── SchemaError             the tables are not what this release needs
     │   ├── SchemaOutdated      older: run ``chainlit-sqla upgrade``
-    │   └── SchemaUnknown       newer, or not ours
+    │   ├── SchemaUnknown       newer, or not ours
+    │   └── AdoptionRefused     tables that cannot be taken over as they are
     ├── WriteError              a write that did not reach the database
     │   ├── RejectedRow         the database (or the layer) refuses this one row
     │   │   └── NotTheAuthor    a client reached for another user's thread
@@ -64,6 +65,10 @@ class SchemaOutdated(SchemaError):
 
 class SchemaUnknown(SchemaError):
     """The schema is newer than this release, or is not ours."""
+
+
+class AdoptionRefused(SchemaError):
+    """Tables cannot be taken over, or given back, as they are; nothing was changed."""
 
 
 class WriteError(ChainlitSqlaError):

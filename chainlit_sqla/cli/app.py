@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from . import demo, doctor, export, import_, run, schema, storage
+from . import adopt, demo, doctor, export, import_, run, schema, storage
 from .guard import DEBUG
 
 app = typer.Typer(
@@ -29,6 +29,8 @@ app.command("run", context_settings={"ignore_unknown_options": True, "allow_extr
 )
 app.command("import")(import_.import_)
 app.command("export")(export.export)
+app.command("adopt")(adopt.adopt)
+app.command("unadopt")(adopt.unadopt)
 app.command("demo")(demo.demo)
 app.add_typer(storage.app, name="storage")
 

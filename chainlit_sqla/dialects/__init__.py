@@ -8,6 +8,7 @@ from ..errors import ConfigurationError
 from .base import Asked, Call, Dialect, Fault, Rows, brief, original
 from .burst import Burst
 from .compiled import CompiledCache
+from .moving import Declared, Dependent, Mover, TablesInUse, instant_text
 
 # Each is imported when it is first used, for SQLAlchemy's part of it is large.
 _HOMES = {
@@ -53,10 +54,15 @@ __all__ = [
     "Burst",
     "Call",
     "CompiledCache",
+    "Declared",
+    "Dependent",
     "Dialect",
     "Fault",
+    "Mover",
     "Rows",
+    "TablesInUse",
     "brief",
     "dialect_named",
+    "instant_text",
     "original",
 ]

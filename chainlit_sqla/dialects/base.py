@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
     from ..settings import Settings
     from .burst import Burst
+    from .moving import Mover
 
 Asked = tuple[Executable, Mapping[str, Any]]
 """A statement that is kept for good, and the values of its parameters."""
@@ -349,6 +350,14 @@ class Dialect(ABC):
         return func.json_contains(column, literal(_json.dumps(item), Text())) == 1
 
     # Migrations
+
+    def mover(self) -> Mover:
+        """What changes the shape of tables in place.
+
+        Raises:
+            NotImplementedError: Databases of this kind cannot do that in one transaction.
+        """
+        raise NotImplementedError
 
     @contextmanager
     def migration_lock(self, connection: Connection) -> Iterator[None]:

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
     from ..settings import Settings
     from .burst import Burst
+    from .moving import Mover
 
 _LOCK = 0x636C_7371_6C61  # "clsqla": the advisory lock around migrations.
 
@@ -256,6 +257,12 @@ class PostgreSQL(Dialect):
     def json_has(self, column: ColumnElement[Any], item: str) -> ColumnElement[bool]:
         """By containment, which an index can serve."""
         return type_coerce(column, JSONB()).contains([item])
+
+    def mover(self) -> Mover:
+        """All in one transaction."""
+        from .postgresql_moving import PostgreSQLMover
+
+        return PostgreSQLMover(_LOCK)
 
     @contextmanager
     def migration_lock(self, connection: Connection) -> Iterator[None]:

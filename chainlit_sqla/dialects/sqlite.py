@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 
     from ..settings import Settings
     from .burst import Burst
+    from .moving import Mover
 
 _WRITE = "chainlit_sqla_write"
 _LENGTH = len("2026-01-31T08:00:00.000000Z")
@@ -217,6 +218,12 @@ class SQLite(Dialect):
         """Through ``json_each``."""
         items = func.json_each(type_coerce(column, Text())).table_valued("value")
         return exists().where(items.c.value == item)
+
+    def mover(self) -> Mover:
+        """All in one transaction."""
+        from .sqlite_moving import SQLiteMover
+
+        return SQLiteMover(self.write_options())
 
     @contextmanager
     def migration_lock(self, connection: Connection) -> Iterator[None]:

@@ -46,6 +46,17 @@ async def read(shelf: Shelf, name: str) -> Conversations:
     return await _read_sqlalchemy(shelf, entry, url)
 
 
+async def read_at(shelf: Shelf, name: str, url: str) -> Conversations:
+    """The same of a database that is there, through Chainlit's SQLAlchemy layer.
+
+    Args:
+        shelf: For a folder.
+        name: The frozen database that it was.
+        url: The database.
+    """
+    return await _read_sqlalchemy(shelf, CATALOG[name], url)
+
+
 async def read_ours(url: str, **settings: Any) -> Conversations:
     """Read all conversations through our layer.
 

@@ -1,0 +1,305 @@
+"""From the tables of Chainlit's SQLAlchemy layer to ours, in place.
+
+Invariants:
+
+- It is one transaction, under the lock of migrations: whatever happens, including the end of
+  the process or of the server, either nothing was changed or everything was.
+- Every row of a table of Chainlit's is afterwards in ours or in the quarantine, and nowhere
+  twice: counted. What is read back of each thread is what was written: by digests.
+- Chainlit's tables are dropped only after that.
+- What depends on the tables is probed while the new ones are empty, so it is refused early.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Connection, func, insert, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from .. import migrations
+from .._time import now
+from ..errors import AdoptionRefused, ConfigurationError, SchemaUnknown
+from ..importers import Chunk, OurSource
+from ..models import blob_deletions, imports, quarantine
+from ..records import IN_THREADS, TABLES
+from ..revision import REVISIONS, VERSION_TABLE, current_revision
+from . import carry
+from .exchange import KINDS, OTHERS, Exchange
+from .kept import ORIGIN, AsideSource, Rows, Sums
+from .original import ASIDE, NAMES, Form, documented, found, strangers, unlike
+from .side import ORDINALS, Side
+
+
+class Adoption(Exchange):
+    """Takes over a database of Chainlit's SQLAlchemy layer.
+
+    Example:
+        >>> report = await Adoption(Database("sqlite:///chats.db")).run()
+        >>> report.kept["thread"]
+        12
+    """
+
+    command = "adopt"
+
+    async def _work(self, connection: AsyncConnection) -> None:
+        if (forms := await self._look(connection)) is None:
+            return
+        schema, mover = self._database.schema, self._mover
+        names = [NAMES[kind] for kind in forms]
+        await self._sync(connection, lambda c: mover.lock(c, schema, names))
+        dependents = await self._sync(connection, lambda c: mover.dependents(c, schema, names))
+        await self._sync(connection, lambda c: self._move_aside(c, forms))
+        await migrations.upgrade_inside(self._database, connection)
+        await self._sync(connection, lambda c: self._add_strangers(c, forms))
+        failed = await self._probed(connection, dependents)
+        await self._fill(connection, forms)
+        self._watch("finishing", 0, None)
+        others = [*OTHERS, VERSION_TABLE]
+        await self._sync(
+            connection,
+            lambda c: mover.after_rows(c, schema, list(NAMES.values()), others, ASIDE["step"]),
+        )
+        await self._exchange(connection, dependents)
+        await self._sync(connection, lambda c: self._renew(c, dependents, failed))
+        renewed = await self._sync(connection, lambda c: mover.dependents(c, schema, names))
+        await self._note(connection, forms, carry.changes(dependents, renewed))
+
+    async def _look(self, connection: AsyncConnection) -> dict[str, Form] | None:
+        """The forms of the tables to take over; None where they are ours already."""
+        label, schema = self._database.label, self._database.schema
+        revision = await current_revision(connection, schema)
+        forms = await self._sync(connection, lambda c: found(c, self._mover, schema))
+        if revision is not None:
+            self._check_ours(revision, forms)
+            self._report.nothing = f"{label} is adopted already: its tables are at {revision}"
+            return None
+        if not forms:
+            raise ConfigurationError(
+                f"{label} has no tables of Chainlit's SQLAlchemy layer; check the URL and the "
+                "schema (--schema), or make new tables: chainlit-sqla upgrade"
+            )
+        reasons = unlike(forms)
+        reasons += await self._sync(connection, lambda c: self._unmovable(c, forms))
+        if reasons:
+            raise SchemaUnknown(
+                f"The tables in {label} are not those of Chainlit's SQLAlchemy layer "
+                f"({'; '.join(reasons)}); name the schema in which these are with "
+                "--schema, or let ours live beside them in another one (PostgreSQL: "
+                "CHAINLIT_SQLA_SCHEMA=chainlit, then chainlit-sqla upgrade)"
+            )
+        return forms
+
+    def _unmovable(self, connection: Connection, forms: dict[str, Form]) -> list[str]:
+        schema = self._database.schema
+        whys = {NAMES[kind]: self._mover.unfit(connection, schema, NAMES[kind]) for kind in forms}
+        return [f"{name} cannot be moved: {why}" for name, why in whys.items() if why]
+
+    def _check_ours(self, revision: str, forms: dict[str, Form]) -> None:
+        steps = forms.get("step")
+        if revision not in REVISIONS or steps is None or "ordinal" not in steps.names:
+            raise SchemaUnknown(
+                f"{self._database.label} has the table {VERSION_TABLE} ({revision}), but its "
+                "tables are not ours; if they are Chainlit's, drop that table and run this again"
+            )
+
+    def _move_aside(self, connection: Connection, forms: dict[str, Form]) -> None:
+        mover, schema = self._mover, self._database.schema
+        for kind in KINDS:
+            if kind in forms:
+                mover.rename(connection, schema, NAMES[kind], ASIDE[kind])
+                mover.free_names(connection, schema, ASIDE[kind])
+            else:
+                empty = documented(uuids=mover.has_uuids)[kind]
+                make(connection, mover.qualified(connection, schema, ASIDE[kind]), empty)
+        for kind in IN_THREADS:  # Threads are read a thousand at a time.
+            if kind not in forms or "threadId" in forms[kind].names:
+                index(connection, mover.qualified(connection, schema, ASIDE[kind]), kind)
+
+    def _add_strangers(self, connection: Connection, forms: dict[str, Form]) -> None:
+        mover, schema = self._mover, self._database.schema
+        quote = connection.dialect.identifier_preparer.quote
+        for kind, columns in strangers(forms).items():
+            table = mover.qualified(connection, schema, NAMES[kind])
+            for one in columns:
+                default = f" DEFAULT {one.default}" if one.default else ""
+                connection.exec_driver_sql(
+                    f"ALTER TABLE {table} ADD COLUMN {quote(one.name)} {one.type}{default}"
+                )
+                self._report.strangers.append((NAMES[kind], one.name, one.type))
+        after = {kind: mover.columns(connection, schema, NAMES[kind]) for kind in forms}
+        self._note_conversions({kind: form.columns for kind, form in forms.items()}, after)
+        for form in forms.values():
+            self._report.left += [name for name in form.indexes if not name.startswith("chainlit_")]
+
+    async def _fill(self, connection: AsyncConnection, forms: dict[str, Form]) -> None:
+        await self._database.dialect.quiet_triggers(connection)
+        filling = Filling(self, connection, forms)
+        await filling.run()
+
+    async def _note(
+        self, connection: AsyncConnection, forms: dict[str, Form], changes: list[Any]
+    ) -> None:
+        """Remember what the way back needs."""
+        report = self._report
+        details = {
+            "forms": {kind: form.document() for kind, form in forms.items()},
+            "rows": dict(report.rows),
+            "changes": changes,
+            "dropped": [[name, list(sql)] for name, sql in report.dropped],
+        }
+        row = {"id": ORIGIN, "source": ORIGIN, "details": details}
+        await connection.execute(insert(imports), row | {"startedAt": now(), "finishedAt": now()})
+
+    async def _drop_old(self, connection: AsyncConnection) -> None:
+        def drop(sync: Connection) -> None:
+            for table in self._aside_tables(sync):
+                sync.exec_driver_sql(f"DROP TABLE {table}")
+
+        await self._sync(connection, drop)
+
+
+class Filling:
+    """Reads the old tables and writes the new ones, and compares.
+
+    Args:
+        adoption: What it is a part of.
+        connection: In the transaction.
+        forms: The old tables.
+    """
+
+    def __init__(
+        self, adoption: Adoption, connection: AsyncConnection, forms: dict[str, Form]
+    ) -> None:
+        self._adoption = adoption
+        self._report = adoption._report
+        self._connection = connection
+        database, unknown = adoption._database, strangers(forms)
+        unknown |= {kind: [] for kind in KINDS if kind not in forms}
+        self._source = AsideSource(database, connection, unknown)
+        self._ours = OurSource(connection, "", "", database.schema)
+        self._rows = Rows(database, connection, unknown)
+        self._side = Side(database, connection)
+        self._written, self._sums = Counter[str](), Sums()
+        self._done = self._total = 0
+
+    async def run(self) -> None:
+        """Fill the tables."""
+        await self._source.open()
+        await self._side.look()
+        self._report.rows.update(await self._source.count())
+        self._total = self._report.rows.total()
+        async for chunk in self._source.users():
+            await self._take(chunk)
+        await self._compare(None)
+        async for chunk in self._source.threads():
+            await self._take(chunk)
+            if chunk.threads is not None:
+                await self._restore(chunk.threads)
+                await self._compare(chunk.threads)
+        async for chunk in self._source.rest():
+            await self._take(chunk)
+        await self._connection.run_sync(self._adoption._mover.close_cursors)
+        await self._restore_others()
+        await self._check_counts()
+
+    async def _take(self, chunk: Chunk) -> None:
+        records = await self._side.taken_back(chunk.records)
+        await self._rows.write(records, self._source.beside)
+        await self._rows.put_aside(chunk.misfits)
+        self._sums.add(records)
+        self._written.update(record.kind for record in records)
+        for misfit in chunk.misfits:
+            counts = self._report.partly if misfit.kept else self._report.aside
+            counts[misfit.kind, misfit.general] += 1
+        self._done += chunk.read
+        self._adoption._watch("adopted", self._done, self._total)
+
+    async def _restore(self, threads: Sequence[str]) -> None:
+        """Bring back what an earlier way back could not place."""
+        records = await self._side.missing(threads, IN_THREADS)
+        for record in records:
+            table = TABLES[record.kind]
+            own = [column == record.values[column.name] for column in table.primary_key.columns]
+            if await self._connection.scalar(select(func.count()).select_from(table).where(*own)):
+                continue
+            await self._rows.write([record])
+            await self._side.forget([record])
+            self._sums.add([record])
+            self._report.restored[record.kind] += 1
+
+    async def _restore_others(self) -> None:
+        if not self._side.there:
+            return
+        tombstones = await self._side.missing([], ["tombstone"])
+        await self._rows.write(tombstones)
+        await self._side.forget(tombstones)
+        dialect = self._adoption._database.dialect
+        for table, kind, key in (
+            (quarantine, "quarantine", "id"),
+            (blob_deletions, "blob_deletion", "objectKey"),
+            (imports, "import", "id"),
+        ):
+            if rows := [parsed(table, row) for row in await self._side.raw(kind)]:
+                upsert = dialect.upsert(table, [key], [])
+                await dialect.execute_many(self._connection, upsert, rows)
+        await self._side.forget_kinds("quarantine", "blob_deletion", "import", ORDINALS)
+        if left := await self._side.close():
+            self._report.notes.append(
+                f"{left:,} rows of an earlier way back belong to nothing that is there now; they "
+                "stay in the table chainlit_sqla_unadopted."
+            )
+
+    async def _compare(self, threads: Sequence[str] | None) -> None:
+        """What is read back is what was written."""
+        there = Sums()
+        chunks = self._ours.users() if threads is None else self._ours.threads(only=threads)
+        async for chunk in chunks:
+            there.add(chunk.records)
+        if places := self._sums.unlike(there):
+            raise self._adoption._say_differ(places)
+        await self._connection.run_sync(self._adoption._mover.close_cursors)
+        self._sums.clear()
+        self._report.threads += len(threads or ())
+
+    async def _check_counts(self) -> None:
+        report = self._report
+        for kind in KINDS:
+            report.kept[kind] = await self._adoption._count(self._connection, NAMES[kind])
+            placed = self._written[kind] + report.set_aside(kind)
+            written = self._written[kind] + report.restored[kind]
+            if placed != report.rows[kind] or written != report.kept[kind]:
+                raise AdoptionRefused(
+                    f"Nothing was changed: of {report.rows[kind]:,} rows of {NAMES[kind]}, "
+                    f"{placed:,} were read and {report.kept[kind]:,} written. This is a defect of "
+                    "chainlit-sqla; please report it"
+                )
+
+
+def make(connection: Connection, name: str, form: Form) -> None:
+    """Make a table without keys."""
+    quote = connection.dialect.identifier_preparer.quote
+    columns = ", ".join(f"{quote(one.name)} {one.type}" for one in form.columns)
+    connection.exec_driver_sql(f"CREATE TABLE {name} ({columns})")
+
+
+def index(connection: Connection, name: str, kind: str) -> None:
+    """Let what lies in threads be found."""
+    quote = connection.dialect.identifier_preparer.quote
+    own = quote(f"{ASIDE[kind]}_thread")
+    connection.exec_driver_sql(f'CREATE INDEX {own} ON {name} ("threadId")')
+
+
+def parsed(table: Any, row: dict[str, Any]) -> dict[str, Any]:
+    """A row of a table of ours that was kept as JSON."""
+    from .._time import parse_instant
+    from ..column_types import UtcDateTime
+
+    return {
+        column.name: parse_instant(row.get(column.name))
+        if isinstance(column.type, UtcDateTime)
+        else row.get(column.name)
+        for column in table.columns
+    }

@@ -1,0 +1,150 @@
+"""Reading Chainlit's tables with the columns that we do not know, and writing both into ours."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Column, MetaData, Table
+from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.types import NullType
+
+from .._time import now
+from ..database import Database
+from ..dialects import Declared
+from ..importers import Misfit
+from ..importers.documented import DocumentedSource
+from ..importers.tables import Items, Row
+from ..models import quarantine
+from ..records import COLUMNS, TABLES, Record
+from .original import ASIDE, ORIGINALS
+
+ORIGIN = "adoption"
+"""What the rows in our tables of imports and of the quarantine say they come from."""
+
+
+class AsideSource(DocumentedSource):
+    """Chainlit's tables under the names that they have meanwhile.
+
+    Args:
+        database: Their database.
+        connection: In the transaction.
+        strangers: Columns by kind that we do not know.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        connection: AsyncConnection,
+        strangers: Mapping[str, Sequence[Declared]],
+    ) -> None:
+        named = {kind: [one.name for one in columns] for kind, columns in strangers.items()}
+        super().__init__(
+            connection,
+            database.dialect,
+            "adoption",
+            ORIGIN,
+            schema=database.schema,
+            names=ASIDE,
+            strangers=named,
+        )
+        self.beside: dict[tuple[str, ...], Row] = {}
+        """The values of unknown columns, by the key of the record; taken out by who writes it."""
+
+    def _finish(
+        self, kind: str, row: Row, known: Mapping[str, Any], else_: Mapping[str, Any]
+    ) -> Items:
+        items = super()._finish(kind, row, known, else_)
+        values = {name: row[name] for name in self.strangers[kind] if row.get(name) is not None}
+        if values and isinstance(items[0], Record):
+            self.beside[items[0].key] = values
+        return items
+
+
+class Rows:
+    """Writes into our new tables.
+
+    Args:
+        database: It.
+        connection: In the transaction.
+        strangers: Columns by kind that we do not know, which the tables have besides.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        connection: AsyncConnection,
+        strangers: Mapping[str, Sequence[Declared]],
+    ) -> None:
+        self._dialect = database.dialect
+        self._connection = connection
+        self._extra = {kind: [one.name for one in columns] for kind, columns in strangers.items()}
+        self._tables = {
+            kind: Table(
+                table.name,
+                MetaData(),
+                *(Column(column.name, column.type) for column in table.columns),
+                *(Column(name, NullType()) for name in self._extra.get(kind, ())),
+            )
+            for kind, table in TABLES.items()
+        }
+
+    async def write(
+        self, records: Sequence[Record], beside: dict[tuple[str, ...], Row] | None = None
+    ) -> None:
+        """Insert records, with the values of unknown columns."""
+        by_kind: dict[str, list[Record]] = {}
+        for record in records:
+            by_kind.setdefault(record.kind, []).append(record)
+        for kind in COLUMNS:
+            if found := by_kind.get(kind):
+                empty: Row = dict.fromkeys(self._extra.get(kind, ()))
+                rows = [
+                    {**record.values, **empty, **((beside or {}).pop(record.key, {}))}
+                    for record in found
+                ]
+                insert = self._tables[kind].insert()
+                await self._dialect.execute_many(self._connection, insert, rows)
+
+    async def put_aside(self, misfits: Sequence[Misfit]) -> None:
+        """Keep what has no place, under the names that the tables had."""
+        rows = []
+        for misfit in misfits:
+            table = ORIGINALS.get(misfit.table, misfit.table)
+            misfit = Misfit(misfit.kind, table, misfit.reason, misfit.row, misfit.kept)
+            rows.append(
+                {
+                    "id": misfit.digest,
+                    "source": ORIGIN,
+                    "origin": table,
+                    "reason": misfit.reason,
+                    "row": misfit.document,
+                    "createdAt": now(),
+                }
+            )
+        if rows:
+            statement = self._dialect.upsert(quarantine, ["id"], [])
+            await self._dialect.execute_many(self._connection, statement, rows)
+
+
+class Sums:
+    """How many records there are of each kind, and a sum of their digests for each thread."""
+
+    def __init__(self) -> None:
+        self._sums: dict[str | None, list[int]] = {}
+
+    def add(self, records: Sequence[Record]) -> None:
+        """Add records in any order."""
+        for record in records:
+            place = record.thread_id
+            count, total = self._sums.get(place, (0, 0))
+            self._sums[place] = [count + 1, (total + record.digest()) % 2**128]
+
+    def unlike(self, other: Sums) -> list[str | None]:
+        """The threads in which they differ; None stands for the users."""
+        places = self._sums.keys() | other._sums.keys()
+        return [one for one in places if self._sums.get(one) != other._sums.get(one)]
+
+    def clear(self) -> None:
+        """Begin anew."""
+        self._sums.clear()

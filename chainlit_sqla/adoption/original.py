@@ -1,0 +1,167 @@
+"""What tables of Chainlit's SQLAlchemy layer look like, as found and as documented."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from sqlalchemy import Connection, inspect
+
+from ..dialects import Declared, Mover
+from ..importers.documented import DocumentedSource
+from ..records import COLUMNS
+
+NAMES: Mapping[str, str] = DocumentedSource.NAMES
+"""The table of each kind of record."""
+ASIDE: Mapping[str, str] = {kind: f"chainlit_sqla_aside_{name}" for kind, name in NAMES.items()}
+"""What the tables in Chainlit's form are named while both forms are there."""
+ORIGINALS = {aside: NAMES[kind] for kind, aside in ASIDE.items()}
+
+_NEEDED = {
+    "user": {"id", "identifier", "metadata"},
+    "thread": {"id", "name", "metadata"},
+    "step": {"id", "threadId", "type", "output"},
+    "element": {"id", "threadId", "name"},
+    "feedback": {"id", "forId", "value"},
+}
+_MAY_BE_MISSING = {"element", "feedback"}
+
+# The schema that Chainlit documents, and the columns that Chainlit 2.12 writes besides.
+_DOCUMENTED: Mapping[str, str] = {
+    "user": "id:uuid! identifier:text! metadata:json! createdAt:text",
+    "thread": "id:uuid! createdAt:text name:text userId:uuid userIdentifier:text tags:texts "
+    "metadata:json",
+    "step": "id:uuid! name:text! type:text! threadId:uuid! parentId:uuid streaming:flag! "
+    "waitForAnswer:flag isError:flag metadata:json tags:texts input:text output:text "
+    "createdAt:text command:text start:text end:text generation:json showInput:text "
+    "language:text defaultOpen:flag autoCollapse:flag modes:json",
+    "element": "id:uuid! threadId:uuid type:text url:text chainlitKey:text name:text! "
+    "display:text objectKey:text size:text page:whole language:text forId:uuid mime:text "
+    "props:json autoPlay:flag playerConfig:json",
+    "feedback": "id:uuid! forId:uuid! threadId:uuid! value:whole! comment:text",
+}
+FORMS = {"uuid": "UUID", "text": "TEXT", "json": "JSONB", "texts": "TEXT[]"} | {
+    "flag": "BOOLEAN",
+    "whole": "INTEGER",
+}
+PLAIN_FORMS = FORMS | {"uuid": "TEXT", "json": "TEXT", "texts": "TEXT"}
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """How a table is made.
+
+    Args:
+        columns: Its columns.
+        references: The kind of the table that a column refers to.
+        indexes: Statements for its indexes, by name.
+        loose: Whether there was no primary key on its id.
+    """
+
+    columns: Sequence[Declared]
+    references: Mapping[str, str] = field(default_factory=dict)
+    indexes: Mapping[str, str] = field(default_factory=dict)
+    loose: bool = False
+
+    @property
+    def names(self) -> list[str]:
+        """The names of its columns."""
+        return [column.name for column in self.columns]
+
+    def document(self) -> dict[str, Any]:
+        """As JSON."""
+        return asdict(self)
+
+    @classmethod
+    def parse(cls, document: Mapping[str, Any]) -> Form:
+        """Read what `document` gave."""
+        columns = [Declared(**one) for one in document["columns"]]
+        return cls(columns, document["references"], document["indexes"], document["loose"])
+
+
+def documented(*, uuids: bool) -> dict[str, Form]:
+    """The newest documented form of each kind's table.
+
+    Args:
+        uuids: Whether the database has types of its own for UUIDs, JSON and lists.
+    """
+    forms = FORMS if uuids else PLAIN_FORMS
+    references = {
+        "thread": {"userId": "user"},
+        "step": {"threadId": "thread"},
+        "element": {"threadId": "thread"},
+        "feedback": {"threadId": "thread"},
+    }
+    return {
+        kind: Form(list(_parsed(text, forms)), references.get(kind, {}))
+        for kind, text in _DOCUMENTED.items()
+    }
+
+
+def _parsed(text: str, forms: Mapping[str, str]) -> Iterator[Declared]:
+    for one in text.split():
+        name, form = one.rstrip("!").split(":")
+        yield Declared(name, forms[form], required=one.endswith("!"))
+
+
+def found(connection: Connection, mover: Mover, schema: str | None) -> dict[str, Form]:
+    """The forms of the tables that are there, by kind."""
+    inspector = inspect(connection)
+    there = set(inspector.get_table_names(schema=schema))
+    kinds = {name: kind for kind, name in NAMES.items()}
+    forms = {}
+    for kind, name in NAMES.items():
+        if name not in there:
+            continue
+        references = {
+            one["constrained_columns"][0]: kinds[one["referred_table"]]
+            for one in inspector.get_foreign_keys(name, schema=schema)
+            if one["referred_table"] in kinds and len(one["constrained_columns"]) == 1
+        }
+        key = inspector.get_pk_constraint(name, schema=schema)["constrained_columns"]
+        forms[kind] = Form(
+            mover.columns(connection, schema, name),
+            references,
+            mover.indexes(connection, schema, name),
+            loose=key != ["id"],
+        )
+    return forms
+
+
+def unlike(forms: Mapping[str, Form]) -> list[str]:
+    """Why tables are not those of Chainlit's layer; empty: they are."""
+    reasons = []
+    for kind, needed in _NEEDED.items():
+        if kind not in forms:
+            if kind not in _MAY_BE_MISSING:
+                reasons.append(f"there is no table {NAMES[kind]}")
+        elif missing := needed.difference(forms[kind].names):
+            reasons.append(f"{NAMES[kind]} has no column {', '.join(sorted(missing))}")
+    return reasons
+
+
+def strangers(forms: Mapping[str, Form]) -> dict[str, list[Declared]]:
+    """Columns by kind that our tables do not have."""
+    return {
+        kind: [column for column in form.columns if column.name not in COLUMNS[kind]]
+        for kind, form in forms.items()
+    }
+
+
+def completed(forms: Mapping[str, Form], *, uuids: bool) -> dict[str, Form]:
+    """The same with every column that Chainlit 2.12 needs, in the types of those that are there."""
+    complete = {}
+    for kind, newest in documented(uuids=uuids).items():
+        given = forms.get(kind)
+        if given is None:
+            complete[kind] = newest
+            continue
+        json = next((one.type for one in given.columns if one.name == "metadata"), "TEXT")
+        columns = [
+            Declared(one.name, json if one.type == "JSONB" else one.type)
+            for one in newest.columns
+            if one.name not in given.names
+        ]
+        complete[kind] = Form([*given.columns, *columns], given.references, given.indexes)
+    return complete

@@ -1,0 +1,82 @@
+"""What an adoption, or the way back, did, as lines for people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from ..adoption import Report
+
+_NAMES = {
+    "user": "users",
+    "thread": "threads",
+    "step": "steps",
+    "element": "elements",
+    "feedback": "feedbacks",
+    "tombstone": "deletions",
+    "quarantine": "rows in quarantine",
+}
+
+
+def lines(report: Report) -> Iterator[str]:
+    """Give what is to be printed at the end."""
+    if report.nothing is not None:
+        yield f"{report.nothing}; nothing to do."
+        return
+    yield report.label + (": a rehearsal, nothing was changed" if report.rehearsed else "")
+    yield from _table(report)
+    yield from _reasons("Without a place, in chainlit_sqla_quarantine:", report.aside)
+    yield from _reasons(
+        "There, but for a value, which is in chainlit_sqla_quarantine:", report.partly
+    )
+    yield from _counts("Taken back from chainlit_sqla_unadopted", report.restored)
+    yield from _counts("Kept in chainlit_sqla_unadopted, in full or in part", report.beside)
+    yield from _columns(report)
+    if report.carried:
+        yield f"Made anew: {', '.join(report.carried)}"
+    if report.left:
+        yield f"Indexes that are not made anew: {', '.join(report.left)}"
+    yield from report.notes
+    for name, statements in report.dropped:
+        yield f"Dropped: {name}. To make it again:"
+        yield from (f"  {sql};" for sql in statements)
+    total = report.rows.total()
+    rate = f" ({total / report.seconds:,.0f} rows/s)" if report.seconds else ""
+    yield f"{total:,} rows and {report.threads:,} threads compared: no difference."
+    yield f"{report.seconds:.1f} s{rate}"
+
+
+def _table(report: Report) -> Iterator[str]:
+    last = "kept beside" if report.back else "put aside"
+    rows = [("", "before", "after", last)]
+    for kind in ("user", "thread", "step", "element", "feedback"):
+        beside = report.rows[kind] - report.kept[kind] if report.back else report.set_aside(kind)
+        before, after = f"{report.rows[kind]:,}", f"{report.kept[kind]:,}"
+        rows.append((_NAMES[kind], before, after, f"{max(beside, 0):,}"))
+    widths = [max(len(row[place]) for row in rows) for place in range(4)]
+    for row in rows:
+        cells = [row[0].ljust(widths[0])]
+        cells += [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
+        yield "  ".join(cells).rstrip()
+
+
+def _columns(report: Report) -> Iterator[str]:
+    if report.converted:
+        yield "Columns with another type:"
+        for table, name, before, after in report.converted:
+            yield f"  {table}.{name}: {before} to {after}"
+    if report.strangers:
+        names = ", ".join(f"{table}.{name}" for table, name, _ in report.strangers)
+        yield f"Columns that are not ours, kept: {names}"
+
+
+def _reasons(title: str, counts: Mapping[tuple[str, str], int]) -> Iterator[str]:
+    if counts:
+        yield title
+        for (kind, reason), count in sorted(counts.items()):
+            yield f"  {_NAMES[kind]}: {count:,} ({reason})"
+
+
+def _counts(title: str, counts: Mapping[str, int]) -> Iterator[str]:
+    if counts:
+        named = ", ".join(f"{count:,} {_NAMES.get(kind, kind)}" for kind, count in counts.items())
+        yield f"{title}: {named}"

@@ -1,0 +1,288 @@
+"""Changing the shape of tables in place on PostgreSQL, whose DDL is transactional."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Connection, bindparam, text
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.types import Text
+
+from .base import original
+from .moving import Declared, Dependent, Mover, TablesInUse
+from .postgresql_dependents import dependents
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+LOCK_SECONDS = 5
+"""How long the tables may be in use by others."""
+
+_LOCK_NOT_AVAILABLE = "55P03"
+_TIMEOUTS = (
+    "statement_timeout",
+    "idle_in_transaction_session_timeout",
+    "transaction_timeout",
+    "idle_session_timeout",
+)
+_KINDS = {
+    "v": "it is a view",
+    "m": "it is a materialized view",
+    "f": "it is a foreign table",
+    "p": "it is partitioned",
+}
+# A constant with or without a cast, and the clock.
+_HARMLESS = re.compile(
+    r"""[+-]?[\d.]+|true|false|now\(\)|CURRENT_TIMESTAMP|CURRENT_DATE
+    |('([^']|'')*'|NULL)(::[\w ."\[\]()]+)?|\(?'?[\d.-]+'?\)?(::[\w ]+)?
+    |gen_random_uuid\(\)""",
+    re.VERBOSE,
+)
+
+
+class PostgreSQLMover(Mover):
+    """PostgreSQL's part.
+
+    Args:
+        lock: The number of the advisory lock around migrations.
+    """
+
+    has_uuids = True
+
+    def __init__(self, lock: int) -> None:
+        self._lock = lock
+
+    @asynccontextmanager
+    async def transaction(self, engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+        """With the advisory lock; without limits of time, of which hosts have some."""
+        engine = engine.execution_options(isolation_level="READ COMMITTED")
+        async with engine.connect() as connection, connection.begin():
+            await connection.execute(
+                text(
+                    "SELECT set_config(name, '0', true) FROM pg_settings WHERE name = ANY(:names)"
+                ).bindparams(bindparam("names", list(_TIMEOUTS), ARRAY(Text())))
+            )
+            await connection.execute(text(f"SELECT pg_advisory_xact_lock({self._lock})"))
+            yield connection
+
+    def lock(self, connection: Connection, schema: str | None, tables: Sequence[str]) -> None:
+        """``ACCESS EXCLUSIVE``, waiting for some seconds."""
+        names = ", ".join(self.qualified(connection, schema, table) for table in tables)
+        try:
+            with connection.begin_nested():
+                connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{LOCK_SECONDS}s'")
+                connection.exec_driver_sql(f"LOCK TABLE {names} IN ACCESS EXCLUSIVE MODE")
+                connection.exec_driver_sql("SET LOCAL lock_timeout = 0")
+        except DBAPIError as error:
+            if getattr(original(error), "sqlstate", None) != _LOCK_NOT_AVAILABLE:
+                raise
+            raise TablesInUse(_users(connection, schema, tables)) from error
+
+    def columns(self, connection: Connection, schema: str | None, table: str) -> list[Declared]:
+        """From the catalog: types with their schemas and lengths."""
+        path = connection.scalar(text("SHOW search_path"))
+        _set_path(connection, "")
+        rows = connection.execute(
+            text(
+                """
+                SELECT a.attname AS name, format_type(a.atttypid, a.atttypmod) AS type,
+                  a.attnotnull AS required, a.attidentity <> '' OR a.attgenerated <> '' AS made,
+                  pg_get_expr(d.adbin, d.adrelid) AS "default"
+                FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid
+                JOIN pg_namespace n ON n.oid = c.relnamespace
+                LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
+                WHERE c.relname = :table AND n.nspname = :schema
+                  AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum
+                """
+            ),
+            {"table": table, "schema": schema or connection.dialect.default_schema_name},
+        ).all()
+        _set_path(connection, path or "")
+        return [
+            Declared(row.name, row.type, _kept(row.default, row.made), row.required) for row in rows
+        ]
+
+    def indexes(self, connection: Connection, schema: str | None, table: str) -> dict[str, str]:
+        """As the server writes them."""
+        rows = connection.execute(
+            text(
+                """
+                SELECT i.relname AS name, pg_get_indexdef(x.indexrelid) AS sql
+                FROM pg_index x JOIN pg_class i ON i.oid = x.indexrelid
+                JOIN pg_class c ON c.oid = x.indrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+                WHERE c.relname = :table AND n.nspname = :schema
+                  AND NOT EXISTS (SELECT FROM pg_constraint k WHERE k.conindid = x.indexrelid
+                                  AND k.contype IN ('p', 'u', 'x') AND k.conrelid = c.oid)
+                ORDER BY i.relname
+                """
+            ),
+            {"table": table, "schema": schema or connection.dialect.default_schema_name},
+        )
+        return {row.name: row.sql for row in rows}
+
+    def unfit(self, connection: Connection, schema: str | None, table: str) -> str | None:
+        """Views, foreign and partitioned tables, and tables that inherit."""
+        kind = connection.scalar(
+            text(
+                """
+                SELECT CASE WHEN EXISTS (SELECT FROM pg_inherits
+                  WHERE c.oid IN (inhrelid, inhparent)) THEN 'p' ELSE c.relkind::text END
+                FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+                WHERE c.relname = :table AND n.nspname = :schema
+                """
+            ),
+            {"table": table, "schema": schema or connection.dialect.default_schema_name},
+        )
+        return _KINDS.get(kind or "")
+
+    def free_names(self, connection: Connection, schema: str | None, table: str) -> None:
+        """Indexes, also of constraints, get other names; policies hide nothing from the owner.
+
+        With ``row_security = off`` the server refuses to read what a policy would hide.
+        """
+        space = schema or connection.dialect.default_schema_name
+        quote = connection.dialect.identifier_preparer.quote
+        rows = connection.execute(
+            text(
+                """
+                SELECT i.relname FROM pg_index x JOIN pg_class i ON i.oid = x.indexrelid
+                JOIN pg_class c ON c.oid = x.indrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+                WHERE c.relname = :table AND n.nspname = :schema
+                """
+            ),
+            {"table": table, "schema": space},
+        ).scalars()
+        for number, name in enumerate(rows.all()):
+            connection.exec_driver_sql(
+                f"ALTER INDEX {self.qualified(connection, space, name)} "
+                f"RENAME TO {quote(f'{table}_{number}')}"
+            )
+        full = self.qualified(connection, schema, table)
+        connection.exec_driver_sql(f"ALTER TABLE {full} NO FORCE ROW LEVEL SECURITY")
+        connection.exec_driver_sql("SET LOCAL row_security = off")
+
+    def close_cursors(self, connection: Connection) -> None:
+        """The driver leaves portals to the end of the transaction; they hold what they read."""
+        connection.exec_driver_sql("CLOSE ALL")
+
+    def after_rows(
+        self,
+        connection: Connection,
+        schema: str | None,
+        tables: Sequence[str],
+        others: Sequence[str],
+        like: str,
+    ) -> None:
+        """Without the default privileges; who may write steps may write our other tables."""
+        full = self.qualified(connection, schema, like)
+        row = connection.execute(
+            text(
+                "SELECT pg_get_userbyid(relowner) AS owner, relowner = current_user::regrole "
+                "AS mine, relrowsecurity AS secured FROM pg_class WHERE oid = to_regclass(:name)"
+            ),
+            {"name": full},
+        ).one()
+        writers = _grantees(connection, full, "INSERT")
+        quote = connection.dialect.identifier_preparer.quote
+        for table in (*tables, *others):
+            name = self.qualified(connection, schema, table)
+            for grantee in _grantees(connection, name):
+                connection.exec_driver_sql(f"REVOKE ALL ON {name} FROM {grantee}")
+            if table in tables:
+                connection.exec_driver_sql(f"ANALYZE {name}")
+                continue
+            for grantee in writers:
+                rights = "SELECT, INSERT, UPDATE, DELETE"
+                connection.exec_driver_sql(f"GRANT {rights} ON {name} TO {grantee}")
+            if row.secured:
+                connection.exec_driver_sql(f"ALTER TABLE {name} ENABLE ROW LEVEL SECURITY")
+            if not row.mine:
+                connection.exec_driver_sql(f"ALTER TABLE {name} OWNER TO {quote(row.owner)}")
+
+    def dependents(
+        self, connection: Connection, schema: str | None, tables: Sequence[str]
+    ) -> list[Dependent]:
+        """See ``postgresql_dependents``; all names in them are with their schemas."""
+        path = connection.scalar(text("SHOW search_path"))
+        _set_path(connection, "")
+        found = dependents(
+            connection, schema or str(connection.dialect.default_schema_name), tables
+        )
+        _set_path(connection, path or "")
+        return found
+
+    def bind(self, type_: str, what: str, value: Any) -> Any:
+        """As asyncpg wants it."""
+        kind = type_.lower()
+        if value is None:
+            return None
+        if kind == "uuid":
+            return uuid.UUID(value)
+        if kind.endswith("[]") and isinstance(value, list):
+            return [None if one is None else str(one) for one in value]
+        if isinstance(value, datetime) and kind.startswith(("timestamp", "date")):
+            return value if "with time zone" in kind else value.astimezone(UTC).replace(tzinfo=None)
+        if kind == "boolean":
+            return value
+        if kind.startswith("numeric"):
+            return Decimal(str(value))
+        if kind.startswith(("double", "real")):
+            return float(value)
+        textual = kind.startswith(("text", "char", "json"))
+        if textual and isinstance(value, bool):
+            return "true" if value else "false"
+        found = super().bind(type_, what, value)
+        return str(found) if textual and not isinstance(found, str) else found
+
+
+def _kept(default: str | None, made: bool) -> str | None:
+    return default if default and not made and _HARMLESS.fullmatch(default) else None
+
+
+def _set_path(connection: Connection, path: str) -> None:
+    connection.execute(text("SELECT set_config('search_path', :path, true)"), {"path": path})
+
+
+def _grantees(connection: Connection, name: str, right: str | None = None) -> list[str]:
+    """Who but the owner may do something with a table, quoted."""
+    rows = connection.execute(
+        text(
+            """
+            SELECT DISTINCT CASE g.grantee WHEN 0 THEN 'PUBLIC'
+              ELSE quote_ident(pg_get_userbyid(g.grantee)) END AS grantee
+            FROM pg_class c, aclexplode(c.relacl) g
+            WHERE c.oid = to_regclass(:name) AND g.grantee <> c.relowner
+              AND g.privilege_type = coalesce(:one, g.privilege_type) ORDER BY 1
+            """
+        ),
+        {"name": name, "one": right},
+    )
+    return list(rows.scalars())
+
+
+def _users(connection: Connection, schema: str | None, tables: Sequence[str]) -> list[str]:
+    rows = connection.execute(
+        text(
+            """
+            SELECT DISTINCT a.pid, coalesce(nullif(a.application_name, ''), 'a program') AS name,
+              a.usename AS "user", coalesce(host(a.client_addr), 'local') AS address, a.state
+            FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid
+            JOIN pg_class c ON c.oid = l.relation JOIN pg_namespace n ON n.oid = c.relnamespace
+            WHERE l.granted AND l.pid <> pg_backend_pid() AND n.nspname = :schema
+              AND c.relname = ANY(:tables)
+              AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+            """
+        ).bindparams(bindparam("tables", list(tables), ARRAY(Text()))),
+        {"schema": schema or connection.dialect.default_schema_name},
+    )
+    return [
+        f"{row.name} of {row.user} from {row.address} (process {row.pid}, {row.state})"
+        for row in rows
+    ]

@@ -1,0 +1,1 @@
+"""Adopting databases of Chainlit's SQLAlchemy layer in place, and giving them back."""

@@ -1,0 +1,65 @@
+"""There and back, and what is there."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from sqlalchemy import select
+
+from chainlit_sqla.adoption import Adoption, Report, Return
+from chainlit_sqla.database import Database
+from chainlit_sqla.importers import OurSource
+from chainlit_sqla.models import quarantine
+from chainlit_sqla.settings import Settings
+from tests.frozen.catalog import CATALOG
+
+Key = tuple[str, ...]
+
+
+def settings_of(name: str) -> dict[str, Any]:
+    """The settings that a frozen database needs."""
+    schema = CATALOG[name].schema
+    return {"db_schema": schema} if schema else {}
+
+
+@asynccontextmanager
+async def opened(url: str, **settings: Any) -> AsyncIterator[Database]:
+    """A database of a test."""
+    database = Database(url, settings=Settings.load(database_url=url, **settings))
+    try:
+        yield database
+    finally:
+        await database.close()
+
+
+async def adopt(url: str, *, dry: bool = False, drop: bool = False, **settings: Any) -> Report:
+    """Take a database over."""
+    async with opened(url, **settings) as database:
+        return await Adoption(database, drop_dependents=drop).run(rehearse=dry)
+
+
+async def unadopt(url: str, *, dry: bool = False, drop: bool = False, **settings: Any) -> Report:
+    """Give a database back."""
+    async with opened(url, **settings) as database:
+        return await Return(database, drop_dependents=drop).run(rehearse=dry)
+
+
+async def digests(url: str, **settings: Any) -> dict[Key, int]:
+    """A digest of each of our records."""
+    found = {}
+    async with opened(url, **settings) as database, database.write() as connection:
+        source = OurSource(connection, "", "", database.schema)
+        for part in (source.users(), source.threads(), source.rest()):
+            async for chunk in part:
+                found |= {record.key: record.digest() for record in chunk.records}
+    return found
+
+
+async def set_aside(url: str, **settings: Any) -> Counter[tuple[str, str, str]]:
+    """The rows in quarantine: the table, the reason and the id of each."""
+    async with opened(url, **settings) as database, database.write() as connection:
+        rows = await connection.execute(select(quarantine))
+        return Counter((row.origin, row.reason, str(row.row.get("id"))) for row in rows)
