@@ -82,7 +82,7 @@ class Adoption(Exchange):
                 "schema (--schema), or make new tables: chainlit-sqla upgrade"
             )
         reasons = unlike(forms)
-        reasons += await self._sync(connection, lambda c: self._unmovable(c, forms))
+        reasons += await self._sync(connection, lambda c: self._unmovable(c))
         if reasons:
             raise SchemaUnknown(
                 f"The tables in {label} are not those of Chainlit's SQLAlchemy layer "
@@ -92,9 +92,9 @@ class Adoption(Exchange):
             )
         return forms
 
-    def _unmovable(self, connection: Connection, forms: dict[str, Form]) -> list[str]:
+    def _unmovable(self, connection: Connection) -> list[str]:
         schema = self._database.schema
-        whys = {NAMES[kind]: self._mover.unfit(connection, schema, NAMES[kind]) for kind in forms}
+        whys = {name: self._mover.unfit(connection, schema, name) for name in NAMES.values()}
         return [f"{name} cannot be moved: {why}" for name, why in whys.items() if why]
 
     def _check_ours(self, revision: str, forms: dict[str, Form]) -> None:

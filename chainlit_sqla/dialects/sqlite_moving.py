@@ -81,7 +81,9 @@ class SQLiteMover(Mover):
             "AND type IN ('table', 'view')",
             (table,),
         ).one_or_none()
-        if row is None or row.type == "view":
+        if row is None:
+            return None
+        if row.type == "view":
             return "it is a view"
         virtual = str(row.sql).upper().startswith("CREATE VIRTUAL")
         return "it is a virtual table" if virtual else None

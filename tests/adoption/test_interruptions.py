@@ -137,14 +137,14 @@ async def test_a_write_in_progress_on_sqlite_is_waited_for(frozen: Shelf) -> Non
 async def test_what_chainlits_layer_changed_meanwhile_is_not_taken_back(frozen: Shelf) -> None:
     url = frozen.load("sqlite_v8")
     await adopt(url)
-    execute(url, "UPDATE steps SET \"showInput\" = '\"python\"', ordinal = ordinal + 1000000")
+    execute(url, 'UPDATE steps SET "showInput" = \'"python"\', ordinal = ordinal + 1000000')
     await unadopt(url)
     first = "(SELECT id FROM steps ORDER BY rowid LIMIT 1)"
-    execute(url, f"UPDATE steps SET output = 'by Chainlit', \"showInput\" = 'xml' WHERE id = {first}")
+    execute(
+        url, f"UPDATE steps SET output = 'by Chainlit', \"showInput\" = 'xml' WHERE id = {first}"
+    )
     await adopt(url)
     found = await original.read_ours(url)
-    steps = [
-        one for thread in found["threads"].values() for [one] in thread["steps"].values()
-    ]
+    steps = [one for thread in found["threads"].values() for [one] in thread["steps"].values()]
     assert {one["showInput"] for one in steps} == {"python", "xml"}
     assert [one["showInput"] for one in steps if one["output"] == "by Chainlit"] == ["xml"]
