@@ -349,6 +349,17 @@ class Dialect(ABC):
         # MySQL's and MariaDB's name for it.
         return func.json_contains(column, literal(_json.dumps(item), Text())) == 1
 
+    async def refresh_statistics(  # noqa: B027 - a hook
+        self, connection: AsyncConnection, tables: Iterable[Table], schema: str | None
+    ) -> None:
+        """Tell the planner that much has been written; it finds out by itself, but later.
+
+        Args:
+            connection: In a transaction.
+            tables: Those that were written to.
+            schema: Where they are; None: the connection's default one.
+        """
+
     # Migrations
 
     def mover(self) -> Mover:

@@ -246,6 +246,15 @@ class PostgreSQL(Dialect):
         """By ``ctid``."""
         return literal_column("ctid")
 
+    async def refresh_statistics(
+        self, connection: AsyncConnection, tables: Iterable[Table], schema: str | None
+    ) -> None:
+        """``ANALYZE``: until then long threads are sorted whole for each portion of them."""
+        quote = connection.dialect.identifier_preparer.quote
+        for table in tables:
+            place = f"{quote(schema)}." if schema else ""
+            await connection.execute(text(f"ANALYZE {place}{quote(table.name)}"))
+
     async def quiet_triggers(self, connection: AsyncConnection) -> None:
         """By the setting that migration 0002 lets its triggers look at."""
         await connection.execute(text("SELECT set_config('chainlit_sqla.forgets', 'on', true)"))

@@ -137,6 +137,7 @@ class Import:
         await self._threads(position)
         await self._rest()
         await self._save(None, finished=now())
+        await self._target.settle()
         if verify:
             await self._verify()
         return await self._finish()

@@ -72,7 +72,10 @@ def record(
             rest[name] = plain(value)
     values = {**else_, **values, **known}
     if kind in _HAS_EXTRA and rest:
-        values["extra"] = {**(values.get("extra") or {}), **rest}
+        known_extra = values.get("extra")
+        if known_extra is not None and not isinstance(known_extra, dict):
+            known_extra = {"extra": known_extra}  # Somebody else's column of this name.
+        values["extra"] = {**(known_extra or {}), **rest}
         rest = {}
     complete = {
         name: default(kind, name) if values.get(name) is None else values[name] for name in columns

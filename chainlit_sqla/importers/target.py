@@ -137,6 +137,16 @@ class Target:
             await self._again(lambda: self._set_aside(aside, position))
         return written
 
+    async def settle(self) -> None:
+        """After the last chunk: reads are planned with what is there now."""
+        try:
+            async with self.database.write() as connection:
+                await self.database.dialect.refresh_statistics(
+                    connection, TABLES.values(), self.database.schema
+                )
+        except self.database.dialect.errors as error:  # Only slower for a minute.
+            log.info("No statistics were made: %s", brief(error))
+
     async def _divide(self, records: Sequence[Record], written: Written) -> None:
         if not records:
             return
