@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
+from tests.servers.mysql import MySQLServer, start_mysql
 from tests.servers.postgres import PostgresServer, start_postgres
 
 from .person import Person
@@ -20,14 +21,22 @@ def postgres() -> Iterator[PostgresServer]:
     server.stop()
 
 
-@pytest.fixture(scope="package", params=["sqlite", "postgresql"])
+@pytest.fixture(scope="package")
+def mariadb() -> Iterator[MySQLServer]:
+    """A MariaDB server."""
+    server = start_mysql("mariadb")
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="package", params=["sqlite", "postgres", "mariadb"])
 def running(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[AppServer]:
     """The application on a database of its own."""
     settings = {}
-    if request.param == "postgresql":
-        url = request.getfixturevalue("postgres").create_database()
+    if request.param != "sqlite":
+        url = request.getfixturevalue(request.param).create_database()
         settings = {"DATABASE_URL": url, "CHAINLIT_SQLA_AUTO_UPGRADE": "true"}
     server = AppServer(tmp_path_factory.mktemp("app"), settings)
     yield server
