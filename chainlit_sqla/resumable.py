@@ -56,6 +56,7 @@ class _Repeatable(MySQLImpl):
         # Both compare characters as they are, and spaces at the end count.
         collation = "utf8mb4_nopad_bin" if maria else "utf8mb4_0900_bin"
         table.dialect_kwargs["mysql_collate"] = collation
+        table.primary_key.name = None  # It has none there, and a warning says so.
         inspector = self._begin()
         if inspector and inspector.has_table(table.name):
             made = {column["name"] for column in inspector.get_columns(table.name)}

@@ -24,6 +24,7 @@ from sqlalchemy import (
     Text,
     func,
     literal,
+    tuple_,
 )
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -309,6 +310,17 @@ class Dialect(ABC):
             column: The text.
             term: What `search_term` made.
         """
+
+    def before(
+        self, place: Sequence[ColumnElement[Any]], other: Sequence[ColumnElement[Any]]
+    ) -> ColumnElement[bool]:
+        """Whether a row stands before another, in the order of several columns.
+
+        Args:
+            place: The columns of the row.
+            other: Those of the other one.
+        """
+        return tuple_(*place) < tuple_(*other)
 
     def materialized(self, cte: CTE) -> CTE:
         """A part of a statement that is carried out by itself, for all its rows."""

@@ -208,6 +208,12 @@ class MySQL(Dialect):
             > 0
         )
 
+    def before(
+        self, place: Sequence[ColumnElement[Any]], other: Sequence[ColumnElement[Any]]
+    ) -> ColumnElement[bool]:
+        """With what is known of the first column, for which an index can be used."""
+        return and_(place[0] <= other[0], super().before(place, other))
+
     def materialized(self, cte: CTE) -> CTE:
         """There is no word for it."""
         return cte

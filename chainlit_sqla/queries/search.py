@@ -78,9 +78,9 @@ def pages(dialect: Dialect, query: ThreadQuery) -> Sequence[Asked]:
 @cache
 def _statement(dialect: Dialect, signed: bool, newest: bool, feedback: int | None) -> Select[Any]:
     """The threads of a page, of all or of the newest, with the help of signatures or not."""
-    mine = _newest() if newest else _all()
+    mine = _newest(dialect) if newest else _all()
     candidates = _unless_passed_over(dialect, mine) if signed else mine
-    ordered = newest_first(select(candidates).where(after_cursor(candidates)), candidates)
+    ordered = newest_first(select(candidates).where(after_cursor(dialect, candidates)), candidates)
     threads_in_order = ordered.offset(0).subquery("ordered")
     found = select(threads_in_order.c.id).where(_mentions(dialect, threads_in_order.c.id))
     if feedback is not None:
@@ -101,11 +101,11 @@ def _all() -> CTE:
     return query.cte("user_threads")
 
 
-def _newest() -> CTE:
+def _newest(dialect: Dialect) -> CTE:
     """The first threads of the user after the cursor."""
     columns = threads.c
     query = select(columns.id, columns.updatedAt).where(
-        columns.userId == bindparam("user_id"), after_cursor(threads)
+        columns.userId == bindparam("user_id"), after_cursor(dialect, threads)
     )
     limit: ColumnElement[int] = literal_column(str(_NEWEST))
     return newest_first(query, threads).limit(limit).cte("user_threads")

@@ -16,7 +16,6 @@ from sqlalchemy import (
     bindparam,
     exists,
     select,
-    tuple_,
 )
 
 from ..column_types import UtcDateTime
@@ -110,20 +109,21 @@ def _page(dialect: Dialect, after: bool, feedback: int | None) -> Select[*tuple[
         threads.c.userId == bindparam("user_id")
     )
     if after:
-        query = query.where(after_cursor(threads))
+        query = query.where(after_cursor(dialect, threads))
     if feedback is not None:
         query = query.where(has_feedback(threads.c.id, feedback))
     return newest_first(query, threads).limit(bindparam("rows", type_=Integer()))
 
 
-def after_cursor(place: FromClause) -> ColumnElement[bool]:
+def after_cursor(dialect: Dialect, place: FromClause) -> ColumnElement[bool]:
     """Whether a thread stands after the parameters ``at`` and ``id`` in the list.
 
     Args:
+        dialect: The database's dialect.
         place: What has the columns ``updatedAt`` and ``id``.
     """
-    cursor = tuple_(bindparam("at", type_=UtcDateTime()), bindparam("id", type_=Text()))
-    return tuple_(place.c.updatedAt, place.c.id) < cursor
+    cursor = bindparam("at", type_=UtcDateTime()), bindparam("id", type_=Text())
+    return dialect.before((place.c.updatedAt, place.c.id), cursor)
 
 
 def newest_first(query: _Query, place: FromClause) -> _Query:

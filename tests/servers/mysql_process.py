@@ -31,6 +31,7 @@ SETTINGS: dict[str, object] = {
     "bind-address": "127.0.0.1",
     "innodb-flush-log-at-trx-commit": 2,
     "innodb-doublewrite": 0,
+    "sync-binlog": 0,
     "innodb-buffer-pool-size": "32M",
     "performance-schema": "OFF",
     "max-connections": 200,
