@@ -72,6 +72,18 @@ async def test_signed_threads_are_found(layer: Any, alice: Any) -> None:
         assert set(await listed(layer, alice, search=term)) == expected, term
 
 
+async def test_signatures_find_the_same_of_letters_with_odd_cases(layer: Any, alice: Any) -> None:
+    for number, output in enumerate(("İSTANBUL", "STRAẞE", "ΣΑΣ", "300 \u212aelvin", "ǅungla Ⱥbc")):
+        await long_ago(layer, alice, number, output)
+    terms = [
+        *("istanbul", "i̇stanbul", "İstanbul", "stanbul", "straße", "strasse", "stra"),
+        *("σας", "σασ", "kelvin", "elvin", "ǆungla", "ungla", "ⱥbc", "Ⱥbc"),
+    ]
+    before = {term: set(await listed(layer, alice, search=term)) for term in terms}
+    assert await sign(layer, alice) == 5
+    assert {term: set(await listed(layer, alice, search=term)) for term in terms} == before
+
+
 Act = Callable[[Any, Any, str, str], Awaitable[Any]]
 
 
