@@ -1,0 +1,100 @@
+"""Ways to a MySQL server: TLS as URLs ask for it, a Unix socket, odd passwords."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+from sqlalchemy import text
+
+from chainlit_sqla.database import Database
+from chainlit_sqla.errors import DatabaseUnavailable
+from chainlit_sqla.settings import Settings
+from tests.servers.mysql_process import LocalServer, find_program
+from tests.servers.require import unavailable
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[LocalServer]:
+    """MySQL makes certificates for itself."""
+    program = find_program("mysql")
+    if program is None:
+        unavailable("no MySQL on this machine", "install it or run .ci/packages")
+    made = LocalServer(program)
+    yield made
+    made.stop()
+
+
+async def cipher(url: str) -> str:
+    """How the connection is encrypted; empty: not."""
+    database = Database(url, settings=Settings.load(connect_timeout=5))
+    try:
+        query = text("SHOW SESSION STATUS LIKE 'Ssl_cipher'")
+        row = await database.read(lambda c: first(c, query))
+        return str(row[1])
+    finally:
+        await database.close()
+
+
+async def first(connection, query):  # type: ignore[no-untyped-def]
+    return (await connection.execute(query)).one()
+
+
+def authority(server: LocalServer) -> Path:
+    return server.socket.parent / "data" / "ca.pem"
+
+
+async def test_a_url_asks_for_tls(server: LocalServer) -> None:
+    assert await cipher(server.url) == ""
+    for mode in ("ssl-mode=REQUIRED", "sslmode=require", "ssl=true", "tls=skip-verify"):
+        assert await cipher(f"{server.url}?{mode}"), mode
+    for mode in ("ssl-mode=DISABLED", "sslmode=disable", "ssl-mode=PREFERRED"):
+        assert await cipher(f"{server.url}?{mode}") == "", mode
+
+
+async def test_the_servers_certificate_is_checked(server: LocalServer, tmp_path: Path) -> None:
+    assert await cipher(f"{server.url}?ssl-mode=VERIFY_CA&ssl_ca={authority(server)}")
+    assert await cipher(f"{server.url}?ssl_ca={authority(server)}")
+    for refused in ("ssl-mode=VERIFY_CA", f"ssl-mode=VERIFY_IDENTITY&ssl_ca={authority(server)}"):
+        with pytest.raises(DatabaseUnavailable, match=r"cannot be reached.*certificate"):
+            await cipher(f"{server.url}?{refused}")
+
+
+async def test_a_unix_socket(server: LocalServer) -> None:
+    url = f"mysql://tester:{server.password}@/mysql?unix_socket={server.socket}"
+    assert await cipher(url) == ""
+
+
+async def test_odd_passwords_and_what_needs_tls(server: LocalServer) -> None:
+    database = Database(server.url)
+    password = "пароль ü@:/%'\\\"😀"
+    async with database.write() as connection:
+        for statement in (
+            "CREATE USER odd@'%' IDENTIFIED WITH caching_sha2_password BY :password REQUIRE SSL",
+            "CREATE USER plain@'%' IDENTIFIED WITH caching_sha2_password BY :password",
+        ):
+            await connection.execute(text(statement), {"password": password})
+        for account in ("odd", "plain"):
+            await connection.execute(text(f"GRANT ALL ON mysql.* TO {account}@'%'"))
+    await database.close()
+    secret, where = quote(password, safe=""), f"127.0.0.1:{server.port}/mysql"
+    assert await cipher(f"mysql://odd:{secret}@{where}?ssl-mode=REQUIRED")
+    assert await cipher(f"mysql://plain:{secret}@{where}") == "", "by the server's public key"
+    with pytest.raises(DatabaseUnavailable, match="refuses the login"):
+        await cipher(f"mysql://odd:{secret}@{where}")
+
+
+async def test_a_server_that_takes_only_tls_says_so(server: LocalServer) -> None:
+    database = Database(server.url)
+    async with database.write() as connection:
+        await connection.execute(text("SET GLOBAL require_secure_transport = ON"))
+    try:
+        with pytest.raises(DatabaseUnavailable, match=r"add \?ssl-mode=REQUIRED"):
+            await cipher(server.url)
+        assert await cipher(f"{server.url}?ssl-mode=REQUIRED")
+    finally:
+        async with database.write() as connection:
+            await connection.execute(text("SET GLOBAL require_secure_transport = OFF"))
+        await database.close()
