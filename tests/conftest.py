@@ -7,7 +7,7 @@ import os
 import shutil
 import tempfile
 
-if "CHAINLIT_APP_ROOT" not in os.environ:
+if "CHAINLIT_APP_ROOT" not in os.environ or "PYTEST_XDIST_WORKER" in os.environ:
     _root = tempfile.mkdtemp(prefix="chainlit-app-root-")
     os.environ["CHAINLIT_APP_ROOT"] = _root
     atexit.register(shutil.rmtree, _root, ignore_errors=True)
