@@ -12,10 +12,12 @@ What must be known of them, beside what their methods here say:
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
+from functools import partial
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
@@ -101,7 +103,9 @@ class MySQL(Dialect):
             raise MissingExtraError("MySQL or MariaDB", "mysql")
         arguments = {
             "charset": "utf8mb4",
-            "connect_timeout": settings.connect_timeout,
+            # The driver's own limit ends where the server has accepted the connection.
+            "async_creator_fn": partial(_connect, settings.connect_timeout),
+            "connect_timeout": 2 * settings.connect_timeout,
             "init_command": _SESSION,
             "program_name": "chainlit-sqla",
             **connect_arguments(url.query),
@@ -275,6 +279,13 @@ class MySQL(Dialect):
     def explain(self, error: BaseException, url: URL) -> str | None:
         """For refused, unanswered and unauthorized connections."""
         return mysql_errors.explain(error, url)
+
+
+async def _connect(seconds: float, **arguments: Any) -> Any:
+    import asyncmy
+
+    async with asyncio.timeout(seconds):
+        return await asyncmy.connect(**arguments)
 
 
 def _refuse_lost(connection: Any, _record: Any, _proxy: Any) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
@@ -13,6 +15,7 @@ from chainlit_sqla.database import Database
 from chainlit_sqla.errors import DatabaseUnavailable
 from chainlit_sqla.settings import Settings
 from tests.servers.mysql_process import LocalServer, find_program
+from tests.servers.ports import free_port
 from tests.servers.require import unavailable
 
 
@@ -60,6 +63,16 @@ async def test_the_servers_certificate_is_checked(server: LocalServer, tmp_path:
     for refused in ("ssl-mode=VERIFY_CA", f"ssl-mode=VERIFY_IDENTITY&ssl_ca={authority(server)}"):
         with pytest.raises(DatabaseUnavailable, match=r"cannot be reached.*certificate"):
             await cipher(f"{server.url}?{refused}")
+
+
+async def test_a_server_that_never_says_a_word_is_given_up() -> None:
+    with socket.create_server(("127.0.0.1", free_port())) as silent:
+        url = f"mysql://me:secret@127.0.0.1:{silent.getsockname()[1]}/chats"
+        database = Database(url, settings=Settings.load(connect_timeout=0.3))
+        async with asyncio.timeout(60):
+            with pytest.raises(DatabaseUnavailable, match="does not answer; check the host"):
+                await database.server_version()
+        await database.close()
 
 
 async def test_a_unix_socket(server: LocalServer) -> None:
