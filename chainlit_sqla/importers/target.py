@@ -20,17 +20,27 @@ from __future__ import annotations
 import asyncio
 import logging
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import bindparam, delete, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from .._time import now
+from .._time import instant_of, now
 from ..database import Database
 from ..dialects import Fault, brief
-from ..models import imports, quarantine, signatures, threads, tombstones, users
+from ..models import (
+    elements,
+    imports,
+    quarantine,
+    signatures,
+    steps,
+    threads,
+    tombstones,
+    users,
+)
 from ..records import COLUMNS, IN_THREADS, KEYS, TABLES, Record
 from ..writes.apply import lock_threads, of_element, show_change
 from .base import Misfit
@@ -39,7 +49,12 @@ log = logging.getLogger(__name__)
 
 _IDS = uuid.UUID("5a1c7a4e-4e0b-5a5e-9d3c-5b1f0a6b7c21")
 _OTHERS = "a thread with its id belongs to another user in the target"
+_ALIVE = "it was deleted in the source, and is still in the target; delete it there as well"
 _PAUSES = (0.1, 0.5, 2.0, 5.0, 10.0)
+
+
+Buried = Mapping[tuple[str, str], datetime]
+"""When something was deleted, by the thread and the id of its tombstone."""
 
 
 @dataclass(slots=True)
@@ -104,14 +119,16 @@ class Target:
         )
         by_name = {row.identifier: row.id for row in found}
         taken = set(by_name.values())
+        here_already = len(by_name.keys() & set(names))
         for record in records:
             id, name = record.values["id"], record.values["identifier"]
             here = by_name.get(name, id)
             if name not in by_name and id in taken:
                 here = str(uuid.uuid5(_IDS, f"{id} {name}"))  # The same at each attempt.
+            by_name[name] = here  # Who is there twice is one person.
             if here != id:
                 self._same[id] = here
-        return len(by_name.keys() & set(names))
+        return here_already
 
     async def write(
         self,
@@ -193,7 +210,8 @@ class Target:
         async with self.database.write() as connection:
             if users_ := by_kind.get("user"):
                 written.known_users = await self._write_users(connection, users_)
-            await self._upsert(connection, "tombstone", by_kind.get("tombstone", ()))
+            if buried := by_kind.get("tombstone"):
+                await self._bury(connection, buried, written)
             places = sorted({record.thread_id or "" for record in records} - {""})
             if not places or by_kind.keys() <= {"user", "tombstone"}:
                 return
@@ -223,21 +241,20 @@ class Target:
         own = [self.adapt(record) for record in by_kind.get("thread", ())]
         own = [record for record in own if record.values["id"] not in dead]
         written.deleted += len(by_kind.get("thread", ())) - len(own)
-        await self._upsert(connection, "thread", own)
-        self._look_for_others(own, await lock_threads(connection, places, exclusive=False))
+        if self._update:  # Before they are changed.
+            await lock_threads(connection, places, exclusive=False)
+            await self._look_for_others(connection, own)
+        mine = [record for record in own if record.values["id"] not in self._others]
+        await self._upsert(connection, "thread", mine)
+        await lock_threads(connection, places, exclusive=False)
+        await self._look_for_others(connection, mine)
         if self._others:
             strange = [r for rows in by_kind.values() for r in rows if r.thread_id in self._others]
             written.refused += [_refused(record, _OTHERS) for record in strange]
             own = [record for record in own if record.thread_id not in self._others]
         await self._move_activity(connection, own)
         # Again, now that nobody can delete from these threads any more.
-        columns = tombstones.c.threadId, tombstones.c.id
-        buried = {
-            (place, id)
-            for place, id in await connection.execute(
-                select(*columns).where(tombstones.c.threadId.in_(places))
-            )
-        }
+        buried = await buried_in(connection, places)
         await dialect.quiet_triggers(connection)
         for kind in IN_THREADS:
             given = by_kind.get(kind, ())
@@ -248,11 +265,27 @@ class Target:
         await connection.execute(delete(signatures).where(signatures.c.threadId.in_(places)))
         await show_change(connection, places)
 
-    def _look_for_others(self, own: Iterable[Record], there: Mapping[str, Any]) -> None:
-        for record in own:
-            id, name = record.values["id"], record.values["userIdentifier"]
-            here = there[id].userIdentifier if id in there else None
-            if name is not None and here is not None and name != here:
+    async def _bury(
+        self, connection: AsyncConnection, records: Sequence[Record], written: Written
+    ) -> None:
+        """Take over what was deleted, but for what is here: its thread would take no words."""
+        there = await _alive(connection, [record.key[1:] for record in records])
+        alive = [record for record in records if record.key[1:] in there]
+        written.refused += [_refused(record, _ALIVE) for record in alive]
+        rest = [record for record in records if record.key[1:] not in there]
+        await self._upsert(connection, "tombstone", rest)
+
+    async def _look_for_others(self, connection: AsyncConnection, own: Iterable[Record]) -> None:
+        columns = threads.c.id, threads.c.userId, threads.c.userIdentifier
+        given = {record.values["id"]: record.values for record in own}
+        for id, owner, name in await connection.execute(
+            select(*columns).where(threads.c.id.in_(given))
+        ):
+            values = given[id]
+            ours, theirs = values["userIdentifier"], name
+            if ours is None or theirs is None:
+                ours, theirs = values["userId"], owner
+            if None not in (ours, theirs) and ours != theirs:
                 self._others.add(id)
 
     async def _upsert(
@@ -306,12 +339,24 @@ class Target:
         }
 
 
-def is_buried(record: Record, buried: set[tuple[str, str]]) -> bool:
+async def buried_in(connection: AsyncConnection, ids: Collection[str]) -> Buried:
+    """What was deleted in some threads.
+
+    Args:
+        connection: To a database of ours.
+        ids: The threads.
+    """
+    columns = tombstones.c.threadId, tombstones.c.id, tombstones.c.deletedAt
+    query = select(*columns).where(tombstones.c.threadId.in_(ids))
+    return {(place, id): at for place, id, at in await connection.execute(query)}
+
+
+def is_buried(record: Record, buried: Buried) -> bool:
     """Whether it was deleted, or lies in what was.
 
     Args:
         record: Of a thread.
-        buried: The threads and ids of tombstones.
+        buried: Of `buried_in`.
     """
     place, values = record.thread_id or "", record.values
     if record.kind == "thread":
@@ -321,8 +366,31 @@ def is_buried(record: Record, buried: set[tuple[str, str]]) -> bool:
     elif record.kind == "feedback":
         ids = ["", values["forId"]]
     else:
-        ids = ["", values["forId"] or "", of_element(values["id"]), of_element("")]
+        ids = ["", values["forId"] or "", of_element(values["id"])]
+        # Of a thread that came back after its deletion: what was sent before.
+        at = buried.get((place, of_element("")))
+        if at is not None and instant_of(values["ordinal"]) <= at:
+            return True
     return any((place, id) in buried for id in ids)
+
+
+async def _alive(
+    connection: AsyncConnection, keys: Collection[tuple[str, ...]]
+) -> set[tuple[str, ...]]:
+    """Those of the keys of tombstones whose thread, step or element is here."""
+    places = {place for place, _ in keys}
+    query = select(threads.c.id).where(threads.c.id.in_(places))
+    there: set[tuple[str, ...]] = {(id, "") for id in await connection.scalars(query)}
+    for table, prefix in ((steps, ""), (elements, of_element(""))):
+        ids = {id.removeprefix(prefix) for _, id in keys if id.startswith(prefix)}
+        of_table = table.c
+        rows = await connection.execute(
+            select(of_table.threadId, of_table.id).where(
+                of_table.threadId.in_(places), of_table.id.in_(ids)
+            )
+        )
+        there |= {(place, prefix + id) for place, id in rows}
+    return there
 
 
 def _refused(record: Record, reason: str) -> Misfit:

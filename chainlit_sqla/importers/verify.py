@@ -8,7 +8,7 @@ record by record.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncGenerator, Collection, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 
@@ -16,11 +16,11 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ..database import Database
-from ..models import tombstones, users
+from ..models import users
 from ..records import Record
 from .base import Chunk, Source
 from .ours import OurSource
-from .target import Target, is_buried
+from .target import Target, buried_in, is_buried
 
 SHOWN = 20
 """Differences that are named."""
@@ -162,7 +162,7 @@ class Verification:
     async def _look_closer(self, ids: Sequence[str]) -> None:
         async with self._database.snapshot() as connection:
             theirs = {record.key: record.digest() async for record in self._theirs(connection, ids)}
-            dead = await _buried(connection, ids)
+            dead = await buried_in(connection, ids)
         different: dict[Key, Record] = {}
         async with aclosing(self._source.threads(only=ids)) as chunks:
             async for chunk in chunks:
@@ -205,8 +205,3 @@ class Verification:
     @property
     def _database(self) -> Database:
         return self._target.database
-
-
-async def _buried(connection: AsyncConnection, ids: Collection[str]) -> set[tuple[str, str]]:
-    query = select(tombstones.c.threadId, tombstones.c.id).where(tombstones.c.threadId.in_(ids))
-    return {(place, id) for place, id in await connection.execute(query)}
