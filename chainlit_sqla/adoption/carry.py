@@ -63,8 +63,8 @@ def probe(connection: Connection, dependents: Sequence[Dependent]) -> list[Faile
     return failed
 
 
-_LOOSE = {"view", "materialized view", "foreign key"}
-"""Kinds that hold the tables; others go with them."""
+_LOOSE = {"view", "materialized view", "foreign key", "trigger"}
+"""Kinds that hold the tables, or their own names; others go with them."""
 
 
 def refuse(failed: Sequence[Failed], command: str) -> AdoptionRefused:

@@ -112,7 +112,12 @@ class Exchange:
         """
         savepoint = await connection.begin_nested()
         try:
-            await self._exchange(connection, dependents)
+            if self._mover.refers_by_name:
+                # SQLite would read tables that are dropped in a savepoint back into memory.
+                await self._sync(connection, lambda c: carry.release(c, dependents))
+                await self._sync(connection, self._put_in_place)
+            else:
+                await self._exchange(connection, dependents)
             failed = await self._sync(connection, lambda c: carry.probe(c, dependents))
         finally:
             await savepoint.rollback()
@@ -127,6 +132,9 @@ class Exchange:
         with carry.dropping():
             await self._sync(connection, lambda c: carry.release(c, dependents))
             await self._drop_old(connection)
+
+    def _put_in_place(self, connection: Connection) -> None:
+        """Give the new tables their names, for a while; the old ones stay under others."""
 
     async def _drop_old(self, connection: AsyncConnection) -> None:
         raise NotImplementedError

@@ -125,7 +125,8 @@ def _trigger(name: str, table: str, sql: str) -> Dependent:
         f"EXPLAIN DELETE FROM {_quoted(table)}",
         f"EXPLAIN UPDATE {_quoted(table)} SET id = id",
     )
-    return Dependent("trigger", f"{name} on {table}", (sql,), (), (sql, *fires))
+    drop = f"DROP TRIGGER {_quoted(name)}"
+    return Dependent("trigger", f"{name} on {table}", (sql,), (drop,), (sql, *fires))
 
 
 def _uses(sql: str, names: set[str]) -> bool:

@@ -1,0 +1,284 @@
+"""The rows of the way back: ours into Chainlit's tables, and beside them what these cannot hold."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Column, MetaData, Table, func, or_, select
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.types import NullType
+
+from ..dialects import Declared
+from ..importers import OurSource
+from ..models import blob_deletions, imports, quarantine
+from ..records import IN_THREADS, KEYS, TABLES, Record
+from . import older
+from .exchange import KINDS, Exchange
+from .kept import ORIGIN, AsideSource
+from .original import ASIDE, NAMES, Form
+from .side import ORDINALS, Side, differing, restored
+
+_THREADS, _STEPS = 100, 2_000
+"""What is compared together: threads, and about how many steps."""
+_ROWS = 500
+
+
+class Emptying:
+    """Writes our rows into Chainlit's tables, and beside them what these cannot hold.
+
+    Args:
+        back: What it is a part of.
+        connection: In the transaction.
+        plan: Chainlit's tables.
+        unknown: Columns by kind that we do not know.
+    """
+
+    def __init__(
+        self,
+        back: Exchange,
+        connection: AsyncConnection,
+        plan: Mapping[str, Form],
+        unknown: Mapping[str, Sequence[Declared]],
+    ) -> None:
+        self._back, self._connection, self._plan = back, connection, plan
+        self._report, database = back._report, back._database
+        self._unknown = {kind: [one.name for one in unknown[kind]] for kind in unknown}
+        self._ours = OurSource(connection, "", "", database.schema)
+        self._theirs = AsideSource(database, connection, unknown)
+        self._side = Side(database, connection)
+        self._tables = {
+            kind: Table(ASIDE[kind], MetaData(), *(Column(n, NullType()) for n in form.names))
+            for kind, form in plan.items()
+        }
+        self._full = {
+            kind: Table(
+                table.name,
+                MetaData(),
+                *(Column(column.name, column.type) for column in table.columns),
+                *(Column(name, NullType()) for name in self._unknown.get(kind, ())),
+            )
+            for kind, table in TABLES.items()
+        }
+        self._twice: dict[str, set[str]] = {}
+        self._done = 0
+
+    async def run(self) -> None:
+        """Fill the tables."""
+        await self._side.make()
+        await self._theirs.open()
+        for kind in KINDS:
+            self._report.rows[kind] = await self._back._count(self._connection, NAMES[kind])
+        for kind in IN_THREADS:
+            self._twice[kind] = await self._doubles(kind)
+        await self._users()
+        async for ids in self._batches():
+            await self._write([one async for one in self._of(ids, "thread")])
+        await self._put_back()
+        async for ids in self._batches():
+            await self._batch(ids)
+        await self._others()
+
+    async def _users(self) -> None:
+        theirs: dict[tuple[str, ...], Record] = {}
+        async for chunk in self._ours.users():
+            await self._write(chunk.records)
+        async for chunk in self._theirs.users():
+            theirs |= {one.key: one for one in chunk.records}
+        async for chunk in self._ours.users():
+            await self._keep(chunk.records, theirs)
+
+    async def _batches(self) -> AsyncIterator[list[str]]:
+        """Threads by id, few enough to be compared in memory."""
+        threads, steps = TABLES["thread"], TABLES["step"]
+        count = select(func.count()).where(steps.c.threadId == threads.c.id).scalar_subquery()
+        last = ""
+        while True:
+            query = select(threads.c.id, count).order_by(threads.c.id).limit(_THREADS)
+            if last:
+                query = query.where(threads.c.id > last)
+            rows = (await self._connection.execute(query)).all()
+            if not rows:
+                return
+            ids: list[str] = []
+            total = 0
+            for id, number in rows:
+                if ids and total + number > _STEPS:
+                    break
+                ids.append(id)
+                total += number
+            yield ids
+            last = ids[-1]
+
+    async def _of(self, ids: Sequence[str], *kinds: str) -> AsyncIterator[Record]:
+        async for chunk in self._ours.threads(only=ids):
+            for record in chunk.records:
+                if record.kind in kinds:
+                    yield record
+
+    async def _batch(self, ids: Sequence[str]) -> None:
+        """What lies in some threads: write it, read it back, and keep what is lost."""
+        records = [one async for one in self._of(ids, "thread", *IN_THREADS)]
+        records.sort(key=_as_written)
+        await self._write([one for one in records if one.kind != "thread"])
+        theirs: dict[tuple[str, ...], Record] = {}
+        async for chunk in self._theirs.threads(only=ids):
+            theirs |= {one.key: one for one in chunk.records}
+        await self._keep(records, theirs)
+        self._theirs.beside.clear()
+        await self._connection.run_sync(self._back._mover.close_cursors)
+        self._report.threads += len(ids)
+        self._done += len(records)
+        total = self._report.rows.total() - self._report.rows["user"]
+        self._back._watch("given back", self._done, total)
+
+    async def _write(self, records: Sequence[Record]) -> None:
+        by_kind: dict[str, list[Record]] = {}
+        for record in records:
+            if self._is_first(record):
+                by_kind.setdefault(record.kind, []).append(record)
+        for kind, found_ in by_kind.items():
+            for start in range(0, len(found_), _ROWS):
+                await self._insert(kind, found_[start : start + _ROWS])
+
+    async def _insert(self, kind: str, records: Sequence[Record]) -> None:
+        beside = await self._strange(kind, records)
+        form, mover = self._plan[kind], self._back._mover
+        rows = [older.row(one, form, mover) | beside.get(one.key, {}) for one in records]
+        insert = self._tables[kind].insert()
+        await self._back._database.dialect.execute_many(self._connection, insert, rows)
+        self._report.kept[kind] += len(rows)
+
+    def _is_first(self, record: Record) -> bool:
+        """Of rows with one id in several threads, Chainlit's tables hold one."""
+        if record.kind not in self._twice or record.values["id"] not in self._twice[record.kind]:
+            return True
+        key = f"{record.kind} {record.values['id']}"
+        seen = self._twice.setdefault("", set())
+        if key in seen:
+            return False
+        seen.add(key)
+        return True
+
+    async def _doubles(self, kind: str) -> set[str]:
+        id = TABLES[kind].c.id
+        query = select(id).group_by(id).having(func.count() > 1)
+        return set(await self._connection.scalars(query))
+
+    async def _strange(
+        self, kind: str, records: Sequence[Record]
+    ) -> dict[tuple[str, ...], dict[str, Any]]:
+        """The values of columns that we do not know, as the driver gives them."""
+        if not (names := self._unknown.get(kind)):
+            return {}
+        table, keys = self._full[kind], KEYS[kind]
+        query = select(*(table.c[name] for name in (*keys, *names))).where(
+            table.c.id.in_([one.values["id"] for one in records]),
+            or_(*(table.c[name].is_not(None) for name in names)),
+        )
+        rows = await self._connection.execute(query)
+        return {
+            (kind, *row[: len(keys)]): dict(zip(names, row[len(keys) :], strict=True))
+            for row in rows
+        }
+
+    async def _keep(
+        self, records: Sequence[Record], theirs: Mapping[tuple[str, ...], Record]
+    ) -> None:
+        """Keep what was not read back."""
+        numbered = {
+            one.thread_id
+            for one in records
+            if "ordinal" in one.values
+            and (
+                one.key not in theirs or theirs[one.key].values["ordinal"] != one.values["ordinal"]
+            )
+        }
+        rows: list[dict[str, Any]] = [
+            {"kind": ORDINALS, "key": id, "thread": id, "was": None, "now": {}} for id in numbered
+        ]
+        for record in records:
+            read = theirs.get(record.key)
+            row = differing(record, read, ordinal=record.thread_id in numbered)
+            if row is not None:
+                rows.append(row)
+                self._report.beside[record.kind] += 1
+            if restored(record, read, row).digest() != record.digest():
+                raise self._back._say_differ([record.thread_id])
+        for start in range(0, len(rows), _ROWS):
+            await self._side.keep(rows[start : start + _ROWS])
+
+    async def _put_back(self) -> None:
+        """Rows of the quarantine, into the tables from which they came."""
+        kinds = {name: kind for kind, name in NAMES.items()}
+        last = ""
+        while True:
+            query = select(quarantine).where(quarantine.c.id > last).order_by(quarantine.c.id)
+            rows = (await self._connection.execute(query.limit(_ROWS))).all()
+            if not rows:
+                return
+            last = rows[-1].id
+            kept = []
+            for row in rows:
+                kind = kinds.get(row.origin) if row.source == ORIGIN else None
+                if kind is None or not await self._fits(kind, row.row):
+                    kept.append(_side_row("quarantine", row.id, row._asdict()))
+            self._report.beside["quarantine"] += len(kept)
+            await self._side.keep(kept)
+
+    async def _fits(self, kind: str, row: Mapping[str, Any]) -> bool:
+        """Put a row back, unless one of ours has its id or the table refuses it."""
+        id = row.get("id")
+        table, form, mover = self._tables[kind], self._plan[kind], self._back._mover
+        if id is None or set(row) - set(form.names):
+            return False
+        ours = TABLES[kind].c.id
+        if await self._connection.scalar(select(func.count()).where(ours == str(id))):
+            return False
+        types = {one.name: one.type for one in form.columns}
+        try:
+            async with self._connection.begin_nested():
+                values = {name: _raw(types[name], value, mover) for name, value in row.items()}
+                await self._connection.execute(table.insert(), values)
+        except (DBAPIError, ValueError, TypeError):
+            return False
+        return True
+
+    async def _others(self) -> None:
+        """Rows of ours that Chainlit has no tables for."""
+        async for chunk in self._ours.rest():
+            await self._side.keep([r for one in chunk.records if (r := differing(one, None))])
+            self._report.beside["tombstone"] += len(chunk.records)
+        for table, kind, key in (
+            (blob_deletions, "blob_deletion", "objectKey"),
+            (imports, "import", "id"),
+        ):
+            rows = [row._asdict() for row in await self._connection.execute(select(table))]
+            kept = [_side_row(kind, row[key], row) for row in rows if row[key] != ORIGIN]
+            await self._side.keep(kept)
+        self._report.beside = +self._report.beside
+
+
+def _as_written(record: Record) -> tuple[Any, ...]:
+    """Chainlit's tables know no order but that of the rows."""
+    values = record.values
+    return (record.thread_id, values.get("ordinal", 0), values["createdAt"])
+
+
+def _side_row(kind: str, key: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    shown = {
+        name: value if not isinstance(value, datetime) else value.isoformat()
+        for name, value in values.items()
+    }
+    return {"kind": kind, "key": key, "thread": None, "was": {}, "now": shown}
+
+
+def _raw(type_: str, value: Any, mover: Any) -> Any:
+    """A value of a row that was put aside, as its column takes it."""
+    if isinstance(value, str) and type_.lower().startswith("timestamp"):
+        value = datetime.fromisoformat(value)
+    if isinstance(value, str) and type_.lower().startswith("json"):
+        return value  # It was read as text.
+    return None if value is None else mover.bind(type_, "", value)
