@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from chainlit.context import ChainlitContext, context_var
 from chainlit.element import Text
+from chainlit.session import HTTPSession
 from chainlit.types import Feedback
 from chainlit.user import User
 
@@ -28,6 +30,7 @@ def variant(name: str) -> Variant:
 
 async def talk(url: str, shape: Variant, folder: Path) -> None:
     """What Chainlit 2.12 writes in a turn; its layer raises here what it else only logs."""
+    context_var.set(ChainlitContext(HTTPSession(id="session", client_type="webapp")))
     layer = open_layer(shape, url, folder)
     layer.clock = "2026-02-01T00:00:00.000000Z"
     try:
@@ -79,8 +82,15 @@ async def heard(url: str, **settings: Any) -> Any:
 
 @pytest.mark.parametrize(
     "name",
-    ["sqlite_v1", "sqlite_v8", "sqlite_duplicates", "postgres_v1", "postgres_v8"]
-    + ["postgres_no_foreign_keys", "postgres_text_json"],
+    [
+        "sqlite_v1",
+        "sqlite_v8",
+        "sqlite_duplicates",
+        "postgres_v1",
+        "postgres_v8",
+        "postgres_no_foreign_keys",
+        "postgres_text_json",
+    ],
 )
 async def test_it_writes_on_what_was_adopted_and_the_next_adoption_has_it(
     frozen: Shelf, tmp_path: Path, name: str
