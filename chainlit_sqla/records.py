@@ -59,6 +59,12 @@ KEYS: Mapping[str, tuple[str, ...]] = {
     for kind, table in TABLES.items()
 }
 """The columns that identify a record."""
+_NEEDED = {
+    kind: {*keys, *(("identifier",) if kind == "user" else ())}
+    - ({"id"} if kind == "tombstone" else set())
+    for kind, keys in KEYS.items()
+}
+"""Columns that a line must have; the tombstone of a thread has an empty id."""
 _DOCUMENTS = {
     kind: tuple(name for name, what in columns.items() if what == JSON)
     for kind, columns in COLUMNS.items()
@@ -132,7 +138,15 @@ class Record:
         kind = given.get("kind") if isinstance(given, dict) else None
         if not isinstance(kind, str) or kind not in COLUMNS:
             raise ImportSourceError(f"its kind is not one of {', '.join(COLUMNS)}: {kind!r}")
-        return cls(kind, {name: _read(given, kind, name) for name in COLUMNS[kind]})
+        try:
+            values = {name: _read(given, kind, name) for name in COLUMNS[kind]}
+            if "extra" in values and (more := strangers(kind, given)):
+                values["extra"] = {**_members(values["extra"]), **more}
+        except ValueError as error:  # Nested too deeply.
+            raise ImportSourceError(str(error)) from error
+        if kind == "feedback" and values["value"] not in (0, 1):
+            raise ImportSourceError("its value is neither 0 nor 1")
+        return cls(kind, values)
 
 
 _DEFAULTS: Mapping[tuple[str, str], Any] = {
@@ -169,15 +183,39 @@ def default(kind: str, name: str) -> Any:
     return {} if isinstance(value, dict) else value
 
 
+def strangers(kind: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The members of a line that are no columns of ours.
+
+    Args:
+        kind: A kind of record.
+        given: The line.
+
+    Raises:
+        ValueError: One is nested too deeply.
+
+    Example:
+        >>> strangers("user", {"kind": "user", "id": "1", "age": 7})
+        {'age': 7}
+    """
+    more = {name: value for name, value in given.items() if name not in COLUMNS[kind]}
+    more.pop("kind", None)
+    found: dict[str, Any] = _json.loads(_json.dumps(more)) if more else {}
+    return found
+
+
+def _members(extra: Any) -> Mapping[str, Any]:
+    return extra if isinstance(extra, dict) else {} if extra is None else {"extra": extra}
+
+
 def _read(given: Mapping[str, Any], kind: str, name: str) -> Any:
     value, what = given.get(name), COLUMNS[kind][name]
-    if value is None:
-        if name in KEYS[kind]:
+    if value is None or (value == "" and name in _NEEDED[kind]):
+        if name in _NEEDED[kind]:
             raise ImportSourceError(f"its {name} is missing")
         return default(kind, name)
     fits: tuple[type, ...] = {TEXT: (str,), FLAG: (bool,), INTEGER: (int,)}.get(what, (object,))
     read: Any = parse_instant(value) if what == INSTANT else value
-    if read is None or not isinstance(read, fits):
+    if read is None or not isinstance(read, fits) or (what == INTEGER and isinstance(read, bool)):
         raise ImportSourceError(f"its {name} is no {what}: {value!r}")
     if isinstance(read, str) and what == TEXT:
         return _json.clean_text(read)

@@ -8,14 +8,17 @@ first is one batch, of which only sums are held.
 from __future__ import annotations
 
 import hashlib
+from codecs import BOM_UTF8
 from collections import Counter
 from collections.abc import AsyncGenerator, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
+import orjson
+
 from ..errors import ImportSourceError
 from ..record_file import End, Header, open_lines
-from ..records import IN_THREADS, Record
+from ..records import COLUMNS, IN_THREADS, Record, strangers
 from .base import BATCH, Chunk, Misfit
 
 _SHOWN = 200
@@ -87,7 +90,7 @@ class JsonlSource:
             if wanted is not None and place not in wanted:
                 continue
             ids.add(place)
-            chunk.take(found, weight=len(line))
+            chunk.take(found, *self._rest_of(found, line), weight=len(line))
             if chunk.full:
                 yield chunk
                 chunk = Chunk()
@@ -107,7 +110,7 @@ class JsonlSource:
             kind = found.kind if isinstance(found, Record) else ""
             if found is None or kind not in kinds:
                 continue
-            chunk.take(found, weight=len(line))
+            chunk.take(found, *self._rest_of(found, line), weight=len(line))
             if chunk.full:
                 yield chunk
                 chunk = Chunk()
@@ -124,6 +127,16 @@ class JsonlSource:
             text = line.decode("utf-8", "replace")
             return Misfit("line", self._path.name, str(error), {"line": text})
 
+    def _rest_of(self, found: Record | Misfit, line: bytes) -> Sequence[Misfit]:
+        """What of a line has no column; steps and elements have a place for it."""
+        if isinstance(found, Misfit) or "extra" in COLUMNS[found.kind]:
+            return ()
+        row = orjson.loads(line)
+        if not (more := strangers(found.kind, row)):
+            return ()
+        reason = f"there is no place for {', '.join(sorted(more))}"
+        return (Misfit(found.kind, self._path.name, reason, row, kept=True),)
+
     def _checked(self) -> Counter[str]:
         counts: Counter[str] = Counter()
         end = None
@@ -137,18 +150,23 @@ class JsonlSource:
                 counts["line"] += 1
         if self._header is not None:
             self._compare(counts, end)
+        elif not counts.total() - counts["line"]:
+            raise ImportSourceError(
+                f"No line of {self._path} is a record of chainlit-sqla; give --from a file made by "
+                "chainlit-sqla export, a SQLite file or the URL of a database"
+            )
         return counts
 
     def _compare(self, counts: Counter[str], end: End | None) -> None:
         remedy = "export it again, or delete its first line to import what there is"
         if end is None:
             raise ImportSourceError(f"{self._path} was cut: its last line is missing; {remedy}")
-        if counts["line"] == 0 and True:
-            lost = {k: n - counts[k] for k, n in end.counts.items() if n != counts[k]}
-            if lost:
-                raise ImportSourceError(
-                    f"{self._path} has lost lines, or has more than were written ({lost}); {remedy}"
-                )
+        lost = {k: n - counts[k] for k, n in end.counts.items() if n != counts[k]}
+        # A line that is no record now may have been one; it is put aside, and not lost.
+        if sum(lost.values()) != counts["line"] or (lost and min(lost.values()) < 0):
+            raise ImportSourceError(
+                f"{self._path} has lost lines, or has more than were written ({lost}); {remedy}"
+            )
 
     def _lines(self, start: int) -> Iterator[tuple[int, bytes]]:
         """Lines that are not empty, and where each begins."""
@@ -159,7 +177,7 @@ class JsonlSource:
                 for line in file:
                     begin, position = position, position + len(line)
                     if line.strip():
-                        yield begin, line
+                        yield begin, line if begin else line.removeprefix(BOM_UTF8)
         except (OSError, EOFError) as error:
             raise _unreadable(self._path, error) from error
 
@@ -178,7 +196,7 @@ def _unreadable(path: Path, error: BaseException) -> ImportSourceError:
 
 
 def _line(file: IO[bytes]) -> bytes:
-    return file.readline(1_000_000)
+    return file.readline(1_000_000).removeprefix(BOM_UTF8)
 
 
 def _header(line: bytes, path: Path) -> Header | None:
