@@ -98,6 +98,10 @@ def records(draw: st.DrawFn) -> Record:
     values = {}
     for name, what in COLUMNS[kind].items():
         value = VALUES.get(what, texts)
+        if name in KEYS[kind] or name == "identifier":
+            value = texts.filter(bool)
+        elif (kind, name) == ("feedback", "value"):
+            value = st.integers(0, 1)
         nullable = TABLES[kind].columns[name].nullable and name not in KEYS[kind]
         values[name] = draw(st.none() | value if nullable else value)
     return Record(kind, values)
