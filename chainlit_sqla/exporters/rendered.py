@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 LONGEST = 50_000
 """Characters: longer texts are shown as they are, since some take long to render."""
 _LOWEST = 6
+_NESTING = 20
+_DEEPEST = _NESTING - 1
+_CONTAINERS = {"blockquote_open", "list_item_open"}
 
 
 def rendered(text: str) -> str:
@@ -37,16 +40,25 @@ def rendered(text: str) -> str:
         '<p><em>hello</em> &lt;b&gt;</p>\n'
     """
     if len(text) > LONGEST:
-        return f'<pre class="plain">{escape(text)}</pre>\n'
-    html: str = _parser().render(text)
+        return _plain(text)
+    parser = _parser()
+    env: dict[str, Any] = {}
+    tokens = parser.parse(text, env)
+    if any(t.type in _CONTAINERS and t.level >= _DEEPEST for t in tokens):
+        return _plain(text)  # What lies deeper is not in it.
+    html: str = parser.renderer.render(tokens, parser.options, env)
     return html
+
+
+def _plain(text: str) -> str:
+    return f'<pre class="plain">{escape(text)}</pre>\n'
 
 
 @cache
 def _parser() -> MarkdownIt:
     from markdown_it import MarkdownIt  # Other commands start without it.
 
-    parser = MarkdownIt("commonmark", {"html": False, "breaks": True})
+    parser = MarkdownIt("commonmark", {"html": False, "breaks": True, "maxNesting": _NESTING})
     parser.enable(["table", "strikethrough"])
     parser.validateLink = lambda url: words.link(url) is not None  # type: ignore[method-assign]
     parser.core.ruler.push("below_our_headings", _lower)

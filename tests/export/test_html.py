@@ -137,6 +137,11 @@ def test_a_very_long_message_is_shown_as_it_is() -> None:
     assert Page(rendered(text)).text.strip() == text
 
 
+@given(st.lists(st.sampled_from(["> ", "- ", "1. "]), max_size=45))
+def test_what_is_nested_deeply_is_not_left_out(marks: list[str]) -> None:
+    assert "WORD" in rendered("".join(marks) + "WORD")
+
+
 def test_only_links_that_lead_away_are_links() -> None:
     assert link("https://example.org/a?b=c#d") == "https://example.org/a?b=c#d"
     assert link("mailto:me@example.org") == "mailto:me@example.org"
