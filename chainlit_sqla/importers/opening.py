@@ -6,8 +6,9 @@ import hashlib
 from collections.abc import AsyncGenerator, Collection, Generator, Mapping, Sequence
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager, contextmanager
 from pathlib import Path
+from urllib.parse import unquote
 
-from sqlalchemy import inspect
+from sqlalchemy import URL, inspect
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ..database import Database
@@ -63,8 +64,8 @@ async def open_source(
     if path is not None:
         yield JsonlSource(path)
         return
-    url = given if "://" in given else f"sqlite:///{given}"
-    options = settings.model_copy(update={"database_url": url, "db_schema": schema})
+    url = _url_of(given)
+    options = settings.model_copy(update={"database_url": str(url), "db_schema": schema})
     database = Database(url, settings=options, read_only=True)
     try:
         async with _snapshot(database) as connection:
@@ -182,12 +183,23 @@ async def _tables(connection: AsyncConnection, schema: str | None) -> set[str]:
     return set(await connection.run_sync(lambda sync: inspect(sync).get_table_names(schema=schema)))
 
 
+def _named(given: str) -> Path | None:
+    """The file that is named, None where it is the URL of a database."""
+    if given.startswith("file://"):
+        return Path(unquote(given.removeprefix("file://").removeprefix("localhost")))
+    return None if "://" in given else Path(given).expanduser()
+
+
+def _url_of(given: str) -> str | URL:
+    path = _named(given)  # Whatever is in its name: it is not to be parsed.
+    return given if path is None else URL.create("sqlite", database=str(path))
+
+
 def _path_of(given: str) -> Path | None:
     """The file of records that is named, None for a database."""
-    text = given.removeprefix("file://") if given.startswith("file://") else given
-    if "://" in text:
+    path = _named(given)
+    if path is None:
         return None
-    path = Path(text).expanduser()
     if not path.is_file():
         raise ImportSourceError(
             f"There is no file {path}; give --from the URL of a database or a file that is there"

@@ -11,6 +11,7 @@ import sqlite3
 import subprocess
 import sys
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
@@ -213,6 +214,19 @@ def test_lines_made_by_hand_are_taken_and_bad_ones_put_aside(folder: Path, cli: 
         aside = connection.execute("SELECT origin FROM chainlit_sqla_quarantine").fetchall()
     assert rows == [("s", "hi")]
     assert sorted(aside) == [("hand.jsonl",), ("hand.jsonl",), ("steps",)]
+
+
+@pytest.mark.parametrize("form", ["~/{}", "{}", "file://{home}/{}", "file://localhost{home}/{}"])
+def test_a_file_is_found_however_its_path_is_written(
+    old: Path, folder: Path, cli: Command, monkeypatch: pytest.MonkeyPatch, form: str
+) -> None:
+    monkeypatch.setenv("HOME", str(folder))
+    name = "ä b?c%41#.db"
+    old.rename(folder / name)
+    shown = quote(name) if form.startswith("file:") else name
+    given = form.format(shown, home=folder)
+    done = cli("import", "--from", given, "--url", f"sqlite:///{folder}/new.db")
+    assert done.code == 0, done.err
 
 
 # Mistakes
