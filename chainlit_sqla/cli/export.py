@@ -20,7 +20,7 @@ from ..record_file import GZIP_SUFFIX
 from ..settings import Settings
 from .doctor import version_of
 from .export_target import STDOUT, Target
-from .guard import complete
+from .guard import complete, ended_softly
 from .options import Schema, Url, settings_for
 from .progress import progress
 from .storage_copy import INTERRUPTED
@@ -145,7 +145,8 @@ def export(
         raise ConfigurationError("--tools and --messages-only belong to --format chat; add it")
     options = ChatOptions(tools, messages_only, liked=selection.feedback == "up")
     try:
-        done = _export(settings, chosen, selection, options, target)
+        with ended_softly():
+            done = _export(settings, chosen, selection, options, target)
     except KeyboardInterrupt:
         typer.echo(f"Interrupted.{_left(target)}", err=True)
         raise typer.Exit(INTERRUPTED) from None

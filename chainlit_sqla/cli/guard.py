@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import signal
 import threading
 import traceback
 from collections.abc import Callable, Coroutine, Iterator, Sequence
@@ -84,6 +85,21 @@ def complete(work: Coroutine[Any, Any, T]) -> T:
             return runner.run(_to_the_last_thread(work))
     finally:
         ours.setLevel(level)
+
+
+@contextmanager
+def ended_softly() -> Iterator[None]:
+    """Let a request to end, and a terminal that went away, be what Ctrl+C is: cleaned up after."""
+    before: dict[int, Any] = {}
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)  # Windows has not both.
+        if number is not None and threading.current_thread() is threading.main_thread():
+            before[number] = signal.signal(number, lambda *_: signal.raise_signal(signal.SIGINT))
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @contextmanager

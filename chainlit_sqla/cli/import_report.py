@@ -41,7 +41,7 @@ def lines(result: Result, *, update: bool) -> Iterator[str]:
     yield from _reasons("There, but for a value that was put aside:", result.partly)
     yield from result.notes
     if result.comparison is not None:
-        yield from _differences(result.comparison, update=update)
+        yield from _differences(result.comparison, update=update, resumed=result.resumed)
 
 
 def _table(result: Result) -> Iterator[str]:
@@ -78,7 +78,7 @@ def _reasons(title: str, counts: Mapping[tuple[str, str], int]) -> Iterator[str]
             yield f"  {_NAMES[kind]}: {count:,} ({reason})"
 
 
-def _differences(found: Comparison, *, update: bool) -> Iterator[str]:
+def _differences(found: Comparison, *, update: bool, resumed: bool) -> Iterator[str]:
     if found.equal and not found.counts["more"]:
         yield f"Compared {found.threads:,} threads: no difference."
         return
@@ -96,5 +96,10 @@ def _differences(found: Comparison, *, update: bool) -> Iterator[str]:
     hidden = sum(found.counts[what] for what in words) - len(found.differences)
     if hidden > 0 and len(found.differences) >= SHOWN:
         yield f"  and {hidden:,} more"
+    if found.counts["missing"] and resumed:
+        yield (
+            "The source has gone on since the interruption: run the same command again for what "
+            "is missing."
+        )
     if found.counts["different"] and not update:
         yield "To take the values of the source, run the same command with --update."

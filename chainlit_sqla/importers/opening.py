@@ -157,6 +157,11 @@ async def _source(
                 "upgrade chainlit-sqla (pip install -U chainlit-sqla)"
             )
         return OurSource(connection, place, identity, database.schema)
+    if found == "sqlalchemy" and database.dialect.name == "mysql":
+        raise ImportSourceError(
+            f"{place} has tables of Chainlit's SQLAlchemy layer, which are read from PostgreSQL "
+            "and SQLite only; copy them into a SQLite file and give that to --from"
+        )
     kind = DocumentedSource if found == "sqlalchemy" else PrismaSource
     source = kind(connection, database.dialect, place, identity, schema=database.schema)
     await source.open()

@@ -273,9 +273,17 @@ def test_a_reader_that_goes_away_ends_it_quietly(folder: Path, form: str) -> Non
         assert process.wait(SECONDS) == 141
 
 
-@pytest.mark.parametrize("output", ["a.jsonl.gz", "a.html"])
-def test_ctrl_c_leaves_no_half_file(
-    folder: Path, postgres: PostgresServer, database: str, output: str
+@pytest.mark.parametrize(
+    ("output", "ending"),
+    [
+        ("a.jsonl.gz", signal.SIGINT),
+        ("a.html", signal.SIGINT),
+        ("a.html", signal.SIGTERM),
+        ("a.html", signal.SIGHUP),
+    ],
+)
+def test_ctrl_c_or_a_request_to_end_leaves_no_half_file(
+    folder: Path, postgres: PostgresServer, database: str, output: str, ending: signal.Signals
 ) -> None:
     fill(database, turns=400)
     with FlakyProxy("127.0.0.1", make_url(database).port or 0) as proxy:
@@ -289,7 +297,7 @@ def test_ctrl_c_leaves_no_half_file(
             text=True,
         ) as process:
             wait_until(lambda: list(folder.glob(".*.part")), process)
-            process.send_signal(signal.SIGINT)
+            process.send_signal(ending)
             out, err = process.communicate(timeout=SECONDS)
     assert process.returncode == 130, err
     assert (out, err) == (

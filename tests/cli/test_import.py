@@ -15,6 +15,8 @@ from urllib.parse import quote
 
 import pytest
 
+from chainlit_sqla.cli.import_report import lines
+from chainlit_sqla.importers import Comparison, Difference, Result
 from chainlit_sqla.importers.base import BATCH
 from chainlit_sqla.storage.base import BlobSource
 from chainlit_sqla.storage.local import LocalStorage
@@ -277,3 +279,12 @@ def test_files_come_along(folder: Path, old: Path, cli: Command) -> None:
     )
     assert done.code == 0, done
     assert "Files: 1 blob" in done.out
+
+
+def test_rows_that_came_during_an_interruption_are_told_with_the_repair() -> None:
+    found = Comparison(threads=1)
+    found.add(Difference(("step", "t", "s"), "missing"))
+    again = "run the same command again"
+    told = "\n".join(lines(Result("old", resumed=True, comparison=found), update=False))
+    assert again in told
+    assert again not in "\n".join(lines(Result("old", comparison=found), update=False))

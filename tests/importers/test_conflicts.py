@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,11 @@ from sqlalchemy import select
 
 from chainlit_sqla import SQLADataLayer
 from chainlit_sqla.database import Database
+from chainlit_sqla.errors import ImportSourceError
 from chainlit_sqla.models import steps, threads
 from tests.frozen.load import Shelf
 from tests.importers.conftest import Targets, bring, url_of
+from tests.servers.mysql import Kind, MySQLServer, query
 
 DIALECTS = ("sqlite", "postgresql", "mariadb")
 BOB = {"kind": "user", "id": "b", "identifier": "bob"}
@@ -97,6 +100,17 @@ async def test_what_the_source_deleted_since_is_told_and_takes_words_until_it_is
     await layer.close()
     assert shown is not None
     assert [one["id"] for one in shown["steps"]] == ["s1", "s3"]
+
+
+async def test_tables_of_chainlits_layer_on_mariadb_are_refused_with_the_repair(
+    targets: Targets, mysql_servers: Callable[[Kind], MySQLServer]
+) -> None:
+    server, target = mysql_servers("mariadb"), await targets.make("sqlite")
+    url = server.create_database()
+    for name in ("users", "threads", "steps", "elements", "feedbacks"):
+        query(url, f"CREATE TABLE {name} (id VARCHAR(36) PRIMARY KEY)")
+    with pytest.raises(ImportSourceError, match="copy them into a SQLite file"):
+        await bring("", url, target)
 
 
 async def test_files_of_a_thread_that_came_back_come_with_a_later_run(
