@@ -5,9 +5,10 @@ from __future__ import annotations
 from importlib import import_module
 
 from ..errors import ConfigurationError
-from .base import Asked, Call, Dialect, Fault, Rows, brief, original
+from .base import Asked, Call, Dialect, Rows
 from .burst import Burst
 from .compiled import CompiledCache
+from .faults import Fault, brief, original
 from .moving import Declared, Dependent, Mover, TablesInUse, instant_text
 
 # Each is imported when it is first used, for SQLAlchemy's part of it is large.

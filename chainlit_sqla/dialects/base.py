@@ -10,7 +10,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import (
@@ -32,6 +31,7 @@ from sqlalchemy.types import TypeEngine
 
 from .. import _json
 from .._time import format_instant
+from .faults import Fault, original
 
 if TYPE_CHECKING:
     from sqlalchemy import PoolProxiedConnection
@@ -47,19 +47,6 @@ Call = tuple[str, Sequence[Any]]
 """SQL as the driver takes it, and its arguments in order."""
 Rows = Sequence[Sequence[Any]]
 """Rows as tuples, in the order of the statement's columns."""
-
-
-class Fault(Enum):
-    """What an error of the database means for the write that met it."""
-
-    TRANSIENT = "transient"
-    """Lost connection, deadlock, serialization failure: the same write may succeed later."""
-    REPEAT = "repeat"
-    """A parent that vanished meanwhile, a statement that took too long: worth a few times."""
-    SCHEMA = "schema"
-    """A table or column is missing: no row can be written."""
-    REJECTED = "rejected"
-    """This very row is refused."""
 
 
 class Dialect(ABC):
@@ -414,39 +401,3 @@ class Dialect(ABC):
     @abstractmethod
     def explain(self, error: BaseException, url: URL) -> str | None:
         """Say in one sentence with the repair why a connection fails; None: not known."""
-
-
-def on_conflict(statement: Any, keys: Sequence[str], update: Iterable[str]) -> Insert:
-    """Complete an INSERT for databases that know ``ON CONFLICT``.
-
-    Args:
-        statement: The dialect's own ``insert(table)``.
-        keys: Names of the columns of the unique key that decides.
-        update: Names of the columns written where the row exists; none: it stays.
-    """
-    changes = {name: statement.excluded[name] for name in update}
-    complete: Insert = (
-        statement.on_conflict_do_update(index_elements=list(keys), set_=changes)
-        if changes
-        else statement.on_conflict_do_nothing(index_elements=list(keys))
-    )
-    return complete
-
-
-def brief(error: BaseException) -> str:
-    """The driver's own words in one line: no SQL, and nothing that a user wrote.
-
-    Args:
-        error: What SQLAlchemy or the driver raised.
-    """
-    error = original(error)
-    return (str(error).splitlines() or [""])[0] or type(error).__name__
-
-
-def original(error: BaseException) -> BaseException:
-    """The driver's error below SQLAlchemy's."""
-    while isinstance(error, SQLAlchemyError) and isinstance(error, DBAPIError):
-        if error.orig is None or error.orig is error:
-            break
-        error = error.orig
-    return error

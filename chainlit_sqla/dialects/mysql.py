@@ -45,7 +45,8 @@ from sqlalchemy.types import TypeEngine
 from .. import _json
 from ..errors import ConfigurationError, DatabaseUnavailable, MissingExtraError, RejectedRow
 from . import mysql_errors
-from .base import Dialect, Fault
+from .base import Dialect
+from .faults import Fault
 from .mysql_url import connect_arguments
 
 if TYPE_CHECKING:

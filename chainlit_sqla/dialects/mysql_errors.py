@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import URL
 
 from ..errors import RejectedRow
-from .base import Fault, original
+from .faults import Fault, original
 
 if TYPE_CHECKING:
     from sqlalchemy.engine.interfaces import ExceptionContext

@@ -29,8 +29,10 @@ from sqlalchemy.types import TypeEngine
 
 from .. import _json
 from ..errors import ConfigurationError
-from . import postgresql_burst
-from .base import Call, Dialect, Fault, Rows, on_conflict, original
+from . import postgresql_burst, postgresql_errors
+from .base import Call, Dialect, Rows
+from .conflict import on_conflict
+from .faults import Fault
 
 if TYPE_CHECKING:
     from sqlalchemy import PoolProxiedConnection
@@ -41,15 +43,6 @@ if TYPE_CHECKING:
     from .moving import Mover
 
 _LOCK = 0x636C_7371_6C61  # "clsqla": the advisory lock around migrations.
-
-# SQLSTATE classes and codes: https://www.postgresql.org/docs/current/errcodes-appendix.html
-_TRANSIENT_CLASSES = {"08", "28", "40", "53", "57", "58"}
-# Lock timeout; now a standby; idle timeout; the database takes no connections or is not there.
-_TRANSIENT_CODES = {"55P03", "25006", "25P03", "55000", "3D000"}
-_SCHEMA_CODES = {"42P01", "42703", "3F000", "42501"}  # no table, column, schema; no permission
-# Not supported; no such column or function: what speaks PostgreSQL may lack system columns.
-_UNKNOWN_CODES = {"0A000", "42703", "42883"}
-_REPEAT_CODES = {"23503", "57014"}  # no parent row; statement timeout
 
 # Parameters that other clients put into a URL and asyncpg does not know.
 _PRISMA = {"connection_limit", "pool_timeout", "schema", "pgbouncer", "socket_timeout"}
@@ -216,7 +209,7 @@ class PostgreSQL(Dialect):
             code = getattr(error, "sqlstate", None)
             if code == postgresql_burst.MADE_MEANWHILE:
                 return False
-            if code in _UNKNOWN_CODES:
+            if code in postgresql_errors.UNKNOWN_CODES:
                 raise NotImplementedError(str(error)) from error
             raise
 
@@ -289,62 +282,11 @@ class PostgreSQL(Dialect):
 
     def classify_driver(self, error: BaseException) -> Fault:
         """By SQLSTATE."""
-        code = getattr(error, "sqlstate", None)
-        if not code:
-            # asyncpg's own: an argument is wrong, or it is used in a way it does not know.
-            return Fault.REJECTED if isinstance(_cause(error), ValueError) else Fault.REPEAT
-        if code in _REPEAT_CODES:
-            return Fault.REPEAT
-        if code[:2] in _TRANSIENT_CLASSES or code in _TRANSIENT_CODES:
-            return Fault.TRANSIENT
-        if code in _SCHEMA_CODES:
-            return Fault.SCHEMA
-        return Fault.REJECTED
+        return postgresql_errors.classify(error)
 
     def explain(self, error: BaseException, url: URL) -> str | None:
         """For refused, unanswered and unauthorized connections."""
-        error = original(error)
-        where = f"{url.host or 'localhost'}:{url.port or self.port}"
-        code = getattr(error, "sqlstate", None) or ""
-        if code[:2] == "28":
-            return (
-                f"PostgreSQL at {where} refuses the login of {url.username!r}; "
-                "correct the user or the password in the database URL"
-            )
-        match code:
-            case "3D000":
-                return (
-                    f"PostgreSQL at {where} has no database {url.database!r}; "
-                    f"create it (createdb {url.database}) or correct the database URL"
-                )
-            case "42501" if "row-level security" in str(error):
-                return (
-                    f"Row level security would hide rows from {url.username!r} ({error}); connect "
-                    "as the owner of the tables or as a role with BYPASSRLS"
-                )
-            case "42501":
-                return (
-                    f"{url.username!r} may not do this in {url.database!r} ({error}); "
-                    "grant the permission, or create the schema as its owner"
-                )
-            case "25006":
-                return (
-                    f"PostgreSQL at {where} is read-only ({error}); connect to the primary, "
-                    "or switch default_transaction_read_only off"
-                )
-            case "53300":
-                return (
-                    f"PostgreSQL at {where} has no connection left; lower "
-                    "CHAINLIT_SQLA_POOL_SIZE or raise the server's max_connections"
-                )
-        if isinstance(error, TimeoutError):
-            return f"PostgreSQL at {where} does not answer; check the host, port and firewall"
-        if isinstance(error, OSError):
-            return (
-                f"PostgreSQL at {where} cannot be reached ({error.strerror or error}); "
-                "start the server or correct the database URL"
-            )
-        return None
+        return postgresql_errors.explain(error, url, url.port or self.port)
 
     def schema_name(self, name: str) -> str:
         """Names of up to 63 bytes that are not the system's."""
@@ -413,7 +355,3 @@ def _check_query(query: Mapping[str, Any]) -> None:
 
 def _serialize(value: Any) -> str:
     return value if isinstance(value, _json.JsonText) else _json.dumps(value)
-
-
-def _cause(error: BaseException) -> BaseException:
-    return error.__cause__ or error

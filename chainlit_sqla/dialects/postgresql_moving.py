@@ -15,7 +15,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.types import Text
 
-from .base import original
+from .faults import original
 from .moving import Declared, Dependent, Mover, TablesInUse
 from .postgresql_dependents import dependents
 

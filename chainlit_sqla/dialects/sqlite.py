@@ -35,7 +35,9 @@ from .. import _json
 from .._signature import fold, has_all
 from .._time import format_instant
 from . import sqlite_burst
-from .base import Call, Dialect, Fault, Rows, on_conflict, original
+from .base import Call, Dialect, Rows
+from .conflict import on_conflict
+from .faults import Fault, original
 
 if TYPE_CHECKING:
     from sqlalchemy import PoolProxiedConnection

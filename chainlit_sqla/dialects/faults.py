@@ -1,0 +1,39 @@
+"""What an error of the database means, and in whose words."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+
+
+class Fault(Enum):
+    """What an error of the database means for the write that met it."""
+
+    TRANSIENT = "transient"
+    """Lost connection, deadlock, serialization failure: the same write may succeed later."""
+    REPEAT = "repeat"
+    """A parent that vanished meanwhile, a statement that took too long: worth a few times."""
+    SCHEMA = "schema"
+    """A table or column is missing: no row can be written."""
+    REJECTED = "rejected"
+    """This very row is refused."""
+
+
+def brief(error: BaseException) -> str:
+    """The driver's own words in one line: no SQL, and nothing that a user wrote.
+
+    Args:
+        error: What SQLAlchemy or the driver raised.
+    """
+    error = original(error)
+    return (str(error).splitlines() or [""])[0] or type(error).__name__
+
+
+def original(error: BaseException) -> BaseException:
+    """The driver's error below SQLAlchemy's."""
+    while isinstance(error, SQLAlchemyError) and isinstance(error, DBAPIError):
+        if error.orig is None or error.orig is error:
+            break
+        error = error.orig
+    return error
