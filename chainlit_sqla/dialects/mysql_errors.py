@@ -126,6 +126,9 @@ class Packet:
                 "ids have 255 characters at most, user identifiers 512; use a shorter one"
             )
         if number == _TOO_LARGE or context.is_disconnect:
+            if number == _TOO_LARGE:  # The server has closed it; the others are as they were.
+                context.is_disconnect = True
+                context.invalidate_pool_on_disconnect = False
             size = _largest(context.parameters)
             if number == _TOO_LARGE or 0 < self._bytes <= size:
                 return RejectedRow(

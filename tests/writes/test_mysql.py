@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
@@ -13,8 +14,10 @@ from sqlalchemy import insert, select, text
 from chainlit_sqla import SQLADataLayer, migrations
 from chainlit_sqla.database import Database
 from chainlit_sqla.errors import RejectedRow, RetriesExhausted
+from chainlit_sqla.importers.target import Target
 from chainlit_sqla.models import BlobDeletion, Step, Thread
 from chainlit_sqla.models import User as UserRow
+from chainlit_sqla.records import Record
 from chainlit_sqla.settings import Settings
 from chainlit_sqla.writes import outbox
 from chainlit_sqla.writes.ops import Op, SaveFeedback, SaveStep, SaveThread, SaveUser
@@ -220,6 +223,20 @@ async def test_a_row_larger_than_a_packet_is_refused_and_others_are_written(
     assert "raise its max_allowed_packet" in str(results[1])
     assert await ids(database) == ["s000", "s001", "s002", "s003"]
     await pipeline.submit(SaveStep("t", "fits", {"output": "x" * (PACKET - 2_000)}))
+
+
+async def test_an_import_of_a_row_larger_than_a_packet_writes_the_others_and_says_what_to_do(
+    database: Database, pipeline: Pipeline
+) -> None:
+    await pipeline.submit(step(1))
+    outputs = {"a": "x" * (PACKET + 10), "b": "said", "c": "x" * (PACKET - 100)}
+    records = [
+        Record.parse(json.dumps({"kind": "step", "threadId": "t", "id": id, "output": output}))
+        for id, output in outputs.items()
+    ]
+    with pytest.raises(RejectedRow, match="raise its max_allowed_packet"):
+        await Target(database, "a file").write(records)  # It cannot be put aside either.
+    assert await ids(database) == ["b", "s000", "s001"]
 
 
 async def test_an_id_that_is_too_long_is_refused_and_never_cut(
