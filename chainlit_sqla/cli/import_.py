@@ -7,8 +7,9 @@ from typing import Annotated
 import typer
 
 from .. import migrations
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, SchemaOutdated
 from ..importers import LAYERS, Import, Result, open_source
+from ..revision import HEAD
 from ..settings import Settings
 from .guard import complete, warnings_to
 from .import_report import lines
@@ -100,8 +101,14 @@ async def _run(
     update: bool,
     only: bool,
 ) -> Result:
-    async with opened(settings) as database:
-        await migrations.ensure(database)
+    async with opened(settings, read_only=only) as database:
+        if not only:
+            await migrations.ensure(database)
+        elif (at := await migrations.current(database)) != HEAD:
+            raise SchemaOutdated(
+                f"{label(database)} is at revision {at or 'none'}, this release needs {HEAD}; "
+                "run: chainlit-sqla upgrade"
+            )
         opening = open_source(given, settings, schema=source_schema, layer=layer, target=database)
         async with opening as source:
             with progress() as report, warnings_to(lambda text: typer.echo(text, err=True)):

@@ -55,7 +55,7 @@ def _table(result: Result) -> Iterator[str]:
     for kind in _KINDS:
         if not given.get(kind):
             continue
-        there = compared.same[kind] if compared else None
+        there = compared.there(kind) if compared else None
         row = (
             _NAMES[kind],
             f"{given[kind]:,}",

@@ -116,9 +116,9 @@ async def downgrade(settings: Settings, target: str) -> Change:
 
 
 @asynccontextmanager
-async def opened(settings: Settings) -> AsyncIterator[Database]:
+async def opened(settings: Settings, *, read_only: bool = False) -> AsyncIterator[Database]:
     """A database that is closed at the end of the block."""
-    database = Database(settings=settings)
+    database = Database(settings=settings, read_only=read_only)
     try:
         yield database
     finally:

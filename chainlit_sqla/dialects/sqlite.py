@@ -98,6 +98,8 @@ class SQLite(Dialect):
         (https://www.sqlite.org/lang_transaction.html).
         """
         event.listen(engine.sync_engine, "connect", _set_up)
+        if engine.url.query.get("mode") == "ro":
+            event.listen(engine.sync_engine, "connect", _read_any_text)
         event.listen(engine.sync_engine, "begin", _begin)
 
     def is_lost(self, connection: PoolProxiedConnection) -> bool:
@@ -317,6 +319,12 @@ def _set_up(connection: Any, _record: Any) -> None:
     if cursor.fetchone()[0] not in {"wal", "memory"}:
         _switch_to_wal(cursor)
     cursor.close()
+
+
+def _read_any_text(connection: Any, _record: Any) -> None:
+    """Other programs may have stored text in other encodings: one such row must not stop all."""
+    driver = connection.driver_connection  # aiosqlite's
+    driver.text_factory = lambda raw: raw.decode("utf-8", "replace")
 
 
 def _switch_to_wal(cursor: Any) -> None:

@@ -157,11 +157,13 @@ async def _source(
                 "upgrade chainlit-sqla (pip install -U chainlit-sqla)"
             )
         return OurSource(connection, place, identity, database.schema)
-    if found == "sqlalchemy" and database.dialect.name == "mysql":
+    try:
+        database.dialect.physical_order()
+    except NotImplementedError:
         raise ImportSourceError(
-            f"{place} has tables of Chainlit's SQLAlchemy layer, which are read from PostgreSQL "
-            "and SQLite only; copy them into a SQLite file and give that to --from"
-        )
+            f"{place} has tables of Chainlit's own layers, which are read from PostgreSQL and "
+            "SQLite only; copy them into a SQLite file and give that to --from"
+        ) from None
     kind = DocumentedSource if found == "sqlalchemy" else PrismaSource
     source = kind(connection, database.dialect, place, identity, schema=database.schema)
     await source.open()
@@ -206,8 +208,11 @@ def _path_of(given: str) -> Path | None:
     if path is None:
         return None
     if not path.is_file():
+        # It may be a URL without its beginning, with a password.
+        shown = f"***@{given.rpartition('@')[2]}" if "@" in given else path
         raise ImportSourceError(
-            f"There is no file {path}; give --from the URL of a database or a file that is there"
+            f"There is no file {shown}; give --from a URL such as postgresql://user@host/name, "
+            "or a file that is there"
         )
     with path.open("rb") as file:
         is_sqlite = file.read(len(_SQLITE_MAGIC)) == _SQLITE_MAGIC

@@ -285,7 +285,7 @@ class Target:
             ours, theirs = values["userIdentifier"], name
             if ours is None or theirs is None:
                 ours, theirs = values["userId"], owner
-            if None not in (ours, theirs) and ours != theirs:
+            if theirs is not None and ours != theirs:  # Also where the source knows no owner.
                 self._others.add(id)
 
     async def _upsert(

@@ -24,7 +24,8 @@ from .target import Target, buried_in, is_buried
 
 SHOWN = 20
 """Differences that are named."""
-_AT_ONCE = 50
+_AT_ONCE = 500
+"""Threads that are looked at together: a file is read once for as many."""
 
 Key = tuple[str, ...]
 
@@ -57,6 +58,7 @@ class Comparison:
         same: Those that the target has exactly so.
         counts: Records by what is the matter with them, ``deleted`` in the target included.
         by_kind: Records that are missing or different, by kind.
+        changed: Those of them that the target has, but different.
         differences: The first of them.
         threads: Threads compared.
     """
@@ -65,6 +67,7 @@ class Comparison:
     same: Counter[str] = field(default_factory=Counter)
     counts: Counter[str] = field(default_factory=Counter)
     by_kind: Counter[str] = field(default_factory=Counter)
+    changed: Counter[str] = field(default_factory=Counter)
     differences: list[Difference] = field(default_factory=list)
     threads: int = 0
 
@@ -73,9 +76,15 @@ class Comparison:
         """Whether the target has everything as the source has it."""
         return not self.counts["missing"] and not self.counts["different"]
 
+    def there(self, kind: str) -> int:
+        """How many of a kind the target has, in whatever state."""
+        return self.same[kind] + self.changed[kind]
+
     def add(self, difference: Difference) -> None:
         """Count a difference, and keep the first."""
         self.counts[difference.what] += 1
+        if difference.what == "different":
+            self.changed[difference.key[0]] += 1
         if difference.what in ("missing", "different"):
             self.by_kind[difference.key[0]] += 1
         if len(self.differences) < SHOWN and difference.what != "deleted":
@@ -164,21 +173,25 @@ class Verification:
             theirs = {record.key: record.digest() async for record in self._theirs(connection, ids)}
             dead = await buried_in(connection, ids)
         different: dict[Key, Record] = {}
+        seen: set[Key] = set()
         async with aclosing(self._source.threads(only=ids)) as chunks:
             async for chunk in chunks:
                 for record in map(self._target.adapt, chunk.records):
                     if (record.thread_id or "") not in ids:
                         continue
-                    there = theirs.pop(record.key, None)
+                    there = theirs.get(record.key)
+                    seen.add(record.key)
                     if there == record.digest():
                         self.found.same[record.kind] += 1
-                    elif there is not None:
+                    elif there is not None and len(different) < SHOWN:
                         different[record.key] = record
+                    elif there is not None:
+                        self.found.add(Difference(record.key, "different"))
                     else:
                         gone = is_buried(record, dead)
                         self.found.add(Difference(record.key, "deleted" if gone else "missing"))
         await self._name_columns(different)
-        for key in theirs:
+        for key in theirs.keys() - seen:
             self.found.add(Difference(key, "more"))
 
     async def _name_columns(self, different: Mapping[Key, Record]) -> None:

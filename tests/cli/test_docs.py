@@ -78,7 +78,8 @@ def test_the_readme_has_its_two_commands() -> None:
     assert marked
     assert marked[1] == (
         "python3 -m venv .venv && .venv/bin/pip install -qU pip && "
-        ".venv/bin/pip install -q -c constraints.txt -e '.[dev]' && .venv/bin/pytest"
+        ".venv/bin/pip install -q -c constraints.txt -e '.[dev]' && "
+        ".venv/bin/pytest -n auto --dist loadfile"
     )
     assert "&& .venv/bin/chainlit-sqla demo\n" in text
 

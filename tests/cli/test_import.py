@@ -288,3 +288,33 @@ def test_rows_that_came_during_an_interruption_are_told_with_the_repair() -> Non
     told = "\n".join(lines(Result("old", resumed=True, comparison=found), update=False))
     assert again in told
     assert again not in "\n".join(lines(Result("old", comparison=found), update=False))
+
+
+def test_a_text_in_another_encoding_stops_nothing(folder: Path, old: Path, cli: Command) -> None:
+    execute(f"sqlite:///{old}", "UPDATE steps SET output = CAST(x'6772fcdf65' AS TEXT)")
+    done = cli("import", "--from", str(old), "--url", f"sqlite:///{folder}/new.db")
+    assert done.code == 0, done
+    with sqlite3.connect(folder / "new.db") as connection:
+        assert connection.execute("SELECT DISTINCT output FROM steps").fetchall() == [("gr��e",)]
+
+
+def test_a_url_without_its_beginning_shows_no_password(folder: Path, cli: Command) -> None:
+    refused = cli("import", "--from", "me:secret@host/old", "--url", "sqlite:///new.db")
+    assert refused.code == 1
+    assert "secret" not in refused.err
+    assert "postgresql://user@host/name" in refused.err
+
+
+def test_comparing_with_nothing_makes_nothing(folder: Path, old: Path, cli: Command) -> None:
+    compared = cli("import", "--from", str(old), "--url", "sqlite:///none.db", "--verify-only")
+    assert compared.code == 1
+    assert not (folder / "none.db").exists()
+
+
+def test_a_line_that_is_there_twice_is_different_not_missing(folder: Path, cli: Command) -> None:
+    thread = '{"kind": "thread", "id": "t", "name": "%s"}\n'
+    (folder / "twice.jsonl").write_text(thread % "first" + thread % "second")
+    done = cli("import", "--from", "twice.jsonl", "--url", "sqlite:///new.db")
+    assert done.code == 1
+    assert "thread t: different (name)" in done.out
+    assert "missing" not in done.out

@@ -13,7 +13,7 @@ CREATE TABLE users (
     `displayName` LONGTEXT,
     metadata JSON NOT NULL,
     `createdAt` DATETIME(6) NOT NULL,
-    CONSTRAINT pk_users PRIMARY KEY (id),
+    PRIMARY KEY (id),
     CONSTRAINT uq_users_identifier UNIQUE (identifier)
 )ENGINE=InnoDB CHARSET=utf8mb4 COLLATE utf8mb4_nopad_bin;
 
@@ -26,7 +26,7 @@ CREATE TABLE threads (
     `userIdentifier` LONGTEXT,
     tags JSON,
     metadata JSON NOT NULL,
-    CONSTRAINT pk_threads PRIMARY KEY (id),
+    PRIMARY KEY (id),
     CONSTRAINT `fk_threads_userId_users` FOREIGN KEY(`userId`) REFERENCES users (id) ON DELETE CASCADE
 )ENGINE=InnoDB CHARSET=utf8mb4 COLLATE utf8mb4_nopad_bin;
 
@@ -57,7 +57,7 @@ CREATE TABLE steps (
     language LONGTEXT,
     extra JSON,
     ordinal BIGINT NOT NULL,
-    CONSTRAINT pk_steps PRIMARY KEY (`threadId`, id),
+    PRIMARY KEY (`threadId`, id),
     CONSTRAINT `fk_steps_threadId_threads` FOREIGN KEY(`threadId`) REFERENCES threads (id) ON DELETE CASCADE
 )ENGINE=InnoDB CHARSET=utf8mb4 COLLATE utf8mb4_nopad_bin;
 
@@ -84,7 +84,7 @@ CREATE TABLE elements (
     extra JSON,
     `createdAt` DATETIME(6) NOT NULL,
     ordinal BIGINT NOT NULL,
-    CONSTRAINT pk_elements PRIMARY KEY (`threadId`, id),
+    PRIMARY KEY (`threadId`, id),
     CONSTRAINT `fk_elements_threadId_threads` FOREIGN KEY(`threadId`) REFERENCES threads (id) ON DELETE CASCADE
 )ENGINE=InnoDB CHARSET=utf8mb4 COLLATE utf8mb4_nopad_bin;
 
@@ -97,7 +97,7 @@ CREATE TABLE feedbacks (
     value INTEGER NOT NULL,
     comment LONGTEXT,
     `createdAt` DATETIME(6) NOT NULL,
-    CONSTRAINT pk_feedbacks PRIMARY KEY (`threadId`, `forId`),
+    PRIMARY KEY (`threadId`, `forId`),
     CONSTRAINT `fk_feedbacks_threadId_threads` FOREIGN KEY(`threadId`) REFERENCES threads (id) ON DELETE CASCADE
 )ENGINE=InnoDB CHARSET=utf8mb4 COLLATE utf8mb4_nopad_bin;
 
@@ -107,14 +107,14 @@ CREATE TABLE chainlit_sqla_tombstones (
     `threadId` VARCHAR(255) NOT NULL,
     id VARCHAR(263) NOT NULL,
     `deletedAt` DATETIME(6) NOT NULL,
-    CONSTRAINT pk_chainlit_sqla_tombstones PRIMARY KEY (`threadId`, id)
+    PRIMARY KEY (`threadId`, id)
 )ENGINE=InnoDB CHARSET=utf8mb4 COLLATE utf8mb4_nopad_bin;
 
 CREATE TABLE chainlit_sqla_blob_deletions (
     `objectKey` VARBINARY(1100) NOT NULL,
     `createdAt` DATETIME(6) NOT NULL,
     attempts INTEGER NOT NULL DEFAULT 0,
-    CONSTRAINT pk_chainlit_sqla_blob_deletions PRIMARY KEY (`objectKey`)
+    PRIMARY KEY (`objectKey`)
 )ENGINE=InnoDB CHARSET=utf8mb4 COLLATE utf8mb4_nopad_bin;
 
 INSERT INTO chainlit_sqla_version (version_num) VALUES ('0001');
