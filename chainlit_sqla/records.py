@@ -11,6 +11,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 import orjson
@@ -223,9 +224,13 @@ def _read(given: Mapping[str, Any], kind: str, name: str) -> Any:
 
 
 def _even(value: Any) -> Any:
-    """Whole numbers as such; in floating point they are exact up to 2**53."""
+    """Whole numbers as such, where a reader of JSON gives them so when no exponent is written.
+
+    PostgreSQL writes the digits that it got: 1.7e18 is 1700000000000000000.
+    """
     if isinstance(value, float):
-        return int(value) if value.is_integer() and abs(value) <= 2**53 else value
+        whole = int(Decimal(repr(value))) if value.is_integer() else None
+        return value if whole is None or not -(2**63) <= whole < 2**64 else whole
     if isinstance(value, dict):
         return {name: _even(member) for name, member in value.items()}
     return [_even(member) for member in value] if isinstance(value, list) else value

@@ -23,6 +23,8 @@ from .. import migrations
 from .._time import now
 from ..errors import AdoptionRefused, ConfigurationError, SchemaUnknown
 from ..importers import Chunk, OurSource
+from ..importers.base import BATCH
+from ..importers.target import alive
 from ..models import blob_deletions, imports, quarantine
 from ..records import IN_THREADS, TABLES
 from ..revision import REVISIONS, VERSION_TABLE, current_revision
@@ -51,6 +53,7 @@ class Adoption(Exchange):
         names = [NAMES[kind] for kind in forms]
         await self._sync(connection, lambda c: mover.lock(c, schema, names))
         dependents = await self._sync(connection, lambda c: mover.dependents(c, schema, names))
+        await self._sync(connection, lambda c: mover.uncover(c, schema, names))
         await self._sync(connection, lambda c: self._move_aside(c, forms))
         await migrations.upgrade_inside(self._database, connection)
         await self._sync(connection, lambda c: self._add_strangers(c, forms))
@@ -234,8 +237,13 @@ class Filling:
         if not self._side.there:
             return
         tombstones = await self._side.missing([], ["tombstone"])
-        await self._rows.write(tombstones)
-        await self._side.forget(tombstones)
+        for start in range(0, len(tombstones), BATCH):
+            portion = tombstones[start : start + BATCH]
+            keys = {(one.values["threadId"], one.values["id"]) for one in portion}
+            # What Chainlit's layer wrote anew would take no further writes.
+            back = await alive(self._connection, keys)
+            await self._rows.write([one for one in portion if one.key[1:] not in back])
+            await self._side.forget(portion)
         dialect = self._adoption._database.dialect
         for table, kind, key in (
             (quarantine, "quarantine", "id"),

@@ -49,8 +49,17 @@ class Emptying:
         self._ours = OurSource(connection, "", "", database.schema)
         self._theirs = AsideSource(database, connection, unknown)
         self._side = Side(database, connection)
+        mover = back._mover
+        strange = {
+            kind: {one.name: mover.stranger(one.type) for one in columns}
+            for kind, columns in unknown.items()
+        }
         self._tables = {
-            kind: Table(ASIDE[kind], MetaData(), *(Column(n, NullType()) for n in form.names))
+            kind: Table(
+                ASIDE[kind],
+                MetaData(),
+                *(Column(n, strange.get(kind, {}).get(n, NullType())) for n in form.names),
+            )
             for kind, form in plan.items()
         }
         self._full = {
@@ -58,7 +67,7 @@ class Emptying:
                 table.name,
                 MetaData(),
                 *(Column(column.name, column.type) for column in table.columns),
-                *(Column(name, NullType()) for name in self._unknown.get(kind, ())),
+                *(Column(name, type_) for name, type_ in strange.get(kind, {}).items()),
             )
             for kind, table in TABLES.items()
         }

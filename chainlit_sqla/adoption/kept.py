@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Column, MetaData, Table
+from sqlalchemy import Column, MetaData, Table, column, table
 from sqlalchemy.ext.asyncio import AsyncConnection
-from sqlalchemy.types import NullType
 
 from .._time import now
 from ..database import Database
@@ -48,8 +47,21 @@ class AsideSource(DocumentedSource):
             names=ASIDE,
             strangers=named,
         )
+        mover = database.dialect.mover()
+        self._kinds = {
+            kind: {one.name: mover.stranger(one.type) for one in columns}
+            for kind, columns in strangers.items()
+        }
         self.beside: dict[tuple[str, ...], Row] = {}
         """The values of unknown columns, by the key of the record; taken out by who writes it."""
+
+    async def open(self) -> None:
+        """Look which columns there are; those that we do not know are read as they are copied."""
+        await super().open()
+        for kind, types in self._kinds.items():
+            one = self._tables[kind]
+            columns = (column(name, types.get(name)) for name in one.c.keys())  # noqa: SIM118 - columns, not names
+            self._tables[kind] = table(one.name, *columns, schema=one.schema)
 
     def _finish(
         self, kind: str, row: Row, known: Mapping[str, Any], else_: Mapping[str, Any]
@@ -78,13 +90,14 @@ class Rows:
     ) -> None:
         self._dialect = database.dialect
         self._connection = connection
+        mover = database.dialect.mover()
         self._extra = {kind: [one.name for one in columns] for kind, columns in strangers.items()}
         self._tables = {
             kind: Table(
                 table.name,
                 MetaData(),
                 *(Column(column.name, column.type) for column in table.columns),
-                *(Column(name, NullType()) for name in self._extra.get(kind, ())),
+                *(Column(c.name, mover.stranger(c.type)) for c in strangers.get(kind, ())),
             )
             for kind, table in TABLES.items()
         }

@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, Text, cast, func, select
+from sqlalchemy.exc import DBAPIError
 
 from ..dialects import Declared, Mover
 from ..records import COLUMNS, TABLES
@@ -54,6 +55,7 @@ def planned(
             replace(one, required=False) for one in unknown.get(kind, ()) if one.name not in known
         ]
         columns = [_wide_enough(connection, kind, one) for one in columns]
+        columns = [_known_to(connection, kind, one, mover) for one in columns]
         plan[kind] = replace(form, columns=columns)
     for group in SAME_IDS:
         _type_ids(connection, plan, group)
@@ -67,6 +69,20 @@ def _wide_enough(connection: Connection, kind: str, column: Declared) -> Declare
     values = TABLES[kind].c[column.name]
     longest = connection.scalar(select(func.max(func.length(values))))
     return replace(column, type="TEXT") if (longest or 0) > int(limit[1]) else column
+
+
+def _known_to(connection: Connection, kind: str, column: Declared, mover: Mover) -> Declared:
+    """Types of somebody's own, such as an enumeration, may not have all values of now."""
+    if not mover.has_uuids or "." not in column.type or column.name not in COLUMNS[kind]:
+        return column
+    values = cast(TABLES[kind].c[column.name], Text())
+    query = select(func.count(cast(values, mover.named(column.type))))
+    try:
+        with connection.begin_nested():
+            connection.execute(query)
+    except DBAPIError:
+        return replace(column, type="TEXT")
+    return column
 
 
 def _type_ids(

@@ -52,6 +52,7 @@ class Return(Exchange):
         names = list(NAMES.values())
         await self._sync(connection, lambda c: mover.lock(c, schema, names))
         there = await self._sync(connection, lambda c: mover.dependents(c, schema, names))
+        await self._sync(connection, lambda c: mover.uncover(c, schema, names))
         dependents = carry.undone(there, self._changes)
         now = await self._sync(connection, lambda c: found(c, mover, schema))
         unknown = strangers(now)

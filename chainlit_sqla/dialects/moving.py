@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection
+from sqlalchemy.types import NullType, TypeEngine
 
 from .. import _json
 
@@ -120,7 +121,12 @@ class Mover(ABC):
     def free_names(  # noqa: B027 - optional hook
         self, connection: Connection, schema: str | None, table: str
     ) -> None:
-        """Give the names of a table's indexes to others, and let all its rows be seen."""
+        """Give the names of a table's indexes to others."""
+
+    def uncover(  # noqa: B027 - optional hook
+        self, connection: Connection, schema: str | None, tables: Sequence[str]
+    ) -> None:
+        """Let all rows of tables be seen, or fail: what is not seen would be lost."""
 
     def close_cursors(self, connection: Connection) -> None:  # noqa: B027 - optional hook
         """End what was read in parts; none of it is read any more."""
@@ -153,6 +159,18 @@ class Mover(ABC):
         """A table's name as SQL."""
         quote = connection.dialect.identifier_preparer.quote
         return f"{quote(schema)}.{quote(table)}" if schema else quote(table)
+
+    def stranger(self, declared: str) -> TypeEngine[Any]:  # noqa: ARG002 - others look at it
+        """The type by which a column that we do not know is copied.
+
+        Args:
+            declared: Its type as SQL.
+        """
+        return NullType()
+
+    def named(self, declared: str) -> TypeEngine[Any]:
+        """A type by its name as SQL."""
+        raise NotImplementedError(declared)
 
     def bind(
         self,

@@ -18,6 +18,7 @@ from .moving import Dependent
 
 _TABLE = "quote_ident(n.nspname) || '.' || quote_ident(c.relname)"
 _OF_TABLES = "pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
+_KIND = "CASE c.relkind WHEN 'v' THEN 'VIEW' WHEN 'm' THEN 'MATERIALIZED VIEW' ELSE 'TABLE' END"
 _NOT_OURS = "NOT LIKE 'chainlit\\_sqla\\_%'"
 _CALL = r'(?:[\w"]+\.)*[\w"]+\(\)'
 
@@ -63,12 +64,12 @@ def _rows(connection: Connection, sql: str, oids: Sequence[int]) -> Sequence[Any
 def _comments(connection: Connection, oids: Sequence[int]) -> Iterator[Dependent]:
     sql = f"""
         SELECT {_TABLE} AS "table", quote_ident(a.attname) AS "column",
-          quote_literal(d.description) AS comment
+          quote_literal(d.description) AS comment, {_KIND} AS kind
         FROM pg_description d JOIN {_OF_TABLES} ON c.oid = d.objoid
         LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = d.objsubid AND a.attnum > 0
         WHERE d.classoid = 'pg_class'::regclass AND c.oid = ANY(:oids)"""
     for row in _rows(connection, sql, oids):
-        place = f"COLUMN {row.table}.{row.column}" if row.column else f"TABLE {row.table}"
+        place = f"COLUMN {row.table}.{row.column}" if row.column else f"{row.kind} {row.table}"
         yield Dependent("comment on", place, (f"COMMENT ON {place} IS {row.comment}",), quiet=True)
 
 
@@ -135,7 +136,7 @@ def _views(connection: Connection, oids: Sequence[int]) -> Iterator[Dependent]:
         make = f"CREATE {kind} {row.name}{options} AS {row.sql}"
         empty, full = ("", "") if row.kind == "v" else (" WITH NO DATA", " WITH DATA")
         around = [*_indexes_of(connection, row.oid)]
-        for part in (_comments, _grants, _owners):
+        for part in (_comments, _triggers, _rules, _unshared, _grants, _owners):
             around += [sql for one in part(connection, [row.oid]) for sql in one.create]
         yield Dependent(
             kind.lower(),
@@ -155,7 +156,7 @@ def _rules(connection: Connection, oids: Sequence[int]) -> Iterator[Dependent]:
     sql = f"""
         SELECT quote_ident(r.rulename) AS name, {_TABLE} AS "table", pg_get_ruledef(r.oid) AS sql
         FROM pg_rewrite r JOIN {_OF_TABLES} ON c.oid = r.ev_class
-        WHERE c.oid = ANY(:oids)"""
+        WHERE c.oid = ANY(:oids) AND r.rulename <> '_RETURN'"""
     for row in _rows(connection, sql, oids):
         drop = f"DROP RULE {row.name} ON {row.table}"
         yield Dependent("rule", f"{row.name} on {row.table}", (row.sql,), (drop,))
@@ -239,6 +240,19 @@ def _publications(connection: Connection, oids: Sequence[int]) -> Iterator[Depen
         yield Dependent("publication", f"{row.name} of {row.table}", (make,), (drop,))
 
 
+def _unshared(connection: Connection, oids: Sequence[int]) -> Iterator[Dependent]:
+    """What is made anew is not given to those who get new tables by default."""
+    sql = f"""
+        SELECT DISTINCT {_TABLE} AS "table", CASE g.grantee WHEN 0 THEN 'PUBLIC'
+          ELSE quote_ident(pg_get_userbyid(g.grantee)) END AS grantee
+        FROM {_OF_TABLES}, pg_default_acl d, aclexplode(d.defaclacl) g
+        WHERE c.oid = ANY(:oids) AND d.defaclobjtype = 'r'
+          AND g.grantee <> current_user::regrole ORDER BY 2"""
+    for row in _rows(connection, sql, oids):
+        revoke = f"REVOKE ALL ON {row.table} FROM {row.grantee}"
+        yield Dependent("permission of", f"{row.grantee} on {row.table}", (revoke,), quiet=True)
+
+
 def _grants(connection: Connection, oids: Sequence[int]) -> Iterator[Dependent]:
     sql = f"""
         SELECT "table", "column", grantee, string_agg(right_, ', ' ORDER BY right_) AS rights, again
@@ -268,8 +282,7 @@ def _owners(connection: Connection, oids: Sequence[int]) -> Iterator[Dependent]:
     """Last: what belongs to somebody else may be out of reach then."""
     sql = f"""
         SELECT {_TABLE} AS "table", quote_ident(pg_get_userbyid(c.relowner)) AS owner,
-          CASE c.relkind WHEN 'v' THEN 'VIEW' WHEN 'm' THEN 'MATERIALIZED VIEW' ELSE 'TABLE' END
-            AS kind
+          {_KIND} AS kind
         FROM {_OF_TABLES}
         WHERE c.oid = ANY(:oids) AND c.relowner <> current_user::regrole"""
     for row in _rows(connection, sql, oids):

@@ -10,10 +10,10 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, bindparam, text
+from sqlalchemy import BindParameter, ColumnElement, Connection, bindparam, cast, text
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.types import Text
+from sqlalchemy.types import NullType, Text, TypeDecorator, TypeEngine, UserDefinedType
 
 from .faults import original
 from .moving import Declared, Dependent, Mover, TablesInUse
@@ -38,6 +38,11 @@ _KINDS = {
     "f": "it is a foreign table",
     "p": "it is partitioned",
 }
+# What the driver reads and writes without loss, so quarantined rows have it as JSON has it.
+_PLAIN = re.compile(
+    r"(small|big)?int(eger)?|boolean|uuid|text(\[\])?|character varying(\(\d+\))?"
+    r"|double precision|numeric(\([\d,]+\))?|timestamp(\(\d\))? with(out)? time zone|bytea"
+)
 # A constant with or without a cast, and the clock.
 _HARMLESS = re.compile(
     r"""[+-]?[\d.]+|true|false|now\(\)|CURRENT_TIMESTAMP|CURRENT_DATE
@@ -143,10 +148,7 @@ class PostgreSQLMover(Mover):
         return _KINDS.get(kind or "")
 
     def free_names(self, connection: Connection, schema: str | None, table: str) -> None:
-        """Indexes, also of constraints, get other names; policies hide nothing from the owner.
-
-        With ``row_security = off`` the server refuses to read what a policy would hide.
-        """
+        """Indexes, also of constraints, get other names."""
         space = schema or connection.dialect.default_schema_name
         quote = connection.dialect.identifier_preparer.quote
         rows = connection.execute(
@@ -164,8 +166,12 @@ class PostgreSQLMover(Mover):
                 f"ALTER INDEX {self.qualified(connection, space, name)} "
                 f"RENAME TO {quote(f'{table}_{number}')}"
             )
-        full = self.qualified(connection, schema, table)
-        connection.exec_driver_sql(f"ALTER TABLE {full} NO FORCE ROW LEVEL SECURITY")
+
+    def uncover(self, connection: Connection, schema: str | None, tables: Sequence[str]) -> None:
+        """Policies hide nothing from the owner; from others the server refuses to read."""
+        for table in tables:
+            full = self.qualified(connection, schema, table)
+            connection.exec_driver_sql(f"ALTER TABLE {full} NO FORCE ROW LEVEL SECURITY")
         connection.exec_driver_sql("SET LOCAL row_security = off")
 
     def close_cursors(self, connection: Connection) -> None:
@@ -217,6 +223,14 @@ class PostgreSQLMover(Mover):
         )
         _set_path(connection, path or "")
         return found
+
+    def stranger(self, declared: str) -> TypeEngine[Any]:
+        """Plain ones as the driver has them; others as text."""
+        return NullType() if _PLAIN.fullmatch(declared.lower()) else AsText(declared)
+
+    def named(self, declared: str) -> TypeEngine[Any]:
+        """As it is."""
+        return _Named(declared)
 
     def bind(self, type_: str, what: str, value: Any) -> Any:
         """As asyncpg wants it."""
@@ -286,3 +300,38 @@ def _users(connection: Connection, schema: str | None, tables: Sequence[str]) ->
         f"{row.name} of {row.user} from {row.address} (process {row.pid}, {row.state})"
         for row in rows
     ]
+
+
+class AsText(TypeDecorator[str]):
+    """A column that goes from table to table as its text, which every type has without loss.
+
+    Args:
+        declared: Its type as SQL.
+    """
+
+    impl = Text
+    cache_ok = True
+
+    def __init__(self, declared: str) -> None:
+        super().__init__()
+        self.declared = declared
+
+    def bind_expression(self, bindparam: BindParameter[str]) -> ColumnElement[Any]:
+        """``CAST(… AS declared)``."""
+        return cast(bindparam, _Named(self.declared))
+
+    def column_expression(self, column: ColumnElement[Any]) -> ColumnElement[Any]:
+        """``CAST(column AS TEXT)``."""
+        return cast(column, Text())
+
+
+class _Named(UserDefinedType[Any]):
+    """A type by its name in SQL."""
+
+    cache_ok = True
+
+    def __init__(self, declared: str) -> None:
+        self.declared = declared
+
+    def get_col_spec(self, **_options: Any) -> str:
+        return self.declared

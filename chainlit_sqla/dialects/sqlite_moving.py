@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 # ADD COLUMN takes no others (https://www.sqlite.org/lang_altertable.html#altertabaddcol).
 _LITERAL = re.compile(r"[+-]?\d+(\.\d+)?|'([^']|'')*'|true|false|null", re.IGNORECASE)
+_ROWLESS = re.compile(r"\)[\s\w,]*\bWITHOUT\s+ROWID[\s\w,]*$", re.IGNORECASE)
 _OURS = "chainlit_sqla_"
 
 
@@ -75,7 +76,7 @@ class SQLiteMover(Mover):
         return {row.name: row.sql for row in rows}
 
     def unfit(self, connection: Connection, schema: str | None, table: str) -> str | None:
-        """A view, or a virtual table."""
+        """Views, virtual tables, and tables that do not tell in what order rows were written."""
         row = connection.exec_driver_sql(
             "SELECT type, sql FROM sqlite_master WHERE name = ? COLLATE NOCASE "
             "AND type IN ('table', 'view')",
@@ -85,6 +86,8 @@ class SQLiteMover(Mover):
             return None
         if row.type == "view":
             return "it is a view"
+        if _ROWLESS.search(row.sql):
+            return "it is made WITHOUT ROWID; copy it into a table without these words"
         virtual = str(row.sql).upper().startswith("CREATE VIRTUAL")
         return "it is a virtual table" if virtual else None
 
@@ -111,7 +114,9 @@ class SQLiteMover(Mover):
             elif row.type == "view" and _uses(row.sql, names) and _works(connection, row.name):
                 drop = f"DROP VIEW {_quoted(row.name)}"
                 look = f"SELECT * FROM {_quoted(row.name)} LIMIT 0"
-                found.append(Dependent("view", row.name, (row.sql,), (drop,), (row.sql, look)))
+                # Dropped with it: its INSTEAD OF triggers.
+                create = [row.sql, *(one.sql for one in rows if _fires_on(one, row.name))]
+                found.append(Dependent("view", row.name, create, (drop,), (row.sql, look)))
             elif row.type == "table" and _refers(connection, row.name, names):
                 check = f"PRAGMA foreign_key_check({_quoted(row.name)})"
                 found.append(Dependent("foreign key of", row.name, (check,), stays=True))
@@ -127,6 +132,10 @@ def _trigger(name: str, table: str, sql: str) -> Dependent:
     )
     drop = f"DROP TRIGGER {_quoted(name)}"
     return Dependent("trigger", f"{name} on {table}", (sql,), (drop,), (sql, *fires))
+
+
+def _fires_on(row: Any, view: str) -> bool:
+    return row.type == "trigger" and str(row.tbl_name).lower() == view.lower()
 
 
 def _uses(sql: str, names: set[str]) -> bool:

@@ -120,7 +120,8 @@ class DocumentedSource(TableSource):
         if kind == "thread":
             return self._thread(row)
         thread_id = shape.identifier(row.pop(PLACE))
-        assert thread_id is not None  # It is of a batch.
+        if thread_id is None:
+            raise ValueError("its thread has no id")
         known: dict[str, Any] = {"threadId": thread_id}
         else_: dict[str, Any] = {"createdAt": self._made.get(thread_id, EPOCH)}
         if kind == "feedback":

@@ -269,9 +269,9 @@ class Target:
         self, connection: AsyncConnection, records: Sequence[Record], written: Written
     ) -> None:
         """Take over what was deleted, but for what is here: its thread would take no words."""
-        there = await _alive(connection, [record.key[1:] for record in records])
-        alive = [record for record in records if record.key[1:] in there]
-        written.refused += [_refused(record, _ALIVE) for record in alive]
+        there = await alive(connection, [record.key[1:] for record in records])
+        living = [record for record in records if record.key[1:] in there]
+        written.refused += [_refused(record, _ALIVE) for record in living]
         rest = [record for record in records if record.key[1:] not in there]
         await self._upsert(connection, "tombstone", rest)
 
@@ -374,7 +374,7 @@ def is_buried(record: Record, buried: Buried) -> bool:
     return any((place, id) in buried for id in ids)
 
 
-async def _alive(
+async def alive(
     connection: AsyncConnection, keys: Collection[tuple[str, ...]]
 ) -> set[tuple[str, ...]]:
     """Those of the keys of tombstones whose thread, step or element is here."""

@@ -107,6 +107,28 @@ async def test_it_writes_on_what_was_adopted_and_the_next_adoption_has_it(
     assert [one["name"] for one in thread["elements"]] == ["a.txt"]
 
 
+@pytest.mark.parametrize("name", ["sqlite_v8", "postgres_v8"])
+async def test_a_thread_that_it_made_anew_after_a_deletion_takes_further_writes(
+    frozen: Shelf, tmp_path: Path, name: str
+) -> None:
+    url = frozen.load(name)
+    await adopt(url)
+    async with opened(url) as database:
+        layer = SQLADataLayer(database, settings=database.settings)
+        await layer.update_thread(THREAD, name="gone")
+        await layer.delete_thread(THREAD)
+        await layer.close()
+    await unadopt(url)
+    await talk(url, variant(name), tmp_path / "files")
+    await adopt(url)
+    async with opened(url) as database:
+        layer = SQLADataLayer(database, settings=database.settings)
+        late: Any = {"id": said.step_id(9, 9), "threadId": THREAD, "output": "later"}
+        await layer.create_step(late)
+        await layer.close()
+    assert [one["output"] for one in (await heard(url))["steps"]][-1] == "later"
+
+
 @pytest.mark.parametrize("dialect", ["sqlite", "postgresql"])
 async def test_it_works_on_a_database_that_was_always_ours(
     frozen: Shelf, tmp_path: Path, dialect: str

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import asyncpg
@@ -14,6 +15,7 @@ from tests.frozen import conversations as said
 from tests.frozen.load import Shelf, execute
 
 NAME = "postgres_v8"
+TABLES = ("users", "threads", "steps", "elements", "feedbacks")
 
 # As a hosted PostgreSQL has it: a function that tells who asks, policies by it, roles of others.
 POLICIES = """
@@ -38,6 +40,12 @@ COMMENT ON COLUMN steps.indent IS 'old';
 CREATE VIEW titles AS SELECT id::text AS id, name, "createdAt" FROM threads;
 CREATE VIEW upper_titles WITH (security_barrier=true) AS SELECT upper(name) AS name FROM titles;
 GRANT SELECT ON titles TO {role};
+COMMENT ON VIEW titles IS 'Titles';
+COMMENT ON COLUMN titles.name IS 'The title';
+CREATE FUNCTION rename() RETURNS trigger LANGUAGE plpgsql AS
+  $$ BEGIN UPDATE threads SET name = NEW.name WHERE id::text = NEW.id; RETURN NEW; END $$;
+CREATE TRIGGER rename INSTEAD OF UPDATE ON titles FOR EACH ROW EXECUTE FUNCTION rename();
+CREATE RULE stay AS ON DELETE TO titles DO INSTEAD NOTHING;
 CREATE MATERIALIZED VIEW counts AS SELECT count(*) AS steps, sum(indent) AS indent FROM steps;
 CREATE UNIQUE INDEX counts_steps ON counts (steps);
 CREATE TABLE told (name text);
@@ -156,7 +164,9 @@ async def test_views_triggers_comments_and_publications_are_made_anew(
         "SELECT obj_description('threads'::regclass), (SELECT string_agg(description, '') FROM "
         "pg_description WHERE objoid = 'steps'::regclass)",
         "SELECT tgname, tgenabled FROM pg_trigger WHERE NOT tgisinternal AND tgname IN "
-        "('tell', 'off') ORDER BY 1",
+        "('tell', 'off', 'rename') ORDER BY 1",
+        "SELECT rulename FROM pg_rules WHERE tablename = 'titles'",
+        "SELECT description FROM pg_description WHERE objoid = 'titles'::regclass ORDER BY 1",
         "SELECT tablename FROM pg_publication_tables WHERE pubname = 'changes' ORDER BY 1",
         "SELECT count(*) FROM told",
         "SELECT relname, reloptions, relacl::text FROM pg_class WHERE relname IN "
@@ -172,7 +182,7 @@ async def test_views_triggers_comments_and_publications_are_made_anew(
 
 
 async def test_tables_of_another_owner_stay_theirs(frozen: Shelf, url: str, role: str) -> None:
-    for table in ("users", "threads", "steps", "elements", "feedbacks"):
+    for table in TABLES:
         execute(url, f"ALTER TABLE {table} OWNER TO {role}")
     await adopt(url)
     owners = "SELECT DISTINCT tableowner FROM pg_tables WHERE schemaname = 'public'"
@@ -182,14 +192,53 @@ async def test_tables_of_another_owner_stay_theirs(frozen: Shelf, url: str, role
 async def test_nobody_else_may_read_what_is_put_beside_the_tables(
     frozen: Shelf, url: str, role: str
 ) -> None:
+    execute(url, "CREATE VIEW titles AS SELECT name FROM threads")
     execute(url, f"ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT ALL ON TABLES TO {role}")
-    await adopt(url)
-    assert ask(
-        frozen,
-        url,
+    query = (
         f"SELECT table_name::text, privilege_type::text FROM information_schema.table_privileges "
-        f"WHERE grantee = '{role}' AND table_schema = 'public' ORDER BY 1",
-    ) == [("steps", "SELECT"), ("threads", "SELECT")]
+        f"WHERE grantee = '{role}' AND table_schema = 'public' ORDER BY 1"
+    )
+    await adopt(url)
+    assert ask(frozen, url, query) == [("steps", "SELECT"), ("threads", "SELECT")]
+    await unadopt(url)
+    assert ask(frozen, url, query) == [("steps", "SELECT"), ("threads", "SELECT")]
+
+
+async def test_rows_that_policies_hide_from_the_owner_come_along(
+    frozen: Shelf, url: str, role: str
+) -> None:
+    execute(url, f"ALTER ROLE {role} LOGIN PASSWORD 'secret'; GRANT ALL ON SCHEMA public TO {role}")
+    for table in TABLES:
+        execute(url, f"ALTER TABLE {table} OWNER TO {role}")
+        execute(url, f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY")
+    counts = " UNION ALL ".join(f"SELECT count(*) FROM {table}" for table in TABLES)
+    theirs = re.sub(r"//[^@]*@", f"//{role}:secret@", url)
+    before = ask(frozen, url, counts)
+    await adopt(theirs)
+    await unadopt(theirs)
+    assert ask(frozen, url, counts) == before
+    forced = "SELECT count(*) FROM pg_class WHERE relforcerowsecurity"
+    assert ask(frozen, url, forced) == [(len(TABLES),)]
+
+
+async def test_columns_of_any_type_keep_their_values(frozen: Shelf, url: str) -> None:
+    execute(
+        url,
+        """
+        CREATE TYPE place AS (name text, "at" interval);
+        ALTER TABLE steps ADD j jsonb, ADD o json, ADD i interval, ADD m money, ADD r int4range,
+          ADD ids uuid[], ADD p place, ADD t timestamptz, ADD "50% of :a" numeric(30, 2);
+        UPDATE steps SET j = '{"a": 12345678901234567890123456.5}', o = '{"b" : 1, "b": 2}',
+          i = '1 mon 2 days', m = 3.5, r = '[1,5)', ids = ARRAY[id], p = ROW('x', '1 mon'),
+          t = 'infinity', "50% of :a" = 3.10;
+        """,
+    )
+    query = 'SELECT id::text, (j, o, i, m, r, ids, p, t, "50% of :a")::text FROM steps ORDER BY 1'
+    before = ask(frozen, url, query)
+    await adopt(url)
+    assert ask(frozen, url, query) == before
+    await unadopt(url)
+    assert ask(frozen, url, query) == before
 
 
 async def test_a_role_that_writes_may_write_our_other_tables(frozen: Shelf, role: str) -> None:
@@ -204,6 +253,31 @@ async def test_a_role_that_writes_may_write_our_other_tables(frozen: Shelf, role
     )
     assert dict(rows)["chainlit_sqla_tombstones"] == 4  # type: ignore[call-overload,arg-type]
     assert "users" not in dict(rows)  # type: ignore[call-overload,arg-type]
+
+
+async def test_an_enumeration_that_lacks_a_value_of_now_comes_back_as_text(frozen: Shelf) -> None:
+    url = frozen.load(NAME)
+    execute(
+        url,
+        "DO $$ BEGIN EXECUTE 'CREATE TYPE said AS ENUM (' || "
+        "(SELECT string_agg(DISTINCT quote_literal(type), ', ') FROM steps) || ')'; END $$; "
+        "ALTER TABLE steps ALTER type TYPE said USING type::said",
+    )
+    kind = "SELECT DISTINCT pg_typeof(type)::text FROM steps"
+    await adopt(url)
+    await unadopt(url)
+    assert ask(frozen, url, kind) == [("said",)]
+    await adopt(url)
+    execute(url, "UPDATE steps SET type = 'new' WHERE id = (SELECT min(id) FROM steps)")
+    await unadopt(url)
+    assert ask(frozen, url, kind) == [("text",)]
+
+
+async def test_numbers_in_floating_point_are_compared_by_value(frozen: Shelf) -> None:
+    url = frozen.load("postgres_text_json")
+    execute(url, """UPDATE steps SET metadata = '{"ns": 1.7e18, "more": [-1e16, 2e19]}'""")
+    await adopt(url)
+    await unadopt(url)
 
 
 async def test_a_schema_that_needs_quotes_is_adopted_and_given_back(frozen: Shelf) -> None:

@@ -18,7 +18,7 @@ from chainlit_sqla.errors import (
     DatabaseUnavailable,
     SchemaUnknown,
 )
-from tests.adoption.ways import adopt, digests, opened, unadopt
+from tests.adoption.ways import adopt, digests, opened, set_aside, unadopt
 from tests.cli.programs import run_program
 from tests.frozen import original
 from tests.frozen.load import Shelf, execute
@@ -118,6 +118,8 @@ async def test_sqlite_views_triggers_and_foreign_keys_of_others_still_work(froze
         """
         CREATE VIEW titles AS SELECT id, name, indent FROM threads JOIN
           (SELECT "threadId", max(indent) AS indent FROM steps GROUP BY 1) ON "threadId" = id;
+        CREATE TRIGGER retitle INSTEAD OF UPDATE ON titles
+          BEGIN UPDATE threads SET name = NEW.name WHERE id = NEW.id; END;
         CREATE TABLE told (name TEXT);
         CREATE TRIGGER tell AFTER UPDATE OF name ON threads
           BEGIN INSERT INTO told VALUES (NEW.name); END;
@@ -130,7 +132,7 @@ async def test_sqlite_views_triggers_and_foreign_keys_of_others_still_work(froze
     def state() -> list[object]:
         connection = sqlite3.connect(path)
         connection.execute("PRAGMA foreign_keys = ON")
-        connection.execute("UPDATE threads SET name = name || '!' WHERE name = 'Złoto'")
+        connection.execute("UPDATE titles SET name = name || '!' WHERE name = 'Złoto'")
         found = [
             connection.execute("SELECT * FROM titles ORDER BY 1").fetchall(),
             connection.execute("SELECT * FROM told").fetchall(),
@@ -155,6 +157,31 @@ async def test_a_sqlite_foreign_key_to_a_step_is_refused(frozen: Shelf) -> None:
     execute(url, "CREATE TABLE marks (step TEXT REFERENCES steps(id))")
     with pytest.raises(AdoptionRefused, match="foreign key of marks: foreign key mismatch"):
         await adopt(url, drop=True)
+
+
+async def test_a_sqlite_table_without_rowid_is_refused(frozen: Shelf) -> None:
+    url = frozen.load("sqlite_v8")
+    execute(
+        url,
+        "DROP TABLE feedbacks; CREATE TABLE feedbacks "
+        '(id TEXT PRIMARY KEY, "forId" TEXT, value INT) WITHOUT ROWID',
+    )
+    with pytest.raises(SchemaUnknown, match="feedbacks cannot be moved: it is made WITHOUT ROWID"):
+        await adopt(url)
+
+
+async def test_what_lies_in_a_thread_without_an_id_is_put_aside(frozen: Shelf) -> None:
+    url = frozen.load("sqlite_v8")
+    execute(
+        url,
+        "INSERT INTO threads (id, name) VALUES ('', 'nothing'); INSERT INTO steps "
+        """(id, name, type, "threadId", streaming) VALUES ('s', 'n', 'run', '', 0)""",
+    )
+    await adopt(url)
+    assert {
+        ("threads", "it has no id", ""): 1,
+        ("steps", "its thread has no id", "s"): 1,
+    }.items() <= (await set_aside(url)).items()
 
 
 @pytest.mark.parametrize("name", BOTH)
