@@ -13,6 +13,7 @@ Invariants:
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Connection, select
@@ -57,6 +58,10 @@ class Return(Exchange):
         now = await self._sync(connection, lambda c: found(c, mover, schema))
         unknown = strangers(now)
         plan = await self._sync(connection, lambda c: planned(c, forms, unknown, mover))
+        plan = {
+            kind: replace(form, indexes={**_since(now[kind]), **form.indexes})
+            for kind, form in plan.items()
+        }
         before = {kind: form.columns for kind, form in now.items()}
         self._note_conversions(before, {kind: form.columns for kind, form in plan.items()})
         self._report.strangers = [
@@ -141,6 +146,12 @@ class Return(Exchange):
                         connection.exec_driver_sql(sql)
                 except DBAPIError:
                     self._report.left.append(name)
+
+
+def _since(form: Form) -> dict[str, str]:
+    """Indexes that somebody made on our tables."""
+    ours = ("ix_", "uq_", "pk_", "chainlit_")
+    return {name: sql for name, sql in form.indexes.items() if not name.startswith(ours)}
 
 
 def _index_name(kind: str, column: str) -> str:

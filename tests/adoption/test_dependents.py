@@ -177,6 +177,7 @@ async def test_views_triggers_comments_and_publications_are_made_anew(
     report = await adopt(url)
     assert [ask(frozen, url, query) for query in queries] == before
     assert {"view public.titles", "materialized view public.counts"} < set(report.carried)
+    assert any("triggers were made anew but not fired" in note for note in report.notes)
     await unadopt(url)
     assert [ask(frozen, url, query) for query in queries] == before
 
@@ -253,6 +254,16 @@ async def test_a_role_that_writes_may_write_our_other_tables(frozen: Shelf, role
     )
     assert dict(rows)["chainlit_sqla_tombstones"] == 4  # type: ignore[call-overload,arg-type]
     assert "users" not in dict(rows)  # type: ignore[call-overload,arg-type]
+
+
+async def test_an_index_made_since_the_adoption_is_made_anew(frozen: Shelf) -> None:
+    url = frozen.load(NAME)
+    await adopt(url)
+    execute(url, "CREATE INDEX mine ON steps (name) WHERE type = 'run'")
+    await unadopt(url)
+    assert ask(frozen, url, "SELECT tablename FROM pg_indexes WHERE indexname = 'mine'") == [
+        ("steps",)
+    ]
 
 
 async def test_an_enumeration_that_lacks_a_value_of_now_comes_back_as_text(frozen: Shelf) -> None:
