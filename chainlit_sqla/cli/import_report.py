@@ -7,7 +7,9 @@ from collections.abc import Iterator, Mapping
 from ..importers import Comparison, Result
 from ..importers.verify import SHOWN
 
-_KINDS = ("user", "thread", "step", "element", "feedback", "tombstone", "line")
+_KINDS = ("user", "thread", "step", "element", "feedback", "tombstone", "line", "quarantined")
+_UNSHOWN = ("tombstone", "line", "quarantined")
+"""What is not compared."""
 _NAMES = {
     "user": "users",
     "thread": "threads",
@@ -16,6 +18,7 @@ _NAMES = {
     "feedback": "feedbacks",
     "tombstone": "deleted",
     "line": "bad lines",
+    "quarantined": "put aside before",
 }
 
 
@@ -34,7 +37,7 @@ def lines(result: Result, *, update: bool) -> Iterator[str]:
         took = f"{result.seconds:.1f} s ({rate:,.0f} rows/s, the comparison included)"
         yield f"{result.rows:,} rows in {took}"
     if result.known_users:
-        yield f"Users that were there under the same identifier, and stay: {result.known_users:,}"
+        yield f"Users who are there already, by their identifier: {result.known_users:,}"
     if result.deleted:
         yield f"Not brought back, since they were deleted in the target: {result.deleted:,}"
     yield from _reasons("Put aside (table chainlit_sqla_quarantine):", result.aside)
@@ -59,7 +62,7 @@ def _table(result: Result) -> Iterator[str]:
         row = (
             _NAMES[kind],
             f"{given[kind]:,}",
-            "" if there is None or kind in ("tombstone", "line") else f"{there:,}",
+            "" if there is None or kind in _UNSHOWN else f"{there:,}",
             f"{aside[kind]:,}",
             f"{compared.by_kind[kind]:,}" if compared else "",
         )
@@ -80,7 +83,7 @@ def _reasons(title: str, counts: Mapping[tuple[str, str], int]) -> Iterator[str]
 
 def _differences(found: Comparison, *, update: bool, resumed: bool) -> Iterator[str]:
     if found.equal and not found.counts["more"]:
-        yield f"Compared {found.threads:,} threads: no difference."
+        yield f"Compared {_threads(found)}: no difference."
         return
     words = {
         "missing": "missing in the target",
@@ -90,7 +93,7 @@ def _differences(found: Comparison, *, update: bool, resumed: bool) -> Iterator[
     counts = [
         f"{found.counts[what]:,} {text}" for what, text in words.items() if found.counts[what]
     ]
-    yield f"Compared {found.threads:,} threads: {', '.join(counts)}."
+    yield f"Compared {_threads(found)}: {', '.join(counts)}."
     for difference in found.differences:
         yield f"  {difference}"
     hidden = sum(found.counts[what] for what in words) - len(found.differences)
@@ -103,3 +106,7 @@ def _differences(found: Comparison, *, update: bool, resumed: bool) -> Iterator[
         )
     if found.counts["different"] and not update:
         yield "To take the values of the source, run the same command with --update."
+
+
+def _threads(found: Comparison) -> str:
+    return f"{found.threads:,} thread{'' if found.threads == 1 else 's'}"

@@ -15,6 +15,7 @@ from ..database import Database
 from ..errors import SchemaUnknown
 from ..importers import OurSource
 from ..record_file import Header
+from ..records import TABLES
 from ..revision import REVISIONS, current_revision, foreign_tables
 from .chat import ChatExport, ChatOptions
 from .conversation import Conversations
@@ -113,8 +114,11 @@ class Export:
 
     async def _run(self, connection: AsyncConnection, target: Target) -> Done:
         database = self._database
-        source = OurSource(connection, database.label, "", database.schema, where=self._where)
-        done = Done(database.label, await source.count())
+        source = OurSource(
+            connection, database.label, "", database.schema, where=self._where, strangers=True
+        )
+        counts = await source.count()
+        done = Done(database.label, {kind: counts[kind] for kind in TABLES})
         if self._form == JSONL:
             report = self._report("rows", sum(done.rows.values()))
             with target.file() as write:

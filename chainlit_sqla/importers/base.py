@@ -14,6 +14,8 @@ CHUNK_ROWS = 500
 """Rows that are held at once."""
 CHUNK_BYTES = 8_000_000
 """Characters of text that are held at once; one row may have more."""
+QUARANTINED = "quarantined"
+"""The kind of a row that was put aside already where it comes from."""
 BATCH = 1_000
 """Threads that are read together: a table without an index is read once for as many."""
 
@@ -23,7 +25,7 @@ class Misfit:
     """A row, or a part of one, that has no place in our tables: it goes into the quarantine.
 
     Args:
-        kind: What it would be: a kind of record, or ``line``.
+        kind: What it would be: a kind of record, ``line`` or `QUARANTINED`.
         table: Where it was read.
         reason: Why, for people; what is particular to the row comes after a colon.
         row: Its values by the names of its columns.

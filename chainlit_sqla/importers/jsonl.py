@@ -164,8 +164,10 @@ class JsonlSource:
         lost = {k: n - counts[k] for k, n in end.counts.items() if n != counts[k]}
         # A line that is no record now may have been one; it is put aside, and not lost.
         if sum(lost.values()) != counts["line"] or (lost and min(lost.values()) < 0):
+            numbers = ", ".join(f"{kind}: {count:+,}" for kind, count in sorted(lost.items()))
             raise ImportSourceError(
-                f"{self._path} has lost lines, or has more than were written ({lost}); {remedy}"
+                f"{self._path} has lost lines, or has more than were written (lost: {numbers}); "
+                f"{remedy}"
             )
 
     def _lines(self, start: int) -> Iterator[tuple[int, bytes]]:

@@ -156,7 +156,7 @@ async def _source(
                 f"{place} is at revision {revision}, which this release does not know; "
                 "upgrade chainlit-sqla (pip install -U chainlit-sqla)"
             )
-        return OurSource(connection, place, identity, database.schema)
+        return OurSource(connection, place, identity, database.schema, strangers=True)
     try:
         database.dialect.physical_order()
     except NotImplementedError:

@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, Table, false, func, inspect, select
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    Table,
+    false,
+    func,
+    inspect,
+    literal_column,
+    select,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from ..records import COLUMNS, IN_THREADS, TABLES, Record, default
-from .base import BATCH, Chunk, rechunked
+from ..models import quarantine
+from ..records import COLUMNS, IN_THREADS, KEYS, TABLES, Record, default
+from .base import BATCH, QUARANTINED, Chunk, Misfit, rechunked
+from .shape import plain
 
 _FETCH = 100
 
@@ -23,6 +35,7 @@ class OurSource:
         identity: See `Source`.
         schema: The schema of the tables; None: the connection's default one.
         where: Which threads; then only their owners are users, and nothing is the rest.
+        strangers: Whether columns that we do not have, such as an adoption keeps, come along.
     """
 
     def __init__(
@@ -33,13 +46,15 @@ class OurSource:
         schema: str | None = None,
         *,
         where: ColumnElement[bool] | None = None,
+        strangers: bool = False,
     ) -> None:
         self.title = title
         self.identity = identity
         self._connection = connection
         self._schema = schema
         self._where = where
-        self._there: dict[str, frozenset[str]] = {}
+        self._strangers = strangers
+        self._there: dict[str, Sequence[str]] = {}
 
     async def count(self) -> Mapping[str, int]:
         """The rows of each table."""
@@ -49,6 +64,9 @@ class OurSource:
             if (narrowed := self._narrowed(kind)) is not None:
                 query = query.where(narrowed)
             counts[kind] = await self._connection.scalar(query) or 0
+        if await self._has_quarantine():
+            query = select(func.count()).select_from(quarantine)
+            counts[QUARANTINED] = await self._connection.scalar(query) or 0
         return counts
 
     async def notes(self) -> Sequence[str]:
@@ -58,8 +76,8 @@ class OurSource:
     async def users(self) -> AsyncGenerator[Chunk, None]:
         """All users, or the owners of the threads."""
         narrowed = self._narrowed("user")
-        rows = self.records("user") if narrowed is None else self.records("user", narrowed)
-        async for chunk in rechunked((record,) async for record in rows):
+        rows = self._items("user") if narrowed is None else self._items("user", narrowed)
+        async for chunk in rechunked(rows):
             yield chunk
 
     async def threads(
@@ -73,15 +91,16 @@ class OurSource:
         """
         async for ids in self._batches(after, only):
             for kind in ("thread", *IN_THREADS):
-                rows = self.records(kind, place(kind).in_(ids))
-                async for chunk in rechunked((record,) async for record in rows):
+                async for chunk in rechunked(self._items(kind, place(kind).in_(ids))):
                     yield chunk
             yield Chunk(threads=ids, position=ids[-1])
 
     async def rest(self) -> AsyncGenerator[Chunk, None]:
-        """What was deleted: a late write must not bring it back."""
+        """What was deleted: a late write must not bring it back. And what was put aside before."""
         if self._where is None:
-            async for chunk in rechunked((record,) async for record in self.records("tombstone")):
+            async for chunk in rechunked(self._items("tombstone")):
+                yield chunk
+            async for chunk in rechunked(self._put_aside()):
                 yield chunk
 
     async def records(self, kind: str, *where: ColumnElement[bool]) -> AsyncGenerator[Record, None]:
@@ -91,15 +110,64 @@ class OurSource:
             kind: A kind of record.
             *where: What must hold for them.
         """
+        async for record, _ in self._rows(kind, *where):
+            yield record
+
+    async def _items(
+        self, kind: str, *where: ColumnElement[bool]
+    ) -> AsyncGenerator[tuple[Record | Misfit, ...], None]:
+        """Rows of one kind, and what of them has no place."""
+        async for record, strange in self._rows(kind, *where):
+            if not strange:
+                yield (record,)
+            elif kind in ("step", "element"):
+                extra = record.values["extra"]
+                known = extra if isinstance(extra, dict) else {}
+                yield (replace(record, values={**record.values, "extra": {**strange, **known}}),)
+            else:
+                reason = f"there is no place for {', '.join(sorted(strange))}"
+                row = {name: record.values[name] for name in KEYS[kind]} | dict(strange)
+                yield record, Misfit(kind, TABLES[kind].name, reason, row, kept=True)
+
+    async def _rows(
+        self, kind: str, *where: ColumnElement[bool]
+    ) -> AsyncGenerator[tuple[Record, Mapping[str, Any]], None]:
+        """Records, and what there is in columns that we do not have."""
         query = (await self._select(kind)).where(*where)
         there = self._there[kind]
         names = [name for name in COLUMNS[kind] if name in there]
         missing = {name: default(kind, name) for name in COLUMNS[kind] if name not in there}
+        strange = self._strange(kind)
         options = {"yield_per": _FETCH}
         async with self._connection.stream(query, execution_options=options) as rows:
             async for portion in rows.partitions():
                 for row in portion:
-                    yield Record(kind, dict(zip(names, row, strict=True)) | missing)
+                    values = dict(zip(names, row[: len(names)], strict=True)) | missing
+                    others = zip(strange, row[len(names) :], strict=True)
+                    yield (
+                        Record(kind, values),
+                        {name: plain(value) for name, value in others if value is not None},
+                    )
+
+    def _strange(self, kind: str) -> Sequence[str]:
+        if not self._strangers:
+            return ()
+        return [name for name in self._there[kind] if name not in COLUMNS[kind]]
+
+    async def _has_quarantine(self) -> bool:
+        return self._strangers and await self._connection.run_sync(
+            lambda sync: inspect(sync).has_table(quarantine.name, schema=self._schema)
+        )
+
+    async def _put_aside(self) -> AsyncGenerator[tuple[Misfit], None]:
+        if not await self._has_quarantine():
+            return
+        columns = quarantine.c
+        query = select(columns.origin, columns.reason, columns.row).order_by(columns.id)
+        options = {"yield_per": _FETCH}
+        async with self._connection.stream(query, execution_options=options) as rows:
+            async for origin, reason, row in rows:
+                yield (Misfit(QUARANTINED, origin, reason, row),)
 
     def _narrowed(self, kind: str) -> ColumnElement[bool] | None:
         """What holds for the rows of a kind that are read; None: all are."""
@@ -141,13 +209,17 @@ class OurSource:
         table = TABLES[kind]
         if kind not in self._there:
             self._there[kind] = await self._connection.run_sync(
-                lambda sync: frozenset(
-                    column["name"]
+                lambda sync: [
+                    str(column["name"])
                     for column in inspect(sync).get_columns(table.name, schema=self._schema)
-                )
+                ]
             )
         columns = [table.c[name] for name in COLUMNS[kind] if name in self._there[kind]]
-        return select(*columns).order_by(*_order(table))
+        quote = self._connection.dialect.identifier_preparer.quote
+        others: list[ColumnElement[Any]] = [
+            literal_column(quote(name)) for name in self._strange(kind)
+        ]
+        return select(*columns, *others).order_by(*_order(table))
 
 
 def place(kind: str) -> ColumnElement[str]:

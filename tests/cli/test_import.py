@@ -110,7 +110,7 @@ def test_it_says_what_it_did(folder: Path, old: Path, cli: Command, new: str) ->
     assert "no difference" in done.out
     again = cli("import", "--from", f"sqlite:///{old}", "--url", new)
     assert again.code == 0
-    assert "Users that were there under the same identifier, and stay: 3" in again.out
+    assert "Users who are there already, by their identifier: 3" in again.out
 
 
 def test_only_comparing_writes_nothing(folder: Path, old: Path, cli: Command) -> None:

@@ -16,7 +16,7 @@ from chainlit_sqla.database import Database
 from chainlit_sqla.errors import ConfigurationError, ImportSourceError
 from chainlit_sqla.importers import Import, OurSource, Result, open_source
 from chainlit_sqla.migrations import upgrade
-from chainlit_sqla.models import quarantine, users
+from chainlit_sqla.models import quarantine, steps, users
 from chainlit_sqla.settings import Settings
 from tests.frozen.load import Shelf, execute
 from tests.importers.bulk import fill
@@ -341,3 +341,27 @@ async def test_a_restart_of_the_targets_server_is_ridden_out(tmp_path: Path) -> 
     assert result.comparison is not None
     assert result.comparison.equal
     assert result.comparison.same["step"] == 2_000
+
+
+@pytest.mark.parametrize("dialect", ["sqlite", "postgresql"])
+async def test_columns_of_others_and_what_was_put_aside_move_on(
+    frozen: Shelf, targets: Targets, dialect: str
+) -> None:
+    origin, target = await targets.make(dialect), await targets.make("sqlite")
+    await bring("", frozen.load("sqlite_no_foreign_keys"), origin)
+    for table in ("steps", "threads"):
+        execute(url_of(origin), f'ALTER TABLE {table} ADD COLUMN "Cost ""centre" INTEGER')
+        execute(url_of(origin), f'UPDATE {table} SET "Cost ""centre" = 7')
+    result = await bring("", url_of(origin), target)
+    assert result.comparison is not None
+    assert result.comparison.equal
+    async with target.connect() as connection:
+        extras = list(await connection.scalars(select(steps.c.extra)))
+    assert extras
+    assert all(extra['Cost "centre'] == 7 for extra in extras)
+    before, after = await aside(origin), await aside(target)
+    moved = {row.id for row in after if row.reason.startswith("there is no place for Cost")}
+    threads = result.comparison.same["thread"]
+    assert len(moved) == threads
+    assert {row.row.get("id") for row in before} <= {row.row.get("id") for row in after}
+    assert result.aside.total() == len(before)
