@@ -33,7 +33,7 @@ def make(base: Path) -> Path:
     """
     root = (base / ".chainlit_sqla" / "demo").absolute()
     try:
-        root.mkdir(parents=True, exist_ok=True)
+        root.mkdir(mode=0o700, parents=True, exist_ok=True)
         (root.parent / ".gitignore").write_text("*\n")
         welcome = root / "chainlit.md"
         if not welcome.exists():

@@ -378,3 +378,11 @@ def test_processes_that_start_at_once_share_one_secret(tmp_path: Path, links: bo
     assert "/chainlit-sqla/files/" in signed.pop()
     left = {path.name for path in (tmp_path / "files").iterdir()}
     assert left == {SECRET_FILE, ".gitignore"}
+
+
+async def test_the_folder_that_it_makes_is_private(tmp_path: Path) -> None:
+    store = LocalStorage(tmp_path / "data" / "files")
+    await store.put("key", BlobSource(data=b"x"), mime="text/plain")
+    await store.close()
+    for folder in (tmp_path / "data", tmp_path / "data" / "files"):
+        assert folder.stat().st_mode & 0o777 == 0o700
