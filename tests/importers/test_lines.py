@@ -27,7 +27,13 @@ def text(*lines: dict[str, Any]) -> bytes:
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"\n\n", b"CREATE TABLE users (id int);\nINSERT\n", gzip.compress(b"x", mtime=0), b"SQL\x00\xff"],
+    [
+        b"",
+        b"\n\n",
+        b"CREATE TABLE users (id int);\nINSERT\n",
+        gzip.compress(b"x", mtime=0),
+        b"SQL\x00\xff",
+    ],
 )
 async def test_a_file_without_any_record_is_refused(
     targets: Targets, tmp_path: Path, content: bytes
