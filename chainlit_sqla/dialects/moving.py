@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, inspect
 from sqlalchemy.types import NullType, TypeEngine
 
 from .. import _json
@@ -107,6 +107,15 @@ class Mover(ABC):
     @abstractmethod
     def indexes(self, connection: Connection, schema: str | None, table: str) -> dict[str, str]:
         """The statements that make the indexes of a table, by name, but those of its keys."""
+
+    def constraints(self, connection: Connection, schema: str | None, table: str) -> list[str]:
+        """What else a table promises, as SQL: unique and check constraints, but the key's."""
+        inspector = inspect(connection)
+        unique = inspector.get_unique_constraints(table, schema=schema)
+        checks = inspector.get_check_constraints(table, schema=schema)
+        return [f"UNIQUE ({', '.join(one['column_names'])})" for one in unique] + [
+            f"CHECK ({one['sqltext']})" for one in checks
+        ]
 
     @abstractmethod
     def dependents(

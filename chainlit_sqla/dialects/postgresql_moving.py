@@ -132,6 +132,19 @@ class PostgreSQLMover(Mover):
         )
         return {row.name: row.sql for row in rows}
 
+    def constraints(self, connection: Connection, schema: str | None, table: str) -> list[str]:
+        """As the server writes them, exclusions included."""
+        query = text(
+            """
+            SELECT pg_get_constraintdef(k.oid) FROM pg_constraint k
+            JOIN pg_class c ON c.oid = k.conrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+            WHERE c.relname = :table AND n.nspname = :schema AND k.contype IN ('u', 'x', 'c')
+            ORDER BY k.conname
+            """
+        )
+        schema = schema or connection.dialect.default_schema_name
+        return list(connection.scalars(query, {"table": table, "schema": schema}))
+
     def unfit(self, connection: Connection, schema: str | None, table: str) -> str | None:
         """Views, foreign and partitioned tables, and tables that inherit."""
         kind = connection.scalar(

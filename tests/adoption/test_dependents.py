@@ -301,3 +301,16 @@ async def test_a_schema_that_needs_quotes_is_adopted_and_given_back(frozen: Shel
     await unadopt(url, **settings)
     await adopt(url, **settings)
     assert await digests(url, **settings) == before
+
+
+async def test_constraints_that_are_not_made_anew_are_named(frozen: Shelf) -> None:
+    url = frozen.load("postgres_v8")
+    execute(
+        url,
+        """ALTER TABLE threads ADD COLUMN slug TEXT UNIQUE;
+        ALTER TABLE threads ADD CONSTRAINT short CHECK (length(name) < 500)""",
+    )
+    report = await adopt(url)
+    assert "threads: UNIQUE (slug)" in report.left
+    assert any(one.startswith("threads: CHECK") and "500" in one for one in report.left)
+    assert not any("identifier" in one for one in report.left)
