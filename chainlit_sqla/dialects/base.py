@@ -80,7 +80,11 @@ class Dialect(ABC):
         return url.set(drivername=f"{self.name}+{self.driver}")
 
     def reading_url(self, url: URL) -> URL:
-        """An engine's URL for a database that must not be changed by opening it."""
+        """An engine's URL for a database that must not be changed by opening it.
+
+        Raises:
+            ConfigurationError: It is a file that is not there.
+        """
         return url
 
     def place(self, url: URL) -> str:

@@ -34,6 +34,7 @@ from sqlalchemy.types import TypeEngine
 from .. import _json
 from .._signature import fold, has_all
 from .._time import format_instant
+from ..errors import ConfigurationError
 from . import sqlite_burst
 from .base import Call, Dialect, Rows
 from .conflict import on_conflict
@@ -68,7 +69,10 @@ class SQLite(Dialect):
         """Opened for reading only, the file and its journal mode stay as they are."""
         if _in_memory(url) or (url.database or "").startswith("file:"):
             return url
-        file = f"file:{quote(str(Path(url.database or '').absolute()))}"
+        path = Path(url.database or "").absolute()
+        if not path.exists():
+            raise ConfigurationError(f"There is no SQLite file {path}; correct the URL")
+        file = f"file:{quote(str(path))}"
         return url.set(database=file).update_query_dict({"mode": "ro", "uri": "true"})
 
     def place(self, url: URL) -> str:

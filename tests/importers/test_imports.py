@@ -246,7 +246,7 @@ async def test_a_source_that_is_none_is_refused_with_the_repair(
     target = await targets.make("sqlite")
     assert "There is no file" in await refused(str(tmp_path / "none.jsonl"), target)
     missing = await refused(f"sqlite:///{tmp_path}/none.db", target)
-    assert "cannot be opened" in missing
+    assert f"There is no SQLite file {tmp_path}/none.db; correct" in missing
     assert not (tmp_path / "none.db").exists()
     foreign = await refused(frozen.load("sqlite_foreign_users"), target)
     assert "has no conversations of Chainlit" in foreign
