@@ -4,7 +4,7 @@ A file is lines of JSON (https://jsonlines.org): a `Header`, a `Record` a line, 
 without its end was cut. The exporter writes it and the importer reads it, so what both must agree
 on stands here::
 
-    {"kind":"chainlit-sqla","format":1,"release":"0.2.0","exported":"2026-01-31T08:00:00Z",...}
+    {"kind":"chainlit-sqla","format":1,"release":"0.1.0","exported":"2026-01-31T08:00:00Z",...}
     {"kind":"user","id":"1","identifier":"me",...}
     {"kind":"thread","id":"t","userId":"1",...}
     {"kind":"step","threadId":"t",...}

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Collection
 from contextlib import nullcontext
-from enum import StrEnum
 from pathlib import PurePath
 from typing import Annotated
 
@@ -15,7 +15,8 @@ from ..database import Database
 from ..errors import ConfigurationError
 from ..exporters import Selection
 from ..exporters.chat import ChatOptions
-from ..exporters.run import CHAT, HTML, JSONL, MARKDOWN, Done, Export, Watch
+from ..exporters.run import CHAT, FORMATS, HTML, JSONL, MARKDOWN, Done, Export, Watch
+from ..exporters.selection import FEEDBACK
 from ..record_file import GZIP_SUFFIX
 from ..settings import Settings
 from .doctor import version_of
@@ -38,28 +39,24 @@ _BY_SUFFIX = {
 }
 
 
-class Format(StrEnum):
-    """The forms of an export."""
+def _one_of(names: Collection[str]) -> Callable[[str | None], str | None]:
+    """A check of an option: typer's own puts the words of the library it uses before its own."""
+    shown = ", ".join(names)
 
-    jsonl = JSONL
-    markdown = MARKDOWN
-    html = HTML
-    chat = CHAT
+    def check(given: str | None) -> str | None:
+        if given is not None and given not in names:
+            raise typer.BadParameter(f"{given!r} is not one of {shown}")
+        return given
 
-
-class Feedback(StrEnum):
-    """Which feedback a conversation must have."""
-
-    up = "up"
-    down = "down"
-    any = "any"
+    return check
 
 
 def export(
     form: Annotated[
-        Format | None,
+        str | None,
         typer.Option(
             "--format",
+            callback=_one_of(FORMATS),
             metavar="jsonl|markdown|html|chat",
             help="jsonl: everything, for `chainlit-sqla import`; markdown and html: transcripts; "
             "chat: for training and evaluation. Unless given, the name of the output tells; "
@@ -100,8 +97,13 @@ def export(
         ),
     ] = None,
     feedback: Annotated[
-        Feedback | None,
-        typer.Option("--feedback", metavar="up|down|any", help="With such a feedback."),
+        str | None,
+        typer.Option(
+            "--feedback",
+            callback=_one_of(FEEDBACK),
+            metavar="up|down|any",
+            help="With such a feedback.",
+        ),
     ] = None,
     tags: Annotated[
         list[str] | None, typer.Option("--tag", metavar="TAG", help="With this tag.")
@@ -135,7 +137,7 @@ def export(
         threads=tuple(threads or ()),
         since=since,
         until=until,
-        feedback=None if feedback is None else feedback.value,
+        feedback=feedback,
         tags=tuple(tags or ()),
     )
     settings = settings_for(url, schema)
@@ -152,25 +154,46 @@ def export(
         raise typer.Exit(INTERRUPTED) from None
     except BrokenPipeError:
         raise typer.Exit(CLOSED_PIPE) from None
-    typer.echo(_said(done, selection, target), err=True)
+    typer.echo(_said(done, chosen, selection, target), err=True)
 
 
-def _form(given: Format | None, target: Target) -> str:
+def _form(given: str | None, target: Target) -> str:
     """The form that was asked for, in words or by the name of a file."""
     if given is not None:
-        if target.is_folder and given.value in (JSONL, CHAT):
+        _refuse_other_name(given, target)
+        if target.is_folder and given in (JSONL, CHAT):
             raise ConfigurationError(
-                f"--format {given.value} makes one file, and {target} is a folder; name a file"
+                f"--format {given} makes one file, and {target} is a folder; name a file"
             )
-        return given.value
+        return given
     if target.path is None:
         return JSONL
-    suffix = PurePath(target.path.name.removesuffix(GZIP_SUFFIX)).suffix.lower()
+    suffix = _suffix(target.path)
     if target.is_folder or suffix not in _BY_SUFFIX:
         raise ConfigurationError(
             f"{target} does not tell which form is wanted; add --format markdown or another one"
         )
     return _BY_SUFFIX[suffix]
+
+
+def _refuse_other_name(given: str, target: Target) -> None:
+    """What a file is must not contradict its name: whoever opens it goes by that."""
+    if target.path is None or target.is_folder:
+        return
+    named = _BY_SUFFIX.get(_suffix(target.path))
+    form = JSONL if given == CHAT else given  # Both are lines of JSON.
+    if named is None or named == form:
+        return
+    right = next(suffix for suffix, value in _BY_SUFFIX.items() if value == form)
+    raise ConfigurationError(
+        f"{target} has the name of {named}, and --format {given} is another form; "
+        f"name a file that ends with {right}, or correct --format"
+    )
+
+
+def _suffix(path: PurePath) -> str:
+    """What the name of a file ends with, below the packing."""
+    return PurePath(path.name.removesuffix(GZIP_SUFFIX)).suffix.lower()
 
 
 def _export(
@@ -216,20 +239,24 @@ def _left(target: Target) -> str:
     return f" {kept}. Run the same command again for all."
 
 
-def _said(done: Done, selection: Selection, target: Target) -> str:
-    number = done.rows.get("thread", 0)
-    if not number:
+def _said(done: Done, form: str, selection: Selection, target: Target) -> str:
+    if not done.selected and done.is_empty:
         asked = " ".join(f"--{name}" for name in selection.shown)
         which = f" for {asked}" if asked else ""
         return f"There is no conversation{which} in {done.label}: nothing was exported."
-    words = [
-        f"Exported {_count(number - done.left_out, 'conversation')} "
-        f"({_count(done.rows.get('step', 0), 'step')}) from {done.label} to {target} "
-        f"({decimal(target.written)})."
-    ]
-    if done.left_out:
-        words.append(f"Left out for want of an answer: {done.left_out:,}.")
-    return " ".join(words)
+    refused = "no thumb up" if selection.feedback == "up" else "thumbs down"
+    reasons = (
+        (done.unanswered, "without an answer"),
+        (done.unlearnt, f"without an answer to learn from ({refused})"),
+    )
+    left = ", ".join(f"{number:,} {reason}" for number, reason in reasons if number)
+    if done.is_empty:
+        return f"Nothing was exported from {done.label}. Left out: {left}."
+    parts = _count(done.parts, "message" if form == CHAT else "step")
+    return (
+        f"Exported {_count(done.conversations, 'conversation')} ({parts}) from {done.label} "
+        f"to {target} ({decimal(target.written)})." + (f" Left out: {left}." if left else "")
+    )
 
 
 def _count(number: int, noun: str) -> str:

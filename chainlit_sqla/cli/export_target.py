@@ -6,6 +6,7 @@ interrupted leaves nothing behind. Conversations are private, so only this user 
 
 from __future__ import annotations
 
+import errno
 import gzip
 import os
 import sys
@@ -21,6 +22,13 @@ from ..record_file import GZIP_SUFFIX
 
 STDOUT = "-"
 _BUFFER = 1 << 20
+_NO_SPACE, _NO_RIGHT = "free disk space, or ", "give this user write permission on its folder, or "
+_REPAIRS = {
+    errno.ENOSPC: _NO_SPACE,
+    errno.EDQUOT: _NO_SPACE,
+    errno.EACCES: _NO_RIGHT,
+    errno.EPERM: _NO_RIGHT,
+}
 
 
 class Target:
@@ -44,7 +52,7 @@ class Target:
             given.endswith(("/", os.sep)) or self.path.is_dir()
         )
         self.written = 0
-        """Bytes, before they are packed."""
+        """Bytes of the files that are there, or that went to standard output."""
         if self.path is not None:
             self._check(self.path)
 
@@ -53,7 +61,7 @@ class Target:
 
     @contextmanager
     def file(self, name: str | None = None) -> Iterator[Write]:
-        """Open a file for the block; it is there when the block ends well.
+        """Open a file for the block; it is there when the block ends well and wrote something.
 
         The folder of a file with a name is made for it.
 
@@ -66,7 +74,12 @@ class Target:
         """
         if self.path is None:
             with _stdout() as out:
-                yield self._counted(out)
+
+                def write(data: bytes) -> None:
+                    self.written += len(data)
+                    out(data)
+
+                yield write
             return
         path = self.path
         if name is not None:
@@ -75,8 +88,8 @@ class Target:
             path = path / name
         part = _Part(path)
         try:
-            yield self._counted(part.write)
-            part.finish()
+            yield part.write
+            self.written += part.finish()
         finally:
             part.discard()
 
@@ -87,17 +100,16 @@ class Target:
                     f"The folder {path} is not empty; name another one, or add --force to "
                     "replace files of the same names in it"
                 )
-        elif path.is_file() and not self._force:
+        elif path.is_file():
+            if not self._force:
+                raise ConfigurationError(
+                    f"{path} is there already; name another file, or add --force to replace it"
+                )
+        elif not path.parent.exists():
             raise ConfigurationError(
-                f"{path} is there already; name another file, or add --force to replace it"
+                f"There is no folder {path.parent} for {path.name}; make it (mkdir -p), "
+                "or name another place by --output"
             )
-
-    def _counted(self, out: Write) -> Write:
-        def write(data: bytes) -> None:
-            self.written += len(data)
-            out(data)
-
-        return write
 
 
 class _Part:
@@ -119,21 +131,33 @@ class _Part:
         packed = path.name.endswith(GZIP_SUFFIX)
         inner = path.name.removesuffix(GZIP_SUFFIX)
         self._out = gzip.GzipFile(inner, "wb", fileobj=self._raw) if packed else self._raw
+        self._given = 0
 
     def write(self, data: bytes) -> None:
+        self._given += len(data)
         with _told(self._path):
             self._out.write(data)
 
-    def finish(self) -> None:
+    def finish(self) -> int:
+        """Put the file in its place, unless nothing was written.
+
+        Returns:
+            Its size in bytes; of a device or a pipe what it was given.
+        """
+        if not self._given:
+            return 0
+        size = self._given
         with _told(self._path):
             if self._out is not self._raw:
                 self._out.close()
             self._raw.flush()
             if self._part is not None:
                 os.fsync(self._raw.fileno())
+                size = os.fstat(self._raw.fileno()).st_size
                 self._raw.close()
                 self._part.replace(self._real)
                 self._part = None
+        return size
 
     def discard(self) -> None:
         """Leave nothing behind of what was not finished."""
@@ -163,7 +187,8 @@ def _told(path: Path) -> Iterator[None]:
     except BrokenPipeError:
         raise
     except OSError as error:
+        repair = _REPAIRS.get(error.errno or 0, "")
         raise ConfigurationError(
-            f"{path} cannot be written ({error.strerror or error}); free disk space, give this "
-            "user write permission on its folder, or name another place by --output"
+            f"{path} cannot be written ({error.strerror or error}); "
+            f"{repair}name another place by --output"
         ) from error

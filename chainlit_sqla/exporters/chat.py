@@ -77,14 +77,18 @@ class ChatExport:
         self._write = write
         self._report = report
         self._options = options
-        self.left_out = 0
-        """Conversations without an answer (to be learnt, in a bare file)."""
+        self.parts = 0
+        """Messages that were written."""
+        self.unanswered = 0
+        """Conversations without an answer."""
+        self.unlearnt = 0
+        """Conversations that a bare file leaves out, since no answer is to be learnt."""
 
     def begin(self, total: int) -> None:
         """Nothing stands before the first line."""
 
     async def add(self, conversation: Conversation) -> None:
-        """Write a conversation, unless it has no answer."""
+        """Write a conversation, unless it has no answer (to be learnt, in a bare file)."""
         with SpooledTemporaryFile(_HELD) as file:
             line = _Line(file.write, self._options)
             number = 0
@@ -96,9 +100,13 @@ class ChatExport:
                     number = 0
             self._report(number)
             line.end(conversation)
-            if not (line.weighed if self._options.bare else line.answers):
-                self.left_out += 1
+            if not line.answers:
+                self.unanswered += 1
                 return
+            if self._options.bare and not line.weighed:
+                self.unlearnt += 1
+                return
+            self.parts += line.messages
             file.seek(0)
             while part := file.read(_COPIED):
                 self._write(part)
@@ -126,7 +134,7 @@ class _Line:
         self._options = options
         self._now: _Message | None = None
         self._unanswered: list[bytes] = []
-        self._number = 0
+        self.messages = 0
         self._asked = False
         self._tools: dict[str, None] = {}
         self._feedback: list[dict[str, Any]] = []
@@ -205,12 +213,12 @@ class _Line:
         self._unanswered.append(orjson.dumps(message))
         if answer:
             for line in self._unanswered:
-                self._write(b"," + line if self._number else line)
-                self._number += 1
+                self._write(b"," + line if self.messages else line)
+                self.messages += 1
             self._unanswered.clear()
 
     def _weigh(self, message: dict[str, Any], feedback: list[Record]) -> None:
-        place = self._number + len(self._unanswered)
+        place = self.messages + len(self._unanswered)
         given = [
             {"message": place, "value": _thumb(one), "comment": one.values["comment"]}
             for one in feedback

@@ -50,13 +50,26 @@ class Done:
 
     Args:
         label: The database for people.
-        rows: Rows that were selected, by kind of record.
-        left_out: Conversations without an answer that were not written.
+        selected: Conversations that meet the conditions.
+        conversations: Those that were written.
+        parts: Their steps as far as they are shown, or their messages in lines for chat models.
+        unanswered: Conversations that were left out because they have no answer.
+        unlearnt: Those that were left out because no answer may be learnt.
+        rows: Rows of a file of records, by kind.
     """
 
     label: str
+    selected: int
+    conversations: int = 0
+    parts: int = 0
+    unanswered: int = 0
+    unlearnt: int = 0
     rows: Mapping[str, int] = field(default_factory=dict)
-    left_out: int = 0
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there was nothing to write."""
+        return not self.conversations and not any(self.rows.values())
 
 
 class Export:
@@ -93,7 +106,7 @@ class Export:
         self._where: ColumnElement[bool] | None = selection.condition(database.dialect)
 
     async def run(self, target: Target) -> Done:
-        """Write everything.
+        """Write everything; where nothing is selected, the target is not opened.
 
         Raises:
             ConfigurationError: A user or a conversation that is named does not exist.
@@ -118,35 +131,42 @@ class Export:
             connection, database.label, "", database.schema, where=self._where, strangers=True
         )
         counts = await source.count()
-        done = Done(database.label, {kind: counts[kind] for kind in TABLES})
+        there = {kind: counts[kind] for kind in TABLES}
+        done = Done(database.label, there["thread"])
         if self._form == JSONL:
-            report = self._report("rows", sum(done.rows.values()))
-            with target.file() as write:
-                done.rows = await JsonlExport(source, self._header()).write(write, report)
-            return done
-        report = self._report("steps", done.rows["step"])
-        conversations = Conversations(connection, source, self._where)
-        if target.is_folder:
-            await self._apart(conversations, target, report)
-        else:
-            with target.file() as write:
-                done.left_out = await self._together(
-                    conversations, write, report, done.rows["thread"]
-                )
+            # A database without conversations can have users, and knows what was deleted.
+            if done.selected or (self._where is None and any(there.values())):
+                report = self._report("rows", sum(there.values()))
+                with target.file() as write:
+                    rows = await JsonlExport(source, self._header()).write(write, report)
+                done.rows, done.conversations, done.parts = rows, rows["thread"], rows["step"]
+        elif done.selected:
+            report = self._report("steps", there["step"])
+            conversations = Conversations(connection, source, self._where)
+            if target.is_folder:
+                await self._apart(conversations, target, report, done)
+            else:
+                with target.file() as write:
+                    await self._together(conversations, write, report, done)
         return done
 
     async def _together(
-        self, conversations: Conversations, write: Write, report: Report, total: int
-    ) -> int:
+        self, conversations: Conversations, write: Write, report: Report, done: Done
+    ) -> None:
         document = self._document(write, report)
-        document.begin(total)
+        document.begin(done.selected)
         async with aclosing(conversations.read()) as found:
             async for conversation in found:
                 await document.add(conversation)
         document.end()
-        return document.left_out if isinstance(document, ChatExport) else 0
+        done.conversations, done.parts = done.selected, document.parts
+        if isinstance(document, ChatExport):
+            done.unanswered, done.unlearnt = document.unanswered, document.unlearnt
+            done.conversations -= done.unanswered + done.unlearnt
 
-    async def _apart(self, conversations: Conversations, target: Target, report: Report) -> None:
+    async def _apart(
+        self, conversations: Conversations, target: Target, report: Report, done: Done
+    ) -> None:
         suffix = MarkdownExport.suffix if self._form == MARKDOWN else HtmlExport.suffix
         async with aclosing(conversations.read()) as found:
             async for conversation in found:
@@ -155,6 +175,8 @@ class Export:
                     document.begin(1)
                     await document.add(conversation)
                     document.end()
+                done.conversations += 1
+                done.parts += document.parts
 
     def _document(self, write: Write, report: Report) -> MarkdownExport | HtmlExport | ChatExport:
         if self._form == CHAT:

@@ -29,6 +29,8 @@ class Transcript(ABC):
     def __init__(self, write: Write, report: Report) -> None:
         self._write = write
         self._report = report
+        self.parts = 0
+        """Steps that were written."""
 
     def begin(self, total: int) -> None:
         """Write what stands before all conversations.
@@ -44,6 +46,7 @@ class Transcript(ABC):
         number = 0
         async for entry in conversation.entries:
             self._put(self._entry(entry))
+            self.parts += entry.step is not None
             number += 1
             if number == EVERY:
                 self._report(number)

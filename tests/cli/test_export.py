@@ -1,4 +1,4 @@
-"""`export` as a user runs it: to a pipe, a file, a folder; interrupted, refused, in a terminal."""
+"""`export` as a user runs it: to a pipe, a file, a folder; refused."""
 
 from __future__ import annotations
 
@@ -6,19 +6,14 @@ import asyncio
 import gzip
 import io
 import json
-import os
-import pty
-import signal
+import sqlite3
 import stat
-import subprocess
-import sys
-import time
-from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from rich.console import Console
-from sqlalchemy import make_url
+from rich.filesize import decimal
 
 from chainlit_sqla import migrations
 from chainlit_sqla.cli.progress import Lines
@@ -26,27 +21,9 @@ from chainlit_sqla.database import Database
 from chainlit_sqla.record_file import End, open_lines
 from chainlit_sqla.records import Record
 from tests.cli.conftest import Command
-from tests.cli.programs import SECONDS, Result, environment
-from tests.export import many, sample
+from tests.cli.exports import URL, fill, said, there
+from tests.export import many
 from tests.servers.ports import free_port
-from tests.servers.postgres import PostgresServer
-from tests.servers.proxy import FlakyProxy
-
-EXPORT = [sys.executable, "-m", "chainlit_sqla", "export"]
-URL = "sqlite:///chats.db"
-
-
-def fill(url: str, *, turns: int = 0, text: str = "lorem ipsum " * 100) -> None:
-    """Store the conversation of the documentation, and a long one."""
-
-    async def work() -> None:
-        database = Database(url)
-        await sample.fill(database)
-        if turns:
-            await many.store(database, "long", turns, text)
-        await database.close()
-
-    asyncio.run(work())
 
 
 @pytest.fixture
@@ -58,17 +35,6 @@ def chats(folder: Path) -> str:
 
 def mode(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
-
-
-def said(result: Result) -> str:
-    assert result.code == 0, result
-    assert result.err.count("\n") == 1, result.err
-    return result.err
-
-
-def there(folder: Path) -> list[str]:
-    """Files that are not the database's."""
-    return sorted(path.name for path in folder.iterdir() if not path.name.startswith("chats.db"))
 
 
 def test_without_options_everything_goes_to_standard_output(
@@ -150,12 +116,18 @@ def test_conditions_select_and_an_empty_selection_says_so(
         "There is no conversation for --feedback --tag in sqlite:///chats.db: nothing was exported."
         "\n"
     )
-    assert len((folder / "a.jsonl").read_text().splitlines()) == 2
+    for output in ("a.html", "a.md.gz", "-"):
+        assert "nothing was exported" in said(
+            cli("export", "--url", chats, "-o", output, "--tag", "x")
+        )
+    assert there(folder) == []
     assert "no user 'eve'; correct --user" in cli("export", "--url", chats, "--user", "eve").err
     assert "write it as 2026-01-31" in cli("export", "--url", chats, "--since", "soon").err
 
 
-def test_conversations_without_an_answer_are_counted(cli: Command, chats: str) -> None:
+def test_conversations_without_an_answer_are_counted(
+    cli: Command, chats: str, folder: Path
+) -> None:
     options = ("--format", "chat", "--messages-only")
     assert "Exported 1 conversation (" in cli("export", "--url", chats, *options).err
 
@@ -168,7 +140,32 @@ def test_conversations_without_an_answer_are_counted(cli: Command, chats: str) -
     asyncio.run(forget())
     result = cli("export", "--url", chats, *options)
     assert result.out == ""
-    assert result.err.endswith("Left out for want of an answer: 1.\n")
+    assert said(result) == (
+        "Nothing was exported from sqlite:///chats.db. Left out: 1 without an answer.\n"
+    )
+    said(cli("export", "--url", chats, *options, "-o", "a.jsonl.gz"))
+    assert there(folder) == []
+
+
+def test_the_summary_counts_what_was_written(cli: Command, chats: str, folder: Path) -> None:
+    async def add() -> None:
+        database = Database(chats)
+        await many.store(database, "long", 50, "lorem ipsum " * 100)
+        async with database.write() as connection:
+            await connection.exec_driver_sql("UPDATE feedbacks SET value = 0")
+        await database.close()
+
+    asyncio.run(add())
+    options = ("--format", "chat", "--tools", "--messages-only")
+    words = said(cli("export", "--url", chats, *options, "-o", "a.jsonl.gz"))
+    [line] = gzip.decompress((folder / "a.jsonl.gz").read_bytes()).splitlines()
+    messages = len(json.loads(line)["messages"])
+    size = decimal((folder / "a.jsonl.gz").stat().st_size)
+    assert words == (
+        f"Exported 1 conversation ({messages} messages) from sqlite:///chats.db to a.jsonl.gz "
+        f"({size}). Left out: 1 without an answer to learn from (thumbs down).\n"
+    )
+    assert "(3 steps)" in said(cli("export", "--url", chats, "-o", "a.md", "--thread", "t1"))
 
 
 @pytest.mark.parametrize(
@@ -177,12 +174,15 @@ def test_conversations_without_an_answer_are_counted(cli: Command, chats: str) -
         (["-o", "a.txt"], "does not tell which form is wanted; add --format markdown"),
         (["-o", "a/"], "does not tell which form is wanted"),
         (["-o", "a/", "--format", "chat"], "makes one file, and a is a folder; name a file"),
-        (["-o", "no/such/a.md"], "cannot be written (No such file or directory); free disk"),
-        (["-o", "chats.db/a.md"], "cannot be written (Not a directory)"),
-        (["-o", "/dev/full", "--format", "html"], "cannot be written (No space left on device)"),
+        (["-o", "a.html", "--format", "chat"], "name a file that ends with .jsonl, or correct"),
+        (["-o", "a.md.gz", "--format", "jsonl"], "name of markdown, and --format jsonl is another"),
+        (["-o", "a.jsonl", "--format", "html"], "name a file that ends with .html, or correct"),
+        (["-o", "no/such/a.md"], "There is no folder no/such for a.md; make it"),
+        (["-o", "chats.db/a.md"], "cannot be written (Not a directory); name another place"),
+        (["-o", "/dev/full", "--format", "html"], "(No space left on device); free disk space, or"),
         (["--tools"], "belong to --format chat; add it"),
         (["--messages-only", "--format", "html"], "belong to --format chat; add it"),
-        (["--url", "sqlite:///typo.db"], "typo.db cannot be opened"),
+        (["--url", "sqlite:///typo.db"], "typo.db; correct the URL"),
         (["--url", "postgresql://me:pas5word@127.0.0.1:1/x"], "cannot be reached"),
     ],
 )
@@ -196,6 +196,25 @@ def test_what_cannot_be_done_is_said_in_a_sentence(
     assert words in result.err
     assert "pas5word" not in result.err
     assert there(folder) == []
+
+
+@pytest.mark.parametrize("option", ["--feedback", "--format"])
+def test_a_word_that_is_none_of_the_choices_is_refused_with_them(
+    cli: Command, chats: str, option: str
+) -> None:
+    result = cli("export", "--url", chats, option, "good")
+    assert (result.code, result.out) == (2, "")
+    assert f"{option}': 'good' is not one of " in result.err
+    assert "Value error" not in result.err
+
+
+def test_a_database_stays_as_it_was(cli: Command, chats: str, folder: Path) -> None:
+    with closing(sqlite3.connect("chats.db")) as connection:
+        connection.execute("PRAGMA journal_mode = DELETE")
+    before = (folder / "chats.db").read_bytes()
+    said(cli("export", "--url", chats))
+    assert (folder / "chats.db").read_bytes() == before
+    assert [path.name for path in folder.iterdir()] == ["chats.db"]
 
 
 def test_a_database_of_somebody_else_is_told(cli: Command, folder: Path) -> None:
@@ -253,120 +272,6 @@ def test_what_was_exported_is_imported_as_it_was(
 
     assert digests(after) == digests(before)
     assert End.parse(after[-1]) == End.parse(before[-1])
-
-
-@pytest.mark.parametrize("form", ["jsonl", "markdown", "html", "chat"])
-def test_a_reader_that_goes_away_ends_it_quietly(folder: Path, form: str) -> None:
-    fill(URL, turns=500)  # Far more than a pipe holds.
-    with subprocess.Popen(
-        [*EXPORT, "--url", URL, "--format", form],
-        cwd=folder,
-        env=environment(folder, {}),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    ) as process:
-        assert process.stdout is not None
-        assert process.stderr is not None
-        assert process.stdout.read(10)
-        process.stdout.close()
-        assert process.stderr.read() == b""
-        assert process.wait(SECONDS) == 141
-
-
-@pytest.mark.parametrize(
-    ("output", "ending"),
-    [
-        ("a.jsonl.gz", signal.SIGINT),
-        ("a.html", signal.SIGINT),
-        ("a.html", signal.SIGTERM),
-        ("a.html", signal.SIGHUP),
-    ],
-)
-def test_ctrl_c_or_a_request_to_end_leaves_no_half_file(
-    folder: Path, postgres: PostgresServer, database: str, output: str, ending: signal.Signals
-) -> None:
-    fill(database, turns=400)
-    with FlakyProxy("127.0.0.1", make_url(database).port or 0) as proxy:
-        proxy.delay(0.1)  # So slow that it cannot end before the signal.
-        with subprocess.Popen(
-            [*EXPORT, "-o", output],
-            cwd=folder,
-            env=environment(folder, {"DATABASE_URL": proxy.url(database)}),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        ) as process:
-            wait_until(lambda: list(folder.glob(".*.part")), process)
-            process.send_signal(ending)
-            out, err = process.communicate(timeout=SECONDS)
-    assert process.returncode == 130, err
-    assert (out, err) == (
-        "",
-        "Interrupted. Nothing was written. Run the same command again for all.\n",
-    )
-    assert there(folder) == []
-
-
-def wait_until(met: Callable[[], object], process: subprocess.Popen[str]) -> None:
-    deadline = time.monotonic() + SECONDS
-    while not met():
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-
-
-def test_a_server_that_goes_away_in_the_middle_leaves_no_half_file(
-    folder: Path, postgres: PostgresServer, database: str
-) -> None:
-    fill(database, turns=400)
-    with FlakyProxy("127.0.0.1", make_url(database).port or 0) as proxy:
-        proxy.delay(0.1)
-        with subprocess.Popen(
-            [*EXPORT, "-o", "a.md"],
-            cwd=folder,
-            env=environment(folder, {"DATABASE_URL": proxy.url(database)}),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        ) as process:
-            wait_until(lambda: list(folder.glob(".*.part")), process)
-            proxy.refuse()
-            proxy.drop_all()
-            _, err = process.communicate(timeout=SECONDS)
-    assert process.returncode == 1
-    assert err.startswith("Error: ")
-    assert err.count("\n") == 1
-    assert "try again" in err
-    assert there(folder) == []
-
-
-def test_a_terminal_shows_a_bar(folder: Path) -> None:
-    fill(URL, turns=500)
-    terminal, side = pty.openpty()
-    with subprocess.Popen(
-        [*EXPORT, "--url", URL, "-o", "a.html"],
-        cwd=folder,
-        env=environment(folder, {"TERM": "xterm", "COLUMNS": "120"}),
-        stderr=side,
-        stdout=subprocess.DEVNULL,
-    ) as process:
-        os.close(side)
-        shown = b""
-        while chunk := read(terminal):
-            shown += chunk
-        process.wait(SECONDS)
-    os.close(terminal)
-    assert process.returncode == 0
-    assert b"of 2,004" in shown
-    assert b"/s" in shown
-    assert shown.replace(b"\r\n", b"\n").endswith(b"kB).\n") or shown.endswith(b"MB).\r\n")
-
-
-def read(terminal: int) -> bytes:
-    try:
-        return os.read(terminal, 65536)
-    except OSError:  # Linux says so when the other side was closed.
-        return b""
 
 
 def test_without_a_terminal_lines_have_rate_and_time_left() -> None:

@@ -34,5 +34,7 @@ class Memory:
 
     @property
     def lines(self) -> list[dict[str, Any]]:
+        if not self.files:
+            return []
         assert self.text == "" or self.text.endswith("\n")
         return [orjson.loads(line) for line in self.text.splitlines()]

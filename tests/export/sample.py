@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import tempfile
+import tomllib
 from pathlib import Path
 
 from chainlit_sqla import migrations
@@ -15,7 +16,8 @@ from chainlit_sqla.exporters.run import CHAT, FORMATS, Export
 from chainlit_sqla.records import TABLES, Record
 from tests.export.place import Memory
 
-FILE = Path(__file__).parents[2] / "docs" / "exporting.md"
+_ROOT = Path(__file__).parents[2]
+FILE = _ROOT / "docs" / "exporting.md"
 _BLOCK = "<!-- example: {name} -->\n(.*?)<!-- /example -->"
 
 _AT = "2026-01-31T08:00:0"
@@ -50,6 +52,7 @@ async def fill(database: Database) -> None:
 
 async def examples() -> dict[str, str]:
     """What each form looks like, by its name."""
+    release = tomllib.loads((_ROOT / "pyproject.toml").read_text())["project"]["version"]
     with tempfile.TemporaryDirectory() as folder:
         database = Database(f"sqlite:///{folder}/chats.db")
         try:
@@ -59,7 +62,7 @@ async def examples() -> dict[str, str]:
             found = {}
             for name, (form, options) in runs.items():
                 memory = Memory()
-                work = Export(database, form, Selection(), chat=options, release="0.2.0")
+                work = Export(database, form, Selection(), chat=options, release=release)
                 await work.run(memory)
                 found[name] = memory.text.replace(f"{folder}/", "")
         finally:

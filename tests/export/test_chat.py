@@ -60,7 +60,8 @@ async def test_a_conversation_is_a_line_of_questions_and_answers(
         {"role": "user", "content": EVIL},
         {"role": "assistant", "content": f"{ANSWER}\n\nAnything else?"},
     ]
-    assert memory.done.left_out == 1
+    assert (memory.done.unanswered, memory.done.unlearnt) == (1, 0)
+    assert (memory.done.conversations, memory.done.parts) == (2, 5)
     # Without the greeting, and without the last message, which nobody answered.
     assert rome["messages"] == [
         {"role": "user", "content": "Rome?\n\nItaly."},
@@ -103,7 +104,9 @@ async def test_only_messages_are_what_trainers_take(exported: Exported, story: S
         # Of the conversation whose only answer was refused there is nothing to learn.
         [paris] = memory.lines
         assert complain(paris) == []
-        assert memory.done.left_out == 2
+        assert (memory.done.unanswered, memory.done.unlearnt) == (1, 1)
+        assert memory.done.conversations == 1
+        assert memory.done.parts == len(paris["messages"])
 
 
 async def test_of_liked_answers_only_these_are_learnt(

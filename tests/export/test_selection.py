@@ -23,6 +23,7 @@ async def selected(exported: Exported, **which: Any) -> set[str]:
     found = {line["id"] for line in lines if line["kind"] == "thread"}
     files = (await exported("html", folder=True, **which)).files
     assert len(files) == len(found)
+    assert bool((await exported("markdown", **which)).files) == bool(found)
     return found
 
 
