@@ -105,6 +105,31 @@ def renew(connection: Connection, dependents: Sequence[Dependent]) -> None:
                 )
 
 
+def fire(connection: Connection, table: str, statements: Sequence[str]) -> None:
+    """Let the triggers of a table run once, and undo it: a type that fits no longer shows then.
+
+    Args:
+        connection: In the transaction.
+        table: Its name.
+        statements: They write a row that is there, and one like it.
+
+    Raises:
+        AdoptionRefused: A trigger refuses what the app will write.
+    """
+    savepoint = connection.begin_nested()
+    try:
+        for sql in statements:
+            connection.exec_driver_sql(sql)
+    except DBAPIError as error:
+        raise AdoptionRefused(
+            f"Nothing was changed: a trigger on {table} fails on the new table ({brief(error)}), "
+            "where ids are text or UUID otherwise than before; drop it, run the same again, then "
+            "make it anew so that it fits"
+        ) from error
+    finally:
+        savepoint.rollback()
+
+
 def changes(before: Sequence[Dependent], after: Sequence[Dependent]) -> list[Any]:
     """What the database writes otherwise now: a cast to a type that a column has is gone.
 

@@ -149,11 +149,11 @@ class Exchange:
         again = [one for one in dependents if id(one) not in lost]
         carry.renew(connection, again)
         self._report.carried = [str(one) for one in again if not one.quiet]
-        if self._mover.has_uuids and any(one.kind == "trigger" for one in again):
-            self._report.notes.append(
-                "The triggers were made anew but not fired. Where one takes an id as UUID or as "
-                "text, it may fit no longer and refuse every write: send a message, and look."
-            )
+        if any(one.kind == "trigger" for one in again):
+            schema = self._database.schema
+            for kind in KINDS:
+                statements = self._mover.firing(connection, schema, NAMES[kind])
+                carry.fire(connection, NAMES[kind], statements)
 
     async def _count(self, connection: AsyncConnection, name: str) -> int:
         query = select(func.count()).select_from(table(name, schema=self._database.schema))

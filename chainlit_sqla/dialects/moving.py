@@ -108,6 +108,10 @@ class Mover(ABC):
     def indexes(self, connection: Connection, schema: str | None, table: str) -> dict[str, str]:
         """The statements that make the indexes of a table, by name, but those of its keys."""
 
+    def firing(self, connection: Connection, schema: str | None, table: str) -> Sequence[str]:  # noqa: ARG002
+        """Statements that let the triggers of a table run; none where types do not matter."""
+        return ()
+
     def constraints(self, connection: Connection, schema: str | None, table: str) -> list[str]:
         """What else a table promises, as SQL: unique and check constraints, but the key's."""
         inspector = inspect(connection)

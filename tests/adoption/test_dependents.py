@@ -177,7 +177,6 @@ async def test_views_triggers_comments_and_publications_are_made_anew(
     report = await adopt(url)
     assert [ask(frozen, url, query) for query in queries] == before
     assert {"view public.titles", "materialized view public.counts"} < set(report.carried)
-    assert any("triggers were made anew but not fired" in note for note in report.notes)
     await unadopt(url)
     assert [ask(frozen, url, query) for query in queries] == before
 
@@ -314,3 +313,27 @@ async def test_constraints_that_are_not_made_anew_are_named(frozen: Shelf) -> No
     assert "threads: UNIQUE (slug)" in report.left
     assert any(one.startswith("threads: CHECK") and "500" in one for one in report.left)
     assert not any("identifier" in one for one in report.left)
+
+
+_AUDIT = """CREATE TABLE audit (step {type});
+CREATE FUNCTION noted() RETURNS trigger LANGUAGE plpgsql AS
+'BEGIN INSERT INTO audit VALUES (NEW.id); RETURN NULL; END';
+CREATE TRIGGER noted AFTER INSERT ON steps FOR EACH ROW EXECUTE FUNCTION noted()"""
+
+
+async def test_a_trigger_that_would_refuse_every_step_is_not_taken_along(frozen: Shelf) -> None:
+    url = frozen.load("postgres_v8")
+    execute(url, _AUDIT.format(type="uuid"))
+    with pytest.raises(AdoptionRefused, match=r"a trigger on steps fails.*drop it, run the same"):
+        await adopt(url)
+    assert not frozen.server.execute(
+        "SELECT 1 FROM pg_tables WHERE tablename = 'chainlit_sqla_version'", url=url
+    )
+
+
+async def test_a_trigger_that_fits_leaves_no_trace_of_its_trial(frozen: Shelf) -> None:
+    url = frozen.load("postgres_v8")
+    execute(url, _AUDIT.format(type="text"))
+    report = await adopt(url)
+    assert "trigger noted on public.steps" in " ".join(report.carried)
+    assert frozen.server.execute("SELECT count(*) FROM audit", url=url)[0][0] == 0
