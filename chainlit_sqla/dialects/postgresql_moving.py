@@ -145,11 +145,12 @@ class PostgreSQLMover(Mover):
             del values["forId"]
         if table != "users":
             del values["identifier"]
+        changed = f"to_jsonb(one) || '{json.dumps(values)}'"
+        copied = f"(jsonb_populate_record(NULL::{name}, {changed})).*"
         return (
             "SET CONSTRAINTS ALL IMMEDIATE",
             f"UPDATE {name} SET id = id WHERE ctid = (SELECT ctid FROM {name} LIMIT 1)",  # noqa: S608
-            f"INSERT INTO {name} SELECT (jsonb_populate_record(NULL::{name}, to_jsonb(one) || "
-            f"'{json.dumps(values)}')).* FROM (SELECT * FROM {name} LIMIT 1) one",
+            f"INSERT INTO {name} SELECT {copied} FROM {name} one LIMIT 1",  # noqa: S608
         )
 
     def constraints(self, connection: Connection, schema: str | None, table: str) -> list[str]:
