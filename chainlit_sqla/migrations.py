@@ -20,7 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from .database import Database
 from .errors import ChainlitSqlaError, ConfigurationError, SchemaOutdated, SchemaUnknown
-from .revision import HEAD, REVISIONS, current_revision, foreign_tables
+from .revision import HEAD, REVISIONS, current_revision, occupied
 
 if TYPE_CHECKING:
     from alembic.config import Config
@@ -65,6 +65,8 @@ async def ensure(database: Database) -> None:
     if revision == HEAD:
         return
     _refuse_unknown(database, revision)
+    if revision is None:
+        await _refuse_foreign(database)
     automatic = database.settings.auto_upgrade
     if automatic if automatic is not None else database.dialect.auto_upgrade:
         await upgrade(database)
@@ -100,16 +102,9 @@ async def upgrade(database: Database, revision: str = "head") -> None:
         DatabaseUnavailable: It cannot be reached, or the permission is missing.
         ConfigurationError: There is no such revision.
     """
-    # In this order: a process that upgrades at the same time can only add a revision.
-    taken = await _foreign(database)
+    await _refuse_foreign(database)
     at = await current(database)
     _refuse_unknown(database, at)
-    if at is None and taken:
-        raise SchemaUnknown(
-            f"{database.label} already has tables named {', '.join(taken)} that chainlit-sqla "
-            "did not make; use another database, or on PostgreSQL another schema "
-            "(CHAINLIT_SQLA_SCHEMA=chainlit)"
-        )
     await _run(database, lambda command, config: command.upgrade(config, revision))
     log.info("%s: upgraded from %s to %s", database.label, at or "nothing", revision)
 
@@ -198,11 +193,20 @@ async def _run(
         _ALEMBIC.release()
 
 
-async def _foreign(database: Database) -> list[str]:
-    async def ask(connection: AsyncConnection) -> list[str]:
-        return await foreign_tables(connection, database.schema)
+async def not_ours(database: Database) -> str:
+    """What is to be said of tables in a database that are not ours; "": none are.
 
-    return await database.read(ask)
+    Args:
+        database: The database to ask.
+    """
+    # In this order: a process that upgrades at the same time can only add a revision.
+    words = await database.read(lambda connection: occupied(connection, database.schema))
+    return words if words and await current(database) is None else ""
+
+
+async def _refuse_foreign(database: Database) -> None:
+    if words := await not_ours(database):
+        raise SchemaUnknown(f"{database.label} {words}")
 
 
 def _refuse_unknown(database: Database, revision: str | None) -> None:

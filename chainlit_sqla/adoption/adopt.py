@@ -85,7 +85,7 @@ class Adoption(Exchange):
         if not forms:
             raise ConfigurationError(
                 f"{label} has no tables of Chainlit's SQLAlchemy layer; check the URL and the "
-                "schema (--schema), or make new tables: chainlit-sqla upgrade"
+                "schema (--schema)"
             )
         reasons = unlike(forms)
         reasons += await self._sync(connection, lambda c: self._unmovable(c))

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
 from sqlalchemy import Connection, func, select, table
@@ -16,7 +15,7 @@ from ..errors import AdoptionRefused, ConfigurationError
 from ..models import Base
 from ..records import IN_THREADS
 from . import carry
-from .original import ASIDE, NAMES
+from .original import ASIDE, NAMES, Form
 from .report import Report, Watch, quiet
 
 T = TypeVar("T")
@@ -48,6 +47,8 @@ class Exchange:
         self._drop = drop_dependents
         self._watch = watch
         self._report = Report(database.label)
+        self.ending = False
+        """Whether all is done but the commit: from here on, it may be there."""
         try:
             self._mover: Mover = database.dialect.mover()
         except NotImplementedError:
@@ -55,6 +56,22 @@ class Exchange:
                 f"{database.dialect.title} cannot exchange tables in one transaction; make "
                 "another database and run there: chainlit-sqla import"
             ) from None
+
+    async def look(self) -> str | None:
+        """See whether the tables can be exchanged, without changing or locking anything.
+
+        Returns:
+            Why there is nothing to do; None: there is.
+
+        Raises:
+            ChainlitSqlaError: It would be refused; says why.
+        """
+        try:
+            async with self._database.connect() as connection:
+                await self._look(connection)
+        except self._database.dialect.errors as error:
+            raise self._database.translate(error) from error
+        return self._report.nothing
 
     async def run(self, *, rehearse: bool = False) -> Report:
         """Do it.
@@ -69,10 +86,11 @@ class Exchange:
         started = time.monotonic()
         self._report.rehearsed = rehearse
         try:
-            async with self._transaction() as connection:
+            async with self._mover.transaction(self._database.engine) as connection:
                 await self._work(connection)
                 if rehearse:
                     raise _UndoneError
+                self.ending = True
         except _UndoneError:
             pass
         except TablesInUse as error:
@@ -86,10 +104,8 @@ class Exchange:
         self._report.seconds = time.monotonic() - started
         return self._report
 
-    @asynccontextmanager
-    async def _transaction(self) -> AsyncIterator[AsyncConnection]:
-        async with self._mover.transaction(self._database.engine) as connection:
-            yield connection
+    async def _look(self, connection: AsyncConnection) -> Mapping[str, Form] | None:
+        raise NotImplementedError
 
     async def _work(self, connection: AsyncConnection) -> None:
         raise NotImplementedError

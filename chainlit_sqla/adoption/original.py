@@ -11,21 +11,13 @@ from sqlalchemy import Connection, inspect
 from ..dialects import Declared, Mover
 from ..importers.documented import DocumentedSource
 from ..records import COLUMNS
+from ..revision import ALWAYS, CHAINLITS
 
 NAMES: Mapping[str, str] = DocumentedSource.NAMES
 """The table of each kind of record."""
 ASIDE: Mapping[str, str] = {kind: f"chainlit_sqla_aside_{name}" for kind, name in NAMES.items()}
 """What the tables in Chainlit's form are named while both forms are there."""
 ORIGINALS = {aside: NAMES[kind] for kind, aside in ASIDE.items()}
-
-_NEEDED = {
-    "user": {"id", "identifier", "metadata"},
-    "thread": {"id", "name", "metadata"},
-    "step": {"id", "threadId", "type", "output"},
-    "element": {"id", "threadId", "name"},
-    "feedback": {"id", "forId", "value"},
-}
-_MAY_BE_MISSING = {"element", "feedback"}
 
 # The schema that Chainlit documents, and the columns that Chainlit 2.12 writes besides.
 _DOCUMENTED: Mapping[str, str] = {
@@ -132,12 +124,12 @@ def found(connection: Connection, mover: Mover, schema: str | None) -> dict[str,
 def unlike(forms: Mapping[str, Form]) -> list[str]:
     """Why tables are not those of Chainlit's layer; empty: they are."""
     reasons = []
-    for kind, needed in _NEEDED.items():
+    for kind, name in NAMES.items():
         if kind not in forms:
-            if kind not in _MAY_BE_MISSING:
-                reasons.append(f"there is no table {NAMES[kind]}")
-        elif missing := needed.difference(forms[kind].names):
-            reasons.append(f"{NAMES[kind]} has no column {', '.join(sorted(missing))}")
+            if name in ALWAYS:
+                reasons.append(f"there is no table {name}")
+        elif missing := CHAINLITS[name].difference(forms[kind].names):
+            reasons.append(f"{name} has no column {', '.join(sorted(missing))}")
     return reasons
 
 

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from ..adoption import Adoption, Report, Return
-from ..errors import ConfigurationError
+from ..dialects import original
+from ..errors import ConfigurationError, DatabaseUnavailable
 from ..settings import Settings
 from .adopt_report import lines
-from .guard import complete
+from .guard import complete, ended_softly
 from .options import Schema, Url, settings_for
 from .progress import progress
 from .revisions import label, opened
+from .storage_copy import INTERRUPTED
+
+_LEFT_BEHIND = "SQLITE_READONLY"
+"""What a killed process left in a file can be cleaned up only by one who may write."""
 
 DryRun = Annotated[
     bool,
@@ -76,32 +83,84 @@ def _exchange(
     dry_run: bool,
     yes: bool,
 ) -> None:
-    if not dry_run and not yes:
-        _ask()
-    for line in lines(complete(_run(kind, settings, drop_dependents, dry_run=dry_run))):
+    work = _Work(kind, settings, drop_dependents, dry_run)
+    try:
+        with ended_softly():
+            nothing = complete(work.look())
+            if nothing is None and not dry_run and not yes and not _agreed(work.label):
+                typer.echo("Nothing was changed.")
+                raise typer.Exit(1)
+            said = [f"{nothing}; nothing to do."] if nothing else lines(complete(work.run()))
+    except KeyboardInterrupt:
+        state = "It was nearly done, and may be" if work.ending else "Nothing was changed"
+        typer.echo(f"Interrupted. {state}; run the same command again.", err=True)
+        raise typer.Exit(INTERRUPTED) from None
+    for line in said:
         typer.echo(line)
 
 
-def _ask() -> None:
+def _agreed(label: str) -> bool:
     if not sys.stdin.isatty():
         raise ConfigurationError(
             "Nothing was changed, for there is no terminal to ask on; try --dry-run, make a "
             "backup, then add --yes"
         )
-    typer.echo("All tables will be changed. Stop the application, and make a backup first.")
-    typer.confirm("Go on?", abort=True)
+    typer.echo(f"All tables in {label} will be changed.")
+    typer.echo("Stop the application, and make a backup first.")
+    try:
+        return typer.confirm("Go on?")
+    except typer.Abort:  # Ctrl+C, or the terminal went away.
+        raise KeyboardInterrupt from None
 
 
-async def _run(
-    kind: type[Adoption] | type[Return],
-    settings: Settings,
-    drop_dependents: bool,
-    *,
-    dry_run: bool,
-) -> Report:
-    async with opened(settings) as database:
-        with progress() as watch:
-            change = kind(database, drop_dependents=drop_dependents, watch=watch)
-            report = await change.run(rehearse=dry_run)
-        report.label = label(database)
-        return report
+class _Work:
+    """One command: first it looks, then it changes."""
+
+    def __init__(
+        self,
+        kind: type[Adoption] | type[Return],
+        settings: Settings,
+        drop_dependents: bool,
+        dry_run: bool,
+    ) -> None:
+        self._kind, self._settings = kind, settings
+        self._drop, self._dry = drop_dependents, dry_run
+        self.label, self._file = "", Path()
+        self.ending = False
+        """Whether the change may be there though the command was interrupted."""
+
+    async def look(self) -> str | None:
+        """Why there is nothing to do; a file that is not there is not made."""
+        try:
+            return await self._looked(read_only=True)
+        except DatabaseUnavailable as error:
+            name = getattr(original(error.__cause__ or error), "sqlite_errorname", "")
+            if name.startswith(_LEFT_BEHIND):
+                return await self._looked(read_only=False)
+            if name.startswith("SQLITE_CANTOPEN") and not self._file.exists():
+                raise ConfigurationError(
+                    f"There is no file {self._file}; name the database of your app by --url or "
+                    "DATABASE_URL"
+                ) from error
+            raise
+
+    async def _looked(self, *, read_only: bool) -> str | None:
+        async with opened(self._settings, read_only=read_only) as database:
+            self.label, self._file = label(database), Path(database.given_url.database or "")
+            return await self._kind(database).look()
+
+    async def run(self) -> Report:
+        """Do it."""
+        async with opened(self._settings) as database:
+            with progress() as watch:
+                change = self._kind(database, drop_dependents=self._drop, watch=watch)
+                try:
+                    report = await change.run(rehearse=self._dry)
+                except Exception:
+                    if (task := asyncio.current_task()) and task.cancelling():
+                        raise asyncio.CancelledError from None  # An echo of Ctrl+C.
+                    raise
+                finally:
+                    self.ending = change.ending
+            report.label = label(database)
+            return report

@@ -26,7 +26,7 @@ from ..errors import (
 )
 from ..models import Base, User
 from ..queries.blobs import newest
-from ..revision import HEAD, REVISIONS, current_revision, foreign_tables
+from ..revision import HEAD, REVISIONS, current_revision, occupied
 from ..settings import Settings
 from ..storage.base import Inventory
 from ..storage.choice import storage_from
@@ -119,15 +119,11 @@ async def _connection(database: Database) -> tuple[Mark, str]:
 async def _schema(database: Database) -> tuple[Mark, str]:
     async with _translated(database), database.connect() as connection:
         revision = await current_revision(connection, database.schema)
-        taken = await foreign_tables(connection, database.schema) if revision is None else []
+        foreign = "" if revision else await occupied(connection, database.schema)
     if revision == HEAD:
         return Mark.OK, f"at {HEAD}, as this release needs it"
-    if taken:
-        raise SchemaUnknown(
-            f"{label(database)} has tables named {', '.join(taken)} that chainlit-sqla did not "
-            "make; use another database, or on PostgreSQL another schema "
-            "(CHAINLIT_SQLA_SCHEMA=chainlit)"
-        )
+    if foreign:
+        raise SchemaUnknown(f"{label(database)} {foreign}")
     if revision is not None and revision not in REVISIONS:
         raise SchemaUnknown(
             f"{label(database)} is at {revision}, made by a newer release; "

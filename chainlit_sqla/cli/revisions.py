@@ -27,6 +27,8 @@ class State:
     revision: str | None
     automatic: bool
     """Whether the data layer upgrades it without being told to."""
+    occupied: str = ""
+    """What is to be said of tables that are not ours."""
 
     @property
     def up_to_date(self) -> bool:
@@ -36,6 +38,8 @@ class State:
     def __str__(self) -> str:
         if self.up_to_date:
             return f"{self.label}: at {HEAD}, up to date"
+        if self.occupied:
+            return f"{self.label} {self.occupied}"
         here = f"at {self.revision}" if self.revision else "no tables yet"
         repair = "run: chainlit-sqla upgrade"
         if self.automatic:
@@ -71,7 +75,9 @@ async def state(settings: Settings) -> State:
     """Ask a database for its revision."""
     async with opened(settings) as database:
         automatic = upgrades_itself(database)
-        return State(label(database), await migrations.current(database), automatic)
+        revision = await migrations.current(database)
+        foreign = "" if revision else await migrations.not_ours(database)
+        return State(label(database), revision, automatic, foreign)
 
 
 async def upgrade(settings: Settings, revision: str = "head") -> Change:

@@ -48,7 +48,10 @@ class SQLiteMover(Mover):
                 async with connection.begin():
                     yield connection
             finally:
-                await _say(driver, "PRAGMA foreign_keys = ON", "PRAGMA legacy_alter_table = OFF")
+                if raw.is_valid:  # A cancelled statement ends the connection, with its settings.
+                    await _say(
+                        driver, "PRAGMA foreign_keys = ON", "PRAGMA legacy_alter_table = OFF"
+                    )
 
     def lock(self, connection: Connection, schema: str | None, tables: Sequence[str]) -> None:
         """Nothing more: there is one writer, and readers see the state before."""

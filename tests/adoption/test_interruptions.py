@@ -12,7 +12,7 @@ import pytest
 
 from chainlit_sqla.errors import AdoptionRefused
 from tests.adoption.ways import adopt, digests, settings_of, unadopt
-from tests.cli.programs import ROOT, environment
+from tests.cli.programs import ROOT, environment, run_program
 from tests.frozen import original
 from tests.frozen.load import Shelf, execute
 
@@ -36,6 +36,26 @@ async def run():
         await database.close()
 
 asyncio.run(run())
+"""
+# The command line, with Ctrl+C as a terminal sends it, in the middle.
+PRESSED = """
+import os, signal, sys
+from contextlib import contextmanager
+import chainlit_sqla.cli.adopt as command
+from chainlit_sqla.cli.guard import main
+
+at = sys.argv.pop()
+
+@contextmanager
+def progress():
+    def watch(what, done, total):
+        if what == at or (at.isdigit() and done >= int(at)):
+            print("here", flush=True)
+            os.kill(os.getpid(), signal.SIGINT)
+    yield watch
+
+command.progress = progress
+main(sys.argv[1:])
 """
 NAMES = ["sqlite_v8", "postgres_v8"]
 
@@ -80,6 +100,26 @@ async def test_a_killed_way_back_leaves_ours(frozen: Shelf, tmp_path: Path, name
     assert await digests(url) == before
     await unadopt(url)
     await adopt(url)
+    assert await digests(url) == before
+
+
+@pytest.mark.parametrize("at", ["1", "20", "finishing"])
+@pytest.mark.parametrize("option", ["--yes", "--dry-run"])
+@pytest.mark.parametrize("name", NAMES)
+async def test_ctrl_c_changes_nothing_and_says_so(
+    frozen: Shelf, tmp_path: Path, name: str, option: str, at: str
+) -> None:
+    url = frozen.load(name)
+    for command in ("adopt", "unadopt"):
+        if command == "unadopt":
+            assert (await adopt(url)).nothing is None
+            before = await digests(url)
+        done = run_program(
+            [sys.executable, "-c", PRESSED, command, option, "--url", url, at], tmp_path, {}
+        )
+        assert done.out.startswith("here\n")
+        assert done.err == "Interrupted. Nothing was changed; run the same command again.\n"
+        assert done.code == 130
     assert await digests(url) == before
 
 

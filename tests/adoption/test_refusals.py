@@ -37,7 +37,7 @@ async def test_users_of_somebody_else_are_refused(frozen: Shelf, dialect: str) -
 
 @pytest.mark.parametrize("dialect", ["sqlite", "postgresql"])
 async def test_an_empty_database_has_nothing_to_adopt(frozen: Shelf, dialect: str) -> None:
-    with pytest.raises(ConfigurationError, match="chainlit-sqla upgrade"):
+    with pytest.raises(ConfigurationError, match="check the URL"):
         await adopt(frozen.empty(dialect))
     with pytest.raises(SchemaUnknown, match="--schema"):
         await unadopt(frozen.empty(dialect))

@@ -1,0 +1,122 @@
+"""`adopt` and `unadopt` as a user starts them: what is looked at before anything is asked."""
+
+from __future__ import annotations
+
+import os
+import pty
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Command
+from tests.cli.programs import SECONDS, environment
+from tests.frozen.catalog import CATALOG
+from tests.frozen.load import execute
+
+
+@pytest.fixture
+def old(folder: Path) -> Path:
+    """A database of Chainlit's SQLAlchemy layer."""
+    path = folder / "old.db"
+    execute(f"sqlite:///{path}", CATALOG["sqlite_v8"].file.read_text())
+    return path
+
+
+def on_a_terminal(folder: Path, answer: str, *arguments: str) -> tuple[str, int]:
+    """What a command says on a terminal where somebody types an answer."""
+    ours, its = pty.openpty()
+    with subprocess.Popen(
+        [sys.executable, "-m", "chainlit_sqla", *arguments],
+        cwd=folder,
+        env=environment(folder, {}),
+        stdin=its,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as process:
+        os.write(ours, answer.encode())
+        said, _ = process.communicate(timeout=SECONDS)
+    os.close(its)
+    os.close(ours)
+    return said, process.returncode
+
+
+@pytest.mark.parametrize("command", ["adopt", "unadopt"])
+@pytest.mark.parametrize("option", ["--dry-run", "--yes", ""])
+def test_a_wrong_path_makes_no_file(cli: Command, folder: Path, command: str, option: str) -> None:
+    url = f"sqlite:///{folder}/wrong.db"
+    result = cli(command, *filter(None, [option]), "--url", url)
+    assert (result.code, result.out) == (1, "")
+    assert result.err == (
+        f"Error: There is no file {folder}/wrong.db; name the database of your app by --url or "
+        "DATABASE_URL\n"
+    )
+    assert list(folder.iterdir()) == []
+
+
+def test_what_does_not_fit_is_said_before_it_is_asked(cli: Command, folder: Path) -> None:
+    url = f"sqlite:///{folder}/other.db"
+    execute(url, "CREATE TABLE users (id INTEGER PRIMARY KEY, email TEXT)")
+    result = cli("adopt", "--url", url)
+    assert "are not those of Chainlit's SQLAlchemy layer" in result.err
+    execute(url, "DROP TABLE users")
+    result = cli("adopt", "--url", url)
+    assert "has no tables of Chainlit's SQLAlchemy layer; check the URL" in result.err
+    assert "upgrade" not in result.err
+
+
+def test_without_a_terminal_nothing_is_changed(program: Command, old: Path) -> None:
+    before = old.read_bytes()
+    result = program("adopt", "--url", f"sqlite:///{old}")
+    assert result.code == 1
+    assert "no terminal to ask on" in result.err
+    assert old.read_bytes() == before
+
+
+def test_the_question_names_the_database_and_no_is_no(folder: Path, old: Path) -> None:
+    before = old.read_bytes()
+    said, code = on_a_terminal(folder, "n\n", "adopt", "--url", f"sqlite:///{old}")
+    assert f"All tables in SQLite at sqlite:///{old} will be changed." in said
+    assert said.endswith("Nothing was changed.\n")
+    assert code == 1
+    assert old.read_bytes() == before
+
+
+def test_yes_on_a_terminal_adopts_once(folder: Path, old: Path) -> None:
+    for expected in ("no difference.", "is adopted already"):
+        said, code = on_a_terminal(folder, "y\n", "adopt", "--url", f"sqlite:///{old}")
+        assert expected in said
+        assert code == 0
+
+
+@pytest.mark.parametrize("command", ["current", "upgrade", "doctor", "run app.py"])
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_every_command_names_the_way_from_chainlits_tables(
+    program: Command,
+    folder: Path,
+    request: pytest.FixtureRequest,
+    kind: str,
+    command: str,
+) -> None:
+    (folder / "app.py").write_text("")
+    url = f"sqlite:///{folder}/old.db"
+    if kind == "postgresql":
+        url = request.getfixturevalue("database")
+    execute(
+        url,
+        "CREATE TABLE users (id TEXT, identifier TEXT, metadata TEXT);"
+        "CREATE TABLE threads (id TEXT, name TEXT, metadata TEXT);"
+        'CREATE TABLE steps (id TEXT, "threadId" TEXT, type TEXT, output TEXT);',
+    )
+    result = program(*command.split(), DATABASE_URL=url)
+    assert result.code == 1
+    assert (
+        "has conversations that Chainlit's own layer stored; take them over by: "
+        "chainlit-sqla adopt (in place) or chainlit-sqla import (into another database)"
+    ) in result.out + result.err
+    execute(url, "DROP TABLE steps; DROP TABLE threads")
+    result = program(*command.split(), DATABASE_URL=url)
+    assert result.code == 1
+    assert "CHAINLIT_SQLA_SCHEMA=chainlit" in result.out + result.err
