@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -125,7 +124,7 @@ class _Work:
     ) -> None:
         self._kind, self._settings = kind, settings
         self._drop, self._dry = drop_dependents, dry_run
-        self.label, self._file = "", Path()
+        self.label = ""
         self.ending = False
         """Whether the change may be there though the command was interrupted."""
 
@@ -137,16 +136,11 @@ class _Work:
             name = getattr(original(error.__cause__ or error), "sqlite_errorname", "")
             if name.startswith(_LEFT_BEHIND):
                 return await self._looked(read_only=False)
-            if name.startswith("SQLITE_CANTOPEN") and not self._file.exists():
-                raise ConfigurationError(
-                    f"There is no file {self._file}; name the database of your app by --url or "
-                    "DATABASE_URL"
-                ) from error
             raise
 
     async def _looked(self, *, read_only: bool) -> str | None:
         async with opened(self._settings, read_only=read_only) as database:
-            self.label, self._file = label(database), Path(database.given_url.database or "")
+            self.label = label(database)
             return await self._kind(database).look()
 
     async def run(self) -> Report:

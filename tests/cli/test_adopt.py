@@ -49,10 +49,7 @@ def test_a_wrong_path_makes_no_file(cli: Command, folder: Path, command: str, op
     url = f"sqlite:///{folder}/wrong.db"
     result = cli(command, *filter(None, [option]), "--url", url)
     assert (result.code, result.out) == (1, "")
-    assert result.err == (
-        f"Error: There is no file {folder}/wrong.db; name the database of your app by --url or "
-        "DATABASE_URL\n"
-    )
+    assert result.err == f"Error: There is no SQLite file {folder}/wrong.db; correct the URL\n"
     assert list(folder.iterdir()) == []
 
 
