@@ -232,7 +232,9 @@ class Emptying:
             kept = []
             for row in rows:
                 kind = kinds.get(row.origin) if row.source == ORIGIN else None
-                if kind is None or not await self._fits(kind, row.row):
+                if kind is not None and await self._fits(kind, row.row):
+                    self._report.put_back[kind] += 1
+                else:
                     kept.append(_side_row("quarantine", row.id, row._asdict()))
             self._report.beside["quarantine"] += len(kept)
             await self._side.keep(kept)

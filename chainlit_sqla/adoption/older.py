@@ -78,7 +78,8 @@ def fits(type_: str, value: Any) -> bool:
     if isinstance(value, int):
         return type_.startswith(("int", "big")) and abs(value) < 2**31
     if isinstance(value, str):
-        return type_.startswith("text") and not type_.endswith("[]")
+        endless = type_.startswith("text") or type_ in ("varchar", "character varying")
+        return endless and not type_.endswith("[]")
     return isinstance(value, (dict, list)) and type_.startswith("json")
 
 

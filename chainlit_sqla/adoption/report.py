@@ -24,7 +24,8 @@ class Report:
         rehearsed: Whether everything was undone at the end.
         nothing: Why there was nothing to do; None: there was.
         rows: Rows that were there, by kind.
-        kept: Rows that are there now, by kind.
+        kept: Rows that are there now, by kind, but those that were put back.
+        put_back: Rows of the quarantine that are in Chainlit's tables again, by kind.
         aside: Rows without a place, by kind and reason.
         partly: Rows that have a place but for a value, by kind and reason.
         restored: Rows from the table of what an earlier way back could not place.
@@ -45,6 +46,7 @@ class Report:
     nothing: str | None = None
     rows: Counter[str] = field(default_factory=Counter)
     kept: Counter[str] = field(default_factory=Counter)
+    put_back: Counter[str] = field(default_factory=Counter)
     aside: Counter[tuple[str, str]] = field(default_factory=Counter)
     partly: Counter[tuple[str, str]] = field(default_factory=Counter)
     restored: Counter[str] = field(default_factory=Counter)

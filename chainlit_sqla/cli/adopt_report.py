@@ -29,6 +29,7 @@ def lines(report: Report) -> Iterator[str]:
         "There, but for a value, which is in chainlit_sqla_quarantine:", report.partly
     )
     yield from _counts("Taken back from chainlit_sqla_unadopted", report.restored)
+    yield from _counts("Put back from the quarantine", report.put_back)
     yield from _counts("Kept in chainlit_sqla_unadopted, in full or in part", report.beside)
     yield from _columns(report)
     if report.carried:
@@ -50,7 +51,8 @@ def _table(report: Report) -> Iterator[str]:
     rows = [("", "before", "after", last)]
     for kind in ("user", "thread", "step", "element", "feedback"):
         beside = report.rows[kind] - report.kept[kind] if report.back else report.set_aside(kind)
-        before, after = f"{report.rows[kind]:,}", f"{report.kept[kind]:,}"
+        before = f"{report.rows[kind]:,}"
+        after = f"{report.kept[kind] + report.put_back[kind]:,}"
         rows.append((_NAMES[kind], before, after, f"{max(beside, 0):,}"))
     widths = [max(len(row[place]) for row in rows) for place in range(4)]
     for row in rows:

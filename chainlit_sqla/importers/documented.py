@@ -127,8 +127,6 @@ class DocumentedSource(TableSource):
         if kind == "feedback":
             return self._feedback(row, known, else_)
         known |= {"id": _id(row, "id"), "ordinal": self._next(kind, thread_id)}
-        if kind == "element" and row.get("objectKey"):
-            known["url"] = None  # It was signed, and has expired.
         self._once(kind, (thread_id, known["id"]))
         return self._finish(kind, row, known, else_)
 
@@ -191,7 +189,7 @@ class DocumentedSource(TableSource):
         record, rest = shape.record(
             kind, row, known=known, else_=else_, aside=self.strangers.get(kind, ())
         )
-        return (record, *self._aside(kind, row, rest))
+        return (shape.without_link(record), *self._aside(kind, row, rest))
 
     def _next(self, kind: str, thread_id: str) -> int:
         """The place among its like: what is written from now on comes after it."""

@@ -136,8 +136,6 @@ class PrismaSource(TableSource):
         }
         raw |= {name: value for name, value in described.items() if name not in _OF_ELEMENT}
         known["forId"] = row["stepId"]
-        if row["objectKey"]:
-            known["url"] = None  # It was signed, and has expired.
         return self._finish("element", raw, known)
 
     def _feedback(self, row: Row, thread_id: str) -> Items:
@@ -156,4 +154,4 @@ class PrismaSource(TableSource):
         record, rest = shape.record(
             kind, row, known=known, else_={"createdAt": EPOCH}, aside=self.strangers[kind]
         )
-        return (record, *self._aside(kind, row, rest))
+        return (shape.without_link(record), *self._aside(kind, row, rest))

@@ -7,6 +7,7 @@ A row is what a driver gives for columns of any type. The rules, besides those o
 - Tags may come as an array, as JSON, or as PostgreSQL writes an array (``{a,"b c"}``).
 - ``showInput`` may be ``true`` or ``false`` in any form, or the name of a language.
 - An instant that cannot be read is kept in ``extra`` and the column stays empty.
+- The link of a stored file is kept in ``extra`` (`without_link`).
 - A column that we do not have goes into ``extra``, where there is one; else aside.
 """
 
@@ -15,6 +16,7 @@ from __future__ import annotations
 import re
 import uuid
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -81,6 +83,21 @@ def record(
         name: default(kind, name) if values.get(name) is None else values[name] for name in columns
     }
     return Record(kind, complete), rest
+
+
+def without_link(record: Record) -> Record:
+    """The link of a stored file, signed for a time, moves into ``extra``.
+
+    There it is no loss, and is shown only where no fresh one can be made.
+
+    Args:
+        record: An element; others stay as they are.
+    """
+    values = record.values
+    if record.kind != "element" or not values["objectKey"] or values["url"] is None:
+        return record
+    extra = {**(values["extra"] or {}), "url": values["url"]}
+    return replace(record, values={**values, "url": None, "extra": extra})
 
 
 def value_of(what: str, value: Any, name: str = "") -> Any:

@@ -226,3 +226,5 @@ def test_the_commands_ask_and_tell(frozen: Shelf, tmp_path: Path, name: str) -> 
     code, out, _ = run("unadopt", "--yes")
     assert code == 0
     assert "chainlit_sqla_unadopted" in out
+    assert "Put back from the quarantine: 1 feedbacks" in out
+    assert ["feedbacks", "3", "4", "0"] in [line.split() for line in out.splitlines()]
