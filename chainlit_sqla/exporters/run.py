@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol
 
 from sqlalchemy import ColumnElement
@@ -55,7 +55,7 @@ class Done:
         parts: Their steps as far as they are shown, or their messages in lines for chat models.
         unanswered: Conversations that were left out because they have no answer.
         unlearnt: Those that were left out because no answer may be learnt.
-        rows: Rows of a file of records, by kind.
+        rows: Rows of a file of records, by kind; None: there is no such file.
     """
 
     label: str
@@ -64,12 +64,12 @@ class Done:
     parts: int = 0
     unanswered: int = 0
     unlearnt: int = 0
-    rows: Mapping[str, int] = field(default_factory=dict)
+    rows: Mapping[str, int] | None = None
 
     @property
     def is_empty(self) -> bool:
-        """Whether there was nothing to write."""
-        return not self.conversations and not any(self.rows.values())
+        """Whether nothing was written."""
+        return not self.conversations and self.rows is None
 
 
 class Export:
@@ -106,7 +106,7 @@ class Export:
         self._where: ColumnElement[bool] | None = selection.condition(database.dialect)
 
     async def run(self, target: Target) -> Done:
-        """Write everything; where nothing is selected, the target is not opened.
+        """Write everything; where conditions select nothing, the target is not opened.
 
         Raises:
             ConfigurationError: A user or a conversation that is named does not exist.
@@ -134,8 +134,8 @@ class Export:
         there = {kind: counts[kind] for kind in TABLES}
         done = Done(database.label, there["thread"])
         if self._form == JSONL:
-            # A database without conversations can have users, and knows what was deleted.
-            if done.selected or (self._where is None and any(there.values())):
+            # All of a database can be users, what was deleted, or nothing at all.
+            if done.selected or self._where is None:
                 report = self._report("rows", sum(there.values()))
                 with target.file() as write:
                     rows = await JsonlExport(source, self._header()).write(write, report)
