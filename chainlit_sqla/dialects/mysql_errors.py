@@ -130,7 +130,9 @@ class Packet:
                 context.is_disconnect = True
                 context.invalidate_pool_on_disconnect = False
             size = _largest(context.parameters)
-            if number == _TOO_LARGE or 0 < self._bytes <= size:
+            # The statement is sent with the row. Some servers cut the connection before the
+            # client has read why.
+            if number == _TOO_LARGE or 0 < self._bytes <= size + len(context.statement or ""):
                 return RejectedRow(
                     f"A row of {size:,} bytes is more than the server takes at once "
                     f"({self._bytes:,}); raise its max_allowed_packet"
