@@ -18,11 +18,6 @@ def corrected(name: str, expected: Conversations) -> Conversations:
     """
     expected = deepcopy(expected)
     if CATALOG[name].kind == "prisma":
-        for thread in expected["threads"].values():
-            for step in (one for ones in thread["steps"].values() for one in ones):
-                # The asyncpg layer orders by startTime, where it writes Chainlit's createdAt;
-                # its own column createdAt is the time of the insertion, in any order.
-                step["createdAt"] = step["start"]
         # An element without a thread belongs to that of its step; Chainlit does not show it.
         whole = expected["threads"][said.thread_id(1)]["elements"]
         nothing = dict.fromkeys(next(iter(whole.values()))[0])
