@@ -8,7 +8,7 @@ same digests, whatever their column types.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -148,6 +148,14 @@ class Record:
         if kind == "feedback" and values["value"] not in (0, 1):
             raise ImportSourceError("its value is neither 0 nor 1")
         return cls(kind, values)
+
+
+def sorted_by_kind(records: Iterable[Record]) -> dict[str, list[Record]]:
+    """Records in the lists of their kinds, in the order in which they come."""
+    found: dict[str, list[Record]] = {}
+    for record in records:
+        found.setdefault(record.kind, []).append(record)
+    return found
 
 
 _DEFAULTS: Mapping[tuple[str, str], Any] = {

@@ -20,17 +20,19 @@ from sqlalchemy import Connection, func, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from .. import migrations
-from .._time import now
+from .._time import now, parse_instant
+from ..column_types import UtcDateTime
 from ..errors import AdoptionRefused, ConfigurationError, SchemaUnknown
 from ..importers import Chunk, OurSource
 from ..importers.base import BATCH
+from ..importers.sums import Sums
 from ..importers.target import alive
 from ..models import blob_deletions, imports, quarantine
 from ..records import IN_THREADS, TABLES
 from ..revision import REVISIONS, VERSION_TABLE, current_revision
 from . import carry
 from .exchange import KINDS, OTHERS, Exchange
-from .kept import ORIGIN, AsideSource, Rows, Sums
+from .kept import ORIGIN, AsideSource, Rows
 from .original import ASIDE, NAMES, Form, documented, found, strangers, unlike
 from .side import ORDINALS, Side
 
@@ -309,9 +311,6 @@ def index(connection: Connection, name: str, kind: str) -> None:
 
 def parsed(table: Any, row: dict[str, Any]) -> dict[str, Any]:
     """A row of a table of ours that was kept as JSON."""
-    from .._time import parse_instant
-    from ..column_types import UtcDateTime
-
     return {
         column.name: parse_instant(row.get(column.name))
         if isinstance(column.type, UtcDateTime)

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Column, MetaData, Table, column, table
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from .._time import now
 from ..database import Database
 from ..dialects import Declared
 from ..importers import Misfit
 from ..importers.documented import DocumentedSource
+from ..importers.quarantine import put_aside
 from ..importers.tables import Items, Row
-from ..models import quarantine
-from ..records import COLUMNS, TABLES, Record
+from ..records import COLUMNS, TABLES, Record, sorted_by_kind
 from .original import ASIDE, ORIGINALS
 
 ORIGIN = "adoption"
@@ -106,9 +106,7 @@ class Rows:
         self, records: Sequence[Record], beside: dict[tuple[str, ...], Row] | None = None
     ) -> None:
         """Insert records, with the values of unknown columns."""
-        by_kind: dict[str, list[Record]] = {}
-        for record in records:
-            by_kind.setdefault(record.kind, []).append(record)
+        by_kind = sorted_by_kind(records)
         for kind in COLUMNS:
             if found := by_kind.get(kind):
                 empty: Row = dict.fromkeys(self._extra.get(kind, ()))
@@ -121,43 +119,5 @@ class Rows:
 
     async def put_aside(self, misfits: Sequence[Misfit]) -> None:
         """Keep what has no place, under the names that the tables had."""
-        rows = []
-        for misfit in misfits:
-            table = ORIGINALS.get(misfit.table, misfit.table)
-            misfit = Misfit(misfit.kind, table, misfit.reason, misfit.row, misfit.kept)
-            rows.append(
-                {
-                    "id": misfit.digest,
-                    "source": ORIGIN,
-                    "origin": table,
-                    "reason": misfit.reason,
-                    "row": misfit.document,
-                    "createdAt": now(),
-                }
-            )
-        if rows:
-            statement = self._dialect.upsert(quarantine, ["id"], [])
-            await self._dialect.execute_many(self._connection, statement, rows)
-
-
-class Sums:
-    """How many records there are of each kind, and a sum of their digests for each thread."""
-
-    def __init__(self) -> None:
-        self._sums: dict[str | None, list[int]] = {}
-
-    def add(self, records: Sequence[Record]) -> None:
-        """Add records in any order."""
-        for record in records:
-            place = record.thread_id
-            count, total = self._sums.get(place, (0, 0))
-            self._sums[place] = [count + 1, (total + record.digest()) % 2**128]
-
-    def unlike(self, other: Sums) -> list[str | None]:
-        """The threads in which they differ; None stands for the users."""
-        places = self._sums.keys() | other._sums.keys()
-        return [one for one in places if self._sums.get(one) != other._sums.get(one)]
-
-    def clear(self) -> None:
-        """Begin anew."""
-        self._sums.clear()
+        named = (replace(one, table=ORIGINALS.get(one.table, one.table)) for one in misfits)
+        await put_aside(self._connection, self._dialect, ORIGIN, named)

@@ -5,13 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from ..adoption import Report
+from .counted import NAMES, aligned, reasons
 
 _NAMES = {
-    "user": "users",
-    "thread": "threads",
-    "step": "steps",
-    "element": "elements",
-    "feedback": "feedbacks",
+    **NAMES,
     "tombstone": "deletions",
     "quarantine": "rows in quarantine",
 }
@@ -24,9 +21,9 @@ def lines(report: Report) -> Iterator[str]:
         return
     yield report.label + (": a rehearsal, nothing was changed" if report.rehearsed else "")
     yield from _table(report)
-    yield from _reasons("Without a place, in chainlit_sqla_quarantine:", report.aside)
-    yield from _reasons(
-        "There, but for a value, which is in chainlit_sqla_quarantine:", report.partly
+    yield from reasons("Without a place, in chainlit_sqla_quarantine:", report.aside, _NAMES)
+    yield from reasons(
+        "There, but for a value, which is in chainlit_sqla_quarantine:", report.partly, _NAMES
     )
     yield from _counts("Taken back from chainlit_sqla_unadopted", report.restored)
     yield from _counts("Put back from the quarantine", report.put_back)
@@ -49,16 +46,12 @@ def lines(report: Report) -> Iterator[str]:
 def _table(report: Report) -> Iterator[str]:
     last = "kept beside" if report.back else "put aside"
     rows = [("", "before", "after", last)]
-    for kind in ("user", "thread", "step", "element", "feedback"):
+    for kind in NAMES:
         beside = report.rows[kind] - report.kept[kind] if report.back else report.set_aside(kind)
         before = f"{report.rows[kind]:,}"
         after = f"{report.kept[kind] + report.put_back[kind]:,}"
         rows.append((_NAMES[kind], before, after, f"{max(beside, 0):,}"))
-    widths = [max(len(row[place]) for row in rows) for place in range(4)]
-    for row in rows:
-        cells = [row[0].ljust(widths[0])]
-        cells += [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
-        yield "  ".join(cells).rstrip()
+    yield from aligned(rows)
 
 
 def _columns(report: Report) -> Iterator[str]:
@@ -69,13 +62,6 @@ def _columns(report: Report) -> Iterator[str]:
     if report.strangers:
         names = ", ".join(f"{table}.{name}" for table, name, _ in report.strangers)
         yield f"Columns that are not ours, kept: {names}"
-
-
-def _reasons(title: str, counts: Mapping[tuple[str, str], int]) -> Iterator[str]:
-    if counts:
-        yield title
-        for (kind, reason), count in sorted(counts.items()):
-            yield f"  {_NAMES[kind]}: {count:,} ({reason})"
 
 
 def _counts(title: str, counts: Mapping[str, int]) -> Iterator[str]:

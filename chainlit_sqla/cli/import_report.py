@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 from ..importers import Comparison, Result
 from ..importers.verify import SHOWN
+from .counted import NAMES, aligned, reasons
 
-_KINDS = ("user", "thread", "step", "element", "feedback", "tombstone", "line", "quarantined")
 _UNSHOWN = ("tombstone", "line", "quarantined")
 """What is not compared."""
 _NAMES = {
-    "user": "users",
-    "thread": "threads",
-    "step": "steps",
-    "element": "elements",
-    "feedback": "feedbacks",
+    **NAMES,
     "tombstone": "deleted",
     "line": "bad lines",
     "quarantined": "put aside before",
@@ -40,8 +36,8 @@ def lines(result: Result, *, update: bool) -> Iterator[str]:
         yield f"Users who are there already, by their identifier: {result.known_users:,}"
     if result.deleted:
         yield f"Not brought back, since they were deleted in the target: {result.deleted:,}"
-    yield from _reasons("Put aside (table chainlit_sqla_quarantine):", result.aside)
-    yield from _reasons("There, but for a value that was put aside:", result.partly)
+    yield from reasons("Put aside (table chainlit_sqla_quarantine):", result.aside, _NAMES)
+    yield from reasons("There, but for a value that was put aside:", result.partly, _NAMES)
     yield from result.notes
     if result.comparison is not None:
         yield from _differences(result.comparison, update=update, resumed=result.resumed)
@@ -49,13 +45,13 @@ def lines(result: Result, *, update: bool) -> Iterator[str]:
 
 def _table(result: Result) -> Iterator[str]:
     compared = result.comparison
-    aside = dict.fromkeys(_KINDS, 0)
+    aside = dict.fromkeys(_NAMES, 0)
     for (kind, _), count in result.aside.items():
         aside[kind] += count
     given = result.read or (compared.given if compared else {})
     header = ("", "in source", "in target", "put aside", "different")
     rows = [header]
-    for kind in _KINDS:
+    for kind in _NAMES:
         if not given.get(kind):
             continue
         there = compared.there(kind) if compared else None
@@ -67,18 +63,7 @@ def _table(result: Result) -> Iterator[str]:
             f"{compared.by_kind[kind]:,}" if compared else "",
         )
         rows.append(row)
-    widths = [max(len(row[place]) for row in rows) for place in range(len(header))]
-    for row in rows:
-        cells = [row[0].ljust(widths[0])]
-        cells += [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
-        yield "  ".join(cells).rstrip()
-
-
-def _reasons(title: str, counts: Mapping[tuple[str, str], int]) -> Iterator[str]:
-    if counts:
-        yield title
-        for (kind, reason), count in sorted(counts.items()):
-            yield f"  {_NAMES[kind]}: {count:,} ({reason})"
+    yield from aligned(rows)
 
 
 def _differences(found: Comparison, *, update: bool, resumed: bool) -> Iterator[str]:

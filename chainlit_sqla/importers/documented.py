@@ -12,12 +12,12 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, func, select
+from sqlalchemy import func, select
 
-from ..records import EPOCH, IN_THREADS, Record
+from ..records import EPOCH, Record
 from . import shape
 from .base import Misfit
-from .tables import PLACE, Items, Row, TableSource
+from .tables import PLACE, Items, Row, TableSource, rating
 
 
 class DocumentedSource(TableSource):
@@ -51,7 +51,6 @@ class DocumentedSource(TableSource):
         self._first: dict[str, datetime] = {}
         self._last: dict[str, datetime] = {}
         self._made: dict[str, datetime] = {}
-        self._count: dict[tuple[str, str], int] = {}
         self._seen: set[tuple[str, ...]] = set()
 
     async def notes(self) -> Sequence[str]:
@@ -64,7 +63,7 @@ class DocumentedSource(TableSource):
     async def _prepare(self, ids: Sequence[Any]) -> None:
         """The owners, the first and the last activity of the threads."""
         self._first, self._last, self._made = {}, {}, {}
-        self._count, self._seen = {}, set()
+        self._seen = set()
         await self._look_up_activity(ids)
         await self._look_up_owners(ids)
 
@@ -95,18 +94,12 @@ class DocumentedSource(TableSource):
                 self._identifiers[id] = name
                 self._owners[name] = self._same.get(id, id)
 
-    def _all(self, kind: str) -> Select[Any]:
-        query = super()._all(kind)
-        return query.add_columns(self._place(kind).label(PLACE)) if kind in IN_THREADS else query
-
     def _place(self, kind: str) -> Any:
         """Before July 2024, feedback did not say its thread; and it may be empty since."""
         own = super()._place(kind) if self.PLACE in self._types[kind] else None
         if kind != "feedback":
             return own
-        steps, own_table = self._tables["step"], self._tables[kind]
-        of_step = select(steps.c.threadId).where(steps.c.id == own_table.c.forId).limit(1)
-        found = of_step.correlate(own_table).scalar_subquery()
+        found = self._of_step(kind, "forId")
         return found if own is None else func.coalesce(own, found)
 
     def _order(self, kind: str) -> Sequence[Any]:
@@ -173,28 +166,10 @@ class DocumentedSource(TableSource):
         return by_name, f"its user is not there; {kept}"
 
     def _feedback(self, row: Row, known: dict[str, Any], else_: Mapping[str, Any]) -> Items:
-        value = shape.feedback_value(row.get("value"))
-        if value is None:
-            raise ValueError("its value is neither 0 nor 1")
-        known |= {"forId": _id(row, "forId"), "id": _id(row, "id"), "value": value}
-        place = ("feedback", known["threadId"], known["forId"])
-        if place in self._seen:
-            raise ValueError("a newer feedback is there for the same step")
-        self._seen.add(place)
+        known["value"] = rating(row.get("value"))
+        known |= {"forId": _id(row, "forId"), "id": _id(row, "id")}
+        self._newest(known["threadId"], known["forId"])
         return self._finish("feedback", row, known, else_)
-
-    def _finish(
-        self, kind: str, row: Row, known: Mapping[str, Any], else_: Mapping[str, Any]
-    ) -> Items:
-        record, rest = shape.record(
-            kind, row, known=known, else_=else_, aside=self.strangers.get(kind, ())
-        )
-        return (shape.without_link(record), *self._aside(kind, row, rest))
-
-    def _next(self, kind: str, thread_id: str) -> int:
-        """The place among its like: what is written from now on comes after it."""
-        number = self._count[kind, thread_id] = self._count.get((kind, thread_id), 0) + 1
-        return number
 
     def _once(self, kind: str, key: tuple[str, ...]) -> None:
         if "id" in self._unique[kind]:

@@ -17,8 +17,9 @@ from sqlalchemy import Select, func, select
 from .._time import format_instant
 from ..records import EPOCH, IN_THREADS
 from . import shape
-from .tables import PLACE, Items, Row, TableSource
+from .tables import PLACE, Items, Row, TableSource, rating
 
+_NO_DATE = {"createdAt": EPOCH}
 _OF_ELEMENT = {"size", "language", "display", "type", "page"}
 
 
@@ -44,8 +45,6 @@ class PrismaSource(TableSource):
         super().__init__(*args, **options)
         self._identifiers: dict[str, str] = {}
         self._last: dict[str, datetime] = {}
-        self._count: dict[tuple[str, str], int] = {}
-        self._rated: set[tuple[str, str]] = set()
 
     async def count(self) -> Mapping[str, int]:
         """The rows of each table, without those of deleted threads."""
@@ -73,7 +72,7 @@ class PrismaSource(TableSource):
     async def _prepare(self, ids: Sequence[Any]) -> None:
         """The owners and the last activity of the threads."""
         users, threads, steps = (self._tables[kind] for kind in ("user", "thread", "step"))
-        self._identifiers, self._last, self._count, self._rated = {}, {}, {}, set()
+        self._identifiers, self._last = {}, {}
         owners = select(threads.c.userId).where(threads.c.id.in_(ids))
         query = select(users.c.id, users.c.identifier).where(users.c.id.in_(owners))
         async for row in self._rows(query):
@@ -85,16 +84,10 @@ class PrismaSource(TableSource):
             if at is not None and "message" in row["type"]:
                 self._last[id] = max(at, self._last.get(id, at))
 
-    def _all(self, kind: str) -> Select[Any]:
-        query = super()._all(kind)
-        return query.add_columns(self._place(kind).label(PLACE)) if kind in IN_THREADS else query
-
     def _place(self, kind: str) -> Any:
         if kind == "step":
             return super()._place(kind)
-        steps, own_table = self._tables["step"], self._tables[kind]
-        of_step = select(steps.c.threadId).where(steps.c.id == own_table.c.stepId)
-        found = of_step.correlate(own_table).scalar_subquery()
+        found = self._of_step(kind, "stepId")
         return found if kind == "feedback" else func.coalesce(super()._place(kind), found)
 
     def _order(self, kind: str) -> Sequence[Any]:
@@ -107,17 +100,17 @@ class PrismaSource(TableSource):
 
     def _shape(self, kind: str, row: Row) -> Items:
         if kind == "user":
-            return self._finish(kind, row, {})
+            return self._finish(kind, row, {}, _NO_DATE)
         if kind == "thread":
             made = shape.instant(row["createdAt"]) or EPOCH
             owner = self._identifiers.get(row["userId"] or "")
             moved = self._last.get(row["id"], made)
-            return self._finish(kind, row, {"updatedAt": moved, "userIdentifier": owner})
+            named = {"updatedAt": moved, "userIdentifier": owner}
+            return self._finish(kind, row, named, _NO_DATE)
         thread_id = row.pop(PLACE)
         if kind == "feedback":
             return self._feedback(row, thread_id)
-        number = self._count[kind, thread_id] = self._count.get((kind, thread_id), 0) + 1
-        known = {"threadId": thread_id, "ordinal": number}
+        known = {"threadId": thread_id, "ordinal": self._next(kind, thread_id)}
         return self._step(row, known) if kind == "step" else self._element(row, known)
 
     def _step(self, row: Row, known: dict[str, Any]) -> Items:
@@ -126,7 +119,7 @@ class PrismaSource(TableSource):
         known |= {"createdAt": start, "start": start, "end": shape.instant(row["endTime"])}
         if made != start:
             known["extra"] = {"createdAt": format_instant(made)}
-        return self._finish("step", row, known)
+        return self._finish("step", row, known, _NO_DATE)
 
     def _element(self, row: Row, known: dict[str, Any]) -> Items:
         described = shape.document(row["metadata"])
@@ -136,22 +129,11 @@ class PrismaSource(TableSource):
         }
         raw |= {name: value for name, value in described.items() if name not in _OF_ELEMENT}
         known["forId"] = row["stepId"]
-        return self._finish("element", raw, known)
+        return self._finish("element", raw, known, _NO_DATE)
 
     def _feedback(self, row: Row, thread_id: str) -> Items:
-        value, place = shape.feedback_value(row["value"]), (thread_id, row["stepId"])
-        if value is None:
-            raise ValueError("its value is neither 0 nor 1")
-        if place in self._rated:
-            raise ValueError("a newer feedback is there for the same step")
-        self._rated.add(place)
+        known = {"threadId": thread_id, "forId": row["stepId"], "value": rating(row["value"])}
+        self._newest(thread_id, row["stepId"])
         if row.get("name") == "user_feedback":
             del row["name"]  # All of them have this one.
-        known = {"threadId": thread_id, "forId": row["stepId"], "value": value}
-        return self._finish("feedback", row, known)
-
-    def _finish(self, kind: str, row: Row, known: Mapping[str, Any]) -> Items:
-        record, rest = shape.record(
-            kind, row, known=known, else_={"createdAt": EPOCH}, aside=self.strangers[kind]
-        )
-        return (shape.without_link(record), *self._aside(kind, row, rest))
+        return self._finish("feedback", row, known, _NO_DATE)

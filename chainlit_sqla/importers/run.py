@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -132,10 +132,10 @@ class Import:
         """
         position = await self._resume()
         self._total = sum((await self._source.count()).values())
-        already = Counter(self._result.read)
-        await self._users(already)
-        await self._threads(position)
-        await self._rest()
+        # Users each time from the beginning: their ids in the target are needed.
+        await self._bring(self._source.users(), counted=not self._result.read)
+        await self._bring(self._source.threads(after=position))
+        await self._bring(self._source.rest())
         await self._save(None, finished=now())
         await self._target.settle()
         if verify:
@@ -159,31 +159,21 @@ class Import:
         position: str = row.position
         return position
 
-    async def _users(self, already: Mapping[str, int]) -> None:
-        """Each time from the beginning: their ids in the target are needed."""
-        again = bool(already)
-        async with aclosing(self._source.users()) as chunks:
+    async def _bring(self, chunks: AsyncGenerator[Chunk, None], *, counted: bool = True) -> None:
+        """Write chunks, and where to go on after each batch.
+
+        Args:
+            chunks: Of the source.
+            counted: Whether they are to be counted; not where an earlier run has done it.
+        """
+        async with aclosing(chunks):
             async for chunk in chunks:
                 written = await self._target.write(chunk.records, chunk.misfits)
                 self._result.known_users += written.known_users
-                if not again:
+                if counted:
                     self._count(chunk, written)
-        self._show()
-
-    async def _threads(self, position: str | None) -> None:
-        async with aclosing(self._source.threads(after=position)) as chunks:
-            async for chunk in chunks:
-                written = await self._target.write(chunk.records, chunk.misfits)
-                self._count(chunk, written)
                 if chunk.position is not None:
                     await self._save(chunk.position)
-                self._show()
-
-    async def _rest(self) -> None:
-        async with aclosing(self._source.rest()) as chunks:
-            async for chunk in chunks:
-                written = await self._target.write(chunk.records, chunk.misfits)
-                self._count(chunk, written)
                 self._show()
 
     async def _save(self, position: str | None, finished: datetime | None = None) -> None:

@@ -67,6 +67,8 @@ class TableSource(ABC):
         self._tables: dict[str, TableClause] = {}
         self._types: dict[str, dict[str, Any]] = {}
         self._unique: dict[str, set[str]] = {}
+        self._numbers: dict[tuple[str, str], int] = {}
+        self._rated: set[tuple[str, str]] = set()
 
     async def open(self) -> None:
         """Look which columns there are; before anything else."""
@@ -105,6 +107,7 @@ class TableSource(ABC):
         """
         async for ids in self._batches(after, only):
             texts = [shape.identifier(id) or "" for id in ids]
+            self._numbers, self._rated = {}, set()
             await self._prepare(ids)
             for kind in ("thread", *IN_THREADS):
                 rows = self._rows(self._of_batch(kind, ids))
@@ -132,9 +135,9 @@ class TableSource(ABC):
         """
 
     def _all(self, kind: str) -> Select[Any]:
-        """All rows, in the order in which they were written."""
-        one = self._tables[kind]
-        return select(*one.c).order_by(*self._order(kind))
+        """All rows in their order, and under `PLACE` the thread of what lies in one."""
+        query = select(*self._tables[kind].c).order_by(*self._order(kind))
+        return query.add_columns(self._place(kind).label(PLACE)) if kind in IN_THREADS else query
 
     @abstractmethod
     def _order(self, kind: str) -> Sequence[Any]:
@@ -146,6 +149,12 @@ class TableSource(ABC):
 
     def _place(self, kind: str) -> Any:
         return self._tables[kind].c[self.PLACE]
+
+    def _of_step(self, kind: str, name: str) -> Any:
+        """The thread of the step that a column names."""
+        steps, own = self._tables["step"], self._tables[kind]
+        found = select(steps.c.threadId).where(steps.c.id == own.c[name]).limit(1)
+        return found.correlate(own).scalar_subquery()
 
     def _strays(self, kind: str) -> Select[Any]:
         """Rows whose thread is not there, or that have no id where they are threads."""
@@ -206,6 +215,30 @@ class TableSource(ABC):
         id = self._tables["thread"].c.id
         return select(id).where(id.is_not(None)).distinct().order_by(id)
 
+    def _next(self, kind: str, thread_id: str) -> int:
+        """The place among its like: what is written from now on comes after it."""
+        number = self._numbers[kind, thread_id] = self._numbers.get((kind, thread_id), 0) + 1
+        return number
+
+    def _newest(self, thread_id: str, for_id: str) -> None:
+        """Take the first feedback that is read for a step.
+
+        Raises:
+            ValueError: There was one.
+        """
+        if (thread_id, for_id) in self._rated:
+            raise ValueError("a newer feedback is there for the same step")
+        self._rated.add((thread_id, for_id))
+
+    def _finish(
+        self, kind: str, row: Row, known: Mapping[str, Any], else_: Mapping[str, Any]
+    ) -> Items:
+        """A record of a row, and what found no place in it: see `shape.record`."""
+        record, rest = shape.record(
+            kind, row, known=known, else_=else_, aside=self.strangers.get(kind, ())
+        )
+        return (shape.without_link(record), *self._aside(kind, row, rest))
+
     def _aside(self, kind: str, row: Row, rest: Collection[str]) -> Sequence[Misfit]:
         """What of a row found no place."""
         if not rest:
@@ -217,6 +250,18 @@ class TableSource(ABC):
     def _native(self, id: str) -> Any:
         """An id as the database has it."""
         return uuid.UUID(id) if isinstance(self._types["thread"]["id"], Uuid) else id
+
+
+def rating(value: Any) -> int:
+    """The value of a feedback.
+
+    Raises:
+        ValueError: It is none.
+    """
+    found = shape.feedback_value(value)
+    if found is None:
+        raise ValueError("its value is neither 0 nor 1")
+    return found
 
 
 def _inspected(sync: Any, name: str, schema: str | None) -> tuple[dict[str, Any], set[str]]:

@@ -25,25 +25,25 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import bindparam, delete, select, update
+from sqlalchemy import bindparam, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from .._time import instant_of, now
+from .._time import instant_of
 from ..database import Database
 from ..dialects import Fault, brief
 from ..models import (
     elements,
     imports,
-    quarantine,
-    signatures,
     steps,
     threads,
     tombstones,
     users,
 )
-from ..records import COLUMNS, IN_THREADS, KEYS, TABLES, Record
+from ..records import COLUMNS, IN_THREADS, KEYS, TABLES, Record, sorted_by_kind
 from ..writes.apply import lock_threads, of_element, show_change
+from ..writes.forget import forget
 from .base import Misfit
+from .quarantine import put_aside
 
 log = logging.getLogger(__name__)
 
@@ -204,9 +204,7 @@ class Target:
     async def _write(self, records: Sequence[Record], written: Written) -> None:
         written.deleted = written.known_users = 0
         written.refused = []
-        by_kind: dict[str, list[Record]] = {}
-        for record in records:
-            by_kind.setdefault(record.kind, []).append(record)
+        by_kind = sorted_by_kind(records)
         async with self.database.write() as connection:
             if users_ := by_kind.get("user"):
                 written.known_users = await self._write_users(connection, users_)
@@ -262,7 +260,7 @@ class Target:
             alive = [record for record in given if not is_buried(record, buried)]
             written.deleted += len(given) - len(alive)
             await self._upsert(connection, kind, alive)
-        await connection.execute(delete(signatures).where(signatures.c.threadId.in_(places)))
+        await forget(connection, places)
         await show_change(connection, places)
 
     async def _bury(
@@ -319,24 +317,11 @@ class Target:
     ) -> None:
         dialect = self.database.dialect
         async with self.database.write() as connection:
-            if misfits:
-                statement = dialect.upsert(quarantine, ["id"], [])
-                rows = [self._aside(misfit) for misfit in misfits]
-                await dialect.execute_many(connection, statement, rows)
+            await put_aside(connection, dialect, self._source, misfits)
             if position:
                 changed = [name for name in position if name not in ("id", "startedAt")]
                 statement = dialect.upsert(imports, ["id"], changed)
                 await dialect.execute_many(connection, statement, [dict(position)])
-
-    def _aside(self, misfit: Misfit) -> dict[str, Any]:
-        return {
-            "id": misfit.digest,
-            "source": self._source,
-            "origin": misfit.table,
-            "reason": misfit.reason,
-            "row": misfit.document,
-            "createdAt": now(),
-        }
 
 
 async def buried_in(connection: AsyncConnection, ids: Collection[str]) -> Buried:

@@ -20,6 +20,7 @@ from ..models import users
 from ..records import Record
 from .base import Chunk, Source
 from .ours import OurSource
+from .sums import Sums
 from .target import Target, buried_in, is_buried
 
 SHOWN = 20
@@ -91,19 +92,6 @@ class Comparison:
             self.differences.append(difference)
 
 
-class _Sums:
-    """A sum for each thread."""
-
-    def __init__(self) -> None:
-        self.by_thread: dict[str, int] = {}
-        self.kinds: dict[str, Counter[str]] = {}
-
-    def add(self, record: Record) -> None:
-        place = record.thread_id or ""
-        self.by_thread[place] = (self.by_thread.get(place, 0) + record.digest()) % 2**128
-        self.kinds.setdefault(place, Counter())[record.kind] += 1
-
-
 class Verification:
     """Compares a source with what was imported of it.
 
@@ -129,14 +117,13 @@ class Verification:
         Yields:
             Each chunk of the source that was looked at.
         """
-        sums = _Sums()
+        sums = Sums()
         async with aclosing(self._source.threads()) as chunks:
             async for chunk in chunks:
-                for record in map(self._target.adapt, chunk.records):
-                    sums.add(record)
+                sums.add(map(self._target.adapt, chunk.records))
                 if chunk.threads is not None:
                     await self._compare_batch(sums)
-                    sums = _Sums()
+                    sums.clear()
                 yield chunk
 
     async def _compare_users(self, records: Sequence[Record]) -> None:
@@ -152,19 +139,19 @@ class Verification:
             else:
                 self.found.add(Difference(record.key, "missing"))
 
-    async def _compare_batch(self, given: _Sums) -> None:
-        there = _Sums()
+    async def _compare_batch(self, given: Sums) -> None:
+        there = Sums()
+        ids = [id for id in given.places if id is not None]
         async with self._database.snapshot() as connection:
-            async for record in self._theirs(connection, given.by_thread):
-                there.add(record)
-        odd = []
-        for id, total in given.by_thread.items():
+            async for record in self._theirs(connection, ids):
+                there.add([record])
+        unlike = set(given.unlike(there))
+        odd = [id for id in ids if id in unlike]
+        for id in ids:
             self.found.threads += 1
-            self.found.given.update(given.kinds[id])
-            if there.by_thread.get(id) == total and there.kinds[id] == given.kinds[id]:
-                self.found.same.update(given.kinds[id])
-            else:
-                odd.append(id)
+            self.found.given.update(given.kinds(id))
+            if id not in unlike:
+                self.found.same.update(given.kinds(id))
         for start in range(0, len(odd), _AT_ONCE):
             await self._look_closer(odd[start : start + _AT_ONCE])
 
