@@ -16,37 +16,8 @@ from chainlit_sqla.exporters.run import Export
 from chainlit_sqla.settings import Settings
 from tests.export.place import Memory
 from tests.export.story import Story, tell
-from tests.servers.mysql import MySQLServer, start_mysql
-from tests.servers.postgres import PostgresServer, start_postgres
-
-
-@pytest.fixture(scope="package")
-def postgres() -> Iterator[PostgresServer]:
-    server = start_postgres()
-    yield server
-    server.stop()
-
-
-@pytest.fixture
-def postgres_url(postgres: PostgresServer) -> Iterator[str]:
-    url = postgres.create_database()
-    yield url
-    postgres.drop_database(url)
-
-
-@pytest.fixture(scope="package")
-def mariadb() -> Iterator[MySQLServer]:
-    server = start_mysql("mariadb")
-    yield server
-    server.stop()
-
-
-@pytest.fixture(scope="package")
-def mysql() -> Iterator[MySQLServer]:
-    server = start_mysql("mysql")
-    yield server
-    server.stop()
-
+from tests.servers.fixtures import *  # noqa: F403
+from tests.servers.fixtures import url_of
 
 EVERYWHERE = pytest.mark.parametrize(
     "url", ["sqlite", "postgresql", "mariadb", "mysql"], indirect=True
@@ -56,15 +27,7 @@ EVERYWHERE = pytest.mark.parametrize(
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    if request.param == "sqlite":
-        yield f"sqlite:///{tmp_path / 'chats.db'}"
-    elif request.param == "postgresql":
-        yield request.getfixturevalue("postgres_url")
-    else:
-        server: MySQLServer = request.getfixturevalue(request.param)
-        made = server.create_database()
-        yield made
-        server.drop_database(made)
+    yield from url_of(request, tmp_path)
 
 
 @pytest.fixture(autouse=True)

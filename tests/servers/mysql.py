@@ -27,8 +27,8 @@ from sqlalchemy import make_url
 from .docker import NoEngineError, NoImageError
 from .mysql_container import MySQLContainer
 from .mysql_process import LocalServer, find_program
-from .postgres import Engine
 from .require import unavailable
+from .server import DatabaseServer
 
 Kind = Literal["mysql", "mariadb"]
 REPAIRS = {
@@ -37,7 +37,7 @@ REPAIRS = {
 }
 
 
-class MySQLServer:
+class MySQLServer(DatabaseServer):
     """A running server on which tests make databases.
 
     Args:
@@ -51,11 +51,11 @@ class MySQLServer:
         >>> server.stop()
     """
 
-    def __init__(self, url: str, origin: str, engine: Engine | None = None) -> None:
-        self.url = url
-        self.origin = origin
-        self._engine = engine
-        self._databases: set[str] = set()
+    PORT = 3306
+    NOT_OURS = (
+        "the URL names a server that the tests may not restart",
+        "call start_mysql(own=True)",
+    )
 
     def create_database(self, options: str = "") -> str:
         """Create a database and return its URL.
@@ -89,36 +89,6 @@ class MySQLServer:
             url: The database; None: the administration database.
         """
         return query(url or self.url, sql, *args)
-
-    @property
-    def address(self) -> tuple[str, int]:
-        """Host and port, such as a proxy needs."""
-        parts = urlsplit(self.url)
-        return parts.hostname or "127.0.0.1", parts.port or 3306
-
-    def kill(self) -> None:
-        """End the server at once, as a crash does; committed transactions survive."""
-        self._own().kill()
-
-    def start(self) -> None:
-        """Start the killed server again, on the same port, with the same data."""
-        self._own().start()
-
-    def stop(self) -> None:
-        """End the server; of a server that is not ours, drop the databases made here."""
-        if self._engine is not None:
-            self._engine.stop()
-            return
-        for name in list(self._databases):
-            self.drop_database(name)
-
-    def _own(self) -> Engine:
-        if self._engine is None:
-            unavailable(
-                "the URL names a server that the tests may not restart",
-                "call start_mysql(own=True)",
-            )
-        return self._engine
 
 
 def start_mysql(kind: Kind, *, own: bool = False, **settings: object) -> MySQLServer:

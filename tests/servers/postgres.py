@@ -19,7 +19,7 @@ import secrets
 import warnings
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Protocol
+from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
@@ -27,6 +27,7 @@ import asyncpg
 from .binaries import LocalCluster, find_binaries, find_packaged_binaries
 from .docker import NoEngineError, NoImageError, PostgresContainer
 from .require import unavailable
+from .server import DatabaseServer
 
 REPAIR = (
     "set TEST_POSTGRES_URL, start Docker, install PostgreSQL (apt install postgresql) "
@@ -34,17 +35,7 @@ REPAIR = (
 )
 
 
-class Engine(Protocol):
-    """What runs a server that the tests started themselves."""
-
-    @property
-    def url(self) -> str: ...
-    def start(self) -> None: ...
-    def kill(self) -> None: ...
-    def stop(self) -> None: ...
-
-
-class PostgresServer:
+class PostgresServer(DatabaseServer):
     """A running server on which tests make databases.
 
     Args:
@@ -58,11 +49,11 @@ class PostgresServer:
         >>> server.stop()
     """
 
-    def __init__(self, url: str, origin: str, engine: Engine | None = None) -> None:
-        self.url = url
-        self.origin = origin
-        self._engine = engine
-        self._databases: set[str] = set()
+    PORT = 5432
+    NOT_OURS = (
+        "TEST_POSTGRES_URL names a server that the tests may not restart",
+        "call start_postgres(own=True)",
+    )
 
     def create_database(
         self,
@@ -117,36 +108,6 @@ class PostgresServer:
         # A thread of its own: the caller may stand inside a running event loop.
         with ThreadPoolExecutor(1) as thread:
             return thread.submit(_run, run).result()
-
-    @property
-    def address(self) -> tuple[str, int]:
-        """Host and port, such as a proxy needs."""
-        parts = urlsplit(self.url)
-        return parts.hostname or "127.0.0.1", parts.port or 5432
-
-    def kill(self) -> None:
-        """End the server at once, as a crash does; committed transactions survive."""
-        self._own().kill()
-
-    def start(self) -> None:
-        """Start the killed server again, on the same port, with the same data."""
-        self._own().start()
-
-    def stop(self) -> None:
-        """End the server; of a server that is not ours, drop the databases made here."""
-        if self._engine is not None:
-            self._engine.stop()
-            return
-        for name in list(self._databases):
-            self.drop_database(name)
-
-    def _own(self) -> Engine:
-        if self._engine is None:
-            unavailable(
-                "TEST_POSTGRES_URL names a server that the tests may not restart",
-                "call start_postgres(own=True)",
-            )
-        return self._engine
 
 
 def start_postgres(*, own: bool = False) -> PostgresServer:
