@@ -1,13 +1,21 @@
-"""Chainlit makes folders where it is imported: for the tests in a folder that goes."""
+"""What the process of the tests needs before Chainlit is imported.
+
+Chainlit makes folders where it is imported: for the tests in a folder that goes. And a shell
+that starts the tests in the background has them ignore Ctrl+C, which the programs that they
+start would inherit.
+"""
 
 from __future__ import annotations
 
 import atexit
 import os
 import shutil
+import signal
 import tempfile
 
 if "CHAINLIT_APP_ROOT" not in os.environ or "PYTEST_XDIST_WORKER" in os.environ:
     _root = tempfile.mkdtemp(prefix="chainlit-app-root-")
     os.environ["CHAINLIT_APP_ROOT"] = _root
     atexit.register(shutil.rmtree, _root, ignore_errors=True)
+
+signal.signal(signal.SIGINT, signal.default_int_handler)

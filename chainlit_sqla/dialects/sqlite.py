@@ -6,7 +6,7 @@ import asyncio
 import functools
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -105,6 +105,7 @@ class SQLite(Dialect):
         if engine.url.query.get("mode") == "ro":
             event.listen(engine.sync_engine, "connect", _read_any_text)
         event.listen(engine.sync_engine, "begin", _begin)
+        event.listen(engine.sync_engine, "invalidate", _give_up_lock)
 
     def is_lost(self, connection: PoolProxiedConnection) -> bool:
         """Its thread ends with an error when it has an answer for a loop that has ended."""
@@ -329,6 +330,21 @@ def _read_any_text(connection: Any, _record: Any) -> None:
     """Other programs may have stored text in other encodings: one such row must not stop all."""
     driver = connection.driver_connection  # aiosqlite's
     driver.text_factory = lambda raw: raw.decode("utf-8", "replace")
+
+
+def _give_up_lock(connection: Any, _record: Any, _error: BaseException | None) -> None:
+    """Roll back, before SQLAlchemy closes the connection of a transaction that was cancelled.
+
+    SQLite keeps a closed connection, and its lock, until its last statement is finalized
+    (https://www.sqlite.org/c3ref/close.html): all writers would wait for Python's garbage
+    collector. Nobody waits for this; the thread does it before it closes.
+    """
+    driver = connection.driver_connection
+    raw, visits = getattr(driver, "_connection", None), getattr(driver, "_tx", None)
+    if raw is None or visits is None:
+        return
+    with suppress(RuntimeError):  # Without a running loop there is nobody to cancel, either.
+        visits.put_nowait((asyncio.get_running_loop().create_future(), raw.rollback))
 
 
 def _switch_to_wal(cursor: Any) -> None:

@@ -64,6 +64,7 @@ class Chat:
             auth=auth,
             transports=["websocket"],
             socketio_path=f"{path}/ws/socket.io",
+            wait_timeout=PATIENCE,  # Its own is a second: too short for a server just started.
         )
         await self._client.emit("connection_successful")
         await self.wait(lambda: self.resumed is not None or self._is_greeted())

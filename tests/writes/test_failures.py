@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
+import threading
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import asyncpg
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, text
 
 from chainlit_sqla.database import Database
 from chainlit_sqla.errors import DatabaseUnavailable, RetriesExhausted
@@ -16,6 +20,7 @@ from chainlit_sqla.writes.ops import DeleteThread, Op, SaveFeedback, SaveStep, S
 from chainlit_sqla.writes.pipeline import Pipeline
 from tests.servers.postgres import PostgresServer
 from tests.servers.proxy import FlakyProxy
+from tests.until import PATIENCE, until
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -253,3 +258,33 @@ async def test_what_may_pass_is_tried_again(
     await asyncio.gather(pipeline.submit(step(1)), pipeline.submit(step(2)))
     assert await ids(behind_proxy) == ["s000", "s001", "s002"]
     await pipeline.close()
+
+
+async def test_a_cancelled_write_keeps_no_lock_on_the_file(tmp_path: Path) -> None:
+    """SQLite keeps a closed connection while one of its statements is not over."""
+    database = Database(f"sqlite:///{tmp_path / 'chats.db'}")
+    entered, leave = threading.Event(), threading.Event()
+
+    def wait_here() -> int:
+        entered.set()
+        leave.wait(PATIENCE)
+        return 1
+
+    async def write() -> None:
+        async with database.write() as connection:
+            driver = (await connection.get_raw_connection()).driver_connection
+            await driver.create_function("wait_here", 0, wait_here)  # type: ignore[union-attr]
+            await connection.execute(text("SELECT wait_here() UNION ALL SELECT 2"))
+
+    writer = asyncio.create_task(write())
+    await until(entered.is_set)
+    writer.cancel()
+    await asyncio.sleep(0)
+    leave.set()
+    # Its traceback holds the statement, as a task that was cancelled holds it.
+    with pytest.raises(asyncio.CancelledError) as cancelled:
+        await writer
+    with closing(sqlite3.connect(tmp_path / "chats.db", timeout=0)) as other:
+        other.execute("BEGIN IMMEDIATE")
+    assert cancelled.value.__traceback__
+    await database.close()
