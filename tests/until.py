@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-PATIENCE = 60
+PATIENCE = 90
 """Seconds until a condition that does not come true fails the test."""
 
 

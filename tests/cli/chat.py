@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import socketio
 
-SECONDS = 60
+SECONDS = 90
 
 
 class Chat:

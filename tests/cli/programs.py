@@ -15,7 +15,7 @@ import httpx
 from tests.servers.ports import free_port
 
 ROOT = Path(__file__).parents[2]
-SECONDS = 60
+SECONDS = 90
 
 
 class Result(NamedTuple):

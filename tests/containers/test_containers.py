@@ -19,7 +19,7 @@ pytestmark = pytest.mark.containers
 def server() -> Iterator[PostgresServer]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TEST_POSTGRES_RUNG", "containers")
-        server = start_postgres()
+        server = start_postgres(own=True)
     yield server
     server.stop()
 

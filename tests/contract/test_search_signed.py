@@ -20,6 +20,7 @@ from chainlit_sqla.writes import signatures as writing
 from tests.contract.build import at, listed, message, new_id, person, said, tool
 from tests.contract.test_properties import PROPERTY
 from tests.contract.test_search import FOUND
+from tests.until import PATIENCE
 
 pytestmark = pytest.mark.ours
 
@@ -202,7 +203,7 @@ async def test_signing_ends_when_it_is_closed_and_goes_on_later(
     before = asyncio.all_tasks()
     index = SearchIndex(layer.database)
     index.wanted(alice.id)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE):
         while not await signed(layer):
             await asyncio.sleep(0)
     await index.close()
@@ -304,7 +305,7 @@ async def test_who_searches_gets_signatures(
     await asyncio.gather(*(long_ago(layer, alice, i, "hello") for i in range(5)))
     await long_ago(layer, bob, 1, "hello")
     assert await listed(layer, alice) == await listed(layer, alice, search="hello")
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE):
         while await signed(layer) < 5:
             await asyncio.sleep(0.02)
     assert len(await listed(layer, bob, search="hello")) == 1
@@ -328,7 +329,7 @@ async def test_a_search_works_where_signatures_cannot_be_written(
     with caplog.at_level("DEBUG", "chainlit_sqla.search_index"):
         for number, (user, found) in enumerate([(alice, thread_id), (bob, other)], 1):
             assert await listed(layer, user, search="needle") == [found]
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(PATIENCE):
                 while caplog.text.count("not signed") < number:
                     await asyncio.sleep(0.02)
     levels = [record.levelname for record in caplog.records if "not signed" in record.message]

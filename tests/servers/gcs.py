@@ -15,7 +15,7 @@ from .gcs_front import Front
 from .gcs_identity import Identity
 from .ports import free_port
 
-START_SECONDS = 30
+START_SECONDS = 60
 
 # Reads until the test process is gone, however it went, then ends the emulator.
 GUARD = """

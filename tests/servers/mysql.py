@@ -17,6 +17,7 @@ import asyncio
 import os
 import secrets
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any, Literal
 from urllib.parse import urlsplit, urlunsplit
 
@@ -28,7 +29,7 @@ from .docker import NoEngineError, NoImageError
 from .mysql_container import MySQLContainer
 from .mysql_process import LocalServer, find_program
 from .require import unavailable
-from .server import DatabaseServer
+from .server import DatabaseServer, shared
 
 Kind = Literal["mysql", "mariadb"]
 REPAIRS = {
@@ -96,17 +97,20 @@ def start_mysql(kind: Kind, *, own: bool = False, **settings: object) -> MySQLSe
 
     Args:
         kind: Which of the two.
-        own: Only a server that the tests may kill and start again, so none by URL.
+        own: Only a server that the tests may kill and start again, so none by URL, and none
+            that other tests of this process use.
         **settings: Options of the server, with underscores; only one of ours has them.
     """
     wanted = os.environ.get("TEST_MYSQL_RUNG", "")
     if wanted and wanted not in RUNGS:
         raise ValueError(f"TEST_MYSQL_RUNG={wanted!r} is none of {', '.join(RUNGS)}")
+    own = own or bool(settings)
     missing = []
     for origin, rung in RUNGS.items():
-        if (wanted and origin != wanted) or ((own or settings) and origin == "url"):
+        if (wanted and origin != wanted) or (own and origin == "url"):
             continue
-        found = rung(kind, settings)
+        start = partial(rung, kind, settings)
+        found = start() if own or origin == "url" else shared(f"{kind} {origin}", start)
         if isinstance(found, MySQLServer):
             return found
         missing.append(f"{origin}: {found}")

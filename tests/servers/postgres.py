@@ -27,7 +27,7 @@ import asyncpg
 from .binaries import LocalCluster, find_binaries, find_packaged_binaries
 from .docker import NoEngineError, NoImageError, PostgresContainer
 from .require import unavailable
-from .server import DatabaseServer
+from .server import DatabaseServer, shared
 
 REPAIR = (
     "set TEST_POSTGRES_URL, start Docker, install PostgreSQL (apt install postgresql) "
@@ -114,7 +114,8 @@ def start_postgres(*, own: bool = False) -> PostgresServer:
     """Start or find a server; ends the test by `unavailable` when there is none.
 
     Args:
-        own: Only a server that the tests may kill and start again, so none by URL.
+        own: Only a server that the tests may kill and start again, so none by URL, and none
+            that other tests of this process use.
     """
     wanted = os.environ.get("TEST_POSTGRES_RUNG", "")
     if wanted and wanted not in RUNGS:
@@ -123,7 +124,8 @@ def start_postgres(*, own: bool = False) -> PostgresServer:
     for origin, rung in RUNGS.items():
         if (wanted and origin != wanted) or (own and origin == "url"):
             continue
-        found = rung()
+        alone = own or origin == "url"
+        found = rung() if alone else shared(f"postgresql {origin}", rung)
         if isinstance(found, PostgresServer):
             return found
         missing.append(f"{origin}: {found}")

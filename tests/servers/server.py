@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
 from abc import ABC, abstractmethod
-from typing import ClassVar, Protocol
+from collections.abc import Callable
+from typing import ClassVar, Protocol, TypeVar
 from urllib.parse import urlsplit
 
 from .require import unavailable
@@ -69,3 +71,27 @@ class DatabaseServer(ABC):
         if self._engine is None:
             unavailable(*self.NOT_OURS)
         return self._engine
+
+
+S = TypeVar("S", bound=DatabaseServer)
+_shared: dict[str, DatabaseServer] = {}
+
+
+def shared(name: str, start: Callable[[], S | str]) -> S | str:
+    """A server that all tests of this process use that leave it running: a start takes seconds.
+
+    Args:
+        name: Of the kind and the source.
+        start: Starts it, or says why it cannot.
+
+    Returns:
+        The server as one that is not ours: `stop` drops what was made on it.
+    """
+    if name not in _shared:
+        started = start()
+        if isinstance(started, str):
+            return started
+        atexit.register(started.stop)
+        _shared[name] = started
+    server = _shared[name]
+    return type(server)(server.url, server.origin)  # type: ignore[return-value]

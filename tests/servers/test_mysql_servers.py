@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 from asyncmy.errors import MySQLError
 
+from tests.until import PATIENCE
+
 from .mysql import MySQLServer, empty, start_mysql
 
 
@@ -77,7 +79,7 @@ def test_nothing_stays_behind_an_interrupted_run(kind: str, how: signal.Signals)
         assert folder.is_dir()
         run.send_signal(how)
         run.wait()
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + PATIENCE
     while folder.exists() and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not folder.exists()

@@ -14,6 +14,8 @@ from pathlib import Path
 import asyncpg
 import pytest
 
+from tests.until import PATIENCE
+
 from .binaries import LocalCluster, find_binaries, find_packaged_binaries
 from .ports import free_port
 from .postgres import PostgresServer, start_postgres
@@ -44,7 +46,7 @@ def proxy(server: PostgresServer) -> Iterator[FlakyProxy]:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         while not condition():
             await asyncio.sleep(0.01)
 
@@ -126,7 +128,7 @@ def test_nothing_stays_behind_an_interrupted_run(how: signal.Signals) -> None:
         folder = Path(run.stdout.readline().decode().strip()).parent
         assert (folder / "data").is_dir()
         run.send_signal(how)
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + PATIENCE
     while folder.exists() and time.monotonic() < deadline:
         time.sleep(0.02)
     assert not folder.exists()

@@ -223,7 +223,7 @@ def direct(postgres: PostgresServer, behind_proxy: Database) -> str:
 async def waiting_for_a_lock(postgres: PostgresServer, database: Database) -> None:
     """Return when a connection of the pipeline waits for somebody's lock."""
     query = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = $1"
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         while True:
             [row] = await asyncio.to_thread(postgres.execute, query, database.url.database)
             if row[0]:

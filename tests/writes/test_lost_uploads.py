@@ -17,7 +17,7 @@ from chainlit_sqla.errors import StorageUnavailable
 from chainlit_sqla.settings import Settings
 from chainlit_sqla.uploads import Uploads
 from chainlit_sqla.writes.ops import SaveThread, SaveUser
-from tests.until import until
+from tests.until import PATIENCE, until
 from tests.writes.gated import Gated, content, element, read, stored
 
 
@@ -131,7 +131,7 @@ async def test_closing_gives_up_an_upload_that_does_not_end(
     store.hold("e")
     upload = asyncio.create_task(layer._uploads.save(element("e"), content("stuck")))
     await store.arrived["e"].wait()
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE):
         await layer.close()
     assert upload.cancelled()
     assert "Not stored: element e: the layer was closed before its upload ended" in caplog.text

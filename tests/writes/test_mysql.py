@@ -24,6 +24,7 @@ from chainlit_sqla.writes.ops import Op, SaveFeedback, SaveStep, SaveThread, Sav
 from chainlit_sqla.writes.pipeline import Pipeline
 from tests.servers.mysql import MySQLServer, start_mysql
 from tests.servers.proxy import FlakyProxy
+from tests.until import PATIENCE
 from tests.writes.test_failures import ids, step
 
 pytestmark = pytest.mark.timeout(120)
@@ -121,7 +122,7 @@ async def test_a_server_that_stays_away_is_said_and_later_writes_work(
 async def waiting_for_a_lock(server: MySQLServer) -> None:
     """Return when a connection waits for somebody's lock."""
     query = "SELECT count(*) AS n FROM information_schema.innodb_trx WHERE trx_state = 'LOCK WAIT'"
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         while not (await asyncio.to_thread(server.execute, query))[0]["n"]:
             await asyncio.sleep(0.15)  # Asked within 0.1 s, it says the same once more.
 

@@ -27,7 +27,7 @@ from chainlit_sqla.writes.ops import (
 )
 from chainlit_sqla.writes.pipeline import Pipeline
 from tests.servers.proxy import FlakyProxy
-from tests.until import until
+from tests.until import PATIENCE, until
 
 
 def saved(key: str) -> Op:
@@ -141,11 +141,11 @@ async def test_a_deletion_waits_for_its_time(database: Database, tmp_path: Path)
     await store.put(key, BlobSource(data=b"x"), mime="text/plain")
     outbox = Outbox(database, store)
     await outbox.add(key, timedelta(seconds=1.5))
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE):
         while len(await waiting(database)) > 1:
             await asyncio.sleep(0.01)
     assert await left(store) == await waiting(database) == [key]
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE):
         while await waiting(database):
             await asyncio.sleep(0.01)
     assert await left(store) == []
@@ -161,7 +161,7 @@ async def test_a_deletion_with_time_does_not_hold_up_others(
     await asyncio.sleep(0)
     keys = await fill(database, store, 3)
     outbox.wake()
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE):
         while set(keys) & set(await waiting(database)):
             await asyncio.sleep(0.01)
     assert await left(store) == []
@@ -190,7 +190,7 @@ def test_the_sweeper_works_in_one_event_loop_after_another(
         calls = store.calls
         await until(lambda: store.calls > calls + 2)
         store.away = False
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(PATIENCE):
             while await waiting(database):
                 await asyncio.sleep(0.01)
         await outbox.close()
