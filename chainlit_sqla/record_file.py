@@ -8,10 +8,12 @@ on stands here::
     {"kind":"user","id":"1","identifier":"me",...}
     {"kind":"thread","id":"t","userId":"1",...}
     {"kind":"step","threadId":"t",...}
-    {"kind":"end","counts":{"user":1,"thread":1,"step":1}}
+    {"kind":"quarantined","id":"5c1e…","origin":"steps","reason":"its thread is not there",...}
+    {"kind":"end","counts":{"user":1,"thread":1,"step":1,"quarantined":1}}
 
 Users come first, then batches of threads with what lies in them (threads, steps, elements,
-feedbacks), then what was deleted, unless a selection of threads was exported.
+feedbacks), then what was deleted, unless a selection of threads was exported, and what was put
+aside. ``chainlit_sqla.importers.misfit_lines`` says what stands in a line of the last sort.
 """
 
 from __future__ import annotations
@@ -31,7 +33,11 @@ HEADER_KIND = "chainlit-sqla"
 END_KIND = "end"
 """The kind of a last line."""
 FORMAT = 1
-"""Of the lines; a higher one is not read by this release."""
+"""Of the lines; a higher one is not read by this release.
+
+It is raised when an older release would read something wrongly or lose it. A new kind of line is no
+such thing: a reader keeps a line whose kind it does not know in the quarantine, as it is.
+"""
 GZIP_SUFFIX = ".gz"
 """A file with such a name is compressed by gzip (RFC 1952)."""
 

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
-from ..importers import Chunk, OurSource
+from ..importers import Chunk, OurSource, kind_of, line_of
 from ..record_file import End, Header
 from .sink import Report, Write
 
@@ -35,7 +35,7 @@ class JsonlExport:
             report: Is told how many rows more are written.
 
         Returns:
-            Rows by kind of record.
+            Lines by kind: of records, and of what has no place in our tables.
         """
         write(self._header.line() + b"\n")
         for part in (self._source.users(), self._source.threads(), self._source.rest()):
@@ -48,7 +48,10 @@ class JsonlExport:
     ) -> None:
         async with aclosing(chunks) as opened:
             async for chunk in opened:
-                if chunk.records:
-                    write(b"".join(record.line() + b"\n" for record in chunk.records))
+                lines = [record.line() for record in chunk.records]
+                lines += map(line_of, chunk.misfits)
+                if lines:
+                    write(b"\n".join(lines) + b"\n")
                     self._counts.update(record.kind for record in chunk.records)
-                    report(len(chunk.records))
+                    self._counts.update(map(kind_of, chunk.misfits))
+                    report(len(lines))

@@ -1,6 +1,7 @@
 """Sources of conversations: what was stored elsewhere, as records of ours."""
 
 from .base import Chunk, Misfit, Source
+from .misfit_lines import kind_of, line_of
 from .opening import LAYERS, open_source
 from .ours import OurSource
 from .run import Import, Result
@@ -16,5 +17,7 @@ __all__ = [
     "OurSource",
     "Result",
     "Source",
+    "kind_of",
+    "line_of",
     "open_source",
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Protocol
 
 from .. import _json
@@ -21,6 +22,21 @@ BATCH = 1_000
 
 
 @dataclass(frozen=True, slots=True)
+class Origin:
+    """How a row is there that was put aside already where it comes from.
+
+    Args:
+        id: Of the row in the table of those.
+        source: Where it was read then, for people.
+        created: When it was put aside.
+    """
+
+    id: str
+    source: str
+    created: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Misfit:
     """A row, or a part of one, that has no place in our tables: it goes into the quarantine.
 
@@ -30,6 +46,7 @@ class Misfit:
         reason: Why, for people; what is particular to the row comes after a colon.
         row: Its values by the names of its columns.
         kept: Whether the row itself has a place, and only what is said here has none.
+        origin: Of a `QUARANTINED` one: it comes along as it is.
     """
 
     kind: str
@@ -37,6 +54,7 @@ class Misfit:
     reason: str
     row: Mapping[str, Any]
     kept: bool = False
+    origin: Origin | None = None
 
     @property
     def general(self) -> str:
@@ -52,6 +70,8 @@ class Misfit:
     @property
     def digest(self) -> str:
         """The same for the same row and reason: put aside twice, it is there once."""
+        if self.origin is not None:
+            return self.origin.id
         text = _json.dumps([self.table, self.reason, dict(self.row)])
         return hashlib.sha256(text.encode()).hexdigest()
 

@@ -19,8 +19,11 @@ import orjson
 from ..errors import ImportSourceError
 from ..record_file import End, Header, open_lines
 from ..records import COLUMNS, IN_THREADS, Record, strangers
-from .base import BATCH, Chunk, Misfit
+from .base import BATCH, QUARANTINED, Chunk, Misfit
+from .misfit_lines import UNPLACED, kind_of, misfit_of
 
+BAD = "line"
+"""The kind of a line that is no record."""
 _SHOWN = 200
 
 
@@ -63,7 +66,7 @@ class JsonlSource:
 
     async def users(self) -> AsyncGenerator[Chunk, None]:
         """All users, and lines that are no records."""
-        async for chunk in self._chunks({"user", ""}):
+        async for chunk in self._chunks({"user", BAD}):
             yield chunk
 
     async def threads(
@@ -99,16 +102,15 @@ class JsonlSource:
             yield chunk
 
     async def rest(self) -> AsyncGenerator[Chunk, None]:
-        """What was deleted."""
-        async for chunk in self._chunks({"tombstone"}):
+        """What was deleted, and what has no place."""
+        async for chunk in self._chunks({"tombstone", UNPLACED, QUARANTINED}):
             yield chunk
 
     async def _chunks(self, kinds: Collection[str]) -> AsyncGenerator[Chunk, None]:
         chunk = Chunk()
         for _, line in self._lines(0):
             found = self._parse(line)
-            kind = found.kind if isinstance(found, Record) else ""
-            if found is None or kind not in kinds:
+            if found is None or _kind(found) not in kinds:
                 continue
             chunk.take(found, *self._rest_of(found, line), weight=len(line))
             if chunk.full:
@@ -118,14 +120,16 @@ class JsonlSource:
             yield chunk
 
     def _parse(self, line: bytes) -> Record | Misfit | None:
-        """A record, a line that is none, or None for the file's frame."""
+        """A record, what has no place, a line that is neither, or None for the file's frame."""
         try:
             return Record.parse(line)
         except ImportSourceError as error:
+            if (aside := misfit_of(line)) is not None:
+                return aside
             if b'"kind"' in line[:40] and (_is_header(line) or End.parse(line) is not None):
                 return None
             text = line.decode("utf-8", "replace")
-            return Misfit("line", self._path.name, str(error), {"line": text})
+            return Misfit(BAD, self._path.name, str(error), {"line": text})
 
     def _rest_of(self, found: Record | Misfit, line: bytes) -> Sequence[Misfit]:
         """What of a line has no column; steps and elements have a place for it."""
@@ -142,19 +146,18 @@ class JsonlSource:
         end = None
         for _, line in self._lines(0):
             found = self._parse(line)
-            if isinstance(found, Record):
-                counts[found.kind] += 1
-            elif found is None:
+            if found is None:
                 end = End.parse(line) or end
             else:
-                counts["line"] += 1
+                counts[_kind(found)] += 1
         if self._header is not None:
             self._compare(counts, end)
-        elif not counts.total() - counts["line"]:
+        elif not counts.total() - counts[BAD]:
             raise ImportSourceError(
                 f"No line of {self._path} is a record of chainlit-sqla; give --from a file made by "
                 "chainlit-sqla export, a SQLite file or the URL of a database"
             )
+        del counts[UNPLACED]  # They are no rows.
         return counts
 
     def _compare(self, counts: Counter[str], end: End | None) -> None:
@@ -163,7 +166,7 @@ class JsonlSource:
             raise ImportSourceError(f"{self._path} was cut: its last line is missing; {remedy}")
         lost = {k: n - counts[k] for k, n in end.counts.items() if n != counts[k]}
         # A line that is no record now may have been one; it is put aside, and not lost.
-        if sum(lost.values()) != counts["line"] or (lost and min(lost.values()) < 0):
+        if sum(lost.values()) != counts[BAD] or (lost and min(lost.values()) < 0):
             numbers = ", ".join(f"{kind}: {count:+,}" for kind, count in sorted(lost.items()))
             raise ImportSourceError(
                 f"{self._path} has lost lines, or has more than were written (lost: {numbers}); "
@@ -188,6 +191,13 @@ class JsonlSource:
             return open_lines(self._path)
         except OSError as error:
             raise _unreadable(self._path, error) from error
+
+
+def _kind(found: Record | Misfit) -> str:
+    """What a line is counted as."""
+    if isinstance(found, Record) or found.kind == BAD:
+        return found.kind
+    return kind_of(found)
 
 
 def _unreadable(path: Path, error: BaseException) -> ImportSourceError:

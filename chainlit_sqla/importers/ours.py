@@ -20,6 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ..models import quarantine
 from ..records import COLUMNS, IN_THREADS, KEYS, TABLES, Record, default
+from .aside import StoredAside
 from .base import BATCH, QUARANTINED, Chunk, Misfit, rechunked
 from .shape import plain
 
@@ -34,7 +35,8 @@ class OurSource:
         title: What it is, for people.
         identity: See `Source`.
         schema: The schema of the tables; None: the connection's default one.
-        where: Which threads; then only their owners are users, and nothing is the rest.
+        where: Which threads; then only their owners are users, and nothing of the
+            rest but what was put aside of them.
         strangers: Whether columns that we do not have, such as an adoption keeps, come along.
     """
 
@@ -57,14 +59,14 @@ class OurSource:
         self._there: dict[str, Sequence[str]] = {}
 
     async def count(self) -> Mapping[str, int]:
-        """The rows of each table."""
+        """The rows of each table; of those put aside only where all are read."""
         counts = {}
         for kind, table in TABLES.items():
             query = select(func.count()).select_from(table)
             if (narrowed := self._narrowed(kind)) is not None:
                 query = query.where(narrowed)
             counts[kind] = await self._connection.scalar(query) or 0
-        if await self._has_quarantine():
+        if self._where is None and await self._has_quarantine():
             query = select(func.count()).select_from(quarantine)
             counts[QUARANTINED] = await self._connection.scalar(query) or 0
         return counts
@@ -100,8 +102,8 @@ class OurSource:
         if self._where is None:
             async for chunk in rechunked(self._items("tombstone")):
                 yield chunk
-            async for chunk in rechunked(self._put_aside()):
-                yield chunk
+        async for chunk in rechunked(self._put_aside()):
+            yield chunk
 
     async def records(self, kind: str, *where: ColumnElement[bool]) -> AsyncGenerator[Record, None]:
         """Rows of one kind by their keys, a few at a time.
@@ -160,14 +162,9 @@ class OurSource:
         )
 
     async def _put_aside(self) -> AsyncGenerator[tuple[Misfit], None]:
-        if not await self._has_quarantine():
-            return
-        columns = quarantine.c
-        query = select(columns.origin, columns.reason, columns.row).order_by(columns.id)
-        options = {"yield_per": _FETCH}
-        async with self._connection.stream(query, execution_options=options) as rows:
-            async for origin, reason, row in rows:
-                yield (Misfit(QUARANTINED, origin, reason, row),)
+        if await self._has_quarantine():
+            async for misfit in StoredAside(self._connection, self._where).read():
+                yield (misfit,)
 
     def _narrowed(self, kind: str) -> ColumnElement[bool] | None:
         """What holds for the rows of a kind that are read; None: all are."""

@@ -11,6 +11,9 @@ from ..dialects import Dialect
 from ..models import quarantine
 from .base import Misfit
 
+OTHERS = "a thread with its id belongs to another user in the target"
+"""The reason of rows that are another user's than the thread of their id."""
+
 
 async def put_aside(
     connection: AsyncConnection, dialect: Dialect, source: str, misfits: Iterable[Misfit]
@@ -20,17 +23,18 @@ async def put_aside(
     Args:
         connection: In a transaction.
         dialect: The database's dialect.
-        source: Where they come from, for people.
+        source: Where they come from, for people; those that were put aside there say it
+            themselves.
         misfits: The rows, or what of them found no place.
     """
     rows = [
         {
             "id": misfit.digest,
-            "source": source,
+            "source": misfit.origin.source if misfit.origin else source,
             "origin": misfit.table,
             "reason": misfit.reason,
             "row": misfit.document,
-            "createdAt": now(),
+            "createdAt": misfit.origin.created if misfit.origin else now(),
         }
         for misfit in misfits
     ]

@@ -43,12 +43,11 @@ from ..records import COLUMNS, IN_THREADS, KEYS, TABLES, Record, sorted_by_kind
 from ..writes.apply import lock_threads, of_element, show_change
 from ..writes.forget import forget
 from .base import Misfit
-from .quarantine import put_aside
+from .quarantine import OTHERS, put_aside
 
 log = logging.getLogger(__name__)
 
 _IDS = uuid.UUID("5a1c7a4e-4e0b-5a5e-9d3c-5b1f0a6b7c21")
-_OTHERS = "a thread with its id belongs to another user in the target"
 _ALIVE = "it was deleted in the source, and is still in the target; delete it there as well"
 _PAUSES = (0.1, 0.5, 2.0, 5.0, 10.0)
 
@@ -248,7 +247,7 @@ class Target:
         await self._look_for_others(connection, mine)
         if self._others:
             strange = [r for rows in by_kind.values() for r in rows if r.thread_id in self._others]
-            written.refused += [_refused(record, _OTHERS) for record in strange]
+            written.refused += [_refused(record, OTHERS) for record in strange]
             own = [record for record in own if record.thread_id not in self._others]
         await self._move_activity(connection, own)
         # Again, now that nobody can delete from these threads any more.
