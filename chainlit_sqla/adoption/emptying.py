@@ -11,11 +11,14 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.types import NullType
 
+from .._broken_text import BrokenText
 from ..dialects import Declared
 from ..importers import OurSource
+from ..importers.tables import BROKEN
+from ..importers.tables import exact as exactly
 from ..models import blob_deletions, imports, quarantine
 from ..records import IN_THREADS, KEYS, TABLES, Record
-from . import older
+from . import exact, older
 from .exchange import KINDS, Exchange
 from .kept import ORIGIN, AsideSource
 from .original import ASIDE, NAMES, Form
@@ -24,6 +27,7 @@ from .side import ORDINALS, Side, differing, restored
 _THREADS, _STEPS = 100, 2_000
 """What is compared together: threads, and about how many steps."""
 _ROWS = 500
+_of_adoption = quarantine.c.source == ORIGIN
 
 
 class Emptying:
@@ -88,6 +92,9 @@ class Emptying:
         await self._put_back()
         async for ids in self._batches():
             await self._batch(ids)
+        for row in await exact.give_back(self._connection, self._tables, self._report.exact):
+            await self._side.keep([_side_row("quarantine", row.id, row._asdict())])
+            self._report.beside["quarantine"] += 1
         await self._others()
 
     async def _users(self) -> None:
@@ -225,6 +232,7 @@ class Emptying:
         last = ""
         while True:
             query = select(quarantine).where(quarantine.c.id > last).order_by(quarantine.c.id)
+            query = query.where(~(quarantine.c.reason.startswith(BROKEN) & _of_adoption))
             rows = (await self._connection.execute(query.limit(_ROWS))).all()
             if not rows:
                 return
@@ -246,13 +254,15 @@ class Emptying:
         if id is None or set(row) - set(form.names):
             return False
         ours = TABLES[kind].c.id
-        if await self._connection.scalar(select(func.count()).where(ours == str(id))):
+        if BrokenText.parse(id) is None and await self._connection.scalar(
+            select(func.count()).where(ours == str(id))
+        ):
             return False
         types = {one.name: one.type for one in form.columns}
         try:
             async with self._connection.begin_nested():
                 values = {name: _raw(types[name], value, mover) for name, value in row.items()}
-                await self._connection.execute(table.insert(), values)
+                await self._connection.execute(table.insert().values(values))
         except (DBAPIError, ValueError, TypeError):
             return False
         return True
@@ -288,6 +298,8 @@ def _side_row(kind: str, key: str, values: Mapping[str, Any]) -> dict[str, Any]:
 
 def _raw(type_: str, value: Any, mover: Any) -> Any:
     """A value of a row that was put aside, as its column takes it."""
+    if (broken := BrokenText.parse(value)) is not None:
+        return exactly(broken)
     if isinstance(value, str) and type_.lower().startswith("timestamp"):
         value = datetime.fromisoformat(value)
     if isinstance(value, str) and type_.lower().startswith("json"):

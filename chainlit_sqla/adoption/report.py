@@ -26,6 +26,7 @@ class Report:
         rows: Rows that were there, by kind.
         kept: Rows that are there now, by kind, but those that were put back.
         put_back: Rows of the quarantine that are in Chainlit's tables again, by kind.
+        exact: Rows of Chainlit's tables whose texts are no UTF-8 again, by kind.
         aside: Rows without a place, by kind and reason.
         partly: Rows that have a place but for a value, by kind and reason.
         restored: Rows from the table of what an earlier way back could not place.
@@ -47,6 +48,7 @@ class Report:
     rows: Counter[str] = field(default_factory=Counter)
     kept: Counter[str] = field(default_factory=Counter)
     put_back: Counter[str] = field(default_factory=Counter)
+    exact: Counter[str] = field(default_factory=Counter)
     aside: Counter[tuple[str, str]] = field(default_factory=Counter)
     partly: Counter[tuple[str, str]] = field(default_factory=Counter)
     restored: Counter[str] = field(default_factory=Counter)

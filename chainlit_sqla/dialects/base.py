@@ -126,6 +126,14 @@ class Dialect(ABC):
     async def see_all(self, connection: AsyncConnection) -> None:  # noqa: B027 - a hook
         """Let the transaction fail where rows would be hidden from it."""
 
+    async def keep_broken_text(self, connection: AsyncConnection) -> bool:  # noqa: ARG002 - a hook
+        """Read text that is no UTF-8 as `BrokenText` from now on.
+
+        Returns:
+            Whether there can be such text.
+        """
+        return False
+
     def snapshot_options(self) -> dict[str, Any]:
         """Execution options of a transaction that sees one state of the database to its end."""
         return {}

@@ -32,6 +32,7 @@ from sqlalchemy.pool import AsyncAdaptedQueuePool
 from sqlalchemy.types import TypeEngine
 
 from .. import _json
+from .._broken_text import read_text
 from .._signature import fold, has_all
 from .._time import format_instant
 from ..errors import ConfigurationError
@@ -120,6 +121,13 @@ class SQLite(Dialect):
     ) -> bool:
         """Never: what its thread has begun, it ends. A database in memory must stay."""
         return False
+
+    async def keep_broken_text(self, connection: AsyncConnection) -> bool:
+        """SQLite stores any bytes as text (https://www.sqlite.org/invalidutf.html)."""
+        raw = await connection.get_raw_connection()
+        driver: Any = raw.driver_connection
+        driver.text_factory = read_text
+        return True
 
     def write_options(self) -> dict[str, Any]:
         """Mark the connection for `BEGIN IMMEDIATE`."""

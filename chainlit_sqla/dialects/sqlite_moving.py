@@ -48,6 +48,7 @@ class SQLiteMover(Mover):
                 async with connection.begin():
                     yield connection
             finally:
+                driver.text_factory = str  # `SQLite.keep_broken_text` may have been asked for.
                 if raw.is_valid:  # A cancelled statement ends the connection, with its settings.
                     await _say(
                         driver, "PRAGMA foreign_keys = ON", "PRAGMA legacy_alter_table = OFF"

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from .. import _json
+from .._broken_text import BrokenText
 from ..records import Record
 
 CHUNK_ROWS = 500
@@ -64,7 +65,7 @@ class Misfit:
     @property
     def document(self) -> dict[str, Any]:
         """The row as JSON can hold it."""
-        value: dict[str, Any] = _json.loads(_json.dumps(dict(self.row)))
+        value: dict[str, Any] = _json.loads(_json.dumps(self._row()))
         return value
 
     @property
@@ -72,8 +73,14 @@ class Misfit:
         """The same for the same row and reason: put aside twice, it is there once."""
         if self.origin is not None:
             return self.origin.id
-        text = _json.dumps([self.table, self.reason, dict(self.row)])
+        text = _json.dumps([self.table, self.reason, self._row()])
         return hashlib.sha256(text.encode()).hexdigest()
+
+    def _row(self) -> dict[str, Any]:
+        return {
+            name: value.document if isinstance(value, BrokenText) else value
+            for name, value in self.row.items()
+        }
 
 
 @dataclass(slots=True)

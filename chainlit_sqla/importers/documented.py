@@ -14,10 +14,11 @@ from typing import Any
 
 from sqlalchemy import func, select
 
+from .._broken_text import BrokenText
 from ..records import EPOCH, Record
 from . import shape
 from .base import Misfit
-from .tables import PLACE, Items, Row, TableSource, rating
+from .tables import PLACE, Items, Row, TableSource, rating, readable
 
 
 class DocumentedSource(TableSource):
@@ -89,7 +90,12 @@ class DocumentedSource(TableSource):
         async for row in self._rows(
             query.where(users.c.id.in_(owners) | users.c.identifier.in_(named))
         ):
-            id, name = shape.identifier(row["id"]), shape.identifier(row["identifier"])
+            id, name = (
+                shape.identifier(row["id"]),
+                shape.identifier(readable("identifier", row["identifier"])),
+            )
+            if isinstance(row["id"], BrokenText):
+                continue  # The user is put aside.
             if id is not None and name is not None:
                 self._identifiers[id] = name
                 self._owners[name] = self._same.get(id, id)

@@ -12,9 +12,23 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Select, TableClause, Uuid, column, func, inspect, select, table
+from sqlalchemy import (
+    LargeBinary,
+    Select,
+    TableClause,
+    Text,
+    Uuid,
+    cast,
+    column,
+    func,
+    inspect,
+    literal,
+    select,
+    table,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from .._broken_text import BrokenText
 from ..dialects import Dialect
 from ..errors import RejectedRow
 from ..records import IN_THREADS, Record
@@ -24,6 +38,13 @@ from .base import BATCH, Chunk, Misfit, rechunked
 _FETCH = 100
 PLACE = "chainlit_sqla_place"
 """The name under which a row's thread is read, where a row does not say it by itself."""
+
+BROKEN = "a text in it is no UTF-8"
+"""Why a row is also in the quarantine, with the bytes."""
+_TELLING = {"id", "threadId"}
+"""By these, rows are found: a replacement could be that of another one."""
+_NAMING = {"identifier", "userIdentifier"}
+"""These name people, of whom two must not become one."""
 
 Row = dict[str, Any]
 Items = tuple[Record | Misfit, ...]
@@ -69,9 +90,11 @@ class TableSource(ABC):
         self._unique: dict[str, set[str]] = {}
         self._numbers: dict[tuple[str, str], int] = {}
         self._rated: set[tuple[str, str]] = set()
+        self._may_break = False
 
     async def open(self) -> None:
         """Look which columns there are; before anything else."""
+        self._may_break = await self._dialect.keep_broken_text(self._connection)
         for kind, name in self._names.items():
             columns, unique = await self._connection.run_sync(_inspected, name, self._schema)
             self._types[kind] = columns
@@ -117,10 +140,15 @@ class TableSource(ABC):
 
     async def rest(self) -> AsyncGenerator[Chunk, None]:
         """Rows without a thread."""
+        broken = [id async for id in self._broken_ids()]
         for kind in ("thread", *IN_THREADS):
             name = self._names[kind]
             async for chunk in rechunked(self._stray(kind, name)):
                 yield chunk
+            for start in range(0, len(broken), BATCH):
+                rows = self._rows(self._of_batch(kind, broken[start : start + BATCH]))
+                async for chunk in rechunked(self._unnamed(kind, name, rows)):
+                    yield chunk
 
     @abstractmethod
     async def _prepare(self, ids: Sequence[Any]) -> None:
@@ -170,14 +198,38 @@ class TableSource(ABC):
             reason = "it has no id" if kind == "thread" else "its thread is not there"
             yield (Misfit(kind, name, reason, row),)
 
+    async def _broken_ids(self) -> AsyncGenerator[Any, None]:
+        """The ids of threads that are no UTF-8: these cannot be asked for by their text."""
+        if not self._may_break:
+            return
+        query = select(self._tables["thread"].c.id).distinct()
+        async for row in self._rows(query):
+            if isinstance(row["id"], BrokenText):
+                yield exact(row["id"])
+
+    async def _unnamed(
+        self, kind: str, name: str, rows: AsyncGenerator[Row, None]
+    ) -> AsyncGenerator[Items, None]:
+        whose = "id" if kind == "thread" else "thread's id"
+        async for row in rows:
+            row.pop(PLACE, None)
+            yield (Misfit(kind, name, f"its {whose} is no UTF-8", row),)
+
     async def _shaped(
         self, kind: str, rows: AsyncGenerator[Row, None]
     ) -> AsyncGenerator[Items, None]:
         async for row in rows:
+            broken = sorted(name for name, one in row.items() if isinstance(one, BrokenText))
             try:
-                items = self._shape(kind, row)
+                items = self._shape(kind, _readable(row, broken) if broken else row)
             except (ValueError, RejectedRow) as error:
+                row.pop(PLACE, None)
                 items = (Misfit(kind, self._names[kind], str(error), row),)
+            else:
+                if broken:
+                    reason = f"{BROKEN}: {', '.join(broken)}"
+                    row.pop(PLACE, None)
+                    items += (Misfit(kind, self._names[kind], reason, row, kept=True),)
             yield items
 
     async def _rows(self, query: Select[Any]) -> AsyncGenerator[Row, None]:
@@ -207,8 +259,9 @@ class TableSource(ABC):
                 ids = (await self._connection.scalars(query)).all()
             if not ids:
                 return
-            yield ids
-            last = ids[-1]
+            last = exact(ids[-1])
+            if readable := [id for id in ids if not isinstance(id, BrokenText)]:
+                yield readable
 
     def _ids(self) -> Select[Any]:
         """The ids of the threads; without a primary key one may be there twice."""
@@ -250,6 +303,37 @@ class TableSource(ABC):
     def _native(self, id: str) -> Any:
         """An id as the database has it."""
         return uuid.UUID(id) if isinstance(self._types["thread"]["id"], Uuid) else id
+
+
+def exact(value: Any) -> Any:
+    """A value as a condition finds it: a text that is no UTF-8 by its bytes."""
+    return cast(literal(value.raw, LargeBinary), Text) if isinstance(value, BrokenText) else value
+
+
+def readable(name: str, value: Any) -> Any:
+    """A value whose text all databases can store.
+
+    Args:
+        name: The name of its column.
+        value: Any value.
+    """
+    if not isinstance(value, BrokenText):
+        return value
+    return value.told_apart if name in _NAMING else str(value)
+
+
+def _readable(row: Row, broken: Sequence[str]) -> Row:
+    """A row whose text all databases can store.
+
+    Raises:
+        ValueError: What is to tell it from others is no UTF-8.
+    """
+    if keys := [name for name in broken if name in _TELLING]:
+        raise ValueError(f"its {keys[0]} is no UTF-8")
+    shown = dict(row)
+    for name in broken:
+        shown[name] = readable(name, row[name])
+    return shown
 
 
 def rating(value: Any) -> int:
