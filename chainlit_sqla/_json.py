@@ -22,9 +22,11 @@ beyond 250 levels      refused: `ValueError`
 from __future__ import annotations
 
 import base64
+import json
 import re
 from collections import deque
 from collections.abc import Mapping
+from decimal import Decimal
 from enum import Enum
 from typing import Any
 
@@ -36,6 +38,30 @@ MAX_DEPTH = 250
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _INTEGERS = range(-(2**63), 2**64)
 _OPTIONS = orjson.OPT_NON_STR_KEYS
+
+
+_DIGITS = bytes(0x30 if one in b"0123456789." else 0x20 for one in range(256))
+_MANY = b"0" * 17
+"""Numbers of fewer digits are the same in double precision and back (IEEE 754)."""
+_LONGEST, _SMALLEST = 1_000, -1_000
+"""Digits, and the exponent, of numbers that all databases store as they are, or round."""
+
+
+class ExactNumber(float):
+    """A number of a document that has more digits than a float: counts as it, is written whole.
+
+    Args:
+        text: It, as JSON has it.
+    """
+
+    __slots__ = ("text",)
+    text: str
+
+    def __new__(cls, text: str) -> ExactNumber:
+        """Round it, and keep it."""
+        found = super().__new__(cls, text)
+        found.text = text
+        return found
 
 
 class JsonText(str):
@@ -90,7 +116,7 @@ def dumps(value: Any) -> JsonText:
             return JsonText(raw.decode())
     except (orjson.JSONEncodeError, RecursionError):
         pass  # Rare: cleaned member by member below, or refused there with a reason.
-    return JsonText(orjson.dumps(_clean(value, 0), option=_OPTIONS).decode())
+    return JsonText(orjson.dumps(_clean(value, 0), default=_plain, option=_OPTIONS).decode())
 
 
 def loads(raw: str | bytes) -> Any:
@@ -108,8 +134,62 @@ def loads(raw: str | bytes) -> Any:
     return orjson.loads(str(raw) if isinstance(raw, JsonText) else raw)
 
 
+def loads_exact(raw: str | bytes) -> Any:
+    """Parse JSON; numbers that a float would round are each an `ExactNumber`.
+
+    Args:
+        raw: JSON text.
+
+    Returns:
+        The value; `dumps` writes those numbers with all their digits.
+
+    Raises:
+        ValueError: If the text is not JSON.
+
+    Example:
+        >>> dumps(loads_exact("[0.1234567890123456789]"))
+        '[0.1234567890123456789]'
+    """
+    value = loads(raw)
+    if _MANY not in (raw.encode() if isinstance(raw, str) else raw).translate(_DIGITS):
+        return value
+    try:
+        return json.loads(raw, parse_float=number, parse_int=_integer)
+    except (ValueError, RecursionError):  # Where readers differ, ours is asked.
+        return value
+
+
+def write_exact(value: Any) -> Any:
+    """What orjson is to do with an `ExactNumber`, as its ``default``."""
+    if isinstance(value, ExactNumber):
+        return orjson.Fragment(value.text)
+    raise TypeError(f"{type(value).__name__} is no JSON")
+
+
+def number(text: str) -> float:
+    """Read a number, whole where a float would round it.
+
+    Args:
+        text: It, as JSON has it.
+    """
+    rounded = float(text)
+    exact = Decimal(text)
+    if exact == Decimal(repr(rounded)):
+        return rounded
+    usual = len(text) <= _LONGEST and (not exact or exact.adjusted() >= _SMALLEST)
+    return ExactNumber(text) if usual else rounded
+
+
+def _integer(text: str) -> float:
+    if len(text) <= 20 and int(text) in _INTEGERS:
+        return int(text)
+    return number(text)
+
+
 def _plain(value: Any) -> Any:
     """Turn an object that is not JSON into one that is."""
+    if isinstance(value, ExactNumber):
+        return orjson.Fragment(value.text)
     if isinstance(value, (set, frozenset, deque)):
         return list(value)
     if isinstance(value, (bytes, bytearray, memoryview)):

@@ -119,7 +119,7 @@ class Record:
         shown = {"kind": self.kind} | dict(self.values)
         for name in _INSTANTS[self.kind]:
             shown[name] = format_instant(shown[name])
-        return orjson.dumps(shown)
+        return orjson.dumps(shown, _json.write_exact)
 
     @classmethod
     def parse(cls, line: bytes | str) -> Record:
@@ -133,7 +133,7 @@ class Record:
             'user'
         """
         try:
-            given = orjson.loads(line)
+            given = _json.loads_exact(line)
         except ValueError as error:
             raise ImportSourceError(f"it is not JSON: {error}") from error
         kind = given.get("kind") if isinstance(given, dict) else None
@@ -208,7 +208,7 @@ def strangers(kind: str, given: Mapping[str, Any]) -> dict[str, Any]:
     """
     more = {name: value for name, value in given.items() if name not in COLUMNS[kind]}
     more.pop("kind", None)
-    found: dict[str, Any] = _json.loads(_json.dumps(more)) if more else {}
+    found: dict[str, Any] = _json.loads_exact(_json.dumps(more)) if more else {}
     return found
 
 
@@ -228,7 +228,7 @@ def _read(given: Mapping[str, Any], kind: str, name: str) -> Any:
         raise ImportSourceError(f"its {name} is no {what}: {value!r}")
     if isinstance(read, str) and what == TEXT:
         return _json.clean_text(read)
-    return _json.loads(_json.dumps(read)) if what == JSON else read
+    return _json.loads_exact(_json.dumps(read)) if what == JSON else read
 
 
 def _even(value: Any) -> Any:
@@ -238,7 +238,7 @@ def _even(value: Any) -> Any:
     """
     if isinstance(value, float):
         whole = int(Decimal(repr(value))) if value.is_integer() else None
-        return value if whole is None or not -(2**63) <= whole < 2**64 else whole
+        return float(value) if whole is None or not -(2**63) <= whole < 2**64 else whole
     if isinstance(value, dict):
         return {name: _even(member) for name, member in value.items()}
     return [_even(member) for member in value] if isinstance(value, list) else value

@@ -97,7 +97,7 @@ class PostgreSQL(Dialect):
             "pool_timeout": settings.connect_timeout,
             "connect_args": arguments,
             "json_serializer": _serialize,
-            "json_deserializer": _json.loads,
+            "json_deserializer": _json.loads_exact,
         }
 
     def is_pooler(self, url: URL, settings: Settings) -> bool:

@@ -160,7 +160,7 @@ class SQLite(Dialect):
 
     def result_json(self, value: Any) -> Any:
         """Parse the text."""
-        return _json.loads(value)
+        return _json.loads_exact(value)
 
     def instant_out(self, column: ColumnElement[Any]) -> ColumnElement[Any]:
         """The stored text."""

@@ -25,6 +25,7 @@ from typing import Any
 
 import orjson
 
+from .. import _json
 from .._time import format_instant
 from ..records import Record
 from . import words
@@ -170,7 +171,7 @@ class _Line:
         self._write(b"}\n")
 
     def _member(self, name: str, value: Any) -> None:
-        self._write(b"," + orjson.dumps(name) + b":" + orjson.dumps(value))
+        self._write(b"," + orjson.dumps(name) + b":" + orjson.dumps(value, _json.write_exact))
 
     def _say(self, role: str, text: str, feedback: Any) -> None:
         if role == "assistant" and not self._asked:

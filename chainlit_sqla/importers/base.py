@@ -65,7 +65,7 @@ class Misfit:
     @property
     def document(self) -> dict[str, Any]:
         """The row as JSON can hold it."""
-        value: dict[str, Any] = _json.loads(_json.dumps(self._row()))
+        value: dict[str, Any] = _json.loads_exact(_json.dumps(self._row()))
         return value
 
     @property

@@ -40,7 +40,7 @@ def line_of(misfit: Misfit) -> bytes:
         shown |= {"id": origin.id, "source": origin.source}
     document = {"origin": misfit.table, "reason": misfit.reason, "row": misfit.document}
     moment = {} if origin is None else {"createdAt": format_instant(origin.created)}
-    return orjson.dumps({**shown, **document, **moment})
+    return orjson.dumps({**shown, **document, **moment}, _json.write_exact)
 
 
 def misfit_of(line: bytes | str) -> Misfit | None:
@@ -51,10 +51,10 @@ def misfit_of(line: bytes | str) -> Misfit | None:
         True
     """
     try:
-        given = orjson.loads(line)
+        given = _json.loads_exact(line)
         if not isinstance(given, dict) or given.get("kind") not in (UNPLACED, QUARANTINED):
             return None
-        row = _json.loads(_json.dumps(given["row"]))
+        row = _json.loads_exact(_json.dumps(given["row"]))
         parts = _text(given, "origin"), _text(given, "reason"), row
         if not isinstance(row, dict):
             return None

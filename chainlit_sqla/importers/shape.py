@@ -172,11 +172,11 @@ def document(value: Any) -> Any:
         value = bytes(value).decode("utf-8", "replace")
     if isinstance(value, str):
         try:
-            value = _json.loads(value)
+            value = _json.loads_exact(value)
         except ValueError:
             if not value.strip():
                 return None
-    return _json.loads(_json.dumps(value))
+    return _json.loads_exact(_json.dumps(value))
 
 
 def tags(value: Any) -> Any:
@@ -233,8 +233,8 @@ def plain(value: Any) -> Any:
     if isinstance(value, datetime):
         return value.isoformat()
     if isinstance(value, Decimal):
-        return float(value)
-    return str(value) if isinstance(value, uuid.UUID) else _json.loads(_json.dumps(value))
+        return _json.number(f"{value:f}") if value.is_finite() else float(value)
+    return str(value) if isinstance(value, uuid.UUID) else _json.loads_exact(_json.dumps(value))
 
 
 def _says_nothing(what: str, value: Any) -> bool:
