@@ -5,11 +5,15 @@
 form want it:
 
 - roles system, user and assistant, and with tools also tool; content is text;
-- nobody speaks twice in a row: what they said is one message, with an empty line between;
+- nobody speaks twice in a row: what they said is one message, with an empty line between, and
+  the call of a tool is one with what was said before it;
 - it begins with the user, after what the system says: a greeting answers nothing;
 - it ends with an answer; a conversation without one is left out;
 - errors that were shown instead of an answer are left out, and messages without text;
-- ``"weight": 0`` keeps an answer from being learnt, as that documentation says.
+- ``"weight": 0`` keeps an answer from being learnt, as that documentation says; the calls of tools
+  that led to it are not to be learnt either;
+- a call is followed at once by what it gave, its id has up to 40 characters (the API refuses longer
+  ones), its arguments are the text of a JSON object, and its function is one of ``tools``.
 
 Feedback stands beside ``messages``, because trainers refuse members of messages that they do not
 know; it names the message by its place.
@@ -17,6 +21,7 @@ know; it names the message by its place.
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -40,6 +45,7 @@ _ROLES = {
 }
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_-]+")
 _LONGEST_NAME = 64
+_LONGEST_ID = 40
 _HELD = 4_000_000
 """Bytes of a line that are held in memory; what is longer waits in a file without name."""
 _COPIED = 1_000_000
@@ -134,7 +140,7 @@ class _Line:
         self._write = write
         self._options = options
         self._now: _Message | None = None
-        self._unanswered: list[bytes] = []
+        self._waiting: list[dict[str, Any]] = []
         self.messages = 0
         self._asked = False
         self._tools: dict[str, None] = {}
@@ -159,6 +165,7 @@ class _Line:
     def end(self, conversation: Conversation) -> None:
         """Write the rest of the line."""
         self._finish()
+        self._write_up_to_last_answer()
         self._write(b"]")
         if self._tools:
             self._member("tools", [_tool(name) for name in self._tools])
@@ -190,47 +197,75 @@ class _Line:
         values = step.values
         name = tool_name(values["name"])
         self._tools[name] = None
-        self._finish()
         function = {"name": name, "arguments": arguments(values["input"])}
-        call = {"id": values["id"], "type": "function", "function": function}
-        self._now = _Message("assistant", call=call)
+        id = call_id(values["id"])
+        call = {"id": id, "type": "function", "function": function}
+        if self._now is None or self._now.role != "assistant":
+            self._finish()
+            self._now = _Message("assistant")
+        self._now.call = call  # Also of what was said before it.
         self._finish()
-        self._now = _Message("tool", result={"tool_call_id": values["id"]})
+        self._now = _Message("tool", result={"tool_call_id": id})
         self._now.texts.append(values["output"] or "")
 
     def _finish(self) -> None:
-        """Write the message that is complete; one without an answer waits for it."""
+        """Take the message that is complete; what has no answer yet waits for it."""
         now, self._now = self._now, None
         if now is None:
             return
         message: dict[str, Any] = {"role": now.role, "content": "\n\n".join(now.texts)}
-        answer = now.role == "assistant" and now.call is None
         if now.call is not None:
-            message |= {"content": None, "tool_calls": [now.call]}
+            message |= {"content": message["content"] or None, "tool_calls": [now.call]}
         if now.result is not None:
             message |= now.result
-        if answer:
+        if now.role == "assistant" and now.texts:
             self._weigh(message, now.feedback)
-        self._unanswered.append(orjson.dumps(message))
-        if answer:
-            for line in self._unanswered:
-                self._write(b"," + line if self.messages else line)
-                self.messages += 1
-            self._unanswered.clear()
+        self._waiting.append(message)
+        if now.role == "assistant" and now.call is None:
+            self._write_waiting()
+
+    def _write_up_to_last_answer(self) -> None:
+        """A call behind the last answer led to nothing, also where both are one message."""
+        while self._waiting and not _is_answer(self._waiting[-1]):
+            self._waiting.pop()
+        if self._waiting:
+            self._waiting[-1].pop("tool_calls", None)
+        self._write_waiting()
+
+    def _write_waiting(self) -> None:
+        for message in self._waiting:
+            line = orjson.dumps(message)
+            self._write(b"," + line if self.messages else line)
+            self.messages += 1
+        self._waiting.clear()
 
     def _weigh(self, message: dict[str, Any], feedback: list[Record]) -> None:
-        place = self.messages + len(self._unanswered)
+        place = self.messages + len(self._waiting)
         given = [
             {"message": place, "value": _thumb(one), "comment": one.values["comment"]}
             for one in feedback
         ]
         thumbs = {one["value"] for one in given}
         refused = "down" in thumbs or (self._options.liked and "up" not in thumbs)
-        if refused:
-            message["weight"] = 0
         self.answers += 1
         self.weighed += not refused
         self._feedback += given
+        if refused:
+            message["weight"] = 0
+            self._refuse_calls()
+
+    def _refuse_calls(self) -> None:
+        """Those that led to an answer that is refused."""
+        for message in reversed(self._waiting):
+            if message["role"] == "user":
+                return
+            if message["role"] == "assistant" and "weight" not in message:
+                message["weight"] = 0
+                self.weighed -= _is_answer(message)
+
+
+def _is_answer(message: Mapping[str, Any]) -> bool:
+    return message["role"] == "assistant" and message["content"] is not None
 
 
 def _thumb(feedback: Record) -> str:
@@ -245,6 +280,18 @@ def tool_name(name: str) -> str:
         'look_up_v2'
     """
     return _NOT_IN_NAMES.sub("_", name).strip("_")[:_LONGEST_NAME] or "tool"
+
+
+def call_id(id: str) -> str:
+    """An id that a call may have: the step's, or of one that is too long a digest.
+
+    Example:
+        >>> call_id("s1"), len(call_id("s" * 50))
+        ('s1', 40)
+    """
+    if len(id) <= _LONGEST_ID:
+        return id
+    return hashlib.sha256(id.encode()).hexdigest()[:_LONGEST_ID]
 
 
 def arguments(text: str | None) -> str:

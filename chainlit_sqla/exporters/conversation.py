@@ -1,17 +1,18 @@
 """`Conversations`: one conversation after the other, each with its steps in order.
 
 Small conversations are read together, a few hundred steps at a time; of a large one the tree
-is read first, and then its steps a few at a time.
+is read first, and then its steps a few at a time. What is large is told by the number of steps and
+by their texts.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Select, and_, exists, func, not_, select
+from sqlalchemy import ColumnElement, Select, and_, exists, func, literal, not_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ..importers import OurSource
@@ -21,6 +22,21 @@ from .outline import Node, Place, is_wrapper, outline
 
 ROWS = 200
 """Steps that are held at once."""
+WEIGHT = 4_000_000
+"""Characters of their texts that are held at once; one step may have more."""
+_SHOWN = {
+    "user": ("id", "identifier", "displayName"),
+    "thread": ("id", "createdAt", "updatedAt", "name", "userId", "userIdentifier", "tags"),
+    "step": (
+        *("threadId", "id", "parentId", "type", "name", "input", "output", "isError"),
+        *("createdAt", "start", "end", "showInput", "language", "ordinal"),
+    ),
+    "element": (
+        *("threadId", "id", "forId", "type", "name", "url", "mime", "byteSize", "ordinal"),
+    ),
+    "feedback": ("threadId", "forId", "id", "value", "comment"),
+}
+"""The columns that a form shows: others, such as metadata, may be large."""
 _THREADS = 100
 _FETCH = 1_000
 
@@ -61,12 +77,27 @@ class Conversation:
     entries: AsyncIterator[Entry]
 
 
+class _Size(NamedTuple):
+    """How large a conversation is: its steps, and the characters of their texts."""
+
+    steps: int = 0
+    weight: int = 0
+
+    @property
+    def fits(self) -> bool:
+        """Whether it can be held."""
+        return self.steps <= ROWS and self.weight <= WEIGHT
+
+    def __add__(self, other: Any) -> _Size:
+        return _Size(self.steps + other.steps, self.weight + other.weight)
+
+
 @dataclass(slots=True)
 class _Group:
     """What is read together."""
 
     ids: list[str] = field(default_factory=list)
-    size: int = 0
+    size: _Size = _Size()  # noqa: RUF009 - it does not change
 
 
 class Conversations:
@@ -102,31 +133,33 @@ class Conversations:
                 yield conversation
 
     async def _batch(self, ids: Sequence[str]) -> AsyncGenerator[Conversation, None]:
-        found = {r.values["id"]: r async for r in self._source.records("thread", _in(ids))}
+        found = {r.values["id"]: r async for r in self._records("thread", threads.c.id.in_(ids))}
         owner_ids = {r.values["userId"] for r in found.values()} - {None}
         owners = {
             record.values["id"]: record
-            async for record in self._source.records("user", users.c.id.in_(owner_ids))
+            async for record in self._records("user", users.c.id.in_(owner_ids))
         }
         sizes = await self._sizes(ids)
         for group in _groups(ids, sizes):
-            read = self._large if group.size > ROWS else self._small
-            entries = await read(group.ids)
+            entries = await (self._small if group.size.fits else self._large)(group.ids)
             for id in group.ids:
                 thread = found[id]
                 owner = owners.get(thread.values["userId"])
-                yield Conversation(thread, owner, sizes.get(id, 0), entries[id])
+                yield Conversation(thread, owner, sizes.get(id, _Size()).steps, entries[id])
 
-    async def _sizes(self, ids: Sequence[str]) -> Mapping[str, int]:
-        number = func.count().label("number")
-        query = select(steps.c.threadId, number).where(steps.c.threadId.in_(ids))
+    def _records(self, kind: str, where: ColumnElement[bool]) -> AsyncGenerator[Record, None]:
+        return self._source.records(kind, where, only=_SHOWN[kind])
+
+    async def _sizes(self, ids: Sequence[str]) -> Mapping[str, _Size]:
+        numbers = func.count().label("number"), func.sum(_weight()).label("weight")
+        query = select(steps.c.threadId, *numbers).where(steps.c.threadId.in_(ids))
         rows = await self._connection.execute(query.group_by(steps.c.threadId))
-        return {row.threadId: row.number for row in rows}
+        return {row.threadId: _Size(row.number, int(row.weight)) for row in rows}
 
     async def _small(self, ids: Sequence[str]) -> Mapping[str, AsyncIterator[Entry]]:
         """All steps of a few threads at once."""
         said: dict[str, list[Record]] = defaultdict(list)
-        async for step in self._source.records("step", steps.c.threadId.in_(ids)):
+        async for step in self._records("step", steps.c.threadId.in_(ids)):
             said[step.values["threadId"]].append(step)
         files = await self._elements(elements.c.threadId.in_(ids))
         feedback = await self._feedback(ids)
@@ -138,8 +171,10 @@ class Conversations:
         feedback = (await self._feedback(ids))[id]
         nodes = await self._nodes(id)
         places = outline(nodes, feedback)
-        hidden = {node.id for node in nodes}.difference(place.id for place in places)
-        return {id: self._entries(id, places, sorted(hidden), feedback)}
+        weights = {node.id: node.weight for node in nodes}
+        hidden = weights.keys() - {place.id for place in places}
+        parts = _parts(places, weights)
+        return {id: self._entries(id, parts, sorted(hidden), feedback)}
 
     async def _nodes(self, id: str) -> list[Node]:
         async with self._connection.stream(
@@ -152,6 +187,7 @@ class Conversations:
                     row.type,
                     is_wrapper(row.type, row.name, row.head),
                     bool(row.isError),
+                    row.weight,
                 )
                 async for row in rows
             ]
@@ -159,15 +195,14 @@ class Conversations:
     async def _entries(
         self,
         id: str,
-        places: Sequence[Place],
+        parts: Iterable[Sequence[Place]],
         hidden: Sequence[str],
         feedback: Mapping[str, Record],
     ) -> AsyncIterator[Entry]:
-        for start in range(0, len(places), ROWS):
-            part = places[start : start + ROWS]
+        for part in parts:
             ids = [place.id for place in part]
             of_part = and_(steps.c.threadId == id, steps.c.id.in_(ids))
-            found = {r.values["id"]: r async for r in self._source.records("step", of_part)}
+            found = {r.values["id"]: r async for r in self._records("step", of_part)}
             files = await self._elements(and_(elements.c.threadId == id, elements.c.forId.in_(ids)))
             for place in part:
                 yield _entry(found[place.id], place, files[id], feedback)
@@ -184,7 +219,7 @@ class Conversations:
         self, where: ColumnElement[bool]
     ) -> Mapping[str, Mapping[str | None, list[Record]]]:
         """By thread and step."""
-        found = [record async for record in self._source.records("element", where)]
+        found = [record async for record in self._records("element", where)]
         found.sort(key=lambda record: (record.values["ordinal"], record.values["id"]))
         files: dict[str, dict[str | None, list[Record]]] = defaultdict(lambda: defaultdict(list))
         for record in found:
@@ -193,7 +228,7 @@ class Conversations:
 
     async def _feedback(self, ids: Sequence[str]) -> Mapping[str, Mapping[str, Record]]:
         found: dict[str, dict[str, Record]] = defaultdict(dict)
-        async for record in self._source.records("feedback", feedbacks.c.threadId.in_(ids)):
+        async for record in self._records("feedback", feedbacks.c.threadId.in_(ids)):
             found[record.values["threadId"]][record.values["forId"]] = record
         return found
 
@@ -232,22 +267,39 @@ def _node(step: Record) -> Node:
 def _tree() -> Select[Any]:
     head = func.substr(steps.c.output, 1, 1).label("head")
     of_step = steps.c
-    return select(
-        of_step.id, of_step.parentId, of_step.type, of_step.name, of_step.isError, head
-    ).order_by(of_step.createdAt, of_step.ordinal, of_step.id)
+    names = of_step.id, of_step.parentId, of_step.type, of_step.name, of_step.isError
+    query = select(*names, head, _weight().label("weight"))
+    return query.order_by(of_step.createdAt, of_step.ordinal, of_step.id)
 
 
-def _groups(ids: Sequence[str], sizes: Mapping[str, int]) -> list[_Group]:
-    """Neighbours with few steps together, one with many alone."""
+def _weight() -> ColumnElement[int]:
+    """How much text a step has: characters, on MySQL and MariaDB bytes."""
+    texts = steps.c.input, steps.c.output
+    return sum((func.coalesce(func.length(text), 0) for text in texts), start=literal(0))
+
+
+def _groups(ids: Sequence[str], sizes: Mapping[str, _Size]) -> list[_Group]:
+    """Small neighbours together, a large one alone."""
     groups = [_Group()]
     for id in ids:
-        size = sizes.get(id, 0)
-        if groups[-1].ids and groups[-1].size + size > ROWS:
+        size = sizes.get(id, _Size())
+        if groups[-1].ids and not (groups[-1].size + size).fits:
             groups.append(_Group())
         groups[-1].ids.append(id)
         groups[-1].size += size
     return groups
 
 
-def _in(ids: Sequence[str]) -> ColumnElement[bool]:
-    return threads.c.id.in_(ids)
+def _parts(places: Sequence[Place], weights: Mapping[str, int]) -> Iterator[Sequence[Place]]:
+    """What of a large conversation is held together."""
+    part: list[Place] = []
+    size = _Size()
+    for place in places:
+        more = size + _Size(1, weights[place.id])
+        if part and not more.fits:
+            yield part
+            part, more = [], _Size(1, weights[place.id])
+        part.append(place)
+        size = more
+    if part:
+        yield part

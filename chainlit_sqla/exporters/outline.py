@@ -27,6 +27,7 @@ class Node(NamedTuple):
         type: As Chainlit names it.
         empty: Whether it is a run that only wraps others, and has nothing to show.
         failed: Whether it tells of an error.
+        weight: How many characters of text it has.
     """
 
     id: str
@@ -34,6 +35,7 @@ class Node(NamedTuple):
     type: str
     empty: bool
     failed: bool = False
+    weight: int = 0
 
 
 class Place(NamedTuple):

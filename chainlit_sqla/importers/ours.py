@@ -105,14 +105,17 @@ class OurSource:
         async for chunk in rechunked(self._put_aside()):
             yield chunk
 
-    async def records(self, kind: str, *where: ColumnElement[bool]) -> AsyncGenerator[Record, None]:
+    async def records(
+        self, kind: str, *where: ColumnElement[bool], only: Collection[str] | None = None
+    ) -> AsyncGenerator[Record, None]:
         """Rows of one kind by their keys, a few at a time.
 
         Args:
             kind: A kind of record.
             *where: What must hold for them.
+            only: The columns that are wanted; others have the value that says nothing.
         """
-        async for record, _ in self._rows(kind, *where):
+        async for record, _ in self._rows(kind, *where, only=only):
             yield record
 
     async def _items(
@@ -132,13 +135,12 @@ class OurSource:
                 yield record, Misfit(kind, TABLES[kind].name, reason, row, kept=True)
 
     async def _rows(
-        self, kind: str, *where: ColumnElement[bool]
+        self, kind: str, *where: ColumnElement[bool], only: Collection[str] | None = None
     ) -> AsyncGenerator[tuple[Record, Mapping[str, Any]], None]:
         """Records, and what there is in columns that we do not have."""
-        query = (await self._select(kind)).where(*where)
-        there = self._there[kind]
-        names = [name for name in COLUMNS[kind] if name in there]
-        missing = {name: default(kind, name) for name in COLUMNS[kind] if name not in there}
+        names = await self._names(kind, only)
+        query = self._select(kind, names).where(*where)
+        missing = {name: default(kind, name) for name in COLUMNS[kind] if name not in names}
         strange = self._strange(kind)
         options = {"yield_per": _FETCH}
         async with self._connection.stream(query, execution_options=options) as rows:
@@ -201,21 +203,26 @@ class OurSource:
             yield ids
             after = ids[-1]
 
-    async def _select(self, kind: str) -> Select[Any]:
-        """An older revision may have fewer columns; the order is the same each time."""
-        table = TABLES[kind]
-        if kind not in self._there:
+    async def _names(self, kind: str, only: Collection[str] | None) -> Sequence[str]:
+        """The columns of ours that are there, in the same order each time."""
+        if kind not in self._there:  # An older revision may have fewer.
+            name = TABLES[kind].name
             self._there[kind] = await self._connection.run_sync(
                 lambda sync: [
                     str(column["name"])
-                    for column in inspect(sync).get_columns(table.name, schema=self._schema)
+                    for column in inspect(sync).get_columns(name, schema=self._schema)
                 ]
             )
-        columns = [table.c[name] for name in COLUMNS[kind] if name in self._there[kind]]
+        wanted = COLUMNS[kind] if only is None else only
+        return [name for name in COLUMNS[kind] if name in self._there[kind] and name in wanted]
+
+    def _select(self, kind: str, names: Sequence[str]) -> Select[Any]:
+        table = TABLES[kind]
         quote = self._connection.dialect.identifier_preparer.quote
         others: list[ColumnElement[Any]] = [
             literal_column(quote(name)) for name in self._strange(kind)
         ]
+        columns = [table.c[name] for name in names]
         return select(*columns, *others).order_by(*_order(table))
 
 
