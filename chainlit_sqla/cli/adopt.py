@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import AsyncIterator
+from contextlib import ExitStack, asynccontextmanager
 from typing import Annotated
 
 import typer
+from sqlalchemy import URL
 
 from ..adoption import Adoption, Report, Return
+from ..adoption.rehearsal import rehearsed_at
+from ..database import Database
 from ..dialects import original
 from ..errors import ConfigurationError, DatabaseUnavailable
 from ..settings import Settings
@@ -27,7 +32,8 @@ DryRun = Annotated[
     typer.Option(
         "--dry-run",
         help="Say what it would do and change nothing: all of it is done and undone, which takes "
-        "as long, and keeps everybody else from the tables meanwhile.",
+        "as long, and keeps everybody else from the tables meanwhile; a SQLite file is copied "
+        "into the folder for temporary files instead (TMPDIR).",
     ),
 ]
 DropDependents = Annotated[
@@ -82,16 +88,20 @@ def _exchange(
     dry_run: bool,
     yes: bool,
 ) -> None:
-    work = _Work(kind, settings, drop_dependents, dry_run)
+    work: _Work | None = None
     try:
-        with ended_softly():
+        with ended_softly(), ExitStack() as stack:
+            shown = None
+            if dry_run:
+                settings, shown = stack.enter_context(rehearsed_at(settings))
+            work = _Work(kind, settings, drop_dependents, shown)
             nothing = complete(work.look())
             if nothing is None and not dry_run and not yes and not _agreed(work.label):
                 typer.echo("Nothing was changed.")
                 raise typer.Exit(1)
             said = [f"{nothing}; nothing to do."] if nothing else lines(complete(work.run()))
     except KeyboardInterrupt:
-        state = "It was nearly done, and may be" if work.ending else "Nothing was changed"
+        state = "It was nearly done, and may be" if work and work.ending else "Nothing was changed"
         typer.echo(f"Interrupted. {state}; run the same command again.", err=True)
         raise typer.Exit(INTERRUPTED) from None
     for line in said:
@@ -120,10 +130,10 @@ class _Work:
         kind: type[Adoption] | type[Return],
         settings: Settings,
         drop_dependents: bool,
-        dry_run: bool,
+        rehearsed: URL | None,
     ) -> None:
         self._kind, self._settings = kind, settings
-        self._drop, self._dry = drop_dependents, dry_run
+        self._drop, self._rehearsed = drop_dependents, rehearsed
         self.label = ""
         self.ending = False
         """Whether the change may be there though the command was interrupted."""
@@ -139,17 +149,24 @@ class _Work:
             raise
 
     async def _looked(self, *, read_only: bool) -> str | None:
-        async with opened(self._settings, read_only=read_only) as database:
+        async with self._opened(read_only=read_only) as database:
             self.label = label(database)
             return await self._kind(database).look()
 
+    @asynccontextmanager
+    async def _opened(self, *, read_only: bool = False) -> AsyncIterator[Database]:
+        async with opened(self._settings, read_only=read_only) as database:
+            if self._rehearsed is not None:
+                database.given_url = self._rehearsed  # People gave no copy.
+            yield database
+
     async def run(self) -> Report:
         """Do it."""
-        async with opened(self._settings) as database:
+        async with self._opened() as database:
             with progress() as watch:
                 change = self._kind(database, drop_dependents=self._drop, watch=watch)
                 try:
-                    report = await change.run(rehearse=self._dry)
+                    report = await change.run(rehearse=self._rehearsed is not None)
                 except Exception:
                     if (task := asyncio.current_task()) and task.cancelling():
                         raise asyncio.CancelledError from None  # An echo of Ctrl+C.

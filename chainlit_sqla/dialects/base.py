@@ -10,6 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import (
@@ -86,6 +87,15 @@ class Dialect(ABC):
             ConfigurationError: It is a file that is not there.
         """
         return url
+
+    def copied(self, url: URL, folder: Path) -> URL | None:  # noqa: ARG002 - for files
+        """A copy of a database that would not stay as it is if it was written and undone.
+
+        Raises:
+            ConfigurationError: It is a file that is not there.
+            OSError: It cannot be copied.
+        """
+        return None
 
     def place(self, url: URL) -> str:
         """A name for the database that does not depend on the login."""

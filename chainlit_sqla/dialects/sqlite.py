@@ -36,7 +36,7 @@ from .._broken_text import read_text
 from .._signature import fold, has_all
 from .._time import format_instant
 from ..errors import ConfigurationError
-from . import sqlite_burst
+from . import sqlite_burst, sqlite_copy
 from .base import Call, Dialect, Rows
 from .conflict import on_conflict
 from .faults import Fault, original
@@ -75,6 +75,13 @@ class SQLite(Dialect):
             raise ConfigurationError(f"There is no SQLite file {path}; correct the URL")
         file = f"file:{quote(str(path))}"
         return url.set(database=file).update_query_dict({"mode": "ro", "uri": "true"})
+
+    def copied(self, url: URL, folder: Path) -> URL | None:
+        """Even an undone write leaves another journal mode."""
+        self.reading_url(url)
+        if _in_memory(url) or (url.database or "").startswith("file:"):
+            return None
+        return url.set(database=str(sqlite_copy.copy(Path(url.database or ""), folder)))
 
     def place(self, url: URL) -> str:
         """The file, wherever the process stands."""

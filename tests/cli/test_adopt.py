@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import pty
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -51,6 +53,52 @@ def test_a_wrong_path_makes_no_file(cli: Command, folder: Path, command: str, op
     assert (result.code, result.out) == (1, "")
     assert result.err == f"Error: There is no SQLite file {folder}/wrong.db; correct the URL\n"
     assert list(folder.iterdir()) == []
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """All files; of the memory that SQLite's readers share, only that it is there."""
+    return {
+        one.name: b"" if one.name.endswith("-shm") else one.read_bytes()
+        for one in folder.iterdir()
+        if one.is_file()
+    }
+
+
+@pytest.mark.parametrize("journal", ["delete", "wal", "wal, open", "wal, left", "delete, left"])
+def test_a_rehearsal_leaves_a_file_and_its_folder_as_they_are(
+    cli: Command, folder: Path, old: Path, journal: str
+) -> None:
+    mode, _, state = journal.partition(", ")
+    program = (
+        "import os, sqlite3, sys; c = sqlite3.connect(sys.argv[1]); "
+        f"c.execute('PRAGMA journal_mode = {mode}'); c.execute('PRAGMA cache_size = 1'); "
+        "c.execute('BEGIN'); c.execute('UPDATE threads SET name = 1'); "
+    )
+    ending = "c.rollback(); c.close()"
+    if state == "left":  # As by kill -9: in the middle of a transaction, or after its commit.
+        fill = "[c.execute('INSERT INTO users VALUES (?, ?, ?, ?)', (i, i, 'x' * 9999, '')) "
+        ending = f"{fill} for i in range(99)]; os._exit(0)"
+        ending = "c.commit(); os._exit(0)" if mode == "wal" else ending
+    subprocess.run([sys.executable, "-c", program + ending, str(old)], check=True)
+    url = f"sqlite:///{old}"
+    with closing(sqlite3.connect(old) if state == "open" else sqlite3.connect(":memory:")) as one:
+        one.execute("SELECT * FROM sqlite_master").fetchall()
+        before = contents(folder)
+        result = cli("adopt", "--dry-run", "--url", url)
+        assert f"SQLite at {url}: a rehearsal, nothing was changed" in result.out
+        assert ["users", "3", "3", "0"] in [line.split() for line in result.out.splitlines()]
+        assert contents(folder) == before
+    assert cli("adopt", "--yes", "--url", url).code == 0
+
+
+def test_a_rehearsal_of_the_way_back_leaves_the_file_as_it_is(
+    cli: Command, folder: Path, old: Path
+) -> None:
+    assert cli("adopt", "--yes", "--url", f"sqlite:///{old}").code == 0
+    before = contents(folder)
+    result = cli("unadopt", "--dry-run", "--url", f"sqlite:///{old}")
+    assert "a rehearsal, nothing was changed" in result.out
+    assert contents(folder) == before
 
 
 def test_what_does_not_fit_is_said_before_it_is_asked(cli: Command, folder: Path) -> None:
