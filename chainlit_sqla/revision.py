@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from sqlalchemy import Column, Connection, MetaData, String, Table, inspect, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from .letter_case import canonical
+
 VERSION_TABLE = "chainlit_sqla_version"
 MARK = "chainlit_sqla_upgrading"
 """A table that is there while an upgrade is, where the database cannot take one back."""
@@ -83,12 +85,18 @@ async def occupied(connection: AsyncConnection, schema: str | None) -> str:
 
 def _are_chainlits(connection: Connection, schema: str | None, taken: Sequence[str]) -> bool:
     inspector = inspect(connection)
-    return all(
-        name in taken
-        and CHAINLITS[name] <= {one["name"] for one in inspector.get_columns(name, schema=schema)}
-        for name in ALWAYS
-    )
+
+    def columns(name: str) -> set[str]:
+        found = [one["name"] for one in inspector.get_columns(name, schema=schema)]
+        return set(canonical(connection, found, CHAINLITS[name]).values())
+
+    return all(name in taken and CHAINLITS[name] <= columns(name) for name in ALWAYS)
 
 
 async def _table_names(connection: AsyncConnection, schema: str | None) -> list[str]:
-    return await connection.run_sync(lambda sync: inspect(sync).get_table_names(schema=schema))
+    def names(sync: Connection) -> list[str]:
+        return list(
+            canonical(sync, inspect(sync).get_table_names(schema=schema), CHAINLITS).values()
+        )
+
+    return await connection.run_sync(names)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from sqlalchemy import Connection, inspect
 
 from ..dialects import Declared, Mover
 from ..importers.documented import DocumentedSource
+from ..letter_case import canonical
 from ..records import COLUMNS
 from ..revision import ALWAYS, CHAINLITS
 
@@ -100,25 +101,27 @@ def _parsed(text: str, forms: Mapping[str, str]) -> Iterator[Declared]:
 def found(connection: Connection, mover: Mover, schema: str | None) -> dict[str, Form]:
     """The forms of the tables that are there, by kind."""
     inspector = inspect(connection)
-    there = set(inspector.get_table_names(schema=schema))
     kinds = {name: kind for kind, name in NAMES.items()}
+    names = canonical(connection, inspector.get_table_names(schema=schema), kinds)
     forms = {}
-    for kind, name in NAMES.items():
-        if name not in there:
+    for real, name in names.items():
+        if (kind := kinds.get(name)) is None:
             continue
+        declared = mover.columns(connection, schema, real)
+        ours = canonical(connection, [one.name for one in declared], COLUMNS[kind])
         references = {
-            one["constrained_columns"][0]: kinds[one["referred_table"]]
-            for one in inspector.get_foreign_keys(name, schema=schema)
-            if one["referred_table"] in kinds and len(one["constrained_columns"]) == 1
+            ours[one["constrained_columns"][0]]: kinds[names[one["referred_table"]]]
+            for one in inspector.get_foreign_keys(real, schema=schema)
+            if names.get(one["referred_table"]) in kinds and len(one["constrained_columns"]) == 1
         }
-        key = inspector.get_pk_constraint(name, schema=schema)["constrained_columns"]
+        key = inspector.get_pk_constraint(real, schema=schema)["constrained_columns"]
         forms[kind] = Form(
-            mover.columns(connection, schema, name),
+            [replace(one, name=ours[one.name]) for one in declared],
             references,
-            mover.indexes(connection, schema, name),
-            loose=key != ["id"],
+            mover.indexes(connection, schema, real),
+            loose=[ours.get(one, one) for one in key] != ["id"],
         )
-    return forms
+    return {kind: forms[kind] for kind in NAMES if kind in forms}
 
 
 def unlike(forms: Mapping[str, Form]) -> list[str]:

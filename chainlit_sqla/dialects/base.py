@@ -63,6 +63,8 @@ class Dialect(ABC):
     """The port of a URL that names none."""
     auto_upgrade: bool = False
     """Whether the schema is made on first use unless a setting says otherwise."""
+    ignores_case: bool = False
+    """Whether names that differ in the case of letters are the same, quoted or not."""
     has_schemas: bool = False
     """Whether `Settings.db_schema` means anything."""
     bound_to_loop: bool = True

@@ -63,6 +63,7 @@ class SQLite(Dialect):
     title = "SQLite"
     driver = "aiosqlite"
     auto_upgrade = True
+    ignores_case = True
     bound_to_loop = False
     max_parameters = 32_000
 

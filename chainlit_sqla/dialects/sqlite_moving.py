@@ -79,6 +79,12 @@ class SQLiteMover(Mover):
         )
         return {row.name: row.sql for row in rows}
 
+    def constraints(self, connection: Connection, schema: str | None, table: str) -> list[str]:
+        """By the name as it was written, which SQLAlchemy wants."""
+        query = "SELECT name FROM sqlite_master WHERE type = 'table' AND name = ? COLLATE NOCASE"
+        real = connection.exec_driver_sql(query, (table,)).scalar_one_or_none()
+        return super().constraints(connection, schema, real or table)
+
     def unfit(self, connection: Connection, schema: str | None, table: str) -> str | None:
         """Views, virtual tables, and tables that do not tell in what order rows were written."""
         row = connection.exec_driver_sql(

@@ -8,11 +8,12 @@ from contextlib import AsyncExitStack, aclosing, asynccontextmanager, contextman
 from pathlib import Path
 from urllib.parse import unquote
 
-from sqlalchemy import URL, inspect
+from sqlalchemy import URL, Connection, inspect
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ..database import Database
 from ..errors import ConfigurationError, ImportSourceError
+from ..letter_case import canonical
 from ..revision import REVISIONS, VERSION_TABLE, current_revision
 from ..settings import Settings
 from .base import Chunk, Source
@@ -187,7 +188,11 @@ def _recognised(tables: Collection[str], database: Database, *, ours: bool) -> s
 
 
 async def _tables(connection: AsyncConnection, schema: str | None) -> set[str]:
-    return set(await connection.run_sync(lambda sync: inspect(sync).get_table_names(schema=schema)))
+    def names(sync: Connection) -> set[str]:
+        known = DocumentedSource.NAMES.values()
+        return set(canonical(sync, inspect(sync).get_table_names(schema=schema), known).values())
+
+    return await connection.run_sync(names)
 
 
 def _named(given: str) -> Path | None:

@@ -13,6 +13,7 @@ from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import (
+    Connection,
     LargeBinary,
     Select,
     TableClause,
@@ -31,7 +32,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from .._broken_text import BrokenText
 from ..dialects import Dialect
 from ..errors import RejectedRow
-from ..records import IN_THREADS, Record
+from ..letter_case import canonical
+from ..records import COLUMNS, IN_THREADS, Record
 from . import shape
 from .base import BATCH, Chunk, Misfit, rechunked
 
@@ -96,7 +98,9 @@ class TableSource(ABC):
         """Look which columns there are; before anything else."""
         self._may_break = await self._dialect.keep_broken_text(self._connection)
         for kind, name in self._names.items():
-            columns, unique = await self._connection.run_sync(_inspected, name, self._schema)
+            columns, unique = await self._connection.run_sync(
+                _inspected, name, self._schema, COLUMNS[kind]
+            )
             self._types[kind] = columns
             self._unique[kind] = unique
             self._tables[kind] = table(name, *(column(one) for one in columns), schema=self._schema)
@@ -348,15 +352,21 @@ def rating(value: Any) -> int:
     return found
 
 
-def _inspected(sync: Any, name: str, schema: str | None) -> tuple[dict[str, Any], set[str]]:
+def _inspected(
+    sync: Connection, name: str, schema: str | None, known: Collection[str]
+) -> tuple[dict[str, Any], set[str]]:
     """The columns by name with their types, and those of which a value is there once."""
     inspector = inspect(sync)
-    columns = {one["name"]: one["type"] for one in inspector.get_columns(name, schema=schema)}
-    keys = [inspector.get_pk_constraint(name, schema=schema)["constrained_columns"]]
+    there = canonical(sync, inspector.get_table_names(schema=schema), [name])
+    name = next((real for real, ours in there.items() if ours == name), name)
+    types = {one["name"]: one["type"] for one in inspector.get_columns(name, schema=schema)}
+    ours = canonical(sync, types, known)
+    columns = {ours[one]: type_ for one, type_ in types.items()}
+    keys: list[Any] = [inspector.get_pk_constraint(name, schema=schema)["constrained_columns"]]
     keys += [one["column_names"] for one in inspector.get_unique_constraints(name, schema=schema)]
     keys += [
         one["column_names"]
         for one in inspector.get_indexes(name, schema=schema)
         if one["unique"] and not one.get("dialect_options")
     ]
-    return columns, {key[0] for key in keys if len(key) == 1 and key[0]}
+    return columns, {ours[key[0]] for key in keys if len(key) == 1 and key[0]}
