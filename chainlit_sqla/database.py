@@ -372,6 +372,8 @@ def parse_url(url: str | URL) -> URL:
     """
     try:
         parsed = make_url(url.strip().strip("'\"") if isinstance(url, str) else url)
+        if isinstance(url, str) and _is_torn(parsed, url):
+            raise ValueError("The password is not where it seems to be")
         if parsed.port is not None and not 0 < parsed.port < 65_536:
             raise ValueError(parsed.port)
         return parsed
@@ -381,6 +383,13 @@ def parse_url(url: str | URL) -> URL:
             "postgresql://user:password@host:5432/name, mysql://user:password@host:3306/name or "
             "sqlite:///file.db (special characters in the password as %40 for @, %2F for /)"
         ) from None
+
+
+def _is_torn(parsed: URL, url: str) -> bool:
+    """Whether an @ of the password was taken for its end: the host would show the rest of it."""
+    names = (pair.partition("=")[0] for pair in url.partition("?")[2].split("&"))
+    behind = (parsed.host or "", parsed.database or "", *names)
+    return parsed.password is not None and any("@" in part for part in behind)
 
 
 __all__ = ["Database", "parse_url"]

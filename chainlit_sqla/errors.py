@@ -41,12 +41,13 @@ class MissingExtraError(ConfigurationError):
 
     Example:
         >>> str(MissingExtraError("Azure Blob Storage", "azure"))
-        "Azure Blob Storage needs an optional package; run: pip install 'chainlit-sqla[azure]'"
+        'Azure Blob Storage needs an optional package; run: pip install "chainlit-sqla[azure]"'
     """
 
     def __init__(self, feature: str, extra: str) -> None:
         super().__init__(
-            f"{feature} needs an optional package; run: pip install 'chainlit-sqla[{extra}]'"
+            # In these quotes, Windows takes it as well.
+            f'{feature} needs an optional package; run: pip install "chainlit-sqla[{extra}]"'
         )
         self.extra = extra
 

@@ -18,11 +18,10 @@ from ..dialects import original
 from ..errors import ConfigurationError, DatabaseUnavailable
 from ..settings import Settings
 from .adopt_report import lines
-from .guard import complete, ended_softly
+from .guard import INTERRUPTED, complete, ended_softly
 from .options import Schema, Url, settings_for
 from .progress import progress
 from .revisions import label, opened
-from .storage_copy import INTERRUPTED
 
 _LEFT_BEHIND = "SQLITE_READONLY"
 """What a killed process left in a file can be cleaned up only by one who may write."""

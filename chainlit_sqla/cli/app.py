@@ -8,10 +8,11 @@ from typing import Annotated
 import typer
 
 from . import adopt, demo, doctor, export, import_, run, schema, storage
-from .guard import DEBUG
+from .guard import DEBUG, Interruptible
 
 app = typer.Typer(
     name="chainlit-sqla",
+    cls=Interruptible,
     no_args_is_help=True,
     add_completion=False,
     # Plain text: the same with each release of typer, and docs/cli.md is made of it.

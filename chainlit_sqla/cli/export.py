@@ -31,10 +31,9 @@ from .export_options import (
 )
 from .export_report import left_behind, summary
 from .export_target import STDOUT, Target
-from .guard import complete, ended_softly
+from .guard import INTERRUPTED, complete, ended_softly
 from .options import Schema, Url, settings_for
 from .progress import progress
-from .storage_copy import INTERRUPTED
 
 CLOSED_PIPE = 141
 """The exit code of a command whose reader went away: 128 and the number of the signal."""

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from typing import Any, NoReturn, TypeVar
 
 import typer
+from typer.core import TyperGroup
 
 from ..errors import ChainlitSqlaError
 
@@ -21,7 +22,22 @@ T = TypeVar("T")
 DEBUG = "CHAINLIT_SQLA_DEBUG"
 """The variable that ``--debug`` sets."""
 
+INTERRUPTED = 130
+"""The exit code of a command that Ctrl+C ended: 128 and the number of the signal."""
+
 _OFF = {"", "0", "false", "no", "off"}
+
+
+class Interruptible(TyperGroup):
+    """Commands of which Ctrl+C is told in a line, unless they tell more of it themselves."""
+
+    def invoke(self, ctx: typer.Context) -> Any:  # type: ignore[override]
+        """Run the command that was given."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            typer.echo("Interrupted.", err=True)
+            raise typer.Exit(INTERRUPTED) from None
 
 
 def debugging() -> bool:

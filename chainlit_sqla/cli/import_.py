@@ -11,12 +11,12 @@ from ..errors import ConfigurationError, SchemaOutdated
 from ..importers import LAYERS, Import, Result, open_source
 from ..revision import HEAD
 from ..settings import Settings
-from .guard import complete, warnings_to
+from .guard import INTERRUPTED, complete, warnings_to
 from .import_report import lines
 from .options import Schema, Url, settings_for
 from .progress import progress
 from .revisions import label, opened
-from .storage_copy import INTERRUPTED, copy_all
+from .storage_copy import copy_all
 
 
 def import_(

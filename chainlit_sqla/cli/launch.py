@@ -6,6 +6,8 @@ when the database is known to work.
 
 from __future__ import annotations
 
+import os
+import socket
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -13,7 +15,7 @@ from typing import Any
 
 import typer
 
-from ..errors import ChainlitSqlaError
+from ..errors import ChainlitSqlaError, ConfigurationError
 from ..settings import Settings
 
 
@@ -37,6 +39,11 @@ def launch(arguments: Sequence[str], settings: Settings, announcement: str) -> N
     load_module: Callable[..., None] = cli.load_module
 
     def load_app(target: str, *args: Any, **kwargs: Any) -> None:
+        # Its options are in the environment by now.
+        check_address(
+            os.environ.get("CHAINLIT_HOST", cli.DEFAULT_HOST),
+            os.environ.get("CHAINLIT_PORT", str(cli.DEFAULT_PORT)),
+        )
         _load(load_module, target, *args, **kwargs)
         _settle(make_layer, announcement)
 
@@ -45,6 +52,35 @@ def launch(arguments: Sequence[str], settings: Settings, announcement: str) -> N
     config.code.data_layer = make_layer
     cli.load_module = load_app
     cli.cli.main(args=["run", *arguments], prog_name="chainlit-sqla")
+
+
+def check_address(host: str, port: str) -> None:
+    """See whether the server will be able to listen: Chainlit ends with 0 where it is not.
+
+    Args:
+        host: As it was given to Chainlit.
+        port: The same.
+
+    Raises:
+        ConfigurationError: It cannot; says why.
+    """
+    try:
+        found = socket.getaddrinfo(
+            host or None, int(port), type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )
+        for family, kind, protocol, _, address in found:
+            with socket.socket(family, kind, protocol) as probe:
+                if os.name == "posix":  # As the server does: a port that was just left is free.
+                    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                if family == socket.AF_INET6:
+                    probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+                probe.bind(address)
+    except (OSError, OverflowError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise ConfigurationError(
+            f"The app cannot listen on port {port} of {host} ({reason}); stop what uses it, or "
+            "choose others by --port and --host"
+        ) from None
 
 
 def _settle(make_layer: Callable[[], Any], announcement: str) -> None:

@@ -18,6 +18,7 @@ from ..storage.choice import storage_from, storage_url
 from ..storage.urls import shown_url
 from .guard import complete
 from .launch import launch
+from .options import Schema, Url, given_options, settings_for
 from .revisions import label, opened
 
 _STORE_SECONDS = 15
@@ -29,20 +30,25 @@ def run(
     arguments: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="APP [OPTIONS]", help="The app's file; all options go to chainlit run."
+            metavar="APP [OPTIONS]", help="The app's file; all other options go to chainlit run."
         ),
     ] = None,
+    url: Url = None,
+    schema: Schema = None,
 ) -> None:
     """Run a Chainlit app with this data layer.
 
     The app needs no change. The database is checked first, and its tables are made where
     that is allowed (CHAINLIT_SQLA_AUTO_UPGRADE; on SQLite it is). An app's own
-    @cl.data_layer wins. The options are those of "chainlit run": -w, -h, --host, --port,
+    @cl.data_layer wins. The other options are those of "chainlit run": -w, -h, --host, --port,
     --root-path and the others that "chainlit run --help" lists.
     """
     given = [*(arguments or []), *context.args]
     check_app(given)
-    settings = Settings.load()
+    settings = settings_for(url, schema)
+    for field, value in given_options(url, schema).items():
+        # For a layer that the app makes itself.
+        os.environ[Settings.variables(field)[0]] = value
     # Settings that cannot work are told before anything is started.
     storage = storage_from(settings)
     place = complete(prepare(settings))

@@ -18,10 +18,7 @@ from ..storage.journal import Amount, Journal
 from ..storage.transfer import PARALLEL, Plan, Result, Transfer
 from ..storage.urls import shown_url
 from .copy_progress import Display
-from .guard import complete, warnings_to
-
-INTERRUPTED = 130
-"""The exit code of a command that Ctrl+C ended: 128 and the number of the signal."""
+from .guard import INTERRUPTED, complete, warnings_to
 
 
 def copy(

@@ -160,7 +160,7 @@ def test_an_s3_server_that_is_not_there(cli: Command, s3: dict[str, str]) -> Non
 def test_a_missing_extra(program: Command, folder: Path, without_google: dict[str, str]) -> None:
     report = program("doctor", **without_google)
     assert report.code == 1
-    assert "run: pip install 'chainlit-sqla[gcs]'" in report.out
+    assert 'run: pip install "chainlit-sqla[gcs]"' in report.out
     assert {path.name for path in folder.iterdir()} == {".chainlit_sqla"}
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import Command
-from tests.cli.programs import ROOT, Result
+from tests.cli.programs import ROOT, Result, run_program
 from tests.servers.ports import free_port
 from tests.servers.postgres import PostgresServer
 
@@ -50,6 +50,39 @@ def refused(result: Result, *words: str) -> None:
 )
 def test_unusable_url(cli: Command, url: str, words: tuple[str, ...]) -> None:
     refused(cli("upgrade", "--url", url), *words)
+
+
+@pytest.mark.parametrize("tail", ["", "/w", "?w", "#w", "@w"])
+@pytest.mark.parametrize("command", ["current", "doctor", "export"])
+def test_no_part_of_a_password_that_was_not_escaped_is_shown(
+    cli: Command, tail: str, command: str
+) -> None:
+    result = cli(command, "--url", f"postgresql://me:p@{PASSWORD}{tail}@localhost/x")
+    assert result.code == 1
+    assert "%40 for @" in result.err + result.out
+    assert PASSWORD not in result.err + result.out
+
+
+_ENDED_AT = """
+import os, signal, sys
+
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        if name == MODULE:
+            os.kill(os.getpid(), signal.SIGINT)
+
+sys.meta_path.insert(0, Finder())
+from chainlit_sqla.__main__ import main
+sys.argv[1:] = ["current", "--url", "sqlite:///chats.db"]
+main()
+"""
+
+
+@pytest.mark.parametrize("module", ["typer", "sqlalchemy", "chainlit_sqla.cli.app", "aiosqlite"])
+def test_an_end_while_the_program_is_loaded_is_one_line(folder: Path, module: str) -> None:
+    code = _ENDED_AT.replace("MODULE", repr(module))
+    result = run_program([sys.executable, "-c", code], folder, {})
+    assert (result.code, result.err) == (130, "Interrupted.\n")
 
 
 def test_unreachable_server(cli: Command) -> None:

@@ -142,4 +142,4 @@ def test_without_the_extra_its_name_is_said(
     cli: Command, database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("chainlit_sqla.dialects.mysql.find_spec", lambda name: None)
-    refused(cli("upgrade", "--url", database), "pip install 'chainlit-sqla[mysql]'")
+    refused(cli("upgrade", "--url", database), 'pip install "chainlit-sqla[mysql]"')

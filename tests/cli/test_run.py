@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import sqlite3
 import sys
 from collections.abc import Callable
@@ -70,6 +71,44 @@ def test_the_env_file_and_the_options_of_chainlit(
     app.stop()
     assert users(folder / "from_file.db") == ["ada"]
     assert "POST /below/project/threads" in app.said  # The access log, by -d.
+
+
+def test_the_database_of_the_option(serve: Serve, example: Example, folder: Path) -> None:
+    options = ["--url", "sqlite:///given.db", "--host", "127.0.0.1"]
+    app = serve(
+        "run", *options, example("minimal_app.py"), DATABASE_URL="sqlite:///no.db", **SECRET
+    )
+    assert app.threads(app.log_in("ada", "secret")) == []
+    app.stop()
+    assert users(folder / "given.db") == ["ada"]
+    assert not (folder / "no.db").exists()
+
+
+def test_the_database_of_the_option_is_that_of_a_layer_that_the_app_makes(
+    serve: Serve, example: Example, folder: Path
+) -> None:
+    text = Path(example("minimal_app.py")).read_text()
+    (folder / "app.py").write_text(text + OWN_LAYER.replace('"sqlite:///own.db"', ""))
+    app = serve("run", "app.py", "--url", "sqlite:///given.db", **SECRET)
+    app.log_in("ada", "secret")
+    app.stop()
+    assert users(folder / "given.db") == ["ada"]
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "0.0.0.0"])
+def test_a_port_that_is_in_use_is_told(
+    program: Command, example: Example, folder: Path, host: str
+) -> None:
+    with socket.socket() as used:
+        used.bind(("127.0.0.1", 0))
+        used.listen()
+        port = str(used.getsockname()[1])
+        options = ["--headless", "--port", port, "--host", host]
+        result = program("run", example("minimal_app.py"), *options, **SECRET)
+    assert result.code == 1
+    assert f"cannot listen on port {port} of {host}" in result.err
+    assert "choose others by --port and --host" in result.err
+    assert "Traceback" not in result.err
 
 
 def test_the_apps_own_data_layer_wins(serve: Serve, example: Example, folder: Path) -> None:
