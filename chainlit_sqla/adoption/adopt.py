@@ -36,9 +36,6 @@ from .kept import ORIGIN, AsideSource, Rows
 from .original import ASIDE, NAMES, Form, documented, found, strangers, unlike
 from .side import ORDINALS, Side
 
-_OURS_TOO = ("UNIQUE (identifier)",)
-"""Constraints that our tables have as well."""
-
 
 class Adoption(Exchange):
     """Takes over a database of Chainlit's SQLAlchemy layer.
@@ -117,10 +114,8 @@ class Adoption(Exchange):
         mover, schema = self._mover, self._database.schema
         for kind in KINDS:
             if kind in forms:
-                held = mover.constraints(connection, schema, NAMES[kind])
-                self._report.left += [
-                    f"{NAMES[kind]}: {one}" for one in held if one not in _OURS_TOO
-                ]
+                held = forms[kind].constraints.values()
+                self._report.left += [f"{NAMES[kind]}: {one}" for one in held]
                 mover.rename(connection, schema, NAMES[kind], ASIDE[kind])
                 mover.free_names(connection, schema, ASIDE[kind])
             else:

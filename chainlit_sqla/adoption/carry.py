@@ -63,7 +63,7 @@ def probe(connection: Connection, dependents: Sequence[Dependent]) -> list[Faile
     return failed
 
 
-_LOOSE = {"view", "materialized view", "foreign key", "trigger"}
+_LOOSE = {"view", "materialized view", "foreign key", "trigger", "policy of others"}
 """Kinds that hold the tables, or their own names; others go with them."""
 
 

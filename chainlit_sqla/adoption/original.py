@@ -20,6 +20,9 @@ ASIDE: Mapping[str, str] = {kind: f"chainlit_sqla_aside_{name}" for kind, name i
 """What the tables in Chainlit's form are named while both forms are there."""
 ORIGINALS = {aside: NAMES[kind] for kind, aside in ASIDE.items()}
 
+_OURS_TOO = ("UNIQUE (identifier)",)
+"""Constraints that our tables have as well."""
+
 # The schema that Chainlit documents, and the columns that Chainlit 2.12 writes besides.
 _DOCUMENTED: Mapping[str, str] = {
     "user": "id:uuid! identifier:text! metadata:json! createdAt:text",
@@ -49,12 +52,14 @@ class Form:
         columns: Its columns.
         references: The kind of the table that a column refers to.
         indexes: Statements for its indexes, by name.
+        constraints: Unique and check constraints of somebody's own, by name.
         loose: Whether there was no primary key on its id.
     """
 
     columns: Sequence[Declared]
     references: Mapping[str, str] = field(default_factory=dict)
     indexes: Mapping[str, str] = field(default_factory=dict)
+    constraints: Mapping[str, str] = field(default_factory=dict)
     loose: bool = False
 
     @property
@@ -70,7 +75,13 @@ class Form:
     def parse(cls, document: Mapping[str, Any]) -> Form:
         """Read what `document` gave."""
         columns = [Declared(**one) for one in document["columns"]]
-        return cls(columns, document["references"], document["indexes"], document["loose"])
+        return cls(
+            columns,
+            document["references"],
+            document["indexes"],
+            document.get("constraints", {}),  # Earlier adoptions did not keep them.
+            document["loose"],
+        )
 
 
 def documented(*, uuids: bool) -> dict[str, Form]:
@@ -119,6 +130,11 @@ def found(connection: Connection, mover: Mover, schema: str | None) -> dict[str,
             [replace(one, name=ours[one.name]) for one in declared],
             references,
             mover.indexes(connection, schema, real),
+            {
+                one: sql
+                for one, sql in mover.constraints(connection, schema, real).items()
+                if sql not in _OURS_TOO
+            },
             loose=[ours.get(one, one) for one in key] != ["id"],
         )
     return {kind: forms[kind] for kind in NAMES if kind in forms}
@@ -158,5 +174,5 @@ def completed(forms: Mapping[str, Form], *, uuids: bool) -> dict[str, Form]:
             for one in newest.columns
             if one.name not in given.names
         ]
-        complete[kind] = Form([*given.columns, *columns], given.references, given.indexes)
+        complete[kind] = replace(given, columns=[*given.columns, *columns], loose=False)
     return complete

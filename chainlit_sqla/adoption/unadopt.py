@@ -77,6 +77,7 @@ class Return(Exchange):
         )
         await self._exchange(connection, dependents)
         await self._sync(connection, lambda c: self._index(c, plan))
+        await self._sync(connection, lambda c: self._constrain(c, plan))
         await self._sync(connection, lambda c: self._renew(c, dependents, failed))
 
     async def _look(self, connection: AsyncConnection) -> dict[str, Form] | None:
@@ -146,6 +147,17 @@ class Return(Exchange):
                         connection.exec_driver_sql(sql)
                 except DBAPIError:
                     self._report.left.append(name)
+
+    def _constrain(self, connection: Connection, plan: Mapping[str, Form]) -> None:
+        """Make the constraints that were there, where all rows of now keep them."""
+        for kind, form in plan.items():
+            table = self._mover.qualified(connection, self._database.schema, NAMES[kind])
+            for name, constraint in form.constraints.items():
+                try:
+                    with connection.begin_nested():
+                        self._mover.constrain(connection, table, name, constraint)
+                except (DBAPIError, NotImplementedError):
+                    self._report.left.append(f"{NAMES[kind]}: {constraint}")
 
 
 def _since(form: Form) -> dict[str, str]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, inspect
+from sqlalchemy import Connection
 from sqlalchemy.types import NullType, TypeEngine
 
 from .. import _json
@@ -112,14 +112,24 @@ class Mover(ABC):
         """Statements that let the triggers of a table run; none where types do not matter."""
         return ()
 
-    def constraints(self, connection: Connection, schema: str | None, table: str) -> list[str]:
-        """What else a table promises, as SQL: unique and check constraints, but the key's."""
-        inspector = inspect(connection)
-        unique = inspector.get_unique_constraints(table, schema=schema)
-        checks = inspector.get_check_constraints(table, schema=schema)
-        return [f"UNIQUE ({', '.join(one['column_names'])})" for one in unique] + [
-            f"CHECK ({one['sqltext']})" for one in checks
-        ]
+    @abstractmethod
+    def constraints(self, connection: Connection, schema: str | None, table: str) -> dict[str, str]:
+        """What else a table promises, as SQL by name: no keys and no references."""
+
+    @abstractmethod
+    def constrain(self, connection: Connection, table: str, name: str, constraint: str) -> None:
+        """Let a table promise something that its rows keep already.
+
+        Args:
+            connection: In the transaction.
+            table: Its name as SQL.
+            name: The name of the constraint.
+            constraint: What `constraints` gave.
+
+        Raises:
+            DBAPIError: The rows do not keep it.
+            NotImplementedError: The database can do it only when it makes the table.
+        """
 
     @abstractmethod
     def dependents(

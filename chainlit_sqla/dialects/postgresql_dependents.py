@@ -48,6 +48,7 @@ def dependents(connection: Connection, schema: str, tables: Sequence[str]) -> li
         _views,
         _rules,
         _policies,
+        _others_policies,
         _security,
         _publications,
         _grants,
@@ -163,6 +164,20 @@ def _rules(connection: Connection, oids: Sequence[int]) -> Iterator[Dependent]:
 
 
 def _policies(connection: Connection, oids: Sequence[int]) -> Iterator[Dependent]:
+    return _policies_where(connection, oids, "policy", "c.oid = ANY(:oids)")
+
+
+def _others_policies(connection: Connection, oids: Sequence[int]) -> Iterator[Dependent]:
+    """Policies of other tables that look into these; they keep these from being dropped."""
+    uses = """NOT c.oid = ANY(:oids) AND EXISTS (SELECT FROM pg_depend d
+          WHERE d.classid = 'pg_policy'::regclass AND d.objid = p.oid
+            AND d.refclassid = 'pg_class'::regclass AND d.refobjid = ANY(:oids))"""
+    return _policies_where(connection, oids, "policy of others", uses)
+
+
+def _policies_where(
+    connection: Connection, oids: Sequence[int], kind: str, where: str
+) -> Iterator[Dependent]:
     sql = f"""
         SELECT quote_ident(p.polname) AS name, {_TABLE} AS "table", p.polpermissive AS permissive,
           CASE p.polcmd WHEN 'r' THEN 'SELECT' WHEN 'a' THEN 'INSERT' WHEN 'w' THEN 'UPDATE'
@@ -172,7 +187,7 @@ def _policies(connection: Connection, oids: Sequence[int]) -> Iterator[Dependent
           pg_get_expr(p.polqual, p.polrelid) AS reads,
           pg_get_expr(p.polwithcheck, p.polrelid) AS writes
         FROM pg_policy p JOIN {_OF_TABLES} ON c.oid = p.polrelid
-        WHERE c.oid = ANY(:oids)"""  # noqa: E501
+        WHERE {where}"""  # noqa: E501
     for row in _rows(connection, sql, oids):
         make = f"CREATE POLICY {row.name} ON {row.table}"
         if not row.permissive:
@@ -183,7 +198,7 @@ def _policies(connection: Connection, oids: Sequence[int]) -> Iterator[Dependent
                 make += f" {word} ({expression})"
         drop = f"DROP POLICY {row.name} ON {row.table}"
         yield Dependent(
-            "policy",
+            kind,
             f"{row.name} on {row.table}",
             (make,),
             (drop,),

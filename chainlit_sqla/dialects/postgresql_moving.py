@@ -153,18 +153,24 @@ class PostgreSQLMover(Mover):
             f"INSERT INTO {name} SELECT {copied} FROM {name} one LIMIT 1",  # noqa: S608
         )
 
-    def constraints(self, connection: Connection, schema: str | None, table: str) -> list[str]:
+    def constraints(self, connection: Connection, schema: str | None, table: str) -> dict[str, str]:
         """As the server writes them, exclusions included."""
         query = text(
             """
-            SELECT pg_get_constraintdef(k.oid) FROM pg_constraint k
+            SELECT k.conname, pg_get_constraintdef(k.oid) FROM pg_constraint k
             JOIN pg_class c ON c.oid = k.conrelid JOIN pg_namespace n ON n.oid = c.relnamespace
             WHERE c.relname = :table AND n.nspname = :schema AND k.contype IN ('u', 'x', 'c')
             ORDER BY k.conname
             """
         )
         schema = schema or connection.dialect.default_schema_name
-        return list(connection.scalars(query, {"table": table, "schema": schema}))
+        rows = connection.execute(query, {"table": table, "schema": schema})
+        return {row[0]: row[1] for row in rows}
+
+    def constrain(self, connection: Connection, table: str, name: str, constraint: str) -> None:
+        """As a constraint."""
+        quoted = connection.dialect.identifier_preparer.quote(name)
+        connection.exec_driver_sql(f"ALTER TABLE {table} ADD CONSTRAINT {quoted} {constraint}")
 
     def unfit(self, connection: Connection, schema: str | None, table: str) -> str | None:
         """Views, foreign and partitioned tables, and tables that inherit."""

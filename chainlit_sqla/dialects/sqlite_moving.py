@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, inspect
 
 from .moving import Declared, Dependent, Mover
 
@@ -79,11 +79,27 @@ class SQLiteMover(Mover):
         )
         return {row.name: row.sql for row in rows}
 
-    def constraints(self, connection: Connection, schema: str | None, table: str) -> list[str]:
-        """By the name as it was written, which SQLAlchemy wants."""
+    def constraints(self, connection: Connection, schema: str | None, table: str) -> dict[str, str]:
+        """By the name of the table as it was written, which SQLAlchemy wants."""
         query = "SELECT name FROM sqlite_master WHERE type = 'table' AND name = ? COLLATE NOCASE"
-        real = connection.exec_driver_sql(query, (table,)).scalar_one_or_none()
-        return super().constraints(connection, schema, real or table)
+        real = connection.exec_driver_sql(query, (table,)).scalar_one_or_none() or table
+        inspector, found = inspect(connection), {}
+        for one in inspector.get_unique_constraints(real):
+            names = [str(name) for name in one["column_names"]]
+            named = one["name"] or f"chainlit_{table}_{'_'.join(names)}_key"
+            found[str(named)] = f"UNIQUE ({', '.join(map(_quoted_if_odd, names))})"
+        for number, check in enumerate(inspector.get_check_constraints(real)):
+            found[str(check["name"] or f"chainlit_{table}_{number}_check")] = (
+                f"CHECK ({check['sqltext']})"
+            )
+        return found
+
+    def constrain(self, connection: Connection, table: str, name: str, constraint: str) -> None:
+        """As an index, where one can say it; checks belong to what makes a table."""
+        if not constraint.startswith("UNIQUE "):
+            raise NotImplementedError(constraint)
+        columns = constraint.removeprefix("UNIQUE ")
+        connection.exec_driver_sql(f"CREATE UNIQUE INDEX {_quoted(name)} ON {table} {columns}")
 
     def unfit(self, connection: Connection, schema: str | None, table: str) -> str | None:
         """Views, virtual tables, and tables that do not tell in what order rows were written."""
@@ -166,6 +182,10 @@ def _refers(connection: Connection, table: str, names: set[str]) -> bool:
         return False
     rows = connection.exec_driver_sql(f"PRAGMA foreign_key_list({_quoted(table)})").mappings()
     return any(row["table"].lower() in names for row in rows)
+
+
+def _quoted_if_odd(name: str) -> str:
+    return name if re.fullmatch(r"[a-z_][a-z0-9_]*", name) else _quoted(name)
 
 
 def _quoted(name: str) -> str:

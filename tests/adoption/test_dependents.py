@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sqlite3
 from collections.abc import Iterator
 
 import asyncpg
@@ -313,6 +314,62 @@ async def test_constraints_that_are_not_made_anew_are_named(frozen: Shelf) -> No
     assert "threads: UNIQUE (slug)" in report.left
     assert any(one.startswith("threads: CHECK") and "500" in one for one in report.left)
     assert not any("identifier" in one for one in report.left)
+    made = "SELECT conname::text FROM pg_constraint WHERE conname IN ('threads_slug_key', 'short')"
+    assert ask(frozen, url, made) == []
+    assert (await unadopt(url)).left == []
+    assert len(ask(frozen, url, made)) == 2
+    await adopt(url)
+    execute(url, "UPDATE threads SET slug = 'same'")
+    assert (await unadopt(url)).left == ["threads: UNIQUE (slug)"]
+    assert ask(frozen, url, made) == [("short",)]
+
+
+async def test_sqlite_unique_constraints_come_back_and_checks_are_named(frozen: Shelf) -> None:
+    url = frozen.load("sqlite_v8")
+    execute(
+        url,
+        """ALTER TABLE users RENAME TO people; CREATE TABLE users ("id" TEXT PRIMARY KEY,
+        "identifier" TEXT NOT NULL UNIQUE, "metadata" TEXT NOT NULL, "createdAt" TEXT,
+        mail TEXT CHECK (mail <> ''), UNIQUE ("createdAt", mail));
+        INSERT INTO users SELECT *, 'a@b' FROM people; DROP TABLE people""",
+    )
+    expected = ['users: UNIQUE ("createdAt", mail)', "users: CHECK (mail <> '')"]
+    assert (await adopt(url)).left == expected
+    assert (await unadopt(url)).left == expected[1:]
+    with pytest.raises(sqlite3.IntegrityError, match="UNIQUE"):
+        execute(url, "INSERT INTO users SELECT 'x', 'x', metadata, \"createdAt\", mail FROM users")
+
+
+async def test_a_policy_of_another_table_that_uses_ours_is_kept_or_its_words_are_given(
+    frozen: Shelf, url: str, role: str
+) -> None:
+    execute(
+        url,
+        f"""CREATE TABLE ratings (thread text); ALTER TABLE ratings ENABLE ROW LEVEL SECURITY;
+        CREATE POLICY mine ON ratings FOR SELECT TO {role}
+          USING (thread IN (SELECT id::text FROM threads))""",
+    )
+    policies = "SELECT policyname::text FROM pg_policies WHERE tablename = 'ratings'"
+    report = await adopt(url)
+    assert "policy of others mine on public.ratings" in report.carried
+    assert ask(frozen, url, policies) == [("mine",)]
+    await unadopt(url)
+    assert ask(frozen, url, policies) == [("mine",)]
+    execute(
+        url,
+        """DROP POLICY mine ON ratings; CREATE POLICY mine ON ratings
+          USING (EXISTS (SELECT FROM threads WHERE "userId" = auth.uid()))""",
+    )
+    with pytest.raises(AdoptionRefused) as refused:
+        await adopt(url)
+    words = str(refused.value)
+    assert "DROP POLICY mine ON public.ratings;" in words
+    assert "CREATE POLICY mine ON public.ratings FOR ALL TO PUBLIC USING" in words
+    assert "(auth.uid())::text" in words
+    report = await adopt(url, drop=True)
+    [(_, statements)] = report.dropped
+    execute(url, ";".join(statements))
+    assert ask(frozen, url, policies) == [("mine",)]
 
 
 _AUDIT = """CREATE TABLE audit (step {type});
