@@ -13,12 +13,12 @@ from ..database import Database
 from ..dialects import Declared
 from ..importers import Misfit
 from ..importers.documented import DocumentedSource
-from ..importers.quarantine import put_aside
+from ..importers.quarantine import ADOPTION, put_aside
 from ..importers.tables import Items, Row
 from ..records import COLUMNS, TABLES, Record, sorted_by_kind
 from .original import ASIDE, ORIGINALS
 
-ORIGIN = "adoption"
+ORIGIN = ADOPTION
 """What the rows in our tables of imports and of the quarantine say they come from."""
 
 

@@ -11,6 +11,9 @@ from ..dialects import Dialect
 from ..models import quarantine
 from .base import Misfit
 
+ADOPTION = "adoption"
+"""What the rows of an adoption say they come from: its way back looks for these in the same
+database, so they do not say it in another one."""
 OTHERS = "a thread with its id belongs to another user in the target"
 """The reason of rows that are another user's than the thread of their id."""
 
@@ -30,7 +33,7 @@ async def put_aside(
     rows = [
         {
             "id": misfit.digest,
-            "source": misfit.origin.source if misfit.origin else source,
+            "source": _source(misfit, source),
             "origin": misfit.table,
             "reason": misfit.reason,
             "row": misfit.document,
@@ -40,3 +43,10 @@ async def put_aside(
     ]
     if rows:
         await dialect.execute_many(connection, dialect.upsert(quarantine, ["id"], []), rows)
+
+
+def _source(misfit: Misfit, here: str) -> str:
+    if misfit.origin is None:
+        return here
+    before = misfit.origin.source
+    return f"{here} ({before})" if before == ADOPTION else before

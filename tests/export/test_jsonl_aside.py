@@ -139,6 +139,23 @@ async def test_a_selection_has_that_of_its_conversations_and_their_owners(
     assert lines[-1]["counts"]["quarantined"] == len(PARIS)
 
 
+async def test_what_an_adoption_put_aside_is_not_taken_for_one_of_the_database_it_comes_to(
+    exported: Exported, full: Database, other: str, tmp_path: Path
+) -> None:
+    async with full.write() as connection:
+        await connection.execute(
+            quarantine.update().where(quarantine.c.id == "digest 0").values(source="adoption")
+        )
+    path = saved(await exported("jsonl"), tmp_path)
+    target, direct = await opened(other), await opened(f"sqlite:///{tmp_path / 'direct.db'}")
+    url = full.given_url.render_as_string(hide_password=False)
+    for database, given, title in ((target, path, path), (direct, url, full.label)):
+        await brought(given, database)
+        [row] = [row for row in await aside(database) if row[0] == "digest 0"]
+        assert row[4] == f"{title} (adoption)"
+        await database.close()
+
+
 async def test_a_line_of_another_release_is_kept_as_it_is(
     exported: Exported, story: Story, other: str, tmp_path: Path
 ) -> None:
