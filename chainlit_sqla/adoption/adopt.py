@@ -33,6 +33,7 @@ from ..revision import REVISIONS, VERSION_TABLE, current_revision
 from . import carry
 from .exchange import KINDS, OTHERS, Exchange
 from .kept import ORIGIN, AsideSource, Rows
+from .making import Making
 from .original import ASIDE, NAMES, Form, documented, found, strangers, unlike
 from .side import ORDINALS, Side
 
@@ -56,6 +57,7 @@ class Adoption(Exchange):
         await self._sync(connection, lambda c: mover.lock(c, schema, names))
         dependents = await self._sync(connection, lambda c: mover.dependents(c, schema, names))
         await self._sync(connection, lambda c: mover.uncover(c, schema, names))
+        making = await self._sync(connection, lambda c: Making(c, mover, schema, list(forms)))
         await self._sync(connection, lambda c: self._move_aside(c, forms))
         await migrations.upgrade_inside(self._database, connection)
         await self._sync(connection, lambda c: self._add_strangers(c, forms))
@@ -67,8 +69,10 @@ class Adoption(Exchange):
             connection,
             lambda c: mover.after_rows(c, schema, list(NAMES.values()), others, ASIDE["step"]),
         )
+        await self._sync(connection, making.release)
         await self._exchange(connection, dependents)
         await self._sync(connection, lambda c: self._renew(c, dependents, failed))
+        self._report.left += await self._sync(connection, making.renew)
         renewed = await self._sync(connection, lambda c: mover.dependents(c, schema, names))
         await self._note(connection, forms, carry.changes(dependents, renewed))
 

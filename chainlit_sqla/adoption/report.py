@@ -35,7 +35,7 @@ class Report:
         strangers: Columns that we do not know, which are kept.
         carried: What depended on the tables and was made anew.
         dropped: What could not, with the statements to make it by hand.
-        left: Indexes and constraints that are not made anew.
+        left: Indexes, constraints and makers of values that are not made anew.
         notes: What else people should know.
         threads: Threads compared.
         seconds: How long it took.

@@ -28,6 +28,7 @@ from . import carry
 from .emptying import Emptying
 from .exchange import KINDS, Exchange
 from .kept import ORIGIN
+from .making import Making
 from .original import ASIDE, NAMES, Form, found, strangers
 from .plan import LOOKED_UP, planned, statement
 from .side import NAME
@@ -54,6 +55,7 @@ class Return(Exchange):
         await self._sync(connection, lambda c: mover.lock(c, schema, names))
         there = await self._sync(connection, lambda c: mover.dependents(c, schema, names))
         await self._sync(connection, lambda c: mover.uncover(c, schema, names))
+        making = await self._sync(connection, lambda c: Making(c, mover, schema, KINDS))
         dependents = carry.undone(there, self._changes)
         now = await self._sync(connection, lambda c: found(c, mover, schema))
         unknown = strangers(now)
@@ -75,10 +77,12 @@ class Return(Exchange):
             connection,
             lambda c: mover.after_rows(c, schema, list(ASIDE.values()), [NAME], NAMES["step"]),
         )
+        await self._sync(connection, making.release)
         await self._exchange(connection, dependents)
         await self._sync(connection, lambda c: self._index(c, plan))
         await self._sync(connection, lambda c: self._constrain(c, plan))
         await self._sync(connection, lambda c: self._renew(c, dependents, failed))
+        self._report.left += await self._sync(connection, making.renew)
 
     async def _look(self, connection: AsyncConnection) -> dict[str, Form] | None:
         """The forms that the tables had; None where they are Chainlit's already."""

@@ -33,7 +33,7 @@ def lines(report: Report) -> Iterator[str]:
     if report.carried:
         yield f"Made anew: {', '.join(report.carried)}"
     if report.left:
-        yield f"Indexes and constraints that are not made anew: {', '.join(report.left)}"
+        yield f"Not made anew: {', '.join(report.left)}"
     yield from report.notes
     for name, statements in report.dropped:
         yield f"Dropped: {name}. To make it again:"

@@ -9,7 +9,7 @@ from .base import Asked, Call, Dialect, Rows
 from .burst import Burst
 from .compiled import CompiledCache
 from .faults import Fault, brief, original
-from .moving import Declared, Dependent, Mover, TablesInUse, instant_text
+from .moving import Declared, Dependent, Made, Mover, TablesInUse, instant_text
 
 # Each is imported when it is first used, for SQLAlchemy's part of it is large.
 _HOMES = {
@@ -59,6 +59,7 @@ __all__ = [
     "Dependent",
     "Dialect",
     "Fault",
+    "Made",
     "Mover",
     "Rows",
     "TablesInUse",

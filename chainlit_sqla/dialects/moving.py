@@ -68,6 +68,23 @@ class Dependent:
         return f"{self.kind} {self.name}"
 
 
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A column whose values the database makes.
+
+    Args:
+        column: Its name.
+        kind: What it is, for people.
+        create: What makes it so on another table, which has it as a plain column.
+        before: What must be said before the old table is dropped.
+    """
+
+    column: str
+    kind: str
+    create: Sequence[str]
+    before: Sequence[str] = ()
+
+
 class TablesInUse(Exception):
     """Somebody else uses the tables.
 
@@ -111,6 +128,10 @@ class Mover(ABC):
     def firing(self, connection: Connection, schema: str | None, table: str) -> Sequence[str]:  # noqa: ARG002
         """Statements that let the triggers of a table run; none where types do not matter."""
         return ()
+
+    def made(self, connection: Connection, schema: str | None, table: str) -> list[Made]:  # noqa: ARG002
+        """Columns whose values the database makes, where they can be made so afterwards."""
+        return []
 
     @abstractmethod
     def constraints(self, connection: Connection, schema: str | None, table: str) -> dict[str, str]:

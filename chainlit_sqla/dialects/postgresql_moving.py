@@ -17,8 +17,9 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.types import NullType, Text, TypeDecorator, TypeEngine, UserDefinedType
 
 from .faults import original
-from .moving import Declared, Dependent, Mover, TablesInUse
+from .moving import Declared, Dependent, Made, Mover, TablesInUse
 from .postgresql_dependents import dependents
+from .postgresql_made import made
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -261,6 +262,14 @@ class PostgreSQLMover(Mover):
         found = dependents(
             connection, schema or str(connection.dialect.default_schema_name), tables
         )
+        _set_path(connection, path or "")
+        return found
+
+    def made(self, connection: Connection, schema: str | None, table: str) -> list[Made]:
+        """See ``postgresql_made``."""
+        path = connection.scalar(text("SHOW search_path"))
+        _set_path(connection, "")
+        found = made(connection, schema or str(connection.dialect.default_schema_name), table)
         _set_path(connection, path or "")
         return found
 

@@ -324,6 +324,31 @@ async def test_constraints_that_are_not_made_anew_are_named(frozen: Shelf) -> No
     assert ask(frozen, url, made) == [("short",)]
 
 
+async def test_columns_whose_values_the_database_makes_still_get_them(frozen: Shelf) -> None:
+    url = frozen.load("postgres_v8")
+    execute(
+        url,
+        """CREATE FUNCTION mark() RETURNS text LANGUAGE sql AS $$ SELECT 'made' $$;
+        ALTER TABLE threads ADD number serial, ADD code integer GENERATED ALWAYS AS IDENTITY
+          (START 100), ADD mark text DEFAULT mark(), ADD size integer
+          GENERATED ALWAYS AS (length(name)) STORED,
+          ADD key uuid GENERATED ALWAYS AS (id) STORED""",
+    )
+    rows = "SELECT id::text, number, code, mark, size, key::text FROM threads ORDER BY 1"
+    before = ask(frozen, url, rows)
+    new = """INSERT INTO threads (id, name, "createdAt" {more}) VALUES (gen_random_uuid(), 'four',
+      '2026-01-01' {values}) RETURNING number, code, mark, size"""
+    report = await adopt(url)
+    assert ask(frozen, url, rows) == before
+    assert report.left == ["generated column of threads.key"]  # Ids are text now.
+    count = len(before)
+    ours = new.format(more=', "updatedAt", metadata', values=", '2026-01-01', '{}'")
+    assert ask(frozen, url, ours) == [(count + 1, count + 100, "made", 4)]
+    report = await unadopt(url)
+    assert report.left == []
+    assert ask(frozen, url, new.format(more="", values="")) == [(count + 2, count + 101, "made", 4)]
+
+
 async def test_sqlite_unique_constraints_come_back_and_checks_are_named(frozen: Shelf) -> None:
     url = frozen.load("sqlite_v8")
     execute(

@@ -1,0 +1,72 @@
+"""Columns of PostgreSQL whose values the database makes: what makes them so on a new table.
+
+The search path is empty while this runs, so the server writes all names in full.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import Connection, text
+
+from .moving import Made
+
+_COLUMNS = """
+    SELECT a.attname AS name, quote_ident(a.attname) AS "column",
+      quote_ident(n.nspname) || '.' || quote_ident(c.relname) AS "table",
+      format_type(a.atttypid, a.atttypmod) AS type, a.attidentity::text AS identity,
+      a.attgenerated::text AS generated, pg_get_expr(d.adbin, d.adrelid) AS expression,
+      (SELECT s.oid::regclass::text FROM pg_depend p JOIN pg_class s ON s.oid = p.objid
+       WHERE p.classid = 'pg_class'::regclass AND p.refclassid = 'pg_class'::regclass
+         AND p.refobjid = c.oid AND p.refobjsubid = a.attnum AND s.relkind = 'S'
+         AND p.deptype IN ('a', 'i') LIMIT 1) AS sequence
+    FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid
+    JOIN pg_namespace n ON n.oid = c.relnamespace
+    LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
+    WHERE c.relname = :table AND n.nspname = :schema AND a.attnum > 0 AND NOT a.attisdropped
+      AND (a.attidentity <> '' OR d.adbin IS NOT NULL) ORDER BY a.attnum
+"""
+
+
+def made(connection: Connection, schema: str, table: str) -> list[Made]:
+    """Find them.
+
+    Args:
+        connection: With an empty search path.
+        schema: The schema of the table.
+        table: Its name.
+    """
+    found = []
+    for row in connection.execute(text(_COLUMNS), {"schema": schema, "table": table}):
+        change = f"ALTER TABLE {row.table}"
+        column = f"{change} ALTER COLUMN {row.column}"
+        if row.identity:
+            when = "ALWAYS" if row.identity == "a" else "BY DEFAULT"
+            create = [
+                f"{column} SET NOT NULL",
+                f"{column} ADD GENERATED {when} AS IDENTITY",
+                _position(connection, row.table, row.name, row.sequence),
+            ]
+            found.append(Made(row.name, "identity", create))
+        elif row.generated:
+            kind = "STORED" if row.generated == "s" else "VIRTUAL"
+            create = [
+                f"{change} DROP COLUMN {row.column}",
+                f"{change} ADD COLUMN {row.column} {row.type} "
+                f"GENERATED ALWAYS AS ({row.expression}) {kind}",
+            ]
+            found.append(Made(row.name, "generated column", create))
+        else:
+            create = [f"{column} SET DEFAULT {row.expression}"]
+            before = []
+            if row.sequence:
+                before = [f"ALTER SEQUENCE {row.sequence} OWNED BY NONE"]
+                create.append(f"ALTER SEQUENCE {row.sequence} OWNED BY {row.table}.{row.column}")
+            found.append(Made(row.name, "default", create, before))
+    return found
+
+
+def _position(connection: Connection, table: str, column: str, sequence: str) -> str:
+    """What lets a sequence go on where another one stood."""
+    say = "format('SELECT setval(pg_get_serial_sequence(%L, %L), %s, %L)'"
+    names = "CAST(:table AS text), CAST(:column AS text)"
+    query = text(f"SELECT {say}, {names}, last_value, is_called) FROM {sequence}")  # noqa: S608 - as the server wrote it
+    return str(connection.scalar(query, {"table": table, "column": column}))
