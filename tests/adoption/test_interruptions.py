@@ -103,8 +103,9 @@ async def test_a_killed_way_back_leaves_ours(frozen: Shelf, tmp_path: Path, name
     assert await digests(url) == before
 
 
-@pytest.mark.parametrize("at", ["1", "20", "finishing"])
-@pytest.mark.parametrize("option", ["--yes", "--dry-run"])
+@pytest.mark.parametrize(
+    ("option", "at"), [("--yes", "1"), ("--yes", "finishing"), ("--dry-run", "20")]
+)
 @pytest.mark.parametrize("name", NAMES)
 async def test_ctrl_c_changes_nothing_and_says_so(
     frozen: Shelf, tmp_path: Path, name: str, option: str, at: str

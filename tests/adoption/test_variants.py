@@ -33,23 +33,16 @@ async def test_after_adoption_our_layer_reads_what_chainlits_read_before(
 
 
 @pytest.mark.parametrize("name", ALL)
-async def test_given_back_chainlits_layer_reads_what_it_read_before(
+async def test_given_back_chainlits_layer_reads_what_it_read_and_adopted_again_nothing_is_lost(
     frozen: Shelf, name: str
 ) -> None:
-    expected = await original.read(frozen, name)
-    url = frozen.load(name)
-    await adopt(url, **settings_of(name))
-    await unadopt(url, **settings_of(name))
-    found = await original.read_at(frozen, name, url)
-    assert found == given_back(name, expected, found)
-
-
-@pytest.mark.parametrize("name", ALL)
-async def test_adopted_again_nothing_is_lost(frozen: Shelf, name: str) -> None:
     url, settings = frozen.load(name), settings_of(name)
+    expected = await original.read(frozen, name)
     await adopt(url, **settings)
     before, aside = await digests(url, **settings), await set_aside(url, **settings)
     await unadopt(url, **settings)
+    found = await original.read_at(frozen, name, url)
+    assert found == given_back(name, expected, found)
     report = await adopt(url, **settings)
     assert await digests(url, **settings) == before
     assert await set_aside(url, **settings) == aside
