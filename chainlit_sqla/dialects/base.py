@@ -32,6 +32,7 @@ from sqlalchemy.types import TypeEngine
 
 from .. import _json
 from .._time import format_instant
+from .cursor import Portioned
 from .faults import Fault, original
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ Rows = Sequence[Sequence[Any]]
 """Rows as tuples, in the order of the statement's columns."""
 
 
-class Dialect(ABC):
+class Dialect(Portioned, ABC):
     """One kind of database."""
 
     name: str
@@ -112,7 +113,7 @@ class Dialect(ABC):
         """Whether the URL leads to a transaction pooler."""
         return False
 
-    def install(self, engine: AsyncEngine) -> None:  # noqa: B027 - optional hook
+    def install(self, engine: AsyncEngine) -> None:
         """Attach connection events."""
 
     def is_lost(self, connection: PoolProxiedConnection) -> bool:  # noqa: ARG002
@@ -135,7 +136,7 @@ class Dialect(ABC):
         """Execution options of a connection that writes."""
         return {}
 
-    async def see_all(self, connection: AsyncConnection) -> None:  # noqa: B027 - a hook
+    async def see_all(self, connection: AsyncConnection) -> None:
         """Let the transaction fail where rows would be hidden from it."""
 
     async def keep_broken_text(self, connection: AsyncConnection) -> bool:  # noqa: ARG002 - a hook
@@ -356,7 +357,7 @@ class Dialect(ABC):
         """
         raise NotImplementedError
 
-    async def quiet_triggers(self, connection: AsyncConnection) -> None:  # noqa: B027 - a hook
+    async def quiet_triggers(self, connection: AsyncConnection) -> None:
         """Let triggers that remove signatures be passed over until the transaction ends.
 
         Who calls this removes them, all at once.
@@ -372,7 +373,7 @@ class Dialect(ABC):
         # MySQL's and MariaDB's name for it.
         return func.json_contains(column, literal(_json.dumps(item), Text())) == 1
 
-    async def refresh_statistics(  # noqa: B027 - a hook
+    async def refresh_statistics(
         self, connection: AsyncConnection, tables: Iterable[Table], schema: str | None
     ) -> None:
         """Tell the planner that much has been written; it finds out by itself, but later.

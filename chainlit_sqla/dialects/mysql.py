@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractAsyncContextManager, contextmanager, suppress
 from datetime import UTC, datetime
 from functools import partial
 from importlib.util import find_spec
@@ -28,6 +28,7 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Insert,
+    Select,
     Table,
     UniqueConstraint,
     and_,
@@ -46,7 +47,9 @@ from .. import _json
 from ..errors import ConfigurationError, DatabaseUnavailable, MissingExtraError, RejectedRow
 from . import mysql_errors
 from .base import Dialect
+from .cursor import Fetch
 from .faults import Fault
+from .mysql_cursor import held_back
 from .mysql_url import connect_arguments
 
 if TYPE_CHECKING:
@@ -234,6 +237,12 @@ class MySQL(Dialect):
             shifted = byte.bitwise_rshift(bit.bitwise_and(literal_column("7")))
             bits.append(shifted.bitwise_and(one) == one)
         return and_(*bits)
+
+    def cursor(
+        self, connection: AsyncConnection, query: Select[Any]
+    ) -> AbstractAsyncContextManager[Fetch]:
+        """Without the driver's reading ahead."""
+        return held_back(connection, query)
 
     def json_is_true(self, column: ColumnElement[Any], key: str) -> ColumnElement[bool]:
         """As text, which tells ``true`` from ``"true"`` on both servers."""

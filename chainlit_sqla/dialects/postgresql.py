@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import ssl
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -14,9 +14,11 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Insert,
+    Select,
     Table,
     Text,
     and_,
+    case,
     cast,
     func,
     literal_column,
@@ -32,7 +34,9 @@ from ..errors import ConfigurationError
 from . import postgresql_burst, postgresql_errors
 from .base import Call, Dialect, Rows
 from .conflict import on_conflict
+from .cursor import Fetch
 from .faults import Fault
+from .postgresql_cursor import declared
 
 if TYPE_CHECKING:
     from sqlalchemy import PoolProxiedConnection
@@ -53,6 +57,8 @@ _ADAPTERS = {"prepared_statement_cache_size", "prepared_statement_name_func", "a
 _SSL = {"disable", "allow", "prefer", "require", "verify-ca", "verify-full"}
 _FLAGS = {"1", "true", "on", "yes"}
 
+# Bytes; a row is packed when it has more.
+_PACKED = 2_000
 _SECONDS = len("2026-01-31T08:00:00")
 # The driver stores the last microsecond as infinity, and reads infinity as that.
 _ENDS = {'"infinity"': "9999-12-31T23:59:59.999999", '"-infinity"': "0001-01-01T00:00:00"}
@@ -234,6 +240,17 @@ class PostgreSQL(Dialect):
         last = func.octet_length(signature) * literal_column("8") - one
         bits = [func.get_bit(signature, place.bitwise_and(last)) == one for place in places]
         return and_(*bits)
+
+    def size_of(self, column: ColumnElement[Any]) -> ColumnElement[Any]:
+        """What is stored outside its row, or was long before it was packed, as text."""
+        stored = func.pg_column_size(column)
+        return case((stored > _PACKED, func.octet_length(cast(column, Text))), else_=stored)
+
+    def cursor(
+        self, connection: AsyncConnection, query: Select[Any]
+    ) -> AbstractAsyncContextManager[Fetch]:
+        """By SQL."""
+        return declared(connection, query)
 
     def physical_order(self) -> ColumnElement[Any]:
         """By ``ctid``."""

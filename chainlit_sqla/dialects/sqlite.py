@@ -18,8 +18,10 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Insert,
+    LargeBinary,
     Table,
     Text,
+    cast,
     event,
     exists,
     func,
@@ -230,6 +232,10 @@ class SQLite(Dialect):
     ) -> ColumnElement[bool]:
         """By Python: SQLite has no bits in blobs."""
         return func.chainlit_sqla_has_all(signature, *places)
+
+    def size_of(self, column: ColumnElement[Any]) -> ColumnElement[Any]:
+        """As bytes: ``octet_length`` came with 3.43, and a column holds anything."""
+        return func.length(cast(column, LargeBinary))
 
     def physical_order(self) -> ColumnElement[Any]:
         """By ``rowid``."""

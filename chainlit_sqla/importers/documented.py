@@ -71,7 +71,7 @@ class DocumentedSource(TableSource):
     async def _look_up_activity(self, ids: Sequence[Any]) -> None:
         steps = self._tables["step"]
         query = select(steps.c.threadId, steps.c.createdAt, steps.c.type)
-        async for row in self._rows(query.where(steps.c.threadId.in_(ids))):
+        async for row in self._rows(query.where(steps.c.threadId.in_(ids)), narrow=True):
             at = shape.instant(row["createdAt"])
             id = shape.identifier(row["threadId"])
             if at is None or id is None:
@@ -88,7 +88,7 @@ class DocumentedSource(TableSource):
         query = select(users.c.id, users.c.identifier)
         self._identifiers, self._owners = {}, {}
         async for row in self._rows(
-            query.where(users.c.id.in_(owners) | users.c.identifier.in_(named))
+            query.where(users.c.id.in_(owners) | users.c.identifier.in_(named)), narrow=True
         ):
             id, name = (
                 shape.identifier(row["id"]),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import replace
 from typing import Any
 
@@ -19,12 +20,11 @@ from sqlalchemy import (
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ..models import quarantine
-from ..records import COLUMNS, IN_THREADS, KEYS, TABLES, Record, default
+from ..records import COLUMNS, IN_THREADS, JSON, KEYS, TABLES, TEXT, Record, default
 from .aside import StoredAside
 from .base import BATCH, QUARANTINED, Chunk, Misfit, rechunked
+from .reading import portions
 from .shape import plain
-
-_FETCH = 100
 
 
 class OurSource:
@@ -142,9 +142,9 @@ class OurSource:
         query = self._select(kind, names).where(*where)
         missing = {name: default(kind, name) for name in COLUMNS[kind] if name not in names}
         strange = self._strange(kind)
-        options = {"yield_per": _FETCH}
-        async with self._connection.stream(query, execution_options=options) as rows:
-            async for portion in rows.partitions():
+        wide = [column for column in query.selected_columns if _is_wide(kind, str(column.key))]
+        async with aclosing(portions(self._connection, query, wide)) as found:
+            async for portion in found:
                 for row in portion:
                     values = dict(zip(names, row[: len(names)], strict=True)) | missing
                     others = zip(strange, row[len(names) :], strict=True)
@@ -234,6 +234,11 @@ def place(kind: str) -> ColumnElement[str]:
     """
     column: ColumnElement[str] = TABLES[kind].c["id" if kind == "thread" else "threadId"]
     return column
+
+
+def _is_wide(kind: str, name: str) -> bool:
+    """Whether a column may have large values; of those that are not ours, nobody knows."""
+    return COLUMNS[kind].get(name, TEXT) in (TEXT, JSON)
 
 
 def _order(table: Table) -> Sequence[Any]:

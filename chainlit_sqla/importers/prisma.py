@@ -75,11 +75,11 @@ class PrismaSource(TableSource):
         self._identifiers, self._last = {}, {}
         owners = select(threads.c.userId).where(threads.c.id.in_(ids))
         query = select(users.c.id, users.c.identifier).where(users.c.id.in_(owners))
-        async for row in self._rows(query):
+        async for row in self._rows(query, narrow=True):
             self._identifiers[row["id"]] = row["identifier"]
         of_batch = steps.c.threadId.in_(ids)
         activity = select(steps.c.threadId, steps.c.startTime, steps.c.type).where(of_batch)
-        async for row in self._rows(activity):
+        async for row in self._rows(activity, narrow=True):
             at, id = shape.instant(row["startTime"]), row["threadId"]
             if at is not None and "message" in row["type"]:
                 self._last[id] = max(at, self._last.get(id, at))

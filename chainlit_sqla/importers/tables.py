@@ -10,9 +10,11 @@ from __future__ import annotations
 import uuid
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
+from contextlib import aclosing
 from typing import Any
 
 from sqlalchemy import (
+    ColumnClause,
     Connection,
     LargeBinary,
     Select,
@@ -36,8 +38,8 @@ from ..letter_case import canonical
 from ..records import COLUMNS, IN_THREADS, Record
 from . import shape
 from .base import BATCH, Chunk, Misfit, rechunked
+from .reading import portions
 
-_FETCH = 100
 PLACE = "chainlit_sqla_place"
 """The name under which a row's thread is read, where a row does not say it by itself."""
 
@@ -207,7 +209,7 @@ class TableSource(ABC):
         if not self._may_break:
             return
         query = select(self._tables["thread"].c.id).distinct()
-        async for row in self._rows(query):
+        async for row in self._rows(query, narrow=True):
             if isinstance(row["id"], BrokenText):
                 yield exact(row["id"])
 
@@ -236,11 +238,12 @@ class TableSource(ABC):
                     items += (Misfit(kind, self._names[kind], reason, row, kept=True),)
             yield items
 
-    async def _rows(self, query: Select[Any]) -> AsyncGenerator[Row, None]:
-        options = {"yield_per": _FETCH}
-        async with self._connection.stream(query, execution_options=options) as rows:
-            names = list(rows.keys())
-            async for portion in rows.partitions():
+    async def _rows(self, query: Select[Any], *, narrow: bool = False) -> AsyncGenerator[Row, None]:
+        columns = list(query.selected_columns)
+        names = [str(one.key) for one in columns]
+        wide = [one for one in columns if isinstance(one, ColumnClause) and not narrow]
+        async with aclosing(portions(self._connection, query, wide)) as found:
+            async for portion in found:
                 for row in portion:
                     yield dict(zip(names, row, strict=True))
 
