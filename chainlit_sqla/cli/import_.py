@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated
 
 import typer
@@ -12,6 +13,7 @@ from ..importers import LAYERS, Import, Result, open_source
 from ..revision import HEAD
 from ..settings import Settings
 from .guard import INTERRUPTED, complete, warnings_to
+from .import_deletions import delete_missing
 from .import_report import lines
 from .options import Schema, Url, settings_for
 from .progress import progress
@@ -59,6 +61,15 @@ def import_(
             "as `storage copy` does.",
         ),
     ] = None,
+    missing: Annotated[
+        bool,
+        typer.Option(
+            "--delete-missing",
+            help="Then delete from the target what the source has not, such as what was deleted "
+            "there since an earlier import; it says what, and asks.",
+        ),
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     url: Url = None,
     schema: Schema = None,
 ) -> None:
@@ -76,13 +87,17 @@ def import_(
     """
     if layer is not None and layer not in LAYERS:
         raise ConfigurationError(f"--layer is {layer!r}; give one of {', '.join(LAYERS)}")
+    if missing and verify_only:
+        raise ConfigurationError(
+            "--verify-only writes nothing, --delete-missing deletes; give one of them"
+        )
     settings = settings_for(url, schema)
     try:
-        result = complete(
-            _run(settings, source, source_schema, layer, update=update, only=verify_only)
-        )
+        how = _How(update=update, only=verify_only, missing=missing)
+        result = complete(_run(settings, source, source_schema, layer, how))
         for line in lines(result, update=update):
             typer.echo(line)
+        delete_missing(result, settings, yes=yes)
         if storage is not None and not verify_only:
             copy_all(storage, settings)
     except KeyboardInterrupt:
@@ -92,17 +107,22 @@ def import_(
         raise typer.Exit(1)
 
 
+@dataclass(frozen=True, slots=True)
+class _How:
+    update: bool
+    only: bool
+    missing: bool
+
+
 async def _run(
     settings: Settings,
     given: str,
     source_schema: str | None,
     layer: str | None,
-    *,
-    update: bool,
-    only: bool,
+    how: _How,
 ) -> Result:
-    async with opened(settings, read_only=only) as database:
-        if not only:
+    async with opened(settings, read_only=how.only) as database:
+        if not how.only:
             await migrations.ensure(database)
         elif (at := await migrations.current(database)) != HEAD:
             raise SchemaOutdated(
@@ -111,8 +131,15 @@ async def _run(
             )
         opening = open_source(given, settings, schema=source_schema, layer=layer, target=database)
         async with opening as source:
+            if how.missing and source.part:
+                raise ConfigurationError(
+                    f"{source.title}: {source.part} What it has not may be elsewhere; import it "
+                    "without --delete-missing"
+                )
             with progress() as report, warnings_to(lambda text: typer.echo(text, err=True)):
-                work = Import(source, database, update=update, watch=report)
-                result = await (work.compare() if only else work.run())
+                work = Import(
+                    source, database, update=how.update, watch=report, missing=how.missing
+                )
+                result = await (work.compare() if how.only else work.run())
             result.target = label(database)
             return result

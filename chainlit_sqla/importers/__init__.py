@@ -2,6 +2,7 @@
 
 from .base import Chunk, Misfit, Source
 from .misfit_lines import kind_of, line_of
+from .missing import Missing
 from .opening import LAYERS, open_source
 from .ours import OurSource
 from .run import Import, Result
@@ -14,6 +15,7 @@ __all__ = [
     "Difference",
     "Import",
     "Misfit",
+    "Missing",
     "OurSource",
     "Result",
     "Source",

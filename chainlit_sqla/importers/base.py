@@ -127,6 +127,11 @@ class Source(Protocol):
     identity: str
     """The same for the same source, to go on after an interruption."""
 
+    @property
+    def part(self) -> str:
+        """Why it may be a part of what it comes from, for people; empty: it is whole."""
+        ...
+
     async def count(self) -> Mapping[str, int]:
         """Its rows by kind of record, as far as they are to be imported."""
         ...

@@ -59,10 +59,15 @@ class JsonlSource:
 
     async def notes(self) -> Sequence[str]:
         """Whether it is a part of a database."""
+        return (self.part,) if self.part else ()
+
+    @property
+    def part(self) -> str:
+        """That it is a selection, or may be."""
         if self._header is None:
-            return ("It has no first line of an export: nobody can tell whether it is whole.",)
+            return "It has no first line of an export: nobody can tell whether it is whole."
         filters = ", ".join(f"{name} {value}" for name, value in self._header.filters.items())
-        return (f"It is a selection ({filters}).",) if filters else ()
+        return f"It is a selection ({filters})." if filters else ""
 
     async def users(self) -> AsyncGenerator[Chunk, None]:
         """All users, and lines that are no records."""

@@ -100,6 +100,7 @@ class _Guarded:
     def __init__(self, source: Source, database: Database) -> None:
         self.title = source.title
         self.identity = source.identity
+        self.part = source.part
         self._source = source
         self._database = database
 

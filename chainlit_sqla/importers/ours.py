@@ -40,6 +40,8 @@ class OurSource:
         strangers: Whether columns that we do not have, such as an adoption keeps, come along.
     """
 
+    part = ""
+
     def __init__(
         self,
         connection: AsyncConnection,

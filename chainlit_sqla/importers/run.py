@@ -22,6 +22,7 @@ from .._time import now
 from ..database import Database
 from ..models import imports
 from .base import Chunk, Source
+from .missing import Missing
 from .target import Target, Written
 from .verify import Comparison, Verification
 
@@ -46,6 +47,7 @@ class Result:
         notes: What people should know of the source.
         resumed: Whether it went on where an earlier run was interrupted.
         comparison: What is different at the end; None: it was not compared.
+        missing: What the target has and the source has not; None: nobody asked.
         seconds: Of this run.
     """
 
@@ -59,6 +61,7 @@ class Result:
     notes: Sequence[str] = ()
     resumed: bool = False
     comparison: Comparison | None = None
+    missing: Missing | None = None
     seconds: float = 0.0
 
     @property
@@ -96,6 +99,7 @@ class Import:
         database: At this release's revision; it may be in use.
         update: Whether a row of the source replaces a different one that is there.
         watch: Is told of the progress.
+        missing: Whether to look what the target has and the source has not.
 
     Example:
         >>> async with open_source("old.jsonl", settings) as source:
@@ -111,12 +115,13 @@ class Import:
         *,
         update: bool = False,
         watch: Watch = _quiet,
+        missing: bool = False,
     ) -> None:
         self._source = source
         self._database = database
         self._watch = watch
         self._target = Target(database, source.title, update=update)
-        self._result = Result(source.title)
+        self._result = Result(source.title, missing=Missing() if missing else None)
         self._began = self._started = now()
         self._total = 0
 
@@ -188,7 +193,7 @@ class Import:
         await self._target.write((), position=row)
 
     async def _verify(self) -> None:
-        verification = Verification(self._source, self._target)
+        verification = Verification(self._source, self._target, self._result.missing)
         await verification.users()
         done = 0
         async with aclosing(verification.threads()) as chunks:

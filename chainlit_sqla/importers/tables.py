@@ -66,6 +66,7 @@ class TableSource(ABC):
         names: The names of the tables by kind, where they are not `NAMES`.
     """
 
+    part = ""
     NAMES: Mapping[str, str]
     """The table of each kind."""
     PLACE = "threadId"

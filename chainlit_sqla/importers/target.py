@@ -88,6 +88,10 @@ class Target:
         self._others: set[str] = set()
         """Threads that belong to somebody else here."""
 
+    def is_others(self, thread_id: str) -> bool:
+        """Whether a thread that was written belongs to somebody else here."""
+        return thread_id in self._others
+
     def adapt(self, record: Record) -> Record:
         """The record as it is stored here; after its user was written.
 
@@ -150,7 +154,7 @@ class Target:
         await self._divide(records, written)
         aside = [*misfits, *written.refused]
         if aside or position:
-            await self._again(lambda: self._set_aside(aside, position))
+            await self.again(lambda: self._set_aside(aside, position))
         return written
 
     async def settle(self) -> None:
@@ -168,7 +172,7 @@ class Target:
             return
         attempt = Written()
         try:
-            await self._again(lambda: self._write(records, attempt))
+            await self.again(lambda: self._write(records, attempt))
         except self.database.dialect.errors as error:
             fault = self.database.dialect.classify(error)
             if fault not in (Fault.REJECTED, Fault.REPEAT):
@@ -185,7 +189,7 @@ class Target:
         written.deleted += attempt.deleted
         written.known_users += attempt.known_users
 
-    async def _again(self, work: Any) -> None:
+    async def again(self, work: Any) -> None:
         """Do it again while the database is away or others are in the way."""
         for pause in (*_PAUSES, None):
             try:

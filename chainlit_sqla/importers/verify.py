@@ -19,6 +19,7 @@ from ..database import Database
 from ..models import users
 from ..records import Record
 from .base import Chunk, Source
+from .missing import Missing
 from .ours import OurSource
 from .sums import Sums
 from .target import Target, buried_in, is_buried
@@ -98,9 +99,11 @@ class Verification:
     Args:
         source: Where the records come from.
         target: Where they went; it knows the users that have another id there.
+        missing: Takes what the target has and the source has not.
     """
 
-    def __init__(self, source: Source, target: Target) -> None:
+    def __init__(self, source: Source, target: Target, missing: Missing | None = None) -> None:
+        self._missing = missing
         self._source = source
         self._target = target
         self.found = Comparison()
@@ -121,10 +124,14 @@ class Verification:
         async with aclosing(self._source.threads()) as chunks:
             async for chunk in chunks:
                 sums.add(map(self._target.adapt, chunk.records))
+                if self._missing is not None:
+                    self._missing.see(chunk)
                 if chunk.threads is not None:
                     await self._compare_batch(sums)
                     sums.clear()
                 yield chunk
+        if self._missing is not None:
+            await self._missing.find_threads(self._database)
 
     async def _compare_users(self, records: Sequence[Record]) -> None:
         names = [record.values["identifier"] for record in records]
@@ -178,8 +185,11 @@ class Verification:
                         gone = is_buried(record, dead)
                         self.found.add(Difference(record.key, "deleted" if gone else "missing"))
         await self._name_columns(different)
-        for key in theirs.keys() - seen:
+        more = theirs.keys() - seen
+        for key in more:
             self.found.add(Difference(key, "more"))
+        if self._missing is not None:
+            self._missing.add(key for key in more if not self._target.is_others(key[1]))
 
     async def _name_columns(self, different: Mapping[Key, Record]) -> None:
         if not different:

@@ -48,6 +48,32 @@ async def erase(connection: AsyncConnection, dialect: Dialect, op: Delete) -> tu
             return await _erase_feedback(connection, op), False
 
 
+async def erase_rows(
+    connection: AsyncConnection, dialect: Dialect, thread_id: str, rows: Collection[tuple[str, str]]
+) -> None:
+    """Delete just these rows of a thread: what lies below a step stays.
+
+    Args:
+        connection: In a transaction.
+        dialect: The database's dialect.
+        thread_id: The thread.
+        rows: For each ``step`` or ``element`` its id, for a ``feedback`` that of its step.
+    """
+    await lock_threads(connection, [thread_id], exclusive=True)
+    await show_change(connection, [thread_id])
+    dead = [of_element(id) if kind == "element" else id for kind, id in rows if kind != "feedback"]
+    if dead:
+        await _bury(connection, dialect, thread_id, dead)
+    columns = {"feedback": feedbacks.c.forId, "element": elements.c.id, "step": steps.c.id}
+    for kind, column in columns.items():
+        ids = [id for one, id in rows if one == kind]
+        for some in batched(ids, dialect.max_parameters - 1):
+            where = (column.table.c.threadId == thread_id) & column.in_(some)
+            if kind == "element":
+                await _blobs(connection, dialect, where)
+            await connection.execute(delete(column.table).where(where))
+
+
 async def _erase_thread(
     connection: AsyncConnection, dialect: Dialect, op: DeleteThread
 ) -> tuple[bool, bool]:

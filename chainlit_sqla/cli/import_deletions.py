@@ -1,0 +1,90 @@
+"""``import --delete-missing``: what is told and asked before anything is deleted."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+
+import typer
+
+from ..errors import ConfigurationError
+from ..importers import Missing, Result
+from ..importers.target import Target
+from ..settings import Settings
+from .counted import NAMES
+from .guard import complete
+from .revisions import opened
+
+_SHOWN = 20
+
+
+def delete_missing(result: Result, settings: Settings, *, yes: bool) -> None:
+    """Say what the target has and the source has not, ask, and delete it.
+
+    Args:
+        result: Of the import, after the comparison.
+        settings: Of the target.
+        yes: Whether not to ask.
+
+    Raises:
+        ConfigurationError: There is nobody to ask.
+        typer.Exit: The answer was no, or it cannot be known what is missing.
+    """
+    missing = result.missing
+    if missing is None:
+        return
+    if result.resumed:  # Whose threads the first part met is not known any more.
+        typer.echo(
+            "Nothing was deleted, since the import had been interrupted: run the same command "
+            "once more.",
+            err=True,
+        )
+        raise typer.Exit(1)
+    if not missing.places:
+        typer.echo("The target has nothing that the source has not.")
+        return
+    for line in told(missing):
+        typer.echo(line)
+    if not yes and not _agreed():
+        typer.echo("Nothing was deleted.")
+        raise typer.Exit(1)
+    complete(_delete(missing, settings, result.source))
+    typer.echo(f"Deleted from the target: {_amount(missing)}.")
+
+
+def told(missing: Missing) -> Iterator[str]:
+    """What would be deleted, as lines for people.
+
+    Args:
+        missing: It.
+    """
+    yield f"Only in the target, to be deleted for good: {_amount(missing)}."
+    for id in missing.places[:_SHOWN]:
+        rows = missing.rows.get(id)
+        what = f"{len(rows):,} row{'' if len(rows) == 1 else 's'} of it" if rows else "all of it"
+        yield f"  thread {id}: {what}"
+    if (more := len(missing.places) - _SHOWN) > 0:
+        yield f"  and {more:,} more threads"
+
+
+def _amount(missing: Missing) -> str:
+    counts = missing.counts
+    return ", ".join(f"{name} {counts[kind]:,}" for kind, name in NAMES.items() if counts[kind])
+
+
+def _agreed() -> bool:
+    if not sys.stdin.isatty():
+        raise ConfigurationError(
+            "Nothing was deleted, for there is no terminal to ask on; make a backup of the target, "
+            "then add --yes"
+        )
+    typer.echo("What an app has written only into the target is among them.")
+    try:
+        return typer.confirm("Delete it?")
+    except typer.Abort:  # Ctrl+C, or the terminal went away.
+        raise KeyboardInterrupt from None
+
+
+async def _delete(missing: Missing, settings: Settings, source: str) -> None:
+    async with opened(settings) as database:
+        await missing.delete(Target(database, source))

@@ -1,0 +1,104 @@
+"""`Missing`: what the target has and the source has no longer, and its deletion."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterable
+from contextlib import aclosing
+
+from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from ..database import Database
+from ..models import threads
+from ..records import IN_THREADS, TABLES
+from ..writes.erase import erase, erase_rows
+from ..writes.ops import DeleteThread
+from .base import BATCH, Chunk
+from .ours import place
+from .reading import portions
+from .target import Target
+
+
+class Missing:
+    """Rows of the target that the source has not; it is filled while both are compared.
+
+    A row that the source has, but that has no place in our tables, counts as there. The ids of
+    the source's threads are held, and those of what is missing.
+    """
+
+    def __init__(self) -> None:
+        self.threads: list[str] = []
+        """Threads of which the source has nothing."""
+        self.rows: dict[str, list[tuple[str, str]]] = {}
+        """By thread: the kind and the last part of the key of what is missing in it."""
+        self.counts: Counter[str] = Counter()
+        """Rows by kind, the threads themselves and what lies in them included."""
+        self._there: set[str] = set()
+        self._aside: set[tuple[str, str]] = set()
+
+    @property
+    def places(self) -> list[str]:
+        """The threads in which something is missing, or that are."""
+        return [*self.threads, *self.rows]
+
+    def see(self, chunk: Chunk) -> None:
+        """Note what the source has.
+
+        Args:
+            chunk: Of its threads.
+        """
+        self._there.update(chunk.threads or ())
+        for misfit in chunk.misfits:
+            names = ("forId", "stepId") if misfit.kind == "feedback" else ("id",)
+            self._aside.update((misfit.kind, str(misfit.row.get(name))) for name in names)
+
+    def add(self, keys: Iterable[tuple[str, ...]]) -> None:
+        """Note rows of a thread that the source has as well.
+
+        Args:
+            keys: Their kinds and primary keys.
+        """
+        for kind, thread_id, *rest in keys:
+            if rest and (kind, rest[0]) not in self._aside:
+                self.rows.setdefault(thread_id, []).append((kind, rest[0]))
+                self.counts[kind] += 1
+
+    async def find_threads(self, database: Database) -> None:
+        """Look for threads that the source has not.
+
+        Args:
+            database: The target; after all that the source has was seen.
+        """
+        async with database.snapshot() as connection:
+            found = portions(connection, select(threads.c.id).order_by(threads.c.id), ())
+            async with aclosing(found):
+                async for rows in found:
+                    self.threads += [id for (id,) in rows if id not in self._there]
+            self.counts["thread"] = len(self.threads)
+            for start in range(0, len(self.threads), BATCH):
+                await self._count(connection, self.threads[start : start + BATCH])
+
+    async def _count(self, connection: AsyncConnection, ids: Collection[str]) -> None:
+        for kind in IN_THREADS:
+            query = select(func.count()).select_from(TABLES[kind]).where(place(kind).in_(ids))
+            self.counts[kind] += await connection.scalar(query) or 0
+
+    async def delete(self, target: Target) -> None:
+        """Delete it, thread by thread, as the data layer does: for good, with its files.
+
+        Args:
+            target: The database.
+        """
+        for id in self.threads:
+            await target.again(lambda id=id: self._delete_thread(target.database, id))
+        for id in self.rows:
+            await target.again(lambda id=id: self._delete_rows(target.database, id))
+
+    async def _delete_thread(self, database: Database, id: str) -> None:
+        async with database.write() as connection:
+            await erase(connection, database.dialect, DeleteThread(id))
+
+    async def _delete_rows(self, database: Database, id: str) -> None:
+        async with database.write() as connection:
+            await erase_rows(connection, database.dialect, id, self.rows[id])
