@@ -51,6 +51,10 @@ Rows = Sequence[Sequence[Any]]
 """Rows as tuples, in the order of the statement's columns."""
 
 
+_HERE = {"", "localhost", "127.0.0.1", "::1"}
+"""Names of one server: this machine's."""
+
+
 class Dialect(Portioned, ABC):
     """One kind of database."""
 
@@ -103,7 +107,9 @@ class Dialect(Portioned, ABC):
     def place(self, url: URL) -> str:
         """A name for the database that does not depend on the login."""
         port = url.port or self.port
-        return f"{self.name}://{(url.host or 'localhost').lower()}:{port}/{url.database or ''}"
+        host = (url.host or "").lower()
+        host = "localhost" if host in _HERE else host
+        return f"{self.name}://{host}:{port}/{url.database or ''}"
 
     @abstractmethod
     def engine_options(self, url: URL, settings: Settings) -> dict[str, Any]:

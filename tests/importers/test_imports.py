@@ -252,6 +252,10 @@ async def test_a_source_that_is_none_is_refused_with_the_repair(
     assert "has no conversations of Chainlit" in foreign
     assert "--from-schema" in foreign
     assert "is the database that is imported into" in await refused(url_of(target), target)
+    served = await targets.make("postgresql")
+    by_name = url_of(served).replace("127.0.0.1", "localhost")
+    assert by_name != url_of(served)
+    assert "is the database that is imported into" in await refused(by_name, served)
     empty = frozen.empty("postgresql")
     assert "no tables" in await refused(empty, target)
     away = empty.replace("127.0.0.1:", "127.0.0.1:1")

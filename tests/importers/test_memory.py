@@ -54,7 +54,7 @@ async def test_of_chainlits_layers(frozen: Shelf, tmp_path: Path, origin: str) -
         await (fill_prisma if origin == "asyncpg" else fill_postgres)(source, STEPS)
     await lengthen(source, "Step" if origin == "asyncpg" else "steps")
     done = await asyncio.to_thread(moved, source, f"sqlite:///{tmp_path}/target.db")
-    assert done.peak < BOUND
+    assert done.peak < BOUND, done
 
 
 @pytest.mark.parametrize("dialect", ["sqlite", "postgresql", "mariadb"])
@@ -66,7 +66,7 @@ async def test_of_ours(frozen: Shelf, mysql_servers: Servers, tmp_path: Path, di
     await asyncio.to_thread(moved, f"{tmp_path}/old.db", source)
     await lengthen(source, "steps")
     done = await asyncio.to_thread(moved, source, back)
-    assert done.peak < BOUND
+    assert done.peak < BOUND, done
     if server:
         server.drop_database(source)
         server.drop_database(back)
@@ -79,4 +79,4 @@ def test_of_a_file(tmp_path: Path) -> None:
             lines += [{"kind": "step", "threadId": f"t{number}", "id": "s", "output": "x" * LENGTH}]
             file.writelines(json.dumps(line) + "\n" for line in lines)
     done = moved(f"{tmp_path}/long.jsonl", f"sqlite:///{tmp_path}/target.db")
-    assert done.peak < BOUND
+    assert done.peak < BOUND, done
