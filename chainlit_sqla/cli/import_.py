@@ -18,7 +18,7 @@ from .import_report import lines
 from .options import Schema, Url, settings_for
 from .progress import progress
 from .revisions import label, opened
-from .storage_copy import copy_all
+from .storage_copy import check_source, copy_all
 
 
 def import_(
@@ -92,6 +92,8 @@ def import_(
             "--verify-only writes nothing, --delete-missing deletes; give one of them"
         )
     settings = settings_for(url, schema)
+    if storage is not None and not verify_only:
+        check_source(storage, settings)
     try:
         how = _How(update=update, only=verify_only, missing=missing)
         result = complete(_run(settings, source, source_schema, layer, how))

@@ -93,6 +93,27 @@ def copy_all(source: str, settings: Settings) -> None:
         _complain(result)
 
 
+def check_source(source: str, settings: Settings) -> None:
+    """Find out at once whether `copy_all` can begin; nothing is copied.
+
+    Args:
+        source: The URL of the store to copy from.
+        settings: The settings.
+
+    Raises:
+        ConfigurationError: Both are the same store, or the URL cannot be used.
+        StorageError: One of them cannot be read, or that of the settings not written.
+    """
+    complete(_checked(_ends(source, storage_url(settings), settings)))
+
+
+async def _checked(ends: Ends) -> None:
+    async with aclosing(ends):
+        await ends.target.check()
+        async for _ in ends.source.list_blobs():  # It is only read.
+            break
+
+
 def _ends(source: str, target: str, settings: Settings) -> Ends:
     for option, value in (("--from", source), ("--to", target)):
         if not value.strip():

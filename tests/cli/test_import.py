@@ -281,6 +281,17 @@ def test_files_come_along(folder: Path, old: Path, cli: Command) -> None:
     assert "Files: 1 blob" in done.out
 
 
+@pytest.mark.parametrize("storage", ["ftp://x/y", "file:///nowhere/at/all"])
+def test_a_wrong_store_is_told_before_anything_is_imported(
+    folder: Path, old: Path, cli: Command, storage: str
+) -> None:
+    new = f"sqlite:///{folder}/new.db"
+    refused = cli("import", "--from", str(old), "--url", new, "--copy-storage", storage)
+    assert refused.code == 1
+    assert refused.err
+    assert not (folder / "new.db").exists()
+
+
 def test_rows_that_came_during_an_interruption_are_told_with_the_repair() -> None:
     found = Comparison(threads=1)
     found.add(Difference(("step", "t", "s"), "missing"))
