@@ -63,6 +63,9 @@ def _table(result: Result) -> Iterator[str]:
             f"{compared.by_kind[kind]:,}" if compared else "",
         )
         rows.append(row)
+    if len(rows) == 1:
+        yield "There is nothing in the source."
+        return
     yield from aligned(rows)
 
 

@@ -109,7 +109,11 @@ class DocumentedSource(TableSource):
         return found if own is None else func.coalesce(own, found)
 
     def _order(self, kind: str) -> Sequence[Any]:
-        """Of several feedbacks the newest counts."""
+        """As they were written; of several feedbacks the newest counts."""
+        if kind in self._keys:
+            columns = self._tables[kind].c
+            made = ["createdAt"] if "createdAt" in columns else []
+            return [columns[name] for name in (*made, *self._keys[kind])]
         order = self._dialect.physical_order()
         return [order.desc() if kind == "feedback" else order]
 

@@ -71,8 +71,10 @@ async def open_source(
     try:
         async with _snapshot(database) as connection:
             with _told_apart(database):
-                source = await _source(database, connection, layer, target)
-            yield _Guarded(source, database)
+                tables = await _tables(connection, database.schema)
+                source = await _source(database, connection, tables, layer, target)
+            beside = () if layer else _beside(tables, database, target)
+            yield _Guarded(source, database, beside)
     finally:
         await database.close()
 
@@ -97,12 +99,13 @@ def _told_apart(database: Database) -> Generator[None, None, None]:
 class _Guarded:
     """A source whose errors say that they are its own."""
 
-    def __init__(self, source: Source, database: Database) -> None:
+    def __init__(self, source: Source, database: Database, notes: Sequence[str]) -> None:
         self.title = source.title
         self.identity = source.identity
         self.part = source.part
         self._source = source
         self._database = database
+        self._notes = notes
 
     async def count(self) -> Mapping[str, int]:
         with _told_apart(self._database):
@@ -110,7 +113,7 @@ class _Guarded:
 
     async def notes(self) -> Sequence[str]:
         with _told_apart(self._database):
-            return await self._source.notes()
+            return (*self._notes, *await self._source.notes())
 
     def users(self) -> AsyncGenerator[Chunk, None]:
         return self._guarded(self._source.users())
@@ -134,13 +137,15 @@ class _Guarded:
 
 
 async def _source(
-    database: Database, connection: AsyncConnection, layer: str | None, target: Database | None
+    database: Database,
+    connection: AsyncConnection,
+    tables: Collection[str],
+    layer: str | None,
+    target: Database | None,
 ) -> Source:
-    tables = await _tables(connection, database.schema)
     same = target is not None and database.place == target.place
     found = layer or _recognised(tables, database, ours=not same)
-    if not _MARKS[found] <= tables:
-        missing = ", ".join(sorted(_MARKS[found] - tables))
+    if missing := ", ".join(sorted(_MARKS[found].difference(tables))):
         raise ImportSourceError(
             f"{database.label} has no tables named {missing}; correct --layer or --from"
         )
@@ -170,6 +175,19 @@ async def _source(
     source = kind(connection, database.dialect, place, identity, schema=database.schema)
     await source.open()
     return source
+
+
+def _beside(tables: Collection[str], database: Database, target: Database | None) -> Sequence[str]:
+    """What is to be said where the tables of the asyncpg layer stand beside those that are read."""
+    same = target is not None and database.place == target.place
+    if not _MARKS["asyncpg"].issubset(tables) or _recognised(tables, database, ours=not same) == (
+        "asyncpg"
+    ):
+        return ()
+    return (
+        "The source also has tables of Chainlit's asyncpg layer, which were not read; to bring "
+        "them too, run the same command with --layer asyncpg",
+    )
 
 
 def _recognised(tables: Collection[str], database: Database, *, ours: bool) -> str:

@@ -93,6 +93,8 @@ class TableSource(ABC):
         self._tables: dict[str, TableClause] = {}
         self._types: dict[str, dict[str, Any]] = {}
         self._unique: dict[str, set[str]] = {}
+        self._keys: dict[str, Sequence[str]] = {}
+        """The primary keys of tables that keep no other order."""
         self._numbers: dict[tuple[str, str], int] = {}
         self._rated: set[tuple[str, str]] = set()
         self._may_break = False
@@ -101,9 +103,11 @@ class TableSource(ABC):
         """Look which columns there are; before anything else."""
         self._may_break = await self._dialect.keep_broken_text(self._connection)
         for kind, name in self._names.items():
-            columns, unique = await self._connection.run_sync(
+            columns, unique, key = await self._connection.run_sync(
                 _inspected, name, self._schema, COLUMNS[kind]
             )
+            if key:
+                self._keys[kind] = key
             self._types[kind] = columns
             self._unique[kind] = unique
             self._tables[kind] = table(name, *(column(one) for one in columns), schema=self._schema)
@@ -358,19 +362,25 @@ def rating(value: Any) -> int:
 
 def _inspected(
     sync: Connection, name: str, schema: str | None, known: Collection[str]
-) -> tuple[dict[str, Any], set[str]]:
-    """The columns by name with their types, and those of which a value is there once."""
+) -> tuple[dict[str, Any], set[str], Sequence[str]]:
+    """The columns by name with their types, those of which a value is there once, and the key.
+
+    The key only where it is all the order there is: SQLite's tables WITHOUT ROWID.
+    """
     inspector = inspect(sync)
     there = canonical(sync, inspector.get_table_names(schema=schema), [name])
     name = next((real for real, ours in there.items() if ours == name), name)
     types = {one["name"]: one["type"] for one in inspector.get_columns(name, schema=schema)}
     ours = canonical(sync, types, known)
     columns = {ours[one]: type_ for one, type_ in types.items()}
-    keys: list[Any] = [inspector.get_pk_constraint(name, schema=schema)["constrained_columns"]]
+    key = inspector.get_pk_constraint(name, schema=schema)["constrained_columns"]
+    keys: list[Any] = [key]
     keys += [one["column_names"] for one in inspector.get_unique_constraints(name, schema=schema)]
     keys += [
         one["column_names"]
         for one in inspector.get_indexes(name, schema=schema)
         if one["unique"] and not one.get("dialect_options")
     ]
-    return columns, {ours[key[0]] for key in keys if len(key) == 1 and key[0]}
+    unique = {ours[one[0]] for one in keys if len(one) == 1 and one[0]}
+    keyed = not inspector.get_table_options(name, schema=schema).get("sqlite_with_rowid", True)
+    return columns, unique, [ours[one] for one in key] if keyed else ()

@@ -329,3 +329,11 @@ def test_a_line_that_is_there_twice_is_different_not_missing(folder: Path, cli: 
     assert done.code == 1
     assert "thread t: different (name)" in done.out
     assert "missing" not in done.out
+
+
+def test_a_source_with_nothing_in_it_is_told(folder: Path, cli: Command) -> None:
+    for url in ("sqlite:///empty.db", "sqlite:///new.db"):
+        assert cli("upgrade", "--url", url).code == 0
+    done = cli("import", "--from", "empty.db", "--url", "sqlite:///new.db")
+    assert done.code == 0
+    assert "There is nothing in the source.\n" in done.out

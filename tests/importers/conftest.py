@@ -74,12 +74,21 @@ async def targets(
     await made.close()
 
 
-async def bring(name_or_url: str, url: str, target: Database, **options: object) -> Result:
+async def bring(
+    name_or_url: str,
+    url: str,
+    target: Database,
+    *,
+    update: bool = False,
+    layer: str | None = None,
+) -> Result:
     """Import from a loaded database or a file."""
     entry = CATALOG.get(name_or_url)
     schema = entry.schema if entry else None
-    async with open_source(url, target.settings, schema=schema, target=target) as source:
-        return await Import(source, target, update=bool(options.get("update"))).run()
+    async with open_source(
+        url, target.settings, schema=schema, layer=layer, target=target
+    ) as source:
+        return await Import(source, target, update=update).run()
 
 
 def url_of(database: Database) -> str:
