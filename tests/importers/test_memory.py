@@ -18,8 +18,8 @@ from tests.servers.mysql import Kind, MySQLServer
 STEPS = 250
 LENGTH = 1_000_000
 """Characters of each message: 250 MB in one batch of threads."""
-BOUND = 200
-"""Megabytes. What a process has before it reads anything is about 80 of them."""
+BOUND = 230
+"""Megabytes, of which a process has about 80 before it reads anything."""
 
 Servers = Callable[[Kind], MySQLServer]
 
