@@ -28,12 +28,11 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
-from sqlalchemy.types import TypeEngine
 
 from .. import _json
-from .._time import format_instant
 from .cursor import Portioned
 from .faults import Fault, original
+from .valued import Valued
 
 if TYPE_CHECKING:
     from sqlalchemy import PoolProxiedConnection
@@ -55,7 +54,7 @@ _HERE = {"", "localhost", "127.0.0.1", "::1"}
 """Names of one server: this machine's."""
 
 
-class Dialect(Portioned, ABC):
+class Dialect(Valued, Portioned, ABC):
     """One kind of database."""
 
     name: str
@@ -169,89 +168,7 @@ class Dialect(Portioned, ABC):
         """
         return name
 
-    # Types
-
-    @abstractmethod
-    def instant_type(self) -> TypeEngine[Any]:
-        """The column type of an instant with microseconds."""
-
-    @abstractmethod
-    def json_type(self) -> TypeEngine[Any]:
-        """The column type of a JSON document."""
-
-    def text_type(self) -> TypeEngine[Any]:
-        """The column type of a text of any length."""
-        return Text()
-
-    def key_type(self, length: int) -> TypeEngine[Any]:  # noqa: ARG002 - where keys have one
-        """The column type of a text that is part of a key or an index.
-
-        Args:
-            length: Characters, where the database must know it.
-        """
-        return self.text_type()
-
-    def object_key_type(self) -> TypeEngine[Any]:
-        """The column type of a key that is an object key: text of up to 1,024 bytes."""
-        return self.text_type()
-
-    def bind_object_key(self, value: str) -> Any:
-        """An object key as the driver takes it."""
-        return value
-
-    def result_object_key(self, value: Any) -> str:
-        """What the driver gives, as an object key."""
-        return value  # type: ignore[no-any-return]
-
-    def bind_instant(self, value: Any) -> Any:
-        """An aware UTC datetime as the driver takes it."""
-        return value
-
-    def result_instant(self, value: Any) -> Any:
-        """What the driver gives, as an aware UTC datetime."""
-        return value
-
-    def bind_json(self, value: Any) -> Any:
-        """A value or `JsonText` as the driver takes it."""
-        return value
-
-    def result_json(self, value: Any) -> Any:
-        """What the driver gives, as a value."""
-        return value
-
-    # Reads: in the form that is shown, as cheaply as the database can make it
-
-    def instant_out(self, column: ColumnElement[Any]) -> ColumnElement[Any]:
-        """What to select for a column of an instant; `show_instant` takes its values."""
-        return column
-
-    def json_out(self, column: ColumnElement[Any]) -> ColumnElement[Any]:
-        """What to select for a JSON document; `show_json` takes its values."""
-        return column
-
-    def packed(
-        self,
-        columns: Sequence[ColumnElement[Any]],  # noqa: ARG002 - others use them
-        order_by: ColumnElement[Any] | None = None,  # noqa: ARG002
-    ) -> ColumnElement[Any] | None:
-        """A row as a JSON array, to read it in the same statement as other rows.
-
-        Args:
-            columns: Its values: text, numbers and flags.
-            order_by: All rows of a subquery by this, as an array of arrays; None: one row.
-
-        Returns:
-            None where one statement more costs less than the packing.
-        """
-        return None
-
-    def show_instant(self, value: Any) -> str | None:
-        """A value of `instant_out` as `format_instant` writes it."""
-        return format_instant(value)
-
-    def show_json(self, value: Any) -> Any:
-        """A value of `json_out` as Python's objects, which nobody else has."""
-        return value
+    # Reads
 
     async def fetch(
         self,
