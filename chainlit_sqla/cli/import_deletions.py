@@ -9,6 +9,7 @@ import typer
 
 from ..errors import ConfigurationError
 from ..importers import Missing, Result
+from ..importers.jsonl import BAD
 from ..importers.target import Target
 from ..settings import Settings
 from .counted import NAMES
@@ -40,6 +41,9 @@ def delete_missing(result: Result, settings: Settings, *, yes: bool) -> None:
             err=True,
         )
         raise typer.Exit(1)
+    if (reason := _doubt(result)) and missing.places:
+        typer.echo(f"Nothing was deleted, since {reason}.", err=True)
+        raise typer.Exit(1)
     if not missing.places:
         typer.echo("The target has nothing that the source has not.")
         return
@@ -50,6 +54,19 @@ def delete_missing(result: Result, settings: Settings, *, yes: bool) -> None:
         raise typer.Exit(1)
     complete(_delete(missing, settings, result.source))
     typer.echo(f"Deleted from the target: {_amount(missing)}.")
+
+
+def _doubt(result: Result) -> str:
+    """Why what seems to be missing in the source may be there; empty: it is not."""
+    if bad := result.read[BAD]:
+        lines = "1 line" if bad == 1 else f"{bad:,} lines"
+        return (
+            f"{lines} of {result.source} could not be read, and may be what is missing: export "
+            "the file again and import that one"
+        )
+    if not result.read["thread"]:
+        return f"{result.source} has no conversation at all: look whether it is the right source"
+    return ""
 
 
 def told(missing: Missing) -> Iterator[str]:

@@ -6,6 +6,7 @@ import inspect
 import ssl
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext
+from datetime import UTC
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -149,6 +150,10 @@ class PostgreSQL(Dialect):
     def instant_type(self) -> TypeEngine[Any]:
         """``timestamptz``."""
         return TIMESTAMP(timezone=True)
+
+    def result_instant(self, value: Any) -> Any:
+        """The driver takes the first instant that Python has for -infinity, and gives no zone."""
+        return value if value.tzinfo is not None else value.replace(tzinfo=UTC)
 
     def json_type(self) -> TypeEngine[Any]:
         """``jsonb``; SQL NULL for None."""

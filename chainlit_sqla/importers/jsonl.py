@@ -7,10 +7,13 @@ first is one batch, of which only sums are held.
 
 from __future__ import annotations
 
+import gzip
 import hashlib
+import zlib
 from codecs import BOM_UTF8
 from collections import Counter
-from collections.abc import AsyncGenerator, Collection, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
@@ -40,7 +43,7 @@ class JsonlSource:
     def __init__(self, path: Path) -> None:
         self.title = str(path)
         self._path = path
-        with self._open() as file:
+        with _told(path), open_lines(path) as file:
             first = _line(file)
         self._header = _header(first, path)
         name = f"{path.resolve()}\n".encode() + first
@@ -180,22 +183,13 @@ class JsonlSource:
 
     def _lines(self, start: int) -> Iterator[tuple[int, bytes]]:
         """Lines that are not empty, and where each begins."""
-        try:
-            with self._open() as file:
-                file.seek(start)
-                position = start
-                for line in file:
-                    begin, position = position, position + len(line)
-                    if line.strip():
-                        yield begin, line if begin else line.removeprefix(BOM_UTF8)
-        except (OSError, EOFError) as error:
-            raise _unreadable(self._path, error) from error
-
-    def _open(self) -> IO[bytes]:
-        try:
-            return open_lines(self._path)
-        except OSError as error:
-            raise _unreadable(self._path, error) from error
+        with _told(self._path), open_lines(self._path) as file:
+            file.seek(start)
+            position = start
+            for line in file:
+                begin, position = position, position + len(line)
+                if line.strip():
+                    yield begin, line if begin else line.removeprefix(BOM_UTF8)
 
 
 def _kind(found: Record | Misfit) -> str:
@@ -205,11 +199,19 @@ def _kind(found: Record | Misfit) -> str:
     return kind_of(found)
 
 
-def _unreadable(path: Path, error: BaseException) -> ImportSourceError:
-    reason = getattr(error, "strerror", None) or str(error)
-    return ImportSourceError(
-        f"{path} cannot be read ({reason}); check the file and its permissions"
-    )
+@contextmanager
+def _told(path: Path) -> Generator[None, None, None]:
+    """Say what is to be done about a file that cannot be read."""
+    try:
+        yield
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:  # The second is an OSError.
+        raise ImportSourceError(
+            f"{path} is packed and was cut or damaged ({error}); copy it or export it again"
+        ) from error
+    except OSError as error:
+        raise ImportSourceError(
+            f"{path} cannot be read ({error.strerror or error}); check the file and its permissions"
+        ) from error
 
 
 def _line(file: IO[bytes]) -> bytes:

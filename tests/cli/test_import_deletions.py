@@ -69,3 +69,30 @@ def test_what_cannot_tell_what_is_missing_deletes_nothing(
     assert refused.code == 1
     assert words in refused.err
     assert threads_in(folder) == there
+
+
+def test_a_damaged_line_may_be_what_is_missing(folder: Path, cli: Command) -> None:
+    whole = cli("export", "--url", "sqlite:///new.db", "-o", "whole.jsonl")
+    assert whole.code == 0
+    there = threads_in(folder)
+    text = (folder / "whole.jsonl").read_text()
+    (folder / "bad.jsonl").write_text(text.replace('{"kind":"step",', '{"kind":"step"', 1))
+    done = cli(
+        *("import", "--from", "bad.jsonl", "--url", "sqlite:///new.db"),
+        *("--delete-missing", "--yes"),
+    )
+    assert done.code == 1
+    assert "1 line of bad.jsonl could not be read, and may be what is missing" in done.err
+    assert threads_in(folder) == there
+
+
+def test_a_source_without_conversations_deletes_nothing(folder: Path, cli: Command) -> None:
+    there = threads_in(folder)
+    assert cli("upgrade", "--url", "sqlite:///empty.db").code == 0
+    done = cli(
+        *("import", "--from", "empty.db", "--url", "sqlite:///new.db"),
+        *("--delete-missing", "--yes"),
+    )
+    assert done.code == 1
+    assert "look whether it is the right source" in done.err
+    assert threads_in(folder) == there

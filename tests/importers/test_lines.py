@@ -11,6 +11,7 @@ import pytest
 from sqlalchemy import select
 
 from chainlit_sqla.errors import ImportSourceError
+from chainlit_sqla.importers.ours import OurSource
 from chainlit_sqla.models import steps, threads
 from tests.importers.conftest import Targets, bring
 
@@ -42,6 +43,46 @@ async def test_a_file_without_any_record_is_refused(
     path.write_bytes(gzip.compress(content))
     with pytest.raises(ImportSourceError, match="give --from a file made by chainlit-sqla export"):
         await bring("", str(path), target)
+
+
+def packed(text: bytes) -> bytes:
+    return gzip.compress(text, mtime=0)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        packed(b"x" * 99)[:9],
+        packed(b"x" * 99)[:-9],
+        packed(b"x" * 99)[:10] + b"\xff" * 20,
+        packed(b"x" * 99)[:-6] + b"\0" * 6,
+        packed(b"x" * 99) + b"more",
+    ],
+)
+async def test_a_packed_file_that_was_cut_or_damaged_is_refused(
+    targets: Targets, tmp_path: Path, content: bytes
+) -> None:
+    target, path = await targets.make("sqlite"), tmp_path / "file"
+    path.write_bytes(content)
+    with pytest.raises(ImportSourceError, match="copy it or export it again"):
+        await bring("", str(path), target)
+
+
+@pytest.mark.parametrize("dialect", ["sqlite", "postgresql", "mariadb", "mysql"])
+async def test_the_first_and_the_last_instant_there_are_can_be_read_again(
+    targets: Targets, tmp_path: Path, dialect: str
+) -> None:
+    user, thread, step = LINES
+    first, last = "0001-01-01T00:00:00Z", "9999-12-31T23:59:59.999999Z"
+    target, path = await targets.make(dialect), tmp_path / "file"
+    path.write_bytes(text(user, thread, {**step, "start": first, "end": last}))
+    result = await bring("", str(path), target)
+    assert result.comparison is not None
+    assert result.comparison.equal
+    async with target.snapshot() as connection:
+        ours = OurSource(connection, "", "")
+        (found,) = [record async for record in ours.records("step")]
+    assert f'"start":"{first}","end":"{last}"'.encode() in found.line()
 
 
 async def test_a_byte_order_mark_hides_no_line(targets: Targets, tmp_path: Path) -> None:
