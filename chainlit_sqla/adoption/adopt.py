@@ -71,8 +71,9 @@ class Adoption(Exchange):
         )
         await self._sync(connection, making.release)
         await self._exchange(connection, dependents)
+        self._report.left += await self._sync(connection, lambda c: making.renew(c, anew=True))
         await self._sync(connection, lambda c: self._renew(c, dependents, failed))
-        self._report.left += await self._sync(connection, making.renew)
+        self._report.left += await self._sync(connection, lambda c: making.renew(c, anew=False))
         renewed = await self._sync(connection, lambda c: mover.dependents(c, schema, names))
         await self._note(connection, forms, carry.changes(dependents, renewed))
 

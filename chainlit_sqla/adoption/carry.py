@@ -63,6 +63,8 @@ def probe(connection: Connection, dependents: Sequence[Dependent]) -> list[Faile
     return failed
 
 
+_STILL_USED = "2BP01"
+"""PostgreSQL's ``dependent_objects_still_exist``; SQLite drops a table all the same."""
 _LOOSE = {"view", "materialized view", "foreign key", "trigger", "policy of others"}
 """Kinds that hold the tables, or their own names; others go with them."""
 
@@ -180,6 +182,8 @@ def dropping() -> Iterator[None]:
         yield
     except DBAPIError as error:
         cause = original(error)
+        if getattr(cause, "sqlstate", None) != _STILL_USED:
+            raise  # A full disk, or a permission: dropping something would not help.
         detail = getattr(cause.__cause__ or cause, "detail", None) or "the database says no more"
         raise AdoptionRefused(
             f"Nothing was changed: {brief(error)} ({detail}); "

@@ -40,15 +40,20 @@ class Making:
             for sql in one.before:
                 connection.exec_driver_sql(sql)
 
-    def renew(self, connection: Connection) -> list[str]:
+    def renew(self, connection: Connection, *, anew: bool) -> list[str]:
         """Make them on the new tables, which have their rows.
+
+        Args:
+            connection: In the transaction.
+            anew: Columns that are made anew, before what uses them; else the others, after
+                the tables have their owners, who own their sequences.
 
         Returns:
             Those that do not fit the new tables, for people: they are plain columns now.
         """
         left = []
         for kind, found in self._found.items():
-            for one in found:
+            for one in (one for one in found if one.anew is anew):
                 try:
                     with connection.begin_nested():
                         for sql in one.create:

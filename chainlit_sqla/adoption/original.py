@@ -54,6 +54,7 @@ class Form:
         indexes: Statements for its indexes, by name.
         constraints: Unique and check constraints of somebody's own, by name.
         loose: Whether there was no primary key on its id.
+        rules: What a reference says besides, by column; not there: as Chainlit documents it.
     """
 
     columns: Sequence[Declared]
@@ -61,6 +62,7 @@ class Form:
     indexes: Mapping[str, str] = field(default_factory=dict)
     constraints: Mapping[str, str] = field(default_factory=dict)
     loose: bool = False
+    rules: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def names(self) -> list[str]:
@@ -81,6 +83,7 @@ class Form:
             document["indexes"],
             document.get("constraints", {}),  # Earlier adoptions did not keep them.
             document["loose"],
+            document.get("rules", {}),
         )
 
 
@@ -120,11 +123,12 @@ def found(connection: Connection, mover: Mover, schema: str | None) -> dict[str,
             continue
         declared = mover.columns(connection, schema, real)
         ours = canonical(connection, [one.name for one in declared], COLUMNS[kind])
-        references = {
-            ours[one["constrained_columns"][0]]: kinds[names[one["referred_table"]]]
-            for one in inspector.get_foreign_keys(real, schema=schema)
-            if names.get(one["referred_table"]) in kinds and len(one["constrained_columns"]) == 1
-        }
+        references, rules, said = {}, {}, mover.rules(connection, schema, real)
+        for one in inspector.get_foreign_keys(real, schema=schema):
+            if names.get(one["referred_table"]) in kinds and len(one["constrained_columns"]) == 1:
+                column = ours[one["constrained_columns"][0]]
+                references[column] = kinds[names[one["referred_table"]]]
+                rules[column] = said.get(one["constrained_columns"][0], "")
         key = inspector.get_pk_constraint(real, schema=schema)["constrained_columns"]
         forms[kind] = Form(
             [replace(one, name=ours[one.name]) for one in declared],
@@ -136,6 +140,7 @@ def found(connection: Connection, mover: Mover, schema: str | None) -> dict[str,
                 if sql not in _OURS_TOO
             },
             loose=[ours.get(one, one) for one in key] != ["id"],
+            rules=rules,
         )
     return {kind: forms[kind] for kind in NAMES if kind in forms}
 

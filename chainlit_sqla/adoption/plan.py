@@ -135,10 +135,35 @@ def _parts(
     if kind == "user":
         yield f"CONSTRAINT {quote('users_identifier_key')} UNIQUE (identifier)"
     for name, other in form.references.items():
-        if name not in form.names:
-            continue
-        target = NAMES[other] if mover.refers_by_name else ASIDE[other]
-        yield (
-            f"CONSTRAINT {quote(f'{table}_{name}_fkey')} FOREIGN KEY ({quote(name)}) "
-            f"REFERENCES {mover.qualified(connection, schema, target)} (id) ON DELETE CASCADE"
+        if name in form.names and (mover.refers_by_name or _kept_by_ours(kind, name)):
+            target = NAMES[other] if mover.refers_by_name else ASIDE[other]
+            target = mover.qualified(connection, schema, target)
+            yield (
+                f"CONSTRAINT {quote(f'{table}_{name}_fkey')} "
+                f"{_reference(connection, form, name, target)}"
+            )
+
+
+def later(
+    connection: Connection, kind: str, form: Form, mover: Mover, schema: str | None
+) -> Mapping[str, str]:
+    """References that rows of ours need not keep, as constraints for when these are there."""
+    if mover.refers_by_name:
+        return {}
+    return {
+        f"{NAMES[kind]}_{name}_fkey": _reference(
+            connection, form, name, mover.qualified(connection, schema, NAMES[other])
         )
+        for name, other in form.references.items()
+        if name in form.names and not _kept_by_ours(kind, name)
+    }
+
+
+def _kept_by_ours(kind: str, name: str) -> bool:
+    return bool(TABLES[kind].c[name].foreign_keys) if name in TABLES[kind].c else False
+
+
+def _reference(connection: Connection, form: Form, name: str, target: str) -> str:
+    quote = connection.dialect.identifier_preparer.quote
+    rule = form.rules.get(name, "ON DELETE CASCADE")
+    return f"FOREIGN KEY ({quote(name)}) REFERENCES {target} (id) {rule}".rstrip()

@@ -30,7 +30,7 @@ from .exchange import KINDS, Exchange
 from .kept import ORIGIN
 from .making import Making
 from .original import ASIDE, NAMES, Form, found, strangers
-from .plan import LOOKED_UP, planned, statement
+from .plan import LOOKED_UP, later, planned, statement
 from .side import NAME
 
 
@@ -79,10 +79,12 @@ class Return(Exchange):
         )
         await self._sync(connection, making.release)
         await self._exchange(connection, dependents)
+        self._report.left += await self._sync(connection, lambda c: making.renew(c, anew=True))
+        # The trial of triggers copies a row, which UNIQUE would refuse.
+        await self._sync(connection, lambda c: self._renew(c, dependents, failed))
         await self._sync(connection, lambda c: self._index(c, plan))
         await self._sync(connection, lambda c: self._constrain(c, plan))
-        await self._sync(connection, lambda c: self._renew(c, dependents, failed))
-        self._report.left += await self._sync(connection, making.renew)
+        self._report.left += await self._sync(connection, lambda c: making.renew(c, anew=False))
 
     async def _look(self, connection: AsyncConnection) -> dict[str, Form] | None:
         """The forms that the tables had; None where they are Chainlit's already."""
@@ -156,7 +158,8 @@ class Return(Exchange):
         """Make the constraints that were there, where all rows of now keep them."""
         for kind, form in plan.items():
             table = self._mover.qualified(connection, self._database.schema, NAMES[kind])
-            for name, constraint in form.constraints.items():
+            references = later(connection, kind, form, self._mover, self._database.schema)
+            for name, constraint in {**form.constraints, **references}.items():
                 try:
                     with connection.begin_nested():
                         self._mover.constrain(connection, table, name, constraint)

@@ -77,12 +77,14 @@ class Made:
         kind: What it is, for people.
         create: What makes it so on another table, which has it as a plain column.
         before: What must be said before the old table is dropped.
+        anew: Whether the column itself is made anew: before what uses it.
     """
 
     column: str
     kind: str
     create: Sequence[str]
     before: Sequence[str] = ()
+    anew: bool = False
 
 
 class TablesInUse(Exception):
@@ -136,6 +138,10 @@ class Mover(ABC):
     @abstractmethod
     def constraints(self, connection: Connection, schema: str | None, table: str) -> dict[str, str]:
         """What else a table promises, as SQL by name: no keys and no references."""
+
+    @abstractmethod
+    def rules(self, connection: Connection, schema: str | None, table: str) -> dict[str, str]:
+        """What the references of a table say besides, as SQL by column: ``ON DELETE CASCADE``."""
 
     @abstractmethod
     def constrain(self, connection: Connection, table: str, name: str, constraint: str) -> None:

@@ -20,6 +20,8 @@ _TABLE = "quote_ident(n.nspname) || '.' || quote_ident(c.relname)"
 _OF_TABLES = "pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
 _KIND = "CASE c.relkind WHEN 'v' THEN 'VIEW' WHEN 'm' THEN 'MATERIALIZED VIEW' ELSE 'TABLE' END"
 _NOT_OURS = "NOT LIKE 'chainlit\\_sqla\\_%'"
+_STATES = {"D": "DISABLE", "R": "ENABLE REPLICA", "A": "ENABLE ALWAYS"}
+"""What a trigger or a rule is, where it is not simply enabled."""
 _CALL = r'(?:[\w"]+\.)*[\w"]+\(\)'
 
 
@@ -80,11 +82,10 @@ def _triggers(connection: Connection, oids: Sequence[int]) -> Iterator[Dependent
           pg_get_triggerdef(t.oid) AS sql
         FROM pg_trigger t JOIN {_OF_TABLES} ON c.oid = t.tgrelid
         WHERE NOT t.tgisinternal AND c.oid = ANY(:oids) AND t.tgname {_NOT_OURS}"""
-    states = {"D": "DISABLE", "R": "ENABLE REPLICA", "A": "ENABLE ALWAYS"}
     for row in _rows(connection, sql, oids):
         made = [row.sql]
-        if row.enabled in states:
-            made.append(f"ALTER TABLE {row.table} {states[row.enabled]} TRIGGER {row.name}")
+        if row.enabled in _STATES:
+            made.append(f"ALTER TABLE {row.table} {_STATES[row.enabled]} TRIGGER {row.name}")
         yield Dependent("trigger", f"{row.name} on {row.table}", made)
 
 
@@ -113,7 +114,9 @@ def _references(connection: Connection, oids: Sequence[int]) -> Iterator[Depende
           AND k.conparentid = 0"""
     for row in _rows(connection, sql, oids):
         make = f"ALTER TABLE {row.table} ADD CONSTRAINT {row.name} {row.sql}"
-        yield Dependent("foreign key", f"{row.name} of {row.table}", (make,))
+        drop = f"ALTER TABLE {row.table} DROP CONSTRAINT {row.name}"
+        # Of another kind than those of others: it goes with its table.
+        yield Dependent("foreign key to others", f"{row.name} of {row.table}", (make,), (drop,))
 
 
 def _views(connection: Connection, oids: Sequence[int]) -> Iterator[Dependent]:
@@ -155,12 +158,16 @@ def _indexes_of(connection: Connection, oid: int) -> Sequence[str]:
 
 def _rules(connection: Connection, oids: Sequence[int]) -> Iterator[Dependent]:
     sql = f"""
-        SELECT quote_ident(r.rulename) AS name, {_TABLE} AS "table", pg_get_ruledef(r.oid) AS sql
+        SELECT quote_ident(r.rulename) AS name, {_TABLE} AS "table", pg_get_ruledef(r.oid) AS sql,
+          r.ev_enabled::text AS enabled
         FROM pg_rewrite r JOIN {_OF_TABLES} ON c.oid = r.ev_class
         WHERE c.oid = ANY(:oids) AND r.rulename <> '_RETURN'"""
     for row in _rows(connection, sql, oids):
         drop = f"DROP RULE {row.name} ON {row.table}"
-        yield Dependent("rule", f"{row.name} on {row.table}", (row.sql,), (drop,))
+        made = [row.sql]
+        if row.enabled in _STATES:
+            made.append(f"ALTER TABLE {row.table} {_STATES[row.enabled]} RULE {row.name}")
+        yield Dependent("rule", f"{row.name} on {row.table}", made, (drop,))
 
 
 def _policies(connection: Connection, oids: Sequence[int]) -> Iterator[Dependent]:

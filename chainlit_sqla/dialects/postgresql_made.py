@@ -42,7 +42,7 @@ def made(connection: Connection, schema: str, table: str) -> list[Made]:
             when = "ALWAYS" if row.identity == "a" else "BY DEFAULT"
             create = [
                 f"{column} SET NOT NULL",
-                f"{column} ADD GENERATED {when} AS IDENTITY",
+                f"{column} ADD GENERATED {when} AS IDENTITY ({_options(connection, row.sequence)})",
                 _position(connection, row.table, row.name, row.sequence),
             ]
             found.append(Made(row.name, "identity", create))
@@ -53,7 +53,7 @@ def made(connection: Connection, schema: str, table: str) -> list[Made]:
                 f"{change} ADD COLUMN {row.column} {row.type} "
                 f"GENERATED ALWAYS AS ({row.expression}) {kind}",
             ]
-            found.append(Made(row.name, "generated column", create))
+            found.append(Made(row.name, "generated column", create, anew=True))
         else:
             create = [f"{column} SET DEFAULT {row.expression}"]
             before = []
@@ -62,6 +62,19 @@ def made(connection: Connection, schema: str, table: str) -> list[Made]:
                 create.append(f"ALTER SEQUENCE {row.sequence} OWNED BY {row.table}.{row.column}")
             found.append(Made(row.name, "default", create, before))
     return found
+
+
+def _options(connection: Connection, sequence: str) -> str:
+    """How a sequence counts."""
+    query = text(
+        """
+        SELECT format('INCREMENT BY %s MINVALUE %s MAXVALUE %s START WITH %s CACHE %s %s CYCLE',
+          seqincrement, seqmin, seqmax, seqstart, seqcache,
+          CASE WHEN seqcycle THEN '' ELSE 'NO' END)
+        FROM pg_sequence WHERE seqrelid = CAST(CAST(:name AS text) AS regclass)
+        """
+    )
+    return str(connection.scalar(query, {"name": sequence}))
 
 
 def _position(connection: Connection, table: str, column: str, sequence: str) -> str:

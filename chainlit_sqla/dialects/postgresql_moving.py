@@ -141,17 +141,20 @@ class PostgreSQLMover(Mover):
     def firing(self, connection: Connection, schema: str | None, table: str) -> Sequence[str]:
         """An update that changes nothing, and a copy of a row under another key."""
         name = self.qualified(connection, schema, table)
-        values = dict.fromkeys(("id", "forId", "identifier"), _PROBE)
-        if table != "feedbacks":
-            del values["forId"]
-        if table != "users":
-            del values["identifier"]
+        unique = {"feedbacks": "forId", "users": "identifier"}
+        values = dict.fromkeys(("id", unique.get(table, "id")), _PROBE)
         changed = f"to_jsonb(one) || '{json.dumps(values)}'"
-        copied = f"(jsonb_populate_record(NULL::{name}, {changed})).*"
+        query = text(
+            "SELECT string_agg(quote_ident(attname), ', ') FROM pg_attribute WHERE attnum > 0 "
+            "AND attrelid = to_regclass(:name) AND NOT attisdropped AND attgenerated = ''"
+        )
+        columns = connection.scalar(query, {"name": name})
+        copied = f"jsonb_populate_record(NULL::{name}, {changed})"
         return (
             "SET CONSTRAINTS ALL IMMEDIATE",
             f"UPDATE {name} SET id = id WHERE ctid = (SELECT ctid FROM {name} LIMIT 1)",  # noqa: S608
-            f"INSERT INTO {name} SELECT {copied} FROM {name} one LIMIT 1",  # noqa: S608
+            f"INSERT INTO {name} ({columns}) SELECT {columns} FROM "  # noqa: S608
+            f"(SELECT ({copied}).* FROM {name} one LIMIT 1) copied",
         )
 
     def constraints(self, connection: Connection, schema: str | None, table: str) -> dict[str, str]:
@@ -167,6 +170,17 @@ class PostgreSQLMover(Mover):
         schema = schema or connection.dialect.default_schema_name
         rows = connection.execute(query, {"table": table, "schema": schema})
         return {row[0]: row[1] for row in rows}
+
+    def rules(self, connection: Connection, schema: str | None, table: str) -> dict[str, str]:
+        """What the server writes after the columns, and whether rows were checked."""
+        query = (
+            "SELECT a.attname, pg_get_constraintdef(k.oid) FROM pg_constraint k "
+            "JOIN pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = k.conkey[1] "
+            "WHERE k.contype = 'f' AND k.conrelid = to_regclass(:name)"
+        )
+        name = self.qualified(connection, schema, table)
+        rows = connection.execute(text(query), {"name": name})
+        return {row[0]: row[1].rpartition(")")[2].strip() for row in rows}
 
     def constrain(self, connection: Connection, table: str, name: str, constraint: str) -> None:
         """As a constraint."""

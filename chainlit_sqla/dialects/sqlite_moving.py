@@ -94,6 +94,14 @@ class SQLiteMover(Mover):
             )
         return found
 
+    def rules(self, connection: Connection, schema: str | None, table: str) -> dict[str, str]:
+        """By ``foreign_key_list``, which does not tell of deferring."""
+        rows = connection.exec_driver_sql(f"PRAGMA foreign_key_list({_quoted(table)})").mappings()
+        return {
+            row["from"]: f"ON UPDATE {row['on_update']} ON DELETE {row['on_delete']}"
+            for row in rows
+        }
+
     def constrain(self, connection: Connection, table: str, name: str, constraint: str) -> None:
         """As an index, where one can say it; checks belong to what makes a table."""
         if not constraint.startswith("UNIQUE "):
