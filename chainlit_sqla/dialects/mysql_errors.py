@@ -32,6 +32,9 @@ _REPEAT = {1216, 1452, 1317, 1969, 3024}  # No parent row; interrupted, took too
 _SCHEMA = {1051, 1054, 1142, 1143, 1146}
 _TOO_LONG, _TOO_LARGE = 1406, 1153
 _UNREACHED = {2002, 2003}
+_OUT_OF_STEP = "Packet sequence number wrong"
+"""The driver's words for the answer that it reads while it sends the packets of a statement; the
+connection cannot be used any more."""
 _ESCAPED = "\\'\"\n\r\0\x1a"
 
 _LOGIN = (
@@ -73,7 +76,7 @@ def classify(error: BaseException) -> Fault:
         error: Of the driver.
     """
     number = _number(error)
-    if number in _TRANSIENT:
+    if number in _TRANSIENT or _is_out_of_step(error):
         return Fault.TRANSIENT
     if number in _REPEAT:
         return Fault.REPEAT
@@ -120,13 +123,14 @@ class Packet:
     def explain(self, context: ExceptionContext) -> Exception | None:
         """One of our errors for a row that can never be written; None: what it is otherwise."""
         number = _number(context.original_exception)
+        lost = number == _TOO_LARGE or _is_out_of_step(context.original_exception)
         if number == _TOO_LONG:
             return RejectedRow(
                 f"The database takes no such long text ({_words(context.original_exception)}): "
                 "ids have 255 characters at most, user identifiers 512; use a shorter one"
             )
-        if number == _TOO_LARGE or context.is_disconnect:
-            if number == _TOO_LARGE:  # The server has closed it; the others are as they were.
+        if lost or context.is_disconnect:
+            if lost:  # The server has closed it; the others are as they were.
                 context.is_disconnect = True
                 context.invalidate_pool_on_disconnect = False
             size = _largest(context.parameters)
@@ -138,6 +142,11 @@ class Packet:
                     f"({self._bytes:,}); raise its max_allowed_packet"
                 )
         return None
+
+
+def _is_out_of_step(error: BaseException) -> bool:
+    error = original(error)
+    return bool(error.args) and str(error.args[0]).startswith(_OUT_OF_STEP)
 
 
 def _largest(parameters: Any) -> int:

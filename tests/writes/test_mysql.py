@@ -226,6 +226,22 @@ async def test_a_row_larger_than_a_packet_is_refused_and_others_are_written(
     await pipeline.submit(SaveStep("t", "fits", {"output": "x" * (PACKET - 2_000)}))
 
 
+async def test_a_row_of_many_packets_is_refused_at_once(server: MySQLServer) -> None:
+    """The server answers while the driver still sends, and the driver loses its step."""
+    url = server.create_database()  # Not through the proxy, which takes all first.
+    made = Database(url, settings=Settings.load(retry_seconds=60, close_seconds=10))
+    await migrations.upgrade(made)
+    pipeline = Pipeline(made)
+    huge = SaveStep("t", "huge", {"output": "x" * 100_000_000})
+    with pytest.raises(RejectedRow, match="raise its max_allowed_packet"):
+        await asyncio.wait_for(pipeline.submit(huge), PATIENCE)
+    await pipeline.submit(step(1))
+    assert await ids(made) == ["s001"]
+    await pipeline.close()
+    await made.close()
+    server.drop_database(url)
+
+
 async def test_an_import_of_a_row_larger_than_a_packet_writes_the_others_and_says_what_to_do(
     database: Database, pipeline: Pipeline
 ) -> None:
