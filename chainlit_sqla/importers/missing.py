@@ -23,8 +23,9 @@ from .target import Target
 class Missing:
     """Rows of the target that the source has not; it is filled while both are compared.
 
-    A row that the source has, but that has no place in our tables, counts as there. The ids of
-    the source's threads are held, and those of what is missing.
+    A row that the source has, but that has no place in our tables, counts as there; and threads
+    of users whom the source does not know cannot be from it. The ids of the source's threads are
+    held, the names of its users, and the ids of what is missing.
     """
 
     def __init__(self) -> None:
@@ -35,12 +36,21 @@ class Missing:
         self.counts: Counter[str] = Counter()
         """Rows by kind, the threads themselves and what lies in them included."""
         self._there: set[str] = set()
+        self._users: set[str] = set()
         self._aside: set[tuple[str, str]] = set()
 
     @property
     def places(self) -> list[str]:
         """The threads in which something is missing, or that are."""
         return [*self.threads, *self.rows]
+
+    def know(self, names: Iterable[str]) -> None:
+        """Note users that the source has.
+
+        Args:
+            names: Their identifiers.
+        """
+        self._users.update(names)
 
     def see(self, chunk: Chunk) -> None:
         """Note what the source has.
@@ -71,10 +81,15 @@ class Missing:
             database: The target; after all that the source has was seen.
         """
         async with database.snapshot() as connection:
-            found = portions(connection, select(threads.c.id).order_by(threads.c.id), ())
+            query = select(threads.c.id, threads.c.userIdentifier).order_by(threads.c.id)
+            found = portions(connection, query, ())
             async with aclosing(found):
                 async for rows in found:
-                    self.threads += [id for (id,) in rows if id not in self._there]
+                    self.threads += [
+                        id
+                        for id, owner in rows
+                        if id not in self._there and (owner is None or owner in self._users)
+                    ]
             self.counts["thread"] = len(self.threads)
             for start in range(0, len(self.threads), BATCH):
                 await self._count(connection, self.threads[start : start + BATCH])

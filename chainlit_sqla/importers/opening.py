@@ -234,8 +234,9 @@ def _path_of(given: str) -> Path | None:
     if not path.is_file():
         # It may be a URL without its beginning, with a password.
         shown = f"***@{given.rpartition('@')[2]}" if "@" in given else path
+        there = f"{shown} is no file" if path.exists() else f"There is no file {shown}"
         raise ImportSourceError(
-            f"There is no file {shown}; give --from a URL such as postgresql://user@host/name, "
+            f"{there}; give --from a URL such as postgresql://user@host/name, "
             "or a file that is there"
         )
     with path.open("rb") as file:

@@ -28,6 +28,8 @@ SHOWN = 20
 """Differences that are named."""
 _AT_ONCE = 500
 """Threads that are looked at together: a file is read once for as many."""
+_LONG = 100
+"""Characters of an id that are shown."""
 
 Key = tuple[str, ...]
 
@@ -47,7 +49,8 @@ class Difference:
     columns: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        name = f"{self.key[0]} {' '.join(self.key[1:])}"
+        parts = (part if len(part) <= _LONG else f"{part[:_LONG]}…" for part in self.key)
+        name = " ".join(parts)
         return f"{name}: {self.what}" + (f" ({', '.join(self.columns)})" if self.columns else "")
 
 
@@ -135,6 +138,8 @@ class Verification:
 
     async def _compare_users(self, records: Sequence[Record]) -> None:
         names = [record.values["identifier"] for record in records]
+        if self._missing is not None:
+            self._missing.know(names)
         query = select(users.c.identifier).where(users.c.identifier.in_(names))
         async with self._database.snapshot() as connection:
             there = set(await connection.scalars(query))

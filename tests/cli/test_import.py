@@ -243,7 +243,7 @@ def test_a_file_is_found_however_its_path_is_written(
         (["--from", "old.db", "--layer", "mine"], "give one of chainlit-sqla, sqlalchemy, asyncpg"),
         (["--from", "old.db", "--layer", "asyncpg"], "has no tables named Step, Thread, User"),
         (["--from", "new.db"], "is the database that is imported into"),
-        (["--from", "."], "There is no file"),
+        (["--from", "."], ". is no file; give"),
     ],
 )
 def test_a_mistake_is_told_with_the_repair(

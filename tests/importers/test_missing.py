@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from chainlit.user import User
 from sqlalchemy import select
 
 from chainlit_sqla import SQLADataLayer
@@ -103,3 +104,21 @@ async def test_the_rows_of_another_users_thread_stay(frozen: Shelf, targets: Tar
     before = keys(await everything(target))
     await cleared(url, target)
     assert keys(await everything(target)) == before
+
+
+async def test_the_threads_of_a_user_whom_the_source_does_not_know_stay(
+    frozen: Shelf, targets: Targets
+) -> None:
+    url, target = frozen.load("sqlite_v8"), await targets.make("sqlite")
+    await bring("", url, target)
+    layer = SQLADataLayer(url_of(target))
+    eve = await layer.create_user(User(identifier="eve"))
+    assert eve is not None
+    await layer.update_thread("hers", name="Mine", user_id=eve.id)
+    await layer.update_thread("nobodys", name="Anonymous")
+    await layer.close()
+    result = await cleared(url, target)
+    assert result.missing is not None
+    assert result.missing.threads == ["nobodys"]
+    async with target.connect() as connection:
+        assert "hers" in set(await connection.scalars(select(threads.c.id)))
