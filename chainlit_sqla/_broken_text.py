@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -40,6 +41,11 @@ class BrokenText(str):
     def told_apart(self) -> str:
         """The text, with bytes in hex where it cannot be read: two of them stay two."""
         return self.raw.decode("utf-8", "backslashreplace")
+
+    @property
+    def told_surely(self) -> str:
+        """The same with a digest of the bytes: for where another text is `told_apart`'s."""
+        return f"{self.told_apart} ({hashlib.sha256(self.raw).hexdigest()[:8]})"
 
     @property
     def document(self) -> dict[str, str]:

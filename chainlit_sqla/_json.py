@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 import re
 from collections import deque
 from collections.abc import Mapping
@@ -154,7 +155,7 @@ def loads_exact(raw: str | bytes) -> Any:
     if _MANY not in (raw.encode() if isinstance(raw, str) else raw).translate(_DIGITS):
         return value
     try:
-        return json.loads(raw, parse_float=number, parse_int=_integer)
+        return json.loads(raw, parse_float=number, parse_int=integer)
     except (ValueError, RecursionError):  # Where readers differ, ours is asked.
         return value
 
@@ -167,12 +168,14 @@ def write_exact(value: Any) -> Any:
 
 
 def number(text: str) -> float:
-    """Read a number, whole where a float would round it.
+    """Read a number, whole where a float would round it; one that no float holds is infinite.
 
     Args:
         text: It, as JSON has it.
     """
     rounded = float(text)
+    if math.isinf(rounded):
+        return rounded
     exact = Decimal(text)
     if exact == Decimal(repr(rounded)):
         return rounded
@@ -180,7 +183,12 @@ def number(text: str) -> float:
     return ExactNumber(text) if usual else rounded
 
 
-def _integer(text: str) -> float:
+def integer(text: str) -> float:
+    """Read a whole number: beyond 64 bits as `number` does.
+
+    Args:
+        text: It, as JSON has it.
+    """
     if len(text) <= 20 and int(text) in _INTEGERS:
         return int(text)
     return number(text)

@@ -138,6 +138,7 @@ def thread_dict(
         elements: Its elements.
     """
     id, created_at, updated_at, name, user_id, user_identifier, tags, metadata = row
+    described = dialect.show_json(metadata)
     return {
         "id": id,
         "createdAt": dialect.show_instant(updated_at if steps is None else created_at),
@@ -145,7 +146,7 @@ def thread_dict(
         "userId": user_id,
         "userIdentifier": user_identifier,
         "tags": dialect.show_json(tags),
-        "metadata": dialect.show_json(metadata) or {},
+        "metadata": described if isinstance(described, dict) else {},  # Chainlit copies it.
         "steps": parents_first(steps) if steps else [],
         "elements": elements or [],
     }

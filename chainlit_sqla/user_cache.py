@@ -38,7 +38,8 @@ class KnownUser:
 
     def own_metadata(self) -> dict[str, Any]:
         """The metadata, for one caller."""
-        return _json.loads(self.metadata) or {}
+        found = _json.loads(self.metadata)
+        return found if isinstance(found, dict) else {}  # Other programs write what they like.
 
 
 class UserCache:

@@ -14,8 +14,7 @@ from sqlalchemy.types import NullType
 from .._broken_text import BrokenText
 from ..dialects import Declared
 from ..importers import OurSource
-from ..importers.tables import BROKEN
-from ..importers.tables import exact as exactly
+from ..importers.readable import exact as exactly
 from ..models import blob_deletions, imports, quarantine
 from ..records import IN_THREADS, KEYS, TABLES, Record
 from . import exact, older
@@ -232,7 +231,7 @@ class Emptying:
         last = ""
         while True:
             query = select(quarantine).where(quarantine.c.id > last).order_by(quarantine.c.id)
-            query = query.where(~(quarantine.c.reason.startswith(BROKEN) & _of_adoption))
+            query = query.where(~(exact.of_values & _of_adoption))
             rows = (await self._connection.execute(query.limit(_ROWS))).all()
             if not rows:
                 return

@@ -1,4 +1,4 @@
-"""The way back of texts that are no UTF-8: their bytes, where nobody changed the text since."""
+"""The way back of values read as far as they can be: exact, where nobody changed them since."""
 
 from __future__ import annotations
 
@@ -6,24 +6,29 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Table, select, update
+from sqlalchemy import Table, bindparam, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.types import NullType
 
 from .._broken_text import BrokenText
+from .._odd_json import Odd, odd
 from ..importers import shape
-from ..importers.tables import BROKEN, exact, readable
+from ..importers.readable import BROKEN, NAMING, NO_OBJECT, ODD, exact, readable
 from ..models import quarantine
-from ..records import COLUMNS
+from ..records import COLUMNS, JSON
 from .kept import ORIGIN
 from .original import NAMES
 
 _ROWS = 500
 
+of_values = or_(*map(quarantine.c.reason.startswith, (BROKEN, ODD, NO_OBJECT)))
+"""Of rows of the quarantine that are there, but for the exact form of a value."""
+
 
 async def give_back(
     connection: AsyncConnection, tables: Mapping[str, Table], counts: Counter[str]
 ) -> list[Any]:
-    """Write the bytes of the quarantine into the rows of Chainlit's tables.
+    """Write the exact values of the quarantine into the rows of Chainlit's tables.
 
     Args:
         connection: In the transaction.
@@ -36,7 +41,7 @@ async def give_back(
     kinds = {name: kind for kind, name in NAMES.items()}
     columns, last = quarantine.c, ""
     kept: list[Any] = []
-    ours = columns.reason.startswith(BROKEN), columns.source == ORIGIN
+    ours = of_values, columns.source == ORIGIN
     while True:
         query = select(quarantine).where(columns.id > last, *ours).order_by(columns.id)
         rows: Sequence[Any] = (await connection.execute(query.limit(_ROWS))).all()
@@ -45,32 +50,51 @@ async def give_back(
         last = rows[-1].id
         for row in rows:
             kind = kinds[row.origin]
-            if await _given(connection, kind, tables[kind], row.row):
-                counts[kind] += 1
-            else:
+            if not await _given(connection, kind, tables[kind], row):
                 kept.append(row)
+            elif row.reason != NO_OBJECT:
+                counts[kind] += 1
 
 
-async def _given(
-    connection: AsyncConnection, kind: str, table: Table, row: Mapping[str, Any]
-) -> bool:
-    """Write the texts of one row that are still the same; whether these were all."""
-    broken = {name: text for name in row if (text := BrokenText.parse(row[name])) is not None}
+async def _given(connection: AsyncConnection, kind: str, table: Table, aside: Any) -> bool:
+    """Write the values of one row that are still the same; whether these were all."""
+    row = aside.row
+    broken = _exact(kind, aside)
     known = [name for name in broken if name in table.c]
-    own = table.c.id == str(row["id"])
+    own = table.c.id == bindparam("own", str(row["id"]), NullType())  # UUID or text.
     now = (await connection.execute(select(*(table.c[name] for name in known)).where(own))).first()
     if now is None:
         return False
     found = dict(zip(known, now, strict=True))
     same = [name for name in known if _same(kind, name, broken[name], found[name])]
-    if same:
-        values = {name: exact(broken[name]) for name in same}
+    if same and (aside.reason != NO_OBJECT or found != broken):
+        values = {name: _written(broken[name]) for name in same}
         await connection.execute(update(table).where(own).values(values))
     return len(same) == len(broken)
 
 
-def _same(kind: str, name: str, text: BrokenText, now: Any) -> bool:
-    """Whether a value is what an adoption makes of a text."""
+def _exact(kind: str, aside: Any) -> dict[str, Any]:
+    """The values that a row of the quarantine is there for."""
+    row = aside.row
+    if aside.reason == NO_OBJECT:
+        return {"metadata": row["metadata"]}
+    if aside.reason.startswith(BROKEN):
+        return {name: text for name in row if (text := BrokenText.parse(row[name])) is not None}
+    documents = (name for name in row if COLUMNS[kind].get(name) == JSON)
+    return {name: found for name in documents if (found := odd(row[name])) is not None}
+
+
+def _written(value: Any) -> Any:
+    """What writes it; its column is text or JSON, and the database knows which."""
+    if isinstance(value, BrokenText):
+        return exact(value)
+    return value.text if isinstance(value, Odd) else value
+
+
+def _same(kind: str, name: str, text: Any, now: Any) -> bool:
+    """Whether a value is what an adoption makes of an exact one."""
+    if isinstance(text, BrokenText) and name in NAMING and now == text.told_surely:
+        return True
     before, what = readable(name, text), COLUMNS[kind].get(name)
     if what is None:
         return bool(before == now)

@@ -14,7 +14,8 @@ from ..dialects import Declared
 from ..importers import Misfit
 from ..importers.documented import DocumentedSource
 from ..importers.quarantine import ADOPTION, put_aside
-from ..importers.tables import Items, Row
+from ..importers.readable import Row
+from ..importers.tables import Items
 from ..records import COLUMNS, TABLES, Record, sorted_by_kind
 from .original import ASIDE, ORIGINALS
 

@@ -26,7 +26,8 @@ class Report:
         rows: Rows that were there, by kind.
         kept: Rows that are there now, by kind, but those that were put back.
         put_back: Rows of the quarantine that are in Chainlit's tables again, by kind.
-        exact: Rows of Chainlit's tables whose texts are no UTF-8 again, by kind.
+        exact: Rows of Chainlit's tables with the exact form of a value again, by kind: text that is
+            no UTF-8, JSON that only some readers take.
         aside: Rows without a place, by kind and reason.
         partly: Rows that have a place but for a value, by kind and reason.
         restored: Rows from the table of what an earlier way back could not place.

@@ -27,7 +27,7 @@ def lines(report: Report) -> Iterator[str]:
     )
     yield from _counts("Taken back from chainlit_sqla_unadopted", report.restored)
     yield from _counts("Put back from the quarantine", report.put_back)
-    yield from _counts("With texts that are no UTF-8, as they were", report.exact)
+    yield from _counts("With texts that are no UTF-8, or odd JSON, as they were", report.exact)
     yield from _counts("Kept in chainlit_sqla_unadopted, in full or in part", report.beside)
     yield from _columns(report)
     if report.carried:

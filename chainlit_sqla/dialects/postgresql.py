@@ -30,7 +30,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP, aggregate_order_by, insert
 from sqlalchemy.types import TypeEngine
 
-from .. import _json
+from .. import _json, _odd_json
 from ..errors import ConfigurationError
 from . import postgresql_burst, postgresql_errors
 from .base import Call, Dialect, Rows
@@ -104,7 +104,7 @@ class PostgreSQL(Dialect):
             "pool_timeout": settings.connect_timeout,
             "connect_args": arguments,
             "json_serializer": _serialize,
-            "json_deserializer": _json.loads_exact,
+            "json_deserializer": _odd_json.loads,
         }
 
     def is_pooler(self, url: URL, settings: Settings) -> bool:

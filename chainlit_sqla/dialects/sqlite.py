@@ -306,6 +306,17 @@ class SQLite(Dialect):
                 )
             case sqlite3.SQLITE_FULL:
                 return f"There is no room for {url.database}; free disk space"
+            case sqlite3.SQLITE_IOERR:
+                return (
+                    f"The disk did not read or write {url.database} or a file beside it "
+                    "(disk I/O error); see the log of the system, free disk space, check the disk "
+                    "or mount, and run it again"
+                )
+            case sqlite3.SQLITE_CORRUPT:
+                return (
+                    f"The SQLite file {url.database} is damaged; restore a backup, or save what "
+                    "can be read with sqlite3's .recover"
+                )
         return None
 
 

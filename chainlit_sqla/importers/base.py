@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from .. import _json
 from .._broken_text import BrokenText
+from .._odd_json import Odd
 from ..records import Record
 
 CHUNK_ROWS = 500
@@ -77,10 +78,13 @@ class Misfit:
         return hashlib.sha256(text.encode()).hexdigest()
 
     def _row(self) -> dict[str, Any]:
-        return {
-            name: value.document if isinstance(value, BrokenText) else value
-            for name, value in self.row.items()
-        }
+        return {name: _shown(value) for name, value in self.row.items()}
+
+
+def _shown(value: Any) -> Any:
+    if isinstance(value, BrokenText):
+        return value.document
+    return value.text if isinstance(value, Odd) else value
 
 
 @dataclass(slots=True)

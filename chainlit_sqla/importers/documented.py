@@ -18,7 +18,8 @@ from .._broken_text import BrokenText
 from ..records import EPOCH, Record
 from . import shape
 from .base import Misfit
-from .tables import PLACE, Items, Row, TableSource, rating, readable
+from .readable import Row
+from .tables import PLACE, Items, TableSource, rating
 
 
 class DocumentedSource(TableSource):
@@ -92,7 +93,7 @@ class DocumentedSource(TableSource):
         ):
             id, name = (
                 shape.identifier(row["id"]),
-                shape.identifier(readable("identifier", row["identifier"])),
+                shape.identifier(self._people.readable("identifier", row["identifier"])),
             )
             if isinstance(row["id"], BrokenText):
                 continue  # The user is put aside.

@@ -17,7 +17,8 @@ from sqlalchemy import Select, func, select
 from .._time import format_instant
 from ..records import EPOCH, IN_THREADS
 from . import shape
-from .tables import PLACE, Items, Row, TableSource, rating
+from .readable import Row
+from .tables import PLACE, Items, TableSource, rating
 
 _NO_DATE = {"createdAt": EPOCH}
 _OF_ELEMENT = {"size", "language", "display", "type", "page"}

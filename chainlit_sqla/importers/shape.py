@@ -3,7 +3,8 @@
 A row is what a driver gives for columns of any type. The rules, besides those of
 `chainlit_sqla.convert`:
 
-- JSON may come as text, also where it is the literal ``null``; what is no JSON is a string.
+- JSON may come as text, also where it is the literal ``null``; what is no JSON is a string;
+  what only some readers take is read as far as it can be (`chainlit_sqla._odd_json`).
 - Tags may come as an array, as JSON, or as PostgreSQL writes an array (``{a,"b c"}``).
 - ``showInput`` may be ``true`` or ``false`` in any form, or the name of a language.
 - An instant that cannot be read is kept in ``extra`` and the column stays empty.
@@ -13,6 +14,7 @@ A row is what a driver gives for columns of any type. The rules, besides those o
 
 from __future__ import annotations
 
+import math
 import re
 import uuid
 from collections.abc import Collection, Mapping
@@ -21,7 +23,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-from .. import _json
+from .. import _json, _odd_json
 from .._time import parse_instant
 from ..convert import fit
 from ..records import COLUMNS, FLAG, INSTANT, INTEGER, JSON, Record, default
@@ -176,6 +178,8 @@ def document(value: Any) -> Any:
         except ValueError:
             if not value.strip():
                 return None
+            odd = _odd_json.read(value)
+            value = value if odd is None else odd
     return _json.loads_exact(_json.dumps(value))
 
 
@@ -233,7 +237,8 @@ def plain(value: Any) -> Any:
     if isinstance(value, datetime):
         return value.isoformat()
     if isinstance(value, Decimal):
-        return _json.number(f"{value:f}") if value.is_finite() else float(value)
+        whole = _json.number(f"{value:f}") if value.is_finite() else float(value)
+        return str(value) if math.isinf(whole) else whole
     return str(value) if isinstance(value, uuid.UUID) else _json.loads_exact(_json.dumps(value))
 
 

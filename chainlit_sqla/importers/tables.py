@@ -16,16 +16,12 @@ from typing import Any
 from sqlalchemy import (
     ColumnClause,
     Connection,
-    LargeBinary,
     Select,
     TableClause,
-    Text,
     Uuid,
-    cast,
     column,
     func,
     inspect,
-    literal,
     select,
     table,
 )
@@ -38,19 +34,13 @@ from ..letter_case import canonical
 from ..records import COLUMNS, IN_THREADS, Record
 from . import shape
 from .base import BATCH, Chunk, Misfit, rechunked
+from .readable import Names, Row, exact, reasons
 from .reading import portions
 
 PLACE = "chainlit_sqla_place"
 """The name under which a row's thread is read, where a row does not say it by itself."""
 
-BROKEN = "a text in it is no UTF-8"
-"""Why a row is also in the quarantine, with the bytes."""
-_TELLING = {"id", "threadId"}
-"""By these, rows are found: a replacement could be that of another one."""
-_NAMING = {"identifier", "userIdentifier"}
-"""These name people, of whom two must not become one."""
 
-Row = dict[str, Any]
 Items = tuple[Record | Misfit, ...]
 
 
@@ -98,6 +88,7 @@ class TableSource(ABC):
         self._numbers: dict[tuple[str, str], int] = {}
         self._rated: set[tuple[str, str]] = set()
         self._may_break = False
+        self._people = Names()
 
     async def open(self) -> None:
         """Look which columns there are; before anything else."""
@@ -111,6 +102,9 @@ class TableSource(ABC):
             self._types[kind] = columns
             self._unique[kind] = unique
             self._tables[kind] = table(name, *(column(one) for one in columns), schema=self._schema)
+        if self._may_break:
+            named = select(self._tables["user"].c.identifier)
+            await self._people.look(lambda: self._rows(named, narrow=True))
 
     async def count(self) -> Mapping[str, int]:
         """The rows of each table."""
@@ -232,15 +226,14 @@ class TableSource(ABC):
         async for row in rows:
             broken = sorted(name for name, one in row.items() if isinstance(one, BrokenText))
             try:
-                items = self._shape(kind, _readable(row, broken) if broken else row)
+                items = self._shape(kind, self._people.row(row, broken) if broken else row)
             except (ValueError, RejectedRow) as error:
                 row.pop(PLACE, None)
                 items = (Misfit(kind, self._names[kind], str(error), row),)
             else:
-                if broken:
-                    reason = f"{BROKEN}: {', '.join(broken)}"
-                    row.pop(PLACE, None)
-                    items += (Misfit(kind, self._names[kind], reason, row, kept=True),)
+                row.pop(PLACE, None)
+                table, why = self._names[kind], reasons(kind, row, broken, items)
+                items += tuple(Misfit(kind, table, one, row, kept=True) for one in why)
             yield items
 
     async def _rows(self, query: Select[Any], *, narrow: bool = False) -> AsyncGenerator[Row, None]:
@@ -315,37 +308,6 @@ class TableSource(ABC):
     def _native(self, id: str) -> Any:
         """An id as the database has it."""
         return uuid.UUID(id) if isinstance(self._types["thread"]["id"], Uuid) else id
-
-
-def exact(value: Any) -> Any:
-    """A value as a condition finds it: a text that is no UTF-8 by its bytes."""
-    return cast(literal(value.raw, LargeBinary), Text) if isinstance(value, BrokenText) else value
-
-
-def readable(name: str, value: Any) -> Any:
-    """A value whose text all databases can store.
-
-    Args:
-        name: The name of its column.
-        value: Any value.
-    """
-    if not isinstance(value, BrokenText):
-        return value
-    return value.told_apart if name in _NAMING else str(value)
-
-
-def _readable(row: Row, broken: Sequence[str]) -> Row:
-    """A row whose text all databases can store.
-
-    Raises:
-        ValueError: What is to tell it from others is no UTF-8.
-    """
-    if keys := [name for name in broken if name in _TELLING]:
-        raise ValueError(f"its {keys[0]} is no UTF-8")
-    shown = dict(row)
-    for name in broken:
-        shown[name] = readable(name, row[name])
-    return shown
 
 
 def rating(value: Any) -> int:

@@ -84,6 +84,37 @@ async def test_the_way_back_gives_every_byte_back(frozen: Shelf) -> None:
     assert await set_aside(url) == aside
 
 
+async def test_two_people_whose_names_would_read_the_same_stay_two(frozen: Shelf) -> None:
+    url = frozen.load(NAME)
+    execute(
+        url,
+        r"""
+        INSERT INTO users (id, identifier, metadata, "createdAt") VALUES
+          ('broken', CAST(X'61ff' AS TEXT), '{}', '2024-01-01'),
+          ('literal', 'a\xff', '{}', '2024-01-01'),
+          ('once', CAST(X'62ff' AS TEXT), '{}', '2024-01-01');
+        INSERT INTO threads (id, name, "userId", "userIdentifier") VALUES
+          ('of broken', 'x', 'broken', CAST(X'61ff' AS TEXT)),
+          ('of literal', 'y', 'literal', 'a\xff')
+        """,
+    )
+    before = texts(url, "id", "identifier", "userId", "userIdentifier")
+    report = await adopt(url)
+    assert report.partly["user", "a text in it is no UTF-8"] == 2
+    people = {
+        id: one(url, f"SELECT identifier FROM users WHERE id = '{id}'")[0]
+        for id in ("broken", "literal", "once")
+    }
+    assert people["literal"] == r"a\xff"
+    assert people["once"] == r"b\xff"
+    assert people["broken"].startswith(r"a\xff (")
+    for id in ("broken", "literal"):
+        owner = f'SELECT "userId", "userIdentifier" FROM threads WHERE id = \'of {id}\''
+        assert one(url, owner) == (id, people[id])
+    await unadopt(url)
+    assert texts(url, "id", "identifier", "userId", "userIdentifier") == before
+
+
 async def test_a_row_whose_id_is_no_utf8_is_put_aside_with_what_lies_in_it(frozen: Shelf) -> None:
     url = frozen.load(NAME)
     before = (await adopt(frozen.load(NAME))).kept

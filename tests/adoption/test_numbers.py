@@ -23,9 +23,17 @@ STEP = said.step_id(1, 1)
 
 async def documents(url: str) -> list[Any]:
     """The metadata of a step and of its thread, as they are stored."""
+    exactly: Any = lambda text: json.loads(text, parse_float=Decimal, parse_int=Decimal)  # noqa: E731
+    return [exactly(one) for one in (await stored(url))[:2]]
+
+
+async def stored(url: str) -> list[Any]:
+    """The text of the metadata of a step, its thread and its user, and of its generation."""
     query = (
-        "SELECT CAST(s.metadata AS TEXT), CAST(t.metadata AS TEXT) FROM steps s "
-        f"""JOIN threads t ON t.id = s."threadId" WHERE s.id = '{STEP}'"""
+        "SELECT CAST(s.metadata AS TEXT), CAST(t.metadata AS TEXT), CAST(u.metadata AS TEXT), "
+        "CAST(s.generation AS TEXT) FROM steps s "
+        """JOIN threads t ON t.id = s."threadId" JOIN users u ON u.id = t."userId" """
+        f"WHERE s.id = '{STEP}'"
     )
     if url.startswith("sqlite:///"):
         with closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as database:
@@ -34,8 +42,7 @@ async def documents(url: str) -> list[Any]:
         connection = await asyncpg.connect(url)
         row = await connection.fetchrow(query)
         await connection.close()
-    exactly: Any = lambda text: json.loads(text, parse_float=Decimal, parse_int=Decimal)  # noqa: E731
-    return [exactly(one) for one in row]
+    return list(row)
 
 
 def write(url: str) -> None:

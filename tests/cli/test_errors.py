@@ -147,6 +147,25 @@ def test_a_file_that_is_no_database(cli: Command, folder: Path, content: bytes) 
     assert (folder / "notes.db").read_bytes() == content
 
 
+def test_a_damaged_database(cli: Command, folder: Path) -> None:
+    path = folder / "chats.db"
+    assert cli("upgrade", "--url", "sqlite:///chats.db").code == 0
+    content = path.read_bytes()
+    path.write_bytes(content[:100] + os.urandom(len(content) - 100))
+    refused(cli("current", "--url", "sqlite:///chats.db"), "is damaged", "restore a backup")
+
+
+def test_a_disk_that_does_not_write(folder: Path) -> None:
+    # A file that may not grow: SQLite takes it for a broken disk, not for a full one.
+    limited = (
+        "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (8_192, 8_192)); "
+        "from chainlit_sqla.cli.guard import main; "
+        "main(['upgrade', '--url', 'sqlite:///chats.db'])"
+    )
+    python = [sys.executable, "-B"]  # Its own files would be cut short as well.
+    refused(run_program([*python, "-c", limited], folder, {}), "disk I/O error", "check the disk")
+
+
 def test_a_folder_in_place_of_the_file(cli: Command, folder: Path) -> None:
     (folder / "chats.db").mkdir()
     refused(cli("upgrade", "--url", "sqlite:///chats.db"), "cannot be opened")
