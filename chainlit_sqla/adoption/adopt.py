@@ -33,7 +33,7 @@ from ..revision import REVISIONS, VERSION_TABLE, current_revision
 from . import carry
 from .exchange import KINDS, OTHERS, Exchange
 from .kept import ORIGIN, AsideSource, Rows
-from .making import Making
+from .making import Making, named, written
 from .original import ASIDE, NAMES, Form, documented, found, strangers, unlike
 from .side import ORDINALS, Side
 
@@ -75,7 +75,14 @@ class Adoption(Exchange):
         await self._sync(connection, lambda c: self._renew(c, dependents, failed))
         self._report.left += await self._sync(connection, lambda c: making.renew(c, anew=False))
         renewed = await self._sync(connection, lambda c: mover.dependents(c, schema, names))
-        await self._note(connection, forms, carry.changes(dependents, renewed))
+        owed = making.owed(forms)
+        self._report.left += [one for one in named(owed) if one not in self._report.left]
+        more = {
+            "changes": carry.changes(dependents, renewed),
+            "owed": written(owed),
+            "references": carry.references(failed),
+        }
+        await self._note(connection, forms, more)
 
     async def _look(self, connection: AsyncConnection) -> dict[str, Form] | None:
         """The forms of the tables to take over; None where they are ours already."""
@@ -152,16 +159,15 @@ class Adoption(Exchange):
         await filling.run()
 
     async def _note(
-        self, connection: AsyncConnection, forms: dict[str, Form], changes: list[Any]
+        self, connection: AsyncConnection, forms: dict[str, Form], more: dict[str, Any]
     ) -> None:
         """Remember what the way back needs."""
         report = self._report
         details = {
             "forms": {kind: form.document() for kind, form in forms.items()},
             "rows": dict(report.rows),
-            "changes": changes,
             "dropped": [[name, list(sql)] for name, sql in report.dropped],
-        }
+        } | more
         row = {"id": ORIGIN, "source": ORIGIN, "details": details}
         await connection.execute(insert(imports), row | {"startedAt": now(), "finishedAt": now()})
 

@@ -84,6 +84,19 @@ def refuse(failed: Sequence[Failed], command: str) -> AdoptionRefused:
     )
 
 
+def references(failed: Sequence[Failed]) -> list[Any]:
+    """The foreign keys among what cannot be made anew, as JSON: name and statements.
+
+    They refuse nothing that they did not refuse before, so the way back makes them again.
+    """
+    kinds = ("foreign key", "foreign key to others")
+    return [
+        [str(one.dependent), list(one.dependent.create)]
+        for one in failed
+        if one.dependent.kind in kinds
+    ]
+
+
 def release(connection: Connection, dependents: Sequence[Dependent]) -> None:
     """Drop what keeps the tables from being dropped."""
     for one in reversed(dependents):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -19,12 +20,13 @@ from ..models import blob_deletions, imports, quarantine
 from ..records import IN_THREADS, KEYS, TABLES, Record
 from . import exact, older
 from .exchange import KINDS, Exchange
+from .given import Given, Key
 from .kept import ORIGIN, AsideSource
 from .original import ASIDE, NAMES, Form
 from .side import ORDINALS, Side, differing, restored
 
 _THREADS, _STEPS = 100, 2_000
-"""What is compared together: threads, and about how many steps."""
+"""What is written and read back together: threads, and about how many steps."""
 _ROWS = 500
 _of_adoption = quarantine.c.source == ORIGIN
 
@@ -74,6 +76,7 @@ class Emptying:
             )
             for kind, table in TABLES.items()
         }
+        self._given = Given(connection, database.dialect, self._ours, self._full)
         self._twice: dict[str, set[str]] = {}
         self._done = 0
 
@@ -87,7 +90,8 @@ class Emptying:
             self._twice[kind] = await self._doubles(kind)
         await self._users()
         async for ids in self._batches():
-            await self._write([one async for one in self._of(ids, "thread")])
+            await self._given.look(["thread"], ids)
+            await self._write_given("thread")
         await self._put_back()
         async for ids in self._batches():
             await self._batch(ids)
@@ -97,16 +101,12 @@ class Emptying:
         await self._others()
 
     async def _users(self) -> None:
-        theirs: dict[tuple[str, ...], Record] = {}
-        async for chunk in self._ours.users():
-            await self._write(chunk.records)
-        async for chunk in self._theirs.users():
-            theirs |= {one.key: one for one in chunk.records}
-        async for chunk in self._ours.users():
-            await self._keep(chunk.records, theirs)
+        await self._given.look(["user"])
+        await self._write_given("user")
+        await self._compare(None)
 
     async def _batches(self) -> AsyncIterator[list[str]]:
-        """Threads by id, few enough to be compared in memory."""
+        """Threads by id, few enough for their keys to be held."""
         threads, steps = TABLES["thread"], TABLES["step"]
         count = select(func.count()).where(steps.c.threadId == threads.c.id).scalar_subquery()
         last = ""
@@ -127,27 +127,50 @@ class Emptying:
             yield ids
             last = ids[-1]
 
-    async def _of(self, ids: Sequence[str], *kinds: str) -> AsyncIterator[Record]:
-        async for chunk in self._ours.threads(only=ids):
-            for record in chunk.records:
-                if record.kind in kinds:
-                    yield record
-
     async def _batch(self, ids: Sequence[str]) -> None:
         """What lies in some threads: write it, read it back, and keep what is lost."""
-        records = [one async for one in self._of(ids, "thread", *IN_THREADS)]
-        records.sort(key=_as_written)
-        await self._write([one for one in records if one.kind != "thread"])
-        theirs: dict[tuple[str, ...], Record] = {}
-        async for chunk in self._theirs.threads(only=ids):
-            theirs |= {one.key: one for one in chunk.records}
-        await self._keep(records, theirs)
-        self._theirs.beside.clear()
+        await self._given.look(["thread", *IN_THREADS], ids)
+        await self._write_given(*IN_THREADS)
+        await self._compare(ids)
         await self._connection.run_sync(self._back._mover.close_cursors)
         self._report.threads += len(ids)
-        self._done += len(records)
+        self._done += len(self._given.widths)
         total = self._report.rows.total() - self._report.rows["user"]
         self._back._watch("given back", self._done, total)
+
+    async def _write_given(self, *kinds: str) -> None:
+        async for records in self._given.read([k for k in self._given.widths if k[0] in kinds]):
+            await self._write(records)
+
+    async def _compare(self, ids: Sequence[str] | None) -> None:
+        """Read back what was written, and keep what was not read."""
+        late = await self._compared(ids)
+        self._given.numbered |= late
+        if late:  # What was compared before one order differed is to keep its own as well.
+            await self._compared(sorted(late))
+        told: dict[str, Any] = {"kind": ORDINALS, "was": None, "now": {}}
+        await self._side.keep([told | {"key": one, "thread": one} for one in self._given.numbered])
+
+    async def _compared(self, ids: Sequence[str] | None) -> set[str]:
+        """Compare a few at a time; the threads of which the orders turn out to differ."""
+        late: set[str] = set()
+        seen: set[Key] = set()
+        counts: dict[str | None, Counter[str]] = defaultdict(Counter)
+        threads = self._theirs.users() if ids is None else self._theirs.threads(only=ids)
+        async for chunk in threads:
+            theirs = {one.key: one for one in chunk.records}
+            seen |= theirs.keys()
+            async for records in self._given.read(theirs):
+                await self._keep(records, theirs, late, counts)
+            self._theirs.beside.clear()
+        of = None if ids is None else set(ids)
+        left = [k for k in self._given.widths if k not in seen and (of is None or k[1] in of)]
+        async for records in self._given.read(left):
+            await self._keep(records, {}, late, counts)
+        for place, found in counts.items():
+            if place not in late:
+                self._report.beside += found
+        return late
 
     async def _write(self, records: Sequence[Record]) -> None:
         by_kind: dict[str, list[Record]] = {}
@@ -200,30 +223,35 @@ class Emptying:
         }
 
     async def _keep(
-        self, records: Sequence[Record], theirs: Mapping[tuple[str, ...], Record]
+        self,
+        records: Sequence[Record],
+        theirs: Mapping[Key, Record],
+        late: set[str],
+        counts: Mapping[str | None, Counter[str]],
     ) -> None:
-        """Keep what was not read back."""
-        numbered = {
-            one.thread_id
+        """Keep what was not read back, but of threads whose orders turn out to differ."""
+        numbered = self._given.numbered
+        late |= {
+            str(one.thread_id)
             for one in records
             if "ordinal" in one.values
+            and one.thread_id not in numbered
             and (
                 one.key not in theirs or theirs[one.key].values["ordinal"] != one.values["ordinal"]
             )
         }
-        rows: list[dict[str, Any]] = [
-            {"kind": ORDINALS, "key": id, "thread": id, "was": None, "now": {}} for id in numbered
-        ]
+        rows: list[dict[str, Any]] = []
         for record in records:
+            if record.thread_id in late:
+                continue
             read = theirs.get(record.key)
             row = differing(record, read, ordinal=record.thread_id in numbered)
             if row is not None:
                 rows.append(row)
-                self._report.beside[record.kind] += 1
+                counts[record.thread_id][record.kind] += 1
             if restored(record, read, row).digest() != record.digest():
                 raise self._back._say_differ([record.thread_id])
-        for start in range(0, len(rows), _ROWS):
-            await self._side.keep(rows[start : start + _ROWS])
+        await self._side.keep(rows)
 
     async def _put_back(self) -> None:
         """Rows of the quarantine, into the tables from which they came."""
@@ -279,12 +307,6 @@ class Emptying:
             kept = [_side_row(kind, row[key], row) for row in rows if row[key] != ORIGIN]
             await self._side.keep(kept)
         self._report.beside = +self._report.beside
-
-
-def _as_written(record: Record) -> tuple[Any, ...]:
-    """Chainlit's tables know no order but that of the rows."""
-    values = record.values
-    return (record.thread_id, values.get("ordinal", 0), values["createdAt"])
 
 
 def _side_row(kind: str, key: str, values: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import Column, MetaData, Table, column, table
+from sqlalchemy import Column, MetaData, Select, Table, column, select, table
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ..database import Database
@@ -16,7 +16,7 @@ from ..importers.documented import DocumentedSource
 from ..importers.quarantine import ADOPTION, put_aside
 from ..importers.readable import Row
 from ..importers.tables import Items
-from ..records import COLUMNS, TABLES, Record, sorted_by_kind
+from ..records import COLUMNS, IN_THREADS, TABLES, Record, sorted_by_kind
 from .original import ASIDE, ORIGINALS
 
 ORIGIN = ADOPTION
@@ -49,6 +49,7 @@ class AsideSource(DocumentedSource):
             strangers=named,
         )
         mover = database.dialect.mover()
+        self._by_row = mover.sorts_in_memory
         self._kinds = {
             kind: {one.name: mover.stranger(one.type) for one in columns}
             for kind, columns in strangers.items()
@@ -63,6 +64,15 @@ class AsideSource(DocumentedSource):
             one = self._tables[kind]
             columns = (column(name, types.get(name)) for name in one.c.keys())  # noqa: SIM118 - columns, not names
             self._tables[kind] = table(one.name, *columns, schema=one.schema)
+
+    def _of_batch(self, kind: str, ids: Sequence[Any]) -> Select[Any]:
+        """Rows by their numbers where these would be sorted with all that they have."""
+        found = super()._of_batch(kind, ids)
+        if not self._by_row or kind not in IN_THREADS:
+            return found
+        row = self._dialect.physical_order()
+        numbers = select(row).select_from(self._tables[kind]).where(self._place(kind).in_(ids))
+        return self._all(kind).where(row.in_(numbers.correlate(None)))
 
     def _finish(
         self, kind: str, row: Row, known: Mapping[str, Any], else_: Mapping[str, Any]

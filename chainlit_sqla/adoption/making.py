@@ -1,15 +1,17 @@
-"""Columns that we do not know whose values the database makes: the same on the new tables."""
+"""Columns whose values the database makes: the same on the new tables, or on the way back."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
 from ..dialects import Made, Mover
 from ..records import COLUMNS
-from .original import NAMES
+from .original import NAMES, Form
 
 
 class Making:
@@ -25,18 +27,23 @@ class Making:
     def __init__(
         self, connection: Connection, mover: Mover, schema: str | None, kinds: Sequence[str]
     ) -> None:
+        all_ = {kind: mover.made(connection, schema, NAMES[kind]) for kind in kinds}
         self._found: Mapping[str, Sequence[Made]] = {
-            kind: [
-                one
-                for one in mover.made(connection, schema, NAMES[kind])
-                if one.column not in COLUMNS[kind]
-            ]
-            for kind in kinds
+            kind: [one for one in found if one.column not in COLUMNS[kind]]
+            for kind, found in all_.items()
         }
+        self._of_ours = [
+            (kind, one)
+            for kind, found in all_.items()
+            for one in found
+            if one.column in COLUMNS[kind]
+        ]
+        self._failed: list[tuple[str, Made]] = []
 
     def release(self, connection: Connection) -> None:
         """Take along what would go with the old tables."""
-        for one in (one for found in self._found.values() for one in found):
+        kept = [one for found in self._found.values() for one in found]
+        for one in (*kept, *(one for _, one in self._of_ours)):
             for sql in one.before:
                 connection.exec_driver_sql(sql)
 
@@ -51,13 +58,73 @@ class Making:
         Returns:
             Those that do not fit the new tables, for people: they are plain columns now.
         """
-        left = []
+        before = len(self._failed)
         for kind, found in self._found.items():
             for one in (one for one in found if one.anew is anew):
-                try:
-                    with connection.begin_nested():
-                        for sql in one.create:
-                            connection.exec_driver_sql(sql)
-                except DBAPIError:
-                    left.append(f"{one.kind} of {NAMES[kind]}.{one.column}")
-        return left
+                if not attempted(connection, one.create):
+                    self._failed.append((kind, one))
+        return named(self._failed[before:])
+
+    def owed(self, forms: Mapping[str, Form]) -> list[tuple[str, Made]]:
+        """What the new tables do not have: for the way back, after `renew`.
+
+        Args:
+            forms: The old tables, with the defaults that are kept by themselves.
+        """
+        kept = {
+            (kind, one.name) for kind, form in forms.items() for one in form.columns if one.default
+        }
+        ours = [(kind, one) for kind, one in self._of_ours if (kind, one.column) not in kept]
+        return [*ours, *self._failed]
+
+
+def written(owed: Sequence[tuple[str, Made]]) -> list[Any]:
+    """What `Making.owed` gave, as JSON."""
+    return [[kind, asdict(one)] for kind, one in owed]
+
+
+def read(written: Sequence[Any]) -> list[tuple[str, Made]]:
+    """What `written` gave."""
+    return [(kind, Made(**one)) for kind, one in written]
+
+
+def make_again(
+    connection: Connection, owed: Sequence[tuple[str, Made]], *, anew: bool
+) -> list[tuple[str, Sequence[str]]]:
+    """Make on Chainlit's tables what ours did not have.
+
+    Args:
+        connection: In the transaction.
+        owed: What `read` gave.
+        anew: As for `Making.renew`.
+
+    Returns:
+        What does not fit, with the statements that would make it.
+    """
+    failed = []
+    for kind, one in owed:
+        # A generated column would lose what was written into it as a plain one of ours.
+        lost = one.anew and one.column in COLUMNS[kind]
+        if one.anew is anew and (lost or not attempted(connection, one.create)):
+            failed.append((_named(kind, one), one.create))
+    return failed
+
+
+def _named(kind: str, one: Made) -> str:
+    return f"{one.kind} of {NAMES[kind]}.{one.column}"
+
+
+def named(owed: Sequence[tuple[str, Made]]) -> list[str]:
+    """For people."""
+    return [_named(kind, one) for kind, one in owed]
+
+
+def attempted(connection: Connection, statements: Sequence[str]) -> bool:
+    """Run statements, all or none of them; whether they could be run."""
+    try:
+        with connection.begin_nested():
+            for sql in statements:
+                connection.exec_driver_sql(sql)
+    except DBAPIError:
+        return False
+    return True

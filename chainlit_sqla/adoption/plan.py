@@ -135,7 +135,7 @@ def _parts(
     if kind == "user":
         yield f"CONSTRAINT {quote('users_identifier_key')} UNIQUE (identifier)"
     for name, other in form.references.items():
-        if name in form.names and (mover.refers_by_name or _kept_by_ours(kind, name)):
+        if name in form.names and (mover.refers_by_name or _at_once(kind, name, form)):
             target = NAMES[other] if mover.refers_by_name else ASIDE[other]
             target = mover.qualified(connection, schema, target)
             yield (
@@ -155,12 +155,14 @@ def later(
             connection, form, name, mover.qualified(connection, schema, NAMES[other])
         )
         for name, other in form.references.items()
-        if name in form.names and not _kept_by_ours(kind, name)
+        if name in form.names and not _at_once(kind, name, form)
     }
 
 
-def _kept_by_ours(kind: str, name: str) -> bool:
-    return bool(TABLES[kind].c[name].foreign_keys) if name in TABLES[kind].c else False
+def _at_once(kind: str, name: str, form: Form) -> bool:
+    """Whether rows of ours keep a reference, and rows that are put back are to keep it, too."""
+    kept = bool(TABLES[kind].c[name].foreign_keys) if name in TABLES[kind].c else False
+    return kept and not form.rules.get(name, "").endswith("NOT VALID")
 
 
 def _reference(connection: Connection, form: Form, name: str, target: str) -> str:

@@ -12,7 +12,7 @@ Invariants:
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -21,6 +21,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from .. import migrations
+from ..dialects import Made
 from ..errors import SchemaOutdated, SchemaUnknown
 from ..models import imports
 from ..revision import HEAD, VERSION_TABLE, current_revision
@@ -28,7 +29,7 @@ from . import carry
 from .emptying import Emptying
 from .exchange import KINDS, Exchange
 from .kept import ORIGIN
-from .making import Making
+from .making import Making, attempted, make_again, read
 from .original import ASIDE, NAMES, Form, found, strangers
 from .plan import LOOKED_UP, later, planned, statement
 from .side import NAME
@@ -45,6 +46,8 @@ class Return(Exchange):
 
     command = "unadopt"
     _changes: Sequence[Any] = ()
+    _owed: Sequence[tuple[str, Made]] = ()
+    _references: Sequence[tuple[str, Sequence[str]]] = ()
 
     async def _work(self, connection: AsyncConnection) -> None:
         self._report.back = True
@@ -80,11 +83,15 @@ class Return(Exchange):
         await self._sync(connection, making.release)
         await self._exchange(connection, dependents)
         self._report.left += await self._sync(connection, lambda c: making.renew(c, anew=True))
+        await self._sync(connection, lambda c: self._make_again(c, anew=True))
         # The trial of triggers copies a row, which UNIQUE would refuse.
         await self._sync(connection, lambda c: self._renew(c, dependents, failed))
         await self._sync(connection, lambda c: self._index(c, plan))
         await self._sync(connection, lambda c: self._constrain(c, plan))
         self._report.left += await self._sync(connection, lambda c: making.renew(c, anew=False))
+        await self._sync(connection, lambda c: self._make_again(c, anew=False))
+        known = {str(one) for one in dependents}
+        await self._sync(connection, lambda c: self._refer(c, known))
 
     async def _look(self, connection: AsyncConnection) -> dict[str, Form] | None:
         """The forms that the tables had; None where they are Chainlit's already."""
@@ -105,12 +112,31 @@ class Return(Exchange):
             )
         query = select(imports.c.details).where(imports.c.id == ORIGIN)
         details = await connection.scalar(query) or {}
+        self._owed = read(details.get("owed", ()))  # Earlier adoptions did not keep them.
+        self._references = details.get("references", ())
+        kept = {name for name, _ in self._references}
         for name, statements in details.get("dropped", ()):
+            if name in kept:
+                continue
             self._report.notes.append(
                 f"The adoption dropped the {name}, which is not made again: {'; '.join(statements)}"
             )
         self._changes = details.get("changes", [])
         return {kind: Form.parse(one) for kind, one in details.get("forms", {}).items()}
+
+    def _make_again(self, connection: Connection, *, anew: bool) -> None:
+        """Make what our tables did not have, or tell how."""
+        self._report.dropped += make_again(connection, self._owed, anew=anew)
+
+    def _refer(self, connection: Connection, there: Collection[str]) -> None:
+        """Make the foreign keys that the adoption dropped, or tell how."""
+        for name, statements in self._references:
+            if name in there:
+                continue
+            if attempted(connection, statements):
+                self._report.carried.append(name)
+            else:
+                self._report.dropped.append((name, statements))
 
     def _make(self, connection: Connection, plan: Mapping[str, Form]) -> None:
         mover, schema = self._mover, self._database.schema

@@ -104,6 +104,8 @@ class Mover(ABC):
 
     has_uuids: bool = False
     """Whether there is a type for UUIDs that refuses other text."""
+    sorts_in_memory: bool = False
+    """Whether rows that are sorted are held with all their values, many at a time."""
     refers_by_name: bool = False
     """Whether a foreign key goes on to refer to a name when its table is renamed."""
 

@@ -15,6 +15,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.types import BigInteger, Text
 
 from .moving import Dependent
+from .postgresql_tuning import defaults, statistics, storage
 
 _TABLE = "quote_ident(n.nspname) || '.' || quote_ident(c.relname)"
 _OF_TABLES = "pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
@@ -52,6 +53,8 @@ def dependents(connection: Connection, schema: str, tables: Sequence[str]) -> li
         _policies,
         _others_policies,
         _security,
+        storage,
+        statistics,
         _publications,
         _grants,
         _owners,
@@ -140,7 +143,8 @@ def _views(connection: Connection, oids: Sequence[int]) -> Iterator[Dependent]:
         make = f"CREATE {kind} {row.name}{options} AS {row.sql}"
         empty, full = ("", "") if row.kind == "v" else (" WITH NO DATA", " WITH DATA")
         around = [*_indexes_of(connection, row.oid)]
-        for part in (_comments, _triggers, _rules, _unshared, _grants, _owners):
+        parts = (_comments, defaults, statistics, _triggers, _rules, _unshared, _grants, _owners)
+        for part in parts:
             around += [sql for one in part(connection, [row.oid]) for sql in one.create]
         yield Dependent(
             kind.lower(),
@@ -239,9 +243,9 @@ def _security(connection: Connection, oids: Sequence[int]) -> Iterator[Dependent
         make += [f"{change} FORCE ROW LEVEL SECURITY"] if row.forced else []
         if make:
             yield Dependent("row level security of", row.table, make)
-        if row.identity == "f":
-            full = (f"{change} REPLICA IDENTITY FULL",)
-            yield Dependent("replica identity of", row.table, full, quiet=True)
+        if word := {"f": "FULL", "n": "NOTHING"}.get(row.identity):
+            identity = (f"{change} REPLICA IDENTITY {word}",)
+            yield Dependent("replica identity of", row.table, identity, quiet=True)
 
 
 def _publications(connection: Connection, oids: Sequence[int]) -> Iterator[Dependent]:

@@ -40,10 +40,12 @@ def made(connection: Connection, schema: str, table: str) -> list[Made]:
         column = f"{change} ALTER COLUMN {row.column}"
         if row.identity:
             when = "ALWAYS" if row.identity == "a" else "BY DEFAULT"
+            options = f"SEQUENCE NAME {row.sequence} {_options(connection, row.sequence)}"
             create = [
                 f"{column} SET NOT NULL",
-                f"{column} ADD GENERATED {when} AS IDENTITY ({_options(connection, row.sequence)})",
+                f"{column} ADD GENERATED {when} AS IDENTITY ({options})",
                 _position(connection, row.table, row.name, row.sequence),
+                *_permissions(connection, row.sequence),
             ]
             found.append(Made(row.name, "identity", create))
         elif row.generated:
@@ -61,7 +63,24 @@ def made(connection: Connection, schema: str, table: str) -> list[Made]:
                 before = [f"ALTER SEQUENCE {row.sequence} OWNED BY NONE"]
                 create.append(f"ALTER SEQUENCE {row.sequence} OWNED BY {row.table}.{row.column}")
             found.append(Made(row.name, "default", create, before))
-    return found
+    return [*found, *_identities(connection, schema, table)]
+
+
+def _identities(connection: Connection, schema: str, table: str) -> list[Made]:
+    """The index by which replicas know rows; that of the primary key serves by itself."""
+    query = text(
+        """
+        SELECT i.relname AS name, format('ALTER TABLE %I.%I REPLICA IDENTITY USING INDEX %I',
+          n.nspname, c.relname, i.relname) AS sql
+        FROM pg_index x JOIN pg_class i ON i.oid = x.indexrelid
+        JOIN pg_class c ON c.oid = x.indrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+        WHERE c.relname = :table AND n.nspname = :schema AND x.indisreplident
+          AND NOT x.indisprimary AND c.relreplident = 'i'
+        """
+    )
+    rows = connection.execute(query, {"schema": schema, "table": table})
+    # Only the way back makes indexes again, and this after them.
+    return [Made(row.name, "replica identity by index", [row.sql]) for row in rows]
 
 
 def _options(connection: Connection, sequence: str) -> str:
@@ -83,3 +102,25 @@ def _position(connection: Connection, table: str, column: str, sequence: str) ->
     names = "CAST(:table AS text), CAST(:column AS text)"
     query = text(f"SELECT {say}, {names}, last_value, is_called) FROM {sequence}")  # noqa: S608 - as the server wrote it
     return str(connection.scalar(query, {"table": table, "column": column}))
+
+
+def _permissions(connection: Connection, sequence: str) -> list[str]:
+    """Who may use a sequence: those who might use the old one, and nobody by default."""
+    query = text(
+        """
+        SELECT format('REVOKE ALL ON SEQUENCE %s FROM %s', CAST(:name AS text), who) FROM (
+          SELECT DISTINCT CASE g.grantee WHEN 0 THEN 'PUBLIC'
+            ELSE quote_ident(pg_get_userbyid(g.grantee)) END AS who
+          FROM pg_default_acl d, aclexplode(d.defaclacl) g
+          WHERE d.defaclobjtype = 'S' AND g.grantee <> current_user::regrole) others
+        UNION ALL
+        SELECT format('GRANT %s ON SEQUENCE %s TO %s%s', string_agg(g.privilege_type, ', '),
+          CAST(:name AS text), CASE g.grantee WHEN 0 THEN 'PUBLIC'
+            ELSE quote_ident(pg_get_userbyid(g.grantee)) END,
+          CASE WHEN g.is_grantable THEN ' WITH GRANT OPTION' ELSE '' END)
+        FROM pg_class c, aclexplode(c.relacl) g
+        WHERE c.oid = CAST(CAST(:name AS text) AS regclass) AND g.grantee <> c.relowner
+        GROUP BY g.grantee, g.is_grantable
+        """
+    )
+    return list(connection.scalars(query, {"name": sequence}))

@@ -33,6 +33,7 @@ class SQLiteMover(Mover):
     """
 
     refers_by_name = True
+    sorts_in_memory = True
 
     def __init__(self, write_options: dict[str, Any]) -> None:
         self._write_options = write_options
