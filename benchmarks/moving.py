@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import os
 import sqlite3
 import subprocess
 import sys
@@ -34,6 +33,16 @@ from tests.servers.postgres import PostgresServer, start_postgres
 STEPS_OF_A_THREAD = 20
 _START = datetime(2025, 1, 1, tzinfo=UTC)
 _TEXT = "What was said in this conversation, in words that have some length. " * 8
+
+_ASKED = """
+import json, resource, subprocess, sys
+done = subprocess.run(sys.argv[1:], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+used = resource.getrusage(resource.RUSAGE_CHILDREN)
+cpu = used.ru_utime + used.ru_stime
+said = dict(code=done.returncode, output=done.stdout, peak=used.ru_maxrss, cpu=cpu)
+print(json.dumps(said))
+"""
+"""A small process between: Linux counts what a process had before it became another program."""
 
 Row = tuple[Any, ...]
 
@@ -191,20 +200,11 @@ def run(*arguments: str) -> Run:
         RuntimeError: It failed.
     """
     began = time.perf_counter()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "chainlit_sqla", *arguments],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    )
-    assert process.stdout is not None
-    output = process.stdout.read()
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise RuntimeError(f"chainlit-sqla {' '.join(arguments)} failed:\n{output}")
-    cpu = usage.ru_utime + usage.ru_stime
-    return Run(time.perf_counter() - began, cpu, usage.ru_maxrss / 1024, output)
+    command = [sys.executable, "-c", _ASKED, sys.executable, "-m", "chainlit_sqla", *arguments]
+    said = json.loads(subprocess.check_output(command))
+    if said["code"]:
+        raise RuntimeError(f"chainlit-sqla {' '.join(arguments)} failed:\n{said['output']}")
+    return Run(time.perf_counter() - began, said["cpu"], said["peak"] / 1024, said["output"])
 
 
 def origins(place: Place, steps: int, wanted: list[str], targets: list[str]) -> dict[str, str]:

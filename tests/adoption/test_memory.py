@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import subprocess
-import sys
 
 import pytest
 
-from benchmarks.moving import fill_postgres, fill_sqlite
+from benchmarks.moving import fill_postgres, fill_sqlite, run
 from tests.frozen.load import Shelf, execute
 
 STEPS = 250
@@ -18,22 +16,6 @@ LONG = {
     "sqlite": "replace(hex(zeroblob(500000)), '0', 'x')",
     "postgresql": "repeat('x', 1000000)",
 }
-# A process has at least the peak of the one that started it, so a small one is between.
-_PEAK = """
-import resource, subprocess, sys
-done = subprocess.run([sys.executable, "-m", "chainlit_sqla", *sys.argv[1:]], stdout=sys.stderr)
-print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024)
-sys.exit(done.returncode)
-"""
-
-
-def peak(*arguments: str) -> float:
-    """Run a command; the megabytes that it held at most."""
-    done = subprocess.run(
-        [sys.executable, "-c", _PEAK, *arguments], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    return float(done.stdout)
 
 
 def fill(url: str, dialect: str) -> None:
@@ -50,12 +32,12 @@ def test_of_long_messages(frozen: Shelf, dialect: str, threads: str) -> None:
     if threads == "one":
         execute(url, 'UPDATE steps SET "threadId" = (SELECT id FROM threads ORDER BY id LIMIT 1)')
     for command in ("adopt", "unadopt"):
-        assert peak(command, "--yes", "--url", url) < BOUND, command
+        assert run(command, "--yes", "--url", url).peak < BOUND, command
 
 
 def test_of_one_thread_that_is_imported(frozen: Shelf) -> None:
     url, target = frozen.empty("sqlite"), frozen.empty("sqlite")
     fill(url, "sqlite")
     execute(url, 'UPDATE steps SET "threadId" = (SELECT id FROM threads ORDER BY id LIMIT 1)')
-    assert peak("upgrade", "--url", target) < BOUND
-    assert peak("import", "--from", url, "--url", target) < BOUND
+    assert run("upgrade", "--url", target).peak < BOUND
+    assert run("import", "--from", url, "--url", target).peak < BOUND
