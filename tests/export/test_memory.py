@@ -12,8 +12,6 @@ from chainlit_sqla.database import Database
 from chainlit_sqla.models import steps
 from tests.export import many
 
-from .conftest import EVERYWHERE
-
 MESSAGES, LENGTH = 150, 2_000_000
 _MOST_MB = 200
 _CHILD = """
@@ -34,8 +32,17 @@ finally:
 """
 
 
-@pytest.mark.parametrize("form", ["markdown", "html"])
-@EVERYWHERE
+@pytest.mark.parametrize(
+    ("url", "form"),
+    [
+        ("sqlite", "html"),
+        ("sqlite", "markdown"),
+        ("postgresql", "markdown"),
+        ("mariadb", "html"),
+        ("mysql", "markdown"),
+    ],
+    indirect=["url"],
+)
 async def test_a_few_long_messages_are_not_held_together(
     database: Database, tmp_path: Path, form: str
 ) -> None:

@@ -60,15 +60,21 @@ class Program:
         self.kind = kind
         self.command = command
 
-    def initialize(self, data: Path) -> list[str]:
+    def initialize(self, data: Path, temporary: Path) -> list[str]:
         """The command that makes a data folder."""
         if self.kind == "mysql":
-            return [*self.command, f"--datadir={data}", "--initialize-insecure"]
+            return [
+                *self.command,
+                f"--datadir={data}",
+                f"--tmpdir={temporary}",
+                "--initialize-insecure",
+            ]
         program = str(shutil.which("mariadb-install-db"))
         return [
             program,
             "--no-defaults",
             f"--datadir={data}",
+            f"--tmpdir={temporary}",
             "--skip-test-db",
             "--auth-root-authentication-method=normal",
         ]
@@ -130,6 +136,10 @@ class LocalServer:
         self.password = secrets.token_urlsafe(12)
         self._user = _unprivileged_user()
         self._folder = self._make_folder()
+        # MariaDB's start removes temporary tables there, also those of another server.
+        self._temporary = self._folder / "tmp"
+        self._temporary.mkdir()
+        self._hand_over(self._temporary)
         self._server: subprocess.Popen[Any] | None = None
         self._guard = subprocess.Popen(
             ["sh", "-c", GUARD, "guard", str(self._folder)],
@@ -157,6 +167,7 @@ class LocalServer:
         """Start the server and wait until it takes logins; the port stays the same."""
         options = self._settings | {
             "datadir": self._folder / "data",
+            "tmpdir": self._temporary,
             "port": self.port,
             "socket": self.socket,
             "pid-file": self._folder / "pid",
@@ -212,7 +223,7 @@ class LocalServer:
             "GRANT ALL ON *.* TO tester@'%' WITH GRANT OPTION;\n"
         )
         self._hand_over(accounts)
-        if self._run(self._program.initialize(self._folder / "data")).wait():
+        if self._run(self._program.initialize(self._folder / "data", self._temporary)).wait():
             self._stop_and_raise("the data folder could not be made")
 
     def _run(self, command: list[str]) -> subprocess.Popen[Any]:
