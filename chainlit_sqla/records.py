@@ -192,6 +192,16 @@ def default(kind: str, name: str) -> Any:
     return {} if isinstance(value, dict) else value
 
 
+def is_wide(kind: str, name: str) -> bool:
+    """Whether a column may have large values; of those that are not ours, nobody knows.
+
+    Args:
+        kind: A kind of record.
+        name: A column of its table.
+    """
+    return COLUMNS[kind].get(name, TEXT) in (TEXT, JSON)
+
+
 def strangers(kind: str, given: Mapping[str, Any]) -> dict[str, Any]:
     """The members of a line that are no columns of ours.
 

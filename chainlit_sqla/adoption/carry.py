@@ -54,10 +54,10 @@ def probe(connection: Connection, dependents: Sequence[Dependent]) -> list[Faile
     """
     failed = []
     for one in dependents:
-        reason = _attempt(connection, one.create if one.probe is None else one.probe)
+        reason = attempt(connection, one.create if one.probe is None else one.probe)
         if reason is not None:
             works = one.suggested
-            if works and _attempt(connection, works) is not None:
+            if works and attempt(connection, works) is not None:
                 works = ()
             failed.append(Failed(one, reason, works))
     return failed
@@ -113,7 +113,7 @@ def renew(connection: Connection, dependents: Sequence[Dependent]) -> None:
     """
     for one in dependents:
         for sql in one.create:
-            if (reason := _attempt(connection, [sql])) is not None:
+            if (reason := attempt(connection, [sql])) is not None:
                 raise AdoptionRefused(
                     f"Nothing was changed: the {one} cannot be made on the new tables ({reason}); "
                     "drop it, run the same again, then make it anew"
@@ -204,8 +204,16 @@ def dropping() -> Iterator[None]:
         ) from error
 
 
-def _attempt(connection: Connection, statements: Sequence[str]) -> str | None:
-    """Run statements, all or none of them; the reason why not."""
+def attempt(connection: Connection, statements: Sequence[str]) -> str | None:
+    """Run statements, all or none of them.
+
+    Args:
+        connection: In a transaction.
+        statements: What to run.
+
+    Returns:
+        Why they could not be run; None: they were.
+    """
     try:
         with connection.begin_nested():
             for sql in statements:

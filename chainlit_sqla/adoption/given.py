@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from ..dialects import Dialect
 from ..importers import OurSource
 from ..importers.base import CHUNK_BYTES, CHUNK_ROWS
-from ..records import COLUMNS, JSON, KEYS, TABLES, TEXT, Record
+from ..records import COLUMNS, KEYS, TABLES, Record, is_wide
 
 Key = tuple[str, ...]
 
@@ -61,7 +61,7 @@ class Given:
         wide = [
             func.coalesce(cast(self._dialect.size_of(one), BigInteger), 0)
             for one in table.columns
-            if COLUMNS[kind].get(one.name, TEXT) in (TEXT, JSON)
+            if is_wide(kind, one.name)
         ]
         numbers = "ordinal" in COLUMNS[kind]
         whose = table.c["id" if kind in ("user", "thread") else "threadId"]

@@ -7,10 +7,10 @@ from dataclasses import asdict
 from typing import Any
 
 from sqlalchemy import Connection
-from sqlalchemy.exc import DBAPIError
 
 from ..dialects import Made, Mover
 from ..records import COLUMNS
+from .carry import attempt
 from .original import NAMES, Form
 
 
@@ -61,7 +61,7 @@ class Making:
         before = len(self._failed)
         for kind, found in self._found.items():
             for one in (one for one in found if one.anew is anew):
-                if not attempted(connection, one.create):
+                if attempt(connection, one.create) is not None:
                     self._failed.append((kind, one))
         return named(self._failed[before:])
 
@@ -105,7 +105,7 @@ def make_again(
     for kind, one in owed:
         # A generated column would lose what was written into it as a plain one of ours.
         lost = one.anew and one.column in COLUMNS[kind]
-        if one.anew is anew and (lost or not attempted(connection, one.create)):
+        if one.anew is anew and (lost or attempt(connection, one.create) is not None):
             failed.append((_named(kind, one), one.create))
     return failed
 
@@ -117,14 +117,3 @@ def _named(kind: str, one: Made) -> str:
 def named(owed: Sequence[tuple[str, Made]]) -> list[str]:
     """For people."""
     return [_named(kind, one) for kind, one in owed]
-
-
-def attempted(connection: Connection, statements: Sequence[str]) -> bool:
-    """Run statements, all or none of them; whether they could be run."""
-    try:
-        with connection.begin_nested():
-            for sql in statements:
-                connection.exec_driver_sql(sql)
-    except DBAPIError:
-        return False
-    return True

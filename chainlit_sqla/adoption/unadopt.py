@@ -29,7 +29,7 @@ from . import carry
 from .emptying import Emptying
 from .exchange import KINDS, Exchange
 from .kept import ORIGIN
-from .making import Making, attempted, make_again, read
+from .making import Making, make_again, read
 from .original import ASIDE, NAMES, Form, found, strangers
 from .plan import LOOKED_UP, later, planned, statement
 from .side import NAME
@@ -133,10 +133,10 @@ class Return(Exchange):
         for name, statements in self._references:
             if name in there:
                 continue
-            if attempted(connection, statements):
-                self._report.carried.append(name)
-            else:
+            if carry.attempt(connection, statements) is not None:
                 self._report.dropped.append((name, statements))
+            else:
+                self._report.carried.append(name)
 
     def _make(self, connection: Connection, plan: Mapping[str, Form]) -> None:
         mover, schema = self._mover, self._database.schema
@@ -174,10 +174,7 @@ class Return(Exchange):
                     name = mover.qualified(connection, schema, _index_name(kind, column))
                     connection.exec_driver_sql(f"DROP INDEX {name}")
             for name, sql in form.indexes.items():
-                try:
-                    with connection.begin_nested():
-                        connection.exec_driver_sql(sql)
-                except DBAPIError:
+                if carry.attempt(connection, [sql]) is not None:
                     self._report.left.append(name)
 
     def _constrain(self, connection: Connection, plan: Mapping[str, Form]) -> None:

@@ -20,7 +20,7 @@ from sqlalchemy import (
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ..models import quarantine
-from ..records import COLUMNS, IN_THREADS, JSON, KEYS, TABLES, TEXT, Record, default
+from ..records import COLUMNS, IN_THREADS, KEYS, TABLES, Record, default, is_wide
 from .aside import StoredAside
 from .base import BATCH, QUARANTINED, Chunk, Misfit, rechunked
 from .reading import portions
@@ -144,7 +144,7 @@ class OurSource:
         query = self._select(kind, names).where(*where)
         missing = {name: default(kind, name) for name in COLUMNS[kind] if name not in names}
         strange = self._strange(kind)
-        wide = [column for column in query.selected_columns if _is_wide(kind, str(column.key))]
+        wide = [column for column in query.selected_columns if is_wide(kind, str(column.key))]
         async with aclosing(portions(self._connection, query, wide)) as found:
             async for portion in found:
                 for row in portion:
@@ -236,11 +236,6 @@ def place(kind: str) -> ColumnElement[str]:
     """
     column: ColumnElement[str] = TABLES[kind].c["id" if kind == "thread" else "threadId"]
     return column
-
-
-def _is_wide(kind: str, name: str) -> bool:
-    """Whether a column may have large values; of those that are not ours, nobody knows."""
-    return COLUMNS[kind].get(name, TEXT) in (TEXT, JSON)
 
 
 def _order(table: Table) -> Sequence[Any]:

@@ -10,17 +10,10 @@ from pathlib import Path
 import pytest
 
 from tests.cli.programs import ROOT, App, Result, run_program
-from tests.servers.postgres import PostgresServer, start_postgres
+from tests.servers.fixtures import *  # noqa: F403
+from tests.servers.postgres import PostgresServer
 
 Command = Callable[..., Result]
-
-
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[PostgresServer]:
-    """A PostgreSQL server for all tests of this folder."""
-    server = start_postgres()
-    yield server
-    server.stop()
 
 
 @pytest.fixture

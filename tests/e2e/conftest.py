@@ -6,27 +6,10 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from tests.servers.mysql import MySQLServer, start_mysql
-from tests.servers.postgres import PostgresServer, start_postgres
+from tests.servers.fixtures import *  # noqa: F403
 
 from .person import Person
 from .server import AppServer
-
-
-@pytest.fixture(scope="package")
-def postgres() -> Iterator[PostgresServer]:
-    """A PostgreSQL server."""
-    server = start_postgres()
-    yield server
-    server.stop()
-
-
-@pytest.fixture(scope="package")
-def mariadb() -> Iterator[MySQLServer]:
-    """A MariaDB server."""
-    server = start_mysql("mariadb")
-    yield server
-    server.stop()
 
 
 @pytest.fixture(scope="package", params=["sqlite", "postgres", "mariadb"])

@@ -2,34 +2,18 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
+import asyncio
 from pathlib import Path
 
 import pytest
 
+from benchmarks.moving import run
 from chainlit_sqla.database import Database
 from chainlit_sqla.models import steps
 from tests.export import many
 
 MESSAGES, LENGTH = 150, 2_000_000
 _MOST_MB = 200
-_CHILD = """
-import resource, sys
-from pathlib import Path
-from chainlit_sqla.cli.guard import main
-
-try:
-    main(sys.argv[1:])
-finally:
-    status = Path("/proc/self/status")  # What it says is of this program alone.
-    if status.exists():
-        lines = dict(line.split(":", 1) for line in status.read_text().splitlines())
-        most = int(lines["VmHWM"].split()[0]) // 1024
-    else:
-        most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-    print(most)
-"""
 
 
 @pytest.mark.parametrize(
@@ -64,9 +48,6 @@ async def test_a_few_long_messages_are_not_held_together(
     url = database.given_url.render_as_string(hide_password=False)
     path = tmp_path / f"chats.{form}"
     arguments = ["export", "--url", url, "--format", form, "-o", str(path)]
-    child = subprocess.run(
-        [sys.executable, "-c", _CHILD, *arguments], capture_output=True, text=True, check=False
-    )
-    assert child.returncode == 0, child.stderr
+    child = await asyncio.to_thread(run, *arguments)
     assert path.stat().st_size > MESSAGES * LENGTH
-    assert int(child.stdout) < _MOST_MB
+    assert child.peak < _MOST_MB

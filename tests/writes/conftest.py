@@ -11,7 +11,8 @@ from chainlit_sqla import SQLADataLayer, migrations
 from chainlit_sqla.database import Database
 from chainlit_sqla.settings import Settings
 from chainlit_sqla.uploads import Uploads
-from tests.servers.mysql import MySQLServer, start_mysql
+from tests.servers.fixtures import *  # noqa: F403
+from tests.servers.mysql import MySQLServer
 from tests.servers.postgres import PostgresServer, start_postgres
 from tests.servers.proxy import FlakyProxy
 from tests.writes.gated import Gated
@@ -20,13 +21,6 @@ from tests.writes.gated import Gated
 @pytest.fixture(scope="package")
 def postgres() -> Iterator[PostgresServer]:
     server = start_postgres(own=True)
-    yield server
-    server.stop()
-
-
-@pytest.fixture(scope="package")
-def mariadb() -> Iterator[MySQLServer]:
-    server = start_mysql("mariadb")
     yield server
     server.stop()
 
