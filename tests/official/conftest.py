@@ -28,16 +28,17 @@ from tests.official.schema import prisma_tables, sqlalchemy_tables
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     here = Path(__file__).parent
     for item in items:
-        if here in item.path.parents and (mark := expected_failure(item.name)):
+        if here in item.path.parents and (mark := expected_failure(item)):
             item.add_marker(mark)
 
 
-def expected_failure(test: str) -> pytest.MarkDecorator | None:
-    """Find the mark for a test by its name with parameters, the layer the first of them."""
-    name, _, parameters = test.removesuffix("]").partition("[")
+def expected_failure(item: pytest.Item) -> pytest.MarkDecorator | None:
+    """Find the mark for a test by its function and parameters, the layer the first of them."""
+    assert isinstance(item, pytest.Function)
+    parameters = item.name.removesuffix("]").partition("[")[2]
     for layer in LAYERS:
         if parameters == layer or parameters.startswith(f"{layer}-"):
-            return difference(name, layer, parameters[len(layer) + 1 :])
+            return difference(item.function, layer, parameters[len(layer) + 1 :])
     return None
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 SL, PG, CD = LAYERS = ("sa-sqlite", "sa-postgresql", "cd")
 """``SQLAlchemyDataLayer`` on SQLite and on PostgreSQL; ``ChainlitDataLayer``."""
@@ -20,7 +22,8 @@ class Difference:
         layers: Where it holds.
         tests: Names of tests, one a line, with ``[…]`` for some of their parameters, in
             which ``*`` stands for any text.
-        sure: False where it depends on the order of tasks or on the clock.
+        sure: False where it depends on the clock, or on an order that a database may choose.
+            What a test does in several tasks is never sure, as `in_tasks` says.
         run: False where the test would hang.
     """
 
@@ -37,3 +40,8 @@ class Difference:
             for line in self.tests.splitlines()
             for given in (name, f"{name}[{parameters}]")
         )
+
+
+def in_tasks(test: Callable[..., Any]) -> bool:
+    """Whether a test has several tasks under way at once: which is first is up to chance."""
+    return not {"gather", "create_task"}.isdisjoint(test.__code__.co_names)

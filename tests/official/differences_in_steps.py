@@ -35,7 +35,6 @@ STEPS = (
         test_a_file_may_vanish_once_the_call_was_made
         test_many_files_may_vanish_once_the_calls_were_made
         test_eight_logins_at_once_make_one_user""",
-        sure=False,
     ),
     Difference(
         "a cancelled or unfinished write is rolled back; close() does not wait for it",

@@ -75,15 +75,13 @@ THREADS = (
     Difference(
         "an id of another thread reaches the row there: it is overwritten, moved or deleted",
         SA,
-        """test_a_write_with_a_foreign_id_touches_nothing_there[element]
-        test_a_deletion_in_ones_own_thread_ends_no_upload_elsewhere""",
+        "test_a_write_with_a_foreign_id_touches_nothing_there[element]",
     ),
     Difference(
         "an id of another thread reaches the row there: it is overwritten, moved or deleted",
         ALL,
         """test_a_deletion_in_ones_own_thread_ends_no_upload_elsewhere
         test_a_session_ends_no_upload_elsewhere_by_an_id_alone""",
-        sure=False,
     ),
     # Elements
     Difference(
