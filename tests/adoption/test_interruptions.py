@@ -104,9 +104,14 @@ async def test_a_killed_way_back_leaves_ours(frozen: Shelf, tmp_path: Path, name
 
 
 @pytest.mark.parametrize(
-    ("option", "at"), [("--yes", "1"), ("--yes", "finishing"), ("--dry-run", "20")]
+    ("name", "option", "at"),
+    [
+        ("sqlite_v8", "--yes", "finishing"),
+        ("sqlite_v8", "--dry-run", "20"),
+        ("postgres_v8", "--yes", "1"),
+        ("postgres_v8", "--dry-run", "20"),
+    ],
 )
-@pytest.mark.parametrize("name", NAMES)
 async def test_ctrl_c_changes_nothing_and_says_so(
     frozen: Shelf, tmp_path: Path, name: str, option: str, at: str
 ) -> None:

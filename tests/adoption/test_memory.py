@@ -9,9 +9,9 @@ import pytest
 from benchmarks.moving import fill_postgres, fill_sqlite, run
 from tests.frozen.load import Shelf, execute
 
-STEPS = 250
+STEPS = 125
 BOUND = 170
-"""Megabytes, of which a process has about 80 before it reads anything; the messages have 250."""
+"""Megabytes, of which a process has about 80 before it reads anything; the messages have 125."""
 LONG = {
     "sqlite": "replace(hex(zeroblob(500000)), '0', 'x')",
     "postgresql": "repeat('x', 1000000)",

@@ -18,28 +18,18 @@ ALL = names("chainlit", "wild")
 
 
 @pytest.mark.parametrize("name", ALL)
-async def test_after_adoption_our_layer_reads_what_chainlits_read_before(
-    frozen: Shelf, name: str
-) -> None:
-    expected = await original.read(frozen, name)
-    url = frozen.load(name)
-    report = await adopt(url, **settings_of(name))
-    assert differences(expected, await original.read_ours(url, **settings_of(name))) == []
-    for kind, rows in report.rows.items():
-        assert rows == report.kept[kind] + report.set_aside(kind)
-    aside = await set_aside(url, **settings_of(name))
-    twice = 1 if name.endswith("_duplicates") else 0  # A row that was there twice exactly so.
-    assert aside.total() + twice == report.aside.total() + report.partly.total()
-
-
-@pytest.mark.parametrize("name", ALL)
-async def test_given_back_chainlits_layer_reads_what_it_read_and_adopted_again_nothing_is_lost(
+async def test_our_layer_reads_what_chainlits_did_and_that_one_again_after_the_way_back(
     frozen: Shelf, name: str
 ) -> None:
     url, settings = frozen.load(name), settings_of(name)
     expected = await original.read(frozen, name)
-    await adopt(url, **settings)
+    report = await adopt(url, **settings)
+    assert differences(expected, await original.read_ours(url, **settings)) == []
+    for kind, rows in report.rows.items():
+        assert rows == report.kept[kind] + report.set_aside(kind)
     before, aside = await digests(url, **settings), await set_aside(url, **settings)
+    twice = 1 if name.endswith("_duplicates") else 0  # A row that was there twice exactly so.
+    assert aside.total() + twice == report.aside.total() + report.partly.total()
     await unadopt(url, **settings)
     found = await original.read_at(frozen, name, url)
     assert found == given_back(name, expected, found)

@@ -136,8 +136,16 @@ def test_yes_on_a_terminal_adopts_once(folder: Path, old: Path) -> None:
         assert code == 0
 
 
-@pytest.mark.parametrize("command", ["current", "upgrade", "doctor", "run app.py"])
-@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+@pytest.mark.parametrize(
+    ("kind", "command"),
+    [
+        ("sqlite", "current"),
+        ("postgresql", "upgrade"),
+        ("sqlite", "doctor"),
+        ("sqlite", "run app.py"),
+        ("postgresql", "run app.py"),
+    ],
+)
 def test_every_command_names_the_way_from_chainlits_tables(
     program: Command,
     folder: Path,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import pty
 import sqlite3
@@ -126,26 +125,6 @@ def test_downgrade_asks_on_a_terminal(
     assert "Go on?" in said
     assert process.returncode == code, said
     assert bool(sqlite_tables(folder / "chats.db") & TABLES) is kept
-
-
-def test_eight_upgrades_at_once_all_succeed(folder: Path, database: str) -> None:
-    async def upgrade() -> tuple[int | None, str]:
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "chainlit_sqla", "upgrade"),
-            cwd=folder,
-            env=environment(folder, {"DATABASE_URL": database}),
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-        )
-        said, _ = await process.communicate()
-        return process.returncode, said.decode()
-
-    async def together() -> list[tuple[int | None, str]]:
-        return await asyncio.gather(*(upgrade() for _ in range(8)))
-
-    with asyncio.Runner() as runner:
-        done = runner.run(together())
-    assert [code for code, _ in done] == [0] * 8, done
 
 
 def test_migrating_imports_no_chainlit(program: Command, folder: Path) -> None:

@@ -29,7 +29,7 @@ class Person:
     def __init__(self, url: str, name: str = "") -> None:
         self.url = url
         self.name = name
-        self.http = httpx.AsyncClient(base_url=url, timeout=30)
+        self.http = httpx.AsyncClient(base_url=url, timeout=PATIENCE)
         self._chats: list[Chat] = []
 
     async def __aenter__(self) -> Self:

@@ -12,7 +12,7 @@ from chainlit_sqla.database import Database
 from chainlit_sqla.models import steps
 from tests.export import many
 
-MESSAGES, LENGTH = 150, 2_000_000
+MESSAGES, LENGTH = 75, 2_000_000
 _MOST_MB = 200
 
 

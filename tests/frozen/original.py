@@ -6,6 +6,7 @@ rows (`_LEFT_OUT`), so that the comparison is with all that there is.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -30,6 +31,8 @@ _LEFT_OUT = {
 }
 _SELECTED = {"elements": ("props",)}
 """Columns without which the queries of Chainlit 2.12 fail; older variants have none."""
+_READ: dict[str, Conversations] = {}
+"""What was read from frozen databases, which never change."""
 
 
 async def read(shelf: Shelf, name: str) -> Conversations:
@@ -39,11 +42,14 @@ async def read(shelf: Shelf, name: str) -> Conversations:
         shelf: Where to load a copy of its own.
         name: One of kind ``chainlit``, ``wild`` or ``prisma``.
     """
-    entry = CATALOG[name]
-    url = shelf.load(name)
-    if entry.kind == "prisma":
-        return await _read_asyncpg(shelf, url)
-    return await _read_sqlalchemy(shelf, entry, url)
+    if name not in _READ:
+        entry = CATALOG[name]
+        url = shelf.load(name)
+        if entry.kind == "prisma":
+            _READ[name] = await _read_asyncpg(shelf, url)
+        else:
+            _READ[name] = await _read_sqlalchemy(shelf, entry, url)
+    return copy.deepcopy(_READ[name])
 
 
 async def read_at(shelf: Shelf, name: str, url: str) -> Conversations:

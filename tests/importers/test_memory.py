@@ -15,9 +15,9 @@ from chainlit_sqla.database import Database
 from tests.frozen.load import Shelf
 from tests.servers.mysql import Kind, MySQLServer
 
-STEPS = 250
+STEPS = 125
 LENGTH = 1_000_000
-"""Characters of each message: 250 MB in one batch of threads."""
+"""Characters of each message: 125 MB in one batch of threads."""
 BOUND = 230
 """Megabytes, of which a process has about 80 before it reads anything."""
 
@@ -41,7 +41,8 @@ def moved(source: str, url: str) -> Run:
     run("upgrade", "--url", url)
     done = run("import", "--from", source, "--url", url)
     assert "no difference" in done.output
-    assert any(line.split()[:3] == ["steps", "250", "250"] for line in done.output.splitlines())
+    counted = ["steps", str(STEPS), str(STEPS)]
+    assert any(line.split()[:3] == counted for line in done.output.splitlines())
     return done
 
 
