@@ -71,9 +71,9 @@ class SQLite(Dialect):
 
     def reading_url(self, url: URL) -> URL:
         """Opened for reading only, the file and its journal mode stay as they are."""
-        if _in_memory(url) or (url.database or "").startswith("file:"):
+        if _in_memory(url):
             return url
-        path = Path(url.database or "").absolute()
+        path = _path(url).absolute()
         if not path.exists():
             raise ConfigurationError(f"There is no SQLite file {path}; correct the URL")
         file = f"file:{quote(str(path))}"
@@ -82,14 +82,14 @@ class SQLite(Dialect):
     def copied(self, url: URL, folder: Path) -> URL | None:
         """Even an undone write leaves another journal mode."""
         self.reading_url(url)
-        if _in_memory(url) or (url.database or "").startswith("file:"):
+        if _in_memory(url):
             return None
-        return url.set(database=str(sqlite_copy.copy(Path(url.database or ""), folder)))
+        copy = sqlite_copy.copy(_path(url), folder)
+        return URL.create(url.drivername, database=str(copy))
 
     def place(self, url: URL) -> str:
         """The file, wherever the process stands."""
-        path = unquote((url.database or "").removeprefix("file:"))
-        return f"sqlite://{path if _in_memory(url) else Path(path).resolve()}"
+        return f"sqlite://{url.database or '' if _in_memory(url) else _path(url).resolve()}"
 
     def engine_options(self, url: URL, settings: Settings) -> dict[str, Any]:
         """One connection only where the database lives in it."""
@@ -344,6 +344,17 @@ async def _visit(driver: Any, work: Callable[..., Any], argument: Any) -> Any:
 
 def _in_memory(url: URL) -> bool:
     return not url.database or url.database == ":memory:" or "mode=memory" in str(url)
+
+
+def _path(url: URL) -> Path:
+    """The file of a URL, which may name it by a URI (https://www.sqlite.org/uri.html)."""
+    database = url.database or ""
+    if not database.startswith("file:"):
+        return Path(database)
+    path = database.removeprefix("file:")
+    if path.startswith("//"):
+        path = path.removeprefix("//").removeprefix("localhost")
+    return Path(unquote(path))
 
 
 def _set_up(connection: Any, _record: Any) -> None:

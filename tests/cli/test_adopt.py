@@ -91,6 +91,18 @@ def test_a_rehearsal_leaves_a_file_and_its_folder_as_they_are(
     assert cli("adopt", "--yes", "--url", url).code == 0
 
 
+@pytest.mark.parametrize("uri", ["file:{}", "file://{}", "file://localhost{}"])
+def test_a_rehearsal_leaves_a_file_that_is_named_by_a_uri_as_it_is(
+    cli: Command, folder: Path, old: Path, uri: str
+) -> None:
+    path = old.rename(folder / "old chats.db")
+    before = contents(folder)
+    named = uri.format(str(path).replace(" ", "%20"))
+    result = cli("adopt", "--dry-run", "--url", f"sqlite:///{named}?uri=true")
+    assert ["users", "3", "3", "0"] in [line.split() for line in result.out.splitlines()]
+    assert contents(folder) == before
+
+
 def test_a_rehearsal_of_the_way_back_leaves_the_file_as_it_is(
     cli: Command, folder: Path, old: Path
 ) -> None:
