@@ -201,8 +201,10 @@ async def state(layer: Any, prefix: str) -> dict[str, Any]:
 
 @settings(
     max_examples=60,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+    suppress_health_check=[
+        *settings.default.suppress_health_check,
+        HealthCheck.function_scoped_fixture,
+    ],
 )
 @given(story=stories)
 @example(  # An element sent before its thread was opened again stays lost.

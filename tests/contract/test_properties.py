@@ -29,8 +29,10 @@ pytestmark = pytest.mark.ours
 
 PROPERTY = settings(
     max_examples=25,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+    suppress_health_check=[
+        *settings.default.suppress_health_check,
+        HealthCheck.function_scoped_fixture,
+    ],
 )
 
 # Surrogates and NUL are replaced on purpose: test_values.

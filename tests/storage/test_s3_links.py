@@ -113,7 +113,7 @@ async def test_all_links_are_what_botocore_would_sign(
 
 
 # Any of these may be first, and so be the pattern of the others.
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     st.lists(
         st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=200),

@@ -580,7 +580,7 @@ def infos(listing: dict[str, tuple[int, int]]) -> list[BlobInfo]:
     ]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(RUNS)
 @example([({"a": (0, 0)}, {}, {"a": "copied"}), ({}, {}, {}), ({"a": (0, 0)}, {"a": (0, 0)}, {})])
 def test_a_journal_trusts_only_what_both_listings_confirm(runs: list[Any]) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import delete, insert, select, text
 
@@ -42,8 +42,6 @@ from chainlit_sqla.writes.plan import plan
 from tests.servers.postgres import PostgresServer
 from tests.until import PATIENCE
 from tests.writes.test_plan import extras, metadata, moments, rows, step_values
-
-pytestmark = pytest.mark.timeout(120)
 
 ids = st.sampled_from(["a", "b", "ü'\"\\"])
 owned = st.fixed_dictionaries(
@@ -129,7 +127,7 @@ async def test_a_burst_leaves_the_same_rows_as_the_long_way(
             await long_way(long, batch)
             assert await rows(fast) == await rows(long)
 
-    @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=60)
     @given(
         st.lists(befores, max_size=4),
         st.lists(st.lists(saves, min_size=1, max_size=6), min_size=1, max_size=2),
@@ -137,7 +135,7 @@ async def test_a_burst_leaves_the_same_rows_as_the_long_way(
     def examples(before: list[Op], batches: list[list[Op]]) -> None:
         one_segment = [batch for batch in batches if len(plan(batch)) == 1]
         bursts = [batch for batch in one_segment if burst_of(plan(batch)[0])]
-        asyncio.run_coroutine_threadsafe(compare(before, bursts), loop).result(60)
+        asyncio.run_coroutine_threadsafe(compare(before, bursts), loop).result(PATIENCE)
 
     await asyncio.to_thread(examples)
     assert {True, False} == set(taken), "both must have been tried"

@@ -18,8 +18,6 @@ from tests.servers.postgres import PostgresServer
 from tests.servers.proxy import FlakyProxy
 from tests.until import until
 
-pytestmark = pytest.mark.timeout(120)
-
 ONE: Asked = (select(literal(1)), {})
 SESSION: Asked = (select(func.pg_backend_pid()), {})
 SLOW: Asked = (select(cast(func.pg_sleep(600), Text)), {})

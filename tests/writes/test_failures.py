@@ -22,8 +22,6 @@ from tests.servers.postgres import PostgresServer
 from tests.servers.proxy import FlakyProxy
 from tests.until import PATIENCE, until
 
-pytestmark = pytest.mark.timeout(120)
-
 
 def step(number: int) -> Op:
     return SaveStep("t", f"s{number:03}", {"output": str(number)})

@@ -27,8 +27,6 @@ from tests.servers.proxy import FlakyProxy
 from tests.until import PATIENCE
 from tests.writes.test_failures import ids, step
 
-pytestmark = pytest.mark.timeout(120)
-
 PACKET = 1_048_576
 
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import insert, select
 
@@ -82,7 +82,7 @@ ops = st.one_of(
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60)
 @given(st.lists(st.lists(ops, min_size=1, max_size=7), min_size=1, max_size=3))
 def test_a_batch_equals_its_operations_one_by_one(batches: list[list[Op]]) -> None:
     numbers = itertools.count()
