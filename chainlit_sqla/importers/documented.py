@@ -8,7 +8,8 @@ nobody can tell by how much they are off, so they stay.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
+from contextlib import aclosing
 from datetime import datetime
 from typing import Any
 
@@ -17,7 +18,7 @@ from sqlalchemy import func, select
 from .._broken_text import BrokenText
 from ..records import EPOCH, Record
 from . import shape
-from .base import Misfit
+from .base import Chunk, Misfit
 from .readable import Row
 from .tables import PLACE, Items, TableSource, rating
 
@@ -61,6 +62,13 @@ class DocumentedSource(TableSource):
             "Chainlit's SQLAlchemy layer wrote the createdAt of users and threads in local time "
             "labelled as UTC: they stay as they are.",
         )
+
+    async def users(self) -> AsyncGenerator[Chunk, None]:
+        """All users, each time from the beginning."""
+        self._seen = set()
+        async with aclosing(super().users()) as chunks:
+            async for chunk in chunks:
+                yield chunk
 
     async def _prepare(self, ids: Sequence[Any]) -> None:
         """The owners, the first and the last activity of the threads."""
