@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ..importers import Comparison, Result
-from ..importers.verify import SHOWN
+from ..importers.comparison import SHOWN
 from .counted import NAMES, aligned, reasons
 
 _UNSHOWN = ("tombstone", "line", "quarantined")
@@ -77,6 +77,7 @@ def _differences(found: Comparison, *, update: bool, resumed: bool) -> Iterator[
         "missing": "missing in the target",
         "different": "different in the target",
         "more": "only in the target",
+        "unclear": "unclear, for the source did not give their thread twice alike",
     }
     counts = [
         f"{found.counts[what]:,} {text}" for what, text in words.items() if found.counts[what]
@@ -92,6 +93,8 @@ def _differences(found: Comparison, *, update: bool, resumed: bool) -> Iterator[
             "The source has gone on since the interruption: run the same command again for what "
             "is missing."
         )
+    if found.counts["unclear"]:
+        yield "The source may have changed meanwhile: run the same command again."
     if found.counts["different"] and not update:
         yield "To take the values of the source, run the same command with --update."
 

@@ -17,6 +17,7 @@ from ..writes.ops import DeleteThread
 from .base import BATCH, Chunk
 from .ours import place
 from .reading import portions
+from .shape import identifier
 from .target import Target
 
 
@@ -61,7 +62,8 @@ class Missing:
         self._there.update(chunk.threads or ())
         for misfit in chunk.misfits:
             names = ("forId", "stepId") if misfit.kind == "feedback" else ("id",)
-            self._aside.update((misfit.kind, str(misfit.row.get(name))) for name in names)
+            ids = (identifier(misfit.row.get(name)) for name in names)
+            self._aside.update((misfit.kind, id) for id in ids if id is not None)
 
     def add(self, keys: Iterable[tuple[str, ...]]) -> None:
         """Note rows of a thread that the source has as well.

@@ -22,9 +22,10 @@ from .._time import now
 from ..database import Database
 from ..models import imports
 from .base import Chunk, Source
+from .comparison import Comparison
 from .missing import Missing
 from .target import Target, Written
-from .verify import Comparison, Verification
+from .verify import Verification
 
 log = logging.getLogger(__name__)
 

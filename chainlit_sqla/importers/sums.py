@@ -38,6 +38,12 @@ class Sums:
         places = self._sums.keys() | other._sums.keys()
         return [one for one in places if self._sums.get(one) != other._sums.get(one)]
 
+    def has_all(self, place: str | None, other: Sums) -> bool:
+        """Whether what another one has of a thread can be in what this one has of it."""
+        kinds, total = self._sums.get(place) or (Counter(), 0)
+        theirs, sum_ = other._sums.get(place) or (Counter(), 0)
+        return total == sum_ if kinds == theirs else kinds >= theirs
+
     def clear(self) -> None:
         """Begin anew."""
         self._sums.clear()

@@ -87,6 +87,8 @@ class TableSource(ABC):
         """The primary keys of tables that keep no other order."""
         self._numbers: dict[tuple[str, str], int] = {}
         self._rated: set[tuple[str, str]] = set()
+        self._odd: dict[str, list[Any]] = {}
+        """Ids of the batch that was read last, by their text, which does not find them."""
         self._may_break = False
         self._people = Names()
 
@@ -131,10 +133,13 @@ class TableSource(ABC):
 
         Args:
             after: The id of the last thread of an earlier batch.
-            only: Just these threads.
+            only: Just these threads; those whose id is no text, or is shown otherwise, only
+                while their batch was the last that was read.
         """
         async for ids in self._batches(after, only):
             texts = [shape.identifier(id) or "" for id in ids]
+            if only is None:
+                self._remember_odd(texts, ids)
             self._numbers, self._rated = {}, set()
             await self._prepare(ids)
             for kind in ("thread", *IN_THREADS):
@@ -250,7 +255,7 @@ class TableSource(ABC):
     ) -> AsyncGenerator[Sequence[Any], None]:
         id = self._tables["thread"].c.id
         last = None if after is None else self._native(after)
-        wanted = None if only is None else sorted(map(self._native, only))
+        wanted = None if only is None else [raw for id in sorted(only) for raw in self._raw(id)]
         start = 0
         while True:
             query = self._ids().limit(BATCH)
@@ -304,6 +309,17 @@ class TableSource(ABC):
         names = ", ".join(sorted(rest))
         reason = f"there is no place for {names}"
         return [Misfit(kind, self._names[kind], reason, row, kept=True)]
+
+    def _remember_odd(self, texts: Sequence[str], ids: Sequence[Any]) -> None:
+        """SQLite has ids that are numbers, or have a NUL: their text finds no row."""
+        self._odd = {}
+        for text, id in zip(texts, ids, strict=True):
+            if id != self._native(text):
+                self._odd.setdefault(text, []).append(id)
+
+    def _raw(self, id: str) -> Sequence[Any]:
+        """The ids of the database that a text stands for."""
+        return [self._native(id), *self._odd.get(id, ())]
 
     def _native(self, id: str) -> Any:
         """An id as the database has it."""

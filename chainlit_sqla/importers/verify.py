@@ -7,10 +7,8 @@ record by record.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field
 
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -19,81 +17,14 @@ from ..database import Database
 from ..models import users
 from ..records import Record
 from .base import Chunk, Source
+from .comparison import SHOWN, Comparison, Difference, Key
 from .missing import Missing
 from .ours import OurSource
 from .sums import Sums
-from .target import Target, buried_in, is_buried
+from .target import Buried, Target, buried_in, is_buried
 
-SHOWN = 20
-"""Differences that are named."""
 _AT_ONCE = 500
 """Threads that are looked at together: a file is read once for as many."""
-_LONG = 100
-"""Characters of an id that are shown."""
-
-Key = tuple[str, ...]
-
-
-@dataclass(slots=True)
-class Difference:
-    """A record that is not the same on both sides.
-
-    Args:
-        key: Its kind and its primary key.
-        what: ``missing`` in the target, ``different``, or ``more``: only in the target.
-        columns: Names of the columns whose values differ.
-    """
-
-    key: Key
-    what: str
-    columns: tuple[str, ...] = ()
-
-    def __str__(self) -> str:
-        parts = (part if len(part) <= _LONG else f"{part[:_LONG]}…" for part in self.key)
-        name = " ".join(parts)
-        return f"{name}: {self.what}" + (f" ({', '.join(self.columns)})" if self.columns else "")
-
-
-@dataclass(slots=True)
-class Comparison:
-    """What a comparison found.
-
-    Args:
-        given: Records of the source by kind, of those that have a place.
-        same: Those that the target has exactly so.
-        counts: Records by what is the matter with them, ``deleted`` in the target included.
-        by_kind: Records that are missing or different, by kind.
-        changed: Those of them that the target has, but different.
-        differences: The first of them.
-        threads: Threads compared.
-    """
-
-    given: Counter[str] = field(default_factory=Counter)
-    same: Counter[str] = field(default_factory=Counter)
-    counts: Counter[str] = field(default_factory=Counter)
-    by_kind: Counter[str] = field(default_factory=Counter)
-    changed: Counter[str] = field(default_factory=Counter)
-    differences: list[Difference] = field(default_factory=list)
-    threads: int = 0
-
-    @property
-    def equal(self) -> bool:
-        """Whether the target has everything as the source has it."""
-        return not self.counts["missing"] and not self.counts["different"]
-
-    def there(self, kind: str) -> int:
-        """How many of a kind the target has, in whatever state."""
-        return self.same[kind] + self.changed[kind]
-
-    def add(self, difference: Difference) -> None:
-        """Count a difference, and keep the first."""
-        self.counts[difference.what] += 1
-        if difference.what == "different":
-            self.changed[difference.key[0]] += 1
-        if difference.what in ("missing", "different"):
-            self.by_kind[difference.key[0]] += 1
-        if len(self.differences) < SHOWN and difference.what != "deleted":
-            self.differences.append(difference)
 
 
 class Verification:
@@ -165,32 +96,32 @@ class Verification:
             if id not in unlike:
                 self.found.same.update(given.kinds(id))
         for start in range(0, len(odd), _AT_ONCE):
-            await self._look_closer(odd[start : start + _AT_ONCE])
+            await self._look_closer(odd[start : start + _AT_ONCE], given)
 
-    async def _look_closer(self, ids: Sequence[str]) -> None:
+    async def _look_closer(self, ids: Sequence[str], given: Sums) -> None:
+        """Compare threads record by record; the source is asked for them once more.
+
+        What it does not give again as before is told as unclear: neither the same, nor missing
+        in the source.
+        """
         async with self._database.snapshot() as connection:
             theirs = {record.key: record.digest() async for record in self._theirs(connection, ids)}
-            dead = await buried_in(connection, ids)
-        different: dict[Key, Record] = {}
-        seen: set[Key] = set()
+            look = _CloserLook(ids, theirs, await buried_in(connection, ids))
         async with aclosing(self._source.threads(only=ids)) as chunks:
             async for chunk in chunks:
-                for record in map(self._target.adapt, chunk.records):
-                    if (record.thread_id or "") not in ids:
-                        continue
-                    there = theirs.get(record.key)
-                    seen.add(record.key)
-                    if there == record.digest():
-                        self.found.same[record.kind] += 1
-                    elif there is not None and len(different) < SHOWN:
-                        different[record.key] = record
-                    elif there is not None:
-                        self.found.add(Difference(record.key, "different"))
-                    else:
-                        gone = is_buried(record, dead)
-                        self.found.add(Difference(record.key, "deleted" if gone else "missing"))
-        await self._name_columns(different)
-        more = theirs.keys() - seen
+                look.take(map(self._target.adapt, chunk.records))
+        unclear = {id for id in ids if not look.again.has_all(id, given)}
+        for id, found in look.found.items():
+            if id in unclear:
+                self.found.doubt(id, given.kinds(id))
+            else:
+                self.found.merge(found)
+        different = look.different.items()
+        await self._name_columns({k: r for k, r in different if k[1] not in unclear})
+        self._add_more(key for key in theirs.keys() - look.seen if key[1] not in unclear)
+
+    def _add_more(self, keys: Iterable[Key]) -> None:
+        more = list(keys)
         for key in more:
             self.found.add(Difference(key, "more"))
         if self._missing is not None:
@@ -220,3 +151,42 @@ class Verification:
     @property
     def _database(self) -> Database:
         return self._target.database
+
+
+class _CloserLook:
+    """What is the matter with each record of some threads.
+
+    Args:
+        ids: The threads.
+        theirs: The digest of each record of the target.
+        dead: What was deleted there.
+    """
+
+    def __init__(self, ids: Iterable[str], theirs: Mapping[Key, int], dead: Buried) -> None:
+        self._theirs = theirs
+        self._dead = dead
+        self.found = {id: Comparison() for id in ids}
+        """By thread; without those of `different`."""
+        self.different: dict[Key, Record] = {}
+        """A few that differ, of which the columns are to be named."""
+        self.seen: set[Key] = set()
+        self.again = Sums()
+
+    def take(self, records: Iterable[Record]) -> None:
+        """Look at records of the source, as they are to be in the target."""
+        for record in records:
+            found = self.found.get(record.thread_id or "")
+            if found is None:
+                continue
+            self.again.add([record])
+            self.seen.add(record.key)
+            there = self._theirs.get(record.key)
+            if there == record.digest():
+                found.same[record.kind] += 1
+            elif there is not None and len(self.different) < SHOWN:
+                self.different[record.key] = record
+            elif there is not None:
+                found.add(Difference(record.key, "different"))
+            else:
+                gone = is_buried(record, self._dead)
+                found.add(Difference(record.key, "deleted" if gone else "missing"))

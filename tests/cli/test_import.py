@@ -10,6 +10,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 from urllib.parse import quote
 
@@ -299,6 +300,15 @@ def test_rows_that_came_during_an_interruption_are_told_with_the_repair() -> Non
     told = "\n".join(lines(Result("old", resumed=True, comparison=found), update=False))
     assert again in told
     assert again not in "\n".join(lines(Result("old", comparison=found), update=False))
+
+
+def test_threads_of_which_nothing_can_be_said_are_told_with_the_repair() -> None:
+    found = Comparison(threads=1)
+    found.doubt("t", Counter({"thread": 1, "step": 2}))
+    told = "\n".join(lines(Result("old", comparison=found), update=False))
+    assert "Compared 1 thread: 3 unclear, for the source did not give their thread" in told
+    assert "thread t: unclear" in told
+    assert "run the same command again" in told
 
 
 def test_a_text_in_another_encoding_stops_nothing(folder: Path, old: Path, cli: Command) -> None:

@@ -1,0 +1,129 @@
+"""What the comparison at the end says of threads that are hard to ask for a second time."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from chainlit_sqla.database import Database
+from chainlit_sqla.importers import Comparison, Import, Result, open_source
+from chainlit_sqla.importers.base import CHUNK_ROWS
+from chainlit_sqla.importers.target import Target
+from tests.frozen.load import execute
+from tests.importers.conftest import Targets, bring, url_of
+from tests.importers.test_imports import everything
+
+ODD_IDS = [("", 5), ("TEXT", "a\0b")]
+"""Types of a column, and an id in it that is another one as text."""
+
+
+def old_database(path: Path, type_: str, id: Any) -> str:
+    """Tables of Chainlit's layer with a thread of two steps."""
+    with sqlite3.connect(path) as connection:
+        connection.executescript(
+            f"""
+            CREATE TABLE users (id {type_}, identifier TEXT, metadata TEXT);
+            CREATE TABLE threads (id {type_}, name TEXT, "userId" {type_}, "userIdentifier" TEXT);
+            CREATE TABLE steps (id TEXT, "threadId" {type_}, type TEXT, output TEXT,
+                "createdAt" TEXT);
+            CREATE TABLE elements (id TEXT, "threadId" {type_}, type TEXT, url TEXT, "forId" TEXT);
+            CREATE TABLE feedbacks (id TEXT, "forId" TEXT, value INT, comment TEXT);
+            """
+        )
+        connection.execute("INSERT INTO threads (id, name) VALUES (?, 'n')", (id,))
+        for step in ("s1", "s2"):
+            row = step, id, "tool", "said"
+            connection.execute("INSERT INTO steps VALUES (?, ?, ?, ?, NULL)", row)
+    connection.close()
+    return f"sqlite:///{path}"
+
+
+async def compared(url: str, target: Database) -> Comparison:
+    async with open_source(url, target.settings, target=target) as source:
+        found = (await Import(source, target).compare()).comparison
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize(("type_", "id"), ODD_IDS)
+async def test_what_is_lost_of_a_thread_with_an_odd_id_is_told(
+    targets: Targets, tmp_path: Path, type_: str, id: Any
+) -> None:
+    url, target = old_database(tmp_path / "old.db", type_, id), await targets.make("sqlite")
+    await bring("", url, target)
+    assert (await compared(url, target)).equal
+    execute(url_of(target), "DELETE FROM steps WHERE id = 's2'")
+    found = await compared(url, target)
+    assert not found.equal
+    name = str(id).replace("\0", "␀")
+    assert [str(one) for one in found.differences] == [f"step {name} s2: missing"]
+    assert found.same == {"thread": 1, "step": 1}
+
+
+@pytest.mark.parametrize(("type_", "id"), ODD_IDS)
+async def test_nothing_is_deleted_of_a_thread_with_an_odd_id_that_differs(
+    targets: Targets, tmp_path: Path, type_: str, id: Any
+) -> None:
+    url, target = old_database(tmp_path / "old.db", type_, id), await targets.make("sqlite")
+    await bring("", url, target)
+    execute(url_of(target), "UPDATE threads SET name = 'renamed'")
+    async with open_source(url, target.settings, target=target) as source:
+        result = await Import(source, target, missing=True).run()
+    assert result.missing is not None
+    assert not result.missing.places
+    assert result.comparison is not None
+    assert result.comparison.counts == {"different": 1}
+
+
+async def test_a_row_with_an_odd_id_that_no_longer_fits_stays(
+    targets: Targets, tmp_path: Path
+) -> None:
+    url, target = old_database(tmp_path / "old.db", "TEXT", "t"), await targets.make("sqlite")
+    feedback = "INSERT INTO feedbacks VALUES ('f', 's' || char(0), 1, '')"
+    execute(url, f"INSERT INTO steps VALUES ('s' || char(0), 't', 'tool', '', NULL); {feedback}")
+    await bring("", url, target)
+    before = await everything(target)
+    execute(url, "UPDATE feedbacks SET value = 7")
+    async with open_source(url, target.settings, target=target) as source:
+        result = await Import(source, target, missing=True).run()
+    assert result.missing is not None
+    await result.missing.delete(Target(target, ""))
+    assert await everything(target) == before
+    assert ("feedback", "t", "s␀") in before
+
+
+async def changed_while_it_is_compared(path: Path, target: Database) -> Result:
+    """Import a file of one thread, of which the second reading has the first step only."""
+    lines = [json.dumps({"kind": "thread", "id": "t"})]
+    for number in range(CHUNK_ROWS):
+        lines.append(json.dumps({"kind": "step", "id": f"s{number}", "threadId": "t"}))
+    path.write_text("\n".join(lines))
+    await bring("", str(path), target)
+    execute(url_of(target), "UPDATE threads SET name = 'renamed'")
+
+    def watch(what: str, _done: int, _total: int | None) -> None:
+        if what == "Comparing":  # The first chunk: the file is open, and has more.
+            other = path.with_suffix(".new")
+            other.write_text("\n".join(lines[:2]))
+            other.replace(path)
+
+    async with open_source(str(path), target.settings, target=target) as source:
+        return await Import(source, target, missing=True, watch=watch).run()
+
+
+async def test_a_thread_that_is_not_given_twice_alike_is_unclear_and_keeps_its_rows(
+    targets: Targets, tmp_path: Path
+) -> None:
+    target = await targets.make("sqlite")
+    result = await changed_while_it_is_compared(tmp_path / "file.jsonl", target)
+    found, missing = result.comparison, result.missing
+    assert found is not None
+    assert not found.equal
+    assert [str(one) for one in found.differences] == ["thread t: unclear"]
+    assert found.counts == {"unclear": CHUNK_ROWS + 1}
+    assert missing is not None
+    assert not missing.places
