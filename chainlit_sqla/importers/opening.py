@@ -29,6 +29,7 @@ _MARKS = {
     "sqlalchemy": {"users", "threads", "steps"},
     "asyncpg": {"User", "Thread", "Step"},
 }
+_AS_DOCUMENTED = " with the columns that Chainlit documents"
 _SQLITE_MAGIC = b"SQLite format 3\x00"
 
 
@@ -147,7 +148,8 @@ async def _source(
     found = layer or _recognised(tables, database, ours=not same)
     if missing := ", ".join(sorted(_MARKS[found].difference(tables))):
         raise ImportSourceError(
-            f"{database.label} has no tables named {missing}; correct --layer or --from"
+            f"{database.label} has no tables named {missing}; correct --layer or --from, or make "
+            f"them without rows{_AS_DOCUMENTED}"
         )
     if same and found != "asyncpg":
         raise ConfigurationError(
@@ -198,6 +200,15 @@ def _recognised(tables: Collection[str], database: Database, *, ours: bool) -> s
             return layer
     if not ours and VERSION_TABLE in tables:
         return "chainlit-sqla"
+    for layer in LAYERS[1:]:
+        if len(some := _MARKS[layer].intersection(tables)) > 1:
+            missing = ", ".join(_MARKS[layer] - some)
+            raise ImportSourceError(
+                f"{database.label} has tables of Chainlit's {layer} layer "
+                f"({', '.join(sorted(some))}), but none named {missing}, without which nothing is "
+                "read; correct --from, or name the schema of all of them by --from-schema, or make "
+                f"an empty one{_AS_DOCUMENTED}"
+            )
     there = ", ".join(sorted(tables)[:10]) or "no tables"
     raise ImportSourceError(
         f"{database.label} has no conversations of Chainlit "

@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy import Select, func, select
 
 from .._time import format_instant
-from ..records import EPOCH, IN_THREADS
+from ..records import EPOCH
 from . import shape
 from .readable import Row
 from .tables import PLACE, Items, TableSource, rating
@@ -52,7 +52,7 @@ class PrismaSource(TableSource):
         counts = dict(await super().count())
         threads = self._tables["thread"]
         deleted = select(threads.c.id).where(threads.c.deletedAt.is_not(None))
-        for kind in ("thread", *IN_THREADS):
+        for kind in self._of_threads:
             place = threads.c.id if kind == "thread" else self._place(kind)
             query = select(func.count()).select_from(self._tables[kind])
             counts[kind] -= await self._connection.scalar(query.where(place.in_(deleted))) or 0

@@ -96,9 +96,10 @@ class TableSource(ABC):
         """Look which columns there are; before anything else."""
         self._may_break = await self._dialect.keep_broken_text(self._connection)
         for kind, name in self._names.items():
-            columns, unique, key = await self._connection.run_sync(
-                _inspected, name, self._schema, COLUMNS[kind]
-            )
+            found = await self._connection.run_sync(_inspected, name, self._schema, COLUMNS[kind])
+            if found is None:
+                continue  # No table, no rows.
+            columns, unique, key = found
             if key:
                 self._keys[kind] = key
             self._types[kind] = columns
@@ -142,7 +143,7 @@ class TableSource(ABC):
                 self._remember_odd(texts, ids)
             self._numbers, self._rated = {}, set()
             await self._prepare(ids)
-            for kind in ("thread", *IN_THREADS):
+            for kind in self._of_threads:
                 rows = self._rows(self._of_batch(kind, ids))
                 async for chunk in rechunked(self._shaped(kind, rows)):
                     yield chunk
@@ -151,7 +152,7 @@ class TableSource(ABC):
     async def rest(self) -> AsyncGenerator[Chunk, None]:
         """Rows without a thread."""
         broken = [id async for id in self._broken_ids()]
-        for kind in ("thread", *IN_THREADS):
+        for kind in self._of_threads:
             name = self._names[kind]
             async for chunk in rechunked(self._stray(kind, name)):
                 yield chunk
@@ -159,6 +160,11 @@ class TableSource(ABC):
                 rows = self._rows(self._of_batch(kind, broken[start : start + BATCH]))
                 async for chunk in rechunked(self._unnamed(kind, name, rows)):
                     yield chunk
+
+    @property
+    def _of_threads(self) -> Sequence[str]:
+        """Kinds that have a table, but for users; an app without files may have none for these."""
+        return [kind for kind in ("thread", *IN_THREADS) if kind in self._tables]
 
     @abstractmethod
     async def _prepare(self, ids: Sequence[Any]) -> None:
@@ -340,14 +346,17 @@ def rating(value: Any) -> int:
 
 def _inspected(
     sync: Connection, name: str, schema: str | None, known: Collection[str]
-) -> tuple[dict[str, Any], set[str], Sequence[str]]:
+) -> tuple[dict[str, Any], set[str], Sequence[str]] | None:
     """The columns by name with their types, those of which a value is there once, and the key.
 
-    The key only where it is all the order there is: SQLite's tables WITHOUT ROWID.
+    The key only where it is all the order there is: SQLite's tables WITHOUT ROWID. None where
+    there is no such table.
     """
     inspector = inspect(sync)
     there = canonical(sync, inspector.get_table_names(schema=schema), [name])
     name = next((real for real, ours in there.items() if ours == name), name)
+    if not inspector.has_table(name, schema=schema):
+        return None
     types = {one["name"]: one["type"] for one in inspector.get_columns(name, schema=schema)}
     ours = canonical(sync, types, known)
     columns = {ours[one]: type_ for one, type_ in types.items()}
