@@ -13,6 +13,8 @@ from typing import Any, Protocol
 import asyncpg
 from chainlit.data.base import BaseDataLayer
 
+from tests.until import PATIENCE
+
 
 class Server(Protocol):
     """A PostgreSQL server for tests."""
@@ -32,7 +34,7 @@ class Backend:
     """
 
     blob_folder = "blobs"
-    patience = 10.0
+    patience: float = PATIENCE
     """Seconds until a deleted blob must be gone: it is deleted after its row."""
 
     def __init__(self, folder: Path) -> None:

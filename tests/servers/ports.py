@@ -5,14 +5,24 @@ from __future__ import annotations
 import random
 import socket
 
+_held: list[socket.socket] = []
+
 
 def free_port() -> int:
-    """Return a TCP port of 127.0.0.1, below 32768, that nothing listens on now."""
+    """Return a TCP port of 127.0.0.1, below 32768, that nothing listens on now.
+
+    No other process of the tests is given it while this one runs, so it is still free when a
+    server starts there, or starts again: the UDP port of the same number is kept as a mark.
+    """
     while True:
         port = random.randrange(12_000, 32_768)
-        with socket.socket() as probe:
-            try:
+        mark = socket.socket(type=socket.SOCK_DGRAM)
+        try:
+            mark.bind(("127.0.0.1", port))
+            with socket.socket() as probe:
                 probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
+        except OSError:
+            mark.close()
+            continue
+        _held.append(mark)
+        return port

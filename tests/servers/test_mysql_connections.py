@@ -17,6 +17,7 @@ from chainlit_sqla.settings import Settings
 from tests.servers.mysql_process import LocalServer, find_program
 from tests.servers.ports import free_port
 from tests.servers.require import unavailable
+from tests.until import PATIENCE
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +33,7 @@ def server() -> Iterator[LocalServer]:
 
 async def cipher(url: str) -> str:
     """How the connection is encrypted; empty: not."""
-    database = Database(url, settings=Settings.load(connect_timeout=5))
+    database = Database(url, settings=Settings.load(connect_timeout=PATIENCE))
     try:
         query = text("SHOW SESSION STATUS LIKE 'Ssl_cipher'")
         row = await database.read(lambda c: first(c, query))
@@ -69,7 +70,7 @@ async def test_a_server_that_never_says_a_word_is_given_up() -> None:
     with socket.create_server(("127.0.0.1", free_port())) as silent:
         url = f"mysql://me:secret@127.0.0.1:{silent.getsockname()[1]}/chats"
         database = Database(url, settings=Settings.load(connect_timeout=0.3))
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(PATIENCE):
             with pytest.raises(DatabaseUnavailable, match="does not answer; check the host"):
                 await database.server_version()
         await database.close()

@@ -8,6 +8,7 @@ import pytest
 
 from chainlit_sqla.storage.base import CHUNK
 from chainlit_sqla.storage.budget import Budget
+from tests.until import PATIENCE
 
 SIZE = 10 * CHUNK
 
@@ -53,7 +54,7 @@ async def test_who_gives_up_while_waiting_takes_nothing_along(granted: bool) -> 
     impatient.cancel()
     with pytest.raises(asyncio.CancelledError):
         await impatient
-    budget.give(await asyncio.wait_for(behind, 5))
+    budget.give(await asyncio.wait_for(behind, PATIENCE))
     if not granted:
         budget.give(taken)
-    assert await asyncio.wait_for(budget.take(SIZE), 5) == SIZE
+    assert await asyncio.wait_for(budget.take(SIZE), PATIENCE) == SIZE

@@ -40,7 +40,7 @@ from chainlit_sqla.writes.ops import (
 from chainlit_sqla.writes.pipeline import Pipeline
 from chainlit_sqla.writes.plan import plan
 from tests.servers.postgres import PostgresServer
-from tests.until import PATIENCE
+from tests.until import PATIENCE, until
 from tests.writes.test_plan import extras, metadata, moments, rows, step_values
 
 ids = st.sampled_from(["a", "b", "ü'\"\\"])
@@ -177,9 +177,11 @@ async def waits_for_a_lock(database: Database) -> None:
         "SELECT count(*) FROM pg_stat_activity"
         " WHERE datname = current_database() AND wait_event_type = 'Lock'"
     )
-    async with asyncio.timeout(PATIENCE):
-        while not await database.read(lambda c: c.scalar(waiting)):
-            await asyncio.sleep(0.02)
+
+    async def waits() -> bool:
+        return bool(await database.read(lambda c: c.scalar(waiting)))
+
+    await until(waits)
 
 
 async def stored(database: Database, column: Any) -> list[Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -111,6 +112,14 @@ async def test_no_place_in_time_is_said(behind_proxy: Database) -> None:
         update={"pool_size": 1, "max_overflow": 0, "connect_timeout": 0.2}
     )
     database = Database(behind_proxy.given_url, settings=settings)
+
+    async def logged_in() -> bool:
+        """The login must take no longer, either; the connection then stays open."""
+        with suppress(DatabaseUnavailable):
+            return await database.fetch(ONE) == [[(1,)]]
+        return False
+
+    await until(logged_in)
     reader = asyncio.create_task(database.fetch(SLOW))
     await until(lambda: out(database) == 1)
     with pytest.raises(DatabaseUnavailable):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -24,7 +25,7 @@ from chainlit_sqla.writes.ops import Op, SaveFeedback, SaveStep, SaveThread, Sav
 from chainlit_sqla.writes.pipeline import Pipeline
 from tests.servers.mysql import MySQLServer, start_mysql
 from tests.servers.proxy import FlakyProxy
-from tests.until import PATIENCE
+from tests.until import PATIENCE, until
 from tests.writes.test_failures import ids, step
 
 PACKET = 1_048_576
@@ -120,9 +121,12 @@ async def test_a_server_that_stays_away_is_said_and_later_writes_work(
 async def waiting_for_a_lock(server: MySQLServer) -> None:
     """Return when a connection waits for somebody's lock."""
     query = "SELECT count(*) AS n FROM information_schema.innodb_trx WHERE trx_state = 'LOCK WAIT'"
-    async with asyncio.timeout(PATIENCE):
-        while not (await asyncio.to_thread(server.execute, query))[0]["n"]:
-            await asyncio.sleep(0.15)  # Asked within 0.1 s, it says the same once more.
+
+    async def waits() -> bool:
+        await asyncio.sleep(0.15)  # Asked within 0.1 s, it says the same once more.
+        return bool((await asyncio.to_thread(server.execute, query))[0]["n"])
+
+    await until(waits)
 
 
 async def test_a_deadlock_is_tried_again(
@@ -317,15 +321,18 @@ async def test_a_users_row_is_not_taken_by_another_identifier(
     assert metadata == {"role": "b"}
 
 
-async def test_a_read_that_is_cancelled_leaves_no_answer_for_the_next_one(
-    database: Database, pipeline: Pipeline
-) -> None:
-    async def slow(connection: Any) -> Any:
-        return await connection.scalar(text("SELECT sleep(20)"))
+async def under_way(server: MySQLServer, query: str) -> bool:
+    asked = "SELECT count(*) AS n FROM information_schema.processlist WHERE info = %s"
+    return bool((await asyncio.to_thread(server.execute, asked, query))[0]["n"])
 
-    for _ in range(8):  # More than the pool keeps.
-        read = asyncio.create_task(database.read(slow))
-        await asyncio.sleep(0.02)
+
+async def test_a_read_that_is_cancelled_leaves_no_answer_for_the_next_one(
+    server: MySQLServer, database: Database, pipeline: Pipeline
+) -> None:
+    for number in range(8):  # More than the pool keeps.
+        query = f"SELECT sleep({300 + number})"
+        read = asyncio.create_task(database.read(lambda c, q=query: c.scalar(text(q))))  # type: ignore[misc]
+        await until(partial(under_way, server, query))
         read.cancel()
         with pytest.raises(asyncio.CancelledError):
             await read

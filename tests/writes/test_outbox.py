@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -27,7 +28,7 @@ from chainlit_sqla.writes.ops import (
 )
 from chainlit_sqla.writes.pipeline import Pipeline
 from tests.servers.proxy import FlakyProxy
-from tests.until import PATIENCE, until
+from tests.until import until
 
 
 def saved(key: str) -> Op:
@@ -37,6 +38,12 @@ def saved(key: str) -> Op:
 async def waiting(database: Database) -> list[str]:
     async with database.connect() as connection:
         return sorted(await connection.scalars(select(blob_deletions.c.objectKey)))
+
+
+async def emptied(database: Database, keys: Sequence[str] = ()) -> bool:
+    """Whether nothing waits, or none of these."""
+    left = set(await waiting(database))
+    return not (left & set(keys) if keys else left)
 
 
 async def in_use(database: Database) -> list[str | None]:
@@ -71,8 +78,13 @@ class Picky(LocalStorage):
     away = False
     calls = 0
 
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self.deleted: dict[str, datetime] = {}
+
     async def delete(self, keys: Sequence[str]) -> None:
         self.calls += 1
+        self.deleted |= dict.fromkeys(keys, datetime.now(UTC))
         if self.away:
             raise StorageUnavailable("the store is away; start it")
         if stuck := self.undeletable & set(keys):
@@ -140,15 +152,12 @@ async def test_a_deletion_waits_for_its_time(database: Database, tmp_path: Path)
     key = "threads/t/e/late"
     await store.put(key, BlobSource(data=b"x"), mime="text/plain")
     outbox = Outbox(database, store)
-    await outbox.add(key, timedelta(seconds=1.5))
-    async with asyncio.timeout(PATIENCE):
-        while len(await waiting(database)) > 1:
-            await asyncio.sleep(0.01)
-    assert await left(store) == await waiting(database) == [key]
-    async with asyncio.timeout(PATIENCE):
-        while await waiting(database):
-            await asyncio.sleep(0.01)
+    delay = timedelta(seconds=0.5)
+    due = datetime.now(UTC) + delay
+    await outbox.add(key, delay)
+    await until(partial(emptied, database))
     assert await left(store) == []
+    assert store.deleted[key] >= due
     await outbox.close()
 
 
@@ -161,9 +170,7 @@ async def test_a_deletion_with_time_does_not_hold_up_others(
     await asyncio.sleep(0)
     keys = await fill(database, store, 3)
     outbox.wake()
-    async with asyncio.timeout(PATIENCE):
-        while set(keys) & set(await waiting(database)):
-            await asyncio.sleep(0.01)
+    await until(partial(emptied, database, keys))
     assert await left(store) == []
     await outbox.close()
 
@@ -190,9 +197,7 @@ def test_the_sweeper_works_in_one_event_loop_after_another(
         calls = store.calls
         await until(lambda: store.calls > calls + 2)
         store.away = False
-        async with asyncio.timeout(PATIENCE):
-            while await waiting(database):
-                await asyncio.sleep(0.01)
+        await until(partial(emptied, database))
         await outbox.close()
         await database.close()
 
