@@ -10,7 +10,7 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ..database import Database
-from ..models import threads
+from ..models import threads, users
 from ..records import IN_THREADS, TABLES
 from ..writes.erase import erase, erase_rows
 from ..writes.ops import DeleteThread
@@ -83,8 +83,10 @@ class Missing:
             database: The target; after all that the source has was seen.
         """
         async with database.snapshot() as connection:
-            query = select(threads.c.id, threads.c.userIdentifier).order_by(threads.c.id)
-            found = portions(connection, query, ())
+            owner = func.coalesce(threads.c.userIdentifier, users.c.identifier)
+            query = select(threads.c.id, owner).order_by(threads.c.id)
+            joined = query.outerjoin_from(threads, users, threads.c.userId == users.c.id)
+            found = portions(connection, joined, ())
             async with aclosing(found):
                 async for rows in found:
                     self.threads += [

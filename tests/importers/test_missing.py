@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from chainlit_sqla.importers.target import Target
 from chainlit_sqla.models import blob_deletions, elements, threads
 from tests.frozen.load import Shelf, execute
 from tests.importers.conftest import Targets, bring, url_of
+from tests.importers.test_conflicts import thread, write
 from tests.importers.test_imports import everything, message
 
 DIALECTS = ("sqlite", "postgresql", "mariadb", "mysql")
@@ -106,10 +108,11 @@ async def test_the_rows_of_another_users_thread_stay(frozen: Shelf, targets: Tar
     assert keys(await everything(target)) == before
 
 
+@pytest.mark.parametrize("dialect", DIALECTS)
 async def test_the_threads_of_a_user_whom_the_source_does_not_know_stay(
-    frozen: Shelf, targets: Targets
+    frozen: Shelf, targets: Targets, tmp_path: Path, dialect: str
 ) -> None:
-    url, target = frozen.load("sqlite_v8"), await targets.make("sqlite")
+    url, target = frozen.load("sqlite_v8"), await targets.make(dialect)
     await bring("", url, target)
     layer = SQLADataLayer(url_of(target))
     eve = await layer.create_user(User(identifier="eve"))
@@ -117,8 +120,11 @@ async def test_the_threads_of_a_user_whom_the_source_does_not_know_stay(
     await layer.update_thread("hers", name="Mine", user_id=eve.id)
     await layer.update_thread("nobodys", name="Anonymous")
     await layer.close()
+    hers, adas = thread("hers-by-id", userId=eve.id), thread("adas-by-id", userId="a")
+    known = {"kind": "user", "id": "a", "identifier": "ada@example.com"}
+    await bring("", write(tmp_path / "lines", known, hers, adas), target)
     result = await cleared(url, target)
     assert result.missing is not None
-    assert result.missing.threads == ["nobodys"]
+    assert sorted(result.missing.threads) == ["adas-by-id", "nobodys"]
     async with target.connect() as connection:
-        assert "hers" in set(await connection.scalars(select(threads.c.id)))
+        assert {"hers", "hers-by-id"} <= set(await connection.scalars(select(threads.c.id)))
