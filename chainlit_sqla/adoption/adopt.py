@@ -12,30 +12,23 @@ Invariants:
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, func, insert, select
+from sqlalchemy import Connection, insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from .. import migrations
-from .._time import now, parse_instant
-from ..column_types import UtcDateTime
-from ..errors import AdoptionRefused, ConfigurationError, SchemaUnknown
-from ..importers import Chunk, OurSource
-from ..importers.base import BATCH
-from ..importers.sums import Sums
-from ..importers.target import alive
-from ..models import blob_deletions, imports, quarantine
-from ..records import IN_THREADS, TABLES
+from .._time import now
+from ..errors import ConfigurationError, SchemaUnknown
+from ..models import imports
+from ..records import IN_THREADS
 from ..revision import REVISIONS, VERSION_TABLE, current_revision
 from . import carry
 from .exchange import KINDS, OTHERS, Exchange
-from .kept import ORIGIN, AsideSource, Rows
+from .filling import Filling
+from .kept import ORIGIN
 from .making import Making, named, written
 from .original import ASIDE, NAMES, Form, documented, found, strangers, unlike
-from .side import ORDINALS, Side
 
 
 class Adoption(Exchange):
@@ -55,6 +48,9 @@ class Adoption(Exchange):
         schema, mover = self._database.schema, self._mover
         names = [NAMES[kind] for kind in forms]
         await self._sync(connection, lambda c: mover.lock(c, schema, names))
+        # Until then, somebody might have altered them.
+        if (forms := await self._look(connection)) is None:
+            return
         dependents = await self._sync(connection, lambda c: mover.dependents(c, schema, names))
         await self._sync(connection, lambda c: mover.uncover(c, schema, names))
         making = await self._sync(connection, lambda c: Making(c, mover, schema, list(forms)))
@@ -132,10 +128,10 @@ class Adoption(Exchange):
                 mover.free_names(connection, schema, ASIDE[kind])
             else:
                 empty = documented(uuids=mover.has_uuids)[kind]
-                make(connection, mover.qualified(connection, schema, ASIDE[kind]), empty)
+                _make(connection, mover.qualified(connection, schema, ASIDE[kind]), empty)
         for kind in IN_THREADS:  # Threads are read a thousand at a time.
             if kind not in forms or "threadId" in forms[kind].names:
-                index(connection, mover.qualified(connection, schema, ASIDE[kind]), kind)
+                _index(connection, mover.qualified(connection, schema, ASIDE[kind]), kind)
 
     def _add_strangers(self, connection: Connection, forms: dict[str, Form]) -> None:
         mover, schema = self._mover, self._database.schema
@@ -155,8 +151,7 @@ class Adoption(Exchange):
 
     async def _fill(self, connection: AsyncConnection, forms: dict[str, Form]) -> None:
         await self._database.dialect.quiet_triggers(connection)
-        filling = Filling(self, connection, forms)
-        await filling.run()
+        await Filling(self._job, connection, forms).run()
 
     async def _note(
         self, connection: AsyncConnection, forms: dict[str, Form], more: dict[str, Any]
@@ -179,147 +174,15 @@ class Adoption(Exchange):
         await self._sync(connection, drop)
 
 
-class Filling:
-    """Reads the old tables and writes the new ones, and compares.
-
-    Args:
-        adoption: What it is a part of.
-        connection: In the transaction.
-        forms: The old tables.
-    """
-
-    def __init__(
-        self, adoption: Adoption, connection: AsyncConnection, forms: dict[str, Form]
-    ) -> None:
-        self._adoption = adoption
-        self._report = adoption._report
-        self._connection = connection
-        database, unknown = adoption._database, strangers(forms)
-        unknown |= {kind: [] for kind in KINDS if kind not in forms}
-        self._source = AsideSource(database, connection, unknown)
-        self._ours = OurSource(connection, "", "", database.schema)
-        self._rows = Rows(database, connection, unknown)
-        self._side = Side(database, connection)
-        self._written, self._sums = Counter[str](), Sums()
-        self._done = self._total = 0
-
-    async def run(self) -> None:
-        """Fill the tables."""
-        await self._source.open()
-        await self._side.look()
-        self._report.rows.update(await self._source.count())
-        self._total = self._report.rows.total()
-        async for chunk in self._source.users():
-            await self._take(chunk)
-        await self._compare(None)
-        async for chunk in self._source.threads():
-            await self._take(chunk)
-            if chunk.threads is not None:
-                await self._restore(chunk.threads)
-                await self._compare(chunk.threads)
-        async for chunk in self._source.rest():
-            await self._take(chunk)
-        await self._connection.run_sync(self._adoption._mover.close_cursors)
-        await self._restore_others()
-        await self._check_counts()
-
-    async def _take(self, chunk: Chunk) -> None:
-        records = await self._side.taken_back(chunk.records)
-        await self._rows.write(records, self._source.beside)
-        await self._rows.put_aside(chunk.misfits)
-        self._sums.add(records)
-        self._written.update(record.kind for record in records)
-        for misfit in chunk.misfits:
-            counts = self._report.partly if misfit.kept else self._report.aside
-            counts[misfit.kind, misfit.general] += 1
-        self._done += chunk.read
-        self._adoption._watch("adopted", self._done, self._total)
-
-    async def _restore(self, threads: Sequence[str]) -> None:
-        """Bring back what an earlier way back could not place."""
-        records = await self._side.missing(threads, IN_THREADS)
-        for record in records:
-            table = TABLES[record.kind]
-            own = [column == record.values[column.name] for column in table.primary_key.columns]
-            if await self._connection.scalar(select(func.count()).select_from(table).where(*own)):
-                continue
-            await self._rows.write([record])
-            await self._side.forget([record])
-            self._sums.add([record])
-            self._report.restored[record.kind] += 1
-
-    async def _restore_others(self) -> None:
-        if not self._side.there:
-            return
-        tombstones = await self._side.missing([], ["tombstone"])
-        for start in range(0, len(tombstones), BATCH):
-            portion = tombstones[start : start + BATCH]
-            keys = {(one.values["threadId"], one.values["id"]) for one in portion}
-            # What Chainlit's layer wrote anew would take no further writes.
-            back = await alive(self._connection, keys)
-            await self._rows.write([one for one in portion if one.key[1:] not in back])
-            await self._side.forget(portion)
-        dialect = self._adoption._database.dialect
-        for table, kind, key in (
-            (quarantine, "quarantine", "id"),
-            (blob_deletions, "blob_deletion", "objectKey"),
-            (imports, "import", "id"),
-        ):
-            if rows := [parsed(table, row) for row in await self._side.raw(kind)]:
-                upsert = dialect.upsert(table, [key], [])
-                await dialect.execute_many(self._connection, upsert, rows)
-        await self._side.forget_kinds("quarantine", "blob_deletion", "import", ORDINALS)
-        if left := await self._side.close():
-            self._report.notes.append(
-                f"{left:,} rows of an earlier way back belong to nothing that is there now; they "
-                "stay in the table chainlit_sqla_unadopted."
-            )
-
-    async def _compare(self, threads: Sequence[str] | None) -> None:
-        """What is read back is what was written."""
-        there = Sums()
-        chunks = self._ours.users() if threads is None else self._ours.threads(only=threads)
-        async for chunk in chunks:
-            there.add(chunk.records)
-        if places := self._sums.unlike(there):
-            raise self._adoption._say_differ(places)
-        await self._connection.run_sync(self._adoption._mover.close_cursors)
-        self._sums.clear()
-        self._report.threads += len(threads or ())
-
-    async def _check_counts(self) -> None:
-        report = self._report
-        for kind in KINDS:
-            report.kept[kind] = await self._adoption._count(self._connection, NAMES[kind])
-            placed = self._written[kind] + report.set_aside(kind)
-            written = self._written[kind] + report.restored[kind]
-            if placed != report.rows[kind] or written != report.kept[kind]:
-                raise AdoptionRefused(
-                    f"Nothing was changed: of {report.rows[kind]:,} rows of {NAMES[kind]}, "
-                    f"{placed:,} were read and {report.kept[kind]:,} written. This is a defect of "
-                    "chainlit-sqla; please report it"
-                )
-
-
-def make(connection: Connection, name: str, form: Form) -> None:
+def _make(connection: Connection, name: str, form: Form) -> None:
     """Make a table without keys."""
     quote = connection.dialect.identifier_preparer.quote
     columns = ", ".join(f"{quote(one.name)} {one.type}" for one in form.columns)
     connection.exec_driver_sql(f"CREATE TABLE {name} ({columns})")
 
 
-def index(connection: Connection, name: str, kind: str) -> None:
+def _index(connection: Connection, name: str, kind: str) -> None:
     """Let what lies in threads be found."""
     quote = connection.dialect.identifier_preparer.quote
     own = quote(f"{ASIDE[kind]}_thread")
     connection.exec_driver_sql(f'CREATE INDEX {own} ON {name} ("threadId")')
-
-
-def parsed(table: Any, row: dict[str, Any]) -> dict[str, Any]:
-    """A row of a table of ours that was kept as JSON."""
-    return {
-        column.name: parse_instant(row.get(column.name))
-        if isinstance(column.type, UtcDateTime)
-        else row.get(column.name)
-        for column in table.columns
-    }

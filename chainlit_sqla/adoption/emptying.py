@@ -16,10 +16,11 @@ from .._broken_text import BrokenText
 from ..dialects import Declared
 from ..importers import OurSource
 from ..importers.readable import exact as exactly
+from ..importers.reading import pages
 from ..models import blob_deletions, imports, quarantine
 from ..records import IN_THREADS, KEYS, TABLES, Record
 from . import exact, older
-from .exchange import KINDS, Exchange
+from .exchange import KINDS, Job, say_differ
 from .given import Given, Key
 from .kept import ORIGIN, AsideSource
 from .original import ASIDE, NAMES, Form
@@ -35,7 +36,7 @@ class Emptying:
     """Writes our rows into Chainlit's tables, and beside them what these cannot hold.
 
     Args:
-        back: What it is a part of.
+        job: What it is a part of.
         connection: In the transaction.
         plan: Chainlit's tables.
         unknown: Columns by kind that we do not know.
@@ -43,18 +44,18 @@ class Emptying:
 
     def __init__(
         self,
-        back: Exchange,
+        job: Job,
         connection: AsyncConnection,
         plan: Mapping[str, Form],
         unknown: Mapping[str, Sequence[Declared]],
     ) -> None:
-        self._back, self._connection, self._plan = back, connection, plan
-        self._report, database = back._report, back._database
+        self._job, self._connection, self._plan = job, connection, plan
+        self._report, database = job.report, job.database
         self._unknown = {kind: [one.name for one in unknown[kind]] for kind in unknown}
         self._ours = OurSource(connection, "", "", database.schema)
         self._theirs = AsideSource(database, connection, unknown)
         self._side = Side(database, connection)
-        mover = back._mover
+        mover = job.mover
         strange = {
             kind: {one.name: mover.stranger(one.type) for one in columns}
             for kind, columns in unknown.items()
@@ -85,7 +86,7 @@ class Emptying:
         await self._side.make()
         await self._theirs.open()
         for kind in KINDS:
-            self._report.rows[kind] = await self._back._count(self._connection, NAMES[kind])
+            self._report.rows[kind] = await self._job.count(self._connection, NAMES[kind])
         for kind in IN_THREADS:
             self._twice[kind] = await self._doubles(kind)
         await self._users()
@@ -95,7 +96,7 @@ class Emptying:
         await self._put_back()
         async for ids in self._batches():
             await self._batch(ids)
-        for row in await exact.give_back(self._connection, self._tables, self._report.exact):
+        async for row in exact.give_back(self._connection, self._tables, self._report.exact):
             await self._side.keep([_side_row("quarantine", row.id, row._asdict())])
             self._report.beside["quarantine"] += 1
         await self._others()
@@ -132,11 +133,11 @@ class Emptying:
         await self._given.look(["thread", *IN_THREADS], ids)
         await self._write_given(*IN_THREADS)
         await self._compare(ids)
-        await self._connection.run_sync(self._back._mover.close_cursors)
+        await self._connection.run_sync(self._job.mover.close_cursors)
         self._report.threads += len(ids)
         self._done += len(self._given.widths)
         total = self._report.rows.total() - self._report.rows["user"]
-        self._back._watch("given back", self._done, total)
+        self._job.watch("given back", self._done, total)
 
     async def _write_given(self, *kinds: str) -> None:
         async for records in self._given.read([k for k in self._given.widths if k[0] in kinds]):
@@ -183,10 +184,10 @@ class Emptying:
 
     async def _insert(self, kind: str, records: Sequence[Record]) -> None:
         beside = await self._strange(kind, records)
-        form, mover = self._plan[kind], self._back._mover
+        form, mover = self._plan[kind], self._job.mover
         rows = [older.row(one, form, mover) | beside.get(one.key, {}) for one in records]
         insert = self._tables[kind].insert()
-        await self._back._database.dialect.execute_many(self._connection, insert, rows)
+        await self._job.database.dialect.execute_many(self._connection, insert, rows)
         self._report.kept[kind] += len(rows)
 
     def _is_first(self, record: Record) -> bool:
@@ -250,20 +251,15 @@ class Emptying:
                 rows.append(row)
                 counts[record.thread_id][record.kind] += 1
             if restored(record, read, row).digest() != record.digest():
-                raise self._back._say_differ([record.thread_id])
+                raise say_differ([record.thread_id])
         await self._side.keep(rows)
 
     async def _put_back(self) -> None:
         """Rows of the quarantine, into the tables from which they came."""
         kinds = {name: kind for kind, name in NAMES.items()}
-        last = ""
-        while True:
-            query = select(quarantine).where(quarantine.c.id > last).order_by(quarantine.c.id)
-            query = query.where(~(exact.of_values & _of_adoption))
-            rows = (await self._connection.execute(query.limit(_ROWS))).all()
-            if not rows:
-                return
-            last = rows[-1].id
+        columns = quarantine.c
+        query = select(quarantine).where(~(exact.of_values & _of_adoption))
+        async for rows in pages(self._connection, query, [columns.id], [columns.row]):
             kept = []
             for row in rows:
                 kind = kinds.get(row.origin) if row.source == ORIGIN else None
@@ -277,7 +273,7 @@ class Emptying:
     async def _fits(self, kind: str, row: Mapping[str, Any]) -> bool:
         """Put a row back, unless one of ours has its id or the table refuses it."""
         id = row.get("id")
-        table, form, mover = self._tables[kind], self._plan[kind], self._back._mover
+        table, form, mover = self._tables[kind], self._plan[kind], self._job.mover
         if id is None or set(row) - set(form.names):
             return False
         ours = TABLES[kind].c.id
@@ -299,13 +295,16 @@ class Emptying:
         async for chunk in self._ours.rest():
             await self._side.keep([r for one in chunk.records if (r := differing(one, None))])
             self._report.beside["tombstone"] += len(chunk.records)
-        for table, kind, key in (
-            (blob_deletions, "blob_deletion", "objectKey"),
-            (imports, "import", "id"),
+        for table, kind, key, wide in (
+            (blob_deletions, "blob_deletion", "objectKey", "objectKey"),
+            (imports, "import", "id", "details"),
         ):
-            rows = [row._asdict() for row in await self._connection.execute(select(table))]
-            kept = [_side_row(kind, row[key], row) for row in rows if row[key] != ORIGIN]
-            await self._side.keep(kept)
+            query, column = select(table), table.c[key]
+            async for rows in pages(
+                self._connection, query.where(column != ORIGIN), [column], [table.c[wide]]
+            ):
+                values = [row._asdict() for row in rows]
+                await self._side.keep([_side_row(kind, one[key], one) for one in values])
         self._report.beside = +self._report.beside
 
 

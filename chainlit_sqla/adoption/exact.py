@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 from sqlalchemy import Table, bindparam, or_, select, update
@@ -14,12 +14,11 @@ from .._broken_text import BrokenText
 from .._odd_json import Odd, odd
 from ..importers import shape
 from ..importers.readable import BROKEN, NAMING, NO_OBJECT, ODD, exact, readable
+from ..importers.reading import pages
 from ..models import quarantine
 from ..records import COLUMNS, JSON
 from .kept import ORIGIN
 from .original import NAMES
-
-_ROWS = 500
 
 of_values = or_(*map(quarantine.c.reason.startswith, (BROKEN, ODD, NO_OBJECT)))
 """Of rows of the quarantine that are there, but for the exact form of a value."""
@@ -27,7 +26,7 @@ of_values = or_(*map(quarantine.c.reason.startswith, (BROKEN, ODD, NO_OBJECT)))
 
 async def give_back(
     connection: AsyncConnection, tables: Mapping[str, Table], counts: Counter[str]
-) -> list[Any]:
+) -> AsyncIterator[Any]:
     """Write the exact values of the quarantine into the rows of Chainlit's tables.
 
     Args:
@@ -35,23 +34,17 @@ async def give_back(
         tables: Chainlit's, with all their rows.
         counts: Is told of the rows that are exact again, by kind.
 
-    Returns:
+    Yields:
         The rows of the quarantine of which something could not be given back.
     """
     kinds = {name: kind for kind, name in NAMES.items()}
-    columns, last = quarantine.c, ""
-    kept: list[Any] = []
-    ours = of_values, columns.source == ORIGIN
-    while True:
-        query = select(quarantine).where(columns.id > last, *ours).order_by(columns.id)
-        rows: Sequence[Any] = (await connection.execute(query.limit(_ROWS))).all()
-        if not rows:
-            return kept
-        last = rows[-1].id
+    columns = quarantine.c
+    query = select(quarantine).where(of_values, columns.source == ORIGIN)
+    async for rows in pages(connection, query, [columns.id], [columns.row]):
         for row in rows:
             kind = kinds[row.origin]
             if not await _given(connection, kind, tables[kind], row):
-                kept.append(row)
+                yield row
             elif row.reason != NO_OBJECT:
                 counts[kind] += 1
 

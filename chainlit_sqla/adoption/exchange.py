@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TypeVar
 
 from sqlalchemy import Connection, func, select, table
@@ -23,6 +24,42 @@ T = TypeVar("T")
 KINDS = ("user", "thread", *IN_THREADS)
 OTHERS = [name for name in Base.metadata.tables if name not in set(NAMES.values())]
 """Our tables that Chainlit's layer does not have."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is worked with.
+
+    Args:
+        database: It; no application may use it.
+        mover: Exchanges its tables.
+        report: Is filled.
+        watch: Is told of the progress.
+    """
+
+    database: Database
+    mover: Mover
+    report: Report
+    watch: Watch
+
+    async def count(self, connection: AsyncConnection, name: str) -> int:
+        """The rows of a table."""
+        query = select(func.count()).select_from(table(name, schema=self.database.schema))
+        return await connection.scalar(query) or 0
+
+
+def say_differ(places: Sequence[str | None]) -> AdoptionRefused:
+    """What to raise where what was read back is not what was written.
+
+    Args:
+        places: Threads; None stands for the users.
+    """
+    named = ", ".join("the users" if one is None else f"thread {one}" for one in places[:5])
+    more = f" and {len(places) - 5:,} more" if len(places) > 5 else ""
+    return AdoptionRefused(
+        f"Nothing was changed: what was written is not what was read ({named}{more}). "
+        "This is a defect of chainlit-sqla; please report it"
+    )
 
 
 class _UndoneError(Exception):
@@ -56,6 +93,7 @@ class Exchange:
                 f"{database.dialect.title} cannot exchange tables in one transaction; make "
                 "another database and run there: chainlit-sqla import"
             ) from None
+        self._job = Job(database, self._mover, self._report, watch)
 
     async def look(self) -> str | None:
         """See whether the tables can be exchanged, without changing or locking anything.
@@ -171,10 +209,6 @@ class Exchange:
                 statements = self._mover.firing(connection, schema, NAMES[kind])
                 carry.fire(connection, NAMES[kind], statements)
 
-    async def _count(self, connection: AsyncConnection, name: str) -> int:
-        query = select(func.count()).select_from(table(name, schema=self._database.schema))
-        return await connection.scalar(query) or 0
-
     def _note_conversions(
         self,
         before: Mapping[str, Sequence[Declared]],
@@ -186,11 +220,3 @@ class Exchange:
                 to = types.get(one.name, one.type)
                 if to.lower() != one.type.lower():
                     self._report.converted.append((NAMES[kind], one.name, one.type, to))
-
-    def _say_differ(self, places: Sequence[str | None]) -> AdoptionRefused:
-        named = ", ".join("the users" if one is None else f"thread {one}" for one in places[:5])
-        more = f" and {len(places) - 5:,} more" if len(places) > 5 else ""
-        return AdoptionRefused(
-            f"Nothing was changed: what was written is not what was read ({named}{more}). "
-            "This is a defect of chainlit-sqla; please report it"
-        )

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
-from functools import reduce
-from operator import add
 
-from sqlalchemy import BigInteger, Table, cast, func, literal, select
+from sqlalchemy import Table, literal, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ..dialects import Dialect
 from ..importers import OurSource
 from ..importers.base import CHUNK_BYTES, CHUNK_ROWS
+from ..importers.reading import width_of
 from ..records import COLUMNS, KEYS, TABLES, Record, is_wide
 
 Key = tuple[str, ...]
@@ -58,17 +57,11 @@ class Given:
 
     async def _look(self, kind: str, threads: Sequence[str] | None) -> None:
         table, keys = self._tables[kind], KEYS[kind]
-        wide = [
-            func.coalesce(cast(self._dialect.size_of(one), BigInteger), 0)
-            for one in table.columns
-            if is_wide(kind, one.name)
-        ]
+        width = width_of(self._dialect, [c for c in table.columns if is_wide(kind, c.name)])
         numbers = "ordinal" in COLUMNS[kind]
         whose = table.c["id" if kind in ("user", "thread") else "threadId"]
         number = table.c.ordinal if numbers else literal(0)
-        query = select(
-            whose, number, table.c.createdAt, *(table.c[one] for one in keys), reduce(add, wide)
-        )
+        query = select(whose, number, table.c.createdAt, *(table.c[one] for one in keys), width)
         if threads is not None:
             query = query.where(whose.in_(threads))
         last, count = "", 0

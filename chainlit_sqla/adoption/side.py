@@ -6,18 +6,19 @@ A row says what our record has (``now``), and what is read of Chainlit's tables 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Column, MetaData, Table, Text, delete, func, inspect, select
+from sqlalchemy import Column, MetaData, Select, Table, Text, delete, func, inspect, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from .. import _json
 from .._time import format_instant, next_ordinal, parse_instant
 from ..column_types import JsonDocument
 from ..database import Database
+from ..importers.reading import pages
 from ..records import COLUMNS, INSTANT, Record
 
 beside = Table(
@@ -144,22 +145,33 @@ class Side:
         await self._forget(kept)
         return found
 
-    async def missing(self, threads: Sequence[str | None], kinds: Iterable[str]) -> list[Record]:
-        """Records of which Chainlit's tables had nothing."""
-        if not self.there:
-            return []
-        query = select(beside).where(beside.c.was.is_(None), beside.c.kind.in_(list(kinds)))
-        if threads:
-            query = query.where(beside.c.thread.in_(threads))
-        rows = (await self._connection.execute(query)).all()
-        return [Record(row.kind, _values(row.kind, row.now)) for row in rows]
+    async def missing(
+        self, kinds: Iterable[str], threads: Sequence[str] | None = None
+    ) -> AsyncIterator[list[Record]]:
+        """Records of which Chainlit's tables had nothing, a few at a time.
 
-    async def raw(self, kind: str) -> list[Row]:
-        """Rows of tables that are no records."""
-        if not self.there:
-            return []
-        query = select(beside.c.now).where(beside.c.kind == kind)
-        return list(await self._connection.scalars(query))
+        Args:
+            kinds: Which.
+            threads: Of these; None: of all.
+        """
+        query = select(beside).where(beside.c.was.is_(None), beside.c.kind.in_(list(kinds)))
+        if threads is not None:
+            query = query.where(beside.c.thread.in_(threads))
+        async for rows in self._pages(query):
+            yield [Record(row.kind, _values(row.kind, row.now)) for row in rows]
+
+    async def raw(self, kind: str) -> AsyncIterator[list[Row]]:
+        """Rows of tables that are no records, a few at a time."""
+        async for rows in self._pages(select(beside).where(beside.c.kind == kind)):
+            yield [row.now for row in rows]
+
+    async def _pages(self, query: Select[Any]) -> AsyncIterator[Sequence[Any]]:
+        if self.there:
+            columns = beside.c
+            async for rows in pages(
+                self._connection, query, [columns.kind, columns.key], [columns.now]
+            ):
+                yield rows
 
     async def forget(self, records: Iterable[Record]) -> None:
         """Remove rows of records that are back."""

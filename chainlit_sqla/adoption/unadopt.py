@@ -74,7 +74,7 @@ class Return(Exchange):
         ]
         await self._sync(connection, lambda c: self._make(c, plan))
         failed = await self._probed(connection, dependents)
-        await Emptying(self, connection, plan, unknown).run()
+        await Emptying(self._job, connection, plan, unknown).run()
         self._watch("finishing", 0, None)
         await self._sync(
             connection,

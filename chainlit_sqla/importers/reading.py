@@ -15,15 +15,17 @@ from itertools import chain, repeat
 from operator import add
 from typing import Any
 
-from sqlalchemy import BigInteger, ColumnElement, Select, cast, func
+from sqlalchemy import BigInteger, ColumnElement, Select, cast, func, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from ..dialects import dialect_named
+from ..dialects import Dialect, dialect_named
 
 PORTION_ROWS = 100
 """Rows that are fetched at once."""
 PORTION_BYTES = 8_000_000
 """Bytes that are fetched at once; one row may have more."""
+_PAGE_ROWS = 1_000
+"""Rows whose keys are held."""
 
 
 async def portions(
@@ -40,8 +42,7 @@ async def portions(
     dialect = dialect_named(connection.dialect.name)
     numbers: Iterable[int] = ()
     if wide:
-        sizes = [cast(func.coalesce(dialect.size_of(one), 0), BigInteger) for one in wide]
-        width = reduce(add, sizes)
+        width = width_of(dialect, wide)
         widest = query.with_only_columns(func.max(width)).order_by(None)
         if (await connection.scalar(widest) or 0) * PORTION_ROWS > PORTION_BYTES:
             widths = array("q")
@@ -54,6 +55,43 @@ async def portions(
             if not (rows := await fetch(number)):
                 return
             yield rows
+
+
+async def pages(
+    connection: AsyncConnection,
+    query: Select[Any],
+    keys: Sequence[ColumnElement[Any]],
+    wide: Sequence[ColumnElement[Any]],
+) -> AsyncGenerator[Sequence[Any], None]:
+    """Read the rows of a query by their keys, a few at a time; other things may be asked between.
+
+    Args:
+        connection: In a transaction; rows that were given may be deleted in it meanwhile.
+        query: In one table; its own order is not kept.
+        keys: The primary key, none of which is NULL; rows come in its order.
+        wide: Those of its columns whose values may be large.
+    """
+    width = width_of(dialect_named(connection.dialect.name), wide)
+    narrow = query.with_only_columns(*keys, width).order_by(None).order_by(*keys)
+    page: Select[Any] = narrow
+    while True:
+        found = (await connection.execute(page.limit(_PAGE_ROWS))).all()
+        start = 0
+        for number in _numbers(row[-1] for row in found):
+            part = found[start : start + number]
+            first, last = (tuple_(*part[place][:-1]) for place in (0, -1))
+            wanted = query.where(tuple_(*keys) >= first, tuple_(*keys) <= last)
+            yield (await connection.execute(wanted.order_by(None).order_by(*keys))).all()
+            start += number
+        if len(found) < _PAGE_ROWS:
+            return
+        page = narrow.where(tuple_(*keys) > tuple_(*found[-1][:-1]))
+
+
+def width_of(dialect: Dialect, columns: Sequence[ColumnElement[Any]]) -> ColumnElement[Any]:
+    """About how many bytes the values of a row's columns have together."""
+    sizes = (cast(func.coalesce(dialect.size_of(one), 0), BigInteger) for one in columns)
+    return reduce(add, sizes)
 
 
 def _numbers(widths: Iterable[int]) -> Iterator[int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import uuid
 
 import pytest
 
@@ -32,6 +33,19 @@ def test_of_long_messages(frozen: Shelf, dialect: str, threads: str) -> None:
     if threads == "one":
         execute(url, 'UPDATE steps SET "threadId" = (SELECT id FROM threads ORDER BY id LIMIT 1)')
     for command in ("adopt", "unadopt"):
+        assert run(command, "--yes", "--url", url).peak < BOUND, command
+
+
+@pytest.mark.parametrize("dialect", LONG)
+def test_of_long_messages_that_belong_to_nothing(frozen: Shelf, dialect: str) -> None:
+    url = frozen.empty(dialect)
+    fill(url, dialect)
+    missing = str(uuid.UUID(int=0))
+    dangling = f"UPDATE steps SET \"threadId\" = '{missing}'"
+    if dialect == "postgresql":
+        dangling = f"SET session_replication_role = replica; {dangling}"
+    execute(url, dangling)
+    for command in ("adopt", "unadopt", "adopt"):
         assert run(command, "--yes", "--url", url).peak < BOUND, command
 
 
