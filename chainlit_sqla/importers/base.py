@@ -95,7 +95,8 @@ class Chunk:
         records: Parents before what lies in them.
         misfits: What does not fit.
         threads: Set at the end of a batch: its threads, all of whose rows have been given.
-        position: Set at the end of a batch: where to go on after it.
+        position: Set at the end of a batch: where to go on after it; None where it cannot be said,
+            and what comes from the last position on is read again.
         read: Rows of the source that are in it.
     """
 

@@ -34,6 +34,7 @@ from ..letter_case import canonical
 from ..records import COLUMNS, IN_THREADS, Record
 from . import shape
 from .base import BATCH, Chunk, Misfit, rechunked
+from .position import id_at, position_of
 from .readable import Names, Row, exact, reasons
 from .reading import portions
 
@@ -147,7 +148,7 @@ class TableSource(ABC):
                 rows = self._rows(self._of_batch(kind, ids))
                 async for chunk in rechunked(self._shaped(kind, rows)):
                     yield chunk
-            yield Chunk(threads=texts, position=texts[-1])
+            yield Chunk(threads=texts, position=position_of(ids[-1]))
 
     async def rest(self) -> AsyncGenerator[Chunk, None]:
         """Rows without a thread."""
@@ -260,7 +261,7 @@ class TableSource(ABC):
         self, after: str | None, only: Collection[str] | None
     ) -> AsyncGenerator[Sequence[Any], None]:
         id = self._tables["thread"].c.id
-        last = None if after is None else self._native(after)
+        last = None if after is None else id_at(after)
         wanted = None if only is None else [raw for id in sorted(only) for raw in self._raw(id)]
         start = 0
         while True:

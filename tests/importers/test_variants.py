@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import sqlite3
+from collections.abc import Sequence
+from typing import Any
+
 import pytest
+from sqlalchemy import delete, func, select
 
 from chainlit_sqla.errors import ImportSourceError
+from chainlit_sqla.importers import Import, open_source
+from chainlit_sqla.models import steps, threads
+from chainlit_sqla.settings import Settings
 from tests.frozen.load import Shelf, execute
 from tests.importers.conftest import Targets, bring
 
@@ -57,3 +65,75 @@ async def test_tables_of_which_one_is_missing_that_is_needed_are_refused_until_i
             await bring("", url, target, layer=layer)
     execute(url, made.format(id="TEXT"))
     assert (await bring("", url, target)).rows == 0
+
+
+ODD_IDS = [
+    pytest.param("", range(98, 102), id="numbers in a column without a type"),
+    pytest.param("TEXT", ["A", "a\0b", "aa", "b", "c"], id="NUL"),
+    pytest.param("", [7, 80, 8.5, "7", "8", b"a", b"\xff"], id="all types"),
+]
+
+
+def with_ids(url: str, type_: str, ids: Sequence[Any]) -> None:
+    """Tables with a thread of two steps for each id."""
+    execute(url, TABLES.format(id=type_))
+    connection = sqlite3.connect(url.removeprefix("sqlite:///"))
+    for number, id in enumerate(ids):
+        connection.execute("INSERT INTO threads (id, name) VALUES (?, ?)", (id, str(number)))
+        for name in ("s1", "s2"):
+            step = (f"{number} {name}", id, "tool", "done")
+            connection.execute(
+                'INSERT INTO steps (id, "threadId", type, output) VALUES (?, ?, ?, ?)', step
+            )
+    connection.commit()
+    connection.close()
+
+
+@pytest.mark.parametrize(("type_", "ids"), ODD_IDS)
+async def test_ids_that_are_stored_as_others_are_gone_on_after(
+    frozen: Shelf,
+    targets: Targets,
+    monkeypatch: pytest.MonkeyPatch,
+    type_: str,
+    ids: Sequence[Any],
+) -> None:
+    monkeypatch.setattr("chainlit_sqla.importers.tables.BATCH", 1)
+    places = len({str(id) for id in ids})  # Two of the same text are one thread of ours.
+    for after in range(3, 3 * len(ids), 3):
+        url, target = frozen.empty("sqlite"), await targets.make("sqlite")
+        with_ids(url, type_, ids)
+        shown = 0
+
+        def cut(_what: str, _done: int, _total: int | None, after: int = after) -> None:
+            nonlocal shown
+            shown += 1
+            if shown == after:
+                raise KeyboardInterrupt
+
+        async with open_source(url, Settings.load()) as source:
+            with pytest.raises(KeyboardInterrupt):
+                await Import(source, target, watch=cut).run()
+        result = await bring("", url, target)
+        assert result.resumed
+        assert result.read == {"thread": len(ids), "step": 2 * len(ids)}
+        async with target.snapshot() as connection:
+            for table, number in ((threads, places), (steps, 2 * len(ids))):
+                assert await connection.scalar(select(func.count()).select_from(table)) == number
+
+
+@pytest.mark.parametrize(("type_", "ids"), ODD_IDS[:2])
+async def test_what_is_missing_of_ids_that_are_stored_as_others_is_told(
+    frozen: Shelf, targets: Targets, type_: str, ids: Sequence[Any]
+) -> None:
+    url, target = frozen.empty("sqlite"), await targets.make("sqlite")
+    with_ids(url, type_, ids)
+    assert (await bring("", url, target)).rows == 3 * len(ids)
+    async with target.write() as connection:
+        await connection.execute(delete(steps).where(steps.c.id.endswith("s1")))
+    async with open_source(url, Settings.load()) as source:
+        result = await Import(source, target, missing=True).compare()
+    assert result.comparison is not None
+    assert result.comparison.by_kind == {"step": len(ids)}
+    assert result.comparison.same == {"thread": len(ids), "step": len(ids)}
+    assert result.missing is not None
+    assert not result.missing.places
