@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
-import os
 import signal
 import sqlite3
-import subprocess
 import sys
 from collections import Counter
+from contextlib import closing
 from pathlib import Path
 from urllib.parse import quote
 
@@ -22,14 +21,32 @@ from chainlit_sqla.importers.base import BATCH
 from chainlit_sqla.storage.base import BlobSource
 from chainlit_sqla.storage.local import LocalStorage
 from tests.cli.conftest import Command
-from tests.cli.programs import environment
+from tests.cli.programs import run_program
 from tests.frozen.catalog import CATALOG
 from tests.frozen.load import execute
 from tests.importers.bulk import fill
 from tests.servers.postgres import PostgresServer
-from tests.until import until
 
-STEPS = 4_000
+STEPS = 5 * BATCH // 2
+# Ends itself in the second batch: some of it is written, and not noted.
+ENDED = """
+import os, sys
+from chainlit_sqla.cli.guard import main
+from chainlit_sqla.importers.target import Target
+
+ending, noted, write = int(sys.argv.pop(1)), 0, Target.write
+
+async def ended(self, records, *rest, **more):
+    global noted
+    written = await write(self, records, *rest, **more)
+    noted += "position" in more
+    if noted == 1 and any(record.kind == "step" for record in records):
+        os.kill(os.getpid(), ending)
+    return written
+
+Target.write = ended
+main(sys.argv[1:])
+"""
 
 
 @pytest.fixture
@@ -49,51 +66,33 @@ def new(request: pytest.FixtureRequest, folder: Path) -> str:
     return url
 
 
-def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "chainlit_sqla", "import", *arguments],
-        cwd=folder,
-        env=environment(folder, {}),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
 def rows_in(url: str, postgres: PostgresServer | None) -> int:
-    """Steps that are committed, 0 while there is no table."""
+    """Steps that are committed."""
     query = "SELECT count(*) FROM steps"
-    try:
-        if postgres is not None:
-            return int(postgres.execute(query, url=url)[0][0])
-        with sqlite3.connect(url.removeprefix("sqlite:///"), timeout=30) as connection:
-            return int(connection.execute(query).fetchone()[0])
-    except Exception:
-        return 0
+    if postgres is not None:
+        return int(postgres.execute(query, url=url)[0][0])
+    with closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as connection:
+        return int(connection.execute(query).fetchone()[0])
 
 
 @pytest.mark.parametrize("ending", [signal.SIGKILL, signal.SIGINT])
-async def test_ended_in_the_middle_it_goes_on_to_a_correct_end(
-    folder: Path, program: Command, new: str, request: pytest.FixtureRequest, ending: signal.Signals
+def test_ended_in_the_middle_it_goes_on_to_a_correct_end(
+    folder: Path, cli: Command, new: str, request: pytest.FixtureRequest, ending: signal.Signals
 ) -> None:
     fill(folder / "big.db", STEPS, each=1)  # Several batches.
-    assert program("upgrade", "--url", new).code == 0
+    assert cli("upgrade", "--url", new).code == 0
     postgres = request.getfixturevalue("postgres") if new.startswith("postgresql") else None
-    arguments = ("--from", str(folder / "big.db"), "--url", new)
-    running = start(folder, *arguments)
-    await until(lambda: rows_in(new, postgres) > 2 * BATCH)
-    os.kill(running.pid, ending)
-    out, err = running.communicate(timeout=60)
-    assert running.returncode in (-signal.SIGKILL, 130)
-    assert ("Run the same command again to go on." in err) == (ending == signal.SIGINT), err
-    assert "Compared" not in out
-    assert 0 < rows_in(new, postgres) < STEPS
-    again = program("import", *arguments)
+    arguments = ("import", "--from", str(folder / "big.db"), "--url", new)
+    ended = run_program([sys.executable, "-c", ENDED, str(int(ending)), *arguments], folder, {})
+    assert ended.code == {signal.SIGKILL: -signal.SIGKILL, signal.SIGINT: 130}[ending], ended
+    assert ("Run the same command again to go on." in ended.err) == (ending == signal.SIGINT), ended
+    assert "Compared" not in ended.out
+    assert BATCH < rows_in(new, postgres) < 2 * BATCH
+    again = cli(*arguments)
     assert again.code == 0, again
     assert "gone on after an interruption" in again.out
-    assert ["steps", "4,000", "4,000", "0", "0"] in [
-        line.split() for line in again.out.splitlines()
-    ]
+    counted = ["steps", f"{STEPS:,}", f"{STEPS:,}", "0", "0"]
+    assert counted in [line.split() for line in again.out.splitlines()]
     assert "no difference" in again.out
     assert rows_in(new, postgres) == STEPS
 

@@ -10,8 +10,7 @@ import secrets
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +26,30 @@ from chainlit_sqla.storage.journal import Amount, Journal
 from chainlit_sqla.storage.local import LocalStorage
 from chainlit_sqla.storage.transfer import Progress
 from tests.cli.conftest import Command
-from tests.cli.programs import SECONDS, environment
+from tests.cli.programs import SECONDS, Result, environment, run_program
 from tests.servers import s3_moto
-from tests.servers.proxy import FlakyProxy
 from tests.servers.require import unavailable
 
 COPY = [sys.executable, "-m", "chainlit_sqla", "storage", "copy"]
+ENDED = """
+import os, sys
+import chainlit_sqla.cli.storage_copy as command
+from chainlit_sqla.cli.guard import main
+
+ending = int(sys.argv.pop(1))
+
+class Display(command.Display):
+    ended = False
+
+    def show(self, progress):
+        super().show(progress)
+        if not self.ended and progress.stage == "copy" and progress.done.blobs >= 20:
+            self.ended = True
+            os.kill(os.getpid(), ending)
+
+command.Display = Display
+main(sys.argv[1:])
+"""
 
 
 @pytest.fixture
@@ -90,12 +107,10 @@ def blobs(root: Path) -> dict[str, bytes]:
     return {key: path.read_bytes() for key, path in versions(root).items()}
 
 
-def wait_until(met: Callable[[], object], process: subprocess.Popen[str]) -> None:
-    deadline = time.monotonic() + SECONDS
-    while not met():
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+def ended(ending: signal.Signals, folder: Path, *options: str, **variables: str) -> Result:
+    """Copy, and have it get a signal when 20 blobs are copied and others are under way."""
+    command = [sys.executable, "-c", ENDED, str(int(ending)), *COPY[3:], *options]
+    return run_program(command, folder, variables)
 
 
 def test_it_copies_and_says_what_to_do_next(
@@ -143,25 +158,15 @@ def test_a_dry_run_writes_nothing(
 def test_killed_in_the_middle_it_goes_on_where_it_was(
     program: Command, source: LocalStorage, urls: list[str], folder: Path
 ) -> None:
-    fill(source, 300)
+    fill(source, 60)
     target = folder / "target"
-    with subprocess.Popen(
-        [*COPY, *urls, "--journal", "copy.db"],
-        cwd=folder,
-        env=environment(folder, {}),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
-        wait_until(lambda: len(list(target.glob("??/*.json"))) >= 20, process)
-        process.kill()
-    assert process.returncode == -signal.SIGKILL
+    assert ended(signal.SIGKILL, folder, *urls, "--journal", "copy.db").code == -signal.SIGKILL
     before = versions(target)
-    assert 20 <= len(before) < 300
+    assert 20 <= len(before) < 60
 
     result = program("storage", "copy", *urls, "--journal", "copy.db")
     assert (result.code, result.err) == (0, "")
-    copied, kept = 300 - len(before), len(before)
+    copied, kept = 60 - len(before), len(before)
     assert f"{copied} blobs ({copied}.0 kB) copied and verified, 0 failed." in result.out
     assert f"{kept} blobs ({kept}.0 kB) were there already" in result.out
     assert blobs(target) == blobs(folder / "source")
@@ -173,25 +178,11 @@ def test_ctrl_c_ends_it_with_one_line(
 ) -> None:
     fill(source, 30)
     keys = {"APP_AWS_ACCESS_KEY": moto.access_key, "APP_AWS_SECRET_KEY": moto.secret_key}
-    with FlakyProxy("127.0.0.1", int(moto.endpoint.rpartition(":")[2])) as proxy:
-        proxy.delay(0.3)  # So slow that it cannot end before the signal.
-        there = f"s3://{bucket.name}/chat?endpoint=http://127.0.0.1:{proxy.port}&region=us-east-1"
-        urls = ["--from", f"file://{folder}/source", "--to", there]
-        with subprocess.Popen(
-            [*COPY, *urls],
-            cwd=folder,
-            env=environment(folder, keys),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        ) as process:
-            wait_until(lambda: len(list(bucket.objects.filter(Prefix="chat/user"))) > 0, process)
-            process.send_signal(signal.SIGINT)
-            out, err = process.communicate(timeout=SECONDS)
-        assert process.returncode == 130
-        assert (out, err) == ("", "Interrupted. Run the same command again to go on.\n")
-        proxy.delay(0)
-        result = program("storage", "copy", *urls, **keys)
+    there = f"s3://{bucket.name}/chat?endpoint={moto.endpoint}&region=us-east-1"
+    urls = ["--from", f"file://{folder}/source", "--to", there]
+    result = ended(signal.SIGINT, folder, *urls, **keys)
+    assert result == (130, "", "Interrupted. Run the same command again to go on.\n")
+    result = program("storage", "copy", *urls, **keys)
     assert (result.code, result.err) == (0, "")
     assert "0 failed. " in result.out
     assert f"then start it with CHAINLIT_SQLA_STORAGE='{there}'\n" in result.out
