@@ -166,3 +166,5 @@ def downgrade() -> None:
         "users",
     ):
         op.drop_table(table)
+    for table in ("chainlit_sqla_imports", "chainlit_sqla_quarantine"):  # See 0003.
+        op.drop_table(table, if_exists=True)

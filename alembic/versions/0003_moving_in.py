@@ -26,9 +26,13 @@ TEXT = sa.Text().with_variant(mysql.LONGTEXT(), "mysql")
 KEY = sa.Text().with_variant(sa.String(255), "mysql")
 
 
+IMPORTS, QUARANTINE = "chainlit_sqla_imports", "chainlit_sqla_quarantine"
+
+
 def upgrade() -> None:
+    # A downgrade has left those that held something.
     op.create_table(
-        "chainlit_sqla_quarantine",
+        QUARANTINE,
         sa.Column("id", KEY, nullable=False),
         sa.Column("source", TEXT, nullable=False),
         sa.Column("origin", TEXT, nullable=False),
@@ -36,9 +40,10 @@ def upgrade() -> None:
         sa.Column("row", JSON, nullable=False),
         sa.Column("createdAt", INSTANT, nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_chainlit_sqla_quarantine"),
+        if_not_exists=True,
     )
     op.create_table(
-        "chainlit_sqla_imports",
+        IMPORTS,
         sa.Column("id", KEY, nullable=False),
         sa.Column("source", TEXT, nullable=False),
         sa.Column("position", TEXT),
@@ -46,9 +51,22 @@ def upgrade() -> None:
         sa.Column("startedAt", INSTANT, nullable=False),
         sa.Column("finishedAt", INSTANT),
         sa.PrimaryKeyConstraint("id", name="pk_chainlit_sqla_imports"),
+        if_not_exists=True,
     )
 
 
 def downgrade() -> None:
-    op.drop_table("chainlit_sqla_imports")
-    op.drop_table("chainlit_sqla_quarantine")
+    """Revision 0002 has no place for these rows: they stay until the next upgrade, or base."""
+    for table in (IMPORTS, QUARANTINE):
+        if is_empty(table):
+            op.drop_table(table)
+
+
+def is_empty(table: str) -> bool:
+    """Where SQL is printed only, nobody knows."""
+    if op.get_context().as_sql:
+        return False
+    connection = op.get_bind()
+    if not sa.inspect(connection).has_table(table):  # An interrupted downgrade has dropped it.
+        return False
+    return connection.scalar(sa.select(sa.literal(1)).select_from(sa.table(table)).limit(1)) is None

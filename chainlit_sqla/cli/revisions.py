@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from .. import migrations
 from ..database import Database
 from ..errors import ConfigurationError
-from ..models import Base, Step, Thread, User
+from ..models import Base, Step, Thread, User, quarantine
 from ..revision import HEAD, REVISIONS
 from ..settings import Settings
 
@@ -106,9 +106,13 @@ async def plan_downgrade(settings: Settings, revision: str) -> tuple[str, str]:
         target = _older(revision, at)
         if at is None or target == at:
             return target, ""
+        aside = await database.read(_count_aside(database))
         if target != _BASE:
-            return target, f"{label(database)}: what {target} cannot hold will be lost."
+            loss = f"{label(database)}: what {target} cannot hold will be lost"
+            kept = f", except for {aside}: kept for the next upgrade" if aside else ""
+            return target, f"{loss}{kept}."
         rows = await database.read(_count_rows)
+        rows += f", {aside}" if aside else ""
         return target, f"{label(database)}: all tables will be dropped, with {rows}."
 
 
@@ -183,6 +187,18 @@ async def _count_rows(connection: AsyncConnection) -> str:
         for noun, model in (("user", User), ("thread", Thread), ("step", Step))
     }
     return ", ".join(_count(number, noun) for noun, number in counts.items())
+
+
+def _count_aside(database: Database) -> Callable[[AsyncConnection], Awaitable[str]]:
+    async def count(connection: AsyncConnection) -> str:
+        there = await connection.run_sync(
+            lambda sync: inspect(sync).has_table(quarantine.name, schema=database.schema)
+        )
+        query = select(func.count()).select_from(quarantine)
+        number = await connection.scalar(query) if there else 0
+        return f"{_count(number, 'row')} in {quarantine.name}" if number else ""
+
+    return count
 
 
 def _count(number: int, noun: str) -> str:

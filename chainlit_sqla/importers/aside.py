@@ -13,10 +13,9 @@ from .. import _json
 from ..models import quarantine, steps, threads, users
 from .base import QUARANTINED, Misfit, Origin
 from .quarantine import OTHERS
-from .reading import portions
+from .reading import pages
 from .shape import identifier
 
-_FETCH = 100
 _THREADS = {"threads", "Thread", "thread"}
 _USERS = {"users", "User", "user"}
 """Tables of all layers, and kinds of lines."""
@@ -41,27 +40,14 @@ class StoredAside:
 
     async def read(self) -> AsyncGenerator[Misfit, None]:
         """Rows by their id, a few at a time."""
-        found = self._all() if self._where is None else self._of_threads(self._where)
-        async with aclosing(found) as portions_:
-            async for rows in portions_:
-                for row in rows:
+        key, wide = [quarantine.c.id], [quarantine.c.row]
+        found = pages(self._connection, select(*quarantine.columns), key, wide)
+        async with aclosing(found):
+            async for rows in found:
+                chosen = rows if self._where is None else await self._chosen(rows, self._where)
+                for row in chosen:
                     origin = Origin(row.id, row.source, row.createdAt)
                     yield Misfit(QUARANTINED, row.origin, row.reason, row.row, origin=origin)
-
-    async def _all(self) -> AsyncGenerator[Sequence[Row[Any]], None]:
-        query = select(*quarantine.columns).order_by(quarantine.c.id)
-        async with aclosing(portions(self._connection, query, [quarantine.c.row])) as found:
-            async for rows in found:
-                yield rows
-
-    async def _of_threads(
-        self, where: ColumnElement[bool]
-    ) -> AsyncGenerator[Sequence[Row[Any]], None]:
-        query = select(*quarantine.columns).order_by(quarantine.c.id).limit(_FETCH)
-        last = ""
-        while rows := (await self._connection.execute(query.where(quarantine.c.id > last))).all():
-            yield await self._chosen(rows, where)
-            last = rows[-1].id
 
     async def _chosen(self, rows: Sequence[Row[Any]], where: ColumnElement[bool]) -> list[Row[Any]]:
         """Those that belong to the threads."""

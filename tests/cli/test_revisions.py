@@ -95,10 +95,17 @@ def test_downgrade_without_a_terminal_refuses_and_says_what_would_be_lost(
             "INSERT INTO users (id, identifier, metadata, createdAt) "
             "VALUES ('1', 'ada', '{}', '2026-01-31T08:00:00.000000Z')"
         )
+        connection.execute(
+            'INSERT INTO chainlit_sqla_quarantine (id, source, origin, reason, "row", createdAt) '
+            "VALUES ('1', 'adoption', 'steps', 'odd', '{}', '2026-01-31T08:00:00.000000Z')"
+        )
     connection.close()
+    done = program("downgrade", "0002", DATABASE_URL="sqlite:///chats.db")
+    aside = "1 row in chainlit_sqla_quarantine"
+    assert f"will be lost, except for {aside}: kept for the next upgrade." in done.out
     done = program("downgrade", "base", DATABASE_URL="sqlite:///chats.db")
     assert done.code == 1
-    assert "all tables will be dropped, with 1 user, 0 threads, 0 steps." in done.out
+    assert f"will be dropped, with 1 user, 0 threads, 0 steps, {aside}." in done.out
     assert done.err == "Error: Nothing was changed, for there is no terminal to ask on; add --yes\n"
     assert sqlite_tables(folder / "chats.db") >= TABLES
 
