@@ -43,6 +43,7 @@ from ..records import COLUMNS, IN_THREADS, KEYS, TABLES, Record, sorted_by_kind
 from ..writes.apply import lock_threads, of_element, show_change
 from ..writes.forget import forget
 from .base import Misfit
+from .known_users import carried
 from .quarantine import OTHERS, put_aside
 
 log = logging.getLogger(__name__)
@@ -219,12 +220,15 @@ class Target:
             await self._write_threads(connection, by_kind, places, written)
 
     async def _write_users(self, connection: AsyncConnection, records: Sequence[Record]) -> int:
-        statement = self.database.dialect.upsert(
-            users, ["identifier"], ["displayName", "metadata"] if self._update else []
-        )
+        dialect = self.database.dialect
         known = await self.know(connection, records)
-        rows = [dict(self.adapt(record).values) for record in records]
-        await self.database.dialect.execute_many(connection, statement, rows)
+        alike: dict[tuple[str, ...], list[dict[str, Any]]] = {}
+        for record in records:
+            changed = carried(record) if self._update else ()
+            alike.setdefault(changed, []).append(dict(self.adapt(record).values))
+        for changed, rows in alike.items():
+            statement = dialect.upsert(users, ["identifier"], changed)
+            await dialect.execute_many(connection, statement, rows)
         return known
 
     async def _write_threads(

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import aclosing
 
-from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ..database import Database
@@ -18,6 +17,7 @@ from ..models import users
 from ..records import Record
 from .base import Chunk, Source
 from .comparison import SHOWN, Comparison, Difference, Key
+from .known_users import differing
 from .missing import Missing
 from .ours import OurSource
 from .sums import Sums
@@ -43,7 +43,7 @@ class Verification:
         self.found = Comparison()
 
     async def users(self) -> None:
-        """Compare the users, who count as the same by their identifier."""
+        """Compare the users, by their identifiers, in all but their ids."""
         async with aclosing(self._source.users()) as chunks:
             async for chunk in chunks:
                 await self._compare_users(chunk.records)
@@ -68,19 +68,28 @@ class Verification:
             await self._missing.find_threads(self._database)
 
     async def _compare_users(self, records: Sequence[Record]) -> None:
-        names = [record.values["identifier"] for record in records]
         if self._missing is not None:
-            self._missing.know(names)
-        query = select(users.c.identifier).where(users.c.identifier.in_(names))
-        async with self._database.snapshot() as connection:
-            there = set(await connection.scalars(query))
-            await self._target.know(connection, records)
+            self._missing.know(record.values["identifier"] for record in records)
+        there: dict[str, list[tuple[str, ...] | None]] = {}
+        given: dict[str, list[Record]] = {}
         for record in records:
-            self.found.given["user"] += 1
-            if record.values["identifier"] in there:
-                self.found.same["user"] += 1
-            else:
-                self.found.add(Difference(record.key, "missing"))
+            given.setdefault(record.values["identifier"], []).append(record)
+        async with self._database.snapshot() as connection:
+            stored = OurSource(connection, "", "", self._database.schema)
+            async for ours in stored.records("user", users.c.identifier.in_(given)):
+                name = ours.values["identifier"]
+                there[name] = [differing(one, ours.values) for one in given.get(name, ())]
+            await self._target.know(connection, records)
+        for name, alike in given.items():
+            self.found.given["user"] += len(alike)
+            found = there.get(name, [None] * len(alike))
+            for record, columns in zip(alike, found, strict=True):
+                if columns is None:
+                    self.found.add(Difference(record.key, "missing"))
+                elif columns:
+                    self.found.add(Difference(record.key, "different", columns))
+                else:
+                    self.found.same["user"] += 1
 
     async def _compare_batch(self, given: Sums) -> None:
         there = Sums()

@@ -1,4 +1,4 @@
-"""What the comparison at the end says of threads that are hard to ask for a second time."""
+"""What the comparison at the end says of users, and of threads that are hard to ask for again."""
 
 from __future__ import annotations
 
@@ -8,13 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import select, update
 
+from chainlit_sqla._time import now, parse_instant
 from chainlit_sqla.database import Database
 from chainlit_sqla.importers import Comparison, Import, Result, open_source
 from chainlit_sqla.importers.base import CHUNK_ROWS
 from chainlit_sqla.importers.target import Target
+from chainlit_sqla.models import users
 from tests.frozen.load import execute
 from tests.importers.conftest import Targets, bring, url_of
+from tests.importers.test_conflicts import write
 from tests.importers.test_imports import everything
 
 ODD_IDS = [("", 5), ("TEXT", "a\0b")]
@@ -127,3 +131,57 @@ async def test_a_thread_that_is_not_given_twice_alike_is_unclear_and_keeps_its_r
     assert found.counts == {"unclear": CHUNK_ROWS + 1}
     assert missing is not None
     assert not missing.places
+
+
+ADA: dict[str, Any] = {
+    "kind": "user",
+    "id": "a",
+    "identifier": "ada",
+    "displayName": "Ada",
+    "metadata": {"role": "admin", "big": 1e20},
+    "createdAt": "2025-01-01T08:00:00Z",
+}
+
+
+@pytest.mark.parametrize("dialect", ["sqlite", "postgresql", "mariadb", "mysql"])
+async def test_a_user_who_is_not_as_in_the_source_is_told_and_the_source_may_win(
+    targets: Targets, tmp_path: Path, dialect: str
+) -> None:
+    target, others = await targets.make(dialect), {"id": "b", "identifier": "bob"}
+    file = write(tmp_path / "lines", ADA, {**ADA, **others})
+    await bring("", file, target)
+    assert (await compared(file, target)).equal
+    async with target.write() as connection:
+        changed = {"displayName": None, "metadata": {}, "createdAt": now()}
+        await connection.execute(update(users).where(users.c.id == "a").values(changed))
+    for found in (await compared(file, target), (await bring("", file, target)).comparison):
+        assert found is not None
+        assert not found.equal
+        told = "user a: different (displayName, metadata, createdAt)"
+        assert [str(one) for one in found.differences] == [told]
+        assert (found.same["user"], found.there("user")) == (1, 2)
+    await bring("", file, target, update=True)
+    assert (await compared(file, target)).equal
+
+
+@pytest.mark.parametrize("dialect", ["sqlite", "postgresql", "mariadb", "mysql"])
+async def test_what_the_source_does_not_know_of_a_user_stays_and_is_no_difference(
+    targets: Targets, tmp_path: Path, dialect: str
+) -> None:
+    target = await targets.make(dialect)
+    await bring("", write(tmp_path / "full", ADA), target)
+    bare = {**ADA, "id": "other", "metadata": {"role": "user"}}
+    del bare["displayName"], bare["createdAt"]
+    before = await everything(target)
+    file = write(tmp_path / "bare", bare)
+    kept = (await bring("", file, target)).comparison
+    assert kept is not None
+    assert [str(one) for one in kept.differences] == ["user other: different (metadata)"]
+    assert await everything(target) == before
+    won = (await bring("", file, target, update=True)).comparison
+    assert won is not None
+    assert won.equal
+    async with target.connect() as connection:
+        row = (await connection.execute(select(users))).one()
+    assert (row.id, row.displayName, row.metadata) == ("a", "Ada", {"role": "user"})
+    assert row.createdAt == parse_instant(ADA["createdAt"])

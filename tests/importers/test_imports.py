@@ -169,7 +169,7 @@ async def test_a_user_who_was_there_gets_the_threads(
     assert known is not None
     assert result.known_users == 1
     assert result.comparison is not None
-    assert result.comparison.equal
+    assert result.comparison.counts == {"different": 1}  # The user's metadata and createdAt.
     thread = await layer.get_thread("t1")
     assert thread is not None
     assert thread["userId"] == known.id
