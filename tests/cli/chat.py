@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import socketio
 
-SECONDS = 90
+from tests.until import PATIENCE as SECONDS
 
 
 class Chat:
@@ -26,7 +26,7 @@ class Chat:
         self.thread_id = thread_id
         self.events: list[tuple[str, Any]] = []
         self._news = asyncio.Condition()
-        self._socket = socketio.AsyncClient()
+        self._socket = socketio.AsyncClient(reconnection=False, request_timeout=SECONDS)
         self._socket.on("*", self._receive)
 
     async def __aenter__(self) -> Chat:
@@ -42,6 +42,7 @@ class Chat:
                 "userEnv": "{}",
                 "chatProfile": "",
             },
+            wait_timeout=SECONDS,  # Its own is a second.
         )
         await self._socket.emit("connection_successful")
         return self

@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 import httpx
 
 from tests.servers.ports import free_port
+from tests.until import PATIENCE as SECONDS
 
 ROOT = Path(__file__).parents[2]
-SECONDS = 90
 
 
 class Result(NamedTuple):
@@ -119,7 +119,7 @@ class App:
             if self._process.poll() is not None:
                 raise AssertionError(f"the server ended: {self.said}")
             try:
-                if httpx.get(f"{self.url}/health", trust_env=False).is_success:
+                if httpx.get(f"{self.url}/health", trust_env=False, timeout=SECONDS).is_success:
                     return
             except httpx.TransportError:
                 assert time.monotonic() < deadline, f"the server did not start: {self.said}"

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import Command
-from tests.cli.programs import ROOT, Result, run_program
+from tests.cli.programs import ROOT, SECONDS, Result, run_program
 from tests.servers.ports import free_port
 from tests.servers.postgres import PostgresServer
 
@@ -258,7 +258,7 @@ def as_other_user(folder: Path, *arguments: str) -> Result:
         env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=SECONDS,
     )
     return Result(done.returncode, done.stdout, done.stderr)
 

@@ -47,7 +47,8 @@ def test_it_keeps_who_logged_in(folder: Path, command: Sequence[str], path: str)
         stderr=subprocess.STDOUT,
     )
     try:
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}{path}", trust_env=False) as client:
+        url = f"http://127.0.0.1:{port}{path}"
+        with httpx.Client(base_url=url, trust_env=False, timeout=SECONDS) as client:
             wait_until(lambda: client.get("/health").is_success, process, log)
             form = {"username": "ada", "password": "secret"}
             client.post("/login", data=form).raise_for_status()

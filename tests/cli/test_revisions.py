@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import Command
-from tests.cli.programs import environment
+from tests.cli.programs import SECONDS, environment
 from tests.servers.postgres import PostgresServer
 
 TABLES = {"users", "threads", "steps", "elements", "feedbacks"}
@@ -126,7 +126,7 @@ def test_downgrade_asks_on_a_terminal(
         text=True,
     )
     os.write(ours, f"{answer}\n".encode())
-    said, _ = process.communicate(timeout=60)
+    said, _ = process.communicate(timeout=SECONDS)
     os.close(ours)
     os.close(theirs)
     assert "Go on?" in said

@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from tests.cli.conftest import Command
-from tests.cli.programs import App, run_program
+from tests.cli.programs import SECONDS, App, run_program
 from tests.servers.ports import free_port
 from tests.servers.postgres import PostgresServer
 
@@ -256,8 +256,8 @@ def test_a_link_works_right_after_the_start(serve: Serve, example: Example, fold
     link = made.out.strip()
     assert link, made.err
     app = serve("run", example("with_data_layer.py"), module="chainlit", **SECRET)
-    answer = httpx.get(app.url + link, trust_env=False)
+    answer = httpx.get(app.url + link, trust_env=False, timeout=SECONDS)
     assert (answer.status_code, answer.text) == (200, "bytes")
-    altered = httpx.get(app.url + link[:-1] + "!", trust_env=False)
+    altered = httpx.get(app.url + link[:-1] + "!", trust_env=False, timeout=SECONDS)
     assert altered.status_code == 403
     app.stop()

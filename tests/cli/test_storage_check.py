@@ -30,7 +30,7 @@ from chainlit_sqla.uploads import object_key
 from chainlit_sqla.writes.ops import DeleteElement, SaveElement
 from chainlit_sqla.writes.pipeline import Pipeline
 from tests.cli.conftest import Command
-from tests.cli.programs import environment
+from tests.cli.programs import SECONDS, environment
 from tests.servers import s3_moto
 from tests.servers.require import unavailable
 
@@ -437,7 +437,7 @@ def test_fix_asks_on_a_terminal(folder: Path, answer: str, code: int, left: int)
         text=True,
     )
     os.write(ours, f"{answer}\n".encode())
-    said, _ = process.communicate(timeout=60)
+    said, _ = process.communicate(timeout=SECONDS)
     os.close(ours)
     os.close(theirs)
     assert "This will delete 1 file that no row has.\nGo on?" in said

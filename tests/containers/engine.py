@@ -26,6 +26,8 @@ from pathlib import Path
 import docker
 from docker.errors import DockerException
 
+from tests.until import PATIENCE
+
 PROGRAMS = {
     "dockerd": "docker.io",
     "containerd": "containerd",
@@ -36,7 +38,6 @@ PROGRAMS = {
 }
 ENTRYPOINT = Path(__file__).with_name("entrypoint.sh")
 BINARIES = re.compile(r"\./usr/lib/postgresql/(\d+)/bin/postgres$")
-START_SECONDS = 60
 
 
 def main(command: list[str]) -> int:
@@ -99,7 +100,7 @@ def _engine(folder: Path, bridge: str) -> Iterator[str]:
             command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
         )
     try:
-        deadline = time.monotonic() + START_SECONDS
+        deadline = time.monotonic() + PATIENCE
         while not _answers(f"unix://{socket}"):
             if daemon.poll() is not None or time.monotonic() > deadline:
                 said = (folder / "dockerd.log").read_text(errors="replace")

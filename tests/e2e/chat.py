@@ -45,7 +45,7 @@ class Chat:
         self._user = user
         self._cookie = cookie
         self._changed = asyncio.Condition()
-        self._client = socketio.AsyncClient(reconnection=False)
+        self._client = socketio.AsyncClient(reconnection=False, request_timeout=PATIENCE)
         self._client.on("*", self._on_event)
 
     async def connect(self) -> None:

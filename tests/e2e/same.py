@@ -8,6 +8,8 @@ from typing import Any
 
 import httpx
 
+from tests.until import PATIENCE
+
 from .chat import Chat
 from .person import Person
 
@@ -58,7 +60,8 @@ async def assert_same_elements(
         if shown["url"] is not None and id not in files:
             assert stored[id]["url"] == shown["url"]
     links = {id: stored[id]["url"] for id in files}
-    async with httpx.AsyncClient(base_url=_origin(chat)) as stranger:  # The links are signed.
+    # The links are signed.
+    async with httpx.AsyncClient(base_url=_origin(chat), timeout=PATIENCE) as stranger:
         for id, content in files.items():
             response = await stranger.get(links[id])
             assert response.status_code == 200, (stored[id]["name"], response.text)

@@ -15,11 +15,10 @@ from pathlib import Path
 import httpx
 
 from tests.servers.ports import free_port
+from tests.until import PATIENCE
 
 APP = Path(__file__).parent / "app"
 ROOT = Path(__file__).parents[2]
-START_SECONDS = 60
-STOP_SECONDS = 40
 KEPT_VARIABLES = ("PATH", "LANG", "LC_ALL", "TMPDIR", "SYSTEMROOT", "VIRTUAL_ENV")
 TROUBLE = re.compile(r"Traceback|was never retrieved|was never awaited| - (ERROR|CRITICAL) - ")
 
@@ -93,7 +92,7 @@ class AppServer:
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
-        deadline = time.monotonic() + START_SECONDS
+        deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline and self._process.poll() is None:
             try:
                 if httpx.get(f"{self.url}/health", timeout=5).is_success:
@@ -144,7 +143,7 @@ class AppServer:
             return
         self._process.send_signal(how)
         try:
-            self._process.wait(STOP_SECONDS)
+            self._process.wait(PATIENCE)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()

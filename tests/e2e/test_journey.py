@@ -6,6 +6,8 @@ from typing import Any
 
 import httpx
 
+from tests.until import PATIENCE
+
 from .chat import Chat
 from .person import Person
 from .same import assert_same_elements, assert_same_steps, live_files
@@ -74,7 +76,7 @@ def assert_feedback(thread: dict[str, Any], step_id: str, **expected: Any) -> No
 
 async def assert_altered_links_are_refused(server: AppServer, thread: dict[str, Any]) -> None:
     links = [e["url"] for e in thread["elements"] if "/chainlit-sqla/files/" in (e["url"] or "")]
-    async with httpx.AsyncClient(base_url=server.origin) as http:
+    async with httpx.AsyncClient(base_url=server.origin, timeout=PATIENCE) as http:
         for link in links:
             middle = (len(link) + link.rindex("/")) // 2
             other = "A" if link[middle] != "A" else "B"

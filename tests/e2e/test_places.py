@@ -14,7 +14,7 @@ from botocore.config import Config
 
 from tests.servers import s3_moto, s3_swift
 from tests.servers.require import unavailable
-from tests.until import until
+from tests.until import PATIENCE, until
 
 from .person import Person
 from .same import assert_same_elements, assert_same_steps, live_files
@@ -56,9 +56,9 @@ async def test_files_are_served_below_a_path(tmp_path: Path, mounted: bool) -> N
         thread = await resume_a_tour(server)
         assert all(link.startswith("/chat/chainlit-sqla/files/") for link in links(thread))
         await assert_feedback_is_guarded(server, thread)
-        outside = httpx.get(server.origin + links(thread)[0].removeprefix("/chat"))
-        assert outside.status_code == 404
-        assert httpx.get(server.origin).text == '"the host application"' or not mounted
+        with httpx.Client(base_url=server.origin, timeout=PATIENCE) as http:
+            assert http.get(links(thread)[0].removeprefix("/chat")).status_code == 404
+            assert http.get("").text == '"the host application"' or not mounted
     finally:
         server.stop()
     server.check_log()

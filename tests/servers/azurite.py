@@ -17,10 +17,11 @@ from pathlib import Path
 
 import trustme
 
+from tests.until import PATIENCE
+
 from .ports import free_port
 
 VERSION = "3.37.0"
-START_SECONDS = 60
 INSTALL_SECONDS = 300
 PROGRAM = "node_modules/azurite/dist/src/blob/main.js"
 
@@ -135,7 +136,7 @@ class AzuriteServer:
             start_new_session=True,
             env={**os.environ, "AZURITE_ACCOUNTS": f"{self.account}:{self.key}"},
         )
-        deadline = time.monotonic() + START_SECONDS
+        deadline = time.monotonic() + PATIENCE
         while not self._listens():
             if time.monotonic() > deadline or self._guard.poll() is not None:
                 said = self._log.read_text(errors="replace")[-1000:]

@@ -18,6 +18,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from tests.until import PATIENCE
+
 from .ports import free_port
 
 INSTALL_PLACES = (
@@ -36,7 +38,6 @@ SETTINGS: dict[str, object] = {
     "max_connections": "200",
 }
 
-START_SECONDS = 60
 
 # Reads until the test process is gone, however it went, then ends the server and its folder.
 GUARD = """
@@ -157,7 +158,7 @@ class LocalCluster:
 
     def _wait_until_ready(self, server: subprocess.Popen[Any]) -> None:
         status = self._folder / "data" / "postmaster.pid"
-        deadline = time.monotonic() + START_SECONDS
+        deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline and server.poll() is None:
             lines = status.read_text().splitlines() if status.exists() else []
             # The eighth line says what pg_ctl -w waits for; the first is whose file it is.

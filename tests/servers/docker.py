@@ -8,10 +8,11 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from tests.until import PATIENCE
+
 from .ports import free_port
 
 DEFAULT_IMAGE = "postgres:17"
-START_SECONDS = 60
 
 
 class NoEngineError(Exception):
@@ -119,8 +120,8 @@ def _ensure_image(client: Any, name: str) -> None:
 
 
 def _wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + START_SECONDS
+    deadline = time.monotonic() + PATIENCE
     while not condition():
         if time.monotonic() > deadline:
-            raise TimeoutError(f"PostgreSQL did not answer within {START_SECONDS} s")
+            raise TimeoutError(f"PostgreSQL did not answer within {PATIENCE} s")
         time.sleep(0.1)

@@ -11,11 +11,11 @@ import sys
 import time
 from importlib.util import find_spec
 
+from tests.until import PATIENCE
+
 from .gcs_front import Front
 from .gcs_identity import Identity
 from .ports import free_port
-
-START_SECONDS = 60
 
 # Reads until the test process is gone, however it went, then ends the emulator.
 GUARD = """
@@ -95,7 +95,7 @@ class GoogleServer:
         return content
 
     def _wait_until_ready(self) -> None:
-        deadline = time.monotonic() + START_SECONDS
+        deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline and self._guard.poll() is None:
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port)):
                 return

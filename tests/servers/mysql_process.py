@@ -19,6 +19,8 @@ from typing import Any
 import asyncmy
 from asyncmy.errors import MySQLError
 
+from tests.until import PATIENCE
+
 from .binaries import _credentials, _open_to_all
 from .ports import free_port
 
@@ -37,7 +39,6 @@ SETTINGS: dict[str, object] = {
     "max-connections": 200,
     "skip-name-resolve": "ON",
 }
-START_SECONDS = 60
 
 # Reads until the test process is gone, however it went, then ends the server and its folder.
 GUARD = """
@@ -175,7 +176,7 @@ class LocalServer:
         }
         command = [*self._program.command, *(f"--{name}={v}" for name, v in options.items())]
         self._server = self._run(command)
-        deadline = time.monotonic() + START_SECONDS
+        deadline = time.monotonic() + PATIENCE
         while not self._answers():
             if self._server.poll() is not None or time.monotonic() > deadline:
                 self._stop_and_raise("the server did not start")

@@ -13,9 +13,10 @@ import time
 from importlib.util import find_spec
 from pathlib import Path
 
+from tests.until import PATIENCE
+
 from .ports import free_port
 
-START_SECONDS = 60
 STORES = ("account", "container", "object")
 SERVERS = (*STORES, "proxy")
 
@@ -162,7 +163,7 @@ class SwiftServer:
 
     def _wait_until_ready(self, folder: Path) -> None:
         waiting = set(self._ports.values())
-        deadline = time.monotonic() + START_SECONDS
+        deadline = time.monotonic() + PATIENCE
         while waiting and time.monotonic() < deadline and self._guard.poll() is None:
             waiting = {port for port in waiting if not _listens(port)}
             time.sleep(0.02)

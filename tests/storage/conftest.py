@@ -28,6 +28,7 @@ from chainlit_sqla.storage.local_route import file_route
 from chainlit_sqla.storage.s3 import S3Storage
 from tests.servers import azurite, gcs, s3_moto, s3_swift
 from tests.servers.require import unavailable
+from tests.until import PATIENCE
 
 EXPIRY = 600
 SESSION = get_session()
@@ -123,7 +124,7 @@ def moto(moto_server: s3_moto.MotoServer) -> Bucket:
 
 @pytest.fixture
 async def http() -> AsyncIterator[httpx.AsyncClient]:
-    async with httpx.AsyncClient(verify=False, trust_env=False) as client:
+    async with httpx.AsyncClient(verify=False, trust_env=False, timeout=PATIENCE) as client:
         yield client
 
 

@@ -19,6 +19,7 @@ from chainlit_sqla.storage.base import BlobSource
 from tests.servers.azurite import AzuriteServer
 from tests.servers.proxy import FlakyProxy
 from tests.servers.s3_faults import Front
+from tests.until import PATIENCE
 
 from .conftest import Container
 from .test_contract import blob
@@ -209,7 +210,7 @@ async def test_a_cancelled_upload_leaves_no_blob(container: Container, front: Fr
     fault = front.hold("comp=block&")
     put = storage.put("k", BlobSource(data=b"x" * 6 * MIB), mime="text/plain")
     task = asyncio.create_task(put)
-    await asyncio.to_thread(fault.met.wait, 30)
+    assert await asyncio.to_thread(fault.met.wait, PATIENCE)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
@@ -247,7 +248,7 @@ async def test_a_file_that_cannot_be_read_to_its_end_leaves_nothing(
     storage = behind(front, container, block_size=MIB, blocks_at_once=1)
     fault = front.hold("comp=block&", 1)
     task = asyncio.create_task(storage.put("k", source, mime="text/plain"))
-    await asyncio.to_thread(fault.met.wait, 30)
+    assert await asyncio.to_thread(fault.met.wait, PATIENCE)
     source.close()
     front.calm()
     with pytest.raises(StorageError, match="Cannot read the file to be stored under 'k'"):
@@ -282,7 +283,7 @@ async def test_a_server_killed_in_an_upload(azurite_server: AzuriteServer) -> No
         fault = front.hold("comp=block&")
         put = storage.put("k", BlobSource(data=b"x" * 6 * MIB), mime="text/plain")
         task = asyncio.create_task(put)
-        await asyncio.to_thread(fault.met.wait, 30)
+        assert await asyncio.to_thread(fault.met.wait, PATIENCE)
         server.kill()
         front.calm()
         with pytest.raises(StorageUnavailable, match=r"Cannot write 'k' in .* and the network$"):

@@ -29,6 +29,7 @@ from chainlit_sqla.storage.base import BlobSource
 from tests.servers.azurite import AzuriteServer
 from tests.servers.entra import CLIENT, TENANT, EntraServer
 from tests.servers.ports import free_port
+from tests.until import PATIENCE
 
 from .conftest import Container
 from .test_contract import blob
@@ -183,7 +184,7 @@ def by_identity(
         cwd=folder,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=2 * PATIENCE,
     )
     assert done.returncode == 0, done.stderr
     assert "Unclosed" not in done.stderr

@@ -14,11 +14,12 @@ from chainlit_sqla.storage import closing
 from chainlit_sqla.storage.azure import AzureStorage
 from chainlit_sqla.storage.base import BlobSource
 from tests.servers.s3_faults import Front
+from tests.until import PATIENCE
 
 from .conftest import Container
 
 MIB = 1024 * 1024
-BOUND = 60
+BOUND = PATIENCE
 """Seconds after which a test has shown that the client hangs."""
 
 

@@ -23,6 +23,7 @@ from chainlit_sqla.errors import (
 from chainlit_sqla.storage.base import BlobSource
 from chainlit_sqla.storage.gcs import GCSStorage
 from chainlit_sqla.storage.gcs_keys import key_of, object_name
+from tests.until import PATIENCE
 
 from .conftest import EXPIRY, GoogleBucket
 from .test_contract import blob
@@ -47,7 +48,7 @@ def names(google: GoogleBucket) -> list[str]:
 
 
 async def in_thread(event: threading.Event) -> None:
-    assert await asyncio.to_thread(event.wait, 30)
+    assert await asyncio.to_thread(event.wait, PATIENCE)
 
 
 async def test_a_large_file_goes_and_comes_in_parts_with_bounded_memory(
@@ -112,7 +113,7 @@ async def test_a_cancelled_upload_is_over_when_the_caller_hears_of_it(
     def hold(line: str) -> None:
         if PARTS in line:
             first_part.set()
-            assert go_on.wait(30)
+            assert go_on.wait(PATIENCE)
 
     front.on_request = hold
     task = asyncio.create_task(storage.put("k", BlobSource(path=path), mime="text/plain"))
@@ -140,7 +141,7 @@ async def test_a_large_upload_holds_up_neither_small_ones_nor_the_rest(
     def hold(line: str) -> None:
         if PARTS in line:
             begun.set()
-            assert go_on.wait(30)
+            assert go_on.wait(PATIENCE)
 
     front.on_request = hold
     large = asyncio.create_task(storage.put("large", BlobSource(path=path), mime="text/plain"))

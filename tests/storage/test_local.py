@@ -24,6 +24,7 @@ from chainlit_sqla.storage.base import BlobSource
 from chainlit_sqla.storage.folder import SECRET_FILE
 from chainlit_sqla.storage.local import LocalStorage
 from chainlit_sqla.storage.local_route import file_route
+from tests.until import PATIENCE
 
 from .test_contract import blob
 
@@ -160,7 +161,7 @@ class Held(io.BytesIO):
 
     def read(self, size: int | None = -1) -> bytes:
         self.begun.set()
-        assert self.go_on.wait(30)
+        assert self.go_on.wait(PATIENCE)
         return super().read(size)
 
 
@@ -169,7 +170,7 @@ async def cancel_and_delete(
 ) -> None:
     """Cancel a put that is held, let it go on, and delete the blob at once."""
     task = asyncio.create_task(storage.put("k", source, mime="text/plain", name="salary.pdf"))
-    assert await asyncio.to_thread(begun.wait, 30)
+    assert await asyncio.to_thread(begun.wait, PATIENCE)
     task.cancel()
     assert await asyncio.wait([task], timeout=0.1) == (set(), {task})  # The thread still writes.
     task.cancel()  # Who cancels twice waits, too.
@@ -198,7 +199,7 @@ async def test_a_write_cancelled_while_the_disk_is_slow_stores_nothing(
     def slow(descriptor: int) -> None:
         if stat.S_ISREG(os.fstat(descriptor).st_mode):
             begun.set()
-            assert go_on.wait(30)
+            assert go_on.wait(PATIENCE)
         fsync(descriptor)
 
     monkeypatch.setattr(folder_module.os, "fsync", slow)
@@ -213,7 +214,7 @@ async def test_a_write_cancelled_before_it_has_a_thread_is_over_at_once(tmp_path
         asyncio.create_task(storage.put(f"k{n}", BlobSource(file=file), mime="text/plain"))
         for n, file in enumerate(held)
     ]
-    assert await asyncio.to_thread(held[0].begun.wait, 30)
+    assert await asyncio.to_thread(held[0].begun.wait, PATIENCE)
     tasks[-1].cancel()
     with pytest.raises(asyncio.CancelledError):
         await tasks[-1]

@@ -22,6 +22,7 @@ from chainlit_sqla.storage.s3 import S3Storage
 from tests.servers import s3_swift
 from tests.servers.require import unavailable
 from tests.servers.s3_faults import Front
+from tests.until import PATIENCE
 
 from .conftest import Bucket, _bucket
 from .test_contract import blob
@@ -30,7 +31,7 @@ from .test_s3 import keys, unfinished
 MIB = 1024 * 1024
 LARGE = BlobSource(data=bytes(range(250)) * (16 * MIB // 250))
 SMALL = BlobSource(data=b"small")
-BOUND = 60
+BOUND = PATIENCE
 """Seconds in which an upload must end, well or not; it takes one to ten."""
 
 
@@ -285,7 +286,7 @@ async def test_a_message_is_unharmed_when_the_server_of_its_file_is_killed_and_s
 async def test_a_file_is_stored_when_its_server_is_killed_and_comes_back(
     own_swift: s3_swift.SwiftServer, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async with Chat.over(own_swift, tmp_path, retry_seconds=60) as chat:
+    async with Chat.over(own_swift, tmp_path, retry_seconds=600) as chat:
         part = chat.front.hold("partNumber=2", after=MIB)
         upload = chat.send()
         assert await asyncio.to_thread(part.met.wait, BOUND)

@@ -12,12 +12,13 @@ from chainlit_sqla.errors import StorageError, StorageUnavailable
 from chainlit_sqla.storage import closing, s3_upload
 from chainlit_sqla.storage.base import BlobSource
 from tests.servers.s3_faults import Front
+from tests.until import PATIENCE
 
 from .conftest import Bucket
 from .test_s3 import keys, unfinished
 
 MIB = 1024 * 1024
-BOUND = 60
+BOUND = PATIENCE
 """Seconds after which a test has shown that the client hangs."""
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from chainlit_sqla import Database, Settings, migrations
 from chainlit_sqla.dialects import dialect_named
+from tests.until import PATIENCE
 
 FIRST_QUERY = """
 import asyncio, gc, json, sys
@@ -69,7 +70,7 @@ async def test_the_first_query_imports_nothing_that_is_used_later(
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=2 * PATIENCE,
     )
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout.splitlines()[-1])

@@ -29,9 +29,9 @@ from tests.servers import s3_moto
 from tests.servers.postgres import PostgresServer
 from tests.servers.require import unavailable
 from tests.servers.s3_faults import Fault, Front
+from tests.until import PATIENCE
 
 ROOT = Path(__file__).parents[2]
-PATIENCE = 60
 FILES = 5
 DELETIONS = r"POST /\S*\?delete|DELETE /"
 
