@@ -37,6 +37,9 @@ class Missing:
         self.counts: Counter[str] = Counter()
         """Rows by kind, the threads themselves and what lies in them included."""
         self._there: set[str] = set()
+        self._twice: set[str] = set()
+        """Threads of several batches: ids of SQLite that are one as text. What one has, the other
+        has not."""
         self._users: set[str] = set()
         self._aside: set[tuple[str, str]] = set()
 
@@ -59,6 +62,7 @@ class Missing:
         Args:
             chunk: Of its threads.
         """
+        self._twice.update(self._there.intersection(chunk.threads or ()))
         self._there.update(chunk.threads or ())
         for misfit in chunk.misfits:
             names = ("forId", "stepId") if misfit.kind == "feedback" else ("id",)
@@ -82,6 +86,8 @@ class Missing:
         Args:
             database: The target; after all that the source has was seen.
         """
+        for id in self._twice:
+            self.counts.subtract(kind for kind, _ in self.rows.pop(id, ()))
         async with database.snapshot() as connection:
             owner = func.coalesce(threads.c.userIdentifier, users.c.identifier)
             query = select(threads.c.id, owner).order_by(threads.c.id)

@@ -13,7 +13,7 @@ from sqlalchemy import select, update
 from chainlit_sqla._time import now, parse_instant
 from chainlit_sqla.database import Database
 from chainlit_sqla.importers import Comparison, Import, Result, open_source
-from chainlit_sqla.importers.base import CHUNK_ROWS
+from chainlit_sqla.importers.base import BATCH, CHUNK_ROWS
 from chainlit_sqla.importers.target import Target
 from chainlit_sqla.models import users
 from tests.frozen.load import execute
@@ -185,3 +185,22 @@ async def test_what_the_source_does_not_know_of_a_user_stays_and_is_no_differenc
         row = (await connection.execute(select(users))).one()
     assert (row.id, row.displayName, row.metadata) == ("a", "Ada", {"role": "user"})
     assert row.createdAt == parse_instant(ADA["createdAt"])
+
+
+async def test_threads_whose_ids_have_the_same_text_lose_no_rows(
+    targets: Targets, tmp_path: Path
+) -> None:
+    path, target = tmp_path / "old.db", await targets.make("sqlite")
+    url = old_database(path, "", 5)
+    with sqlite3.connect(path) as connection:
+        others = [(1_000 + number,) for number in range(BATCH)]
+        connection.executemany("INSERT INTO threads (id) VALUES (?)", [*others, ("5",)])
+        connection.execute("INSERT INTO steps VALUES ('s3', '5', 'tool', 'said', NULL)")
+    connection.close()
+    async with open_source(url, target.settings, target=target) as source:
+        result = await Import(source, target, missing=True).run()
+    assert result.comparison is not None
+    assert not result.comparison.equal
+    assert result.missing is not None
+    assert not result.missing.places
+    assert {("step", "5", step) for step in ("s1", "s2", "s3")} <= set(await everything(target))
