@@ -14,11 +14,11 @@ from ..revision import HEAD
 from ..settings import Settings
 from .guard import INTERRUPTED, complete, warnings_to
 from .import_deletions import delete_missing
+from .import_files import check_source, copy_all
 from .import_report import lines
 from .options import Schema, Url, settings_for
 from .progress import progress
 from .revisions import label, opened
-from .storage_copy import check_source, copy_all
 
 
 def import_(
@@ -82,8 +82,8 @@ def import_(
     compared, thread by thread. The application may run meanwhile. Rows without a place in our
     tables go into the table chainlit_sqla_quarantine.
 
-    Exit code 0 when the target has all that the source has, 1 when something differs, 130
-    after Ctrl+C.
+    Exit code 0 when the target has all that the source has, 1 when something differs or, with
+    --copy-storage, a file that an element names is in neither store, 130 after Ctrl+C.
     """
     if layer is not None and layer not in LAYERS:
         raise ConfigurationError(f"--layer is {layer!r}; give one of {', '.join(LAYERS)}")

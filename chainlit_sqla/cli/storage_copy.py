@@ -12,7 +12,6 @@ from rich.filesize import decimal
 
 from ..errors import ConfigurationError, StorageError
 from ..settings import Settings
-from ..storage.choice import storage_url
 from ..storage.ends import Ends
 from ..storage.journal import Amount, Journal
 from ..storage.transfer import PARALLEL, Plan, Result, Transfer
@@ -53,20 +52,20 @@ def copy(
     Exit code 0 when all is copied, 1 when something is not, 130 after Ctrl+C.
     """
     settings = Settings.load()
-    ends = _ends(source, target, settings)
+    ends = ends_of(source, target, settings)
     try:
         if dry_run:
             plan = complete(_plan(ends))
             typer.echo(_planned(plan, source))
             return
-        result = complete(_copy(ends, journal or _default_journal(ends, settings), parallel))
+        result = complete(_copy(ends, journal or default_journal(ends, settings), parallel))
     except KeyboardInterrupt:
         again = "" if dry_run else " Run the same command again to go on."
         typer.echo(f"Interrupted.{again}", err=True)
         raise typer.Exit(INTERRUPTED) from None
-    typer.echo(_done(result, source))
+    typer.echo(done(result, source))
     if result.failed or result.stopped:
-        _complain(result)
+        complain(result)
     if result.copied.blobs + result.kept.blobs and settings.storage_url != target:
         typer.echo(
             "Nothing was switched. If the application is running, stop it and run this command "
@@ -75,53 +74,33 @@ def copy(
         )
 
 
-def copy_all(source: str, settings: Settings) -> None:
-    """Copy the files of a store into the one that the settings mean, and say what that did.
+def ends_of(source: str, target: str, settings: Settings) -> Ends:
+    """Open the two stores of a copy.
 
     Args:
         source: The URL of the store to copy from.
+        target: The URL of the store to copy to.
         settings: The settings.
 
     Raises:
-        ConfigurationError: Both are the same store, or the URL cannot be used.
-        typer.Exit: A file was not copied.
+        ConfigurationError: Both are the same store, or a URL cannot be used.
     """
-    ends = _ends(source, storage_url(settings), settings)
-    result = complete(_copy(ends, _default_journal(ends, settings), PARALLEL))
-    typer.echo(f"Files: {_done(result, source)}")
-    if result.failed or result.stopped:
-        _complain(result)
-
-
-def check_source(source: str, settings: Settings) -> None:
-    """Find out at once whether `copy_all` can begin; nothing is copied.
-
-    Args:
-        source: The URL of the store to copy from.
-        settings: The settings.
-
-    Raises:
-        ConfigurationError: Both are the same store, or the URL cannot be used.
-        StorageError: One of them cannot be read, or that of the settings not written.
-    """
-    complete(_checked(_ends(source, storage_url(settings), settings)))
-
-
-async def _checked(ends: Ends) -> None:
-    async with aclosing(ends):
-        await ends.target.check()
-        async for _ in ends.source.list_blobs():  # It is only read.
-            break
-
-
-def _ends(source: str, target: str, settings: Settings) -> Ends:
     for option, value in (("--from", source), ("--to", target)):
         if not value.strip():
             raise ConfigurationError(f"{option} is empty; give it a URL such as s3://bucket")
     return Ends.open(source, target, settings)
 
 
-def _default_journal(ends: Ends, settings: Settings) -> Path:
+def default_journal(ends: Ends, settings: Settings) -> Path:
+    """Where to keep what is copied already, unless a file was named.
+
+    Args:
+        ends: The two stores.
+        settings: The settings.
+
+    Raises:
+        StorageError: The folder cannot be made.
+    """
     folder = settings.data_path
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -150,7 +129,7 @@ async def _copy(ends: Ends, path: Path, parallel: int) -> Result:
 
 def _planned(plan: Plan, source: str) -> str:
     if not plan.todo.blobs:
-        return _empty(source)
+        return _empty(source, "--from")
     missing = plan.todo - plan.there
     there = (
         f"; {_amount(plan.there, '')} are there already, with the same size"
@@ -160,10 +139,17 @@ def _planned(plan: Plan, source: str) -> str:
     return f"{_amount(missing)} would be copied{there}. Nothing was written."
 
 
-def _done(result: Result, source: str) -> str:
+def done(result: Result, source: str, option: str = "--from") -> str:
+    """Say what a copy did.
+
+    Args:
+        result: Of the copy.
+        source: The URL of the store that was copied.
+        option: Which option named it.
+    """
     words = [f"{_amount(result.copied)} copied and verified, {result.failed:,} failed."]
     if not (result.copied.blobs or result.kept.blobs or result.failed or result.gone):
-        words = [_empty(source)]
+        words = [_empty(source, option)]
     if result.kept.blobs:
         words.append(f"{_amount(result.kept)} were there already, verified.")
     if result.gone:
@@ -177,8 +163,8 @@ def _done(result: Result, source: str) -> str:
     return " ".join(words)
 
 
-def _empty(source: str) -> str:
-    return f"There are no blobs in {shown_url(source)}; if there should be some, correct --from."
+def _empty(source: str, option: str) -> str:
+    return f"There are no blobs in {shown_url(source)}; if there should be some, correct {option}."
 
 
 def _amount(amount: Amount, noun: str = " blob") -> str:
@@ -186,7 +172,15 @@ def _amount(amount: Amount, noun: str = " blob") -> str:
     return f"{amount.blobs:,}{noun}{plural} ({decimal(amount.size)})"
 
 
-def _complain(result: Result) -> NoReturn:
+def complain(result: Result) -> NoReturn:
+    """Tell what was not copied.
+
+    Args:
+        result: Of the copy.
+
+    Raises:
+        StorageError: Always.
+    """
     for key, reason in result.failures:
         typer.echo(reason if repr(key) in reason else f"{key!r}: {reason}", err=True)
     if more := result.failed - len(result.failures):

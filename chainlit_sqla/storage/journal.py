@@ -17,6 +17,7 @@ Keys are kept as bytes: a key may hold a NUL, at which SQLite's text functions s
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
 from collections.abc import Iterator, Sequence
@@ -216,6 +217,15 @@ class Journal:
             (state, self._run),
         )
         return Amount(*rows[0])
+
+    def copied_of(self, keys: Sequence[str]) -> set[str]:
+        """Those of some keys whose blob was read back from the target and is right."""
+        found = self._rows(
+            "SELECT key FROM blobs WHERE state = 'copied' AND listed = ? "
+            "AND key IN (SELECT CAST(value AS BLOB) FROM json_each(?))",
+            (self._run, json.dumps(list(keys))),
+        )
+        return {key.decode() for (key,) in found}
 
     def left_over(self) -> int:
         """Count the blobs that the target has and the source had once, but no longer has."""

@@ -21,6 +21,7 @@ from chainlit_sqla.importers.base import BATCH
 from chainlit_sqla.storage.base import BlobSource
 from chainlit_sqla.storage.local import LocalStorage
 from tests.cli.conftest import Command
+from tests.cli.programs import Result as Done
 from tests.cli.programs import run_program
 from tests.frozen.catalog import CATALOG
 from tests.frozen.load import execute
@@ -264,21 +265,67 @@ def test_a_target_without_tables_is_told_how_to_get_them(
     assert "run: chainlit-sqla upgrade" in refused.err
 
 
-def test_files_come_along(folder: Path, old: Path, cli: Command) -> None:
-    async def put() -> None:
-        store = LocalStorage(folder / "files")
-        source = BlobSource(data=b"bytes")
-        await store.put("picture", source, mime="image/png", name="picture.png")
-        await store.close()
+def keys_of(old: Path) -> list[str]:
+    """The object keys that the elements name."""
+    with sqlite3.connect(old) as connection:
+        query = 'SELECT "objectKey" FROM elements WHERE "objectKey" IS NOT NULL'
+        return [key for (key,) in connection.execute(query)]
 
-    asyncio.run(put())
-    done = cli(
+
+def put(store: Path, keys: list[str]) -> None:
+    """Put a blob into a folder under each of some keys."""
+
+    async def put_all() -> None:
+        client = LocalStorage(store)
+        for key in keys:
+            await client.put(key, BlobSource(data=b"bytes"), mime="image/png", name="a.png")
+        await client.close()
+
+    asyncio.run(put_all())
+
+
+def import_with_files(cli: Command, folder: Path, old: Path) -> Done:
+    return cli(
         *("import", "--from", str(old), "--url", f"sqlite:///{folder}/new.db"),
         *("--copy-storage", f"file://{folder}/files"),
         CHAINLIT_SQLA_STORAGE=f"file://{folder}/copied",
     )
+
+
+def test_files_come_along(folder: Path, old: Path, cli: Command) -> None:
+    keys = keys_of(old)
+    assert len(keys) > 1
+    put(folder / "files", [*keys[:-1], "of no element"])
+    put(folder / "copied", keys[-1:])  # Uploaded since, or copied by hand.
+    done = import_with_files(cli, folder, old)
     assert done.code == 0, done
-    assert "Files: 1 blob" in done.out
+    assert f"Files: {len(keys)} blobs" in done.out
+
+
+def test_a_file_that_is_nowhere_is_told_and_fails(folder: Path, old: Path, cli: Command) -> None:
+    keys = keys_of(old)
+    put(folder / "files", keys[1:])
+    done = import_with_files(cli, folder, old)
+    assert done.code == 1, done
+    assert f"Files: {len(keys) - 1} blob" in done.out
+    assert f"1 of the {len(keys)} files that elements name are neither in" in done.err
+    assert repr(keys[0]) in done.err
+    assert "correct --copy-storage" in done.err
+
+
+def test_a_folder_of_another_layout_is_told_by_the_option_that_named_it(
+    folder: Path, old: Path, cli: Command
+) -> None:
+    keys = keys_of(old)
+    for number, key in enumerate(keys):
+        path = folder / "files" / "by hand" / f"{number} {Path(key).name}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"bytes")
+    done = import_with_files(cli, folder, old)
+    assert done.code == 1, done
+    assert "if there should be some, correct --copy-storage" in done.out
+    assert f"{len(keys)} of the {len(keys)} files that elements name" in done.err
+    assert "a folder is read only as chainlit-sqla writes it" in done.err
 
 
 @pytest.mark.parametrize("storage", ["ftp://x/y", "file:///nowhere/at/all"])
