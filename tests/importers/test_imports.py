@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import AsyncExitStack
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import AsyncExitStack, aclosing
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from chainlit_sqla import SQLADataLayer
 from chainlit_sqla.database import Database
 from chainlit_sqla.errors import ConfigurationError, ImportSourceError
 from chainlit_sqla.importers import Import, OurSource, Result, open_source
+from chainlit_sqla.importers.base import Chunk
 from chainlit_sqla.migrations import upgrade
 from chainlit_sqla.models import quarantine, steps, users
 from chainlit_sqla.settings import Settings
@@ -22,6 +24,7 @@ from tests.frozen.load import Shelf, execute
 from tests.importers.bulk import fill
 from tests.importers.conftest import Targets, bring, url_of
 from tests.servers.postgres import start_postgres
+from tests.until import PATIENCE
 
 DIALECTS = ("sqlite", "postgresql", "mariadb", "mysql")
 OTHER = {
@@ -206,10 +209,36 @@ async def test_nobody_gets_the_threads_of_another_by_chance(
     assert sum(result.aside.values()) == 2
 
 
+async def held(
+    url: str, target: Database, read: Callable[[], Awaitable[None]], *, update: bool = False
+) -> Result:
+    """Import, and wait for something when threads were read and are not written yet."""
+    async with open_source(url, target.settings, target=target) as source:
+        threads = source.threads
+
+        async def first(**options: Any) -> AsyncGenerator[Chunk, None]:
+            monkey.undo()
+            async with aclosing(threads(**options)) as chunks:
+                async for chunk in chunks:
+                    await read()
+                    yield chunk
+
+        with pytest.MonkeyPatch.context() as monkey:
+            monkey.setattr(source, "threads", first)
+            return await Import(source, target, update=update).run()
+
+
 async def test_two_imports_at_once_end_the_same(frozen: Shelf, targets: Targets) -> None:
     url, target = frozen.load("sqlite_v8"), await targets.make("postgresql")
     again = await targets.at(url_of(target))
-    results = await asyncio.gather(bring("", url, target), bring("", url, again))
+    both = asyncio.Barrier(2)
+
+    async def read() -> None:
+        """Both have read the same rows before one of them writes any."""
+        async with asyncio.timeout(PATIENCE):
+            await both.wait()
+
+    results = await asyncio.gather(*(held(url, one, read) for one in (target, again)))
     assert all(one.comparison and one.comparison.equal for one in results)
 
 
@@ -218,16 +247,28 @@ async def test_a_thread_may_go_on_while_it_is_imported(frozen: Shelf, targets: T
     await (await used(url_of(origin))).close()
     await bring("", url_of(origin), target)
     layer = SQLADataLayer(url_of(target))
+    begun, some = asyncio.Event(), asyncio.Event()
+
+    async def read() -> None:
+        begun.set()
+        async with asyncio.timeout(PATIENCE):
+            await some.wait()
+
+    async def write() -> None:
+        """Step by step; the import writes what it has read when some are there."""
+        async with asyncio.timeout(PATIENCE):
+            await begun.wait()
+        for number in range(50):
+            await layer.create_step(message("t1", f"n{number}", "2026-03-01T00:00:00Z"))
+            if number == 5:
+                some.set()
+
     async with AsyncExitStack() as stack:
         stack.push_async_callback(layer.close)
-        writing = [
-            layer.create_step(message("t1", f"n{number}", "2026-03-01T00:00:00Z"))
-            for number in range(200)
-        ]
-        await asyncio.gather(bring("", url_of(origin), target, update=True), *writing)
+        await asyncio.gather(held(url_of(origin), target, read, update=True), write())
         thread = await layer.get_thread("t1")
     assert thread is not None
-    assert len(thread["steps"]) == 202
+    assert len(thread["steps"]) == 52
 
 
 # What cannot be imported
