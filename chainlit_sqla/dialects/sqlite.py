@@ -55,6 +55,8 @@ _WRITE = "chainlit_sqla_write"
 _LENGTH = len("2026-01-31T08:00:00.000000Z")
 
 _TRANSIENT = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL}
+_DISK = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR}
+"""The disk's fault, not the row's: it may have room again later."""
 _BUSY_SECONDS = 30.0
 
 
@@ -273,7 +275,7 @@ class SQLite(Dialect):
         code = getattr(error, "sqlite_errorcode", None)
         if code is None:
             return Fault.REJECTED
-        if code & 0xFF in _TRANSIENT:
+        if code & 0xFF in _TRANSIENT | _DISK:
             return Fault.TRANSIENT
         if code == sqlite3.SQLITE_CONSTRAINT_FOREIGNKEY:
             return Fault.REPEAT
@@ -305,7 +307,7 @@ class SQLite(Dialect):
                     f"{_BUSY_SECONDS:.0f} s; end the other program that is writing to it"
                 )
             case sqlite3.SQLITE_FULL:
-                return f"There is no room for {url.database}; free disk space"
+                return f"There is no room for {url.database}; free disk space, and run it again"
             case sqlite3.SQLITE_IOERR:
                 return (
                     f"The disk did not read or write {url.database} or a file beside it "
