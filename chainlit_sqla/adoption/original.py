@@ -53,7 +53,6 @@ class Form:
         references: The kind of the table that a column refers to.
         indexes: Statements for its indexes, by name.
         constraints: Unique and check constraints of somebody's own, by name.
-        loose: Whether there was no primary key on its id.
         rules: What a reference says besides, by column; not there: as Chainlit documents it.
     """
 
@@ -61,7 +60,6 @@ class Form:
     references: Mapping[str, str] = field(default_factory=dict)
     indexes: Mapping[str, str] = field(default_factory=dict)
     constraints: Mapping[str, str] = field(default_factory=dict)
-    loose: bool = False
     rules: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -82,7 +80,6 @@ class Form:
             document["references"],
             document["indexes"],
             document.get("constraints", {}),  # Earlier adoptions did not keep them.
-            document["loose"],
             document.get("rules", {}),
         )
 
@@ -129,7 +126,6 @@ def found(connection: Connection, mover: Mover, schema: str | None) -> dict[str,
                 column = ours[one["constrained_columns"][0]]
                 references[column] = kinds[names[one["referred_table"]]]
                 rules[column] = said.get(one["constrained_columns"][0], "")
-        key = inspector.get_pk_constraint(real, schema=schema)["constrained_columns"]
         forms[kind] = Form(
             [replace(one, name=ours[one.name]) for one in declared],
             references,
@@ -139,7 +135,6 @@ def found(connection: Connection, mover: Mover, schema: str | None) -> dict[str,
                 for one, sql in mover.constraints(connection, schema, real).items()
                 if sql not in _OURS_TOO
             },
-            loose=[ours.get(one, one) for one in key] != ["id"],
             rules=rules,
         )
     return {kind: forms[kind] for kind in NAMES if kind in forms}
@@ -179,5 +174,5 @@ def completed(forms: Mapping[str, Form], *, uuids: bool) -> dict[str, Form]:
             for one in newest.columns
             if one.name not in given.names
         ]
-        complete[kind] = replace(given, columns=[*given.columns, *columns], loose=False)
+        complete[kind] = replace(given, columns=[*given.columns, *columns])
     return complete

@@ -21,7 +21,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from .. import migrations
-from ..dialects import Made
+from ..dialects import Dependent, Made
 from ..errors import SchemaOutdated, SchemaUnknown
 from ..models import imports
 from ..revision import HEAD, VERSION_TABLE, current_revision
@@ -82,16 +82,26 @@ class Return(Exchange):
         )
         await self._sync(connection, making.release)
         await self._exchange(connection, dependents)
-        self._report.left += await self._sync(connection, lambda c: making.renew(c, anew=True))
-        await self._sync(connection, lambda c: self._make_again(c, anew=True))
+        await self._sync(connection, lambda c: self._complete(c, making, plan, dependents, failed))
+
+    def _complete(
+        self,
+        connection: Connection,
+        making: Making,
+        plan: Mapping[str, Form],
+        dependents: Sequence[Dependent],
+        failed: Sequence[carry.Failed],
+    ) -> None:
+        """Make what the tables are to have besides rows, once they have their names."""
+        self._report.left += making.renew(connection, anew=True)
+        self._make_again(connection, anew=True)
         # The trial of triggers copies a row, which UNIQUE would refuse.
-        await self._sync(connection, lambda c: self._renew(c, dependents, failed))
-        await self._sync(connection, lambda c: self._index(c, plan))
-        await self._sync(connection, lambda c: self._constrain(c, plan))
-        self._report.left += await self._sync(connection, lambda c: making.renew(c, anew=False))
-        await self._sync(connection, lambda c: self._make_again(c, anew=False))
-        known = {str(one) for one in dependents}
-        await self._sync(connection, lambda c: self._refer(c, known))
+        self._renew(connection, dependents, failed)
+        self._index(connection, plan)
+        self._constrain(connection, plan)
+        self._report.left += making.renew(connection, anew=False)
+        self._make_again(connection, anew=False)
+        self._refer(connection, {str(one) for one in dependents})
 
     async def _look(self, connection: AsyncConnection) -> dict[str, Form] | None:
         """The forms that the tables had; None where they are Chainlit's already."""

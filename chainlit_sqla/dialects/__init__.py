@@ -17,7 +17,7 @@ _HOMES = {
     "postgres": ("postgresql", "PostgreSQL"),
     "sqlite": ("sqlite", "SQLite"),
     "mysql": ("mysql", "MySQL"),
-    "mariadb": ("mysql", "MySQL"),
+    "mariadb": ("mysql", "MariaDB"),
 }
 _DIALECTS: dict[str, Dialect] = {}
 

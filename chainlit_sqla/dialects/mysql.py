@@ -262,6 +262,11 @@ class MySQL(Dialect):
         with connection.begin():
             name = "chainlit_sqla " + hashlib.md5(_database(connection)).hexdigest()  # noqa: S324
             got = connection.scalar(func.get_lock(name, _LOCK_SECONDS).select())
+            if got is None:
+                raise DatabaseUnavailable(
+                    "The server ended the wait for the lock of migrations (it has no memory left, "
+                    "or an administrator killed the statement); try again"
+                )
             if got != 1:
                 raise DatabaseUnavailable(
                     "Another process has been migrating this database for an hour; "
@@ -289,6 +294,12 @@ class MySQL(Dialect):
     def explain(self, error: BaseException, url: URL) -> str | None:
         """For refused, unanswered and unauthorized connections."""
         return mysql_errors.explain(error, url)
+
+
+class MariaDB(MySQL):
+    """The same, by its own name."""
+
+    title = "MariaDB"
 
 
 async def _connect(seconds: float, **arguments: Any) -> Any:

@@ -126,11 +126,8 @@ class Import:
         self._began = self._started = now()
         self._total = 0
 
-    async def run(self, *, verify: bool = True) -> Result:
+    async def run(self) -> Result:
         """Import, then compare.
-
-        Args:
-            verify: Whether to compare.
 
         Raises:
             ImportSourceError: The source cannot be read.
@@ -144,8 +141,7 @@ class Import:
         await self._bring(self._source.rest())
         await self._save(None, finished=now())
         await self._target.settle()
-        if verify:
-            await self._verify()
+        await self._verify()
         return await self._finish()
 
     async def compare(self) -> Result:
