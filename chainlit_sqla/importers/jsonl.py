@@ -1,8 +1,9 @@
 """A file of records: what ``chainlit-sqla export`` wrote, or made by hand without its frame.
 
-A position is where a batch begins, in bytes of the unpacked file. A batch ends before a thread
-that follows what lies in threads, once it has enough of them; so a file whose threads all come
-first is one batch, of which only sums are held.
+A position is where a batch begins, in bytes of the unpacked file; for where batches end see
+`chainlit_sqla.importers.spread`. A thread whose lines lie in several batches, or whose own line
+is not the first, comes whole in a batch at the end. So a batch always says whose its threads are,
+also after an interruption, and the comparison meets each thread once.
 """
 
 from __future__ import annotations
@@ -12,8 +13,8 @@ import hashlib
 import zlib
 from codecs import BOM_UTF8
 from collections import Counter
-from collections.abc import AsyncGenerator, Collection, Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Collection, Generator, Iterator, Mapping, Sequence, Set
+from contextlib import aclosing, contextmanager
 from pathlib import Path
 from typing import IO
 
@@ -22,8 +23,9 @@ import orjson
 from ..errors import ImportSourceError
 from ..record_file import End, Header, open_lines
 from ..records import COLUMNS, IN_THREADS, Record, strangers
-from .base import BATCH, QUARANTINED, Chunk, Misfit
+from .base import QUARANTINED, Chunk, Misfit
 from .misfit_lines import UNPLACED, kind_of, misfit_of
+from .spread import Cut, Spread
 
 BAD = "line"
 """The kind of a line that is no record."""
@@ -49,6 +51,7 @@ class JsonlSource:
         name = f"{path.resolve()}\n".encode() + first
         self.identity = hashlib.sha256(name).hexdigest()
         self._counts: Counter[str] | None = None
+        self._spread: Set[str] = frozenset()
 
     async def count(self) -> Mapping[str, int]:
         """The lines of each kind.
@@ -56,9 +59,7 @@ class JsonlSource:
         Raises:
             ImportSourceError: The file was cut, or lines were lost.
         """
-        if self._counts is None:
-            self._counts = self._checked()
-        return self._counts
+        return self._look()
 
     async def notes(self) -> Sequence[str]:
         """Whether it is a part of a database."""
@@ -80,25 +81,33 @@ class JsonlSource:
     async def threads(
         self, after: str | None = None, only: Collection[str] | None = None
     ) -> AsyncGenerator[Chunk, None]:
-        """Threads and what lies in them, in the order of the file.
+        """Threads and what lies in them, in the order of the file but for those spread over it.
 
         Args:
             after: Where the next batch begins.
             only: Just these threads.
         """
-        wanted = None if only is None else set(only)
-        chunk, ids, inside, position = Chunk(), set[str](), False, int(after or 0)
-        for position, line in self._lines(int(after or 0)):
+        self._look()
+        if only is None:
+            parts = [self._in_order(int(after or 0)), self._at_the_end()]
+        else:
+            parts = [self._chunks({"thread", *IN_THREADS}, frozenset(only))]
+        for part in parts:
+            async with aclosing(part) as chunks:
+                async for chunk in chunks:
+                    yield chunk
+
+    async def _in_order(self, start: int) -> AsyncGenerator[Chunk, None]:
+        cut, chunk, ids, position = Cut(), Chunk(), set[str](), start
+        for position, line in self._lines(start):
             found = self._parse(line)
             if not isinstance(found, Record) or found.kind not in ("thread", *IN_THREADS):
                 continue
-            place = found.thread_id or ""
-            if found.kind == "thread" and inside and len(ids) >= BATCH:
+            if cut.before(found):
                 chunk.threads, chunk.position = sorted(ids), str(position)
                 yield chunk
-                chunk, ids, inside = Chunk(), set(), False
-            inside = inside or found.kind != "thread"
-            if wanted is not None and place not in wanted:
+                chunk, ids = Chunk(), set()
+            if (place := found.thread_id or "") in self._spread:
                 continue
             ids.add(place)
             chunk.take(found, *self._rest_of(found, line), weight=len(line))
@@ -109,16 +118,30 @@ class JsonlSource:
             chunk.threads, chunk.position = sorted(ids), str(position + 1)
             yield chunk
 
+    async def _at_the_end(self) -> AsyncGenerator[Chunk, None]:
+        """Threads that are spread over the file, as one batch without a position."""
+        if not self._spread:
+            return
+        for kinds in ({"thread"}, set(IN_THREADS)):
+            async for chunk in self._chunks(kinds, self._spread):
+                yield chunk
+        yield Chunk(threads=sorted(self._spread))
+
     async def rest(self) -> AsyncGenerator[Chunk, None]:
         """What was deleted, and what has no place."""
         async for chunk in self._chunks({"tombstone", UNPLACED, QUARANTINED}):
             yield chunk
 
-    async def _chunks(self, kinds: Collection[str]) -> AsyncGenerator[Chunk, None]:
+    async def _chunks(
+        self, kinds: Collection[str], ids: Set[str] | None = None
+    ) -> AsyncGenerator[Chunk, None]:
+        """Lines of some kinds in their order; with ids, records of these threads."""
         chunk = Chunk()
         for _, line in self._lines(0):
             found = self._parse(line)
             if found is None or _kind(found) not in kinds:
+                continue
+            if ids is not None and not (isinstance(found, Record) and found.thread_id in ids):
                 continue
             chunk.take(found, *self._rest_of(found, line), weight=len(line))
             if chunk.full:
@@ -149,15 +172,21 @@ class JsonlSource:
         reason = f"there is no place for {', '.join(sorted(more))}"
         return (Misfit(found.kind, self._path.name, reason, row, kept=True),)
 
-    def _checked(self) -> Counter[str]:
+    def _look(self) -> Counter[str]:
+        """Read all of it once: how much there is, and which threads are spread."""
+        if self._counts is not None:
+            return self._counts
         counts: Counter[str] = Counter()
+        spread = Spread()
         end = None
         for _, line in self._lines(0):
             found = self._parse(line)
             if found is None:
                 end = End.parse(line) or end
-            else:
-                counts[_kind(found)] += 1
+                continue
+            counts[_kind(found)] += 1
+            if isinstance(found, Record) and found.kind in ("thread", *IN_THREADS):
+                spread.see(found)
         if self._header is not None:
             self._compare(counts, end)
         elif not counts.total() - counts[BAD]:
@@ -166,6 +195,7 @@ class JsonlSource:
                 "chainlit-sqla export, a SQLite file or the URL of a database"
             )
         del counts[UNPLACED]  # They are no rows.
+        self._counts, self._spread = counts, spread.threads
         return counts
 
     def _compare(self, counts: Counter[str], end: End | None) -> None:

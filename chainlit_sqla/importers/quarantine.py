@@ -16,6 +16,8 @@ ADOPTION = "adoption"
 database, so they do not say it in another one."""
 OTHERS = "a thread with its id belongs to another user in the target"
 """The reason of rows that are another user's than the thread of their id."""
+UNSAID = f"{OTHERS}: the source does not have the thread itself, which says whose it is"
+"""The same, where nobody can tell whose they are."""
 
 
 async def put_aside(

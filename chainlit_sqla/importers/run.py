@@ -174,6 +174,8 @@ class Import:
                 self._result.known_users += written.known_users
                 if counted:
                     self._count(chunk, written)
+                if chunk.threads is not None:
+                    self._target.end_batch()
                 if chunk.position is not None:
                     await self._save(chunk.position)
                 self._show()

@@ -8,7 +8,9 @@ Invariants:
   the same chunk again changes nothing.
 - A user who is known under the same identifier keeps the id that the database gave; the
   threads of the source's user are theirs. An id that somebody else has here is replaced.
-- Nothing is written into a thread that belongs to somebody else here: it is put aside.
+- Nothing is written into a thread that belongs to somebody else here, whatever the source is:
+  it is put aside. So is what lies in a thread whose owner the batch does not say, unless the
+  thread is nobody's.
 - What was deleted in this database stays deleted: tombstones are read after the lock of the
   thread, as `chainlit_sqla.writes.apply` does, and a burst sees that the thread changed.
 - A row that the database refuses is found by bisection and put aside, with the reason; the
@@ -43,8 +45,9 @@ from ..records import COLUMNS, IN_THREADS, KEYS, TABLES, Record, sorted_by_kind
 from ..writes.apply import lock_threads, of_element, show_change
 from ..writes.forget import forget
 from .base import Misfit
+from .claims import Claims
 from .known_users import carried
-from .quarantine import OTHERS, put_aside
+from .quarantine import put_aside
 
 log = logging.getLogger(__name__)
 
@@ -86,12 +89,15 @@ class Target:
         self._source = source
         self._update = update
         self._same: dict[str, str] = {}
-        self._others: set[str] = set()
-        """Threads that belong to somebody else here."""
+        self._claims = Claims()
 
     def is_others(self, thread_id: str) -> bool:
         """Whether a thread that was written belongs to somebody else here."""
-        return thread_id in self._others
+        return thread_id in self._claims.others
+
+    def end_batch(self) -> None:
+        """After all that lies in some threads: whose they are is known no longer."""
+        self._claims.forget()
 
     def adapt(self, record: Record) -> Record:
         """The record as it is stored here; after its user was written.
@@ -244,31 +250,36 @@ class Target:
         )
         dead = set(await connection.scalars(query))
         own = [self.adapt(record) for record in by_kind.get("thread", ())]
+        self._claims.take(own)
+        others = self._claims.others
         own = [record for record in own if record.values["id"] not in dead]
         written.deleted += len(by_kind.get("thread", ())) - len(own)
         if self._update:  # Before they are changed.
             await lock_threads(connection, places, exclusive=False)
-            await self._look_for_others(connection, own)
-        mine = [record for record in own if record.values["id"] not in self._others]
+            await self._claims.look(connection, places)
+        mine = [record for record in own if record.values["id"] not in others]
         await self._upsert(connection, "thread", mine)
         await lock_threads(connection, places, exclusive=False)
-        await self._look_for_others(connection, mine)
-        if self._others:
-            strange = [r for rows in by_kind.values() for r in rows if r.thread_id in self._others]
-            written.refused += [_refused(record, OTHERS) for record in strange]
-            own = [record for record in own if record.thread_id not in self._others]
-        await self._move_activity(connection, own)
+        await self._claims.look(connection, places)
+        written.refused += self._of_others(by_kind)
+        mine = [record for record in mine if record.values["id"] not in others]
+        await self._move_activity(connection, mine)
         # Again, now that nobody can delete from these threads any more.
         buried = await buried_in(connection, places)
         await dialect.quiet_triggers(connection)
         for kind in IN_THREADS:
             given = by_kind.get(kind, ())
-            given = [record for record in given if record.thread_id not in self._others]
+            given = [record for record in given if record.thread_id not in others]
             alive = [record for record in given if not is_buried(record, buried)]
             written.deleted += len(given) - len(alive)
             await self._upsert(connection, kind, alive)
         await forget(connection, places)
         await show_change(connection, places)
+
+    def _of_others(self, by_kind: Mapping[str, Sequence[Record]]) -> Sequence[Misfit]:
+        others, reason = self._claims.others, self._claims.reason
+        strange = [one for rows in by_kind.values() for one in rows if one.thread_id in others]
+        return [_refused(one, reason(one.thread_id or "")) for one in strange]
 
     async def _bury(
         self, connection: AsyncConnection, records: Sequence[Record], written: Written
@@ -279,19 +290,6 @@ class Target:
         written.refused += [_refused(record, _ALIVE) for record in living]
         rest = [record for record in records if record.key[1:] not in there]
         await self._upsert(connection, "tombstone", rest)
-
-    async def _look_for_others(self, connection: AsyncConnection, own: Iterable[Record]) -> None:
-        columns = threads.c.id, threads.c.userId, threads.c.userIdentifier
-        given = {record.values["id"]: record.values for record in own}
-        for id, owner, name in await connection.execute(
-            select(*columns).where(threads.c.id.in_(given))
-        ):
-            values = given[id]
-            ours, theirs = values["userIdentifier"], name
-            if ours is None or theirs is None:
-                ours, theirs = values["userId"], owner
-            if theirs is not None and ours != theirs:  # Also where the source knows no owner.
-                self._others.add(id)
 
     async def _upsert(
         self, connection: AsyncConnection, kind: str, records: Iterable[Record]
