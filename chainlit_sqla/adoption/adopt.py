@@ -103,6 +103,7 @@ class Adoption(Exchange):
                 "--schema, or let ours live beside them in another one (PostgreSQL: "
                 "CHAINLIT_SQLA_SCHEMA=chainlit, then chainlit-sqla upgrade)"
             )
+        await self._sync(connection, self._refuse_strangers)
         return forms
 
     def _unmovable(self, connection: Connection) -> list[str]:

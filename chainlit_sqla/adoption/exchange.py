@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ..database import Database
 from ..dialects import Declared, Dependent, Mover, TablesInUse
-from ..errors import AdoptionRefused, ConfigurationError
+from ..errors import AdoptionRefused, ConfigurationError, DatabaseUnavailable
 from ..models import Base
 from ..records import IN_THREADS
 from . import carry
@@ -147,6 +147,20 @@ class Exchange:
 
     async def _work(self, connection: AsyncConnection) -> None:
         raise NotImplementedError
+
+    def _refuse_strangers(self, connection: Connection) -> None:
+        """Only who owns tables can exchange them; no permission can be granted for it.
+
+        Raises:
+            DatabaseUnavailable: They belong to another role.
+        """
+        database, names = self._database, list(NAMES.values())
+        if owners := self._mover.owners(connection, database.schema, names):
+            whose = " and ".join(map(repr, owners))
+            raise DatabaseUnavailable(
+                f"{database.given_url.username!r} may not do this in {database.label}, whose "
+                f"tables belong to {whose}; connect as their owner, or as a member of that role"
+            )
 
     async def _sync(self, connection: AsyncConnection, work: Callable[[Connection], T]) -> T:
         return await connection.run_sync(work)

@@ -120,6 +120,7 @@ class Return(Exchange):
                 f"{label} is at revision {revision}, and this works from {HEAD}; "
                 "run: chainlit-sqla upgrade"
             )
+        await self._sync(connection, self._refuse_strangers)
         query = select(imports.c.details).where(imports.c.id == ORIGIN)
         details = await connection.scalar(query) or {}
         self._owed = read(details.get("owed", ()))  # Earlier adoptions did not keep them.

@@ -170,6 +170,15 @@ class Mover(ABC):
     def unfit(self, connection: Connection, schema: str | None, table: str) -> str | None:
         """Why something with a table's name cannot be moved; None: it can."""
 
+    def owners(
+        self,
+        connection: Connection,  # noqa: ARG002 - others look
+        schema: str | None,  # noqa: ARG002
+        tables: Sequence[str],  # noqa: ARG002
+    ) -> Sequence[str]:
+        """The roles that own some tables and whose rights this login has not."""
+        return ()
+
     def free_names(  # noqa: B027 - optional hook
         self, connection: Connection, schema: str | None, table: str
     ) -> None:

@@ -62,6 +62,11 @@ def explain(error: BaseException, url: URL, port: int | None) -> str | None:
                 f"Row level security would hide rows from {url.username!r} ({error}); connect "
                 "as the owner of the tables or as a role with BYPASSRLS"
             )
+        case "42501" if "must be owner" in str(error):
+            return (
+                f"{url.username!r} may not do this in {url.database!r} ({error}); connect as the "
+                "owner, or as a member of the role that owns it"
+            )
         case "42501":
             return (
                 f"{url.username!r} may not do this in {url.database!r} ({error}); "

@@ -20,6 +20,7 @@ from .faults import original
 from .moving import Declared, Dependent, Made, Mover, TablesInUse
 from .postgresql_dependents import dependents
 from .postgresql_made import made
+from .postgresql_unfit import owners, unfit
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -34,12 +35,6 @@ _TIMEOUTS = (
     "transaction_timeout",
     "idle_session_timeout",
 )
-_KINDS = {
-    "v": "it is a view",
-    "m": "it is a materialized view",
-    "f": "it is a foreign table",
-    "p": "it is partitioned",
-}
 # What the driver reads and writes without loss, so quarantined rows have it as JSON has it.
 _PLAIN = re.compile(
     r"(small|big)?int(eger)?|boolean|uuid|text(\[\])?|character varying(\(\d+\))?"
@@ -189,18 +184,13 @@ class PostgreSQLMover(Mover):
 
     def unfit(self, connection: Connection, schema: str | None, table: str) -> str | None:
         """Views, foreign and partitioned tables, and tables that inherit."""
-        kind = connection.scalar(
-            text(
-                """
-                SELECT CASE WHEN EXISTS (SELECT FROM pg_inherits
-                  WHERE c.oid IN (inhrelid, inhparent)) THEN 'p' ELSE c.relkind::text END
-                FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-                WHERE c.relname = :table AND n.nspname = :schema
-                """
-            ),
-            {"table": table, "schema": schema or connection.dialect.default_schema_name},
-        )
-        return _KINDS.get(kind or "")
+        return unfit(connection, schema or connection.dialect.default_schema_name, table)
+
+    def owners(
+        self, connection: Connection, schema: str | None, tables: Sequence[str]
+    ) -> Sequence[str]:
+        """From the catalog; superusers have the rights of all."""
+        return owners(connection, schema or connection.dialect.default_schema_name, tables)
 
     def free_names(self, connection: Connection, schema: str | None, table: str) -> None:
         """Indexes, also of constraints, get other names."""

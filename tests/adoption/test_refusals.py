@@ -74,17 +74,33 @@ async def test_a_view_in_a_tables_place_is_refused(frozen: Shelf) -> None:
         await adopt(url)
 
 
-async def test_without_the_right_to_change_tables_the_login_is_named(frozen: Shelf) -> None:
+async def test_only_who_owns_the_tables_can_have_them_adopted_and_given_back(
+    frozen: Shelf,
+) -> None:
     url, server = frozen.load("postgres_v8"), frozen.server
     server.execute("CREATE ROLE visitor LOGIN PASSWORD 'secret'")
+    server.execute("CREATE ROLE owner")
     try:
-        execute(url, "GRANT SELECT ON ALL TABLES IN SCHEMA public TO visitor")
+        execute(url, "GRANT ALL ON SCHEMA public TO owner; GRANT ALL ON SCHEMA public TO visitor")
+        for table in ("users", "threads", "steps", "elements", "feedbacks"):
+            execute(url, f"GRANT ALL ON {table} TO visitor; ALTER TABLE {table} OWNER TO owner")
         theirs = re.sub(r"//[^@]*@", "//visitor:secret@", url)
-        with pytest.raises(DatabaseUnavailable, match="'visitor' may not do this"):
+        words = r"'visitor' may not do this .* belong to 'owner'; .* as a member of that role"
+        with pytest.raises(DatabaseUnavailable, match=words):
             await adopt(theirs)
+        async with opened(theirs) as database:
+            with pytest.raises(DatabaseUnavailable, match=words):
+                await Adoption(database).look()
+        server.execute("GRANT owner TO visitor")
+        assert (await adopt(theirs)).nothing is None
+        server.execute("REVOKE owner FROM visitor")
+        execute(url, "GRANT SELECT ON chainlit_sqla_version TO visitor")
+        with pytest.raises(DatabaseUnavailable, match=words):
+            await unadopt(theirs)
     finally:
         frozen.close()
         server.execute("DROP ROLE visitor")
+        server.execute("DROP ROLE owner")
 
 
 async def test_a_file_that_cannot_be_written_is_named(frozen: Shelf) -> None:

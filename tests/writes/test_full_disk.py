@@ -59,7 +59,7 @@ async def test_an_import_says_what_to_do_puts_nothing_aside_and_goes_on(
     disk = Disk(target)
     disk.pages = 200
     async with open_source(str(tmp_path / "old.db"), settings, target=target) as source:
-        with pytest.raises(DatabaseUnavailable, match="There is no room for .*; free disk space"):
+        with pytest.raises(DatabaseUnavailable, match=r"There is no room for .*; free disk space"):
             await Import(source, target).run()
     assert await count(target, quarantine) == 0
     disk.grow()
