@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import logging
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, contextmanager, suppress
 from datetime import UTC, datetime
@@ -71,6 +72,8 @@ _LOWER_I = "i\u0307"
 """What İ is in Unicode without its case; MySQL makes it a plain i."""
 _DEEP = "\0"
 _LEVELS = 31
+_NAMED_KEY = "chainlit_sqla_version_pkc"
+"""Alembic names the key of its table; MariaDB takes no name, and the driver logs that."""
 
 
 class MySQL(Dialect):
@@ -133,6 +136,7 @@ class MySQL(Dialect):
         event.listen(engine.sync_engine, "connect", packet.measure)
         event.listen(engine.sync_engine, "handle_error", packet.explain)
         event.listen(engine.sync_engine, "checkout", _refuse_lost)
+        logging.getLogger("asyncmy").addFilter(_is_news)  # Added once, however often.
 
     def is_lost(self, connection: PoolProxiedConnection) -> bool:
         """The driver sees at once that the server has closed a connection."""
@@ -312,6 +316,10 @@ async def _connect(seconds: float, **arguments: Any) -> Any:
 def _refuse_lost(connection: Any, _record: Any, _proxy: Any) -> None:
     if connection is not None and _is_closed(connection.driver_connection):
         raise DisconnectionError("closed by the server")
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    return _NAMED_KEY not in record.getMessage()
 
 
 def _is_closed(driver: Any) -> bool:

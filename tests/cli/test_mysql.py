@@ -58,6 +58,12 @@ def test_up_and_down_and_up(cli: Command, server: MySQLServer, database: str) ->
     fine(cli("upgrade", "--url", database))
 
 
+def test_the_driver_has_nothing_to_say_of_an_upgrade(program: Command, database: str) -> None:
+    made = program("upgrade", "--url", database)
+    assert made.code == 0
+    assert made.err == ""
+
+
 def test_doctor_is_content_and_leaves_nothing(
     cli: Command, server: MySQLServer, database: str
 ) -> None:
