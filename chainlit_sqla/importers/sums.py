@@ -36,13 +36,11 @@ class Sums:
     def unlike(self, other: Sums) -> list[str | None]:
         """The threads in which they differ."""
         places = self._sums.keys() | other._sums.keys()
-        return [one for one in places if self._sums.get(one) != other._sums.get(one)]
+        return [one for one in places if not self.alike(one, other)]
 
-    def has_all(self, place: str | None, other: Sums) -> bool:
-        """Whether what another one has of a thread can be in what this one has of it."""
-        kinds, total = self._sums.get(place) or (Counter(), 0)
-        theirs, sum_ = other._sums.get(place) or (Counter(), 0)
-        return total == sum_ if kinds == theirs else kinds >= theirs
+    def alike(self, place: str | None, other: Sums) -> bool:
+        """Whether both have the same of a thread."""
+        return self._sums.get(place) == other._sums.get(place)
 
     def clear(self) -> None:
         """Begin anew."""

@@ -119,7 +119,7 @@ class Verification:
         async with aclosing(self._source.threads(only=ids)) as chunks:
             async for chunk in chunks:
                 look.take(map(self._target.adapt, chunk.records))
-        unclear = {id for id in ids if not look.again.has_all(id, given)}
+        unclear = {id for id in ids if not look.again.alike(id, given)}
         for id, found in look.found.items():
             if id in unclear:
                 self.found.doubt(id, given.kinds(id))

@@ -100,11 +100,14 @@ async def test_a_row_with_an_odd_id_that_no_longer_fits_stays(
     assert ("feedback", "t", "s␀") in before
 
 
-async def changed_while_it_is_compared(path: Path, target: Database) -> Result:
-    """Import a file of one thread, of which the second reading has the first step only."""
-    lines = [json.dumps({"kind": "thread", "id": "t"})]
-    for number in range(CHUNK_ROWS):
-        lines.append(json.dumps({"kind": "step", "id": f"s{number}", "threadId": "t"}))
+async def changed_while_it_is_compared(path: Path, target: Database, more: int) -> Result:
+    """Import a file of one thread; its second reading has other steps but the first."""
+
+    def step(name: str) -> str:
+        return json.dumps({"kind": "step", "id": name, "threadId": "t"})
+
+    first = [json.dumps({"kind": "thread", "id": "t"}), step("s")]
+    lines = [*first, *(step(f"old{number}") for number in range(CHUNK_ROWS))]
     path.write_text("\n".join(lines))
     await bring("", str(path), target)
     execute(url_of(target), "UPDATE threads SET name = 'renamed'")
@@ -112,23 +115,24 @@ async def changed_while_it_is_compared(path: Path, target: Database) -> Result:
     def watch(what: str, _done: int, _total: int | None) -> None:
         if what == "Comparing":  # The first chunk: the file is open, and has more.
             other = path.with_suffix(".new")
-            other.write_text("\n".join(lines[:2]))
+            other.write_text("\n".join([*first, *(step(f"new{number}") for number in range(more))]))
             other.replace(path)
 
     async with open_source(str(path), target.settings, target=target) as source:
         return await Import(source, target, missing=True, watch=watch).run()
 
 
+@pytest.mark.parametrize("more", [0, CHUNK_ROWS, 2 * CHUNK_ROWS])
 async def test_a_thread_that_is_not_given_twice_alike_is_unclear_and_keeps_its_rows(
-    targets: Targets, tmp_path: Path
+    targets: Targets, tmp_path: Path, more: int
 ) -> None:
     target = await targets.make("sqlite")
-    result = await changed_while_it_is_compared(tmp_path / "file.jsonl", target)
+    result = await changed_while_it_is_compared(tmp_path / "file.jsonl", target, more)
     found, missing = result.comparison, result.missing
     assert found is not None
     assert not found.equal
     assert [str(one) for one in found.differences] == ["thread t: unclear"]
-    assert found.counts == {"unclear": CHUNK_ROWS + 1}
+    assert found.counts == {"unclear": CHUNK_ROWS + 2}
     assert missing is not None
     assert not missing.places
 
