@@ -6,8 +6,9 @@ import os
 import pty
 import signal
 import subprocess
-import time
-from collections.abc import Callable
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,30 @@ from tests.cli.exports import EXPORT, URL, fill, there
 from tests.cli.programs import SECONDS, environment
 from tests.servers.postgres import PostgresServer
 from tests.servers.proxy import FlakyProxy
+
+# Stands still when some of many rows are written.
+HELD = """
+import sys
+from contextlib import contextmanager
+import chainlit_sqla.cli.export as command
+from chainlit_sqla.cli.guard import main
+
+@contextmanager
+def progress():
+    told = False
+
+    def watch(what, done, total):
+        nonlocal told
+        if not told and 0 < done < total:
+            told = True
+            print("here", flush=True)
+            sys.stdin.read()
+
+    yield watch
+
+command.progress = progress
+main(sys.argv[1:])
+"""
 
 
 @pytest.mark.parametrize("form", ["jsonl", "markdown", "html", "chat"])
@@ -50,19 +75,9 @@ def test_ctrl_c_or_a_request_to_end_leaves_no_half_file(
     folder: Path, postgres: PostgresServer, database: str, output: str, ending: signal.Signals
 ) -> None:
     fill(database, turns=400)
-    with FlakyProxy("127.0.0.1", make_url(database).port or 0) as proxy:
-        proxy.delay(0.1)  # So slow that it cannot end before the signal.
-        with subprocess.Popen(
-            [*EXPORT, "-o", output],
-            cwd=folder,
-            env=environment(folder, {"DATABASE_URL": proxy.url(database)}),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        ) as process:
-            wait_until(lambda: list(folder.glob(".*.part")), process)
-            process.send_signal(ending)
-            out, err = process.communicate(timeout=SECONDS)
+    with held(folder, database, output) as process:
+        process.send_signal(ending)
+        out, err = process.communicate(timeout=SECONDS)
     assert process.returncode == 130, err
     assert (out, err) == (
         "",
@@ -71,32 +86,35 @@ def test_ctrl_c_or_a_request_to_end_leaves_no_half_file(
     assert there(folder) == []
 
 
-def wait_until(met: Callable[[], object], process: subprocess.Popen[str]) -> None:
-    deadline = time.monotonic() + SECONDS
-    while not met():
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+@contextmanager
+def held(folder: Path, url: str, output: str) -> Iterator[subprocess.Popen[str]]:
+    """An export that stands still in the middle, until it is spoken to."""
+    with subprocess.Popen(
+        [sys.executable, "-c", HELD, *EXPORT[3:], "-o", output],
+        cwd=folder,
+        env=environment(folder, {"DATABASE_URL": url}),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "here\n", process.communicate()
+        assert list(folder.glob(".*.part"))
+        yield process
 
 
 def test_a_server_that_goes_away_in_the_middle_leaves_no_half_file(
     folder: Path, postgres: PostgresServer, database: str
 ) -> None:
     fill(database, turns=400)
-    with FlakyProxy("127.0.0.1", make_url(database).port or 0) as proxy:
-        proxy.delay(0.1)
-        with subprocess.Popen(
-            [*EXPORT, "-o", "a.md"],
-            cwd=folder,
-            env=environment(folder, {"DATABASE_URL": proxy.url(database)}),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        ) as process:
-            wait_until(lambda: list(folder.glob(".*.part")), process)
-            proxy.refuse()
-            proxy.drop_all()
-            _, err = process.communicate(timeout=SECONDS)
+    with (
+        FlakyProxy("127.0.0.1", make_url(database).port or 0) as proxy,
+        held(folder, proxy.url(database), "a.md") as process,
+    ):
+        proxy.refuse()
+        proxy.drop_all()
+        _, err = process.communicate(timeout=SECONDS)
     assert process.returncode == 1
     assert err.startswith("Error: ")
     assert err.count("\n") == 1

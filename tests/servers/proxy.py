@@ -45,6 +45,7 @@ class FlakyProxy:
         self._flowing.set()
         self._delay = 0.0
         self._cut: tuple[bytes, bool] | None = None
+        self._mute: bytes | None = None
 
     def start(self) -> int:
         """Listen on 127.0.0.1 and return the port."""
@@ -127,6 +128,10 @@ class FlakyProxy:
         """
         self._cut = (pattern, deliver)
 
+    def mute_at(self, pattern: bytes) -> None:
+        """Hold back, once and for good, all answers on the connection that sends these bytes."""
+        self._mute = pattern
+
     @property
     def cut_pending(self) -> bool:
         """Whether the cut ordered by `cut_at` is still to come."""
@@ -169,6 +174,9 @@ class FlakyProxy:
                     link.reset()
                     return
                 link.mute = True
+            if self._mute is not None and self._mute in data:
+                self._mute = None
+                link.answering.clear()
             writer.write(data)
             await writer.drain()
         await self._flowing.wait()
@@ -181,6 +189,7 @@ class FlakyProxy:
             if self._delay:
                 await asyncio.sleep(self._delay)
             await self._flowing.wait()
+            await link.answering.wait()
             if link.mute:
                 link.reset()
                 return
@@ -199,6 +208,8 @@ class _Link:
     def __init__(self, client: asyncio.StreamWriter) -> None:
         self.writers = [client]
         self.mute = False
+        self.answering = asyncio.Event()
+        self.answering.set()
         self.done = asyncio.Event()
         self._pumps: list[asyncio.Task[None]] = []
 

@@ -19,7 +19,7 @@ from chainlit_sqla.storage.base import BlobSource
 from tests.servers.azurite import AzuriteServer
 from tests.servers.proxy import FlakyProxy
 from tests.servers.s3_faults import Front
-from tests.until import PATIENCE
+from tests.until import PATIENCE, until
 
 from .conftest import Container
 from .test_contract import blob
@@ -222,18 +222,21 @@ async def test_a_cancelled_upload_leaves_no_blob(container: Container, front: Fr
     await storage.close()
 
 
-@pytest.mark.parametrize("size", [10, 3 * MIB])
+@pytest.mark.parametrize(("size", "last"), [(10, b"PUT /"), (3 * MIB, b"comp=blocklist")])
 async def test_an_upload_cancelled_in_its_last_request_is_undone(
-    container: Container, size: int
+    container: Container, size: int, last: bytes
 ) -> None:
     with FlakyProxy("127.0.0.1", container.server.port) as proxy:
         endpoint = f"http://127.0.0.1:{proxy.port}/{container.server.account}"
         storage = container.storage(endpoint=endpoint, block_size=MIB)
-        proxy.delay(0.4)
+        proxy.mute_at(last)
         put = storage.put("k", BlobSource(data=b"x" * size), mime="text/plain")
         task = asyncio.create_task(put)
-        while not await asyncio.to_thread(names, container):
-            assert not task.done()
+
+        async def arrived() -> bool:
+            return bool(await asyncio.to_thread(names, container))
+
+        await until(arrived)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task

@@ -146,8 +146,8 @@ def test_a_quick_run_measures_a_turn_on_both_databases(
     tmp_path: Path, postgres: PostgresServer
 ) -> None:
     output = tmp_path / "figures.json"
-    command = [sys.executable, "-m", "benchmarks", "--quick", "--workload", "turn"]
-    command += ["--postgres", postgres.url]
+    command = [sys.executable, "-m", "benchmarks", "--quick", "--rounds", "1"]
+    command += ["--workload", "turn", "--postgres", postgres.url]
     command += ["--contender", f"{OURS},limit", "--json", str(output), "--plots", str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 0, done.stderr

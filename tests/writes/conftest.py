@@ -34,7 +34,7 @@ def proxy(postgres: PostgresServer) -> Iterator[FlakyProxy]:
 @pytest.fixture
 async def behind_proxy(postgres: PostgresServer, proxy: FlakyProxy) -> AsyncIterator[Database]:
     url = postgres.create_database()
-    made = Database(proxy.url(url), settings=Settings.load(retry_seconds=60, close_seconds=10))
+    made = Database(proxy.url(url), settings=Settings.load(retry_seconds=3000, close_seconds=10))
     await migrations.upgrade(made)
     yield made
     proxy.restore()
@@ -48,7 +48,7 @@ async def database(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncItera
     if request.param != "sqlite":
         server = request.getfixturevalue(request.param.replace("postgresql", "postgres"))
     url = server.create_database() if server else f"sqlite:///{tmp_path / 'chats.db'}"
-    made = Database(url, settings=Settings.load(retry_seconds=30, queue_size=4))
+    made = Database(url, settings=Settings.load(retry_seconds=300, queue_size=4))
     await migrations.upgrade(made)
     yield made
     assert made.pool.checkedout() == 0  # type: ignore[attr-defined]

@@ -68,6 +68,8 @@ class Gated:
         if self.undeletable:
             self.undeletable -= 1
             raise StorageUnavailable("the store is away; start it")
+        if self.deleted.is_set():  # There are minutes between the two, not a moment as here.
+            await asyncio.gather(*self.late)
         await self.inner.delete(keys)
         self.deleted.set()
 
