@@ -97,11 +97,16 @@ class Adoption(Exchange):
         reasons = unlike(forms)
         reasons += await self._sync(connection, lambda c: self._unmovable(c))
         if reasons:
+            repair = (
+                "name the schema in which these are with --schema, or let ours live beside them "
+                "in another one (CHAINLIT_SQLA_SCHEMA=chainlit, then chainlit-sqla upgrade)"
+                if self._database.dialect.has_schemas
+                else "name the file in which these are, or let ours live in another file "
+                "(--url sqlite:///other.db, then chainlit-sqla upgrade)"
+            )
             raise SchemaUnknown(
                 f"The tables in {label} are not those of Chainlit's SQLAlchemy layer "
-                f"({'; '.join(reasons)}); name the schema in which these are with "
-                "--schema, or let ours live beside them in another one (PostgreSQL: "
-                "CHAINLIT_SQLA_SCHEMA=chainlit, then chainlit-sqla upgrade)"
+                f"({'; '.join(reasons)}); {repair}"
             )
         await self._sync(connection, self._refuse_strangers)
         return forms

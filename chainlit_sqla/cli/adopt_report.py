@@ -36,7 +36,8 @@ def lines(report: Report) -> Iterator[str]:
         yield f"Not made anew: {', '.join(report.left)}"
     yield from report.notes
     for name, statements in report.dropped:
-        yield f"Dropped: {name}. To make it again:"
+        how = "" if report.back else ", with the ids as text"
+        yield f"Dropped: {name}. To make it again{how}:"
         yield from (f"  {sql};" for sql in statements)
     total = report.rows.total()
     rate = f" ({total / report.seconds:,.0f} rows/s)" if report.seconds else ""

@@ -91,10 +91,10 @@ def import_(
         raise ConfigurationError(
             "--verify-only writes nothing, --delete-missing deletes; give one of them"
         )
-    settings = settings_for(url, schema)
-    if storage is not None and not verify_only:
-        check_source(storage, settings)
-    try:
+    try:  # From here on, however long the settings and the store take to be read.
+        settings = settings_for(url, schema)
+        if storage is not None and not verify_only:
+            check_source(storage, settings)
         how = _How(update=update, only=verify_only, missing=missing)
         result = complete(_run(settings, source, source_schema, layer, how))
         for line in lines(result, update=update):

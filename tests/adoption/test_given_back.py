@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from chainlit_sqla.cli.adopt_report import lines
 from chainlit_sqla.errors import AdoptionRefused
 from tests.adoption.ways import adopt, unadopt
 from tests.frozen import conversations as said
@@ -127,6 +128,8 @@ async def test_a_reference_to_another_table_is_told_with_what_drops_it(frozen: S
     assert "ALTER TABLE public.users DROP CONSTRAINT account;" in str(refused.value)
     report = await adopt(url, drop=True)
     assert [name for name, _ in report.dropped] == ["foreign key to others account of public.users"]
+    told = "Dropped: foreign key to others account of public.users. To make it again, with the ids"
+    assert f"{told} as text:" in list(lines(report))
 
 
 def test_a_full_disk_is_not_taken_for_something_that_uses_the_tables(

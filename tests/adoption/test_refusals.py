@@ -26,13 +26,22 @@ from tests.frozen.load import Shelf, execute
 BOTH = ["sqlite_v8", "postgres_v8"]
 
 
-@pytest.mark.parametrize("dialect", ["sqlite", "postgresql"])
-async def test_users_of_somebody_else_are_refused(frozen: Shelf, dialect: str) -> None:
+@pytest.mark.parametrize(
+    ("dialect", "repair"),
+    [
+        ("sqlite", "let ours live in another file"),
+        ("postgresql", "--schema, or let ours live beside them in another one"),
+    ],
+)
+async def test_users_of_somebody_else_are_refused(frozen: Shelf, dialect: str, repair: str) -> None:
     url = frozen.empty(dialect)
     execute(url, "CREATE TABLE users (id TEXT PRIMARY KEY, email TEXT)")
     execute(url, "INSERT INTO users VALUES ('1', 'me')")
-    with pytest.raises(SchemaUnknown, match=r"users has no column identifier, metadata.*--schema"):
+    words = "users has no column identifier, metadata"
+    with pytest.raises(SchemaUnknown, match=words) as refused:
         await adopt(url)
+    assert repair in str(refused.value)
+    assert ("schema" in str(refused.value)) == (dialect == "postgresql")
 
 
 @pytest.mark.parametrize("dialect", ["sqlite", "postgresql"])

@@ -50,6 +50,23 @@ main(sys.argv[1:])
 """
 
 
+# Is interrupted at its beginning, when nobody knows how far it is.
+EARLY = """
+import os, signal, sys
+from chainlit_sqla.cli import import_
+from chainlit_sqla.cli.guard import main
+
+load = import_.settings_for
+
+def interrupted(*given):
+    os.kill(os.getpid(), signal.SIGINT)
+    return load(*given)
+
+import_.settings_for = interrupted
+main(sys.argv[1:])
+"""
+
+
 @pytest.fixture
 def old(folder: Path) -> Path:
     """A database of Chainlit's SQLAlchemy layer."""
@@ -96,6 +113,13 @@ def test_ended_in_the_middle_it_goes_on_to_a_correct_end(
     assert counted in [line.split() for line in again.out.splitlines()]
     assert "no difference" in again.out
     assert rows_in(new, postgres) == STEPS
+
+
+def test_interrupted_at_its_beginning_it_says_how_to_go_on(folder: Path, old: Path) -> None:
+    arguments = ("import", "--from", str(old), "--url", f"sqlite:///{folder}/new.db")
+    ended = run_program([sys.executable, "-c", EARLY, *arguments], folder, {})
+    assert ended.code == 130, ended
+    assert ended.err == "Interrupted. Run the same command again to go on.\n"
 
 
 def test_it_says_what_it_did(folder: Path, old: Path, cli: Command, new: str) -> None:
