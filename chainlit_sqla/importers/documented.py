@@ -8,7 +8,7 @@ nobody can tell by how much they are off, so they stay.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence, Set
 from contextlib import aclosing
 from datetime import datetime
 from typing import Any
@@ -38,6 +38,13 @@ class DocumentedSource(TableSource):
         "step": "steps",
         "element": "elements",
         "feedback": "feedbacks",
+    }
+    NEEDED: Mapping[str, Set[str]] = {
+        "user": {"id", "identifier"},
+        "thread": {"id", "userId", "userIdentifier"},
+        "step": {"id", "threadId", "type", "createdAt"},
+        "element": {"id", "threadId"},
+        "feedback": {"id", "forId"},
     }
 
     def __init__(

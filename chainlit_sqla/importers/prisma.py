@@ -8,7 +8,7 @@ element's type is in its metadata; feedback does not say its thread. Threads tha
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from datetime import datetime
 from typing import Any
 
@@ -33,6 +33,13 @@ class PrismaSource(TableSource):
         "step": "Step",
         "element": "Element",
         "feedback": "Feedback",
+    }
+    NEEDED: Mapping[str, Set[str]] = {
+        "user": {"id", "identifier"},
+        "thread": {"id", "userId", "createdAt", "deletedAt"},
+        "step": {"id", "threadId", "type", "createdAt", "startTime"},
+        "element": {"id", "threadId", "stepId", "createdAt"},
+        "feedback": {"id", "stepId", "createdAt"},
     }
     strangers: Mapping[str, Sequence[str]] = {
         "user": ("updatedAt",),

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import uuid
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence, Set
 from contextlib import aclosing
 from typing import Any
 
@@ -29,7 +29,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from .._broken_text import BrokenText
 from ..dialects import Dialect
-from ..errors import RejectedRow
+from ..errors import ImportSourceError, RejectedRow
 from ..letter_case import canonical
 from ..records import COLUMNS, IN_THREADS, Record
 from . import shape
@@ -60,6 +60,8 @@ class TableSource(ABC):
     part = ""
     NAMES: Mapping[str, str]
     """The table of each kind."""
+    NEEDED: Mapping[str, Set[str]]
+    """Columns by kind without which a table cannot be read."""
     PLACE = "threadId"
     """The column that names the thread."""
     strangers: Mapping[str, Collection[str]]
@@ -94,13 +96,23 @@ class TableSource(ABC):
         self._people = Names()
 
     async def open(self) -> None:
-        """Look which columns there are; before anything else."""
+        """Look which columns there are; before anything else.
+
+        Raises:
+            ImportSourceError: One is missing that is needed.
+        """
         self._may_break = await self._dialect.keep_broken_text(self._connection)
         for kind, name in self._names.items():
             found = await self._connection.run_sync(_inspected, name, self._schema, COLUMNS[kind])
             if found is None:
                 continue  # No table, no rows.
             columns, unique, key = found
+            if missing := ", ".join(sorted(self.NEEDED[kind] - columns.keys())):
+                raise ImportSourceError(
+                    f"{self.title}: the table {name} has no column {missing}, without which it "
+                    "cannot be read; correct --from or --from-schema, or add it as Chainlit "
+                    "documents it"
+                )
             if key:
                 self._keys[kind] = key
             self._types[kind] = columns

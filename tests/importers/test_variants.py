@@ -67,6 +67,14 @@ async def test_tables_of_which_one_is_missing_that_is_needed_are_refused_until_i
     assert (await bring("", url, target)).rows == 0
 
 
+async def test_a_column_that_is_needed_is_named(frozen: Shelf, targets: Targets) -> None:
+    url, target = frozen.empty("sqlite"), await targets.make("sqlite")
+    execute(url, TABLES.format(id="TEXT"))
+    execute(url, 'ALTER TABLE threads DROP COLUMN "userId"')
+    with pytest.raises(ImportSourceError, match=r"threads has no column userId, .* or add it"):
+        await bring("", url, target)
+
+
 ODD_IDS = [
     pytest.param("", range(98, 102), id="numbers in a column without a type"),
     pytest.param("TEXT", ["A", "a\0b", "aa", "b", "c"], id="NUL"),
