@@ -18,17 +18,18 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import asyncpg
 
 from tests.official.schema import prisma_tables, sqlalchemy_tables
-from tests.servers.postgres import PostgresServer, start_postgres
+from tests.servers.mysql import Kind, start_mysql
+from tests.servers.postgres import start_postgres
 
 STEPS_OF_A_THREAD = 20
 _START = datetime(2025, 1, 1, tzinfo=UTC)
@@ -49,17 +50,24 @@ Row = tuple[Any, ...]
 
 @dataclass(frozen=True)
 class Place:
-    """Where databases of one kind are made."""
+    """Where databases are made: a server is started when it is first wanted."""
 
     folder: Path
-    server: Callable[[], PostgresServer]
-    mysql: Callable[[], Any]
+    stack: ExitStack
+    """Ends the servers."""
+    servers: dict[str, Any] = field(default_factory=dict)
 
     def make(self, dialect: str, name: str) -> str:
         """The URL of an empty database."""
         if dialect == "sqlite":
             return f"sqlite:///{self.folder / name}.db"
-        return str((self.server if dialect == "postgresql" else self.mysql)().create_database())
+        if dialect not in self.servers:
+            server = (
+                start_postgres() if dialect == "postgresql" else start_mysql(cast("Kind", dialect))
+            )
+            self.servers[dialect] = server
+            self.stack.callback(server.stop)
+        return str(self.servers[dialect].create_database())
 
 
 def uid(kind: int, number: int) -> str:
@@ -239,7 +247,7 @@ def main() -> None:
     """Measure, print a table, write JSON."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--steps", type=int, default=100_000)
-    parser.add_argument("--targets", default="sqlite,postgresql,mariadb")
+    parser.add_argument("--targets", default="sqlite,postgresql,mariadb,mysql")
     parser.add_argument("--origins", default="")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
@@ -255,7 +263,7 @@ def main() -> None:
     )
     figures = []
     with tempfile.TemporaryDirectory(prefix="benchmark-moving-") as folder, ExitStack() as stack:
-        place = Place(Path(folder), _started(stack, "postgresql"), _started(stack, "mariadb"))
+        place = Place(Path(folder), stack)
         made = origins(place, options.steps, wanted, targets)
         print(
             "| origin | target | rows in | rows out | differences | time, s | CPU, s | peak, MB |"
@@ -289,24 +297,6 @@ def _counted(output: str) -> tuple[int, int]:
             given += int(words[1])
             there += int(words[2])
     return given, there
-
-
-def _started(stack: ExitStack, dialect: str) -> Callable[[], Any]:
-    """Start a server when it is first asked for, and end it with the stack."""
-    servers: list[Any] = []
-
-    def server() -> Any:
-        if not servers:
-            if dialect == "postgresql":
-                servers.append(start_postgres())
-            else:
-                from tests.servers.mysql import start_mysql
-
-                servers.append(start_mysql("mariadb"))
-            stack.callback(servers[0].stop)
-        return servers[0]
-
-    return server
 
 
 if __name__ == "__main__":
