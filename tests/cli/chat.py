@@ -66,6 +66,14 @@ class Chat:
         await self.wait_for("update_message", seen, name="on_message")
         await self.wait_for("first_interaction")
 
+    async def wait_for_greeting(self) -> None:
+        """Wait until the app has greeted, all of it: what is said before cuts it short."""
+        async with asyncio.timeout(SECONDS), self._news:
+            # One task ends when the connection is made, one when the app has greeted.
+            await self._news.wait_for(
+                lambda: [name for name, _ in self.events].count("task_end") >= 2
+            )
+
     async def wait_for(self, event: str, after: int = 0, **members: str) -> None:
         """Wait for an event of this name whose data has these members."""
 

@@ -17,6 +17,7 @@ from tests.cli.chat import Chat
 from tests.cli.conftest import Command
 from tests.cli.programs import App
 from tests.servers.ports import free_port
+from tests.until import until
 
 Serve = Callable[..., App]
 
@@ -25,10 +26,11 @@ async def test_a_conversation_is_there_again_after_a_restart(serve: Serve, folde
     app = serve("demo")
     client = app.log_in("ada", "demo")
     async with Chat(client) as chat:
-        await chat.wait_for("new_message")
+        await chat.wait_for_greeting()
         await chat.say("how many words are these")
         await chat.say("a red house", command="Picture")
         thread_id = chat.thread_id
+        await until(lambda: is_greeted(thread(client, thread_id)))
     before = thread(client, thread_id)
     app.stop()
 
@@ -52,6 +54,11 @@ async def test_a_conversation_is_there_again_after_a_restart(serve: Serve, folde
         await chat.wait_for("resume_thread")
         await chat.say("and now")
     assert any("Question 3" in step["output"] for step in thread(client, thread_id)["steps"])
+
+
+def is_greeted(saved: dict[str, Any]) -> bool:
+    """Chainlit saves what it held back until the first message beside answering it."""
+    return any(step["name"] == "on_chat_start" and step["end"] for step in saved["steps"])
 
 
 def thread(client: httpx.Client, thread_id: str) -> dict[str, Any]:

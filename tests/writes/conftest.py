@@ -15,6 +15,7 @@ from tests.servers.fixtures import *  # noqa: F403
 from tests.servers.mysql import MySQLServer
 from tests.servers.postgres import PostgresServer, start_postgres
 from tests.servers.proxy import FlakyProxy
+from tests.until import PATIENCE
 from tests.writes.gated import Gated
 
 
@@ -34,7 +35,8 @@ def proxy(postgres: PostgresServer) -> Iterator[FlakyProxy]:
 @pytest.fixture
 async def behind_proxy(postgres: PostgresServer, proxy: FlakyProxy) -> AsyncIterator[Database]:
     url = postgres.create_database()
-    made = Database(proxy.url(url), settings=Settings.load(retry_seconds=3000, close_seconds=10))
+    settings = Settings.load(retry_seconds=300, close_seconds=PATIENCE)
+    made = Database(proxy.url(url), settings=settings)
     await migrations.upgrade(made)
     yield made
     proxy.restore()

@@ -47,7 +47,8 @@ def proxy(server: MySQLServer) -> Iterator[FlakyProxy]:
 @pytest.fixture
 async def database(server: MySQLServer, proxy: FlakyProxy) -> AsyncIterator[Database]:
     url = server.create_database()
-    made = Database(proxy.url(url), settings=Settings.load(retry_seconds=3000, close_seconds=10))
+    settings = Settings.load(retry_seconds=300, close_seconds=PATIENCE)
+    made = Database(proxy.url(url), settings=settings)
     await migrations.upgrade(made)
     yield made
     proxy.restore()
@@ -231,7 +232,7 @@ async def test_a_row_larger_than_a_packet_is_refused_and_others_are_written(
 async def test_a_row_of_many_packets_is_refused_at_once(server: MySQLServer) -> None:
     """The server answers while the driver still sends, and the driver loses its step."""
     url = server.create_database()  # Not through the proxy, which takes all first.
-    made = Database(url, settings=Settings.load(retry_seconds=3000, close_seconds=10))
+    made = Database(url, settings=Settings.load(retry_seconds=300, close_seconds=PATIENCE))
     await migrations.upgrade(made)
     pipeline = Pipeline(made)
     huge = SaveStep("t", "huge", {"output": "x" * 100_000_000})
