@@ -37,6 +37,7 @@ from .base import Call, Dialect, Rows
 from .conflict import on_conflict
 from .cursor import Fetch
 from .faults import Fault
+from .patience import to_the_end
 from .postgresql_cursor import declared
 
 if TYPE_CHECKING:
@@ -186,6 +187,18 @@ class PostgreSQL(Dialect):
     def show_json(self, value: Any) -> Any:
         """Parse the text."""
         return {} if value == "{}" else None if value is None else orjson.loads(value)
+
+    async def execute_many(
+        self, connection: AsyncConnection, statement: Any, rows: Sequence[Mapping[str, Any]]
+    ) -> None:
+        """To its end: asyncpg, cancelled while it sends, waits for an answer for ever."""
+
+        async def give_up() -> None:
+            pooled = await connection.get_raw_connection()
+            if pooled.driver_connection is not None:
+                pooled.driver_connection.terminate()
+
+        await to_the_end(connection.execute(statement, rows), give_up)
 
     async def fetch(
         self,
