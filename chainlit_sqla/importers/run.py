@@ -77,6 +77,7 @@ class Result:
             "aside": [[*key, count] for key, count in self.aside.items()],
             "partly": [[*key, count] for key, count in self.partly.items()],
             "deleted": self.deleted,
+            "knownUsers": self.known_users,
         }
 
     def remember(self, document: Mapping[str, Any]) -> None:
@@ -85,6 +86,7 @@ class Result:
         for name, counts in (("aside", self.aside), ("partly", self.partly)):
             counts.update({(kind, why): n for kind, why, n in document.get(name, [])})
         self.deleted += document.get("deleted", 0)
+        self.known_users += document.get("knownUsers", 0)
         self.resumed = True
 
 
@@ -171,7 +173,6 @@ class Import:
         async with aclosing(chunks):
             async for chunk in chunks:
                 written = await self._target.write(chunk.records, chunk.misfits)
-                self._result.known_users += written.known_users
                 if counted:
                     self._count(chunk, written)
                 if chunk.threads is not None:
@@ -210,6 +211,7 @@ class Import:
             counts = result.partly if misfit.kept else result.aside
             counts[misfit.kind, misfit.general] += 1
         result.deleted += written.deleted
+        result.known_users += written.known_users
 
     def _show(self) -> None:
         self._watch("Importing", min(self._result.rows, self._total), self._total)

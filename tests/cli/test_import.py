@@ -109,6 +109,7 @@ def test_ended_in_the_middle_it_goes_on_to_a_correct_end(
     again = cli(*arguments)
     assert again.code == 0, again
     assert "gone on after an interruption" in again.out
+    assert "Users who are there already" not in again.out  # It brought them itself.
     counted = ["steps", f"{STEPS:,}", f"{STEPS:,}", "0", "0"]
     assert counted in [line.split() for line in again.out.splitlines()]
     assert "no difference" in again.out
