@@ -13,10 +13,10 @@ from __future__ import annotations
 import argparse
 import asyncio
 import tempfile
+from contextlib import ExitStack
 from pathlib import Path
 
 from benchmarks.moving import Place, fill_postgres, fill_sqlite, run
-from tests.servers.postgres import PostgresServer, start_postgres
 
 
 def main() -> None:
@@ -25,23 +25,12 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=100_000)
     parser.add_argument("--databases", default="sqlite,postgresql")
     given = parser.parse_args()
-    started: list[PostgresServer] = []
-
-    def server() -> PostgresServer:
-        if not started:
-            started.append(start_postgres())
-        return started[0]
-
     print("| Database | Command | Steps | Seconds | CPU of the process | Peak memory |")
     print("|---|---|---|---|---|---|")
-    try:
-        with tempfile.TemporaryDirectory() as folder:
-            place = Place(Path(folder), server, server)
-            for dialect in given.databases.split(","):
-                _measure(place, dialect, given.steps)
-    finally:
-        for one in started:
-            one.stop()
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
+        place = Place(Path(folder), stack)
+        for dialect in given.databases.split(","):
+            _measure(place, dialect, given.steps)
 
 
 def _measure(place: Place, dialect: str, steps: int) -> None:
