@@ -31,6 +31,7 @@ from urllib.parse import unquote
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ._json import clean_text
+from ._watch import Watch, quiet
 from .database import Database
 from .errors import BlobNotFound
 from .models import LOST_KEY
@@ -57,9 +58,6 @@ _AT_ONCE = 16
 # What `uploads.object_key` and `storage.probe` make.
 _OURS = re.compile(r"threads/[^/]+/[^/]+/[0-9a-f]{32}|chainlit-sqla-check/[0-9a-f]{16}")
 _HASHED = re.compile(r"[0-9a-f]{64}")
-
-Progress = Callable[[str, int, int | None], None]
-"""Called with what is done, how many of it, and of how many where that is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +139,7 @@ async def audit(
     ledger: Ledger,
     *,
     grace: timedelta = GRACE,
-    progress: Progress = lambda *_: None,
+    progress: Watch = quiet,
 ) -> Counts:
     """Compare a database with a store; writes nothing to either.
 
@@ -213,7 +211,7 @@ class _Audit:
         storage: Inventory,
         ledger: Ledger,
         before: datetime,
-        progress: Progress,
+        progress: Watch,
     ) -> None:
         self._database = database
         self._storage = storage

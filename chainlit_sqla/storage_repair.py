@@ -28,12 +28,13 @@ from itertools import chain
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from ._watch import Watch, quiet
 from .database import Database
 from .errors import ConfigurationError
 from .outbox import Outbox
 from .queries import blobs as queries
 from .storage.base import BlobSource, Inventory
-from .storage_audit import GRACE, UNFINISHED, Counts, Progress, is_ours
+from .storage_audit import GRACE, UNFINISHED, Counts, is_ours
 from .storage_ledger import Kind, Ledger
 from .writes import repair as writes
 
@@ -67,7 +68,7 @@ async def repair(
     *,
     grace: timedelta = GRACE,
     force: bool = False,
-    progress: Progress = lambda *_: None,
+    progress: Watch = quiet,
 ) -> Repaired:
     """Repair what a comparison found.
 
@@ -121,7 +122,7 @@ class _Repair:
     """The steps of a repair."""
 
     def __init__(
-        self, database: Database, storage: Inventory, ledger: Ledger, progress: Progress
+        self, database: Database, storage: Inventory, ledger: Ledger, progress: Watch
     ) -> None:
         self._database = database
         self._storage = storage

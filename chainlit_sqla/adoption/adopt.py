@@ -91,8 +91,7 @@ class Adoption(Exchange):
             return None
         if not forms:
             raise ConfigurationError(
-                f"{label} has no tables of Chainlit's SQLAlchemy layer; check the URL and the "
-                "schema (--schema)"
+                f"{label} has no tables of Chainlit's SQLAlchemy layer; check {self._whereabouts}"
             )
         reasons = unlike(forms)
         reasons += await self._sync(connection, lambda c: self._unmovable(c))

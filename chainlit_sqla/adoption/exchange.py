@@ -10,6 +10,7 @@ from typing import TypeVar
 from sqlalchemy import Connection, func, select, table
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from .._watch import Watch, quiet
 from ..database import Database
 from ..dialects import Declared, Dependent, Mover, TablesInUse
 from ..errors import AdoptionRefused, ConfigurationError, DatabaseUnavailable
@@ -17,7 +18,7 @@ from ..models import Base
 from ..records import IN_THREADS
 from . import carry
 from .original import ASIDE, NAMES, Form
-from .report import Report, Watch, quiet
+from .report import Report
 
 T = TypeVar("T")
 
@@ -94,6 +95,12 @@ class Exchange:
                 "another database and run there: chainlit-sqla import"
             ) from None
         self._job = Job(database, self._mover, self._report, watch)
+
+    @property
+    def _whereabouts(self) -> str:
+        """What to check where the tables are not found."""
+        schema = " and the schema (--schema)" if self._database.dialect.has_schemas else ""
+        return f"the URL{schema}"
 
     async def look(self) -> str | None:
         """See whether the tables can be exchanged, without changing or locking anything.

@@ -3,15 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-
-Watch = Callable[[str, int, int | None], None]
-"""Called with what is done, how much of it, and of how much where that is known."""
-
-
-def quiet(_what: str, _done: int, _total: int | None) -> None:
-    """Show nothing."""
 
 
 @dataclass(slots=True)

@@ -110,9 +110,7 @@ class Return(Exchange):
         if revision is None:
             there = await self._sync(connection, lambda c: found(c, self._mover, schema))
             if not there:
-                raise SchemaUnknown(
-                    f"{label} has no tables of ours; check the URL and the schema (--schema)"
-                )
+                raise SchemaUnknown(f"{label} has no tables of ours; check {self._whereabouts}")
             self._report.nothing = f"{label} has no tables of ours, but Chainlit's"
             return None
         if revision != HEAD:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager
 from typing import Annotated
@@ -15,9 +14,10 @@ from ..adoption import Adoption, Report, Return
 from ..adoption.rehearsal import rehearsed_at
 from ..database import Database
 from ..dialects import original
-from ..errors import ConfigurationError, DatabaseUnavailable
+from ..errors import DatabaseUnavailable
 from ..settings import Settings
 from .adopt_report import lines
+from .asking import agreed
 from .guard import INTERRUPTED, complete, ended_softly
 from .options import Schema, Url, settings_for
 from .progress import progress
@@ -108,17 +108,13 @@ def _exchange(
 
 
 def _agreed(label: str) -> bool:
-    if not sys.stdin.isatty():
-        raise ConfigurationError(
-            "Nothing was changed, for there is no terminal to ask on; try --dry-run, make a "
-            "backup, then add --yes"
-        )
-    typer.echo(f"All tables in {label} will be changed.")
-    typer.echo("Stop the application, and make a backup first.")
-    try:
-        return typer.confirm("Go on?")
-    except typer.Abort:  # Ctrl+C, or the terminal went away.
-        raise KeyboardInterrupt from None
+    return agreed(
+        "Go on?",
+        f"All tables in {label} will be changed.",
+        "Stop the application, and make a backup first.",
+        refusal="Nothing was changed, for there is no terminal to ask on; try --dry-run, make a "
+        "backup, then add --yes",
+    )
 
 
 class _Work:

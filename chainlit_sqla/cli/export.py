@@ -8,11 +8,12 @@ from dataclasses import dataclass
 
 import typer
 
+from .._watch import Watch
 from ..database import Database
 from ..errors import ConfigurationError
 from ..exporters import Selection
 from ..exporters.chat import ChatOptions
-from ..exporters.run import CHAT, Done, Export, Watch
+from ..exporters.run import CHAT, Done, Export
 from ..settings import Settings
 from .doctor import version_of
 from .export_form import chosen_form

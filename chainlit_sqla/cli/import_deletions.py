@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 
 import typer
 
-from ..errors import ConfigurationError
 from ..importers import Missing, Result
 from ..importers.jsonl import BAD
 from ..importers.target import Target
 from ..settings import Settings
+from .asking import agreed
 from .counted import NAMES
 from .guard import complete
 from .revisions import opened
 
 _SHOWN = 20
+_ONLY_THERE = "What an app has written only into the target is among them."
+_NO_TERMINAL = (
+    "Nothing was deleted, for there is no terminal to ask on; make a backup of the target, then "
+    "add --yes"
+)
 
 
 def delete_missing(result: Result, settings: Settings, *, yes: bool) -> None:
@@ -49,7 +53,7 @@ def delete_missing(result: Result, settings: Settings, *, yes: bool) -> None:
         return
     for line in told(missing):
         typer.echo(line)
-    if not yes and not _agreed():
+    if not yes and not agreed("Delete it?", _ONLY_THERE, refusal=_NO_TERMINAL):
         typer.echo("Nothing was deleted.")
         raise typer.Exit(1)
     complete(_delete(missing, settings, result.source))
@@ -87,19 +91,6 @@ def told(missing: Missing) -> Iterator[str]:
 def _amount(missing: Missing) -> str:
     counts = missing.counts
     return ", ".join(f"{name} {counts[kind]:,}" for kind, name in NAMES.items() if counts[kind])
-
-
-def _agreed() -> bool:
-    if not sys.stdin.isatty():
-        raise ConfigurationError(
-            "Nothing was deleted, for there is no terminal to ask on; make a backup of the target, "
-            "then add --yes"
-        )
-    typer.echo("What an app has written only into the target is among them.")
-    try:
-        return typer.confirm("Delete it?")
-    except typer.Abort:  # Ctrl+C, or the terminal went away.
-        raise KeyboardInterrupt from None
 
 
 async def _delete(missing: Missing, settings: Settings, source: str) -> None:

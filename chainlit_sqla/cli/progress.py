@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 
@@ -21,15 +21,14 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from .._watch import Watch
+
 _SECONDS = 10.0
 """Between two lines where there is no terminal."""
 
-Report = Callable[[str, int, int | None], None]
-"""Called with what is done, how many of it, and of how many where that is known."""
-
 
 @contextmanager
-def progress(console: Console | None = None) -> Iterator[Report]:
+def progress(console: Console | None = None) -> Iterator[Watch]:
     """Show on stderr how far things are, until the end of the block.
 
     Args:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated
 
 import typer
 
-from ..errors import ConfigurationError
 from . import revisions
+from .asking import agreed
 from .guard import complete
 from .options import Schema, Url, settings_for
 
@@ -41,11 +40,10 @@ def downgrade(
     target, loss = complete(revisions.plan_downgrade(settings, revision))
     if loss and not yes:
         typer.echo(loss)
-        if not sys.stdin.isatty():
-            raise ConfigurationError(
-                "Nothing was changed, for there is no terminal to ask on; add --yes"
-            )
-        typer.confirm("Go on?", abort=True)
+        refusal = "Nothing was changed, for there is no terminal to ask on; add --yes"
+        if not agreed("Go on?", refusal=refusal):
+            typer.echo("Nothing was changed.")
+            raise typer.Exit(1)
     typer.echo(str(complete(revisions.downgrade(settings, target))))
 
 

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from .._watch import Watch
 from ..errors import ConfigurationError, SchemaOutdated, StorageError
 from ..settings import Settings
 from ..storage.choice import storage_url
@@ -21,7 +22,7 @@ from ..storage_ledger import Finding, Kind, Ledger
 from ..storage_repair import Repaired, doubtful, repair
 from .guard import complete, warnings_to
 from .options import Schema, Url, settings_for
-from .progress import Report, progress
+from .progress import progress
 from .revisions import label, opened, state
 from .sources import mask_url
 
@@ -139,7 +140,7 @@ class _Command:
             return complete(self._fix(ledger, counts, force, report))
 
     async def _look(
-        self, ledger: Ledger, report: Report, said: dict[str, None]
+        self, ledger: Ledger, report: Watch, said: dict[str, None]
     ) -> tuple[str, Counts]:
         now = await state(self._settings)
         if not now.up_to_date:
@@ -156,7 +157,7 @@ class _Command:
         finally:
             await storage.close()
 
-    async def _fix(self, ledger: Ledger, counts: Counts, force: bool, report: Report) -> Repaired:
+    async def _fix(self, ledger: Ledger, counts: Counts, force: bool, report: Watch) -> Repaired:
         storage = open_storage(self._location, self._settings)
         try:
             async with opened(self._settings) as database:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, aclosing
 from dataclasses import dataclass
 from typing import Protocol
@@ -11,6 +11,7 @@ from sqlalchemy import ColumnElement
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from .._time import format_instant, now
+from .._watch import Watch, quiet
 from ..database import Database
 from ..errors import SchemaUnknown
 from ..importers import OurSource
@@ -28,9 +29,6 @@ from .sink import Report, Write
 
 JSONL, MARKDOWN, HTML, CHAT = "jsonl", "markdown", "html", "chat"
 FORMATS = (JSONL, MARKDOWN, HTML, CHAT)
-
-Watch = Callable[[str, int, int | None], object]
-"""Called with what is done, how many of it, and of how many."""
 
 
 class Target(Protocol):
@@ -95,7 +93,7 @@ class Export:
         *,
         chat: ChatOptions | None = None,
         release: str = "",
-        watch: Watch = lambda what, done, total: None,  # noqa: ARG005
+        watch: Watch = quiet,
     ) -> None:
         self._database = database
         self._form = form

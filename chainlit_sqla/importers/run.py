@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -19,6 +19,7 @@ from sqlalchemy import Row, Select, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from .._time import now
+from .._watch import Watch, quiet
 from ..database import Database
 from ..models import imports
 from .base import Chunk, Source
@@ -28,9 +29,6 @@ from .target import Target, Written
 from .verify import Verification
 
 log = logging.getLogger(__name__)
-
-Watch = Callable[[str, int, int | None], None]
-"""Called with what is done, how many rows of it, and of how many."""
 
 
 @dataclass(slots=True)
@@ -90,10 +88,6 @@ class Result:
         self.resumed = True
 
 
-def _quiet(_what: str, _done: int, _total: int | None) -> None:
-    """Show nothing."""
-
-
 class Import:
     """Brings a source into a database.
 
@@ -117,7 +111,7 @@ class Import:
         database: Database,
         *,
         update: bool = False,
-        watch: Watch = _quiet,
+        watch: Watch = quiet,
         missing: bool = False,
     ) -> None:
         self._source = source

@@ -46,9 +46,10 @@ async def test_users_of_somebody_else_are_refused(frozen: Shelf, dialect: str, r
 
 @pytest.mark.parametrize("dialect", ["sqlite", "postgresql"])
 async def test_an_empty_database_has_nothing_to_adopt(frozen: Shelf, dialect: str) -> None:
-    with pytest.raises(ConfigurationError, match="check the URL"):
+    schema = r" and the schema \(--schema\)" if dialect == "postgresql" else ""
+    with pytest.raises(ConfigurationError, match=f"check the URL{schema}$"):
         await adopt(frozen.empty(dialect))
-    with pytest.raises(SchemaUnknown, match="--schema"):
+    with pytest.raises(SchemaUnknown, match=f"check the URL{schema}$"):
         await unadopt(frozen.empty(dialect))
 
 

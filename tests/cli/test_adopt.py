@@ -120,7 +120,7 @@ def test_what_does_not_fit_is_said_before_it_is_asked(cli: Command, folder: Path
     assert "are not those of Chainlit's SQLAlchemy layer" in result.err
     execute(url, "DROP TABLE users")
     result = cli("adopt", "--url", url)
-    assert "has no tables of Chainlit's SQLAlchemy layer; check the URL" in result.err
+    assert "has no tables of Chainlit's SQLAlchemy layer; check the URL\n" in result.err
     assert "upgrade" not in result.err
 
 
