@@ -38,7 +38,7 @@ from .._broken_text import read_text
 from .._signature import fold, has_all
 from .._time import format_instant
 from ..errors import ConfigurationError
-from . import sqlite_burst, sqlite_copy
+from . import sqlite_burst, sqlite_copy, sqlite_errors
 from .base import Call, Dialect, Rows
 from .conflict import on_conflict
 from .faults import Fault, original
@@ -54,9 +54,6 @@ if TYPE_CHECKING:
 _WRITE = "chainlit_sqla_write"
 _LENGTH = len("2026-01-31T08:00:00.000000Z")
 
-_TRANSIENT = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL}
-_DISK = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR}
-"""The disk's fault, not the row's: it may have room again later."""
 _BUSY_SECONDS = 30.0
 
 
@@ -272,54 +269,11 @@ class SQLite(Dialect):
 
     def classify_driver(self, error: BaseException) -> Fault:
         """By SQLite's result code."""
-        code = getattr(error, "sqlite_errorcode", None)
-        if code is None:
-            return Fault.REJECTED
-        if code & 0xFF in _TRANSIENT | _DISK:
-            return Fault.TRANSIENT
-        if code == sqlite3.SQLITE_CONSTRAINT_FOREIGNKEY:
-            return Fault.REPEAT
-        if code == sqlite3.SQLITE_ERROR:  # No such table or column; syntax is ours.
-            return Fault.SCHEMA
-        return Fault.REJECTED
+        return sqlite_errors.classify(error)
 
     def explain(self, error: BaseException, url: URL) -> str | None:
         """For files that cannot be opened, are no database, or cannot be written."""
-        code = getattr(original(error), "sqlite_errorcode", None)
-        if code is None:
-            return None
-        match code & 0xFF:
-            case sqlite3.SQLITE_CANTOPEN:
-                return (
-                    f"The SQLite file {url.database} cannot be opened; check that its folder "
-                    "exists and that this user may write in it"
-                )
-            case sqlite3.SQLITE_NOTADB:
-                return f"{url.database} is not a SQLite database; name another file"
-            case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_PERM:
-                return (
-                    f"The SQLite file {url.database} cannot be written; "
-                    "give this user write permission on the file and its folder"
-                )
-            case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
-                return (
-                    f"The SQLite file {url.database} has been locked for "
-                    f"{_BUSY_SECONDS:.0f} s; end the other program that is writing to it"
-                )
-            case sqlite3.SQLITE_FULL:
-                return f"There is no room for {url.database}; free disk space, and run it again"
-            case sqlite3.SQLITE_IOERR:
-                return (
-                    f"The disk did not read or write {url.database} or a file beside it "
-                    "(disk I/O error); see the log of the system, free disk space, check the disk "
-                    "or mount, and run it again"
-                )
-            case sqlite3.SQLITE_CORRUPT:
-                return (
-                    f"The SQLite file {url.database} is damaged; restore a backup, or save what "
-                    "can be read with sqlite3's .recover"
-                )
-        return None
+        return sqlite_errors.explain(error, url, _BUSY_SECONDS)
 
 
 async def _visit(driver: Any, work: Callable[..., Any], argument: Any) -> Any:
@@ -404,7 +358,7 @@ def _switch_to_wal(cursor: Any) -> None:
         cursor.fetchone()
     except Exception as error:
         code = getattr(original(error), "sqlite_errorcode", 0) & 0xFF
-        if code not in {*_TRANSIENT, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN}:
+        if code not in {*sqlite_errors.TRANSIENT, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN}:
             raise
 
 
