@@ -161,7 +161,7 @@ UPDATE chainlit_sqla_version SET version_num='0002' WHERE chainlit_sqla_version.
 
 -- Running upgrade 0002 -> 0003
 
-CREATE TABLE chainlit_sqla_quarantine (
+CREATE TABLE IF NOT EXISTS chainlit_sqla_quarantine (
     id VARCHAR(255) NOT NULL,
     source LONGTEXT NOT NULL,
     origin LONGTEXT NOT NULL,
@@ -171,7 +171,7 @@ CREATE TABLE chainlit_sqla_quarantine (
     PRIMARY KEY (id)
 )ENGINE=InnoDB CHARSET=utf8mb4 COLLATE utf8mb4_0900_bin;
 
-CREATE TABLE chainlit_sqla_imports (
+CREATE TABLE IF NOT EXISTS chainlit_sqla_imports (
     id VARCHAR(255) NOT NULL,
     source LONGTEXT NOT NULL,
     position LONGTEXT,

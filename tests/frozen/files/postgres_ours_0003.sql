@@ -164,7 +164,7 @@ UPDATE chainlit_sqla_version SET version_num='0002' WHERE chainlit_sqla_version.
 
 -- Running upgrade 0002 -> 0003
 
-CREATE TABLE chainlit_sqla_quarantine (
+CREATE TABLE IF NOT EXISTS chainlit_sqla_quarantine (
     id TEXT NOT NULL,
     source TEXT NOT NULL,
     origin TEXT NOT NULL,
@@ -174,7 +174,7 @@ CREATE TABLE chainlit_sqla_quarantine (
     CONSTRAINT pk_chainlit_sqla_quarantine PRIMARY KEY (id)
 );
 
-CREATE TABLE chainlit_sqla_imports (
+CREATE TABLE IF NOT EXISTS chainlit_sqla_imports (
     id TEXT NOT NULL,
     source TEXT NOT NULL,
     position TEXT,
