@@ -122,6 +122,8 @@ def found(connection: Connection, mover: Mover, schema: str | None) -> dict[str,
         ours = canonical(connection, [one.name for one in declared], COLUMNS[kind])
         references, rules, said = {}, {}, mover.rules(connection, schema, real)
         for one in inspector.get_foreign_keys(real, schema=schema):
+            if one["referred_schema"] != schema:
+                continue  # Another table of that name, such as Supabase's auth.users.
             if names.get(one["referred_table"]) in kinds and len(one["constrained_columns"]) == 1:
                 column = ours[one["constrained_columns"][0]]
                 references[column] = kinds[names[one["referred_table"]]]

@@ -48,8 +48,15 @@ def delete_missing(result: Result, settings: Settings, *, yes: bool) -> None:
     if (reason := _doubt(result)) and missing.places:
         typer.echo(f"Nothing was deleted, since {reason}.", err=True)
         raise typer.Exit(1)
+    if missing.stay:
+        typer.echo(
+            f"Threads in the target that stay, of users whom the source does not know: "
+            f"{missing.stay:,}."
+        )
     if not missing.places:
-        typer.echo("The target has nothing that the source has not.")
+        typer.echo(
+            f"The target has nothing {'else ' if missing.stay else ''}that the source has not."
+        )
         return
     for line in told(missing):
         typer.echo(line)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from asyncpg import ClientConfigurationError
 from sqlalchemy import URL
 
 from .faults import Fault, original
@@ -46,6 +47,11 @@ def explain(error: BaseException, url: URL, port: int | None) -> str | None:
     error = original(error)
     where = f"{url.host or 'localhost'}:{port}"
     code = getattr(error, "sqlstate", None) or ""
+    if "no pg_hba.conf entry" in str(error):
+        return (
+            f"PostgreSQL at {where} takes no such login ({error}); let it in by pg_hba.conf, or "
+            "correct sslmode in the database URL"
+        )
     if code[:2] == "28":
         return (
             f"PostgreSQL at {where} refuses the login of {url.username!r}; "
@@ -60,7 +66,8 @@ def explain(error: BaseException, url: URL, port: int | None) -> str | None:
         case "42501" if "row-level security" in str(error):
             return (
                 f"Row level security would hide rows from {url.username!r} ({error}); connect "
-                "as the owner of the tables or as a role with BYPASSRLS"
+                "as a role with BYPASSRLS, or as the owner of the tables unless it is forced on "
+                "them"
             )
         case "42501" if "must be owner" in str(error):
             return (
@@ -82,6 +89,11 @@ def explain(error: BaseException, url: URL, port: int | None) -> str | None:
                 f"PostgreSQL at {where} has no connection left; lower "
                 "CHAINLIT_SQLA_POOL_SIZE or raise the server's max_connections"
             )
+    if isinstance(error.__cause__, ClientConfigurationError):
+        return (
+            f"The database URL cannot be used ({error}); correct its parameters, such as sslmode "
+            "and sslrootcert"
+        )
     if isinstance(error, TimeoutError):
         return f"PostgreSQL at {where} does not answer; check the host, port and firewall"
     if isinstance(error, OSError):

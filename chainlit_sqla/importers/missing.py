@@ -36,6 +36,8 @@ class Missing:
         """By thread: the kind and the last part of the key of what is missing in it."""
         self.counts: Counter[str] = Counter()
         """Rows by kind, the threads themselves and what lies in them included."""
+        self.stay = 0
+        """Threads of users whom the source does not know."""
         self._there: set[str] = set()
         self._twice: set[str] = set()
         """Threads of several batches: ids of SQLite that are one as text. What one has, the other
@@ -95,11 +97,12 @@ class Missing:
             found = portions(connection, joined, ())
             async with aclosing(found):
                 async for rows in found:
-                    self.threads += [
-                        id
-                        for id, owner in rows
-                        if id not in self._there and (owner is None or owner in self._users)
+                    more = {id: owner for id, owner in rows if id not in self._there}
+                    known = [
+                        id for id, owner in more.items() if owner is None or owner in self._users
                     ]
+                    self.threads += known
+                    self.stay += len(more) - len(known)
             self.counts["thread"] = len(self.threads)
             for start in range(0, len(self.threads), BATCH):
                 await self._count(connection, self.threads[start : start + BATCH])

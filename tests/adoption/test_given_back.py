@@ -132,6 +132,25 @@ async def test_a_reference_to_another_table_is_told_with_what_drops_it(frozen: S
     assert f"{told} as text:" in list(lines(report))
 
 
+async def test_a_reference_to_a_table_of_the_same_name_elsewhere_is_none_to_ours(
+    frozen: Shelf,
+) -> None:
+    url = frozen.load(NAME)
+    execute(
+        url,
+        """CREATE SCHEMA auth; CREATE TABLE auth.users (id uuid PRIMARY KEY);
+        INSERT INTO auth.users SELECT id FROM users;
+        ALTER TABLE users ADD CONSTRAINT users_auth FOREIGN KEY (id) REFERENCES auth.users
+        ON DELETE CASCADE""",
+    )
+    query = """SELECT conname, pg_get_constraintdef(oid) FROM pg_constraint
+      WHERE contype = 'f' AND conrelid = 'users'::regclass"""
+    before = ask(frozen, url, query)
+    await adopt(url, drop=True)
+    await unadopt(url)
+    assert ask(frozen, url, query) == before
+
+
 def test_a_full_disk_is_not_taken_for_something_that_uses_the_tables(
     frozen: Shelf, tmp_path: Path
 ) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -95,4 +97,24 @@ def test_a_source_without_conversations_deletes_nothing(folder: Path, cli: Comma
     )
     assert done.code == 1
     assert "look whether it is the right source" in done.err
+    assert threads_in(folder) == there
+
+
+def test_threads_of_users_whom_the_source_does_not_know_are_told(
+    folder: Path, cli: Command
+) -> None:
+    there = threads_in(folder)
+    shutil.copyfile(folder / "old.db", folder / "part.db")
+    with closing(sqlite3.connect(folder / "part.db")) as connection:
+        connection.execute('DELETE FROM threads WHERE "userId" IS NOT NULL')
+        for table in ("feedbacks", "elements", "steps"):
+            connection.execute(
+                f'DELETE FROM {table} WHERE "threadId" NOT IN (SELECT id FROM threads)'
+            )
+        connection.execute("DELETE FROM users")
+        [(left,)] = connection.execute("SELECT count(*) FROM threads")
+        connection.commit()
+    done = cli("import", "--from", "part.db", *IMPORT[3:], "--delete-missing", "--yes")
+    assert f"stay, of users whom the source does not know: {there - left}." in done.out
+    assert "The target has nothing else that the source has not." in done.out
     assert threads_in(folder) == there

@@ -138,3 +138,10 @@ def test_migrating_imports_no_chainlit(program: Command, folder: Path) -> None:
     for command in ("upgrade", "current", "doctor"):
         assert program(command).code == 0
     assert {path.name for path in folder.iterdir()} == {".chainlit_sqla"}
+
+
+def test_a_certificate_that_is_needed_and_missing_is_named(program: Command, database: str) -> None:
+    done = program("current", "--url", f"{database}?sslmode=verify-full")
+    assert done.code == 1
+    assert done.err.startswith("Error: The database URL cannot be used (root certificate file")
+    assert done.err.endswith("such as sslmode and sslrootcert\n")
