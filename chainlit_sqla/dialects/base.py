@@ -271,6 +271,15 @@ class Dialect(Valued, Portioned, ABC):
     def json_is_true(self, column: ColumnElement[Any], key: str) -> ColumnElement[bool]:
         """Whether a member of a JSON object is ``true``."""
 
+    def numbers_rows(self, connection: Connection, table: str) -> bool:  # noqa: ARG002 - for SQLite
+        """Whether a table has the order of `physical_order`.
+
+        Args:
+            connection: To the database.
+            table: The name of a table that is there.
+        """
+        return True
+
     def physical_order(self) -> ColumnElement[Any]:
         """Orders the rows of a table about as they were written, where no column does.
 

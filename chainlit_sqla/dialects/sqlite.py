@@ -236,6 +236,15 @@ class SQLite(Dialect):
         """As bytes: ``octet_length`` came with 3.43, and a column holds anything."""
         return func.length(cast(column, LargeBinary))
 
+    def numbers_rows(self, connection: Connection, table: str) -> bool:
+        """Not WITHOUT ROWID, of which an index is named as the table.
+
+        See https://www.sqlite.org/withoutrowid.html, "Determining If An Existing Table Is WITHOUT
+        ROWID"; SQLAlchemy tells it since 2.1 only.
+        """
+        name = connection.dialect.identifier_preparer.quote_identifier(table)
+        return connection.exec_driver_sql(f"PRAGMA index_info({name})").first() is None
+
     def physical_order(self) -> ColumnElement[Any]:
         """By ``rowid``."""
         return literal_column("rowid")

@@ -28,7 +28,7 @@ from sqlalchemy import (
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from .._broken_text import BrokenText
-from ..dialects import Dialect
+from ..dialects import Dialect, dialect_named
 from ..errors import ImportSourceError, RejectedRow
 from ..letter_case import canonical
 from ..records import COLUMNS, IN_THREADS, Record
@@ -382,5 +382,5 @@ def _inspected(
         if one["unique"] and not one.get("dialect_options")
     ]
     unique = {ours[one[0]] for one in keys if len(one) == 1 and one[0]}
-    keyed = not inspector.get_table_options(name, schema=schema).get("sqlite_with_rowid", True)
-    return columns, unique, [ours[one] for one in key] if keyed else ()
+    numbered = dialect_named(sync.dialect.name).numbers_rows(sync, name)
+    return columns, unique, () if numbered else [ours[one] for one in key]
