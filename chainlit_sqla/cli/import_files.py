@@ -20,12 +20,11 @@ from ..storage.ends import Ends
 from ..storage.journal import Journal
 from ..storage.keys import key_bytes
 from ..storage.local import LocalStorage
-from ..storage.transfer import Result, Transfer
+from ..storage.transfer import Result
 from ..storage.urls import shown_url
-from .copy_progress import Display
-from .guard import complete, warnings_to
+from .guard import complete
 from .revisions import opened
-from .storage_copy import complain, default_journal, done, ends_of
+from .storage_copy import complain, default_journal, done, ends_of, transfer_of
 
 _OPTION = "--copy-storage"
 _PORTION = 1_000
@@ -98,15 +97,12 @@ async def _checked(ends: Ends) -> None:
 
 
 async def _copy(ends: Ends, settings: Settings) -> tuple[Result, _Named]:
-    path, named = default_journal(ends, settings), _Named()
-    async with aclosing(ends):
-        names = str(ends.source_place), str(ends.target_place)
-        with Journal(path, *names) as journal, Display() as display, warnings_to(display.say):
-            transfer = Transfer(ends.source, ends.target, journal, watch=display.show)
-            result = await transfer.run()
-            if not result.stopped:
-                async with opened(settings) as database:
-                    named = await _look_for(database, ends.target, journal)
+    named = _Named()
+    async with transfer_of(ends, default_journal(ends, settings)) as (transfer, journal):
+        result = await transfer.run()
+        if not result.stopped:
+            async with opened(settings) as database:
+                named = await _look_for(database, ends.target, journal)
     return result, named
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shlex
-from contextlib import aclosing
+from collections.abc import AsyncIterator
+from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -112,19 +113,34 @@ def default_journal(ends: Ends, settings: Settings) -> Path:
     return folder / f"storage-copy-{ends.digest}.db"
 
 
-async def _plan(ends: Ends) -> Plan:
-    async with aclosing(ends):
-        with Journal(None, "", "") as journal, Display() as display, warnings_to(display.say):
-            return await Transfer(ends.source, ends.target, journal, watch=display.show).plan()
+@asynccontextmanager
+async def transfer_of(
+    ends: Ends, path: Path | None, parallel: int = PARALLEL
+) -> AsyncIterator[tuple[Transfer, Journal]]:
+    """A copy that shows how far it is, with its journal; the stores are closed at the end.
 
-
-async def _copy(ends: Ends, path: Path, parallel: int) -> Result:
+    Args:
+        ends: The two stores.
+        path: The journal's file; None: nothing is kept.
+        parallel: Blobs copied at once.
+    """
     async with aclosing(ends):
         names = str(ends.source_place), str(ends.target_place)
         with Journal(path, *names) as journal, Display() as display, warnings_to(display.say):
-            return await Transfer(
-                ends.source, ends.target, journal, parallel=parallel, watch=display.show
-            ).run()
+            yield (
+                Transfer(ends.source, ends.target, journal, parallel=parallel, watch=display.show),
+                journal,
+            )
+
+
+async def _plan(ends: Ends) -> Plan:
+    async with transfer_of(ends, None) as (transfer, _):
+        return await transfer.plan()
+
+
+async def _copy(ends: Ends, path: Path, parallel: int) -> Result:
+    async with transfer_of(ends, path, parallel) as (transfer, _):
+        return await transfer.run()
 
 
 def _planned(plan: Plan, source: str) -> str:

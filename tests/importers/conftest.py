@@ -91,6 +91,22 @@ async def bring(
         return await Import(source, target, update=update).run()
 
 
+async def bring_in_two(url: str, target: Database, after: int) -> Result:
+    """Import, interrupted after some chunks, and again; what the second run did."""
+    shown = 0
+
+    def cut(_what: str, _done: int, _total: int | None) -> None:
+        nonlocal shown
+        shown += 1
+        if shown == after:
+            raise KeyboardInterrupt
+
+    async with open_source(url, Settings.load()) as source:
+        with pytest.raises(KeyboardInterrupt):
+            await Import(source, target, watch=cut).run()
+    return await bring("", url, target)
+
+
 def url_of(database: Database) -> str:
     """Its URL, with the password."""
     return database.given_url.render_as_string(hide_password=False)

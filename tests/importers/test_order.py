@@ -8,11 +8,8 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from chainlit_sqla.database import Database
-from chainlit_sqla.importers import Import, open_source
 from chainlit_sqla.models import quarantine, steps, threads
-from chainlit_sqla.settings import Settings
-from tests.importers.conftest import Targets, bring
+from tests.importers.conftest import Targets, bring, bring_in_two
 from tests.importers.test_conflicts import ADA, BOB, read, step, thread, write
 
 DIALECTS = ("sqlite", "postgresql", "mariadb")
@@ -27,22 +24,6 @@ def of_ada(id: str) -> dict[str, Any]:
     return thread(id, userId="a", userIdentifier="ada")
 
 
-async def brought_in_two(path: str, target: Database, after: int) -> bool:
-    """Import a file, interrupted after some chunks; whether it went on where that was."""
-    shown = 0
-
-    def cut(_what: str, _done: int, _total: int | None) -> None:
-        nonlocal shown
-        shown += 1
-        if shown == after:
-            raise KeyboardInterrupt
-
-    async with open_source(path, Settings.load()) as source:
-        with pytest.raises(KeyboardInterrupt):
-            await Import(source, target, watch=cut).run()
-    return (await bring("", path, target)).resumed
-
-
 @pytest.mark.parametrize("dialect", DIALECTS)
 async def test_after_an_interruption_nothing_is_written_into_a_strangers_thread(
     targets: Targets, tmp_path: Path, dialect: str
@@ -53,7 +34,7 @@ async def test_after_an_interruption_nothing_is_written_into_a_strangers_thread(
     own = [of_ada(f"t{number}") for number in range(1, 4)]
     last = [of_ada("t4"), step("secret", "t1"), step("s4", "t4"), step("s3", "t3")]
     path = write(tmp_path / "ada", ADA, *own, step("s2", "t2"), *last)
-    assert await brought_in_two(path, target, 2)
+    assert (await bring_in_two(path, target, 2)).resumed
     assert await read(target, select(steps.c.id, steps.c.threadId).order_by(steps.c.id)) == [
         ("bob's", "t1"),
         ("s2", "t2"),
@@ -108,5 +89,5 @@ async def test_wherever_it_is_interrupted_all_lines_come(targets: Targets, tmp_p
     path = write(tmp_path / "lines", *lines)
     for after in range(2, 6):
         target = await targets.make("sqlite")
-        await brought_in_two(path, target, after)
+        await bring_in_two(path, target, after)
         assert len(await read(target, select(steps.c.id))) == 16

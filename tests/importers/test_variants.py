@@ -14,7 +14,7 @@ from chainlit_sqla.importers import Import, open_source
 from chainlit_sqla.models import steps, threads
 from chainlit_sqla.settings import Settings
 from tests.frozen.load import Shelf, execute
-from tests.importers.conftest import Targets, bring
+from tests.importers.conftest import Targets, bring, bring_in_two
 
 TABLES = """
 CREATE TABLE users (id {id}, identifier TEXT, metadata TEXT, "createdAt" TEXT);
@@ -110,18 +110,7 @@ async def test_ids_that_are_stored_as_others_are_gone_on_after(
     for after in range(3, 3 * len(ids), 3):
         url, target = frozen.empty("sqlite"), await targets.make("sqlite")
         with_ids(url, type_, ids)
-        shown = 0
-
-        def cut(_what: str, _done: int, _total: int | None, after: int = after) -> None:
-            nonlocal shown
-            shown += 1
-            if shown == after:
-                raise KeyboardInterrupt
-
-        async with open_source(url, Settings.load()) as source:
-            with pytest.raises(KeyboardInterrupt):
-                await Import(source, target, watch=cut).run()
-        result = await bring("", url, target)
+        result = await bring_in_two(url, target, after)
         assert result.resumed
         assert result.read == {"thread": len(ids), "step": 2 * len(ids)}
         async with target.snapshot() as connection:
