@@ -9,10 +9,9 @@ from logging.config import fileConfig
 from alembic import context
 from sqlalchemy import Connection, text
 
-from chainlit_sqla import resumable
-from chainlit_sqla.database import Database
+from chainlit_sqla.database import Database, resumable
+from chainlit_sqla.database.revision import VERSION_TABLE
 from chainlit_sqla.models import Base
-from chainlit_sqla.revision import VERSION_TABLE
 
 config = context.config
 

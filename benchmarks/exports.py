@@ -17,11 +17,11 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from chainlit_sqla import migrations
 from chainlit_sqla.cli.export_target import Target
 from chainlit_sqla.database import Database
-from chainlit_sqla.exporters import Selection
-from chainlit_sqla.exporters.run import FORMATS, Export
+from chainlit_sqla.database import migrator as migrations
+from chainlit_sqla.transfer.exporting import Selection
+from chainlit_sqla.transfer.exporting.run import FORMATS, Export
 from tests.export import many
 from tests.servers.postgres import start_postgres
 

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 
 import asyncpg
 
-from chainlit_sqla import migrations
 from chainlit_sqla.database import Database
+from chainlit_sqla.database import migrator as migrations
 from tests.official.schema import prisma_tables, sqlalchemy_tables
 
 # Chainlit's documentation gives none.

@@ -13,7 +13,7 @@ _ACCESS_KEY, _SECRET_KEY = "benchmark", "benchmark-secret"
 def s3_client(contender: str) -> Any:
     """Make the client that a contender takes: ours, or the one that Chainlit brings."""
     if contender == OURS:
-        from chainlit_sqla.storage.s3 import S3Storage
+        from chainlit_sqla.storage.s3.client import S3Storage
 
         return S3Storage(
             _BUCKET,

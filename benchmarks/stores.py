@@ -22,12 +22,12 @@ import boto3  # type: ignore[import-untyped]
 import httpx
 from azure.storage.blob import ContainerClient
 
-from chainlit_sqla.storage import gcs_credentials
-from chainlit_sqla.storage.azure import AzureStorage
+from chainlit_sqla.storage.azure.client import AzureStorage
 from chainlit_sqla.storage.base import StorageClient
-from chainlit_sqla.storage.gcs import GCSStorage
-from chainlit_sqla.storage.local import LocalStorage
-from chainlit_sqla.storage.s3 import S3Storage
+from chainlit_sqla.storage.gcs import credentials as gcs_credentials
+from chainlit_sqla.storage.gcs.client import GCSStorage
+from chainlit_sqla.storage.local.client import LocalStorage
+from chainlit_sqla.storage.s3.client import S3Storage
 from tests.servers.azurite import AzuriteServer
 from tests.servers.gcs import GoogleServer
 from tests.servers.ports import free_port

@@ -18,18 +18,18 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from ._collector import paused
+from ._internal.collector import paused
 
 if TYPE_CHECKING:
     from .data_layer import SQLADataLayer
     from .database import Database
     from .errors import ChainlitSqlaError
     from .settings import Settings
-    from .storage.azure import AzureStorage
+    from .storage.azure.client import AzureStorage
     from .storage.base import BlobSource, Inventory, StorageClient
-    from .storage.gcs import GCSStorage
-    from .storage.local import LocalStorage
-    from .storage.s3 import S3Storage
+    from .storage.gcs.client import GCSStorage
+    from .storage.local.client import LocalStorage
+    from .storage.s3.client import S3Storage
 
 __all__ = [
     "AzureStorage",
@@ -46,14 +46,14 @@ __all__ = [
 ]
 
 _HOMES = {
-    "AzureStorage": ".storage.azure",
+    "AzureStorage": ".storage.azure.client",
     "BlobSource": ".storage.base",
     "ChainlitSqlaError": ".errors",
     "Database": ".database",
-    "GCSStorage": ".storage.gcs",
+    "GCSStorage": ".storage.gcs.client",
     "Inventory": ".storage.base",
-    "LocalStorage": ".storage.local",
-    "S3Storage": ".storage.s3",
+    "LocalStorage": ".storage.local.client",
+    "S3Storage": ".storage.s3.client",
     "SQLADataLayer": ".data_layer",
     "Settings": ".settings",
     "StorageClient": ".storage.base",

@@ -16,33 +16,29 @@ from chainlit.data.base import BaseDataLayer
 from chainlit.types import PageInfo, PaginatedResponse
 from chainlit.user import PersistedUser
 
-from . import convert, migrations, present
-from ._json import clean_text, dumps
-from ._time import parse_instant
-from .chainlit_app import attach, attach_early, note_refusal, public_prefix, requester
-from .chainlit_element import source_of
-from .chainlit_session import author, author_of, queued, scope
-from .chainlit_storage import open_for
+from ._internal.json import clean_text, dumps
+from ._internal.readiness import Readiness
+from ._internal.timestamps import parse_instant
 from .database import Database
+from .database import migrator as migrations
 from .dialects import Rows
-from .errors import (
-    ChainlitSqlaError,
-    ConfigurationError,
-    NotTheAuthor,
-    RejectedRow,
-    StorageError,
-)
-from .outbox import Outbox
+from .errors import ChainlitSqlaError, ConfigurationError, NotTheAuthor, RejectedRow, StorageError
+from .integration import deserialize as convert
+from .integration import serialize as present
+from .integration.attachments import source_of
+from .integration.open_storage import open_for
+from .integration.server import attach, attach_early, note_refusal, public_prefix, requester
+from .integration.session import author, author_of, queued, scope
 from .queries import conversation, elements, search, steps, threads, users
 from .queries.cursor import Cursor
-from .readiness import Readiness
-from .search_index import SearchIndex
+from .queries.search_index import SearchIndex
 from .settings import Settings
 from .storage.base import StorageClient
-from .uploads import Uploads
-from .user_cache import KnownUser, UserCache
-from .writes.ops import DeleteElement, DeleteFeedback, DeleteStep, DeleteThread
-from .writes.pipeline import Pipeline
+from .storage.deletion_queue import Outbox
+from .storage.uploads import Uploads
+from .writes.operations import DeleteElement, DeleteFeedback, DeleteStep, DeleteThread
+from .writes.queue import Pipeline
+from .writes.user_cache import KnownUser, UserCache
 
 if TYPE_CHECKING:
     from chainlit.element import Element, ElementDict

@@ -13,8 +13,8 @@ from typing import Any
 from sqlalchemy import BigInteger, ForeignKey, Index, Integer, MetaData, Table, false, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
-from ._time import next_ordinal, now
-from .column_types import JsonDocument, Key, LongText, ObjectKey, UtcDateTime
+from ._internal.timestamps import next_ordinal, now
+from .dialects.column_types import JsonDocument, Key, LongText, ObjectKey, UtcDateTime
 
 LOST_KEY = "lostObjectKey"
 """The member of an element's ``extra`` that keeps the key of a blob that was lost."""

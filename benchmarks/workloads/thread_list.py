@@ -98,7 +98,7 @@ async def _forget(subject: Subject) -> None:
 
 async def _prepare(subject: Subject, user: int) -> None:
     """Do what the layer does within minutes, should it have looked at this user just before."""
-    from chainlit_sqla.search_index import SearchIndex
+    from chainlit_sqla.queries.search_index import SearchIndex
 
     await SearchIndex(subject.layer.database).sign(user_id(user))
 

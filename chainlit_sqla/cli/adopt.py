@@ -10,18 +10,18 @@ from typing import Annotated
 import typer
 from sqlalchemy import URL
 
-from ..adoption import Adoption, Report, Return
-from ..adoption.rehearsal import rehearsed_at
 from ..database import Database
 from ..dialects import original
 from ..errors import DatabaseUnavailable
 from ..settings import Settings
+from ..transfer.in_place import Adoption, Report, Return
+from ..transfer.in_place.rehearsal import rehearsed_at
 from .adopt_report import lines
-from .asking import agreed
-from .guard import INTERRUPTED, complete, ended_softly
 from .options import Schema, Url, settings_for
 from .progress import progress
+from .prompts import agreed
 from .revisions import label, opened
+from .runtime import INTERRUPTED, complete, ended_softly
 
 _LEFT_BEHIND = "SQLITE_READONLY"
 """What a killed process left in a file can be cleaned up only by one who may write."""

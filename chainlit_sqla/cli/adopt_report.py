@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from ..adoption import Report
-from .counted import NAMES, aligned, reasons
+from ..transfer.in_place import Report
+from .tables import NAMES, aligned, reasons
 
 _NAMES = {
     **NAMES,

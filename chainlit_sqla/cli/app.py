@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from . import adopt, demo, doctor, export, import_, run, schema, storage
-from .guard import DEBUG, Interruptible
+from .runtime import DEBUG, Interruptible
 
 app = typer.Typer(
     name="chainlit-sqla",

@@ -14,8 +14,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.schema import CreateSchema, CreateTable, DropTable
 
-from ..column_types import Key
 from ..database import Database
+from ..database.revision import HEAD, REVISIONS, current_revision, occupied
+from ..dialects.column_types import Key
 from ..errors import (
     BlobNotFound,
     ChainlitSqlaError,
@@ -26,12 +27,11 @@ from ..errors import (
 )
 from ..models import Base, User
 from ..queries.blobs import newest
-from ..revision import HEAD, REVISIONS, current_revision, occupied
 from ..settings import Settings
 from ..storage.base import Inventory
-from ..storage.choice import storage_from
-from .guard import sentence
+from ..storage.config import storage_from
 from .revisions import label, opened, upgrades_itself
+from .runtime import sentence
 
 _WORK_SECONDS = 35.0
 """Beyond the connect timeout; a locked SQLite file says so after 30 s."""

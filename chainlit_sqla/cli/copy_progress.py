@@ -15,7 +15,7 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
-from ..storage import transfer
+from ..storage import copy as transfer
 
 SECONDS = 10.0
 """Between two lines where there is no terminal."""

@@ -10,9 +10,9 @@ import typer
 
 from ..demo import place
 from ..errors import ConfigurationError
-from .guard import complete
 from .launch import launch
 from .run import prepare
+from .runtime import complete
 
 _LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 

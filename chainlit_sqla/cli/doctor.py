@@ -12,8 +12,8 @@ from rich.text import Text
 from ..errors import ChainlitSqlaError
 from ..settings import Settings
 from .checks import Finding, Mark, examine
-from .guard import complete
 from .options import Schema, Url, given_options, settings_for
+from .runtime import complete
 from .sources import effective, strangers
 
 _COLOURS = {Mark.OK: "green", Mark.NOTE: "yellow", Mark.FAILED: "bold red", Mark.SKIPPED: "dim"}

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 
 import typer
 
-from .._watch import Watch
+from .._internal.progress import Watch
 from ..database import Database
 from ..errors import ConfigurationError
-from ..exporters import Selection
-from ..exporters.chat import ChatOptions
-from ..exporters.run import CHAT, Done, Export
 from ..settings import Settings
+from ..transfer.exporting import Selection
+from ..transfer.exporting.openai import ChatOptions
+from ..transfer.exporting.run import CHAT, Done, Export
 from .doctor import version_of
 from .export_form import chosen_form
 from .export_options import (
@@ -32,9 +32,9 @@ from .export_options import (
 )
 from .export_report import left_behind, summary
 from .export_target import STDOUT, Target
-from .guard import INTERRUPTED, complete, ended_softly
 from .options import Schema, Url, settings_for
 from .progress import progress
+from .runtime import INTERRUPTED, complete, ended_softly
 
 CLOSED_PIPE = 141
 """The exit code of a command whose reader went away: 128 and the number of the signal."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import PurePath
 
 from ..errors import ConfigurationError
-from ..exporters.run import CHAT, HTML, JSONL, MARKDOWN
-from ..record_file import GZIP_SUFFIX
+from ..transfer.exporting.run import CHAT, HTML, JSONL, MARKDOWN
+from ..transfer.record_file import GZIP_SUFFIX
 from .export_target import Target
 
 _BY_SUFFIX = {

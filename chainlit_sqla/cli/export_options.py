@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from ..exporters.run import FORMATS
-from ..exporters.selection import FEEDBACK
+from ..transfer.exporting.run import FORMATS
+from ..transfer.exporting.selection import FEEDBACK
 
 
 def _one_of(names: Collection[str]) -> Callable[[str | None], str | None]:

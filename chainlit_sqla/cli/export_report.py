@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from rich.filesize import decimal
 
-from ..exporters import Selection
-from ..exporters.run import CHAT, Done
+from ..transfer.exporting import Selection
+from ..transfer.exporting.run import CHAT, Done
 from .export_target import Target
 
 

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import IO
 
 from ..errors import ConfigurationError
-from ..exporters.sink import Write
-from ..record_file import GZIP_SUFFIX
+from ..transfer.exporting.sink import Write
+from ..transfer.record_file import GZIP_SUFFIX
 
 STDOUT = "-"
 _BUFFER = 1 << 20

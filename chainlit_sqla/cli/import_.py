@@ -7,18 +7,18 @@ from typing import Annotated
 
 import typer
 
-from .. import migrations
+from ..database import migrator as migrations
+from ..database.revision import HEAD
 from ..errors import ConfigurationError, SchemaOutdated
-from ..importers import LAYERS, Import, Result, open_source
-from ..revision import HEAD
 from ..settings import Settings
-from .guard import INTERRUPTED, complete, warnings_to
+from ..transfer.importing import LAYERS, Import, Result, open_source
 from .import_deletions import delete_missing
 from .import_files import check_source, copy_all
 from .import_report import lines
 from .options import Schema, Url, settings_for
 from .progress import progress
 from .revisions import label, opened
+from .runtime import INTERRUPTED, complete, warnings_to
 
 
 def import_(

@@ -6,14 +6,14 @@ from collections.abc import Iterator
 
 import typer
 
-from ..importers import Missing, Result
-from ..importers.jsonl import BAD
-from ..importers.target import Target
 from ..settings import Settings
-from .asking import agreed
-from .counted import NAMES
-from .guard import complete
+from ..transfer.importing import Missing, Result
+from ..transfer.importing.target import Target
+from ..transfer.sources.jsonl import BAD
+from .prompts import agreed
 from .revisions import opened
+from .runtime import complete
+from .tables import NAMES
 
 _SHOWN = 20
 _ONLY_THERE = "What an app has written only into the target is among them."

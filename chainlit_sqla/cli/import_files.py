@@ -15,15 +15,15 @@ from ..errors import BlobNotFound, StorageError
 from ..queries import blobs as queries
 from ..settings import Settings
 from ..storage.base import Inventory
-from ..storage.choice import storage_url
-from ..storage.ends import Ends
+from ..storage.config import storage_url
+from ..storage.copy import Result
+from ..storage.copy_endpoints import Ends
 from ..storage.journal import Journal
 from ..storage.keys import key_bytes
-from ..storage.local import LocalStorage
-from ..storage.transfer import Result
+from ..storage.local.client import LocalStorage
 from ..storage.urls import shown_url
-from .guard import complete
 from .revisions import opened
+from .runtime import complete
 from .storage_copy import complain, default_journal, done, ends_of, transfer_of
 
 _OPTION = "--copy-storage"

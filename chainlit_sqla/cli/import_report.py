@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ..importers import Comparison, Result
-from ..importers.comparison import SHOWN
-from .counted import NAMES, aligned, reasons
+from ..transfer.importing import Comparison, Result
+from ..transfer.importing.comparison import SHOWN
+from .tables import NAMES, aligned, reasons
 
 _UNSHOWN = ("tombstone", "line", "quarantined")
 """What is not compared."""

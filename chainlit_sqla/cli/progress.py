@@ -21,7 +21,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from .._watch import Watch
+from .._internal.progress import Watch
 
 _SECONDS = 10.0
 """Between two lines where there is no terminal."""

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from sqlalchemy import func, inspect, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from .. import migrations
 from ..database import Database
+from ..database import migrator as migrations
+from ..database.revision import HEAD, REVISIONS
 from ..errors import ConfigurationError
 from ..models import Base, Step, Thread, User, quarantine
-from ..revision import HEAD, REVISIONS
 from ..settings import Settings
 
 _BASE = "base"

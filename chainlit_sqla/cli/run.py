@@ -10,16 +10,16 @@ from typing import Annotated
 
 import typer
 
-from .. import migrations
+from ..database import migrator as migrations
 from ..errors import StorageError
 from ..settings import Settings
 from ..storage.base import StorageClient
-from ..storage.choice import storage_from, storage_url
+from ..storage.config import storage_from, storage_url
 from ..storage.urls import shown_url
-from .guard import complete
 from .launch import launch
 from .options import Schema, Url, given_options, settings_for
 from .revisions import label, opened
+from .runtime import complete
 
 _STORE_SECONDS = 15
 _SUFFIXES = {".py", ".py3"}

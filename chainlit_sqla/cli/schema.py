@@ -7,9 +7,9 @@ from typing import Annotated
 import typer
 
 from . import revisions
-from .asking import agreed
-from .guard import complete
 from .options import Schema, Url, settings_for
+from .prompts import agreed
+from .runtime import complete
 
 
 def upgrade(

@@ -13,7 +13,7 @@ from dotenv import dotenv_values
 
 from ..settings import Settings
 from ..storage.urls import shown_url
-from .guard import DEBUG
+from .runtime import DEBUG
 
 _OURS = "CHAINLIT_SQLA_"
 # To the last "@", since a password may have any of ":", "/" and "@" in it.

@@ -9,21 +9,21 @@ from typing import Annotated
 
 import typer
 
-from .._watch import Watch
+from .._internal.progress import Watch
 from ..errors import ConfigurationError, SchemaOutdated, StorageError
 from ..settings import Settings
-from ..storage.choice import storage_url
+from ..storage.check_audit import Counts, audit
+from ..storage.check_ledger import Finding, Kind, Ledger
+from ..storage.check_repair import Repaired, doubtful, repair
+from ..storage.config import storage_url
 from ..storage.keys import key_bytes
-from ..storage.local import LocalStorage
-from ..storage.tokens import blob_digest
+from ..storage.local.client import LocalStorage
+from ..storage.local.signed_urls import blob_digest
 from ..storage.urls import open_storage, shown_url
-from ..storage_audit import Counts, audit
-from ..storage_ledger import Finding, Kind, Ledger
-from ..storage_repair import Repaired, doubtful, repair
-from .guard import complete, warnings_to
 from .options import Schema, Url, settings_for
 from .progress import progress
 from .revisions import label, opened, state
+from .runtime import complete, warnings_to
 from .sources import mask_url
 
 _LISTED = 20

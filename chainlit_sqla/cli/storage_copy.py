@@ -13,12 +13,12 @@ from rich.filesize import decimal
 
 from ..errors import ConfigurationError, StorageError
 from ..settings import Settings
-from ..storage.ends import Ends
+from ..storage.copy import PARALLEL, Plan, Result, Transfer
+from ..storage.copy_endpoints import Ends
 from ..storage.journal import Amount, Journal
-from ..storage.transfer import PARALLEL, Plan, Result, Transfer
 from ..storage.urls import shown_url
 from .copy_progress import Display
-from .guard import INTERRUPTED, complete, warnings_to
+from .runtime import INTERRUPTED, complete, warnings_to
 
 
 def copy(

@@ -6,18 +6,18 @@ from importlib import import_module
 
 from ..errors import ConfigurationError
 from .base import Asked, Call, Dialect, Rows
-from .burst import Burst
 from .compiled import CompiledCache
-from .faults import Fault, brief, original
+from .error_kinds import Fault, brief, original
+from .fast_batch import Burst
 from .moving import Declared, Dependent, Made, Mover, TablesInUse, instant_text
 
 # Each is imported when it is first used, for SQLAlchemy's part of it is large.
 _HOMES = {
-    "postgresql": ("postgresql", "PostgreSQL"),
-    "postgres": ("postgresql", "PostgreSQL"),
-    "sqlite": ("sqlite", "SQLite"),
-    "mysql": ("mysql", "MySQL"),
-    "mariadb": ("mysql", "MariaDB"),
+    "postgresql": ("postgresql.dialect", "PostgreSQL"),
+    "postgres": ("postgresql.dialect", "PostgreSQL"),
+    "sqlite": ("sqlite.dialect", "SQLite"),
+    "mysql": ("mysql.dialect", "MySQL"),
+    "mariadb": ("mysql.dialect", "MariaDB"),
 }
 _DIALECTS: dict[str, Dialect] = {}
 

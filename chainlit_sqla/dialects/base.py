@@ -29,9 +29,9 @@ from sqlalchemy import (
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from .. import _json
+from .._internal import json as _json
 from .cursor import Portioned
-from .faults import Fault, original
+from .error_kinds import Fault, original
 from .valued import Valued
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
     from ..settings import Settings
-    from .burst import Burst
+    from .fast_batch import Burst
     from .moving import Mover
 
 Asked = tuple[Executable, Mapping[str, Any]]

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Connection
 from sqlalchemy.types import NullType, TypeEngine
 
-from .. import _json
+from .._internal import json as _json
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -243,7 +243,7 @@ class Mover(ABC):
 
         Args:
             type_: The type of the column as SQL.
-            what: The kind of the value, one of `chainlit_sqla.records`.
+            what: The kind of the value, one of `chainlit_sqla.transfer.records`.
             value: It.
         """
         if isinstance(value, datetime):

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Text
 from sqlalchemy.types import TypeEngine
 
-from .._time import format_instant
+from .._internal.timestamps import format_instant
 
 
 class Valued(ABC):

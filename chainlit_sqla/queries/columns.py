@@ -7,8 +7,8 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Table
 
-from ..column_types import JsonDocument, UtcDateTime
 from ..dialects import Dialect
+from ..dialects.column_types import JsonDocument, UtcDateTime
 
 
 def shown(dialect: Dialect, table: Table, names: Iterable[str]) -> list[ColumnElement[Any]]:

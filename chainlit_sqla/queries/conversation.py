@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlalchemy import CompoundSelect, Text, bindparam, cast, null, select
 
-from .. import _json
+from .._internal import json as _json
 from ..dialects import Asked, Dialect, Rows
 from ..models import elements as elements_table
 from ..models import threads

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 import orjson
 
-from .._json import clean_text
+from .._internal.json import clean_text
 from ..errors import InvalidCursor
 
 

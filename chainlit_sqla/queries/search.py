@@ -34,7 +34,7 @@ from sqlalchemy import (
     true,
 )
 
-from .._signature import PROBES, probes
+from .._internal.signature import PROBES, probes
 from ..dialects import Asked, Dialect
 from ..models import signatures, steps, threads
 from .columns import shown

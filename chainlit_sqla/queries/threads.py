@@ -18,8 +18,8 @@ from sqlalchemy import (
     select,
 )
 
-from ..column_types import UtcDateTime
 from ..dialects import Asked, Dialect
+from ..dialects.column_types import UtcDateTime
 from ..models import feedbacks, steps, threads
 from .columns import shown
 from .cursor import Cursor

@@ -13,7 +13,7 @@ from ..errors import ConfigurationError
 from ..settings import Settings
 from .base import Inventory
 from .credentials import VARIABLES
-from .local import LocalStorage
+from .local.client import LocalStorage
 
 _FORMS = "s3://bucket/prefix, gs://bucket/prefix, az://container/prefix or file:///folder"
 _OTHER_NAMES: Mapping[str, str] = {
@@ -155,7 +155,9 @@ def _local(settings: Settings, root: Path, url_prefix: Callable[[], str] | None)
 
 
 def _s3(bucket: _Bucket) -> Inventory:
-    from .s3 import S3Storage  # aiobotocore costs a cold start that local files need not pay.
+    from .s3.client import (
+        S3Storage,  # aiobotocore costs a cold start that local files need not pay.
+    )
 
     style = bucket.option("path_style")
     if style not in ("", "true", "false"):
@@ -178,7 +180,7 @@ def _s3(bucket: _Bucket) -> Inventory:
 
 
 def _gcs(bucket: _Bucket) -> Inventory:
-    from .gcs import GCSStorage
+    from .gcs.client import GCSStorage
 
     settings = bucket.settings
     return GCSStorage(
@@ -193,7 +195,7 @@ def _gcs(bucket: _Bucket) -> Inventory:
 
 
 def _azure(bucket: _Bucket) -> Inventory:
-    from .azure import AzureStorage
+    from .azure.client import AzureStorage
 
     settings = bucket.settings
     return AzureStorage(

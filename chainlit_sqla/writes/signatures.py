@@ -22,7 +22,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ..dialects import Dialect
 from ..models import signatures, steps, threads
-from .apply import show_change
+from .execute_saves import show_change
 
 Place = tuple[datetime, str]
 """Where a thread stands in a user's list: its last activity and its id."""

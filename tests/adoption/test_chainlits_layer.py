@@ -12,7 +12,8 @@ from chainlit.session import HTTPSession
 from chainlit.types import Feedback
 from chainlit.user import User
 
-from chainlit_sqla import SQLADataLayer, migrations
+from chainlit_sqla import SQLADataLayer
+from chainlit_sqla.database import migrator as migrations
 from tests.adoption.ways import adopt, opened, unadopt
 from tests.frozen import conversations as said
 from tests.frozen.load import Shelf

@@ -19,7 +19,7 @@ from tests.frozen.load import Shelf, execute
 # Counts the rows that were written, and says so when it is in the middle.
 CHILD = """
 import asyncio, sys
-from chainlit_sqla.adoption import Adoption, Return
+from chainlit_sqla.transfer.in_place import Adoption, Return
 from chainlit_sqla.database import Database
 from chainlit_sqla.settings import Settings
 
@@ -42,7 +42,7 @@ PRESSED = """
 import os, signal, sys
 from contextlib import contextmanager
 import chainlit_sqla.cli.adopt as command
-from chainlit_sqla.cli.guard import main
+from chainlit_sqla.cli.runtime import main
 
 at = sys.argv.pop()
 

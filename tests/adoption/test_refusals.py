@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 from sqlalchemy import event
 
-from chainlit_sqla.adoption import Adoption
 from chainlit_sqla.errors import (
     AdoptionRefused,
     ConfigurationError,
     DatabaseUnavailable,
     SchemaUnknown,
 )
+from chainlit_sqla.transfer.in_place import Adoption
 from tests.adoption.ways import adopt, digests, opened, set_aside, unadopt
 from tests.cli.programs import run_program
 from tests.frozen import original

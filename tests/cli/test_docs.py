@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from chainlit_sqla.cli.guard import DEBUG
+from chainlit_sqla.cli.runtime import DEBUG
 from chainlit_sqla.settings import Settings
 from tests.cli import reference
 from tests.cli.conftest import Command

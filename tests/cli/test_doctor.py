@@ -196,7 +196,7 @@ def test_an_impossible_setting(cli: Command) -> None:
 
 
 def test_a_locked_file(cli: Command, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("chainlit_sqla.dialects.sqlite._BUSY_SECONDS", 0.2)
+    monkeypatch.setattr("chainlit_sqla.dialects.sqlite.dialect._BUSY_SECONDS", 0.2)
     assert cli("upgrade", "--url", "sqlite:///chats.db").code == 0
     other = sqlite3.connect(folder / "chats.db", isolation_level=None)
     other.execute("BEGIN EXCLUSIVE")

@@ -15,11 +15,11 @@ import pytest
 from rich.console import Console
 from rich.filesize import decimal
 
-from chainlit_sqla import migrations
 from chainlit_sqla.cli.progress import Lines
 from chainlit_sqla.database import Database
-from chainlit_sqla.record_file import End, open_lines
-from chainlit_sqla.records import Record
+from chainlit_sqla.database import migrator as migrations
+from chainlit_sqla.transfer.record_file import End, open_lines
+from chainlit_sqla.transfer.records import Record
 from tests.cli.conftest import Command
 from tests.cli.exports import URL, fill, said, there
 from tests.export import many

@@ -16,10 +16,10 @@ from urllib.parse import quote
 import pytest
 
 from chainlit_sqla.cli.import_report import lines
-from chainlit_sqla.importers import Comparison, Difference, Result
-from chainlit_sqla.importers.base import BATCH
 from chainlit_sqla.storage.base import BlobSource
-from chainlit_sqla.storage.local import LocalStorage
+from chainlit_sqla.storage.local.client import LocalStorage
+from chainlit_sqla.transfer.importing import Comparison, Difference, Result
+from chainlit_sqla.transfer.sources.base import BATCH
 from tests.cli.conftest import Command
 from tests.cli.programs import Result as Done
 from tests.cli.programs import run_program
@@ -32,8 +32,8 @@ STEPS = 5 * BATCH // 2
 # Ends itself in the second batch: some of it is written, and not noted.
 ENDED = """
 import os, sys
-from chainlit_sqla.cli.guard import main
-from chainlit_sqla.importers.target import Target
+from chainlit_sqla.cli.runtime import main
+from chainlit_sqla.transfer.importing.target import Target
 
 ending, noted, write = int(sys.argv.pop(1)), 0, Target.write
 
@@ -54,7 +54,7 @@ main(sys.argv[1:])
 EARLY = """
 import os, signal, sys
 from chainlit_sqla.cli import import_
-from chainlit_sqla.cli.guard import main
+from chainlit_sqla.cli.runtime import main
 
 load = import_.settings_for
 

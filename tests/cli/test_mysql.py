@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from chainlit_sqla.revision import HEAD
+from chainlit_sqla.database.revision import HEAD
 from tests.cli.conftest import Command
 from tests.cli.programs import Result
 from tests.cli.test_errors import PASSWORD, refused
@@ -147,5 +147,5 @@ def test_a_server_that_takes_no_writes(cli: Command, server: MySQLServer, databa
 def test_without_the_extra_its_name_is_said(
     cli: Command, database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("chainlit_sqla.dialects.mysql.find_spec", lambda name: None)
+    monkeypatch.setattr("chainlit_sqla.dialects.mysql.dialect.find_spec", lambda name: None)
     refused(cli("upgrade", "--url", database), 'pip install "chainlit-sqla[mysql]"')

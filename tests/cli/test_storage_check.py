@@ -20,15 +20,15 @@ import boto3
 import pytest
 from sqlalchemy import make_url
 
-from chainlit_sqla import migrations
 from chainlit_sqla.database import Database
-from chainlit_sqla.outbox import Outbox
+from chainlit_sqla.database import migrator as migrations
 from chainlit_sqla.settings import Settings
 from chainlit_sqla.storage.base import BlobSource, Inventory
-from chainlit_sqla.storage.choice import storage_from
-from chainlit_sqla.uploads import object_key
-from chainlit_sqla.writes.ops import DeleteElement, SaveElement
-from chainlit_sqla.writes.pipeline import Pipeline
+from chainlit_sqla.storage.config import storage_from
+from chainlit_sqla.storage.deletion_queue import Outbox
+from chainlit_sqla.storage.uploads import object_key
+from chainlit_sqla.writes.operations import DeleteElement, SaveElement
+from chainlit_sqla.writes.queue import Pipeline
 from tests.cli.conftest import Command
 from tests.cli.programs import SECONDS, environment
 from tests.servers import s3_moto

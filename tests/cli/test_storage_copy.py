@@ -21,10 +21,10 @@ from rich.console import Console
 from chainlit_sqla.cli.copy_progress import Display
 from chainlit_sqla.settings import Settings
 from chainlit_sqla.storage.base import BlobSource
-from chainlit_sqla.storage.ends import Ends
+from chainlit_sqla.storage.copy import Progress
+from chainlit_sqla.storage.copy_endpoints import Ends
 from chainlit_sqla.storage.journal import Amount, Journal
-from chainlit_sqla.storage.local import LocalStorage
-from chainlit_sqla.storage.transfer import Progress
+from chainlit_sqla.storage.local.client import LocalStorage
 from tests.cli.conftest import Command
 from tests.cli.programs import SECONDS, Result, environment, run_program
 from tests.servers import s3_moto
@@ -34,7 +34,7 @@ COPY = [sys.executable, "-m", "chainlit_sqla", "storage", "copy"]
 ENDED = """
 import os, sys
 import chainlit_sqla.cli.storage_copy as command
-from chainlit_sqla.cli.guard import main
+from chainlit_sqla.cli.runtime import main
 
 ending = int(sys.argv.pop(1))
 

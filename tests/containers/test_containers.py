@@ -56,8 +56,9 @@ def test_an_image_that_cannot_be_had_leads_to_the_next_source(
 async def test_a_thread_written_by_the_data_layer_is_read_back(server: PostgresServer) -> None:
     import chainlit as cl
 
-    from chainlit_sqla import SQLADataLayer, migrations
+    from chainlit_sqla import SQLADataLayer
     from chainlit_sqla.database import Database
+    from chainlit_sqla.database import migrator as migrations
 
     url = server.create_database()
     database = Database(url)

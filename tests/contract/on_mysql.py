@@ -7,7 +7,7 @@ from typing import Any
 
 from asyncmy.errors import MySQLError
 
-from chainlit_sqla.revision import VERSION_TABLE
+from chainlit_sqla.database.revision import VERSION_TABLE
 from tests.contract.backends import run_apart
 from tests.contract.ours import Ours, _upgrade
 from tests.servers.mysql import MySQLServer, empty, rows

@@ -11,9 +11,9 @@ from starlette.applications import Starlette
 
 from chainlit_sqla import SQLADataLayer
 from chainlit_sqla.database import Database
-from chainlit_sqla.migrations import upgrade
-from chainlit_sqla.storage.local import LocalStorage
-from chainlit_sqla.storage.local_route import file_route
+from chainlit_sqla.database.migrator import upgrade
+from chainlit_sqla.storage.local.client import LocalStorage
+from chainlit_sqla.storage.local.route import file_route
 from tests.contract.backends import (
     Backend,
     Databases,

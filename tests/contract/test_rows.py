@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 from sqlalchemy import insert, select
 
-from chainlit_sqla._json import JsonText
-from chainlit_sqla.convert import ELEMENT_KINDS, STEP_KINDS
+from chainlit_sqla._internal.json import JsonText
 from chainlit_sqla.dialects import Dialect
+from chainlit_sqla.integration.deserialize import ELEMENT_KINDS, STEP_KINDS
+from chainlit_sqla.integration.serialize import parents_first
 from chainlit_sqla.models import elements, feedbacks, steps, threads, users
-from chainlit_sqla.present import parents_first
 
 pytestmark = pytest.mark.ours
 

@@ -15,7 +15,7 @@ from sqlalchemy import func, select, text, update
 
 from chainlit_sqla.models import signatures, steps, threads
 from chainlit_sqla.queries import search
-from chainlit_sqla.search_index import SearchIndex
+from chainlit_sqla.queries.search_index import SearchIndex
 from chainlit_sqla.writes import signatures as writing
 from tests.contract.build import at, listed, message, new_id, person, said, tool
 from tests.contract.test_properties import PROPERTY
@@ -29,8 +29,8 @@ pytestmark = pytest.mark.ours
 def small_portions(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Phases and portions so short that a few threads cross their borders."""
     monkeypatch.setattr(search, "_NEWEST", 3)
-    monkeypatch.setattr("chainlit_sqla.search_index._PORTION", 2)
-    monkeypatch.setattr("chainlit_sqla.search_index._MESSAGES", 2)
+    monkeypatch.setattr("chainlit_sqla.queries.search_index._PORTION", 2)
+    monkeypatch.setattr("chainlit_sqla.queries.search_index._MESSAGES", 2)
     search._statement.cache_clear()
     yield
     search._statement.cache_clear()
@@ -197,7 +197,7 @@ async def test_two_processes_may_sign_the_same_threads(layer: Any, alice: Any) -
 async def test_signing_ends_when_it_is_closed_and_goes_on_later(
     layer: Any, alice: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("chainlit_sqla.search_index._FEW", 1)
+    monkeypatch.setattr("chainlit_sqla.queries.search_index._FEW", 1)
     for i in range(8):
         await long_ago(layer, alice, i, "needle")
     before = asyncio.all_tasks()
@@ -301,7 +301,7 @@ async def test_a_search_finds_what_a_model_finds(
 async def test_who_searches_gets_signatures(
     layer: Any, alice: Any, bob: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("chainlit_sqla.search_index._FEW", 3)
+    monkeypatch.setattr("chainlit_sqla.queries.search_index._FEW", 3)
     await asyncio.gather(*(long_ago(layer, alice, i, "hello") for i in range(5)))
     await long_ago(layer, bob, 1, "hello")
     assert await listed(layer, alice) == await listed(layer, alice, search="hello")
@@ -319,14 +319,14 @@ async def test_a_search_works_where_signatures_cannot_be_written(
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("chainlit_sqla.search_index._FEW", 1)
+    monkeypatch.setattr("chainlit_sqla.queries.search_index._FEW", 1)
     thread_id = await long_ago(layer, alice, 0, "needle")
     async with layer.database.write() as connection:
         await connection.execute(
             text("ALTER TABLE chainlit_sqla_signatures RENAME COLUMN claim TO x")
         )
     other = await long_ago(layer, bob, 0, "needle")
-    with caplog.at_level("DEBUG", "chainlit_sqla.search_index"):
+    with caplog.at_level("DEBUG", "chainlit_sqla.queries.search_index"):
         for number, (user, found) in enumerate([(alice, thread_id), (bob, other)], 1):
             assert await listed(layer, user, search="needle") == [found]
             async with asyncio.timeout(PATIENCE):

@@ -8,8 +8,8 @@ from typing import Any
 
 import orjson
 
-from chainlit_sqla.exporters.run import Done
-from chainlit_sqla.exporters.sink import Write
+from chainlit_sqla.transfer.exporting.run import Done
+from chainlit_sqla.transfer.exporting.sink import Write
 
 
 class Memory:

@@ -8,12 +8,12 @@ import tempfile
 import tomllib
 from pathlib import Path
 
-from chainlit_sqla import migrations
 from chainlit_sqla.database import Database
-from chainlit_sqla.exporters import Selection
-from chainlit_sqla.exporters.chat import ChatOptions
-from chainlit_sqla.exporters.run import CHAT, FORMATS, Export
-from chainlit_sqla.records import TABLES, Record
+from chainlit_sqla.database import migrator as migrations
+from chainlit_sqla.transfer.exporting import Selection
+from chainlit_sqla.transfer.exporting.openai import ChatOptions
+from chainlit_sqla.transfer.exporting.run import CHAT, FORMATS, Export
+from chainlit_sqla.transfer.records import TABLES, Record
 from tests.export.place import Memory
 
 _ROOT = Path(__file__).parents[2]

@@ -11,7 +11,7 @@ from typing import Any
 from chainlit.types import Feedback
 
 from chainlit_sqla import SQLADataLayer
-from chainlit_sqla.exporters.chat import ChatOptions, arguments, tool_name
+from chainlit_sqla.transfer.exporting.openai import ChatOptions, arguments, tool_name
 from tests.contract import build
 
 from .conftest import Exported

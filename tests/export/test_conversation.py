@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 
 from chainlit_sqla import SQLADataLayer
 from chainlit_sqla.database import Database
-from chainlit_sqla.exporters.conversation import ROWS, Conversations
-from chainlit_sqla.exporters.outline import Node, outline
-from chainlit_sqla.importers import OurSource
 from chainlit_sqla.models import elements, steps
+from chainlit_sqla.transfer.exporting.conversation import ROWS, Conversations
+from chainlit_sqla.transfer.exporting.step_tree import Node, outline
+from chainlit_sqla.transfer.importing import OurSource
 from tests.contract import build
 from tests.export import many
 

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from playwright.async_api import async_playwright
 
-from chainlit_sqla._json import clean_text
-from chainlit_sqla.exporters.rendered import LONGEST, rendered
-from chainlit_sqla.exporters.words import link
+from chainlit_sqla._internal.json import clean_text
+from chainlit_sqla.transfer.exporting.formatting import link
+from chainlit_sqla.transfer.exporting.markdown_to_html import LONGEST, rendered
 from tests.servers.require import unavailable
 
 from .conftest import Exported

@@ -10,10 +10,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chainlit_sqla import SQLADataLayer
-from chainlit_sqla._json import clean_text
+from chainlit_sqla._internal.json import clean_text
 from chainlit_sqla.database import Database
-from chainlit_sqla.record_file import End, Header
-from chainlit_sqla.records import COLUMNS, FLAG, INSTANT, INTEGER, JSON, KEYS, TABLES, Record
+from chainlit_sqla.transfer.record_file import End, Header
+from chainlit_sqla.transfer.records import (
+    COLUMNS,
+    FLAG,
+    INSTANT,
+    INTEGER,
+    JSON,
+    KEYS,
+    TABLES,
+    Record,
+)
 from tests.contract import build
 
 from .conftest import EVERYWHERE, Exported

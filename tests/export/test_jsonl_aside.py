@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 from sqlalchemy import select, text
 
-from chainlit_sqla import migrations
-from chainlit_sqla._time import parse_instant
+from chainlit_sqla._internal.timestamps import parse_instant
 from chainlit_sqla.database import Database
-from chainlit_sqla.importers import Import, Result, open_source
+from chainlit_sqla.database import migrator as migrations
 from chainlit_sqla.models import quarantine, steps
-from chainlit_sqla.record_file import Header
 from chainlit_sqla.settings import Settings
+from chainlit_sqla.transfer.importing import Import, Result, open_source
+from chainlit_sqla.transfer.record_file import Header
 
 from .conftest import EVERYWHERE, Exported
 from .place import Memory

@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-from chainlit_sqla._json import clean_text
-from chainlit_sqla.exporters.markdown import escape, fenced, quoted
-from chainlit_sqla.exporters.words import one_line
+from chainlit_sqla._internal.json import clean_text
+from chainlit_sqla.transfer.exporting.formatting import one_line
+from chainlit_sqla.transfer.exporting.markdown import escape, fenced, quoted
 
 from .conftest import Exported
 from .story import ANSWER, EVIL, OUTPUT, TITLE, Story

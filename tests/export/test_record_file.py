@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from chainlit_sqla.errors import ImportSourceError
-from chainlit_sqla.record_file import End, Header, open_lines
+from chainlit_sqla.transfer.record_file import End, Header, open_lines
 
 
 def test_a_header_is_read_as_it_was_written() -> None:

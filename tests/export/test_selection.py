@@ -10,8 +10,8 @@ import pytest
 from chainlit_sqla import SQLADataLayer
 from chainlit_sqla.database import Database
 from chainlit_sqla.errors import ConfigurationError
-from chainlit_sqla.exporters import Selection
 from chainlit_sqla.models import threads
+from chainlit_sqla.transfer.exporting import Selection
 
 from .conftest import EVERYWHERE, Exported
 from .story import Story

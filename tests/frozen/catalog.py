@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from chainlit_sqla.revision import REVISIONS
+from chainlit_sqla.database.revision import REVISIONS
 from tests.frozen.variants import VARIANTS
 
 DIALECTS = {

@@ -11,7 +11,7 @@ from typing import Any
 import asyncpg
 import pytest
 
-from chainlit_sqla.revision import VERSION_TABLE
+from chainlit_sqla.database.revision import VERSION_TABLE
 from tests.contract.backends import run_apart
 from tests.frozen import mysql
 from tests.frozen.catalog import CATALOG

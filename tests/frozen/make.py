@@ -18,7 +18,7 @@ import chainlit
 from chainlit.context import ChainlitContext, context_var
 from chainlit.session import HTTPSession
 
-from chainlit_sqla.revision import VERSION_TABLE
+from chainlit_sqla.database.revision import VERSION_TABLE
 from tests.frozen import dump, foreign, ours, prisma
 from tests.frozen.catalog import CATALOG, FILES, Entry
 from tests.frozen.load import Servers

@@ -19,8 +19,8 @@ from alembic.config import Config
 from sqlalchemy import JSON, Connection, DateTime, MetaData, Table, insert
 from sqlalchemy.types import _Binary
 
-from chainlit_sqla import migrations
 from chainlit_sqla.database import Database
+from chainlit_sqla.database import migrator as migrations
 from tests.frozen import comparable
 from tests.frozen import conversations as said
 from tests.frozen.comparable import Conversations, instant

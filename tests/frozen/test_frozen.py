@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from chainlit_sqla import migrations
 from chainlit_sqla.database import Database
+from chainlit_sqla.database import migrator as migrations
 from chainlit_sqla.errors import SchemaUnknown
 from tests.frozen import conversations as said
 from tests.frozen import original, ours

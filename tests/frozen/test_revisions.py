@@ -9,9 +9,10 @@ from itertools import combinations
 import pytest
 from chainlit.types import Pagination, ThreadFilter
 
-from chainlit_sqla import SQLADataLayer, migrations
+from chainlit_sqla import SQLADataLayer
 from chainlit_sqla.database import Database
-from chainlit_sqla.revision import HEAD, REVISIONS
+from chainlit_sqla.database import migrator as migrations
+from chainlit_sqla.database.revision import HEAD, REVISIONS
 from chainlit_sqla.settings import Settings
 from tests.frozen import conversations as said
 from tests.frozen import original, ours

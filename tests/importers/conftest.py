@@ -7,10 +7,10 @@ from typing import cast
 
 import pytest
 
-from chainlit_sqla import migrations
 from chainlit_sqla.database import Database
-from chainlit_sqla.importers import Import, Result, open_source
+from chainlit_sqla.database import migrator as migrations
 from chainlit_sqla.settings import Settings
+from chainlit_sqla.transfer.importing import Import, Result, open_source
 from tests.frozen.catalog import CATALOG
 from tests.frozen.load import *  # noqa: F403
 from tests.frozen.load import Shelf

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 from sqlalchemy import select, update
 
-from chainlit_sqla._time import now, parse_instant
+from chainlit_sqla._internal.timestamps import now, parse_instant
 from chainlit_sqla.database import Database
-from chainlit_sqla.importers import Comparison, Import, Result, open_source
-from chainlit_sqla.importers.base import BATCH, CHUNK_ROWS
-from chainlit_sqla.importers.target import Target
 from chainlit_sqla.models import users
+from chainlit_sqla.transfer.importing import Comparison, Import, Result, open_source
+from chainlit_sqla.transfer.importing.target import Target
+from chainlit_sqla.transfer.sources.base import BATCH, CHUNK_ROWS
 from tests.frozen.load import execute
 from tests.importers.conftest import Targets, bring, url_of
 from tests.importers.test_conflicts import write

@@ -14,12 +14,12 @@ from sqlalchemy import insert, select
 
 from chainlit_sqla import SQLADataLayer
 from chainlit_sqla.database import Database
+from chainlit_sqla.database.migrator import upgrade
 from chainlit_sqla.errors import ConfigurationError, ImportSourceError
-from chainlit_sqla.importers import Import, OurSource, Result, open_source
-from chainlit_sqla.importers.base import Chunk
-from chainlit_sqla.migrations import upgrade
 from chainlit_sqla.models import quarantine, steps, users
 from chainlit_sqla.settings import Settings
+from chainlit_sqla.transfer.importing import Import, OurSource, Result, open_source
+from chainlit_sqla.transfer.sources.base import Chunk
 from tests.frozen.load import Shelf, execute
 from tests.importers.bulk import fill
 from tests.importers.conftest import Targets, bring, url_of
@@ -343,7 +343,7 @@ async def test_rows_that_a_policy_hides_are_not_passed_over(
 async def test_the_report_counts_an_import_that_was_cut_in_two(
     frozen: Shelf, targets: Targets, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("chainlit_sqla.importers.tables.BATCH", 2)
+    monkeypatch.setattr("chainlit_sqla.transfer.sources.tables.BATCH", 2)
     url, target = frozen.load("sqlite_no_foreign_keys"), await targets.make("sqlite")
     whole = await bring("", url, await targets.make("sqlite"))
     steps = 0

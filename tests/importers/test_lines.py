@@ -11,8 +11,8 @@ import pytest
 from sqlalchemy import select
 
 from chainlit_sqla.errors import ImportSourceError
-from chainlit_sqla.importers.ours import OurSource
 from chainlit_sqla.models import steps, threads
+from chainlit_sqla.transfer.sources.native import OurSource
 from tests.importers.conftest import Targets, bring
 
 LINES: list[dict[str, Any]] = [

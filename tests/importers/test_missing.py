@@ -11,9 +11,9 @@ from sqlalchemy import select
 
 from chainlit_sqla import SQLADataLayer
 from chainlit_sqla.database import Database
-from chainlit_sqla.importers import Import, Result, open_source
-from chainlit_sqla.importers.target import Target
 from chainlit_sqla.models import blob_deletions, elements, threads
+from chainlit_sqla.transfer.importing import Import, Result, open_source
+from chainlit_sqla.transfer.importing.target import Target
 from tests.frozen.load import Shelf, execute
 from tests.importers.conftest import Targets, bring, url_of
 from tests.importers.test_conflicts import thread, write

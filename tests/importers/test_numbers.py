@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from chainlit_sqla.records import Record
+from chainlit_sqla.transfer.records import Record
 from tests.adoption.test_numbers import EXPECTED, documents, write
 from tests.frozen.load import Shelf
 from tests.importers.conftest import Targets, bring, url_of

@@ -17,7 +17,7 @@ DIALECTS = ("sqlite", "postgresql", "mariadb")
 
 @pytest.fixture(autouse=True)
 def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("chainlit_sqla.importers.spread.BATCH", 2)
+    monkeypatch.setattr("chainlit_sqla.transfer.sources.spread.BATCH", 2)
 
 
 def of_ada(id: str) -> dict[str, Any]:

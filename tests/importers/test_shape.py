@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chainlit_sqla import _json
-from chainlit_sqla.importers import shape
-from chainlit_sqla.records import COLUMNS, KEYS, Record, default
+from chainlit_sqla._internal import json as _json
+from chainlit_sqla.transfer.records import COLUMNS, KEYS, Record, default
+from chainlit_sqla.transfer.sources import normalize as shape
 
 NOON = datetime(2024, 5, 1, 12, tzinfo=UTC)
 texts = st.text(max_size=30)

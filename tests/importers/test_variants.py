@@ -10,9 +10,9 @@ import pytest
 from sqlalchemy import delete, func, select
 
 from chainlit_sqla.errors import ImportSourceError
-from chainlit_sqla.importers import Import, open_source
 from chainlit_sqla.models import steps, threads
 from chainlit_sqla.settings import Settings
+from chainlit_sqla.transfer.importing import Import, open_source
 from tests.frozen.load import Shelf, execute
 from tests.importers.conftest import Targets, bring, bring_in_two
 
@@ -105,7 +105,7 @@ async def test_ids_that_are_stored_as_others_are_gone_on_after(
     type_: str,
     ids: Sequence[Any],
 ) -> None:
-    monkeypatch.setattr("chainlit_sqla.importers.tables.BATCH", 1)
+    monkeypatch.setattr("chainlit_sqla.transfer.sources.tables.BATCH", 1)
     places = len({str(id) for id in ids})  # Two of the same text are one thread of ours.
     for after in range(3, 3 * len(ids), 3):
         url, target = frozen.empty("sqlite"), await targets.make("sqlite")

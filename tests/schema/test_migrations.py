@@ -17,12 +17,13 @@ from chainlit.types import Pagination, ThreadFilter
 from chainlit.user import User
 from sqlalchemy import Connection, inspect, make_url, text
 
-from chainlit_sqla import SQLADataLayer, migrations
+from chainlit_sqla import SQLADataLayer
 from chainlit_sqla.database import Database
+from chainlit_sqla.database import migrator as migrations
+from chainlit_sqla.database.revision import HEAD, REVISIONS, VERSION_TABLE
 from chainlit_sqla.errors import ConfigurationError, SchemaOutdated, SchemaUnknown
 from chainlit_sqla.models import Base
-from chainlit_sqla.revision import HEAD, REVISIONS, VERSION_TABLE
-from chainlit_sqla.search_index import SearchIndex
+from chainlit_sqla.queries.search_index import SearchIndex
 from chainlit_sqla.settings import Settings
 from tests.servers.postgres import PostgresServer
 

@@ -13,11 +13,12 @@ import pytest
 from chainlit.user import User
 from sqlalchemy import inspect, make_url, text
 
-from chainlit_sqla import SQLADataLayer, migrations
+from chainlit_sqla import SQLADataLayer
+from chainlit_sqla.database import migrator as migrations
+from chainlit_sqla.database.revision import HEAD, MARK, VERSION_TABLE
 from chainlit_sqla.errors import ChainlitSqlaError, DatabaseUnavailable, SchemaUnknown
 from chainlit_sqla.models import Base
-from chainlit_sqla.revision import HEAD, MARK, VERSION_TABLE
-from chainlit_sqla.search_index import SearchIndex
+from chainlit_sqla.queries.search_index import SearchIndex
 from tests.schema.test_migrations import ROOT, found, opened, said_long_ago
 from tests.servers.mysql import MySQLServer, start_mysql
 

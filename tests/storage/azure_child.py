@@ -14,7 +14,7 @@ from typing import Any
 from azure.core.credentials import AccessToken
 
 from chainlit_sqla.errors import StorageError
-from chainlit_sqla.storage.azure import AzureStorage
+from chainlit_sqla.storage.azure.client import AzureStorage
 from chainlit_sqla.storage.base import BlobSource
 from tests.servers.entra import token
 

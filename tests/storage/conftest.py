@@ -19,13 +19,13 @@ from azure.storage.blob import ContainerClient
 from botocore.config import Config
 from starlette.applications import Starlette
 
-from chainlit_sqla.storage.azure import AzureStorage
+from chainlit_sqla.storage.azure.client import AzureStorage
 from chainlit_sqla.storage.base import Inventory, StorageClient
-from chainlit_sqla.storage.chainlit_client import ChainlitClientStorage
-from chainlit_sqla.storage.gcs import GCSStorage
-from chainlit_sqla.storage.local import LocalStorage
-from chainlit_sqla.storage.local_route import file_route
-from chainlit_sqla.storage.s3 import S3Storage
+from chainlit_sqla.storage.chainlit_adapter import ChainlitClientStorage
+from chainlit_sqla.storage.gcs.client import GCSStorage
+from chainlit_sqla.storage.local.client import LocalStorage
+from chainlit_sqla.storage.local.route import file_route
+from chainlit_sqla.storage.s3.client import S3Storage
 from tests.servers import azurite, gcs, s3_moto, s3_swift
 from tests.servers.require import unavailable
 from tests.until import PATIENCE
@@ -273,7 +273,7 @@ def google_server() -> Iterator[gcs.GoogleServer]:
 def google(
     google_server: gcs.GoogleServer, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[GoogleBucket]:
-    credentials = "chainlit_sqla.storage.gcs_credentials"
+    credentials = "chainlit_sqla.storage.gcs.credentials"
     monkeypatch.setattr(f"{credentials}.TOKEN_URI", f"{google_server.endpoint}/token")
     monkeypatch.setattr(f"{credentials}.IAM_URL", google_server.endpoint)
     bucket = GoogleBucket(google_server, f"bucket-{secrets.token_hex(6)}")

@@ -32,7 +32,7 @@ BETWEEN = "import subprocess, sys; sys.exit(subprocess.call(sys.argv[1:]))"
 MEMORY = """
 import asyncio, json, os, resource, sys
 from pathlib import Path
-from chainlit_sqla.storage.azure import AzureStorage
+from chainlit_sqla.storage.azure.client import AzureStorage
 from chainlit_sqla.storage.base import BlobSource
 
 def peak():
@@ -269,7 +269,7 @@ async def test_a_server_that_falls_silent_is_given_up(
         endpoint = f"http://127.0.0.1:{proxy.port}/{container.server.account}"
         storage = container.storage(endpoint=endpoint)
         await storage.put("k", BlobSource(data=b"x"), mime="text/plain")
-        monkeypatch.setattr("chainlit_sqla.storage.azure_upload.SILENT_SECONDS", 0.3)
+        monkeypatch.setattr("chainlit_sqla.storage.azure.upload.SILENT_SECONDS", 0.3)
         proxy.blackhole()
         with pytest.raises(StorageUnavailable, match=r"TimeoutError; check the endpoint and"):
             await storage.put("large", BlobSource(data=b"x" * 40 * MIB), mime="text/plain")
@@ -350,7 +350,7 @@ async def test_one_blob_that_cannot_be_deleted_keeps_no_other(
 async def test_a_listing_of_many_pages_is_whole(
     container: Container, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("chainlit_sqla.storage.azure.PAGE", 2)
+    monkeypatch.setattr("chainlit_sqla.storage.azure.client.PAGE", 2)
     storage = container.storage(prefix="/chat/files./")
     for key in ("a", "b/c", "d\n", "é.png", "z"):
         await storage.put(key, BlobSource(data=key.encode()), mime="text/plain", name="n.txt")

@@ -24,7 +24,7 @@ from chainlit_sqla.errors import (
     StorageError,
     StorageUnavailable,
 )
-from chainlit_sqla.storage.azure import AzureStorage
+from chainlit_sqla.storage.azure.client import AzureStorage
 from chainlit_sqla.storage.base import BlobSource
 from tests.servers.azurite import AzuriteServer
 from tests.servers.entra import CLIENT, TENANT, EntraServer

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from chainlit_sqla.errors import StorageError
-from chainlit_sqla.storage import azure as azure_module
 from chainlit_sqla.storage import closing
-from chainlit_sqla.storage.azure import AzureStorage
+from chainlit_sqla.storage.azure import client as azure_module
+from chainlit_sqla.storage.azure.client import AzureStorage
 from chainlit_sqla.storage.base import BlobSource
 from tests.servers.s3_faults import Front
 from tests.until import PATIENCE

@@ -10,8 +10,8 @@ import pytest
 
 from chainlit_sqla.errors import StorageError, StorageUnavailable
 from chainlit_sqla.storage.base import BlobSource
-from chainlit_sqla.storage.chainlit_client import ChainlitClientStorage
-from chainlit_sqla.storage.local import LocalStorage
+from chainlit_sqla.storage.chainlit_adapter import ChainlitClientStorage
+from chainlit_sqla.storage.local.client import LocalStorage
 
 from .conftest import Bucket
 from .test_contract import blob
@@ -154,11 +154,11 @@ def test_the_adapter_and_the_folder_need_no_chainlit() -> None:
     import sys
 
     code = (
-        "import sys; import chainlit_sqla.storage.urls, chainlit_sqla.storage.local_route, "
-        "chainlit_sqla.storage.chainlit_client; "
+        "import sys; import chainlit_sqla.storage.urls, chainlit_sqla.storage.local.route, "
+        "chainlit_sqla.storage.chainlit_adapter; "
         "found = {'chainlit', 'aiobotocore', 'botocore', 'aiohttp', 'httpx'} & set(sys.modules); "
         "sys.exit(str(found) if found else 0)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
-    assert LocalStorage.__module__ == "chainlit_sqla.storage.local"
+    assert LocalStorage.__module__ == "chainlit_sqla.storage.local.client"

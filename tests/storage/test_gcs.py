@@ -16,13 +16,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from chainlit_sqla.errors import (
-    ConfigurationError,
-    StorageError,
-)
+from chainlit_sqla.errors import ConfigurationError, StorageError
 from chainlit_sqla.storage.base import BlobSource
-from chainlit_sqla.storage.gcs import GCSStorage
-from chainlit_sqla.storage.gcs_keys import key_of, object_name
+from chainlit_sqla.storage.gcs.client import GCSStorage
+from chainlit_sqla.storage.gcs.keys import key_of, object_name
 from tests.until import PATIENCE
 
 from .conftest import EXPIRY, GoogleBucket
@@ -253,7 +250,7 @@ async def test_links_to_google_itself(google: GoogleBucket, key: str) -> None:
 def test_without_the_package_the_extra_is_named() -> None:
     code = (
         "import sys\n"
-        "from chainlit_sqla.storage.gcs import GCSStorage\n"
+        "from chainlit_sqla.storage.gcs.client import GCSStorage\n"
         "assert not any(name.startswith('google') for name in sys.modules), 'not lazy'\n"
         "sys.modules['google.cloud.storage'] = None\n"
         "try: GCSStorage('bucket')\n"

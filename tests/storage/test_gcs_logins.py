@@ -13,7 +13,7 @@ import pytest
 
 from chainlit_sqla.errors import ConfigurationError, StorageError, StorageUnavailable
 from chainlit_sqla.storage.base import BlobSource
-from chainlit_sqla.storage.gcs import GCSStorage
+from chainlit_sqla.storage.gcs.client import GCSStorage
 from tests.servers.gcs_identity import Identity
 from tests.servers.ports import free_port
 
@@ -45,7 +45,7 @@ def machine(
     monkeypatch.setenv("GCE_METADATA_IP", host)
     monkeypatch.setattr("google.auth.compute_engine._metadata._GCE_METADATA_HOST", host)
     # Its server is not Google's own, so without this it would be taken for an emulator.
-    monkeypatch.setattr("chainlit_sqla.storage.gcs_credentials.GOOGLE_HOSTS", "127.0.0.1")
+    monkeypatch.setattr("chainlit_sqla.storage.gcs.credentials.GOOGLE_HOSTS", "127.0.0.1")
     identity.machine = identity.account("cloud-run").email
     return identity
 
@@ -238,7 +238,7 @@ async def test_an_emulator_needs_no_login(
 async def test_a_token_server_that_is_away(google: GoogleBucket, identity: Identity) -> None:
     with pytest.MonkeyPatch.context() as patch:
         nowhere = f"http://127.0.0.1:{free_port()}/token"
-        patch.setattr("chainlit_sqla.storage.gcs_credentials.TOKEN_URI", nowhere)
+        patch.setattr("chainlit_sqla.storage.gcs.credentials.TOKEN_URI", nowhere)
         storage = google.storage(retry_seconds=0)
     with pytest.raises(StorageUnavailable, match=r"Cannot look up 'k' .*the network$"):
         await storage.stat("k")

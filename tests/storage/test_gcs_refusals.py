@@ -9,7 +9,7 @@ import pytest
 
 from chainlit_sqla.errors import BlobNotFound, StorageError, StorageUnavailable
 from chainlit_sqla.storage.base import BlobSource
-from chainlit_sqla.storage.gcs import GCSStorage
+from chainlit_sqla.storage.gcs.client import GCSStorage
 from tests.servers.ports import free_port
 from tests.servers.proxy import FlakyProxy
 

@@ -11,7 +11,7 @@ import pytest
 
 from chainlit_sqla.errors import BlobNotFound, StorageError
 from chainlit_sqla.storage.base import BlobSource, Inventory
-from chainlit_sqla.storage.local import LocalStorage
+from chainlit_sqla.storage.local.client import LocalStorage
 
 from .conftest import Bucket, Container, GoogleBucket
 from .test_contract import KEYS

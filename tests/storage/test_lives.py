@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from chainlit_sqla.storage.base import BlobSource, Inventory
-from chainlit_sqla.storage.local import LocalStorage
+from chainlit_sqla.storage.local.client import LocalStorage
 
 from .test_contract import blob
 

@@ -19,11 +19,11 @@ import pytest
 from starlette.applications import Starlette
 
 from chainlit_sqla.errors import BlobNotFound, StorageError
-from chainlit_sqla.storage import folder as folder_module
 from chainlit_sqla.storage.base import BlobSource
-from chainlit_sqla.storage.folder import SECRET_FILE
-from chainlit_sqla.storage.local import LocalStorage
-from chainlit_sqla.storage.local_route import file_route
+from chainlit_sqla.storage.local import folder as folder_module
+from chainlit_sqla.storage.local.client import LocalStorage
+from chainlit_sqla.storage.local.folder import SECRET_FILE
+from chainlit_sqla.storage.local.route import file_route
 from tests.until import PATIENCE
 
 from .test_contract import blob
@@ -351,7 +351,7 @@ async def test_a_damaged_secret_is_named(tmp_path: Path) -> None:
 SIGN = """
 import asyncio, sys
 from pathlib import Path
-from chainlit_sqla.storage.local import LocalStorage
+from chainlit_sqla.storage.local.client import LocalStorage
 storage = LocalStorage(Path(sys.argv[1]), clock=lambda: 0)
 sys.stdin.readline()
 print(asyncio.run(storage.read_urls(["k"]))["k"])

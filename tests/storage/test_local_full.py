@@ -11,7 +11,7 @@ import pytest
 
 from chainlit_sqla.errors import StorageError
 from chainlit_sqla.storage.base import BlobSource
-from chainlit_sqla.storage.local import LocalStorage
+from chainlit_sqla.storage.local.client import LocalStorage
 
 from .test_contract import blob
 

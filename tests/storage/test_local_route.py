@@ -14,8 +14,8 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Mount, Route
 
 from chainlit_sqla.storage.base import BlobSource
-from chainlit_sqla.storage.local import FILES_PATH, LocalStorage
-from chainlit_sqla.storage.local_route import ROUTE_NAME, file_route
+from chainlit_sqla.storage.local.client import FILES_PATH, LocalStorage
+from chainlit_sqla.storage.local.route import ROUTE_NAME, file_route
 
 DATA = bytes(range(256)) * 1000
 

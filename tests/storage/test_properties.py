@@ -13,7 +13,13 @@ from chainlit_sqla.errors import StorageError
 from chainlit_sqla.storage.base import shown_as
 from chainlit_sqla.storage.headers import UNKNOWN_TYPE, content_disposition, content_type
 from chainlit_sqla.storage.keys import KEY_BYTES, key_bytes, url_safe_key
-from chainlit_sqla.storage.tokens import LinkError, blob_digest, sign, signing_key, verify
+from chainlit_sqla.storage.local.signed_urls import (
+    LinkError,
+    blob_digest,
+    sign,
+    signing_key,
+    verify,
+)
 
 NAMES = st.text(max_size=300) | st.text(alphabet='a"\\;=%*\r\n\x00é報ד\u202e😀. /', max_size=300)
 PARTS = st.sampled_from([".", "..", "...", "..~", ".~", "~", "a", "", "..~~", "%2e"])

@@ -15,7 +15,7 @@ import pytest
 from chainlit_sqla.errors import BlobNotFound, ConfigurationError, StorageError
 from chainlit_sqla.settings import Settings
 from chainlit_sqla.storage.base import BlobSource
-from chainlit_sqla.storage.s3 import S3Storage
+from chainlit_sqla.storage.s3.client import S3Storage
 from chainlit_sqla.storage.urls import open_storage
 from tests.servers.proxy import FlakyProxy
 

@@ -16,9 +16,9 @@ from chainlit.element import File
 from chainlit_sqla import SQLADataLayer
 from chainlit_sqla.errors import BlobNotFound, StorageError, StorageUnavailable
 from chainlit_sqla.settings import Settings
-from chainlit_sqla.storage import s3 as s3_module
 from chainlit_sqla.storage.base import BlobSource
-from chainlit_sqla.storage.s3 import S3Storage
+from chainlit_sqla.storage.s3 import client as s3_module
+from chainlit_sqla.storage.s3.client import S3Storage
 from tests.servers import s3_swift
 from tests.servers.require import unavailable
 from tests.servers.s3_faults import Front

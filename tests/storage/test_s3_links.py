@@ -16,10 +16,10 @@ from botocore.config import Config
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from chainlit_sqla.storage import s3_links
 from chainlit_sqla.storage.base import BlobSource
 from chainlit_sqla.storage.keys import url_safe_key
-from chainlit_sqla.storage.s3 import S3Storage
+from chainlit_sqla.storage.s3 import links as s3_links
+from chainlit_sqla.storage.s3.client import S3Storage
 
 from .conftest import SESSION, Bucket
 

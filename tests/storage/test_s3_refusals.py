@@ -6,7 +6,7 @@ import pytest
 
 from chainlit_sqla.errors import StorageError
 from chainlit_sqla.storage.base import BlobSource
-from chainlit_sqla.storage.s3 import S3Storage
+from chainlit_sqla.storage.s3.client import S3Storage
 from tests.servers.ports import free_port
 
 from .conftest import Bucket

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from chainlit_sqla.errors import StorageError, StorageUnavailable
-from chainlit_sqla.storage import closing, s3_upload
+from chainlit_sqla.storage import closing
 from chainlit_sqla.storage.base import BlobSource
+from chainlit_sqla.storage.s3 import upload as s3_upload
 from tests.servers.s3_faults import Front
 from tests.until import PATIENCE
 

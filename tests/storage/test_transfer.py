@@ -17,19 +17,14 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from chainlit_sqla.errors import (
-    BlobNotFound,
-    ConfigurationError,
-    StorageError,
-    StorageUnavailable,
-)
+from chainlit_sqla.errors import BlobNotFound, ConfigurationError, StorageError, StorageUnavailable
 from chainlit_sqla.settings import Settings
 from chainlit_sqla.storage.base import BlobInfo, BlobSource, Inventory
-from chainlit_sqla.storage.chainlit_client import ChainlitClientStorage
-from chainlit_sqla.storage.ends import Ends
+from chainlit_sqla.storage.chainlit_adapter import ChainlitClientStorage
+from chainlit_sqla.storage.copy import LIMIT, Plan, Progress, Result, Transfer
+from chainlit_sqla.storage.copy_endpoints import Ends
 from chainlit_sqla.storage.journal import Amount, Journal
-from chainlit_sqla.storage.local import LocalStorage
-from chainlit_sqla.storage.transfer import LIMIT, Plan, Progress, Result, Transfer
+from chainlit_sqla.storage.local.client import LocalStorage
 from tests.cli.programs import ROOT
 from tests.servers.proxy import FlakyProxy
 from tests.storage.conftest import Bucket

@@ -10,12 +10,12 @@ import pytest
 from chainlit_sqla.cli.sources import mask_url
 from chainlit_sqla.errors import ConfigurationError
 from chainlit_sqla.settings import Settings
-from chainlit_sqla.storage.azure import AzureStorage
+from chainlit_sqla.storage.azure.client import AzureStorage
 from chainlit_sqla.storage.base import BlobSource, StorageClient
-from chainlit_sqla.storage.choice import storage_from, storage_url
-from chainlit_sqla.storage.gcs import GCSStorage
-from chainlit_sqla.storage.local import LocalStorage
-from chainlit_sqla.storage.s3 import S3Storage
+from chainlit_sqla.storage.config import storage_from, storage_url
+from chainlit_sqla.storage.gcs.client import GCSStorage
+from chainlit_sqla.storage.local.client import LocalStorage
+from chainlit_sqla.storage.s3.client import S3Storage
 from chainlit_sqla.storage.urls import open_storage, shown_url
 
 from .conftest import Bucket

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from chainlit_sqla import Database, Settings, migrations
+from chainlit_sqla import Database, Settings
+from chainlit_sqla.database import migrator as migrations
 from chainlit_sqla.dialects import dialect_named
 from tests.until import PATIENCE
 
@@ -45,8 +46,8 @@ LATER = {
     "rich",
     "asyncpg",
     "chainlit_sqla.cli",
-    "chainlit_sqla.storage.s3",
-    "chainlit_sqla.dialects.postgresql",
+    "chainlit_sqla.storage.s3.client",
+    "chainlit_sqla.dialects.postgresql.dialect",
     "sqlalchemy.dialects.postgresql",
 }
 

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chainlit_sqla import _json
+from chainlit_sqla._internal import json as _json
 
 any_text = st.text(st.characters(exclude_categories=()))
 keys = any_text | st.integers(-9, 9)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chainlit_sqla._signature import _PIECE, PROBES, Draft, fold, has_all, probes
+from chainlit_sqla._internal.signature import _PIECE, PROBES, Draft, fold, has_all, probes
 
 texts = st.text(st.characters(exclude_categories=("Cs",)), max_size=60)
 WORDS = ["".join(random.Random(i).choices("abcdefghijklmnopqrstuvwxyz", k=6)) for i in range(3_000)]

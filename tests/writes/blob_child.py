@@ -19,7 +19,7 @@ from chainlit.element import File
 
 from chainlit_sqla import BlobSource, LocalStorage, SQLADataLayer
 from chainlit_sqla.storage.base import StorageClient
-from chainlit_sqla.storage.s3 import S3Storage
+from chainlit_sqla.storage.s3.client import S3Storage
 
 MIB = 1024 * 1024
 

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from chainlit_sqla import SQLADataLayer, migrations
+from chainlit_sqla import SQLADataLayer
 from chainlit_sqla.database import Database
+from chainlit_sqla.database import migrator as migrations
 from chainlit_sqla.settings import Settings
-from chainlit_sqla.uploads import Uploads
+from chainlit_sqla.storage.uploads import Uploads
 from tests.servers.fixtures import *  # noqa: F403
 from tests.servers.mysql import MySQLServer
 from tests.servers.postgres import PostgresServer, start_postgres

@@ -19,12 +19,13 @@ import pytest
 from chainlit.element import File
 from sqlalchemy import Table, func, select
 
-from chainlit_sqla import LocalStorage, SQLADataLayer, migrations
+from chainlit_sqla import LocalStorage, SQLADataLayer
 from chainlit_sqla.database import Database
+from chainlit_sqla.database import migrator as migrations
 from chainlit_sqla.models import blob_deletions, elements, steps, threads
 from chainlit_sqla.storage.base import Inventory
-from chainlit_sqla.storage.s3 import S3Storage
-from chainlit_sqla.storage_audit import is_ours
+from chainlit_sqla.storage.check_audit import is_ours
+from chainlit_sqla.storage.s3.client import S3Storage
 from tests.servers import s3_moto
 from tests.servers.postgres import PostgresServer
 from tests.servers.require import unavailable

@@ -14,18 +14,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import delete, insert, select, text
 
-from chainlit_sqla import migrations
-from chainlit_sqla._json import JsonText
+from chainlit_sqla._internal.json import JsonText
 from chainlit_sqla.database import Database
-from chainlit_sqla.dialects import postgresql_burst
+from chainlit_sqla.database import migrator as migrations
+from chainlit_sqla.dialects.postgresql import fast_batch as postgresql_burst
 from chainlit_sqla.errors import NotTheAuthor, RejectedRow
 from chainlit_sqla.models import Base, Signature, Step, Thread, User
 from chainlit_sqla.settings import Settings
 from chainlit_sqla.writes import signatures as signing
-from chainlit_sqla.writes.apply import lock_threads, save
-from chainlit_sqla.writes.burst import burst_of
-from chainlit_sqla.writes.erase import erase
-from chainlit_sqla.writes.ops import (
+from chainlit_sqla.writes.execute_deletes import erase
+from chainlit_sqla.writes.execute_saves import lock_threads, save
+from chainlit_sqla.writes.fast_batch import burst_of
+from chainlit_sqla.writes.operations import (
     DeleteElement,
     DeleteStep,
     DeleteThread,
@@ -37,8 +37,8 @@ from chainlit_sqla.writes.ops import (
     SaveUser,
     Scope,
 )
-from chainlit_sqla.writes.pipeline import Pipeline
-from chainlit_sqla.writes.plan import plan
+from chainlit_sqla.writes.planner import plan
+from chainlit_sqla.writes.queue import Pipeline
 from tests.servers.postgres import PostgresServer
 from tests.until import PATIENCE, until
 from tests.writes.test_plan import extras, metadata, moments, rows, step_values

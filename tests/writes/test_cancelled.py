@@ -9,8 +9,8 @@ import pytest
 from sqlalchemy import insert, text
 
 from chainlit_sqla.database import Database
-from chainlit_sqla.dialects import patience
-from chainlit_sqla.migrations import upgrade
+from chainlit_sqla.database.migrator import upgrade
+from chainlit_sqla.dialects import shield as patience
 from chainlit_sqla.models import users
 from tests.servers.postgres import PostgresServer
 from tests.until import PATIENCE, until

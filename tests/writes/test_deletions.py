@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import func, insert, select
 
-from chainlit_sqla._time import next_ordinal, now
+from chainlit_sqla._internal.timestamps import next_ordinal, now
 from chainlit_sqla.database import Database
 from chainlit_sqla.models import Element, Feedback, Step, Tombstone
-from chainlit_sqla.writes.ops import DeleteStep, SaveElement, SaveFeedback, SaveStep, Scope
-from chainlit_sqla.writes.pipeline import Pipeline
+from chainlit_sqla.writes.operations import DeleteStep, SaveElement, SaveFeedback, SaveStep, Scope
+from chainlit_sqla.writes.queue import Pipeline
 
 MANY = 40_000
 

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 from sqlalchemy import Text, cast, event, func, literal, select, table
 
-from chainlit_sqla import SQLADataLayer, migrations
+from chainlit_sqla import SQLADataLayer
 from chainlit_sqla.database import Database
+from chainlit_sqla.database import migrator as migrations
 from chainlit_sqla.dialects import Asked
 from chainlit_sqla.errors import DatabaseUnavailable, SchemaOutdated
 from chainlit_sqla.models import threads

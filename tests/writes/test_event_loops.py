@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from chainlit_sqla import SQLADataLayer, migrations
+from chainlit_sqla import SQLADataLayer
 from chainlit_sqla.database import Database
+from chainlit_sqla.database import migrator as migrations
 from chainlit_sqla.errors import ConfigurationError
 from tests.servers.mysql import MySQLServer
 from tests.servers.postgres import PostgresServer

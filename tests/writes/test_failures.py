@@ -16,8 +16,8 @@ from sqlalchemy import select, text
 from chainlit_sqla.database import Database
 from chainlit_sqla.errors import DatabaseUnavailable, RetriesExhausted
 from chainlit_sqla.models import Step, Thread
-from chainlit_sqla.writes.ops import DeleteThread, Op, SaveFeedback, SaveStep, SaveThread
-from chainlit_sqla.writes.pipeline import Pipeline
+from chainlit_sqla.writes.operations import DeleteThread, Op, SaveFeedback, SaveStep, SaveThread
+from chainlit_sqla.writes.queue import Pipeline
 from tests.servers.postgres import PostgresServer
 from tests.servers.proxy import FlakyProxy
 from tests.until import PATIENCE, until

@@ -10,14 +10,14 @@ import pytest
 from sqlalchemy import event, func, select
 
 from chainlit_sqla.database import Database
+from chainlit_sqla.database.migrator import upgrade
 from chainlit_sqla.errors import DatabaseUnavailable
-from chainlit_sqla.importers import Import, open_source
-from chainlit_sqla.importers import target as import_target
-from chainlit_sqla.migrations import upgrade
 from chainlit_sqla.models import Step, quarantine
 from chainlit_sqla.settings import Settings
-from chainlit_sqla.writes.ops import SaveStep
-from chainlit_sqla.writes.pipeline import Pipeline
+from chainlit_sqla.transfer.importing import Import, open_source
+from chainlit_sqla.transfer.importing import target as import_target
+from chainlit_sqla.writes.operations import SaveStep
+from chainlit_sqla.writes.queue import Pipeline
 from tests.importers.bulk import fill
 from tests.until import until
 

@@ -12,11 +12,11 @@ import pytest
 from chainlit.element import File
 
 from chainlit_sqla import SQLADataLayer
-from chainlit_sqla import uploads as module
 from chainlit_sqla.errors import StorageUnavailable
 from chainlit_sqla.settings import Settings
-from chainlit_sqla.uploads import Uploads
-from chainlit_sqla.writes.ops import SaveThread, SaveUser
+from chainlit_sqla.storage import uploads as module
+from chainlit_sqla.storage.uploads import Uploads
+from chainlit_sqla.writes.operations import SaveThread, SaveUser
 from tests.until import PATIENCE, until
 from tests.writes.gated import Gated, content, element, read, stored
 

@@ -12,17 +12,18 @@ import pytest
 from chainlit.user import User
 from sqlalchemy import insert, select, text
 
-from chainlit_sqla import SQLADataLayer, migrations
+from chainlit_sqla import SQLADataLayer
 from chainlit_sqla.database import Database
+from chainlit_sqla.database import migrator as migrations
 from chainlit_sqla.errors import RejectedRow, RetriesExhausted
-from chainlit_sqla.importers.target import Target
 from chainlit_sqla.models import BlobDeletion, Step, Thread
 from chainlit_sqla.models import User as UserRow
-from chainlit_sqla.records import Record
 from chainlit_sqla.settings import Settings
-from chainlit_sqla.writes import outbox
-from chainlit_sqla.writes.ops import Op, SaveFeedback, SaveStep, SaveThread, SaveUser
-from chainlit_sqla.writes.pipeline import Pipeline
+from chainlit_sqla.transfer.importing.target import Target
+from chainlit_sqla.transfer.records import Record
+from chainlit_sqla.writes import deletion_queue as outbox
+from chainlit_sqla.writes.operations import Op, SaveFeedback, SaveStep, SaveThread, SaveUser
+from chainlit_sqla.writes.queue import Pipeline
 from tests.servers.mysql import MySQLServer, start_mysql
 from tests.servers.proxy import FlakyProxy
 from tests.until import PATIENCE, until

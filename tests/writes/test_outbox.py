@@ -12,13 +12,13 @@ import pytest
 from sqlalchemy import select
 
 from chainlit_sqla import BlobSource, LocalStorage
-from chainlit_sqla import outbox as module
 from chainlit_sqla.database import Database
 from chainlit_sqla.errors import StorageError, StorageUnavailable
 from chainlit_sqla.models import blob_deletions, elements
-from chainlit_sqla.outbox import Outbox
-from chainlit_sqla.writes import outbox as rows
-from chainlit_sqla.writes.ops import (
+from chainlit_sqla.storage import deletion_queue as module
+from chainlit_sqla.storage.deletion_queue import Outbox
+from chainlit_sqla.writes import deletion_queue as rows
+from chainlit_sqla.writes.operations import (
     DeleteElement,
     DeleteThread,
     Op,
@@ -26,7 +26,7 @@ from chainlit_sqla.writes.ops import (
     SaveThread,
     SaveUser,
 )
-from chainlit_sqla.writes.pipeline import Pipeline
+from chainlit_sqla.writes.queue import Pipeline
 from tests.servers.proxy import FlakyProxy
 from tests.until import until
 
@@ -179,7 +179,7 @@ def test_the_sweeper_works_in_one_event_loop_after_another(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "_FIRST_PAUSE", 0.01)
-    from chainlit_sqla import migrations
+    from chainlit_sqla.database import migrator as migrations
 
     database = Database(f"sqlite:///{tmp_path / 'chats.db'}")
     store = Picky(tmp_path / "files")

@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 from sqlalchemy import select, text
 
-from chainlit_sqla import migrations
 from chainlit_sqla.database import Database
+from chainlit_sqla.database import migrator as migrations
 from chainlit_sqla.errors import PipelineClosed, RejectedRow, SchemaOutdated
 from chainlit_sqla.models import Step, Thread
-from chainlit_sqla.writes.ops import DeleteFeedback, Op, SaveFeedback, SaveStep, SaveThread
-from chainlit_sqla.writes.pipeline import Pipeline
+from chainlit_sqla.writes.operations import DeleteFeedback, Op, SaveFeedback, SaveStep, SaveThread
+from chainlit_sqla.writes.queue import Pipeline
 from tests.until import PATIENCE
 
 

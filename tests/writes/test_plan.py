@@ -16,9 +16,9 @@ from sqlalchemy import insert, select
 from chainlit_sqla.database import Database
 from chainlit_sqla.models import Base, User
 from chainlit_sqla.settings import Settings
-from chainlit_sqla.writes.apply import save
-from chainlit_sqla.writes.erase import erase
-from chainlit_sqla.writes.ops import (
+from chainlit_sqla.writes.execute_deletes import erase
+from chainlit_sqla.writes.execute_saves import save
+from chainlit_sqla.writes.operations import (
     DeleteElement,
     DeleteFeedback,
     DeleteStep,
@@ -31,7 +31,7 @@ from chainlit_sqla.writes.ops import (
     SaveUser,
     Scope,
 )
-from chainlit_sqla.writes.plan import plan
+from chainlit_sqla.writes.planner import plan
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 CLOCKS = {"deletedAt"}

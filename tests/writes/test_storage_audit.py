@@ -18,21 +18,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import insert, select, update
 
-from chainlit_sqla import storage_audit, storage_repair
-from chainlit_sqla._time import now
+from chainlit_sqla._internal.timestamps import now
 from chainlit_sqla.database import Database
 from chainlit_sqla.errors import ConfigurationError, StorageError
 from chainlit_sqla.models import LOST_KEY, blob_deletions, elements, threads
-from chainlit_sqla.outbox import Outbox
+from chainlit_sqla.storage import check_audit as storage_audit
+from chainlit_sqla.storage import check_repair as storage_repair
 from chainlit_sqla.storage.base import BlobInfo, BlobSource
-from chainlit_sqla.storage.local import LocalStorage
-from chainlit_sqla.storage_audit import Counts, audit, is_ours
-from chainlit_sqla.storage_ledger import Finding, Kind, Ledger
-from chainlit_sqla.storage_repair import Repaired, repair
-from chainlit_sqla.uploads import Uploads, object_key
-from chainlit_sqla.writes.ops import DeleteElement, DeleteThread, SaveElement
-from chainlit_sqla.writes.outbox import due
-from chainlit_sqla.writes.pipeline import Pipeline
+from chainlit_sqla.storage.check_audit import Counts, audit, is_ours
+from chainlit_sqla.storage.check_ledger import Finding, Kind, Ledger
+from chainlit_sqla.storage.check_repair import Repaired, repair
+from chainlit_sqla.storage.deletion_queue import Outbox
+from chainlit_sqla.storage.local.client import LocalStorage
+from chainlit_sqla.storage.uploads import Uploads, object_key
+from chainlit_sqla.writes.deletion_queue import due
+from chainlit_sqla.writes.operations import DeleteElement, DeleteThread, SaveElement
+from chainlit_sqla.writes.queue import Pipeline
 
 OLD = timedelta(hours=2)
 
@@ -545,10 +546,10 @@ async def test_listings_longer_than_a_portion(
 KILLED = """
 import asyncio, os, pathlib, signal, sys
 from chainlit_sqla.database import Database
-from chainlit_sqla.storage.local import LocalStorage
-from chainlit_sqla.storage_audit import audit
-from chainlit_sqla.storage_ledger import Ledger
-from chainlit_sqla.storage_repair import repair
+from chainlit_sqla.storage.local.client import LocalStorage
+from chainlit_sqla.storage.check_audit import audit
+from chainlit_sqla.storage.check_ledger import Ledger
+from chainlit_sqla.storage.check_repair import repair
 
 class Fatal(LocalStorage):
     async def delete(self, keys):

@@ -8,9 +8,9 @@ import pytest
 
 from chainlit_sqla import SQLADataLayer
 from chainlit_sqla.errors import BlobNotFound, NotTheAuthor, StorageError
-from chainlit_sqla.uploads import Uploads
-from chainlit_sqla.writes.ops import DeleteThread, SaveStep, SaveThread, SaveUser
-from chainlit_sqla.writes.pipeline import Pipeline
+from chainlit_sqla.storage.uploads import Uploads
+from chainlit_sqla.writes.operations import DeleteThread, SaveStep, SaveThread, SaveUser
+from chainlit_sqla.writes.queue import Pipeline
 from tests.writes.gated import Gated, content, element, read, stored
 
 

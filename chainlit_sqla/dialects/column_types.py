@@ -1,0 +1,112 @@
+"""Column types that are the same in Python on every database."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Text
+from sqlalchemy.engine import Dialect as EngineDialect
+from sqlalchemy.types import TypeDecorator, TypeEngine
+
+from . import Dialect, dialect_named
+
+
+class LongText(TypeDecorator[str]):
+    """A text of any length."""
+
+    impl = Text
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: EngineDialect) -> TypeEngine[Any]:
+        """Ask the dialect for its column type."""
+        return _asked(dialect).text_type()
+
+
+class Key(TypeDecorator[str]):
+    """A text that is part of a key or an index; cases and trailing spaces tell keys apart.
+
+    Args:
+        length: Characters that it may have where the database must know it.
+    """
+
+    impl = Text
+    cache_ok = True
+
+    def __init__(self, length: int = 255) -> None:
+        super().__init__()
+        self.length = length
+
+    def load_dialect_impl(self, dialect: EngineDialect) -> TypeEngine[Any]:
+        """Ask the dialect for its column type."""
+        return _asked(dialect).key_type(self.length)
+
+
+class ObjectKey(TypeDecorator[str]):
+    """The key of a blob, as a key of a table: 1,024 bytes, more than some databases index."""
+
+    impl = Text
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: EngineDialect) -> TypeEngine[Any]:
+        """Ask the dialect for its column type."""
+        return _asked(dialect).object_key_type()
+
+    def process_bind_param(self, value: str | None, dialect: EngineDialect) -> Any:
+        """To the driver's form."""
+        return None if value is None else _asked(dialect).bind_object_key(value)
+
+    def process_result_value(self, value: Any, dialect: EngineDialect) -> str | None:
+        """To text."""
+        return None if value is None else _asked(dialect).result_object_key(value)
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """An instant with microseconds: aware in Python, UTC in the database.
+
+    Raises:
+        ValueError: On writing a naive datetime, whose instant nobody knows.
+    """
+
+    impl = Text
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: EngineDialect) -> TypeEngine[Any]:
+        """Ask the dialect for its column type."""
+        return dialect.type_descriptor(_asked(dialect).instant_type())
+
+    def process_bind_param(self, value: datetime | None, dialect: EngineDialect) -> Any:
+        """To the driver's form."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError(f"{value!r} has no time zone; use datetime.now(UTC)")
+        return _asked(dialect).bind_instant(value)
+
+    def process_result_value(self, value: Any, dialect: EngineDialect) -> datetime | None:
+        """To an aware datetime."""
+        return None if value is None else _asked(dialect).result_instant(value)
+
+
+class JsonDocument(TypeDecorator[Any]):
+    """A JSON value; None is SQL NULL, `JsonText` is written as it is."""
+
+    impl = Text
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: EngineDialect) -> TypeEngine[Any]:
+        """Ask the dialect for its column type."""
+        return dialect.type_descriptor(_asked(dialect).json_type())
+
+    def process_bind_param(self, value: Any, dialect: EngineDialect) -> Any:
+        """To the driver's form."""
+        return None if value is None else _asked(dialect).bind_json(value)
+
+    def process_result_value(self, value: Any, dialect: EngineDialect) -> Any:
+        """To Python's form."""
+        return None if value is None else _asked(dialect).result_json(value)
+
+
+def _asked(dialect: EngineDialect) -> Dialect:
+    """The dialect, or any where a statement is only printed, for no database."""
+    return dialect_named("sqlite" if dialect.name == "default" else dialect.name)

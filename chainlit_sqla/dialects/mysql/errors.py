@@ -1,0 +1,176 @@
+"""What the errors of MySQL and MariaDB mean, and what to do about them.
+
+A statement larger than ``max_allowed_packet`` ends the connection. That looks like a lost one,
+for which a write would be repeated; so then the size is looked at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import URL
+
+from ...errors import RejectedRow
+from ..error_kinds import Fault, original
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine.interfaces import ExceptionContext
+
+# https://dev.mysql.com/doc/mysql-errors/8.4/en/server-error-reference.html and, from 1900 on,
+# https://mariadb.com/docs/server/reference/error-codes
+_TRANSIENT = {
+    *(1040, 1203, 1226),  # No connection left; the user's limits.
+    *(1044, 1045, 1049, 1129, 1130, 1698, 2059, 3118, 3159),  # Login; no such database.
+    *(1021, 1114),  # Disk full; table full.
+    *(1205, 1206, 1213, 1412, 1020, 3572, 1180),  # Lock wait, deadlock, changed meanwhile.
+    *(1290, 1792, 1836, 1047),  # Read-only: a replica now; a Galera node without its cluster.
+    *(1053, 1077, 1152, 1158, 1159, 1160, 1161, 1184, 1927, 3169, 4031),  # Ended connections.
+    *(2002, 2003, 2006, 2013, 2014, 2055),
+}
+_REPEAT = {1216, 1452, 1317, 1969, 3024}  # No parent row; interrupted, took too long.
+_SCHEMA = {1051, 1054, 1142, 1143, 1146}
+_TOO_LONG, _TOO_LARGE = 1406, 1153
+_UNREACHED = {2002, 2003}
+_OUT_OF_STEP = "Packet sequence number wrong"
+"""The driver's words for the answer that it reads while it sends the packets of a statement; the
+connection cannot be used any more."""
+_ESCAPED = "\\'\"\n\r\0\x1a"
+
+_LOGIN = (
+    "MySQL at {where} refuses the login of {user}; "
+    "correct the user or the password in the database URL"
+)
+_PERMISSION = (
+    "{user} may not do this in {database!r} ({words}); grant the permission "
+    "(GRANT ALL ON {database}.* TO the account)"
+)
+_READ_ONLY = (
+    "MySQL at {where} is read-only ({words}); connect to the primary, or switch read_only off"
+)
+_EXPLAINED = {
+    **dict.fromkeys((1290, 1792, 1836), _READ_ONLY),
+    1045: _LOGIN,
+    1698: _LOGIN,
+    1130: "MySQL at {where} takes no connections from this host ({words}); "
+    "make an account for it, such as {user}@'%'",
+    1049: "MySQL at {where} has no database {database!r}; create it "
+    "(CREATE DATABASE {database} CHARACTER SET utf8mb4) or correct the database URL",
+    1044: _PERMISSION,
+    1142: _PERMISSION,
+    1143: _PERMISSION,
+    1227: _PERMISSION,
+    1040: "MySQL at {where} has no connection left; lower CHAINLIT_SQLA_POOL_SIZE "
+    "or raise the server's max_connections",
+    1665: "The binary log of MySQL at {where} is written by statement, which InnoDB refuses in "
+    "READ COMMITTED; set binlog_format to ROW or MIXED",
+    3159: "MySQL at {where} takes only encrypted connections; "
+    "add ?ssl-mode=REQUIRED to the database URL",
+}
+
+
+def classify(error: BaseException) -> Fault:
+    """What an error of the driver means for a write.
+
+    Args:
+        error: Of the driver.
+    """
+    number = _number(error)
+    if number in _TRANSIENT or _is_out_of_step(error):
+        return Fault.TRANSIENT
+    if number in _REPEAT:
+        return Fault.REPEAT
+    return Fault.SCHEMA if number in _SCHEMA else Fault.REJECTED
+
+
+def explain(error: BaseException, url: URL) -> str | None:
+    """Say in one sentence with the repair why a connection fails; None: not known.
+
+    Args:
+        error: Of the driver or of SQLAlchemy.
+        url: Where it was to lead.
+    """
+    error = original(error)
+    where = f"{url.host or 'localhost'}:{url.port or 3306}"
+    number = _number(error)
+    if sentence := _EXPLAINED.get(number or 0):
+        return sentence.format(
+            where=where, user=repr(url.username), database=url.database, words=_words(error)
+        )
+    if isinstance(error, TimeoutError) or isinstance(error.__cause__, TimeoutError):
+        return f"MySQL at {where} does not answer; check the host, port and firewall"
+    if number in _UNREACHED or isinstance(error, OSError):
+        return (
+            f"MySQL at {where} cannot be reached ({_words(error.__cause__ or error)}); "
+            "start the server or correct the database URL"
+        )
+    return None
+
+
+class Packet:
+    """How large a statement may be, for the error of one that was larger."""
+
+    def __init__(self) -> None:
+        self._bytes = 0
+
+    def measure(self, connection: Any, _record: Any) -> None:
+        """Ask a new connection."""
+        cursor = connection.cursor()
+        cursor.execute("SELECT @@max_allowed_packet")
+        self._bytes = int(cursor.fetchone()[0])
+        cursor.close()
+
+    def explain(self, context: ExceptionContext) -> Exception | None:
+        """One of our errors for a row that can never be written; None: what it is otherwise."""
+        number = _number(context.original_exception)
+        lost = number == _TOO_LARGE or _is_out_of_step(context.original_exception)
+        if number == _TOO_LONG:
+            return RejectedRow(
+                f"The database takes no such long text ({_words(context.original_exception)}): "
+                "ids have 255 characters at most, user identifiers 512; use a shorter one"
+            )
+        if lost or context.is_disconnect:
+            if lost:  # The server has closed it; the others are as they were.
+                context.is_disconnect = True
+                context.invalidate_pool_on_disconnect = False
+            size = _largest(context.parameters)
+            # The statement is sent with the row. Some servers cut the connection before the
+            # client has read why.
+            if number == _TOO_LARGE or 0 < self._bytes <= size + len(context.statement or ""):
+                return RejectedRow(
+                    f"A row of {size:,} bytes is more than the server takes at once "
+                    f"({self._bytes:,}); raise its max_allowed_packet"
+                )
+        return None
+
+
+def _is_out_of_step(error: BaseException) -> bool:
+    error = original(error)
+    return bool(error.args) and str(error.args[0]).startswith(_OUT_OF_STEP)
+
+
+def _largest(parameters: Any) -> int:
+    """The bytes of the largest row, as they are sent."""
+    rows = parameters if isinstance(parameters, list) else [parameters]
+    return max((sum(map(_size, _values(row))) for row in rows), default=0)
+
+
+def _values(row: Any) -> Iterable[Any]:
+    return row.values() if isinstance(row, Mapping) else row or ()
+
+
+def _size(value: Any) -> int:
+    if isinstance(value, str):
+        return len(value.encode()) + sum(map(value.count, _ESCAPED))
+    return len(value) if isinstance(value, bytes) else 0
+
+
+def _number(error: BaseException | None) -> int | None:
+    error = original(error) if error else None
+    number = error.args[0] if error is not None and error.args else None
+    return number if isinstance(number, int) else None
+
+
+def _words(error: BaseException) -> str:
+    error = original(error)
+    return str(error.args[-1]) if error.args else type(error).__name__

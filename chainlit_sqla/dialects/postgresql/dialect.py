@@ -1,0 +1,394 @@
+"""PostgreSQL through asyncpg, also behind poolers and as a managed service."""
+
+from __future__ import annotations
+
+import inspect
+import ssl
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext
+from datetime import UTC
+from typing import TYPE_CHECKING, Any
+
+import orjson
+from sqlalchemy import (
+    URL,
+    ColumnElement,
+    Connection,
+    Insert,
+    Select,
+    Table,
+    Text,
+    and_,
+    case,
+    cast,
+    func,
+    literal_column,
+    select,
+    text,
+    type_coerce,
+)
+from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP, aggregate_order_by, insert
+from sqlalchemy.types import TypeEngine
+
+from ..._internal import json as _json
+from ..._internal import odd_json as _odd_json
+from ...errors import ConfigurationError
+from ..base import Call, Dialect, Rows
+from ..conflict import on_conflict
+from ..cursor import Fetch
+from ..error_kinds import Fault
+from ..shield import to_the_end
+from . import errors as postgresql_errors
+from . import fast_batch as postgresql_burst
+from .cursor import declared
+
+if TYPE_CHECKING:
+    from sqlalchemy import PoolProxiedConnection
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+    from ...settings import Settings
+    from ..fast_batch import Burst
+    from ..moving import Mover
+
+_LOCK = 0x636C_7371_6C61  # "clsqla": the advisory lock around migrations.
+
+# Parameters that other clients put into a URL and asyncpg does not know.
+_PRISMA = {"connection_limit", "pool_timeout", "schema", "pgbouncer", "socket_timeout"}
+_LIBPQ = {"channel_binding", "connect_timeout", "keepalives", "application_name", "gssencmode"}
+_CERTIFICATES = {"sslrootcert", "sslcert", "sslkey"}
+# SQLAlchemy's own parameters of the asyncpg dialect.
+_ADAPTERS = {"prepared_statement_cache_size", "prepared_statement_name_func", "async_fallback"}
+_SSL = {"disable", "allow", "prefer", "require", "verify-ca", "verify-full"}
+_FLAGS = {"1", "true", "on", "yes"}
+
+# Bytes; a row is packed when it has more.
+_PACKED = 2_000
+_SECONDS = len("2026-01-31T08:00:00")
+# The driver stores the last microsecond as infinity, and reads infinity as that.
+_ENDS = {'"infinity"': "9999-12-31T23:59:59.999999", '"-infinity"': "0001-01-01T00:00:00"}
+_FULL = len('"2026-01-31T08:00:00.000001"')
+
+
+class PostgreSQL(Dialect):
+    """PostgreSQL 12 or newer."""
+
+    name = "postgresql"
+    title = "PostgreSQL"
+    driver = "asyncpg"
+    port = 5432
+    has_schemas = True
+
+    def engine_url(self, url: URL) -> URL:
+        """Give the URL its driver and asyncpg's names for libpq's parameters."""
+        query = dict(url.query)
+        for name in _PRISMA | _LIBPQ:
+            query.pop(name, None)
+        if sslmode := query.pop("sslmode", None):
+            query.setdefault("ssl", sslmode)
+        if _CERTIFICATES & set(query):  # Then `engine_options` gives a context.
+            for name in (*_CERTIFICATES, "ssl"):
+                query.pop(name, None)
+        _check_query(query)
+        return super().engine_url(url).set(query=query)
+
+    def engine_options(self, url: URL, settings: Settings) -> dict[str, Any]:
+        """Pool and driver options; no prepared statements behind a transaction pooler."""
+        arguments: dict[str, Any] = {"timeout": settings.connect_timeout}
+        if _CERTIFICATES & set(url.query):
+            arguments["ssl"] = _tls(url.query)
+        if self.is_pooler(url, settings):
+            arguments |= {"statement_cache_size": 0, "prepared_statement_cache_size": 0}
+        else:
+            arguments["max_cacheable_statement_size"] = 0  # Bursts are long; no limit.
+            arguments["server_settings"] = {"application_name": "chainlit-sqla"}
+        return {
+            "pool_size": settings.pool_size,
+            "max_overflow": settings.max_overflow,
+            "pool_timeout": settings.connect_timeout,
+            "connect_args": arguments,
+            "json_serializer": _serialize,
+            "json_deserializer": _odd_json.loads,
+        }
+
+    def is_pooler(self, url: URL, settings: Settings) -> bool:
+        """As Prisma's URLs say it, or our setting."""
+        named = str(url.query.get("pgbouncer", "")).lower() in _FLAGS
+        return named or not settings.prepared_statements
+
+    def is_lost(self, connection: PoolProxiedConnection) -> bool:
+        """The driver sees at once that the server has closed a connection."""
+        driver: Any = connection.driver_connection
+        return driver is None or driver.is_closed()
+
+    def is_broken(self, connection: PoolProxiedConnection, error: BaseException) -> bool:
+        """Where the server is gone, a transaction is open or a query was given up."""
+        driver: Any = connection.driver_connection
+        if driver is None or driver.is_closed() or driver.is_in_transaction():
+            return True
+        return getattr(error, "sqlstate", None) is None
+
+    def read_options(self) -> dict[str, Any]:
+        """Without BEGIN and ROLLBACK: two round trips less."""
+        return {"isolation_level": "AUTOCOMMIT"}
+
+    def write_options(self) -> dict[str, Any]:
+        """Each statement sees what was committed before it: the plan relies on that."""
+        return {"isolation_level": "READ COMMITTED"}
+
+    async def see_all(self, connection: AsyncConnection) -> None:
+        """Row level security hides rows without a word; so it raises instead.
+
+        https://www.postgresql.org/docs/current/ddl-rowsecurity.html
+        """
+        await connection.execute(text("SET LOCAL row_security = off"))
+
+    def snapshot_options(self) -> dict[str, Any]:
+        """``REPEATABLE READ``: one snapshot for all statements, also on a standby."""
+        return {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+
+    async def server_version(self, connection: AsyncConnection) -> str:
+        """As the server says it."""
+        return f"PostgreSQL {await connection.scalar(text('SHOW server_version'))}"
+
+    def instant_type(self) -> TypeEngine[Any]:
+        """``timestamptz``."""
+        return TIMESTAMP(timezone=True)
+
+    def result_instant(self, value: Any) -> Any:
+        """The driver takes the first instant that Python has for -infinity, and gives no zone."""
+        return value if value.tzinfo is not None else value.replace(tzinfo=UTC)
+
+    def json_type(self) -> TypeEngine[Any]:
+        """``jsonb``; SQL NULL for None."""
+        return JSONB(none_as_null=True)
+
+    def instant_out(self, column: ColumnElement[Any]) -> ColumnElement[Any]:
+        """ISO 8601 in quotes: JSON's form depends on no setting, unlike a cast to text."""
+        return cast(func.to_json(func.timezone(literal_column("'UTC'"), column)), Text)
+
+    def json_out(self, column: ColumnElement[Any]) -> ColumnElement[Any]:
+        """As text, past the driver's codecs."""
+        return cast(column, Text)
+
+    def packed(
+        self, columns: Sequence[ColumnElement[Any]], order_by: ColumnElement[Any] | None = None
+    ) -> ColumnElement[Any] | None:
+        """By the server: few rows of JSON cost less than a round trip."""
+        row = func.json_build_array(*columns)
+        return row if order_by is None else func.json_agg(aggregate_order_by(row, order_by))
+
+    def show_instant(self, value: Any) -> str | None:
+        """Without the quotes, with all six digits of a fraction."""
+        if value is None:
+            return None
+        if len(value) == _FULL:
+            return value[1:-1] + "Z"  # type: ignore[no-any-return]
+        shown: str = _ENDS.get(value) or value[1:-1]
+        return (shown.ljust(26, "0") if len(shown) > _SECONDS else shown) + "Z"
+
+    def show_json(self, value: Any) -> Any:
+        """Parse the text."""
+        return {} if value == "{}" else None if value is None else orjson.loads(value)
+
+    async def execute_many(
+        self, connection: AsyncConnection, statement: Any, rows: Sequence[Mapping[str, Any]]
+    ) -> None:
+        """To its end: asyncpg, cancelled while it sends, waits for an answer for ever."""
+
+        async def give_up() -> None:
+            pooled = await connection.get_raw_connection()
+            if pooled.driver_connection is not None:
+                pooled.driver_connection.terminate()
+
+        await to_the_end(connection.execute(statement, rows), give_up)
+
+    async def fetch(
+        self,
+        connection: PoolProxiedConnection,
+        calls: Sequence[Call],
+        *,
+        pooler: bool,
+    ) -> list[Rows]:
+        """One round trip a statement; behind a pooler in a transaction, which keeps the session."""
+        driver: Any = connection.driver_connection
+        try:
+            async with driver.transaction(readonly=True) if pooler else nullcontext():
+                return [await driver.fetch(sql, *arguments) for sql, arguments in calls]
+        except Exception as error:
+            if driver.is_closed() and getattr(error, "sqlstate", None) is None:
+                raise ConnectionResetError(str(error)) from error
+            raise
+
+    def upsert(self, table: Table, keys: Sequence[str], update: Iterable[str]) -> Insert:
+        """``INSERT … ON CONFLICT``."""
+        return on_conflict(insert(table), keys, update)
+
+    async def save_burst(
+        self, connection: PoolProxiedConnection, burst: Burst, schema: str | None, *, pooler: bool
+    ) -> bool:
+        """In one statement, and so in one round trip."""
+        driver: Any = connection.driver_connection
+        try:
+            async with driver.transaction() if pooler else nullcontext():  # As in `fetch`.
+                return await _write_burst(driver, burst, schema)
+        except Exception as error:
+            code = getattr(error, "sqlstate", None)
+            if code == postgresql_burst.MADE_MEANWHILE:
+                return False
+            if code in postgresql_errors.UNKNOWN_CODES:
+                raise NotImplementedError(str(error)) from error
+            raise
+
+    def search_term(self, text: str) -> str:
+        """A pattern that stands for itself."""
+        pattern = text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+        return f"%{pattern}%"
+
+    def contains(self, column: ColumnElement[str], term: ColumnElement[str]) -> ColumnElement[bool]:
+        """As ``ILIKE`` by ICU's rules: with the C locale the server folds ASCII only.
+
+        The pattern is folded once for the statement, where ``ILIKE`` does it for each row.
+        """
+        folded = select(func.lower(term.collate("und-x-icu"))).scalar_subquery()
+        return func.lower(column.collate("und-x-icu")).like(folded)
+
+    def has_all(
+        self, signature: ColumnElement[bytes], places: Sequence[ColumnElement[int]]
+    ) -> ColumnElement[bool]:
+        """By ``get_bit``: the first bit that is missing ends it."""
+        one: ColumnElement[int] = literal_column("1")
+        last = func.octet_length(signature) * literal_column("8") - one
+        bits = [func.get_bit(signature, place.bitwise_and(last)) == one for place in places]
+        return and_(*bits)
+
+    def size_of(self, column: ColumnElement[Any]) -> ColumnElement[Any]:
+        """What is stored outside its row, or was long before it was packed, as text."""
+        stored = func.pg_column_size(column)
+        return case((stored > _PACKED, func.octet_length(cast(column, Text))), else_=stored)
+
+    def cursor(
+        self, connection: AsyncConnection, query: Select[Any]
+    ) -> AbstractAsyncContextManager[Fetch]:
+        """By SQL."""
+        return declared(connection, query)
+
+    def physical_order(self) -> ColumnElement[Any]:
+        """By ``ctid``."""
+        return literal_column("ctid")
+
+    async def refresh_statistics(
+        self, connection: AsyncConnection, tables: Iterable[Table], schema: str | None
+    ) -> None:
+        """``ANALYZE``: until then long threads are sorted whole for each portion of them."""
+        quote = connection.dialect.identifier_preparer.quote
+        for table in tables:
+            place = f"{quote(schema)}." if schema else ""
+            await connection.execute(text(f"ANALYZE {place}{quote(table.name)}"))
+
+    async def quiet_triggers(self, connection: AsyncConnection) -> None:
+        """By the setting that migration 0002 lets its triggers look at."""
+        await connection.execute(text("SELECT set_config('chainlit_sqla.forgets', 'on', true)"))
+
+    def json_is_true(self, column: ColumnElement[Any], key: str) -> ColumnElement[bool]:
+        """By containment, which an index can serve."""
+        return type_coerce(column, JSONB()).contains({key: True})
+
+    def json_has(self, column: ColumnElement[Any], item: str) -> ColumnElement[bool]:
+        """By containment, which an index can serve."""
+        return type_coerce(column, JSONB()).contains([item])
+
+    def mover(self) -> Mover:
+        """All in one transaction."""
+        from .moving import PostgreSQLMover
+
+        return PostgreSQLMover(_LOCK)
+
+    @contextmanager
+    def migration_lock(self, connection: Connection) -> Iterator[None]:
+        """An advisory lock held to the end of the transaction, so a pooler may be between."""
+        with connection.begin():
+            connection.execute(text(f"SELECT pg_advisory_xact_lock({_LOCK})"))
+            yield
+
+    @property
+    def errors(self) -> tuple[type[Exception], ...]:
+        """Those of the driver too."""
+        import asyncpg
+
+        return (*super().errors, asyncpg.PostgresError, asyncpg.InterfaceError)
+
+    def classify_driver(self, error: BaseException) -> Fault:
+        """By SQLSTATE."""
+        return postgresql_errors.classify(error)
+
+    def explain(self, error: BaseException, url: URL) -> str | None:
+        """For refused, unanswered and unauthorized connections."""
+        return postgresql_errors.explain(error, url, url.port or self.port)
+
+    def schema_name(self, name: str) -> str:
+        """Names of up to 63 bytes that are not the system's."""
+        if not name or len(name.encode()) > 63 or "\x00" in name or name.startswith("pg_"):
+            raise ConfigurationError(
+                f"CHAINLIT_SQLA_SCHEMA={name!r} is no name for a PostgreSQL schema; "
+                "use 1 to 63 bytes that do not start with pg_"
+            )
+        return name
+
+
+async def _write_burst(driver: Any, burst: Burst, schema: str | None) -> bool:
+    sql = postgresql_burst.statement(burst, schema)
+    ok, there, _ = await driver.fetchrow(sql, *postgresql_burst.arguments(burst))
+    if not ok or there is None:
+        return bool(ok)
+    missing = set(burst.thread_ids).difference(there)
+    return await _write_burst(driver, burst.part(there), schema) and await _write_burst(
+        driver, burst.part(missing), schema
+    )
+
+
+def _tls(query: Mapping[str, Any]) -> ssl.SSLContext:
+    """A context for the certificate files that libpq's parameters name.
+
+    Raises:
+        ConfigurationError: A file cannot be read.
+    """
+    try:
+        context = ssl.create_default_context(cafile=query.get("sslrootcert"))
+        if certificate := query.get("sslcert"):
+            context.load_cert_chain(certificate, query.get("sslkey"))
+    except (OSError, ssl.SSLError) as error:
+        named = ", ".join(sorted(_CERTIFICATES & set(query)))
+        raise ConfigurationError(
+            f"A file that the database URL names in {named} cannot be used ({error}); "
+            "correct its path"
+        ) from error
+    mode = query.get("sslmode", query.get("ssl", "verify-full"))
+    context.check_hostname = mode == "verify-full"
+    if mode not in {"verify-ca", "verify-full"} and "sslrootcert" not in query:
+        context.verify_mode = ssl.CERT_NONE  # As libpq: no root certificate, no check.
+    return context
+
+
+def _check_query(query: Mapping[str, Any]) -> None:
+    """Refuse what the driver would refuse later, and less clearly.
+
+    Raises:
+        ConfigurationError: A parameter or the value of ``ssl`` is not known.
+    """
+    import asyncpg
+
+    known = set(inspect.signature(asyncpg.connect).parameters) | _ADAPTERS
+    if unknown := sorted(set(query) - known):
+        raise ConfigurationError(
+            f"The database URL has the parameter {unknown[0]!r}, which asyncpg does not know; "
+            "remove it from the URL"
+        )
+    if query.get("ssl", "require") not in _SSL:
+        raise ConfigurationError(
+            f"sslmode={query['ssl']!r} in the database URL is not known; "
+            f"use one of {', '.join(sorted(_SSL))}"
+        )
+
+
+def _serialize(value: Any) -> str:
+    return value if isinstance(value, _json.JsonText) else _json.dumps(value)

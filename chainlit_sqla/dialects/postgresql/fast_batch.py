@@ -1,0 +1,227 @@
+"""A burst on PostgreSQL: one statement, which is its own transaction.
+
+All parts of a statement see one snapshot, taken before it waits for a lock; the long way
+relies on later statements seeing more. So the statement makes sure that nothing happened
+in between, and writes nothing otherwise:
+
+1. It locks the rows of the threads in the order of their ids, as everybody does.
+2. Each thread of the snapshot must be locked in the very version of the snapshot
+   (``xmin``). Who deletes a thread removes its row, and who deletes from one changes the
+   row under an exclusive lock, so a deletion that was committed meanwhile shows.
+3. Tombstones and owners are read from the snapshot, which is then up to date for these.
+4. Of threads that are not there, nothing shows what was deleted during a wait. So a
+   statement that makes threads makes all of its threads: it has none to wait for. Where
+   some are there and some are not, it answers which, and becomes two.
+5. It removes the signatures of its threads by itself, and tells the triggers of the
+   migration 0002 so for the length of its transaction: calling them for each row takes
+   longer than the rows. Who claims a thread changes its row, too (point 2).
+6. Where somebody else made a thread meanwhile, the statement fails (by a division by zero:
+   nothing else undoes what its other parts have written).
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+import orjson
+from sqlalchemy import Column
+from sqlalchemy.dialects.postgresql import asyncpg
+
+from ..._internal import json as _json
+from ..fast_batch import Burst, BurstThread, Defaults, StepsUpsert, Tables
+
+_DIALECT = asyncpg.dialect()  # type: ignore[no-untyped-call]
+
+MADE_MEANWHILE = "22012"
+"""https://www.postgresql.org/docs/current/errcodes-appendix.html: division by zero."""
+
+_KNOWN = """
+given AS MATERIALIZED (SELECT * FROM json_to_recordset($1::text::json)
+  AS g(id text, begun timestamptz, activity timestamptz, actor text{columns})),
+found AS MATERIALIZED (
+  SELECT id, "updatedAt", "userIdentifier", xmin::text AS version FROM {threads}
+  WHERE id = ANY(ARRAY(SELECT id FROM given)) ORDER BY id FOR NO KEY UPDATE),
+verdict AS MATERIALIZED (SELECT
+  NOT EXISTS (
+    SELECT FROM {tombstones} WHERE "threadId" = ANY(ARRAY(SELECT id FROM given))
+      AND id = ANY(ARRAY(SELECT json_array_elements_text($2::text::json))))
+  AND NOT EXISTS (
+    SELECT FROM {threads} t WHERE t.id = ANY(ARRAY(SELECT id FROM given))
+      AND (t.id, t.xmin::text) NOT IN (SELECT id, version FROM found))
+  AND NOT EXISTS (
+    SELECT FROM given g JOIN found f ON f.id = g.id AND f."userIdentifier" <> g.actor)
+  {known_owners}
+  AND set_config('chainlit_sqla.forgets', 'on', true) = 'on' AS ok,
+  (SELECT count(*) FROM found) NOT IN (0, (SELECT count(*) FROM given)) AS mixed),
+forgotten AS (
+  DELETE FROM {signatures} s USING verdict
+  WHERE ok AND NOT mixed AND s."threadId" = ANY(ARRAY(SELECT id FROM given)))"""
+_MORE_COLUMNS = ', name text, "userId" text, tags jsonb, metadata jsonb, removed json'
+_KNOWN_OWNERS = """
+  AND NOT EXISTS (
+    SELECT FROM given g WHERE g."userId" IS NOT NULL AND NOT EXISTS (
+      SELECT FROM {users} u WHERE u.id = g."userId"))
+  AND NOT EXISTS (
+    SELECT FROM given g JOIN {threads} t ON t.id = g.id
+    WHERE g.metadata IS NOT NULL AND jsonb_typeof(t.metadata) NOT IN ('object', 'null'))"""
+
+_MOVED = """
+made AS (
+  INSERT INTO {threads} (id, "createdAt", "updatedAt", metadata)
+  SELECT g.id, g.begun, greatest(g.begun, g.activity), '{}' FROM given g, verdict
+  WHERE ok AND NOT mixed AND NOT EXISTS (SELECT FROM found f WHERE f.id = g.id)
+  ON CONFLICT (id) DO NOTHING RETURNING 1),
+moved AS (
+  UPDATE {threads} t SET "updatedAt" = g.activity FROM given g, found f, verdict
+  WHERE ok AND NOT mixed AND t.id = g.id AND f.id = g.id AND g.activity > f."updatedAt")"""
+
+_CHANGED = """
+owned AS (SELECT g.*, u.identifier FROM given g LEFT JOIN {users} u ON u.id = g."userId"),
+made AS (
+  INSERT INTO {threads} (id, "createdAt", "updatedAt", metadata,
+    name, "userId", "userIdentifier", tags)
+  SELECT g.id, g.begun, greatest(g.begun, g.activity), coalesce(g.metadata, '{}'),
+    g.name, g."userId", g.identifier, g.tags FROM owned g, verdict
+  WHERE ok AND NOT mixed AND NOT EXISTS (SELECT FROM found f WHERE f.id = g.id)
+  ON CONFLICT (id) DO NOTHING RETURNING 1),
+changed AS (
+  UPDATE {threads} t SET
+    "updatedAt" = greatest(t."updatedAt", g.activity),
+    name = coalesce(g.name, t.name),
+    "userId" = coalesce(g."userId", t."userId"),
+    "userIdentifier" = coalesce(g.identifier, t."userIdentifier"),
+    tags = coalesce(g.tags, t.tags),
+    metadata = CASE WHEN g.metadata IS NULL THEN t.metadata
+      ELSE (CASE jsonb_typeof(t.metadata) WHEN 'object' THEN t.metadata ELSE '{}' END
+        || g.metadata)
+        - ARRAY(SELECT json_array_elements_text(g.removed)) END
+  FROM owned g, found f, verdict
+  WHERE ok AND NOT mixed AND t.id = g.id AND f.id = g.id AND (g.activity > f."updatedAt"
+    OR coalesce(g.name, g."userId") IS NOT NULL
+    OR coalesce(g.tags, g.metadata) IS NOT NULL))"""
+
+
+_ANSWER = """
+SELECT ok, CASE WHEN ok AND mixed THEN ARRAY(SELECT id FROM found) END,
+  CASE WHEN ok AND NOT mixed AND (SELECT count(*) FROM given)
+    <> (SELECT count(*) FROM found) + (SELECT count(*) FROM made)
+  THEN 1 / (0 * (SELECT count(*) FROM made)) END
+FROM verdict"""
+
+
+def arguments(burst: Burst) -> list[str]:
+    """The parameters of `statement`, in its order: documents, which cost the driver least.
+
+    Args:
+        burst: What is to be written.
+    """
+    rows = [_row(thread) for thread in burst.threads]
+    documents = [rows, burst.graves, *(group.rows for group in burst.steps)]
+    return [
+        orjson.dumps(document, _fragment, orjson.OPT_PASSTHROUGH_SUBCLASS).decode()
+        for document in documents
+    ]
+
+
+def _fragment(value: Any) -> orjson.Fragment:
+    """What is JSON already is put in as it is, and nothing else."""
+    if type(value) is not _json.JsonText:
+        raise TypeError(f"{type(value).__name__} is not for the database")
+    return orjson.Fragment(str(value))
+
+
+def _row(thread: BurstThread) -> dict[str, Any]:
+    row: dict[str, Any] = {"id": thread.id, "begun": thread.begun}
+    if thread.activity:
+        row["activity"] = thread.activity
+    if thread.actor is not None:
+        row["actor"] = thread.actor
+    row |= thread.values
+    if thread.metadata:
+        row["metadata"] = {k: v for k, v in thread.metadata.items() if v is not None}
+        row["removed"] = [k for k, v in thread.metadata.items() if v is None]
+    return row
+
+
+def statement(burst: Burst, schema: str | None) -> str:
+    """The statement for bursts of this shape.
+
+    It answers whether it is a burst, and which threads are there where some are and some
+    are not; then nothing was written. It fails with SQLSTATE `MADE_MEANWHILE` where
+    somebody else made one of them.
+
+    Args:
+        burst: What is to be written.
+        schema: The schema of our tables; None: the connection's default one.
+    """
+    shape = tuple(group.given for group in burst.steps)
+    return _statement(burst.tables, shape, burst.changes_threads, burst.defaults, schema)
+
+
+@lru_cache(maxsize=256)
+def _statement(
+    tables: Tables,
+    shape: tuple[tuple[str, ...], ...],
+    changes: bool,
+    defaults: Defaults,
+    schema: str | None,
+) -> str:
+    names = _Names(tables, schema)
+    parts = [_known(names, changes), names.put_into(_CHANGED if changes else _MOVED)]
+    for number, given in enumerate(shape, 3):
+        parts.append(_steps(names, number, given, defaults))
+    return "WITH " + ",\n".join(parts) + _ANSWER
+
+
+class _Names:
+    """Names as they stand in SQL."""
+
+    def __init__(self, tables: Tables, schema: str | None) -> None:
+        quote = _DIALECT.identifier_preparer.quote
+        prefix = f"{quote(schema)}." if schema else ""
+        self.tables = tables
+        self.quote = quote
+        self.of_tables = {
+            kind: prefix + quote(getattr(tables, kind).name)
+            for kind in ("users", "threads", "steps", "tombstones", "signatures")
+        }
+
+    def put_into(self, template: str) -> str:
+        """Replace ``{threads}`` and the like."""
+        for kind, name in self.of_tables.items():
+            template = template.replace(f"{{{kind}}}", name)
+        return template
+
+    def type(self, name: str) -> str:
+        """The type of a column of steps."""
+        column: Column[Any] = self.tables.steps.c[name]
+        return str(column.type.compile(dialect=_DIALECT))
+
+
+def _known(names: _Names, changes: bool) -> str:
+    """What is given, what is there, and whether the burst may be written."""
+    template = _KNOWN.replace("{columns}", _MORE_COLUMNS if changes else "")
+    return names.put_into(template.replace("{known_owners}", _KNOWN_OWNERS if changes else ""))
+
+
+def _steps(names: _Names, number: int, given: tuple[str, ...], defaults: Defaults) -> str:
+    """An upsert of the steps in the parameter of this number."""
+    quote = names.quote
+    upsert = StepsUpsert.of(given, defaults, quote, _new)
+    typed = ", ".join(f"{quote(name)} {names.type(name)}" for name in upsert.columns)
+    source = ", ".join((*(f"u.{quote(name)}" for name in upsert.columns), *upsert.defaults))
+    return (
+        f"steps_{number} AS (INSERT INTO {names.of_tables['steps']} AS s ({upsert.targets})"
+        f" SELECT {source} FROM json_to_recordset(${number}::text::json) AS u({typed}), verdict"
+        f' WHERE ok AND NOT mixed ON CONFLICT ("threadId", id) {upsert.action})'
+    )
+
+
+def _new(name: str) -> str:
+    if name == "extra":
+        return (
+            "(CASE jsonb_typeof(s.extra) WHEN 'object' THEN s.extra ELSE '{}' END)"
+            " || excluded.extra"
+        )
+    return f"excluded.{name}"

@@ -1,0 +1,392 @@
+"""SQLite: one file, one writer at a time, readers beside it (WAL)."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, unquote
+
+import orjson
+from sqlalchemy import (
+    URL,
+    ColumnElement,
+    Connection,
+    Insert,
+    LargeBinary,
+    Table,
+    Text,
+    cast,
+    event,
+    exists,
+    func,
+    literal_column,
+    text,
+    type_coerce,
+)
+from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy.pool import AsyncAdaptedQueuePool
+from sqlalchemy.types import TypeEngine
+
+from ..._internal import json as _json
+from ..._internal.broken_text import read_text
+from ..._internal.signature import fold, has_all
+from ..._internal.timestamps import format_instant
+from ...errors import ConfigurationError
+from ..base import Call, Dialect, Rows
+from ..conflict import on_conflict
+from ..error_kinds import Fault, original
+from . import copy as sqlite_copy
+from . import errors as sqlite_errors
+from . import fast_batch as sqlite_burst
+
+if TYPE_CHECKING:
+    from sqlalchemy import PoolProxiedConnection
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+    from ...settings import Settings
+    from ..fast_batch import Burst
+    from ..moving import Mover
+
+_WRITE = "chainlit_sqla_write"
+_LENGTH = len("2026-01-31T08:00:00.000000Z")
+
+_BUSY_SECONDS = 30.0
+
+
+class SQLite(Dialect):
+    """SQLite 3.35 or newer through aiosqlite."""
+
+    name = "sqlite"
+    title = "SQLite"
+    driver = "aiosqlite"
+    auto_upgrade = True
+    ignores_case = True
+    bound_to_loop = False
+    max_parameters = 32_000
+
+    def reading_url(self, url: URL) -> URL:
+        """Opened for reading only, the file and its journal mode stay as they are."""
+        if _in_memory(url):
+            return url
+        path = _path(url).absolute()
+        if not path.exists():
+            raise ConfigurationError(f"There is no SQLite file {path}; correct the URL")
+        file = f"file:{quote(str(path))}"
+        return url.set(database=file).update_query_dict({"mode": "ro", "uri": "true"})
+
+    def copied(self, url: URL, folder: Path) -> URL | None:
+        """Even an undone write leaves another journal mode."""
+        self.reading_url(url)
+        if _in_memory(url):
+            return None
+        copy = sqlite_copy.copy(_path(url), folder)
+        return URL.create(url.drivername, database=str(copy))
+
+    def place(self, url: URL) -> str:
+        """The file, wherever the process stands."""
+        return f"sqlite://{url.database or '' if _in_memory(url) else _path(url).resolve()}"
+
+    def engine_options(self, url: URL, settings: Settings) -> dict[str, Any]:
+        """One connection only where the database lives in it."""
+        options: dict[str, Any] = {
+            "poolclass": AsyncAdaptedQueuePool,
+            "pool_size": settings.pool_size,
+            "max_overflow": settings.max_overflow,
+            # SQLAlchemy ends its own transactions; a rollback more is a visit more.
+            "pool_reset_on_return": None,
+            "connect_args": {"timeout": _BUSY_SECONDS},
+        }
+        if _in_memory(url):
+            options |= {"pool_size": 1, "max_overflow": 0}
+        return options
+
+    def install(self, engine: AsyncEngine) -> None:
+        """Set up each connection, and begin writes with the lock that they need.
+
+        A deferred transaction that turns into a write can fail at once with
+        "database is locked"; BEGIN IMMEDIATE waits for its turn instead
+        (https://www.sqlite.org/lang_transaction.html).
+        """
+        event.listen(engine.sync_engine, "connect", _set_up)
+        if engine.url.query.get("mode") == "ro":
+            event.listen(engine.sync_engine, "connect", _read_any_text)
+        event.listen(engine.sync_engine, "begin", _begin)
+        event.listen(engine.sync_engine, "invalidate", _give_up_lock)
+
+    def is_lost(self, connection: PoolProxiedConnection) -> bool:
+        """Its thread ends with an error when it has an answer for a loop that has ended."""
+        driver: Any = connection.driver_connection
+        # The thread is an attribute since aiosqlite 0.22; before, the connection is one.
+        return driver is None or not getattr(driver, "_thread", driver).is_alive()
+
+    def is_broken(
+        self,
+        connection: PoolProxiedConnection,  # noqa: ARG002
+        error: BaseException,  # noqa: ARG002
+    ) -> bool:
+        """Never: what its thread has begun, it ends. A database in memory must stay."""
+        return False
+
+    async def keep_broken_text(self, connection: AsyncConnection) -> bool:
+        """SQLite stores any bytes as text (https://www.sqlite.org/invalidutf.html)."""
+        raw = await connection.get_raw_connection()
+        driver: Any = raw.driver_connection
+        driver.text_factory = read_text
+        return True
+
+    def write_options(self) -> dict[str, Any]:
+        """Mark the connection for `BEGIN IMMEDIATE`."""
+        return {_WRITE: True}
+
+    async def server_version(self, connection: AsyncConnection) -> str:
+        """The version of the SQLite library."""
+        return f"SQLite {await connection.scalar(text('SELECT sqlite_version()'))}"
+
+    def instant_type(self) -> TypeEngine[Any]:
+        """UTC text of fixed width."""
+        return Text()
+
+    def json_type(self) -> TypeEngine[Any]:
+        """Text: the declared type JSON would get numeric affinity."""
+        return Text()
+
+    def bind_instant(self, value: Any) -> Any:
+        """``2026-01-31T08:00:00.000000Z``: of fixed width, so that text order is time order."""
+        # A tenth of strftime's price, and a year has four digits on every platform.
+        return value.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
+
+    def result_instant(self, value: Any) -> Any:
+        """Parse what `bind_instant` wrote."""
+        return datetime.fromisoformat(value)
+
+    def bind_json(self, value: Any) -> Any:
+        """JSON as text."""
+        return value if isinstance(value, _json.JsonText) else _json.dumps(value)
+
+    def result_json(self, value: Any) -> Any:
+        """Parse the text."""
+        return _json.loads_exact(value)
+
+    def instant_out(self, column: ColumnElement[Any]) -> ColumnElement[Any]:
+        """The stored text."""
+        return type_coerce(column, Text())
+
+    def json_out(self, column: ColumnElement[Any]) -> ColumnElement[Any]:
+        """The stored text."""
+        return type_coerce(column, Text())
+
+    def show_instant(self, value: Any) -> str | None:
+        """Our own form has only its zeros to lose; another writer's is read and written."""
+        if value is None:
+            return None
+        if len(value) == _LENGTH and value[10] == "T" and value[26] == "Z":
+            return value[:19] + "Z" if value[20:26] == "000000" else str(value)
+        return format_instant(self.result_instant(value))
+
+    def show_json(self, value: Any) -> Any:
+        """Parse the text."""
+        return {} if value == "{}" else None if value is None else orjson.loads(value)
+
+    async def fetch(
+        self,
+        connection: PoolProxiedConnection,
+        calls: Sequence[Call],
+        *,
+        pooler: bool,  # noqa: ARG002
+    ) -> list[Rows]:
+        """All statements in one visit to the connection's thread, and in one snapshot."""
+        rows: list[Rows] = await _visit(connection.driver_connection, _fetch, calls)
+        return rows
+
+    def upsert(self, table: Table, keys: Sequence[str], update: Iterable[str]) -> Insert:
+        """``INSERT … ON CONFLICT``."""
+        return on_conflict(insert(table), keys, update)
+
+    async def save_burst(
+        self,
+        connection: PoolProxiedConnection,
+        burst: Burst,
+        schema: str | None,  # noqa: ARG002 - there are none
+        *,
+        pooler: bool,  # noqa: ARG002
+    ) -> bool:
+        """In one visit to the connection's thread."""
+        written: bool = await _visit(connection.driver_connection, sqlite_burst.write, burst)
+        return written
+
+    def search_term(self, text: str) -> str:
+        """Without its case."""
+        return fold(text)
+
+    def contains(self, column: ColumnElement[str], term: ColumnElement[str]) -> ColumnElement[bool]:
+        """SQLite's own ``lower`` knows ASCII only, so Python folds the case."""
+        return func.instr(func.chainlit_sqla_fold(column), term) > 0
+
+    def has_all(
+        self, signature: ColumnElement[bytes], places: Sequence[ColumnElement[int]]
+    ) -> ColumnElement[bool]:
+        """By Python: SQLite has no bits in blobs."""
+        return func.chainlit_sqla_has_all(signature, *places)
+
+    def size_of(self, column: ColumnElement[Any]) -> ColumnElement[Any]:
+        """As bytes: ``octet_length`` came with 3.43, and a column holds anything."""
+        return func.length(cast(column, LargeBinary))
+
+    def numbers_rows(self, connection: Connection, table: str) -> bool:
+        """Not WITHOUT ROWID, of which an index is named as the table.
+
+        See https://www.sqlite.org/withoutrowid.html, "Determining If An Existing Table Is WITHOUT
+        ROWID"; SQLAlchemy tells it since 2.1 only.
+        """
+        name = connection.dialect.identifier_preparer.quote_identifier(table)
+        return connection.exec_driver_sql(f"PRAGMA index_info({name})").first() is None
+
+    def physical_order(self) -> ColumnElement[Any]:
+        """By ``rowid``."""
+        return literal_column("rowid")
+
+    def json_is_true(self, column: ColumnElement[Any], key: str) -> ColumnElement[bool]:
+        """Through ``json_type``, which tells ``true`` from 1."""
+        return func.json_type(column, f'$."{key}"') == "true"
+
+    def json_has(self, column: ColumnElement[Any], item: str) -> ColumnElement[bool]:
+        """Through ``json_each``."""
+        items = func.json_each(type_coerce(column, Text())).table_valued("value")
+        return exists().where(items.c.value == item)
+
+    def mover(self) -> Mover:
+        """All in one transaction."""
+        from .moving import SQLiteMover
+
+        return SQLiteMover(self.write_options())
+
+    @contextmanager
+    def migration_lock(self, connection: Connection) -> Iterator[None]:
+        """``BEGIN IMMEDIATE`` is the lock; DDL is transactional here."""
+        marked = connection.execution_options(**self.write_options())
+        with marked.begin():
+            yield
+
+    @property
+    def errors(self) -> tuple[type[Exception], ...]:
+        """Those of the driver too."""
+        return (*super().errors, sqlite3.Error)
+
+    def classify_driver(self, error: BaseException) -> Fault:
+        """By SQLite's result code."""
+        return sqlite_errors.classify(error)
+
+    def explain(self, error: BaseException, url: URL) -> str | None:
+        """For files that cannot be opened, are no database, or cannot be written."""
+        return sqlite_errors.explain(error, url, _BUSY_SECONDS)
+
+
+async def _visit(driver: Any, work: Callable[..., Any], argument: Any) -> Any:
+    """Call a function with SQLite's connection in the thread of aiosqlite's connection.
+
+    Its public methods visit the thread once for each statement, so this takes the way that
+    SQLAlchemy takes, too. Who is cancelled waits for the end of it: the next one to use the
+    connection would else wait behind it, and a loop that ends meanwhile ends the thread.
+
+    Raises:
+        NotImplementedError: This release of aiosqlite works otherwise.
+    """
+    visits = getattr(driver, "_tx", None)
+    if visits is None:
+        raise NotImplementedError("this release of aiosqlite works otherwise")
+    answer = asyncio.get_running_loop().create_future()
+    visits.put_nowait((answer, functools.partial(work, driver._conn, argument)))
+    try:
+        return await asyncio.shield(answer)
+    except asyncio.CancelledError:
+        await asyncio.wait([answer])
+        raise
+
+
+def _in_memory(url: URL) -> bool:
+    return not url.database or url.database == ":memory:" or "mode=memory" in str(url)
+
+
+def _path(url: URL) -> Path:
+    """The file of a URL, which may name it by a URI (https://www.sqlite.org/uri.html)."""
+    database = url.database or ""
+    if not database.startswith("file:"):
+        return Path(database)
+    path = database.removeprefix("file:")
+    if path.startswith("//"):
+        path = path.removeprefix("//").removeprefix("localhost")
+    return Path(unquote(path))
+
+
+def _set_up(connection: Any, _record: Any) -> None:
+    connection.isolation_level = None  # We send BEGIN ourselves.
+    connection.create_function("chainlit_sqla_fold", 1, _fold, deterministic=True)
+    connection.create_function("chainlit_sqla_has_all", -1, has_all, deterministic=True)
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA foreign_keys = ON")
+    cursor.execute("PRAGMA synchronous = FULL")
+    cursor.execute("PRAGMA journal_mode")
+    if cursor.fetchone()[0] not in {"wal", "memory"}:
+        _switch_to_wal(cursor)
+    cursor.close()
+
+
+def _read_any_text(connection: Any, _record: Any) -> None:
+    """Other programs may have stored text in other encodings: one such row must not stop all."""
+    driver = connection.driver_connection  # aiosqlite's
+    driver.text_factory = lambda raw: raw.decode("utf-8", "replace")
+
+
+def _give_up_lock(connection: Any, _record: Any, _error: BaseException | None) -> None:
+    """Roll back, before SQLAlchemy closes the connection of a transaction that was cancelled.
+
+    SQLite keeps a closed connection, and its lock, until its last statement is finalized
+    (https://www.sqlite.org/c3ref/close.html): all writers would wait for Python's garbage
+    collector. Nobody waits for this; the thread does it before it closes.
+    """
+    driver = connection.driver_connection
+    raw, visits = getattr(driver, "_connection", None), getattr(driver, "_tx", None)
+    if raw is None or visits is None:
+        return
+    with suppress(RuntimeError):  # Without a running loop there is nobody to cancel, either.
+        visits.put_nowait((asyncio.get_running_loop().create_future(), raw.rollback))
+
+
+def _switch_to_wal(cursor: Any) -> None:
+    """Change the journal once; a second process doing the same is no failure.
+
+    The switch does not wait for the busy timeout, and the file keeps the mode: whoever
+    is refused finds it done at the next connection, and works without it until then.
+    """
+    try:
+        cursor.execute("PRAGMA journal_mode = WAL")
+        cursor.fetchone()
+    except Exception as error:
+        code = getattr(original(error), "sqlite_errorcode", 0) & 0xFF
+        if code not in {*sqlite_errors.TRANSIENT, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN}:
+            raise
+
+
+def _fetch(connection: sqlite3.Connection, calls: Sequence[Call]) -> list[Rows]:
+    if len(calls) == 1:  # It is a snapshot by itself.
+        return [connection.execute(*calls[0]).fetchall()]
+    connection.execute("BEGIN")
+    try:
+        return [connection.execute(sql, values).fetchall() for sql, values in calls]
+    finally:
+        connection.execute("ROLLBACK")
+
+
+def _fold(value: str | None) -> str | None:
+    return None if value is None else fold(value)
+
+
+def _begin(connection: Connection) -> None:
+    immediate = connection.get_execution_options().get(_WRITE, False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")

@@ -1,0 +1,1 @@
+"""What touches Chainlit: its server, its sessions, its dictionaries."""

@@ -1,0 +1,139 @@
+"""What lies in the folder of `LocalStorage`: its blobs, and what interrupted writes left.
+
+Blocking, for use in threads. A shelf is one of the folders ``00`` to ``ff``.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+from ...errors import BlobNotFound, StorageError
+from ..base import BlobInfo
+from .folder import DRAFT_SUFFIX, Entry, Folder
+
+logger = logging.getLogger("chainlit_sqla")
+
+_SHELF = re.compile(r"[0-9a-f]{2}")
+_DESCRIPTION = re.compile(r"([0-9a-f]{64})\.json")
+_BYTES = re.compile(r"([0-9a-f]{64})\.([0-9a-f]{16})")
+_DRAFT = re.compile(
+    r"(?:[0-9a-f]{64}\.json|\.gitignore|\.secret)\.[0-9a-f]{16}"
+    rf"|[0-9a-f]{{64}}\.[0-9a-f]{{16}}{re.escape(DRAFT_SUFFIX)}"
+)
+
+
+def shelves(root: Path) -> list[Path]:
+    """Find the shelves of a folder; none where it was not made yet.
+
+    Raises:
+        OSError: The folder cannot be read.
+    """
+    try:
+        return sorted(path for path in root.iterdir() if _SHELF.fullmatch(path.name))
+    except FileNotFoundError:
+        return []
+
+
+def blob_info(entry: Entry, file: os.stat_result) -> BlobInfo:
+    """Describe a blob by its entry and the file with its bytes.
+
+    Args:
+        entry: What was written beside the bytes.
+        file: What the file system says of the bytes: a file that was cut shows here.
+    """
+    if file.st_size != entry.size:
+        logger.warning(
+            "The file of %r has %d bytes instead of %d; restore it from a backup",
+            entry.key,
+            file.st_size,
+            entry.size,
+        )
+    modified = datetime.fromtimestamp(file.st_mtime, UTC)
+    return BlobInfo(entry.key, file.st_size, modified, entry.mime, entry.name)
+
+
+def blobs_on(folder: Folder, shelf: Path) -> list[BlobInfo]:
+    """List the blobs of one shelf.
+
+    Args:
+        folder: The folder.
+        shelf: One of its `shelves`.
+
+    Raises:
+        OSError: The shelf cannot be read.
+    """
+    found = []
+    for name in _names(shelf):
+        if match := _DESCRIPTION.fullmatch(name):
+            try:
+                entry, path = folder.find(match[1])
+                found.append(blob_info(entry, path.stat()))
+            except (BlobNotFound, FileNotFoundError):
+                continue  # Deleted meanwhile, or its bytes are lost: there is no blob.
+            except StorageError as error:
+                logger.warning("Not listed: %s", error)
+    return found
+
+
+def clear_strays(folder: Folder, before: datetime, *, remove: bool) -> int:
+    """Count files that interrupted writes left.
+
+    Args:
+        folder: The folder.
+        before: Only files that were last written earlier.
+        remove: Remove them, too.
+
+    Raises:
+        OSError: The folder cannot be read, or a file not be removed.
+    """
+    count = 0
+    for path in _strays(folder):
+        try:
+            if path.stat().st_mtime < before.timestamp():
+                if remove:
+                    path.unlink()
+                count += 1
+        except FileNotFoundError:
+            continue  # Its writer has put it in place or taken it away.
+    return count
+
+
+def _strays(folder: Folder) -> Iterator[Path]:
+    """Drafts, and bytes of which the description says that others count.
+
+    Half of a pair is none: the other half may be in a backup.
+    """
+    for place in [folder.root, *shelves(folder.root)]:
+        for name in _names(place):
+            if _DRAFT.fullmatch(name) or (
+                (match := _BYTES.fullmatch(name)) and _is_replaced(folder, match[1], match[2])
+            ):
+                yield place / name
+
+
+def _is_replaced(folder: Folder, digest: str, version: str) -> bool:
+    try:
+        entry, _ = folder.find(digest)
+    except BlobNotFound:
+        logger.warning(
+            "Of the pair of files %s/%s.* one is missing; restore it from a backup, or delete "
+            "the other",
+            digest[:2],
+            digest,
+        )
+        return False
+    except StorageError:  # Where the description is damaged, nobody knows.
+        return False
+    return entry.version != version
+
+
+def _names(folder: Path) -> list[str]:
+    try:
+        return sorted(path.name for path in folder.iterdir())
+    except FileNotFoundError:
+        return []

@@ -1,0 +1,365 @@
+"""Blobs in a bucket of Amazon S3 or of a server that speaks its protocol."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import ExitStack
+from datetime import datetime
+from typing import Any
+
+from aiobotocore.session import AioSession
+
+from ...errors import ConfigurationError, StorageError, StorageUnavailable
+from ..base import CHUNK, BlobInfo, BlobSource, source_errors
+from ..credentials import refuse_credentials
+from ..headers import content_disposition, content_type
+from ..keys import possible_names, url_safe_key
+from ..probe import probe
+from . import listing
+from .connection import Connection
+from .errors import Place, refused, s3_errors
+from .links import links
+from .session import client_config
+from .upload import MAX_PARTS, Upload, give_up
+
+PART_SIZE = 5 * 1024 * 1024
+SMALLEST_PART = 5 * 1024 * 1024
+LONGEST_EXPIRY = 7 * 24 * 3600
+BATCH = 1000
+"""Keys deleted with one request; S3's own limit."""
+
+AWAY = 3
+"""Requests in a row after which a server that is busy or away is not asked for other keys."""
+
+_KMS = "aws:kms"
+_ENCRYPTIONS = ("AES256", _KMS, "aws:kms:dsse")
+# The server knows no such request, or refuses all of it for one key.
+_NO_BATCH = ("NotImplemented", "MethodNotAllowed", "405", "501", "MalformedXML", "KeyTooLongError")
+# A parser of XML 1.0 refuses these or, for the carriage return, turns them into others.
+_NOT_IN_XML = re.compile("[^\t\n\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+class S3Storage:
+    """An `Inventory` over an S3 bucket.
+
+    Args:
+        bucket: The bucket; it must exist.
+        prefix: Put before all keys, with a "/" between.
+        region: The bucket's region; empty: that of the AWS configuration, else
+            ``us-east-1``.
+        access_key: With `secret_key`; both empty: the default AWS chain (environment,
+            profile, role).
+        secret_key: See `access_key`.
+        profile: A profile of the AWS configuration files, instead of the keys.
+        endpoint: The URL of a server other than Amazon's.
+        public_endpoint: The URL under which browsers reach that server, where it is another
+            (a container's name is known to its neighbours only); empty: the same.
+        encryption: How the server encrypts blobs: ``AES256`` (SSE-S3), ``aws:kms``,
+            ``aws:kms:dsse``; empty: as the bucket says.
+        kms_key: The id, ARN or alias of a key of AWS KMS; implies ``aws:kms``.
+        expiry: Seconds until a link ends, a week at most. Links that were signed with
+            temporary credentials end with these.
+        path_style: Whether the bucket's name stands in the path instead of the host;
+            None: with an `endpoint` only.
+        part_size: Bytes; larger blobs are sent in parts of this size.
+        parts_at_once: Parts of that size in memory at most, for all uploads together.
+        attempts: How often a request is sent until it is given up.
+        patience: Seconds without an answer or progress after which a request has failed.
+        session: An ``aiobotocore`` session, for credentials of another kind and to share
+            what it has loaded; None: a new one.
+
+    Raises:
+        ConfigurationError: An argument cannot work.
+
+    Example:
+        ``S3Storage("attachments", endpoint="http://localhost:9000")``
+    """
+
+    def __init__(
+        self,
+        bucket: str,
+        *,
+        prefix: str = "",
+        region: str = "",
+        access_key: str = "",
+        secret_key: str = "",
+        profile: str = "",
+        endpoint: str = "",
+        public_endpoint: str = "",
+        encryption: str = "",
+        kms_key: str = "",
+        expiry: int = 3600,
+        path_style: bool | None = None,
+        part_size: int = PART_SIZE,
+        parts_at_once: int = 4,
+        attempts: int = 3,
+        patience: float = 60.0,
+        session: Any = None,
+    ) -> None:
+        _check_arguments(bucket, access_key, secret_key, expiry, part_size)
+        for url in filter(None, (endpoint, public_endpoint)):
+            _check_endpoint(url)
+        self.place = Place(bucket, endpoint)
+        self._prefix = prefix.strip("/")
+        self._region = region
+        self._credentials = (access_key or None, secret_key or None)
+        self._expiry = expiry
+        self._public_endpoint = public_endpoint
+        self._encryption = _encryption(encryption, kms_key)
+        self._path_style = bool(endpoint) if path_style is None else path_style
+        self._part_size = part_size
+        self._parts_at_once = parts_at_once
+        self._attempts = attempts
+        self._patience = patience
+        self._session = session or (AioSession(profile=profile) if profile else None)
+        self._connection: Connection | None = None
+        self._abandoned: list[Mapping[str, Any]] = []
+
+    async def put(self, key: str, source: BlobSource, *, mime: str, name: str = "") -> int:
+        """Store a blob; see `StorageClient.put`."""
+        target = self._target(key)
+        headers = {
+            "ContentType": content_type(mime),
+            "ContentDisposition": content_disposition(mime, name),
+            **self._encryption,
+        }
+        with s3_errors(f"write {key!r}", self.place):
+            connection = await self._connected()
+            with connection.upload(), ExitStack() as opened:
+                with source_errors(key):
+                    file = opened.enter_context(source.reader())
+                    size = source.size
+                    part = max(self._part_size, -(-size // MAX_PARTS))
+                upload = Upload(
+                    connection.client,
+                    target,
+                    headers,
+                    size,
+                    part,
+                    connection.budget,
+                    connection.turn,
+                    self._patience,
+                    connection.closing,
+                    self._abandoned,
+                )
+                size = await upload.send(file)
+            await give_up(connection.client, self._abandoned)
+        return size
+
+    async def read_urls(self, keys: Sequence[str]) -> Mapping[str, str]:
+        """Presign GET requests; see `StorageClient.read_urls`."""
+        names = {key: self._target(key)["Key"] for key in keys}
+        if not names:
+            return {}
+        with s3_errors("sign links", self.place):
+            signer = (await self._connected()).signer
+            signed = await links(signer, self.place.bucket, list(names.values()), self._expiry)
+        return dict(zip(names, signed, strict=True))
+
+    async def open(self, key: str) -> AsyncGenerator[bytes, None]:
+        """Read a blob in chunks; see `StorageClient.open`."""
+        target = self._target(key)
+        with s3_errors(f"read {key!r}", self.place):
+            client = await self._connect()
+            answer = await client.get_object(**target)
+            body = answer["Body"]
+            async with body:  # What it gives here differs between versions of aiobotocore.
+                async for chunk in body.iter_chunks(CHUNK):
+                    yield chunk
+
+    async def list_blobs(self) -> AsyncGenerator[BlobInfo, None]:
+        """List all blobs below the prefix; see `Inventory.list_blobs`."""
+        with s3_errors("list the blobs", self.place):
+            client = await self._connect()
+            async for info in listing.blobs(client, self.place.bucket, self._below):
+                yield info
+
+    async def stat(self, key: str) -> BlobInfo:
+        """Look one blob up; see `Inventory.stat`."""
+        target = self._target(key)
+        with s3_errors(f"look up {key!r}", self.place):
+            return await listing.blob(await self._connect(), target, key)
+
+    async def clear_unfinished(
+        self, before: datetime, *, is_ours: Callable[[str], bool], remove: bool
+    ) -> int:
+        """Count uploads in parts that never ended; see `Inventory.clear_unfinished`."""
+        with s3_errors("clear unfinished uploads", self.place):
+            return await listing.clear_uploads(
+                await self._connect(),
+                self.place.bucket,
+                self._below,
+                counts=lambda key, begun: begun < before and is_ours(key),
+                remove=remove,
+            )
+
+    async def delete(self, keys: Sequence[str]) -> None:
+        """Delete blobs, a thousand with one request; see `StorageClient.delete`."""
+        names, impossible = possible_names(keys, lambda key: self._target(key)["Key"])
+        with s3_errors("delete blobs", self.place):
+            client = await self._connect()
+        targets = list(dict.fromkeys(names.values()))
+        alone = [key for key in targets if _NOT_IN_XML.search(key)]
+        together = [key for key in targets if not _NOT_IN_XML.search(key)]
+        failed = _Failed()
+        for start in range(0, len(together), BATCH):
+            with failed:
+                alone += await self._delete_batch(client, together[start : start + BATCH])
+        for key in alone:
+            with failed, s3_errors(f"delete {key!r}", self.place):
+                await client.delete_object(Bucket=self.place.bucket, Key=key)
+        if self._abandoned:
+            await give_up(client, self._abandoned)
+        for error in failed.errors + impossible:
+            raise error
+
+    async def check(self) -> str:
+        """Write, read and delete a small blob; see `StorageClient.check`."""
+        await probe(self)
+        return f"the {self.place}"
+
+    async def close(self) -> None:
+        """Close the connections; see `StorageClient.close`.
+
+        An upload under way gives up its parts and raises a StorageError. It takes a quarter
+        of a minute at most; what is called after that opens the store again.
+        """
+        connection, self._connection = self._connection, None
+        # What another loop opened cannot be closed from this one.
+        if connection is not None and connection.loop is asyncio.get_running_loop():
+            await connection.close()
+
+    @property
+    def _below(self) -> str:
+        return url_safe_key(f"{self._prefix}/") if self._prefix else ""
+
+    def _target(self, key: str) -> dict[str, str]:
+        full = f"{self._prefix}/{key}" if self._prefix and key else key
+        return {"Bucket": self.place.bucket, "Key": url_safe_key(full)}
+
+    async def _connect(self) -> Any:
+        return (await self._connected()).client
+
+    async def _connected(self) -> Connection:
+        connection = self._connection
+        # A client works only in the loop that it was made in.
+        if connection is None or connection.loop is not asyncio.get_running_loop():
+            connection = self._connection = Connection(
+                self.place,
+                self._session,
+                self._make_client,
+                self._public_endpoint,
+                self._parts_at_once * self._part_size,
+            )
+        await connection.open()
+        return connection
+
+    def _make_client(self, session: Any, endpoint: str) -> Any:
+        access_key, secret_key = self._credentials
+        return session.create_client(
+            "s3",
+            region_name=self._region or session.get_config_variable("region") or "us-east-1",
+            endpoint_url=endpoint or self.place.endpoint or None,
+            aws_access_key_id=access_key,
+            aws_secret_access_key=secret_key,
+            config=client_config(
+                path_style=self._path_style, attempts=self._attempts, patience=self._patience
+            ),
+        )
+
+    async def _delete_batch(self, client: Any, keys: list[str]) -> list[str]:
+        """Delete with one request; return the keys if the server does not take it."""
+        doing = f"delete {keys[0]!r}" + (f" and {len(keys) - 1} more" if keys[1:] else "")
+        with s3_errors(doing, self.place):
+            try:
+                answer = await client.delete_objects(
+                    Bucket=self.place.bucket,
+                    Delete={"Objects": [{"Key": key} for key in keys], "Quiet": True},
+                )
+            except client.exceptions.ClientError as error:
+                if error.response["Error"].get("Code") in _NO_BATCH:
+                    return keys
+                raise
+        errors = [e for e in answer.get("Errors", ()) if e.get("Code") != "NoSuchKey"]
+        if errors:
+            raise refused(f"delete {errors[0].get('Key')!r}", self.place, errors[0])
+        return []
+
+
+class _Failed:
+    """Keeps errors back until others had their turn, unless the server is away.
+
+    One that says so now and then may mean one key only.
+    """
+
+    def __init__(self) -> None:
+        self.errors: list[StorageError] = []
+        self._in_a_row = 0
+
+    def __enter__(self) -> None:
+        self._in_a_row += 1
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> bool:
+        if not isinstance(error, StorageUnavailable):
+            self._in_a_row = 0
+        if not isinstance(error, StorageError):
+            return False
+        self.errors.append(error)
+        return self._in_a_row < AWAY
+
+
+def _check_arguments(
+    bucket: str, access_key: str, secret_key: str, expiry: int, part_size: int
+) -> None:
+    if not bucket:
+        raise ConfigurationError("S3 needs the name of a bucket; set BUCKET_NAME")
+    if bool(access_key) != bool(secret_key):
+        raise ConfigurationError(
+            "An S3 access key and its secret belong together; set both APP_AWS_ACCESS_KEY and "
+            "APP_AWS_SECRET_KEY, or neither to use the default AWS credentials"
+        )
+    if not 0 < expiry <= LONGEST_EXPIRY:
+        raise ConfigurationError(
+            f"S3 signs links for 1 to {LONGEST_EXPIRY:,} seconds, not {expiry:,}; "
+            "correct STORAGE_EXPIRY_TIME"
+        )
+    if part_size < SMALLEST_PART:
+        raise ConfigurationError(
+            f"S3 takes parts of at least {SMALLEST_PART:,} bytes, not {part_size:,}; "
+            "use a larger part_size"
+        )
+
+
+def _check_endpoint(url: str) -> None:
+    refuse_credentials("s3", url)
+    if not re.match(r"https?://[^/]", url):
+        raise ConfigurationError(
+            f"The S3 endpoint {url!r} is no URL; write it like http://localhost:9000"
+        )
+
+
+def _encryption(kind: str, kms_key: str) -> dict[str, Any]:
+    """The headers that ask for encryption.
+
+    Source: https://docs.aws.amazon.com/AmazonS3/latest/userguide/serv-side-encryption.html
+    """
+    kind = kind or (_KMS if kms_key else "")
+    if not kind:
+        return {}
+    if kind not in _ENCRYPTIONS:
+        raise ConfigurationError(
+            f"sse={kind!r} cannot be used; write {', '.join(_ENCRYPTIONS[:-1])} or "
+            f"{_ENCRYPTIONS[-1]}"
+        )
+    if kms_key and not kind.startswith(_KMS):
+        raise ConfigurationError(
+            f"A KMS key has no use with sse={kind}; leave kms_key out, or write sse={_KMS}"
+        )
+    headers: dict[str, Any] = {"ServerSideEncryption": kind}
+    if kms_key:
+        headers["SSEKMSKeyId"] = kms_key
+    if kind == _KMS:
+        headers["BucketKeyEnabled"] = True  # One request to KMS for many blobs, not for each.
+    return headers

@@ -1,0 +1,1 @@
+"""Conversations into and out of a database."""

@@ -1,0 +1,240 @@
+"""Writes as frozen values: what `convert` makes and the pipeline carries.
+
+``values`` map column names to values that the database takes as they are; texts are
+cleaned and JSON is serialized before, so a value that cannot be stored is refused in the
+caller's own tick and not in somebody else's batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, TypeAlias
+
+from .._internal.timestamps import next_ordinal, now
+
+_LONGEST_ID = 100
+
+
+def shown(id: str) -> str:
+    """An id as it stands in messages: clients choose ids, and a log entry is one line.
+
+    Args:
+        id: Any text.
+    """
+    return id if len(id) < _LONGEST_ID and id.isprintable() else repr(id[:_LONGEST_ID])
+
+
+@dataclass(frozen=True, slots=True)
+class SaveUser:
+    """Make a user, or replace the metadata of the one with the same identifier."""
+
+    identifier: str
+    values: Mapping[str, Any]
+    at: datetime = field(default_factory=now)
+    thread_id: None = None
+
+    @property
+    def label(self) -> str:
+        """The operation for people."""
+        return f"user {shown(self.identifier)}"
+
+
+@dataclass(frozen=True, slots=True)
+class SaveThread:
+    """Change a thread, making it where it is missing.
+
+    Args:
+        thread_id: The thread.
+        values: New values of ``name``, ``userId``, ``tags``; others stay.
+        metadata: Members to set; those that are None are removed, others stay.
+        actor: The identifier of the user whose client chose the thread; a thread of
+            somebody else is then refused. None: trusted.
+    """
+
+    thread_id: str
+    values: Mapping[str, Any] = field(default_factory=dict)
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    actor: str | None = None
+    at: datetime = field(default_factory=now)
+
+    @property
+    def revives(self) -> bool:
+        """Only a new owner brings a deleted thread back; a session's end does not."""
+        return self.values.get("userId") is not None
+
+    @property
+    def label(self) -> str:
+        """The operation for people."""
+        return f"thread {shown(self.thread_id)}"
+
+
+@dataclass(frozen=True, slots=True)
+class SaveStep:
+    """Change a step, making it and its thread where they are missing.
+
+    Args:
+        thread_id: The thread that it lies in.
+        id: The step.
+        values: New values by column; others stay.
+        extra: Members of the ``extra`` document to set; others stay.
+        activity: When a new message moves its thread up in the list, the instant.
+        actor: See `SaveThread`.
+    """
+
+    thread_id: str
+    id: str
+    values: Mapping[str, Any]
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    activity: datetime | None = None
+    actor: str | None = None
+    at: datetime = field(default_factory=now)
+    ordinal: int = field(default_factory=next_ordinal)
+
+    @property
+    def label(self) -> str:
+        """The operation for people."""
+        return f"step {shown(self.id)} of thread {shown(self.thread_id)}"
+
+
+@dataclass(frozen=True, slots=True)
+class SaveElement:
+    """Change an element, making it and its thread where they are missing.
+
+    Args:
+        thread_id: The thread that it lies in.
+        id: The element.
+        values: New values by column; others stay.
+        extra: Members of the ``extra`` document to set; others stay.
+        actor: See `SaveThread`.
+    """
+
+    thread_id: str
+    id: str
+    values: Mapping[str, Any]
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    actor: str | None = None
+    at: datetime = field(default_factory=now)
+    ordinal: int = field(default_factory=next_ordinal)
+
+    @property
+    def label(self) -> str:
+        """The operation for people."""
+        return f"element {shown(self.id)} of thread {shown(self.thread_id)}"
+
+
+@dataclass(frozen=True, slots=True)
+class SaveFeedback:
+    """Give a step its one feedback, replacing the one it had; for ``actor`` see `SaveThread`."""
+
+    thread_id: str
+    for_id: str
+    id: str
+    value: int
+    comment: str | None = None
+    actor: str | None = None
+    at: datetime = field(default_factory=now)
+
+    @property
+    def label(self) -> str:
+        """The operation for people."""
+        step = f"step {shown(self.for_id)} of thread {shown(self.thread_id)}"
+        return f"feedback {shown(self.id)} for {step}"
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Where a deletion by id alone may reach; with nothing set, everywhere.
+
+    Args:
+        thread_id: The thread of the session that asks.
+        user_id: The user of the session that asks; all threads of that user are in reach.
+    """
+
+    thread_id: str | None = None
+    user_id: str | None = None
+
+    @property
+    def everywhere(self) -> bool:
+        """Whether there is no limit: a script, not a client, asks."""
+        return self.thread_id is None and self.user_id is None
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteThread:
+    """Delete a thread and all that is in it, for good.
+
+    Args:
+        thread_id: The thread.
+        ordinal: Should the thread come back: elements that were sent before this do not.
+    """
+
+    thread_id: str
+    ordinal: int = field(default_factory=next_ordinal)
+
+    @property
+    def label(self) -> str:
+        """The operation for people."""
+        return f"deletion of thread {shown(self.thread_id)}"
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteStep:
+    """Delete a step, its descendants, their elements and feedback, for good."""
+
+    id: str
+    scope: Scope = Scope()
+    thread_id: None = None
+
+    @property
+    def label(self) -> str:
+        """The operation for people."""
+        return f"deletion of step {shown(self.id)}"
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteElement:
+    """Delete an element and its blob; one that is sent again later is a new one.
+
+    Args:
+        id: The element.
+        thread_id: Its thread; None: in whichever it is.
+        scope: Where the deletion may reach.
+        ordinal: An element that was sent before this is deleted, also when its upload ends
+            after it, in another process.
+    """
+
+    id: str
+    thread_id: str | None = None
+    scope: Scope = Scope()
+    ordinal: int = field(default_factory=next_ordinal)
+
+    @property
+    def label(self) -> str:
+        """The operation for people."""
+        return f"deletion of element {shown(self.id)}"
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteFeedback:
+    """Delete a feedback; the result tells whether there was one.
+
+    Args:
+        id: The feedback. Clients choose ids, so several threads may have it.
+        actor: Only in threads of this user, or of nobody; None: wherever it is.
+    """
+
+    id: str
+    actor: str | None = None
+    thread_id: None = None
+
+    @property
+    def label(self) -> str:
+        """The operation for people."""
+        return f"deletion of feedback {shown(self.id)}"
+
+
+Save: TypeAlias = SaveUser | SaveThread | SaveStep | SaveElement | SaveFeedback
+Delete: TypeAlias = DeleteThread | DeleteStep | DeleteElement | DeleteFeedback
+Op: TypeAlias = Save | Delete

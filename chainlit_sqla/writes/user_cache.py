@@ -1,0 +1,135 @@
+"""Users by the name under which they log in, kept for seconds: each request asks for one.
+
+Promises:
+
+- A read that begins after a write of the same layer was answered shows it: while a user is
+  being written, nothing of that user is kept, and a read that began before is not kept.
+- What another process writes is seen after the age at the latest.
+- A name that nobody has is not kept: logging in makes the user at any time.
+- Reads of one name at the same time are one query.
+- What is handed out is new each time: callers may change it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any
+
+from .._internal import json as _json
+from .._internal.aio import is_working
+
+SIZE = 1_024
+"""Users kept at most; the one not asked for longest goes."""
+
+
+@dataclass(frozen=True, slots=True)
+class KnownUser:
+    """A user as the database has it; the metadata are JSON, so each caller has its own."""
+
+    id: str
+    identifier: str
+    display_name: str | None
+    metadata: str
+    created_at: str
+
+    def own_metadata(self) -> dict[str, Any]:
+        """The metadata, for one caller."""
+        found = _json.loads(self.metadata)
+        return found if isinstance(found, dict) else {}  # Other programs write what they like.
+
+
+class UserCache:
+    """Keeps users for a while.
+
+    Args:
+        read: Asks the database for the user of a name.
+        seconds: How old an answer may be; 0 keeps nothing.
+        size: How many are kept at most.
+
+    Example:
+        >>> cache = UserCache(read, seconds=5.0)
+        >>> written = cache.writing("me")
+        >>> await write()
+        >>> written()
+        >>> await cache.get("me")
+    """
+
+    def __init__(
+        self,
+        read: Callable[[str], Coroutine[Any, Any, KnownUser | None]],
+        seconds: float,
+        size: int = SIZE,
+    ) -> None:
+        self._read = read
+        self._seconds = seconds
+        self._size = size
+        self._kept: OrderedDict[str, tuple[float, KnownUser]] = OrderedDict()
+        self._asked: dict[str, asyncio.Task[KnownUser | None]] = {}
+        self._written: Counter[str] = Counter()
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    async def get(self, identifier: str) -> KnownUser | None:
+        """The user of a name, None if there is none.
+
+        Args:
+            identifier: The name.
+        """
+        if kept := self._kept.get(identifier):
+            if time.monotonic() < kept[0]:
+                self._kept.move_to_end(identifier)
+                return kept[1]
+            del self._kept[identifier]
+        if not self._seconds:
+            return await self._read(identifier)
+        return await asyncio.shield(self._ask(identifier))
+
+    def writing(self, identifier: str) -> Callable[[], None]:
+        """Keep nothing of a user from now on, nor what is being read.
+
+        Args:
+            identifier: The name of the user who is being written.
+
+        Returns:
+            To be called once when the write is committed or has failed.
+        """
+        self._written[identifier] += 1
+        self._forget(identifier)
+
+        def written() -> None:
+            self._written -= Counter((identifier,))
+            self._forget(identifier)
+
+        return written
+
+    def _forget(self, identifier: str) -> None:
+        self._kept.pop(identifier, None)
+        self._asked.pop(identifier, None)  # Who asked before gets it; nobody joins it now.
+
+    def _ask(self, identifier: str) -> asyncio.Task[KnownUser | None]:
+        """The query that is under way, or a new one."""
+        task = self._asked.get(identifier)
+        if is_working(task):
+            return task
+        until = time.monotonic() + self._seconds  # The answer is as old as its question.
+        task = asyncio.create_task(self._read(identifier))
+        self._asked[identifier] = task
+        task.add_done_callback(lambda done: self._keep(identifier, done, until))
+        return task
+
+    def _keep(self, identifier: str, task: asyncio.Task[KnownUser | None], until: float) -> None:
+        failed = task.cancelled() or task.exception()  # Asked for, so that nobody warns of it.
+        if self._asked.get(identifier) is not task:
+            return  # The user was written meanwhile.
+        del self._asked[identifier]
+        if failed:
+            return
+        if (user := task.result()) and not self._written[identifier]:
+            self._kept[identifier] = until, user
+            if len(self._kept) > self._size:
+                self._kept.popitem(last=False)
