@@ -1,0 +1,86 @@
+"""Repeating work that failed for a reason that may pass: a lost connection, a busy store."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception
+from tenacity.stop import stop_after_attempt, stop_any, stop_base, stop_before_delay
+from tenacity.wait import wait_exponential
+
+T = TypeVar("T")
+
+
+async def retry(
+    work: Callable[[], Awaitable[T]],
+    is_transient: Callable[[Exception], bool],
+    *,
+    seconds: float | None = None,
+    attempts: int | None = None,
+    first_pause: float = 0.05,
+    longest_pause: float = 2.0,
+    on_retry: Callable[[Exception, float], None] | None = None,
+    sleep: Callable[[float], Awaitable[Any]] = asyncio.sleep,
+) -> T:
+    """Call ``work`` until it succeeds, fails for good, or a limit is reached.
+
+    The pauses double from ``first_pause`` to ``longest_pause``. Each is shortened by a random
+    part of up to a half, so that clients that failed together do not return together.
+    Cancelling the caller cancels the work or the pause.
+
+    Args:
+        work: The work; must be safe to repeat.
+        is_transient: Whether an error may pass. It may keep state, such as the number of
+            errors of one kind, or return False once nobody needs the result any more.
+        seconds: No attempt begins later than this after the first one; None: no such limit.
+        attempts: How often ``work`` is called at most; None: no such limit.
+        first_pause: Seconds before the second attempt.
+        longest_pause: The longest pause in seconds.
+        on_retry: Called with the error and the pause in seconds before each pause; the place
+            for a log line.
+        sleep: Waits for a pause; replace it where a shutdown must end the wait early.
+
+    Returns:
+        The result of ``work``.
+
+    Raises:
+        Exception: The last error of ``work``, unchanged.
+
+    Example:
+        >>> await retry(
+        ...     lambda: storage.put(key, source),
+        ...     lambda error: isinstance(error, StorageUnavailable),
+        ...     seconds=settings.storage_retry_seconds,
+        ...     on_retry=lambda error, pause: log.warning("Retry in %.1f s: %s", pause, error),
+        ... )
+    """
+    doubling = wait_exponential(multiplier=first_pause, max=longest_pause)
+
+    def is_retried(error: BaseException) -> bool:
+        return isinstance(error, Exception) and is_transient(error)
+
+    def jittered_pause(state: RetryCallState) -> float:
+        return doubling(state) * random.uniform(0.5, 1.0)  # noqa: S311 - not for secrets
+
+    def before_sleep(state: RetryCallState) -> None:
+        error = state.outcome.exception() if state.outcome else None
+        if on_retry and isinstance(error, Exception):
+            on_retry(error, state.upcoming_sleep)
+
+    limits: list[stop_base] = []
+    if seconds is not None:
+        limits.append(stop_before_delay(seconds))
+    if attempts is not None:
+        limits.append(stop_after_attempt(attempts))
+    retrying = AsyncRetrying(
+        retry=retry_if_exception(is_retried),
+        wait=jittered_pause,
+        stop=stop_any(*limits),
+        before_sleep=before_sleep,
+        sleep=sleep,
+        reraise=True,
+    )
+    return await retrying(work)
