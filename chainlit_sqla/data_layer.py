@@ -34,7 +34,7 @@ from .queries.cursor import Cursor
 from .queries.search_index import SearchIndex
 from .settings import Settings
 from .storage.base import StorageClient
-from .storage.deletion_queue import Outbox
+from .storage.deletion_queue import DeletionQueue
 from .storage.uploads import Uploads
 from .writes.operations import DeleteElement, DeleteFeedback, DeleteStep, DeleteThread
 from .writes.queue import Pipeline
@@ -84,15 +84,16 @@ class SQLADataLayer(BaseDataLayer):
         else:
             self.database = Database(database, settings=self.settings)
         self.storage: StorageClient = open_for(storage, self.settings, public_prefix)
-        self._outbox = Outbox(self.database, self.storage)
+        self._deletion_queue = DeletionQueue(self.database, self.storage)
         self._search_index = SearchIndex(self.database)
         self._ready = Readiness(self._prepare)
-        self.pipeline = Pipeline(self.database, self._ready.wait, self._outbox.wake)
+        self.pipeline = Pipeline(self.database, self._ready.wait, self._deletion_queue.wake)
         self._uploads = Uploads(
             self.pipeline,
             self.storage,
-            self._outbox,
+            self._deletion_queue,
             self._read,
+            convert.element_op,
             self.settings.storage_retry_seconds,
         )
         self._users = UserCache(self._known_user, self.settings.user_cache_seconds)
@@ -101,7 +102,7 @@ class SQLADataLayer(BaseDataLayer):
     async def _prepare(self) -> None:
         await migrations.ensure(self.database)
         attach(self.storage)  # The server may be younger than this.
-        self._outbox.wake()
+        self._deletion_queue.wake()
 
     async def _read(self, query: Callable[[Any], Awaitable[Any]], thread: str | None = "") -> Any:
         """Run a query after the writes that it must see: "" none, None all, or a thread's."""
@@ -117,7 +118,7 @@ class SQLADataLayer(BaseDataLayer):
         await self._ready.wait()
         if thread != "":
             if thread is not None:
-                await self._uploads.settle(_UPLOAD_SECONDS, thread)
+                await self._uploads.wait_for_thread(thread, _UPLOAD_SECONDS)
             await self.pipeline.settle(thread)
 
     # Users
@@ -195,7 +196,7 @@ class SQLADataLayer(BaseDataLayer):
     @queued
     async def create_element(self, element: Element) -> None:
         """Store an element and its bytes; one that is only a link stays a link."""
-        source = source_of(element, keep_open=not self._uploads.crowded)
+        source = source_of(element, keep_open=not self._uploads.at_capacity)
         await self._uploads.save(cast("dict[str, Any]", element.to_dict()), source, author())
 
     async def get_element(self, thread_id: str, element_id: str) -> ElementDict | None:
@@ -210,7 +211,7 @@ class SQLADataLayer(BaseDataLayer):
         """Delete an element and its bytes."""
         reach = scope()
         if reach.everywhere or thread_id in (None, reach.thread_id):
-            self._uploads.forget(element_id, thread_id or reach.thread_id)
+            self._uploads.cancel(element_id, thread_id or reach.thread_id)
         place = None if thread_id is None else clean_text(thread_id)
         await self.pipeline.submit(DeleteElement(clean_text(element_id), place, reach))
 
@@ -362,7 +363,7 @@ class SQLADataLayer(BaseDataLayer):
         """Write what is under way, then release everything; closing twice is harmless."""
         await self._uploads.close(self.settings.close_seconds)
         await self.pipeline.close()
-        await self._outbox.close()
+        await self._deletion_queue.close()
         await self._search_index.close()
         try:
             await self.storage.close()

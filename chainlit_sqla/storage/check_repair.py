@@ -36,7 +36,7 @@ from . import check_repair_rows as writes
 from .base import BlobSource, Inventory
 from .check_audit import GRACE, UNFINISHED, Counts, is_ours
 from .check_ledger import Kind, Ledger
-from .deletion_queue import Outbox
+from .deletion_queue import DeletionQueue
 
 _PORTION = 500
 
@@ -173,7 +173,7 @@ class _Repair:
         """Delete what is due in the outbox, as the data layer does; tells how much is left."""
         await self._write(writes.spare)
         with self._translated():
-            await Outbox(self._database, self._storage).drain()
+            await DeletionQueue(self._database, self._storage).drain()
         return await self._database.read(queries.count_waiting)
 
     async def _write(self, work: Callable[[AsyncConnection], Awaitable[int | None]]) -> int:

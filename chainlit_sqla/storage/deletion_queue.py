@@ -25,7 +25,7 @@ _CALLS = 64
 """Calls to the store in one round, so that a store that refuses all is not stormed."""
 
 
-class Outbox:
+class DeletionQueue:
     """Empties the outbox table in the background while there is something in it.
 
     Rows enter it in the transaction that deletes their elements and leave it when the

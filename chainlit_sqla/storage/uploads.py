@@ -32,12 +32,11 @@ from .._internal.aio import PerLoop
 from .._internal.json import clean_text
 from .._internal.timestamps import next_ordinal
 from ..errors import BlobNotFound, ChainlitSqlaError, RetriesExhausted, StorageUnavailable
-from ..integration.deserialize import element_op
 from ..queries import elements
-from ..writes.operations import shown
+from ..writes.operations import SaveElement, shown
 from ..writes.queue import Pipeline
 from .base import BlobSource, StorageClient
-from .deletion_queue import Outbox
+from .deletion_queue import DeletionQueue
 
 log = logging.getLogger(__name__)
 
@@ -81,29 +80,32 @@ class Uploads:
     Args:
         pipeline: Where rows are written.
         storage: Where bytes are written.
-        outbox: Deletes later what cannot be deleted now.
+        deletion_queue: Deletes later what cannot be deleted now.
         read: Runs a query that is a function of a connection.
-        retry_seconds: How long an upload is tried again while the store is away.
+        deserialize: Makes the operation that writes an element's row.
+        retry_seconds: How long an upload is retried while the store is unavailable.
     """
 
     def __init__(
         self,
         pipeline: Pipeline,
         storage: StorageClient,
-        outbox: Outbox,
+        deletion_queue: DeletionQueue,
         read: Callable[[Callable[[Any], Awaitable[Any]]], Awaitable[Any]],
+        deserialize: Callable[..., SaveElement],
         retry_seconds: float,
     ) -> None:
         self._pipeline = pipeline
         self._storage = storage
-        self._outbox = outbox
+        self._deletion_queue = deletion_queue
         self._read = read
+        self._deserialize = deserialize
         self._retry_seconds = retry_seconds
         self._running: dict[_Place, list[_Upload]] = {}
         self._slots = PerLoop(lambda: asyncio.Semaphore(_AT_ONCE))
 
     @property
-    def crowded(self) -> bool:
+    def at_capacity(self) -> bool:
         """Whether so many uploads are under way that no more files should be kept open."""
         return sum(map(len, self._running.values())) >= _OPEN_FILES
 
@@ -144,7 +146,7 @@ class Uploads:
                 self._running.pop(place, None)
             upload.done()
 
-    def forget(self, element_id: str, thread_id: str | None) -> None:
+    def cancel(self, element_id: str, thread_id: str | None) -> None:
         """Let a deletion win over uploads of the same element that are under way.
 
         Args:
@@ -162,7 +164,7 @@ class Uploads:
         Args:
             seconds: How long to wait at most.
         """
-        await self.settle(seconds)
+        await self.wait_for_thread(None, seconds)
         tasks = []
         for (_, element_id), queue in self._running.items():
             for upload in queue:
@@ -178,12 +180,12 @@ class Uploads:
         if tasks:
             await asyncio.wait(tasks, timeout=_UNDO_SECONDS)
 
-    async def settle(self, seconds: float, thread_id: str | None = None) -> None:
-        """Wait for uploads under way.
+    async def wait_for_thread(self, thread_id: str | None, seconds: float) -> None:
+        """Wait until the rows of a thread's uploads have their place in the write queue.
 
         Args:
-            seconds: How long at most.
-            thread_id: Only for those of this thread; None: for all.
+            thread_id: The thread; None waits for the uploads of all threads.
+            seconds: The longest wait.
         """
         pending = [
             upload.placed
@@ -208,7 +210,7 @@ class Uploads:
             size = await self._put(key, element, source, upload)
         try:
             if not upload.deleted:
-                op = element_op(
+                op = self._deserialize(
                     element,
                     object_key=key,
                     byte_size=size,
@@ -309,7 +311,7 @@ class Uploads:
             log.warning("The blob %s has no row and is deleted later: %s", key, error)
             again = True
         if again:
-            await self._outbox.add(key, _STRAGGLER)
+            await self._deletion_queue.add(key, _STRAGGLER)
 
 
 def object_key(element: Mapping[str, Any]) -> str:

@@ -25,7 +25,7 @@ from chainlit_sqla.database import migrator as migrations
 from chainlit_sqla.settings import Settings
 from chainlit_sqla.storage.base import BlobSource, Inventory
 from chainlit_sqla.storage.config import storage_from
-from chainlit_sqla.storage.deletion_queue import Outbox
+from chainlit_sqla.storage.deletion_queue import DeletionQueue
 from chainlit_sqla.storage.uploads import object_key
 from chainlit_sqla.writes.operations import DeleteElement, SaveElement
 from chainlit_sqla.writes.queue import Pipeline
@@ -76,7 +76,7 @@ class App:
             database = Database(settings=self.settings)
             pipeline = Pipeline(database)
             await pipeline.submit(DeleteElement(element, "t"))
-            await Outbox(database, storage).drain()
+            await DeletionQueue(database, storage).drain()
             await pipeline.close()
             await database.close()
 

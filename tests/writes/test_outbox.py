@@ -16,7 +16,7 @@ from chainlit_sqla.database import Database
 from chainlit_sqla.errors import StorageError, StorageUnavailable
 from chainlit_sqla.models import blob_deletions, elements
 from chainlit_sqla.storage import deletion_queue as module
-from chainlit_sqla.storage.deletion_queue import Outbox
+from chainlit_sqla.storage.deletion_queue import DeletionQueue
 from chainlit_sqla.writes import deletion_queue as rows
 from chainlit_sqla.writes.operations import (
     DeleteElement,
@@ -111,7 +111,7 @@ async def test_a_blob_that_cannot_be_deleted_keeps_none_of_the_others(
     store = Picky(tmp_path / "files")
     keys = await fill(database, store, 50)
     store.undeletable = frozenset({keys[0], keys[30]})
-    outbox = Outbox(database, store)
+    outbox = DeletionQueue(database, store)
     with pytest.raises(StorageError, match="unlock it"):
         await outbox.drain()
     assert await left(store) == await waiting(database) == [keys[0], keys[30]]
@@ -127,7 +127,7 @@ async def test_a_key_that_no_store_can_have_is_forgotten(
     await fill(database, store, 3)
     async with database.write() as connection:
         await rows.put(connection, database.dialect, ["", "k" * 1030])
-    await Outbox(database, store).drain()
+    await DeletionQueue(database, store).drain()
     assert await left(store) == await waiting(database) == []
     assert caplog.text.count("There is no blob to delete") == 2
 
@@ -137,11 +137,11 @@ async def test_a_store_that_refuses_all_is_not_stormed(database: Database, tmp_p
     keys = await fill(database, store, 200)
     store.undeletable = frozenset(keys)
     with pytest.raises(StorageError):
-        await Outbox(database, store).drain()
+        await DeletionQueue(database, store).drain()
     assert store.calls == 64
     store.calls, store.away = 0, True
     with pytest.raises(StorageUnavailable):
-        await Outbox(database, store).drain()
+        await DeletionQueue(database, store).drain()
     assert store.calls == 1
     assert await waiting(database) == keys
 
@@ -151,7 +151,7 @@ async def test_a_deletion_waits_for_its_time(database: Database, tmp_path: Path)
     await fill(database, store, 1)
     key = "threads/t/e/late"
     await store.put(key, BlobSource(data=b"x"), mime="text/plain")
-    outbox = Outbox(database, store)
+    outbox = DeletionQueue(database, store)
     delay = timedelta(seconds=0.5)
     due = datetime.now(UTC) + delay
     await outbox.add(key, delay)
@@ -165,7 +165,7 @@ async def test_a_deletion_with_time_does_not_hold_up_others(
     database: Database, tmp_path: Path
 ) -> None:
     store = Picky(tmp_path / "files")
-    outbox = Outbox(database, store)
+    outbox = DeletionQueue(database, store)
     await outbox.add("threads/t/e/late", timedelta(minutes=5))
     await asyncio.sleep(0)
     keys = await fill(database, store, 3)
@@ -183,7 +183,7 @@ def test_the_sweeper_works_in_one_event_loop_after_another(
 
     database = Database(f"sqlite:///{tmp_path / 'chats.db'}")
     store = Picky(tmp_path / "files")
-    outbox = Outbox(database, store)
+    outbox = DeletionQueue(database, store)
 
     async def first() -> None:
         await migrations.upgrade(database)

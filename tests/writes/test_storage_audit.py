@@ -21,6 +21,7 @@ from sqlalchemy import insert, select, update
 from chainlit_sqla._internal.timestamps import now
 from chainlit_sqla.database import Database
 from chainlit_sqla.errors import ConfigurationError, StorageError
+from chainlit_sqla.integration.deserialize import element_op
 from chainlit_sqla.models import LOST_KEY, blob_deletions, elements, threads
 from chainlit_sqla.storage import check_audit as storage_audit
 from chainlit_sqla.storage import check_repair as storage_repair
@@ -28,7 +29,7 @@ from chainlit_sqla.storage.base import BlobInfo, BlobSource
 from chainlit_sqla.storage.check_audit import Counts, audit, is_ours
 from chainlit_sqla.storage.check_ledger import Finding, Kind, Ledger
 from chainlit_sqla.storage.check_repair import Repaired, repair
-from chainlit_sqla.storage.deletion_queue import Outbox
+from chainlit_sqla.storage.deletion_queue import DeletionQueue
 from chainlit_sqla.storage.local.client import LocalStorage
 from chainlit_sqla.storage.uploads import Uploads, object_key
 from chainlit_sqla.writes.deletion_queue import due
@@ -105,7 +106,7 @@ class World:
     async def erase(self, element: str) -> None:
         """Delete an element and its bytes, as the data layer does."""
         await self.pipeline.submit(DeleteElement(element, "t"))
-        await Outbox(self.database, self.storage).drain()
+        await DeletionQueue(self.database, self.storage).drain()
 
     async def element(self, id: str) -> Any:
         query = select(elements).where(elements.c.id == id)
@@ -171,8 +172,8 @@ async def test_an_old_blob_without_row_is_deleted(world: World) -> None:
 
 
 async def test_an_upload_under_way_is_not_harmed(world: World) -> None:
-    outbox = Outbox(world.database, world.storage)
-    uploads = Uploads(world.pipeline, world.storage, outbox, world.database.read, 10)
+    outbox = DeletionQueue(world.database, world.storage)
+    uploads = Uploads(world.pipeline, world.storage, outbox, world.database.read, element_op, 10)
     stored, go_on = asyncio.Event(), asyncio.Event()
 
     async def wait() -> None:

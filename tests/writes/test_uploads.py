@@ -78,7 +78,7 @@ async def test_a_thread_deleted_during_an_upload_keeps_no_blob(
     await layer.pipeline.submit(DeleteThread("t"))
     store.gates["e"].set()
     await upload
-    await layer._outbox.close()
+    await layer._deletion_queue.close()
     assert (await layer.get_thread("t"), store.blobs()) == (None, 0)
 
 
@@ -118,7 +118,7 @@ async def test_an_element_that_is_sent_again_keeps_its_bytes(
     [before] = await read(layer)
     await uploads.save({**before, "id": id}, None)
     await layer.delete_element("e", "t") if id != "e" else None
-    await layer._outbox.close()
+    await layer._deletion_queue.close()
     [found] = await read(layer)
     assert found["id"] == id
     assert await stored(layer, found["objectKey"]) == "bytes"
