@@ -10,7 +10,7 @@ def main() -> NoReturn:
     """Run the command line and exit; the entry point of ``chainlit-sqla``."""
     try:
         # Half a second in which Ctrl+C may come already.
-        from .cli.runtime import main as run
+        from .cli.app import main as run
 
         run()
     except KeyboardInterrupt:

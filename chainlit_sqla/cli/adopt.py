@@ -17,11 +17,9 @@ from ..settings import Settings
 from ..transfer.in_place import Adoption, Report, Return
 from ..transfer.in_place.rehearsal import rehearsed_at
 from .adopt_report import lines
-from .options import Schema, Url, settings_for
-from .progress import progress
-from .prompts import agreed
-from .revisions import label, opened
-from .runtime import INTERRUPTED, complete, ended_softly
+from .options import Schema, Url, describe_database, open_database, settings_for
+from .output import confirm, progress
+from .runtime import EXIT_INTERRUPTED, run_async, signals_as_interrupt
 
 _LEFT_BEHIND = "SQLITE_READONLY"
 """What a killed process left in a file can be cleaned up only by one who may write."""
@@ -89,26 +87,26 @@ def _exchange(
 ) -> None:
     work: _Work | None = None
     try:
-        with ended_softly(), ExitStack() as stack:
+        with signals_as_interrupt(), ExitStack() as stack:
             shown = None
             if dry_run:
                 settings, shown = stack.enter_context(rehearsed_at(settings))
             work = _Work(kind, settings, drop_dependents, shown)
-            nothing = complete(work.look())
+            nothing = run_async(work.look())
             if nothing is None and not dry_run and not yes and not _agreed(work.label):
                 typer.echo("Nothing was changed.")
                 raise typer.Exit(1)
-            said = [f"{nothing}; nothing to do."] if nothing else lines(complete(work.run()))
+            said = [f"{nothing}; nothing to do."] if nothing else lines(run_async(work.run()))
     except KeyboardInterrupt:
         state = "It was nearly done, and may be" if work and work.ending else "Nothing was changed"
         typer.echo(f"Interrupted. {state}; run the same command again.", err=True)
-        raise typer.Exit(INTERRUPTED) from None
+        raise typer.Exit(EXIT_INTERRUPTED) from None
     for line in said:
         typer.echo(line)
 
 
 def _agreed(label: str) -> bool:
-    return agreed(
+    return confirm(
         "Go on?",
         f"All tables in {label} will be changed.",
         "Stop the application, and make a backup first.",
@@ -145,12 +143,12 @@ class _Work:
 
     async def _looked(self, *, read_only: bool) -> str | None:
         async with self._opened(read_only=read_only) as database:
-            self.label = label(database)
+            self.label = describe_database(database)
             return await self._kind(database).look()
 
     @asynccontextmanager
     async def _opened(self, *, read_only: bool = False) -> AsyncIterator[Database]:
-        async with opened(self._settings, read_only=read_only) as database:
+        async with open_database(self._settings, read_only=read_only) as database:
             if self._rehearsed is not None:
                 database.given_url = self._rehearsed  # People gave no copy.
             yield database
@@ -168,5 +166,5 @@ class _Work:
                     raise
                 finally:
                     self.ending = change.ending
-            report.label = label(database)
+            report.label = describe_database(database)
             return report

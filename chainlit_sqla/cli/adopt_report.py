@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from ..transfer.in_place import Report
-from .tables import NAMES, aligned, reasons
+from .output import KIND_NAMES, format_reasons, format_table
 
 _NAMES = {
-    **NAMES,
+    **KIND_NAMES,
     "tombstone": "deletions",
     "quarantine": "rows in quarantine",
 }
@@ -21,8 +21,8 @@ def lines(report: Report) -> Iterator[str]:
         return
     yield report.label + (": a rehearsal, nothing was changed" if report.rehearsed else "")
     yield from _table(report)
-    yield from reasons("Without a place, in chainlit_sqla_quarantine:", report.aside, _NAMES)
-    yield from reasons(
+    yield from format_reasons("Without a place, in chainlit_sqla_quarantine:", report.aside, _NAMES)
+    yield from format_reasons(
         "There, but for a value, which is in chainlit_sqla_quarantine:", report.partly, _NAMES
     )
     yield from _counts("Taken back from chainlit_sqla_unadopted", report.restored)
@@ -48,12 +48,12 @@ def lines(report: Report) -> Iterator[str]:
 def _table(report: Report) -> Iterator[str]:
     last = "kept beside" if report.back else "put aside"
     rows = [("", "before", "after", last)]
-    for kind in NAMES:
+    for kind in KIND_NAMES:
         beside = report.rows[kind] - report.kept[kind] if report.back else report.set_aside(kind)
         before = f"{report.rows[kind]:,}"
         after = f"{report.kept[kind] + report.put_back[kind]:,}"
         rows.append((_NAMES[kind], before, after, f"{max(beside, 0):,}"))
-    yield from aligned(rows)
+    yield from format_table(rows)
 
 
 def _columns(report: Report) -> Iterator[str]:

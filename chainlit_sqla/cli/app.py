@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import os
-from typing import Annotated
+from collections.abc import Sequence
+from typing import Annotated, NoReturn
 
 import typer
 
 from . import adopt, demo, doctor, export, import_, run, schema, storage
-from .runtime import DEBUG, Interruptible
+from .runtime import DEBUG_VARIABLE, InterruptibleGroup, exit_with_error
 
 app = typer.Typer(
     name="chainlit-sqla",
-    cls=Interruptible,
+    cls=InterruptibleGroup,
     no_args_is_help=True,
     add_completion=False,
     # Plain text: the same with each release of typer, and docs/cli.md is made of it.
@@ -57,4 +58,17 @@ def _global(
     Settings come from the environment and from .env: see docs/settings.md.
     """
     if debug:
-        os.environ[DEBUG] = "1"
+        os.environ[DEBUG_VARIABLE] = "1"
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line and exit; the entry point of ``chainlit-sqla``.
+
+    Args:
+        arguments: The arguments; None: those of the process.
+    """
+    try:
+        app(args=arguments, prog_name="chainlit-sqla")
+    except Exception as error:
+        exit_with_error(error)
+    raise SystemExit(0)

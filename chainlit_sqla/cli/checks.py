@@ -30,8 +30,8 @@ from ..queries.blobs import newest
 from ..settings import Settings
 from ..storage.base import Inventory
 from ..storage.config import storage_from
-from .revisions import label, opened, upgrades_itself
-from .runtime import sentence
+from .options import auto_upgrades, describe_database, open_database
+from .runtime import error_message
 
 _WORK_SECONDS = 35.0
 """Beyond the connect timeout; a locked SQLite file says so after 30 s."""
@@ -106,7 +106,7 @@ async def _timed(name: str, seconds: float, check: Awaitable[tuple[Mark, str]]) 
         text = f"No answer within {seconds:.0f} s; check the server, the network and the address"
         return Finding(name, Mark.FAILED, text)
     except Exception as error:
-        return Finding(name, Mark.FAILED, sentence(error))
+        return Finding(name, Mark.FAILED, error_message(error))
     return Finding(name, mark, text)
 
 
@@ -123,16 +123,16 @@ async def _schema(database: Database) -> tuple[Mark, str]:
     if revision == HEAD:
         return Mark.OK, f"at {HEAD}, as this release needs it"
     if foreign:
-        raise SchemaUnknown(f"{label(database)} {foreign}")
+        raise SchemaUnknown(f"{describe_database(database)} {foreign}")
     if revision is not None and revision not in REVISIONS:
         raise SchemaUnknown(
-            f"{label(database)} is at {revision}, made by a newer release; "
+            f"{describe_database(database)} is at {revision}, made by a newer release; "
             "run: pip install -U chainlit-sqla"
         )
     here = f"at {revision}, older than {HEAD}" if revision else "no tables yet"
-    if upgrades_itself(database):
+    if auto_upgrades(database):
         return Mark.OK, f"{here}; will be {'upgraded' if revision else 'made'} on first use"
-    raise SchemaOutdated(f"{label(database)}: {here}; run: chainlit-sqla upgrade")
+    raise SchemaOutdated(f"{describe_database(database)}: {here}; run: chainlit-sqla upgrade")
 
 
 async def _writing(database: Database) -> tuple[Mark, str]:
@@ -187,7 +187,9 @@ async def _translated(database: Database) -> AsyncIterator[None]:
         translated = database.translate(error)
         if isinstance(translated, ChainlitSqlaError):
             raise translated from error
-        raise DatabaseUnavailable(f"{label(database)} refuses this: {sentence(error)}") from error
+        raise DatabaseUnavailable(
+            f"{describe_database(database)} refuses this: {error_message(error)}"
+        ) from error
 
 
 async def _storage(settings: Settings, with_tables: bool) -> Finding:
@@ -206,7 +208,7 @@ async def _storage(settings: Settings, with_tables: bool) -> Finding:
 
 async def _is_another(storage: Inventory, settings: Settings) -> bool:
     """Whether the newest files of the database are in another store."""
-    async with opened(settings) as database:
+    async with open_database(settings) as database:
         try:
             keys = await database.read(lambda connection: newest(connection, _LOOKED_UP))
         except SchemaOutdated:

@@ -12,7 +12,7 @@ from ..demo import place
 from ..errors import ConfigurationError
 from .launch import launch
 from .run import prepare
-from .runtime import complete
+from .runtime import run_async
 
 _LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 
@@ -34,7 +34,7 @@ def demo(
     root = place.make(Path.cwd())
     settings = place.settings(root)
     place.enter(root)
-    complete(prepare(settings))
+    run_async(prepare(settings))
     arguments = [str(place.APP), "--host", host, "--port", str(port)]
     launch(arguments + ["--headless"] * headless, settings, _announcement(host, port, root))
 

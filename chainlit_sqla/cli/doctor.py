@@ -13,7 +13,7 @@ from ..errors import ChainlitSqlaError
 from ..settings import Settings
 from .checks import Finding, Mark, examine
 from .options import Schema, Url, given_options, settings_for
-from .runtime import complete
+from .runtime import run_async
 from .sources import effective, strangers
 
 _COLOURS = {Mark.OK: "green", Mark.NOTE: "yellow", Mark.FAILED: "bold red", Mark.SKIPPED: "dim"}
@@ -35,7 +35,7 @@ def doctor(url: Url = None, schema: Schema = None) -> None:
         raise typer.Exit(1) from None
     for stranger in strangers():
         _line(console, Finding("settings", Mark.NOTE, stranger))
-    findings = complete(examine(settings))
+    findings = run_async(examine(settings))
     for finding in findings:
         _line(console, finding)
     _settings(console, settings, given_options(url, schema))

@@ -33,8 +33,8 @@ from .export_options import (
 from .export_report import left_behind, summary
 from .export_target import STDOUT, Target
 from .options import Schema, Url, settings_for
-from .progress import progress
-from .runtime import INTERRUPTED, complete, ended_softly
+from .output import progress
+from .runtime import EXIT_INTERRUPTED, run_async, signals_as_interrupt
 
 CLOSED_PIPE = 141
 """The exit code of a command whose reader went away: 128 and the number of the signal."""
@@ -90,11 +90,11 @@ class _Order:
     def carry_out(self) -> None:
         """Export, and say what that did."""
         try:
-            with ended_softly():
+            with signals_as_interrupt():
                 done = self._watched()
         except KeyboardInterrupt:
             typer.echo(f"Interrupted.{left_behind(self.target)}", err=True)
-            raise typer.Exit(INTERRUPTED) from None
+            raise typer.Exit(EXIT_INTERRUPTED) from None
         except BrokenPipeError:
             raise typer.Exit(CLOSED_PIPE) from None
         typer.echo(summary(done, self.form, self.selection, self.target), err=True)
@@ -103,7 +103,7 @@ class _Order:
         # On a terminal, a bar would be drawn into what is written there.
         on_terminal = self.target.path is None and sys.stdout.isatty()
         with nullcontext(_silent) if on_terminal else progress() as watch:
-            return complete(self._run(watch))
+            return run_async(self._run(watch))
 
     async def _run(self, watch: Watch) -> Done:
         database = Database(settings=self.settings, read_only=True)

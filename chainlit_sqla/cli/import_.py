@@ -15,10 +15,9 @@ from ..transfer.importing import LAYERS, Import, Result, open_source
 from .import_deletions import delete_missing
 from .import_files import check_source, copy_all
 from .import_report import lines
-from .options import Schema, Url, settings_for
-from .progress import progress
-from .revisions import label, opened
-from .runtime import INTERRUPTED, complete, warnings_to
+from .options import Schema, Url, describe_database, open_database, settings_for
+from .output import progress
+from .runtime import EXIT_INTERRUPTED, forward_warnings, run_async
 
 
 def import_(
@@ -96,7 +95,7 @@ def import_(
         if storage is not None and not verify_only:
             check_source(storage, settings)
         how = _How(update=update, only=verify_only, missing=missing)
-        result = complete(_run(settings, source, source_schema, layer, how))
+        result = run_async(_run(settings, source, source_schema, layer, how))
         for line in lines(result, update=update):
             typer.echo(line)
         delete_missing(result, settings, yes=yes)
@@ -104,7 +103,7 @@ def import_(
             copy_all(storage, settings)
     except KeyboardInterrupt:
         typer.echo("Interrupted. Run the same command again to go on.", err=True)
-        raise typer.Exit(INTERRUPTED) from None
+        raise typer.Exit(EXIT_INTERRUPTED) from None
     if result.comparison is not None and not result.comparison.equal:
         raise typer.Exit(1)
 
@@ -123,12 +122,13 @@ async def _run(
     layer: str | None,
     how: _How,
 ) -> Result:
-    async with opened(settings, read_only=how.only) as database:
+    async with open_database(settings, read_only=how.only) as database:
         if not how.only:
             await migrations.ensure(database)
         elif (at := await migrations.current(database)) != HEAD:
             raise SchemaOutdated(
-                f"{label(database)} is at revision {at or 'none'}, this release needs {HEAD}; "
+                f"{describe_database(database)} is at revision {at or 'none'}, "
+                f"this release needs {HEAD}; "
                 "run: chainlit-sqla upgrade"
             )
         opening = open_source(given, settings, schema=source_schema, layer=layer, target=database)
@@ -138,10 +138,10 @@ async def _run(
                     f"{source.title}: {source.part} What it has not may be elsewhere; import it "
                     "without --delete-missing"
                 )
-            with progress() as report, warnings_to(lambda text: typer.echo(text, err=True)):
+            with progress() as report, forward_warnings(lambda text: typer.echo(text, err=True)):
                 work = Import(
                     source, database, update=how.update, watch=report, missing=how.missing
                 )
                 result = await (work.compare() if how.only else work.run())
-            result.target = label(database)
+            result.target = describe_database(database)
             return result

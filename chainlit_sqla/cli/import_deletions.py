@@ -10,10 +10,9 @@ from ..settings import Settings
 from ..transfer.importing import Missing, Result
 from ..transfer.importing.target import Target
 from ..transfer.sources.jsonl import BAD
-from .prompts import agreed
-from .revisions import opened
-from .runtime import complete
-from .tables import NAMES
+from .options import open_database
+from .output import KIND_NAMES, confirm
+from .runtime import run_async
 
 _SHOWN = 20
 _ONLY_THERE = "What an app has written only into the target is among them."
@@ -60,10 +59,10 @@ def delete_missing(result: Result, settings: Settings, *, yes: bool) -> None:
         return
     for line in told(missing):
         typer.echo(line)
-    if not yes and not agreed("Delete it?", _ONLY_THERE, refusal=_NO_TERMINAL):
+    if not yes and not confirm("Delete it?", _ONLY_THERE, refusal=_NO_TERMINAL):
         typer.echo("Nothing was deleted.")
         raise typer.Exit(1)
-    complete(_delete(missing, settings, result.source))
+    run_async(_delete(missing, settings, result.source))
     typer.echo(f"Deleted from the target: {_amount(missing)}.")
 
 
@@ -97,9 +96,11 @@ def told(missing: Missing) -> Iterator[str]:
 
 def _amount(missing: Missing) -> str:
     counts = missing.counts
-    return ", ".join(f"{name} {counts[kind]:,}" for kind, name in NAMES.items() if counts[kind])
+    return ", ".join(
+        f"{name} {counts[kind]:,}" for kind, name in KIND_NAMES.items() if counts[kind]
+    )
 
 
 async def _delete(missing: Missing, settings: Settings, source: str) -> None:
-    async with opened(settings) as database:
+    async with open_database(settings) as database:
         await missing.delete(Target(database, source))

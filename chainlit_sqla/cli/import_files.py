@@ -22,8 +22,8 @@ from ..storage.journal import Journal
 from ..storage.keys import key_bytes
 from ..storage.local.client import LocalStorage
 from ..storage.urls import shown_url
-from .revisions import opened
-from .runtime import complete
+from .options import open_database
+from .runtime import run_async
 from .storage_copy import complain, default_journal, done, ends_of, transfer_of
 
 _OPTION = "--copy-storage"
@@ -52,7 +52,7 @@ def check_source(source: str, settings: Settings) -> None:
         ConfigurationError: Both are the same store, or the URL cannot be used.
         StorageError: One of them cannot be read, or that of the settings not written.
     """
-    complete(_checked(ends_of(source, storage_url(settings), settings)))
+    run_async(_checked(ends_of(source, storage_url(settings), settings)))
 
 
 def copy_all(source: str, settings: Settings) -> None:
@@ -68,7 +68,7 @@ def copy_all(source: str, settings: Settings) -> None:
     """
     target = storage_url(settings)
     ends = ends_of(source, target, settings)
-    result, named = complete(_copy(ends, settings))
+    result, named = run_async(_copy(ends, settings))
     typer.echo(f"Files: {done(result, source, _OPTION)}")
     if result.failed or result.stopped:
         complain(result)
@@ -101,7 +101,7 @@ async def _copy(ends: Ends, settings: Settings) -> tuple[Result, _Named]:
     async with transfer_of(ends, default_journal(ends, settings)) as (transfer, journal):
         result = await transfer.run()
         if not result.stopped:
-            async with opened(settings) as database:
+            async with open_database(settings) as database:
                 named = await _look_for(database, ends.target, journal)
     return result, named
 

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 
 from ..transfer.importing import Comparison, Result
 from ..transfer.importing.comparison import SHOWN
-from .tables import NAMES, aligned, reasons
+from .output import KIND_NAMES, format_reasons, format_table
 
 _UNSHOWN = ("tombstone", "line", "quarantined")
 """What is not compared."""
 _NAMES = {
-    **NAMES,
+    **KIND_NAMES,
     "tombstone": "deleted",
     "line": "bad lines",
     "quarantined": "put aside before",
@@ -36,8 +36,8 @@ def lines(result: Result, *, update: bool) -> Iterator[str]:
         yield f"Users who are there already, by their identifier: {result.known_users:,}"
     if result.deleted:
         yield f"Not brought back, since they were deleted in the target: {result.deleted:,}"
-    yield from reasons("Put aside (table chainlit_sqla_quarantine):", result.aside, _NAMES)
-    yield from reasons("There, but for a value that was put aside:", result.partly, _NAMES)
+    yield from format_reasons("Put aside (table chainlit_sqla_quarantine):", result.aside, _NAMES)
+    yield from format_reasons("There, but for a value that was put aside:", result.partly, _NAMES)
     yield from result.notes
     if result.comparison is not None:
         yield from _differences(result.comparison, update=update, resumed=result.resumed)
@@ -66,7 +66,7 @@ def _table(result: Result) -> Iterator[str]:
     if len(rows) == 1:
         yield "There is nothing in the source."
         return
-    yield from aligned(rows)
+    yield from format_table(rows)
 
 
 def _differences(found: Comparison, *, update: bool, resumed: bool) -> Iterator[str]:

@@ -1,12 +1,14 @@
-"""Options that several commands share, and the settings they make."""
+"""Options that several commands share, and the database that they name."""
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Annotated
 
 import typer
 
-from ..database import parse_url
+from ..database import Database, parse_url
 from ..dialects import dialect_named
 from ..errors import ConfigurationError
 from ..settings import Settings
@@ -16,7 +18,7 @@ Url = Annotated[
     typer.Option(
         "--url",
         metavar="URL",
-        help="The database; instead of CHAINLIT_DATABASE_URL or DATABASE_URL.",
+        help="The database; overrides CHAINLIT_DATABASE_URL and DATABASE_URL.",
     ),
 ]
 Schema = Annotated[
@@ -24,16 +26,17 @@ Schema = Annotated[
     typer.Option(
         "--schema",
         metavar="NAME",
-        help="The PostgreSQL schema of the tables; instead of CHAINLIT_SQLA_SCHEMA.",
+        help="The PostgreSQL schema of the tables; overrides CHAINLIT_SQLA_SCHEMA.",
     ),
 ]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")]
 
 
 def given_options(url: str | None, schema: str | None) -> dict[str, str]:
     """The options given on the command line, by the name of their setting.
 
     Raises:
-        ConfigurationError: One is empty, as ``--url "$UNSET"`` is.
+        ConfigurationError: An option is empty, as in ``--url "$UNSET"``.
     """
     given = {"database_url": url, "db_schema": schema}
     options = {name: value for name, value in given.items() if value is not None}
@@ -45,10 +48,10 @@ def given_options(url: str | None, schema: str | None) -> dict[str, str]:
 
 
 def settings_for(url: str | None, schema: str | None) -> Settings:
-    """The settings of a command: its options win over the environment.
+    """Load the settings of a command: its options override the environment.
 
     Raises:
-        ConfigurationError: An option cannot be used.
+        ConfigurationError: An option or a setting is not valid.
     """
     settings = Settings.load(**given_options(url, schema))
     if schema is not None:
@@ -56,3 +59,25 @@ def settings_for(url: str | None, schema: str | None) -> Settings:
         if not dialect.has_schemas:
             raise ConfigurationError(f"{dialect.title} has no schemas; leave --schema out")
     return settings
+
+
+@asynccontextmanager
+async def open_database(settings: Settings, *, read_only: bool = False) -> AsyncIterator[Database]:
+    """A database that is closed at the end of the block."""
+    database = Database(settings=settings, read_only=read_only)
+    try:
+        yield database
+    finally:
+        await database.close()
+
+
+def describe_database(database: Database) -> str:
+    """The kind, address and schema of a database, without its password."""
+    schema = f" (schema {database.schema})" if database.schema else ""
+    return f"{database.dialect.title} at {database.label}{schema}"
+
+
+def auto_upgrades(database: Database) -> bool:
+    """Whether the data layer creates or upgrades the tables when it starts."""
+    automatic = database.settings.auto_upgrade
+    return database.dialect.auto_upgrade if automatic is None else automatic

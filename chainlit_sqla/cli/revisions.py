@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from sqlalchemy import func, inspect, select
@@ -15,6 +14,7 @@ from ..database.revision import HEAD, REVISIONS
 from ..errors import ConfigurationError
 from ..models import Base, Step, Thread, User, quarantine
 from ..settings import Settings
+from .options import auto_upgrades, describe_database, open_database
 
 _BASE = "base"
 
@@ -73,16 +73,16 @@ class Change:
 
 async def state(settings: Settings) -> State:
     """Ask a database for its revision."""
-    async with opened(settings) as database:
-        automatic = upgrades_itself(database)
+    async with open_database(settings) as database:
+        automatic = auto_upgrades(database)
         revision = await migrations.current(database)
         foreign = "" if revision else await migrations.not_ours(database)
-        return State(label(database), revision, automatic, foreign)
+        return State(describe_database(database), revision, automatic, foreign)
 
 
 async def upgrade(settings: Settings, revision: str = "head") -> Change:
     """Upgrade, and say what that did."""
-    async with opened(settings) as database:
+    async with open_database(settings) as database:
         before, tables = await _snapshot(database)
         await migrations.upgrade(database, revision)
         return await _change(database, before, tables)
@@ -101,50 +101,28 @@ async def plan_downgrade(settings: Settings, revision: str) -> tuple[str, str]:
     Raises:
         ConfigurationError: There is no such older revision.
     """
-    async with opened(settings) as database:
+    async with open_database(settings) as database:
         at = await migrations.current(database)
         target = _older(revision, at)
         if at is None or target == at:
             return target, ""
         aside = await database.read(_count_aside(database))
         if target != _BASE:
-            loss = f"{label(database)}: what {target} cannot hold will be lost"
+            loss = f"{describe_database(database)}: what {target} cannot hold will be lost"
             kept = f", except for {aside}: kept for the next upgrade" if aside else ""
             return target, f"{loss}{kept}."
         rows = await database.read(_count_rows)
         rows += f", {aside}" if aside else ""
-        return target, f"{label(database)}: all tables will be dropped, with {rows}."
+        return target, f"{describe_database(database)}: all tables will be dropped, with {rows}."
 
 
 async def downgrade(settings: Settings, target: str) -> Change:
     """Downgrade, and say what that did."""
-    async with opened(settings) as database:
+    async with open_database(settings) as database:
         before, tables = await _snapshot(database)
         if before is not None:
             await migrations.downgrade(database, target)
         return await _change(database, before, tables)
-
-
-@asynccontextmanager
-async def opened(settings: Settings, *, read_only: bool = False) -> AsyncIterator[Database]:
-    """A database that is closed at the end of the block."""
-    database = Database(settings=settings, read_only=read_only)
-    try:
-        yield database
-    finally:
-        await database.close()
-
-
-def label(database: Database) -> str:
-    """The database for people, with its schema and without its password."""
-    schema = f" (schema {database.schema})" if database.schema else ""
-    return f"{database.dialect.title} at {database.label}{schema}"
-
-
-def upgrades_itself(database: Database) -> bool:
-    """Whether the data layer makes or upgrades the tables without being told to."""
-    automatic = database.settings.auto_upgrade
-    return database.dialect.auto_upgrade if automatic is None else automatic
 
 
 def _older(revision: str, at: str | None) -> str:
@@ -166,7 +144,7 @@ async def _snapshot(database: Database) -> tuple[str | None, int]:
 
 async def _change(database: Database, before: str | None, tables: int) -> Change:
     after, now = await _snapshot(database)
-    return Change(label(database), before, after, now - tables)
+    return Change(describe_database(database), before, after, now - tables)
 
 
 def _tables_of(database: Database) -> Callable[[AsyncConnection], Awaitable[int]]:

@@ -17,9 +17,8 @@ from ..storage.base import StorageClient
 from ..storage.config import storage_from, storage_url
 from ..storage.urls import shown_url
 from .launch import launch
-from .options import Schema, Url, given_options, settings_for
-from .revisions import label, opened
-from .runtime import complete
+from .options import Schema, Url, describe_database, given_options, open_database, settings_for
+from .runtime import run_async
 
 _STORE_SECONDS = 15
 _SUFFIXES = {".py", ".py3"}
@@ -51,8 +50,8 @@ def run(
         os.environ[Settings.variables(field)[0]] = value
     # Settings that cannot work are told before anything is started.
     storage = storage_from(settings)
-    place = complete(prepare(settings))
-    if trouble := complete(look_at_store(storage)):
+    place = run_async(prepare(settings))
+    if trouble := run_async(look_at_store(storage)):
         typer.echo(f"Warning: files will not be stored. {trouble}", err=True)
     files = shown_url(storage_url(settings))
     launch(given, settings, f"Conversations are kept in {place}, files in {files}.")
@@ -97,6 +96,6 @@ async def prepare(settings: Settings) -> str:
     Returns:
         The database for people.
     """
-    async with opened(settings) as database:
+    async with open_database(settings) as database:
         await migrations.ensure(database)
-        return label(database)
+        return describe_database(database)

@@ -1,4 +1,4 @@
-"""The boundary where an error becomes one sentence and an exit code."""
+"""How commands run: their event loop, Ctrl+C, error messages and exit codes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import os
 import signal
 import threading
 import traceback
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from typing import Any, NoReturn, TypeVar
 
@@ -19,118 +19,111 @@ from ..errors import ChainlitSqlaError
 
 T = TypeVar("T")
 
-DEBUG = "CHAINLIT_SQLA_DEBUG"
-"""The variable that ``--debug`` sets."""
+DEBUG_VARIABLE = "CHAINLIT_SQLA_DEBUG"
+"""The environment variable that ``--debug`` sets."""
+EXIT_INTERRUPTED = 130
+"""The exit code after Ctrl+C: 128 plus the number of the signal."""
 
-INTERRUPTED = 130
-"""The exit code of a command that Ctrl+C ended: 128 and the number of the signal."""
-
-_OFF = {"", "0", "false", "no", "off"}
+_FALSE_VALUES = {"", "0", "false", "no", "off"}
 
 
-class Interruptible(TyperGroup):
-    """Commands of which Ctrl+C is told in a line, unless they tell more of it themselves."""
+class InterruptibleGroup(TyperGroup):
+    """Reports Ctrl+C in one line, unless the command has already reported it."""
 
     def invoke(self, ctx: typer.Context) -> Any:  # type: ignore[override]
-        """Run the command that was given."""
+        """Run the requested command."""
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
-            typer.echo("Interrupted.", err=True)
-            raise typer.Exit(INTERRUPTED) from None
+            exit_interrupted("Interrupted.")
 
 
-def debugging() -> bool:
-    """Whether tracebacks are wanted."""
-    return os.environ.get(DEBUG, "").lower() not in _OFF
+def exit_interrupted(message: str) -> NoReturn:
+    """Print a message on stderr and exit with the code of Ctrl+C.
 
-
-def main(arguments: Sequence[str] | None = None) -> NoReturn:
-    """Run the command line and exit; the entry point of ``chainlit-sqla``.
-
-    Args:
-        arguments: None takes those of the process.
+    Raises:
+        typer.Exit: Always.
     """
-    from .app import app
-
-    try:
-        app(args=arguments, prog_name="chainlit-sqla")
-    except Exception as error:
-        fail(error)
-    raise SystemExit(0)
+    typer.echo(message, err=True)
+    raise typer.Exit(EXIT_INTERRUPTED) from None
 
 
-def fail(error: BaseException) -> NoReturn:
+def debug_enabled() -> bool:
+    """Whether errors are printed with their traceback."""
+    return os.environ.get(DEBUG_VARIABLE, "").lower() not in _FALSE_VALUES
+
+
+def exit_with_error(error: BaseException) -> NoReturn:
     """Print an error as one sentence on stderr and exit with 1."""
-    if debugging():
+    if debug_enabled():
         traceback.print_exception(error)
     typer.secho("Error: ", fg=typer.colors.RED, bold=True, nl=False, err=True)
-    typer.echo(sentence(error), err=True)
+    typer.echo(error_message(error), err=True)
     raise SystemExit(1)
 
 
-def sentence(error: BaseException) -> str:
-    """What to say about an error: our own message, or what an unexpected one is.
+def error_message(error: BaseException) -> str:
+    """Describe an error in one line.
 
     Args:
-        error: Any exception.
+        error: An exception of this package describes itself; any other is named by its type.
 
     Example:
-        >>> sentence(ValueError("no such port"))
-        'Unexpected ValueError: no such port (--debug shows where)'
+        >>> error_message(ValueError("no such port"))
+        'Unexpected ValueError: no such port (re-run with --debug for the traceback)'
     """
     if isinstance(error, ChainlitSqlaError):
         return str(error)
     cause = getattr(error, "orig", None) or error
     lines = str(cause).strip().splitlines() or ["no message"]
-    return f"Unexpected {type(cause).__name__}: {lines[0]} (--debug shows where)"
+    return f"Unexpected {type(cause).__name__}: {lines[0]} (re-run with --debug for the traceback)"
 
 
-def complete(work: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine to its end in a loop of its own, and leave nothing of it behind.
+def run_async(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine in an event loop of its own; warnings of the package are silenced.
 
-    Not ``asyncio.run``: it would leave the thread without a current loop, which Chainlit
-    asks for when it starts; and Chainlit replaces it by one that needs the main thread.
+    Unlike ``asyncio.run``, the thread keeps its current loop: Chainlit asks for it when it
+    starts, and replaces it by one that needs the main thread.
     """
-    ours = logging.getLogger("chainlit_sqla")
-    level = ours.level
-    if not debugging():
-        ours.setLevel(logging.ERROR)  # The sentence says what the warnings say.
+    logger = logging.getLogger("chainlit_sqla")
+    level = logger.level
+    if not debug_enabled():
+        logger.setLevel(logging.ERROR)  # The command's own error repeats what the warnings say.
     try:
         with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
-            return runner.run(_to_the_last_thread(work))
+            return runner.run(_join_new_threads(coroutine))
     finally:
-        ours.setLevel(level)
+        logger.setLevel(level)
 
 
 @contextmanager
-def ended_softly() -> Iterator[None]:
-    """Let a request to end, and a terminal that went away, be what Ctrl+C is: cleaned up after."""
-    before: dict[int, Any] = {}
+def signals_as_interrupt() -> Iterator[None]:
+    """Treat SIGTERM and SIGHUP as Ctrl+C inside the block, so that the same cleanup runs."""
+    handlers: dict[int, Any] = {}
     for name in ("SIGTERM", "SIGHUP"):
-        number = getattr(signal, name, None)  # Windows has not both.
+        number = getattr(signal, name, None)  # Windows lacks SIGHUP.
         if number is not None and threading.current_thread() is threading.main_thread():
-            before[number] = signal.signal(number, lambda *_: signal.raise_signal(signal.SIGINT))
+            handlers[number] = signal.signal(number, lambda *_: signal.raise_signal(signal.SIGINT))
     try:
         yield
     finally:
-        for number, handler in before.items():
+        for number, handler in handlers.items():
             signal.signal(number, handler)
 
 
 @contextmanager
-def warnings_to(say: Callable[[str], None]) -> Iterator[None]:
-    """Pass on what is warned of inside `complete`, such as a file whose description is damaged.
+def forward_warnings(echo: Callable[[str], None]) -> Iterator[None]:
+    """Pass the package's warnings inside `run_async` to a function instead of silencing them.
 
     Args:
-        say: Called with each warning.
+        echo: Called with each warning.
     """
 
-    class Passed(logging.Handler):
+    class Forwarder(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
-            say(f"{record.levelname.capitalize()}: {record.getMessage()}")
+            echo(f"{record.levelname.capitalize()}: {record.getMessage()}")
 
-    logger, handler = logging.getLogger("chainlit_sqla"), Passed(logging.WARNING)
+    logger, handler = logging.getLogger("chainlit_sqla"), Forwarder(logging.WARNING)
     level = logger.level
     logger.setLevel(min(logger.getEffectiveLevel(), logging.WARNING))
     logger.addHandler(handler)
@@ -141,15 +134,15 @@ def warnings_to(say: Callable[[str], None]) -> Iterator[None]:
         logger.setLevel(level)
 
 
-async def _to_the_last_thread(work: Coroutine[Any, Any, T]) -> T:
-    """Let the threads of refused SQLite connections end while there is a loop to tell.
+async def _join_new_threads(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Let the threads of refused SQLite connections end while their loop is still open.
 
-    aiosqlite does not wait for them; one that finds its loop closed prints a traceback.
+    aiosqlite does not wait for them, and a thread that finds its loop closed prints a traceback.
     """
-    before = set(threading.enumerate())
+    threads_before = set(threading.enumerate())
     try:
-        return await work
+        return await coroutine
     finally:
-        for thread in set(threading.enumerate()) - before:
-            if not thread.name.startswith("asyncio_"):  # The loop ends those itself.
+        for thread in set(threading.enumerate()) - threads_before:
+            if not thread.name.startswith("asyncio_"):  # The loop ends its own threads.
                 thread.join(1.0)

@@ -8,8 +8,8 @@ import typer
 
 from . import revisions
 from .options import Schema, Url, settings_for
-from .prompts import agreed
-from .runtime import complete
+from .output import confirm
+from .runtime import run_async
 
 
 def upgrade(
@@ -21,7 +21,7 @@ def upgrade(
 
     Safe to run again, and from several machines at once.
     """
-    change = complete(revisions.upgrade(settings_for(url, schema), revision))
+    change = run_async(revisions.upgrade(settings_for(url, schema), revision))
     typer.echo(str(change))
 
 
@@ -37,14 +37,14 @@ def downgrade(
     backup first.
     """
     settings = settings_for(url, schema)
-    target, loss = complete(revisions.plan_downgrade(settings, revision))
+    target, loss = run_async(revisions.plan_downgrade(settings, revision))
     if loss and not yes:
         typer.echo(loss)
         refusal = "Nothing was changed, for there is no terminal to ask on; add --yes"
-        if not agreed("Go on?", refusal=refusal):
+        if not confirm("Go on?", refusal=refusal):
             typer.echo("Nothing was changed.")
             raise typer.Exit(1)
-    typer.echo(str(complete(revisions.downgrade(settings, target))))
+    typer.echo(str(run_async(revisions.downgrade(settings, target))))
 
 
 def current(url: Url = None, schema: Schema = None) -> None:
@@ -52,7 +52,7 @@ def current(url: Url = None, schema: Schema = None) -> None:
 
     Exit code 1 unless it is the one that this release needs.
     """
-    state = complete(revisions.state(settings_for(url, schema)))
+    state = run_async(revisions.state(settings_for(url, schema)))
     typer.echo(str(state))
     if not state.up_to_date:
         raise typer.Exit(1)

@@ -13,7 +13,7 @@ from dotenv import dotenv_values
 
 from ..settings import Settings
 from ..storage.urls import shown_url
-from .runtime import DEBUG
+from .runtime import DEBUG_VARIABLE
 
 _OURS = "CHAINLIT_SQLA_"
 # To the last "@", since a password may have any of ":", "/" and "@" in it.
@@ -53,7 +53,9 @@ def effective(settings: Settings, options: Collection[str] = ()) -> list[Setting
 
 def strangers() -> Iterator[str]:
     """Variables that look like ours and are none: a sentence for each."""
-    known = {v for name in Settings.model_fields for v in Settings.variables(name)} | {DEBUG}
+    known = {v for name in Settings.model_fields for v in Settings.variables(name)} | {
+        DEBUG_VARIABLE
+    }
     for source, values in _places().items():
         for variable in values:
             if variable.startswith(_OURS) and variable not in known:

@@ -20,10 +20,10 @@ from ..storage.keys import key_bytes
 from ..storage.local.client import LocalStorage
 from ..storage.local.signed_urls import blob_digest
 from ..storage.urls import open_storage, shown_url
-from .options import Schema, Url, settings_for
-from .progress import progress
-from .revisions import label, opened, state
-from .runtime import complete, warnings_to
+from .options import Schema, Url, describe_database, open_database, settings_for
+from .output import progress
+from .revisions import state
+from .runtime import forward_warnings, run_async
 from .sources import mask_url
 
 _LISTED = 20
@@ -124,7 +124,7 @@ class _Command:
         """Compare, and print the numbers."""
         said: dict[str, None] = {}
         with progress() as report:
-            where, counts = complete(self._look(ledger, report, said))
+            where, counts = run_async(self._look(ledger, report, said))
         for warning in said:
             typer.echo(warning, err=True)
         typer.echo(f"database  {where}\nstore     {shown_url(self._location)}\n")
@@ -137,7 +137,7 @@ class _Command:
     def fix(self, ledger: Ledger, counts: Counts, *, force: bool) -> Repaired:
         """Repair what was found."""
         with progress() as report:
-            return complete(self._fix(ledger, counts, force, report))
+            return run_async(self._fix(ledger, counts, force, report))
 
     async def _look(
         self, ledger: Ledger, report: Watch, said: dict[str, None]
@@ -148,19 +148,19 @@ class _Command:
         storage = open_storage(self._location, self._settings)
         self.on_disk = isinstance(storage, LocalStorage)
         try:
-            with warnings_to(lambda warning: said.setdefault(warning)):
-                async with opened(self._settings) as database:
+            with forward_warnings(lambda warning: said.setdefault(warning)):
+                async with open_database(self._settings) as database:
                     counts = await audit(
                         database, storage, ledger, grace=self._grace, progress=report
                     )
-                return label(database), counts
+                return describe_database(database), counts
         finally:
             await storage.close()
 
     async def _fix(self, ledger: Ledger, counts: Counts, force: bool, report: Watch) -> Repaired:
         storage = open_storage(self._location, self._settings)
         try:
-            async with opened(self._settings) as database:
+            async with open_database(self._settings) as database:
                 return await repair(
                     database,
                     storage,

@@ -18,7 +18,7 @@ from ..storage.copy_endpoints import Ends
 from ..storage.journal import Amount, Journal
 from ..storage.urls import shown_url
 from .copy_progress import Display
-from .runtime import INTERRUPTED, complete, warnings_to
+from .runtime import EXIT_INTERRUPTED, forward_warnings, run_async
 
 
 def copy(
@@ -56,14 +56,14 @@ def copy(
     ends = ends_of(source, target, settings)
     try:
         if dry_run:
-            plan = complete(_plan(ends))
+            plan = run_async(_plan(ends))
             typer.echo(_planned(plan, source))
             return
-        result = complete(_copy(ends, journal or default_journal(ends, settings), parallel))
+        result = run_async(_copy(ends, journal or default_journal(ends, settings), parallel))
     except KeyboardInterrupt:
         again = "" if dry_run else " Run the same command again to go on."
         typer.echo(f"Interrupted.{again}", err=True)
-        raise typer.Exit(INTERRUPTED) from None
+        raise typer.Exit(EXIT_INTERRUPTED) from None
     typer.echo(done(result, source))
     if result.failed or result.stopped:
         complain(result)
@@ -126,7 +126,7 @@ async def transfer_of(
     """
     async with aclosing(ends):
         names = str(ends.source_place), str(ends.target_place)
-        with Journal(path, *names) as journal, Display() as display, warnings_to(display.say):
+        with Journal(path, *names) as journal, Display() as display, forward_warnings(display.say):
             yield (
                 Transfer(ends.source, ends.target, journal, parallel=parallel, watch=display.show),
                 journal,

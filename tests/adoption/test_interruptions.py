@@ -42,7 +42,7 @@ PRESSED = """
 import os, signal, sys
 from contextlib import contextmanager
 import chainlit_sqla.cli.adopt as command
-from chainlit_sqla.cli.runtime import main
+from chainlit_sqla.cli.app import main
 
 at = sys.argv.pop()
 

@@ -43,7 +43,7 @@ def cli(
     """Run a command in this process, which is quick: ``cli("current", DATABASE_URL=...)``."""
 
     def call(*arguments: str, **variables: str) -> Result:
-        from chainlit_sqla.cli.runtime import main
+        from chainlit_sqla.cli.app import main
 
         for name, value in variables.items():
             monkeypatch.setenv(name, value)

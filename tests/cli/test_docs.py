@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from chainlit_sqla.cli.runtime import DEBUG
+from chainlit_sqla.cli.runtime import DEBUG_VARIABLE
 from chainlit_sqla.settings import Settings
 from tests.cli import reference
 from tests.cli.conftest import Command
@@ -59,7 +59,7 @@ def test_the_version_is_told(cli: Command) -> None:
 
 def test_each_setting_is_documented() -> None:
     known = {variable for name in Settings.model_fields for variable in Settings.variables(name)}
-    assert set(table(SETTINGS)) == known | {DEBUG}
+    assert set(table(SETTINGS)) == known | {DEBUG_VARIABLE}
 
 
 def test_defaults_are_documented_as_they_are() -> None:

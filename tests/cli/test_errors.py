@@ -159,7 +159,7 @@ def test_a_disk_that_does_not_write(folder: Path) -> None:
     # A file that may not grow: SQLite takes it for a broken disk, not for a full one.
     limited = (
         "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (8_192, 8_192)); "
-        "from chainlit_sqla.cli.runtime import main; "
+        "from chainlit_sqla.cli.app import main; "
         "main(['upgrade', '--url', 'sqlite:///chats.db'])"
     )
     python = [sys.executable, "-B"]  # Its own files would be cut short as well.
@@ -232,9 +232,9 @@ AS_NOBODY = """
 import email.parser, os, sys
 import aiosqlite, alembic.command, sqlalchemy.dialects.sqlite.aiosqlite, encodings.idna
 import chainlit_sqla.database.migrator
-from chainlit_sqla.cli import app, guard
+from chainlit_sqla.cli import app
 os.setgroups([]); os.setgid(65534); os.setuid(65534)
-guard.main(sys.argv[1:])
+app.main(sys.argv[1:])
 """
 
 

@@ -15,7 +15,7 @@ import pytest
 from rich.console import Console
 from rich.filesize import decimal
 
-from chainlit_sqla.cli.progress import Lines
+from chainlit_sqla.cli.output import ProgressLog
 from chainlit_sqla.database import Database
 from chainlit_sqla.database import migrator as migrations
 from chainlit_sqla.transfer.record_file import End, open_lines
@@ -276,7 +276,7 @@ def test_what_was_exported_is_imported_as_it_was(
 
 def test_without_a_terminal_lines_have_rate_and_time_left() -> None:
     log = io.StringIO()
-    lines = Lines(Console(file=log), seconds=0)
+    lines = ProgressLog(Console(file=log), seconds=0)
     lines("steps", 0, 2_000)
     lines("steps", 1_000, 2_000)
     lines("files", 5, None)
@@ -286,7 +286,7 @@ def test_without_a_terminal_lines_have_rate_and_time_left() -> None:
     assert second.endswith(" left")
     assert "/s, 0:00:0" in second
     assert third == "files: 5"
-    Lines(Console(file=log), seconds=60)("steps", 1, 2)
+    ProgressLog(Console(file=log), seconds=60)("steps", 1, 2)
     assert len(log.getvalue().splitlines()) == 3, "what is short needs no lines"
 
 

@@ -24,7 +24,7 @@ HELD = """
 import sys
 from contextlib import contextmanager
 import chainlit_sqla.cli.export as command
-from chainlit_sqla.cli.runtime import main
+from chainlit_sqla.cli.app import main
 
 @contextmanager
 def progress():

@@ -32,7 +32,7 @@ STEPS = 5 * BATCH // 2
 # Ends itself in the second batch: some of it is written, and not noted.
 ENDED = """
 import os, sys
-from chainlit_sqla.cli.runtime import main
+from chainlit_sqla.cli.app import main
 from chainlit_sqla.transfer.importing.target import Target
 
 ending, noted, write = int(sys.argv.pop(1)), 0, Target.write
@@ -54,7 +54,7 @@ main(sys.argv[1:])
 EARLY = """
 import os, signal, sys
 from chainlit_sqla.cli import import_
-from chainlit_sqla.cli.runtime import main
+from chainlit_sqla.cli.app import main
 
 load = import_.settings_for
 

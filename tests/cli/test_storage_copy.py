@@ -34,7 +34,7 @@ COPY = [sys.executable, "-m", "chainlit_sqla", "storage", "copy"]
 ENDED = """
 import os, sys
 import chainlit_sqla.cli.storage_copy as command
-from chainlit_sqla.cli.runtime import main
+from chainlit_sqla.cli.app import main
 
 ending = int(sys.argv.pop(1))
 
