@@ -12,8 +12,8 @@ from sqlalchemy import select
 from chainlit_sqla.database import Database
 from chainlit_sqla.models import quarantine
 from chainlit_sqla.settings import Settings
-from chainlit_sqla.transfer.importing import OurSource
 from chainlit_sqla.transfer.in_place import Adoption, Report, Return
+from chainlit_sqla.transfer.in_place.old_sources.native import OurSource
 from tests.frozen.catalog import CATALOG
 
 Key = tuple[str, ...]

@@ -7,6 +7,7 @@ from ..sources.native import OurSource
 from .comparison import Comparison, Difference
 from .deletions import Missing
 from .run import Import, Result
+from .target import alive
 
 __all__ = [
     "LAYERS",
@@ -19,6 +20,7 @@ __all__ = [
     "OurSource",
     "Result",
     "Source",
+    "alive",
     "kind_of",
     "line_of",
     "open_source",

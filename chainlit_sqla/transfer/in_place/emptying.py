@@ -15,14 +15,14 @@ from sqlalchemy.types import NullType
 from ..._internal.broken_text import BrokenText
 from ...dialects import Declared
 from ...models import blob_deletions, imports, quarantine
-from ..importing import OurSource
 from ..records import IN_THREADS, KEYS, TABLES, Record
-from ..sources.bounded_fetch import pages
-from ..sources.lenient_values import exact as exactly
 from . import exact, older
 from .exchange import KINDS, Job, say_differ
 from .given import Given, Key
 from .kept import ORIGIN, AsideSource
+from .old_sources.bounded_fetch import pages
+from .old_sources.lenient_values import exact as exactly
+from .old_sources.native import OurSource
 from .original import ASIDE, NAMES, Form
 from .side import ORDINALS, Side, differing, restored
 

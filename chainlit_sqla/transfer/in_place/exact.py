@@ -14,10 +14,10 @@ from ..._internal.broken_text import BrokenText
 from ..._internal.odd_json import Odd, odd
 from ...models import quarantine
 from ..records import COLUMNS, JSON
-from ..sources import normalize as shape
-from ..sources.bounded_fetch import pages
-from ..sources.lenient_values import BROKEN, NAMING, NO_OBJECT, ODD, exact, readable
 from .kept import ORIGIN
+from .old_sources import normalize as shape
+from .old_sources.bounded_fetch import pages
+from .old_sources.lenient_values import BROKEN, NAMING, NO_OBJECT, ODD, exact, readable
 from .original import NAMES
 
 of_values = or_(*map(quarantine.c.reason.startswith, (BROKEN, ODD, NO_OBJECT)))

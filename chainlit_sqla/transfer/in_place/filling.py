@@ -13,12 +13,13 @@ from ..._internal.timestamps import parse_instant
 from ...dialects.column_types import UtcDateTime
 from ...errors import AdoptionRefused
 from ...models import blob_deletions, imports, quarantine
-from ..importing import Chunk, OurSource
-from ..importing.digests import Sums
-from ..importing.target import alive
+from ..importing import alive
 from ..records import IN_THREADS, TABLES
 from .exchange import KINDS, Job, say_differ
 from .kept import AsideSource, Rows
+from .old_sources.base import Chunk
+from .old_sources.digests import Sums
+from .old_sources.native import OurSource
 from .original import NAMES, Form, strangers
 from .side import ORDINALS, Side
 

@@ -8,10 +8,10 @@ from sqlalchemy import Table, literal, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ...dialects import Dialect
-from ..importing import OurSource
 from ..records import COLUMNS, KEYS, TABLES, Record, is_wide
-from ..sources.base import CHUNK_BYTES, CHUNK_ROWS
-from ..sources.bounded_fetch import width_of
+from .old_sources.base import CHUNK_BYTES, CHUNK_ROWS
+from .old_sources.bounded_fetch import width_of
+from .old_sources.native import OurSource
 
 Key = tuple[str, ...]
 

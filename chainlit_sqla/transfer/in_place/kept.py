@@ -11,12 +11,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ...database import Database
 from ...dialects import Declared
-from ..importing import Misfit
-from ..importing.quarantine import ADOPTION, put_aside
 from ..records import COLUMNS, IN_THREADS, TABLES, Record, sorted_by_kind
-from ..sources.lenient_values import Row
-from ..sources.sqlalchemy_layer import DocumentedSource
-from ..sources.tables import Items
+from .old_sources.base import Misfit
+from .old_sources.lenient_values import Row
+from .old_sources.quarantine import ADOPTION, put_aside
+from .old_sources.sqlalchemy_layer import DocumentedSource
+from .old_sources.tables import Items
 from .original import ASIDE, ORIGINALS
 
 ORIGIN = ADOPTION

@@ -12,7 +12,7 @@ from ...database.revision import ALWAYS, CHAINLITS
 from ...dialects import Declared, Mover
 from ...dialects.letter_case import canonical
 from ..records import COLUMNS
-from ..sources.sqlalchemy_layer import DocumentedSource
+from .old_sources.sqlalchemy_layer import DocumentedSource
 
 NAMES: Mapping[str, str] = DocumentedSource.NAMES
 """The table of each kind of record."""

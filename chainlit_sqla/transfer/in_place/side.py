@@ -19,7 +19,7 @@ from ..._internal.timestamps import format_instant, next_ordinal, parse_instant
 from ...database import Database
 from ...dialects.column_types import JsonDocument
 from ..records import COLUMNS, INSTANT, Record
-from ..sources.bounded_fetch import pages
+from .old_sources.bounded_fetch import pages
 
 beside = Table(
     "chainlit_sqla_unadopted",

@@ -1,0 +1,1 @@
+"""The readers and helpers that adoptions use until they are rebuilt."""
