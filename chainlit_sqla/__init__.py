@@ -1,4 +1,4 @@
-"""The data layer for Chainlit applications.
+"""SQLAlchemy data layer for Chainlit applications.
 
 ::
 
@@ -9,8 +9,8 @@
     def data_layer():
         return SQLADataLayer()
 
-Everything is imported when it is first used: ``import chainlit_sqla`` alone neither imports
-Chainlit, which makes folders, nor SQLAlchemy.
+Public names are imported on first use: ``import chainlit_sqla`` alone imports neither
+SQLAlchemy nor Chainlit, which creates folders when it is imported.
 """
 
 from __future__ import annotations
@@ -18,12 +18,30 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from ._internal.collector import paused
-
 if TYPE_CHECKING:
     from .data_layer import SQLADataLayer
     from .database import Database
-    from .errors import ChainlitSqlaError
+    from .errors import (
+        AdoptionRefused,
+        BlobNotFound,
+        ChainlitSqlaError,
+        ConfigurationError,
+        DatabaseUnavailable,
+        ImportSourceError,
+        InvalidCursor,
+        MissingExtraError,
+        NotTheAuthor,
+        PipelineClosed,
+        RejectedRow,
+        RetriesExhausted,
+        SchemaError,
+        SchemaOutdated,
+        SchemaUnknown,
+        StorageError,
+        StorageUnavailable,
+        WriteError,
+    )
+    from .models import Element, Feedback, Step, Thread, User
     from .settings import Settings
     from .storage.azure.client import AzureStorage
     from .storage.base import BlobSource, Inventory, StorageClient
@@ -31,24 +49,48 @@ if TYPE_CHECKING:
     from .storage.local.client import LocalStorage
     from .storage.s3.client import S3Storage
 
+__version__ = "0.1.0"
+
 __all__ = [
+    "AdoptionRefused",
     "AzureStorage",
+    "BlobNotFound",
     "BlobSource",
     "ChainlitSqlaError",
+    "ConfigurationError",
     "Database",
+    "DatabaseUnavailable",
+    "Element",
+    "Feedback",
     "GCSStorage",
+    "ImportSourceError",
+    "InvalidCursor",
     "Inventory",
     "LocalStorage",
+    "MissingExtraError",
+    "NotTheAuthor",
+    "PipelineClosed",
+    "RejectedRow",
+    "RetriesExhausted",
     "S3Storage",
     "SQLADataLayer",
+    "SchemaError",
+    "SchemaOutdated",
+    "SchemaUnknown",
     "Settings",
+    "Step",
     "StorageClient",
+    "StorageError",
+    "StorageUnavailable",
+    "Thread",
+    "User",
+    "WriteError",
+    "__version__",
 ]
 
-_HOMES = {
+_MODULES = {
     "AzureStorage": ".storage.azure.client",
     "BlobSource": ".storage.base",
-    "ChainlitSqlaError": ".errors",
     "Database": ".database",
     "GCSStorage": ".storage.gcs.client",
     "Inventory": ".storage.base",
@@ -57,14 +99,15 @@ _HOMES = {
     "SQLADataLayer": ".data_layer",
     "Settings": ".settings",
     "StorageClient": ".storage.base",
+    **dict.fromkeys(("Element", "Feedback", "Step", "Thread", "User"), ".models"),
 }
+"""Where public names are defined; those that are not listed are exceptions."""
 
 
 def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        with paused():  # A third of the time that importing SQLAlchemy takes.
-            return getattr(import_module(_HOMES[name], __name__), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_MODULES.get(name, ".errors"), __name__), name)
 
 
 def __dir__() -> list[str]:

@@ -1,4 +1,4 @@
-"""``python -m chainlit_sqla``: the same as the command ``chainlit-sqla``."""
+"""Entry point of the ``chainlit-sqla`` command and of ``python -m chainlit_sqla``."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import NoReturn
 
 
 def main() -> NoReturn:
-    """Run the command line and exit; the entry point of ``chainlit-sqla``."""
+    """Run the command line interface and exit."""
     try:
-        # Half a second in which Ctrl+C may come already.
+        # Imported here so that Ctrl+C during the import exits cleanly, too.
         from .cli.app import main as run
 
         run()

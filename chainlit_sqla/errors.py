@@ -3,21 +3,22 @@
 ::
 
     ChainlitSqlaError
-    ├── ConfigurationError      a setting or URL that cannot work
+    ├── ConfigurationError      a setting, URL or argument that cannot work
     │   └── MissingExtraError   an optional dependency is not installed
     ├── DatabaseUnavailable     the server cannot be reached or refuses the login
-    ├── SchemaError             the tables are not what this release needs
+    ├── SchemaError             the tables do not match this release
     │   ├── SchemaOutdated      older: run ``chainlit-sqla upgrade``
-    │   ├── SchemaUnknown       newer, or not ours
-    │   └── AdoptionRefused     tables that cannot be taken over as they are
+    │   ├── SchemaUnknown       newer, or created by another program
+    │   └── AdoptionRefused     tables that cannot be adopted in their present state
     ├── WriteError              a write that did not reach the database
     │   ├── RejectedRow         the database (or the layer) refuses this one row
-    │   │   └── NotTheAuthor    a client reached for another user's thread
-    │   ├── RetriesExhausted    the database stayed away for too long
+    │   │   └── NotTheAuthor    a client tried to write to another user's thread
+    │   ├── RetriesExhausted    the database stayed unavailable until the deadline
     │   └── PipelineClosed      the layer was closed before the write
-    ├── InvalidCursor           a page cursor that this layer did not make
+    ├── InvalidCursor           a page cursor that this layer did not issue
     ├── StorageError            a blob could not be written, read or deleted
-    │   └── BlobNotFound        there is no blob under this key
+    │   ├── BlobNotFound        there is no blob under this key
+    │   └── StorageUnavailable  the store cannot be reached or is overloaded
     └── ImportSourceError       a source database or file cannot be imported
 """
 
@@ -25,18 +26,18 @@ from __future__ import annotations
 
 
 class ChainlitSqlaError(Exception):
-    """The root of all errors raised on purpose by chainlit-sqla."""
+    """Base class of all exceptions that chainlit-sqla raises on purpose."""
 
 
 class ConfigurationError(ChainlitSqlaError):
-    """A setting, URL or argument that cannot work as given."""
+    """A setting, URL or argument cannot work."""
 
 
 class MissingExtraError(ConfigurationError):
     """An optional dependency is needed and not installed.
 
     Args:
-        feature: What needs it, as the user knows it ("Google Cloud Storage").
+        feature: The feature that needs it, by its usual name ("Google Cloud Storage").
         extra: The name of the extra that installs it.
 
     Example:
@@ -46,7 +47,7 @@ class MissingExtraError(ConfigurationError):
 
     def __init__(self, feature: str, extra: str) -> None:
         super().__init__(
-            # In these quotes, Windows takes it as well.
+            # Double quotes work in the Windows shell, too.
             f'{feature} needs an optional package; run: pip install "chainlit-sqla[{extra}]"'
         )
         self.extra = extra
@@ -57,43 +58,43 @@ class DatabaseUnavailable(ChainlitSqlaError):
 
 
 class SchemaError(ChainlitSqlaError):
-    """The tables in the database are not those that this release works with."""
+    """The tables in the database do not match this release."""
 
 
 class SchemaOutdated(SchemaError):
-    """The schema is older than this release, or was never made."""
+    """The schema is older than this release, or does not exist yet."""
 
 
 class SchemaUnknown(SchemaError):
-    """The schema is newer than this release, or is not ours."""
+    """The schema is newer than this release, or another program created it."""
 
 
 class AdoptionRefused(SchemaError):
-    """Tables cannot be taken over, or given back, as they are; nothing was changed."""
+    """Tables cannot be adopted, or given back, in their present state; nothing was changed."""
 
 
 class WriteError(ChainlitSqlaError):
-    """A write that did not reach the database."""
+    """A write did not reach the database."""
 
 
 class RejectedRow(WriteError):
-    """This one row is refused; what was written beside it is safe."""
+    """The database or the layer refuses this row; other rows of its batch are committed."""
 
 
 class NotTheAuthor(RejectedRow):
-    """A client asked for a change in a thread of another user; nothing was changed."""
+    """A client requested a change in another user's thread; nothing was changed."""
 
 
 class RetriesExhausted(WriteError):
-    """The database stayed unreachable until the deadline of the write."""
+    """The database stayed unavailable until the deadline of the write."""
 
 
 class PipelineClosed(WriteError):
-    """The layer was closed; it takes no more writes."""
+    """The layer is closed and accepts no more writes."""
 
 
 class InvalidCursor(ChainlitSqlaError, ValueError):
-    """A page cursor that was not made by this layer."""
+    """A page cursor that this layer did not issue."""
 
 
 class StorageError(ChainlitSqlaError):
@@ -105,7 +106,7 @@ class BlobNotFound(StorageError):
 
 
 class StorageUnavailable(StorageError):
-    """The store cannot be reached or is overloaded; the same may work in a while."""
+    """The store cannot be reached or is overloaded; a later attempt may succeed."""
 
 
 class ImportSourceError(ChainlitSqlaError):

@@ -1,19 +1,19 @@
-"""Objects of asyncio that work in one event loop only, for owners that outlive it."""
+"""Helpers for asyncio: objects and tasks bound to an event loop, preparation that runs once."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Generic, TypeGuard, TypeVar
 
 T = TypeVar("T")
 
 
 class PerLoop(Generic[T]):
-    """Keeps one object for the running loop; a new loop gets a new one.
+    """Holds one object for the running event loop; a new loop gets a new object.
 
     Args:
-        make: Makes the object.
+        factory: Creates the object.
 
     Example:
         >>> lock = PerLoop(asyncio.Lock)
@@ -22,20 +22,56 @@ class PerLoop(Generic[T]):
         ...         ...
     """
 
-    def __init__(self, make: Callable[[], T]) -> None:
-        self._make = make
-        self._kept: tuple[asyncio.AbstractEventLoop, T] | None = None
+    def __init__(self, factory: Callable[[], T]) -> None:
+        self._factory = factory
+        self._current: tuple[asyncio.AbstractEventLoop, T] | None = None
 
     def get(self) -> T:
         """Return the object of the running loop."""
         loop = asyncio.get_running_loop()
-        if self._kept is None or self._kept[0] is not loop:
-            self._kept = loop, self._make()
-        return self._kept[1]
+        if self._current is None or self._current[0] is not loop:
+            self._current = loop, self._factory()
+        return self._current[1]
+
+
+class RunOnce:
+    """Runs a function until it succeeds once.
+
+    Concurrent callers share one attempt and its error; a later caller tries again, so a
+    database that starts after the application is found.
+
+    Args:
+        function: The function to run.
+
+    Example:
+        >>> ready = RunOnce(prepare)
+        >>> await ready.wait()
+    """
+
+    def __init__(self, function: Callable[[], Awaitable[None]]) -> None:
+        self._function = function
+        self._done = False
+        self._attempt: asyncio.Task[None] | None = None
+
+    async def wait(self) -> None:
+        """Return when the function has succeeded.
+
+        Raises:
+            Exception: The error of the function.
+        """
+        if self._done:
+            return
+        if not is_working(self._attempt):
+            self._attempt = asyncio.create_task(self._run())
+        await asyncio.shield(self._attempt)
+
+    async def _run(self) -> None:
+        await self._function()
+        self._done = True
 
 
 def is_working(task: asyncio.Task[T] | None) -> TypeGuard[asyncio.Task[T]]:
-    """Whether a task goes on in the running loop: not over, nor left by a loop that has ended.
+    """Return whether a task runs in this loop: neither done nor left behind by an ended loop.
 
     Args:
         task: The task, if there was one.

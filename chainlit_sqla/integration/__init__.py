@@ -1,1 +1,1 @@
-"""What touches Chainlit: its server, its sessions, its dictionaries."""
+"""Everything that touches Chainlit: its server, sessions, elements and dictionaries."""

@@ -1,13 +1,20 @@
-"""What an element of Chainlit's holds."""
+"""Attachments: the storage client that a layer uses, and the bytes of an element."""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import StorageError
-from ..storage.base import BlobSource
+from chainlit.data.storage_clients.base import BaseStorageClient
+
+from ..errors import ConfigurationError, StorageError
+from ..settings import Settings
+from ..storage.base import BlobSource, StorageClient
+from ..storage.chainlit_adapter import ChainlitClientStorage
+from ..storage.config import storage_from
+from ..storage.urls import open_storage
 
 if TYPE_CHECKING:
     from chainlit.element import Element
@@ -15,14 +22,55 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-def source_of(element: Element, *, keep_open: bool) -> BlobSource | None:
-    """The bytes of an element, opened now: Chainlit deletes its session's folder later.
-
-    A custom element has none: its content is its props, which are a column.
+def resolve_storage(
+    storage: str | StorageClient | BaseStorageClient | None,
+    settings: Settings,
+    root_path: Callable[[], str],
+) -> StorageClient:
+    """Return the storage client for the ``storage`` argument of a data layer.
 
     Args:
-        element: What Chainlit sends.
-        keep_open: False where too many files are open already: it is opened in its turn.
+        storage: A URL, a `StorageClient`, one of Chainlit's storage clients, or None for
+            the store that the settings name.
+        settings: The settings of the layer.
+        root_path: Returns the path below which Chainlit's server runs, for links to local
+            files.
+
+    Returns:
+        The client; it has not connected yet.
+
+    Raises:
+        ConfigurationError: The argument has another type, or the settings cannot work.
+        MissingExtraError: The package for Google Cloud Storage or Azure is not installed.
+    """
+
+    def prefix() -> str:
+        return settings.public_url.rstrip("/") or root_path()
+
+    if storage is None:
+        return storage_from(settings, url_prefix=prefix)
+    if isinstance(storage, str):
+        return open_storage(storage, settings, url_prefix=prefix)
+    if isinstance(storage, BaseStorageClient):
+        return ChainlitClientStorage(storage)
+    if isinstance(storage, StorageClient):
+        return storage
+    raise ConfigurationError(
+        f"{storage!r} is not a store for attachments; pass a URL (s3://bucket/prefix, "
+        "file:///path), a StorageClient or one of Chainlit's storage clients"
+    )
+
+
+def open_source(element: Element, *, keep_open: bool) -> BlobSource | None:
+    """Return the bytes of an element, None if it has none.
+
+    A file is opened immediately, because Chainlit deletes the folder of a session. A custom
+    element has no bytes: its content is its props, which are a column.
+
+    Args:
+        element: The element that Chainlit sends.
+        keep_open: False to open the file only when it is uploaded, where too many files are
+            open already.
 
     Raises:
         StorageError: The file cannot be read.
@@ -30,19 +78,19 @@ def source_of(element: Element, *, keep_open: bool) -> BlobSource | None:
     if element.type == "custom":
         return None
     if element.path:
-        return _opened(element.path) if keep_open else BlobSource(path=Path(element.path))
+        return _open_file(element.path) if keep_open else BlobSource(path=Path(element.path))
     content = element.content
     if content is None or (element.url and not content):
         return None
     return BlobSource(data=content.encode() if isinstance(content, str) else bytes(content))
 
 
-def _opened(path: str) -> BlobSource:
+def _open_file(path: str) -> BlobSource:
     try:
         return BlobSource.opened(Path(path))
     except OSError as error:
         reason = error.strerror or str(error)
-        log.error("Not stored: the file %s cannot be read (%s)", path, reason)
+        log.error("Element not stored: cannot read the file %s (%s)", path, reason)
         raise StorageError(
-            f"The file {path} cannot be read ({reason}); send the element while its file is there"
+            f"Cannot read the file {path} ({reason}); send the element while its file exists"
         ) from error

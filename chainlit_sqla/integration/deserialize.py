@@ -76,7 +76,7 @@ _KEYS_OF_ELEMENT = {"id", "threadId", "objectKey"}
 _FALSE = {"false", "0", "no", "off", "none", ""}
 
 
-def step_op(step: Mapping[str, Any], *, new: bool, actor: str | None = None) -> SaveStep:
+def step_operation(step: Mapping[str, Any], *, new: bool, actor: str | None = None) -> SaveStep:
     """Read what Chainlit sends to create or update a step.
 
     Args:
@@ -88,7 +88,7 @@ def step_op(step: Mapping[str, Any], *, new: bool, actor: str | None = None) -> 
         RejectedRow: An id is missing, or a value cannot be stored.
 
     Example:
-        >>> step_op({"id": "s", "threadId": "t", "output": ""}, new=False).values
+        >>> step_operation({"id": "s", "threadId": "t", "output": ""}, new=False).values
         {'output': ''}
     """
     id, thread_id = _id(step.get("id"), "step"), _id(step.get("threadId"), "step's thread")
@@ -103,7 +103,7 @@ def step_op(step: Mapping[str, Any], *, new: bool, actor: str | None = None) -> 
     return SaveStep(thread_id, id, values, extra, activity, actor)
 
 
-def element_op(
+def element_operation(
     element: Mapping[str, Any],
     *,
     object_key: str | None,
@@ -136,7 +136,7 @@ def element_op(
     return SaveElement(thread_id, id, values, extra, actor, ordinal=place)
 
 
-def thread_op(
+def thread_operation(
     thread_id: str,
     name: str | None = None,
     user_id: str | None = None,
@@ -165,7 +165,9 @@ def thread_op(
     return SaveThread(thread_id, values, _document(metadata or {}, what), actor)
 
 
-def user_op(identifier: str, metadata: Mapping[str, Any], display_name: str | None) -> SaveUser:
+def user_operation(
+    identifier: str, metadata: Mapping[str, Any], display_name: str | None
+) -> SaveUser:
     """Read what Chainlit sends when somebody logs in; a known user keeps the id.
 
     Args:
@@ -184,7 +186,7 @@ def user_op(identifier: str, metadata: Mapping[str, Any], display_name: str | No
     return SaveUser(identifier, values)
 
 
-def feedback_op(
+def feedback_operation(
     thread_id: str,
     for_id: str,
     id: str | None,

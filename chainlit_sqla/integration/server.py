@@ -1,94 +1,86 @@
-"""What the layer adds to Chainlit's own server: a route for files, a guard for feedback.
+"""Additions to Chainlit's server: a route for local files and a guard for feedback.
 
-Both stand before Chainlit's routes, the last of which answers every path.
+Both precede Chainlit's routes, the last of which matches every path. They are added when a
+data layer is created.
 """
 
 from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Match, Route
 from starlette.types import Message, Receive, Scope, Send
 
 from ..errors import NotTheAuthor
 from ..storage.local.client import LocalStorage
-from ..storage.local.route import ROUTE_NAME, file_path, file_route
+from ..storage.local.route import file_route
 
-requester: ContextVar[str | None] = ContextVar("chainlit_sqla_requester", default=None)
-"""The identifier of the user whose feedback request is being answered."""
+feedback_user: ContextVar[str | None] = ContextVar("chainlit_sqla_feedback_user", default=None)
+"""The identifier of the user whose feedback request is being handled."""
+
+_authorization_errors: ContextVar[list[NotTheAuthor] | None] = ContextVar(
+    "chainlit_sqla_authorization_errors", default=None
+)
 
 
-def attach(storage: object) -> bool:
-    """Add our routes to Chainlit's server, replacing those of an earlier layer.
+def install_routes(storage: object) -> bool:
+    """Add the routes to Chainlit's server, replacing those of an earlier layer.
 
     Args:
-        storage: The layer's store; a local one gets its route.
+        storage: The layer's storage client; local files need a route.
 
     Returns:
-        Whether there is a server: a script has none.
+        Whether Chainlit's server is loaded; scripts run without it.
     """
-    app, prefix = _server()
-    if app is None:
+    server = sys.modules.get("chainlit.server")
+    app: Starlette | None = getattr(server, "app", None)
+    if server is None or app is None:
         return False
-    routes: list[BaseRoute] = [FeedbackGuard(app, f"{prefix}/feedback")]
+    root_path = server.config.run.root_path or ""
+    routes: list[BaseRoute] = [FeedbackGuard(app, f"{root_path}/feedback")]
     if isinstance(storage, LocalStorage):
-        routes.append(file_route(storage, prefix))
-    earlier = getattr(app.state, "chainlit_sqla_routes", [])
-    kept = [route for route in app.router.routes if route not in earlier]
-    app.router.routes[:] = routes + kept
+        routes.append(file_route(storage, root_path))
+    previous = getattr(app.state, "chainlit_sqla_routes", [])
+    others = [route for route in app.router.routes if route not in previous]
+    app.router.routes[:] = routes + others
     app.state.chainlit_sqla_routes = routes
     return True
 
 
-def attach_early() -> None:
-    """Answer links to local files before there is a layer, which Chainlit makes at first use.
-
-    Without it, a link in a page that was open while the server started again would get
-    Chainlit's page, by its last route.
-    """
-    app, prefix = _server()
-    if app is None or hasattr(app.state, "chainlit_sqla_routes"):
-        return
-
-    async def make_layer_and_serve(request: Request) -> Response:
-        from chainlit.data import get_data_layer
-
-        get_data_layer()  # type: ignore[no-untyped-call]
-        for route in app.state.chainlit_sqla_routes:
-            if getattr(route, "name", "") == ROUTE_NAME:
-                answer: Response = await route.endpoint(request)
-                return answer
-        return PlainTextResponse("There is no such file.", 404)
-
-    early = Route(file_path(prefix), make_layer_and_serve, methods=["GET", "HEAD"])
-    app.router.routes.insert(0, early)
-    app.state.chainlit_sqla_routes = [early]
-
-
-def _server() -> tuple[Starlette | None, str]:
-    """Chainlit's server, None where there is none, and the root path of its patterns."""
-    server = sys.modules.get("chainlit.server")
-    app: Starlette | None = getattr(server, "app", None)
-    return (app, server.config.run.root_path or "") if server and app else (None, "")
-
-
 def public_prefix() -> str:
-    """What a browser puts before our paths: the root paths that Chainlit runs below."""
+    """Return what precedes our paths in a browser: the root paths that Chainlit runs below."""
     parent = os.environ.get("CHAINLIT_PARENT_ROOT_PATH", "")
     return (parent + os.environ.get("CHAINLIT_ROOT_PATH", "")).rstrip("/")
 
 
-class FeedbackGuard(BaseRoute):
-    """Lets only the author of a thread give or take back feedback in it.
+@contextmanager
+def report_authorization_error() -> Iterator[None]:
+    """Report a `NotTheAuthor` to the guard of the current request, which answers 403.
 
-    Chainlit's PUT and DELETE /feedback ask who is logged in, but not whose thread it is.
-    The guard says who asks, the layer refuses inside its transaction, by what it was really
-    given and not by a second reading of the body, and the guard answers 403.
+    Without the guard, Chainlit answers 500.
+    """
+    try:
+        yield
+    except NotTheAuthor as error:
+        errors = _authorization_errors.get()
+        if errors is not None:
+            errors.append(error)
+        raise
+
+
+class FeedbackGuard(BaseRoute):
+    """Restricts feedback to the author of the thread.
+
+    Chainlit's PUT and DELETE /feedback check who is logged in, but not whose thread it is.
+    The guard passes the user to the layer, the layer checks ownership inside its transaction
+    (so there is no second reading of the body that could differ), and the guard answers 403.
 
     Args:
         app: Chainlit's server.
@@ -97,71 +89,54 @@ class FeedbackGuard(BaseRoute):
 
     def __init__(self, app: Starlette, path: str) -> None:
         self._app = app
-        self._like = Route(path, _never, methods=["PUT", "DELETE"])
+        self._pattern = Route(path, _never_called, methods=["PUT", "DELETE"])
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
-        """PUT and DELETE of the one path, read as Chainlit's own routes read it."""
-        match, _ = self._like.matches(scope)
+        """Match PUT and DELETE of the path, by the rules of Chainlit's own routes."""
+        match, _ = self._pattern.matches(scope)
         return (Match.FULL if match is Match.FULL else Match.NONE), {}
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass on to Chainlit's route, which calls the layer in this context."""
-        identifier = _logged_in(Request(scope))
-        token = requester.set(identifier)
-        refusals: list[NotTheAuthor] = []
-        refused = _refusals.set(refusals)
+        """Delegate to Chainlit's route, which calls the layer in this context."""
+        errors: list[NotTheAuthor] = []
+        user_token = feedback_user.set(_logged_in_user(Request(scope)))
+        errors_token = _authorization_errors.set(errors)
 
-        async def answer(message: Message) -> None:
-            if not refusals:
+        async def send_unless_refused(message: Message) -> None:
+            if not errors:
                 await send(message)
 
         try:
-            await self._pass_on(scope, receive, answer)
+            await self._delegate(scope, receive, send_unless_refused)
         except NotTheAuthor:
             pass
         finally:
-            requester.reset(token)
-            _refusals.reset(refused)
-        if refusals:
+            feedback_user.reset(user_token)
+            _authorization_errors.reset(errors_token)
+        if errors:
             refusal = JSONResponse({"detail": "You are not the author of this thread"}, 403)
             await refusal(scope, receive, send)
 
-    async def _pass_on(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _delegate(self, scope: Scope, receive: Receive, send: Send) -> None:
         for route in self._app.router.routes:
             if route is self:
                 continue
-            match, child = route.matches(scope)
+            match, child_scope = route.matches(scope)
             if match is Match.FULL:
-                scope.update(child)
+                scope.update(child_scope)
                 await route.handle(scope, receive, send)
                 return
         await self._app.router.default(scope, receive, send)
 
 
-_refusals: ContextVar[list[NotTheAuthor] | None] = ContextVar(
-    "chainlit_sqla_refusals", default=None
-)
-
-
-async def _never(_request: Request) -> Response:
+async def _never_called(_request: Request) -> Response:
     raise AssertionError("only the pattern of this route is used")
 
 
-def note_refusal(error: NotTheAuthor) -> None:
-    """Tell the guard of the request being answered, if any, why the layer refuses it.
+def _logged_in_user(request: Request) -> str | None:
+    """Return the user of a request by Chainlit's own rules, None if nobody is logged in.
 
-    Args:
-        error: The reason.
-    """
-    refusals = _refusals.get()
-    if refusals is not None:
-        refusals.append(error)
-
-
-def _logged_in(request: Request) -> str | None:
-    """Who asks, read as Chainlit reads it; None where nobody is logged in.
-
-    Chainlit itself answers 401 to a token that it cannot read.
+    Chainlit itself answers 401 to an invalid token.
     """
     from chainlit.auth import get_token_from_cookies, require_login
     from chainlit.auth.jwt import decode_jwt

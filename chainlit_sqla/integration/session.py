@@ -1,15 +1,15 @@
-"""What Chainlit's context tells a data layer: whether to wait, and how far a call may reach.
+"""Chainlit's session: whether a call is deferred, and which rows it may change.
 
-Chainlit's own decorator and context raise outside a session; scripts and background jobs
-have none, and a layer works there too.
+Chainlit's own decorator and context raise an error outside a session. Scripts and background
+jobs have no session, and the layer works there, too.
 """
 
 from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any, ParamSpec
 
 from chainlit.context import context_var
 from chainlit.data.utils import queue_until_user_message
@@ -22,34 +22,42 @@ from ..writes.operations import Scope
 if TYPE_CHECKING:
     from chainlit.session import BaseSession
 
+P = ParamSpec("P")
 
-def queued(method: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
-    """Hold a call back until the user's first message, as Chainlit's own layers do.
+
+def defer_until_first_message(
+    method: Callable[P, Coroutine[Any, Any, None]],
+) -> Callable[P, Coroutine[Any, Any, None]]:
+    """Defer calls until the user's first message, as Chainlit's own layers do.
 
     Args:
-        method: A method of the layer that Chainlit calls in a task that it drops.
+        method: A method of the layer that Chainlit calls in a task that nobody awaits.
     """
-    inside = queue_until_user_message()(method)  # type: ignore[no-untyped-call]
+    deferred: Callable[P, Coroutine[Any, Any, None]]
+    deferred = queue_until_user_message()(method)  # type: ignore[no-untyped-call]
 
     @functools.wraps(method)
-    async def call(self: Any, *args: Any, **kwargs: Any) -> Any:
-        # Chainlit looks the same way, but takes longer than the rest of the way to the queue.
+    async def call(*args: P.args, **kwargs: P.kwargs) -> None:
+        # Chainlit's decorator makes the same check, at a higher price than the enqueueing.
         session = _session()
-        waits = isinstance(session, WebsocketSession) and not session.has_first_interaction
+        defer = isinstance(session, WebsocketSession) and not session.has_first_interaction
         try:
-            return await (inside if waits else method)(self, *args, **kwargs)
+            await (deferred if defer else method)(*args, **kwargs)
         except ChainlitSqlaError:
-            _seen(call)
+            silence_task_exception(call)
             raise
 
     return call
 
 
-def _seen(function: Callable[..., Any]) -> None:
-    """Keep asyncio from logging once more what was logged already.
+def silence_task_exception(function: Callable[..., Any]) -> None:
+    """Keep asyncio from logging an exception that the layer has logged already.
 
-    Chainlit drops the tasks in which it calls these functions, and asyncio then prints a
-    traceback. Who awaits the call still gets the exception.
+    Nobody awaits the tasks in which Chainlit calls the layer, and asyncio then prints a
+    traceback. A caller that awaits the function still gets the exception.
+
+    Args:
+        function: The coroutine function that the task runs.
     """
     task = asyncio.current_task()
     if task and getattr(task.get_coro(), "cr_code", None) is function.__code__:
@@ -61,18 +69,19 @@ def _session() -> BaseSession | None:
     return context.session if context else None
 
 
-def scope() -> Scope:
-    """Limit deletions by id to the session's own thread and its user's threads."""
+def deletion_scope() -> Scope:
+    """Return what a deletion by id may reach: the session's thread and its user's threads."""
     session = _session()
     if session is None:
         return Scope()
     return Scope(session.thread_id, getattr(session.user, "id", None))
 
 
-def author() -> str | None:
-    """The user of the browser's session that asks; None outside of one.
+def browser_user() -> str | None:
+    """Return the identifier of the user of a browser's session, None outside of one.
 
-    A client names the thread in ``PUT /project/element``.
+    It is checked for every element, because a client names the thread in
+    ``PUT /project/element``.
     """
     session = _session()
     if not isinstance(session, WebsocketSession) or session.user is None:
@@ -81,14 +90,15 @@ def author() -> str | None:
 
 
 def author_of(thread_id: object) -> str | None:
-    """The same for a write to the session's own thread, whose id the client chose.
+    """Return the browser's user for a write to the thread of its session, else None.
 
-    It may have been chosen before the thread was made by somebody else, when Chainlit had
-    no author to check. A write to another thread is the app's own doing. In Slack, Teams
-    and Discord several people write in one thread; those sessions are no browser's.
+    The client chooses the id of its thread, perhaps before another user creates a thread of
+    that id, when Chainlit has no author to check. A write to another thread is a decision of
+    the app. In Slack, Teams and Discord several users write in one thread; their sessions are
+    not a browser's.
 
     Args:
-        thread_id: The thread that is written to.
+        thread_id: The thread of the write.
     """
     session = _session()
-    return author() if session and thread_id == session.thread_id else None
+    return browser_user() if session and thread_id == session.thread_id else None

@@ -13,7 +13,7 @@ from chainlit.element import File
 
 from chainlit_sqla import SQLADataLayer
 from chainlit_sqla.errors import StorageUnavailable
-from chainlit_sqla.integration.deserialize import element_op
+from chainlit_sqla.integration.deserialize import element_operation
 from chainlit_sqla.settings import Settings
 from chainlit_sqla.storage import uploads as module
 from chainlit_sqla.storage.uploads import Uploads
@@ -36,7 +36,12 @@ async def test_an_upload_gives_up_when_the_store_stays_away(
     layer: SQLADataLayer, store: Gated
 ) -> None:
     uploads = Uploads(
-        layer.pipeline, store, layer._deletion_queue, layer._read, element_op, retry_seconds=0.0
+        layer.pipeline,
+        store,
+        layer._deletion_queue,
+        layer._read,
+        element_operation,
+        retry_seconds=0.0,
     )
     await layer.create_step({"id": "s", "threadId": "t", "type": "tool", "output": "unharmed"})
     store.away = 1
@@ -53,7 +58,12 @@ async def test_what_a_store_that_is_away_may_have_stored_is_deleted_later(
 ) -> None:
     monkeypatch.setattr(module, "_STRAGGLER", timedelta(seconds=0.2))
     uploads = Uploads(
-        layer.pipeline, store, layer._deletion_queue, layer._read, element_op, retry_seconds=0.0
+        layer.pipeline,
+        store,
+        layer._deletion_queue,
+        layer._read,
+        element_operation,
+        retry_seconds=0.0,
     )
     store.away, store.answers = 1, False  # It stores the blob, and only its answer is lost.
     store.undeletable = 1

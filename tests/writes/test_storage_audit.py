@@ -21,7 +21,7 @@ from sqlalchemy import insert, select, update
 from chainlit_sqla._internal.timestamps import now
 from chainlit_sqla.database import Database
 from chainlit_sqla.errors import ConfigurationError, StorageError
-from chainlit_sqla.integration.deserialize import element_op
+from chainlit_sqla.integration.deserialize import element_operation
 from chainlit_sqla.models import LOST_KEY, blob_deletions, elements, threads
 from chainlit_sqla.storage import check_audit as storage_audit
 from chainlit_sqla.storage import check_repair as storage_repair
@@ -173,7 +173,9 @@ async def test_an_old_blob_without_row_is_deleted(world: World) -> None:
 
 async def test_an_upload_under_way_is_not_harmed(world: World) -> None:
     outbox = DeletionQueue(world.database, world.storage)
-    uploads = Uploads(world.pipeline, world.storage, outbox, world.database.read, element_op, 10)
+    uploads = Uploads(
+        world.pipeline, world.storage, outbox, world.database.read, element_operation, 10
+    )
     stored, go_on = asyncio.Event(), asyncio.Event()
 
     async def wait() -> None:

@@ -1,7 +1,7 @@
 """Users of a source who are in the target already: what is replaced, and what differs.
 
 As for the data layer, a user is the one with the identifier: the id is the database's. A
-display name that the source has not replaces none (`deserialize.user_op`); no more
+display name that the source has not replaces none (`deserialize.user_operation`); no more
 does the moment of which it does not know when it was.
 """
 

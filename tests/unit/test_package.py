@@ -1,0 +1,105 @@
+"""The package root: its public names, its version, and what importing it changes."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import os
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+
+import chainlit_sqla
+from chainlit_sqla import errors
+from tests.until import PATIENCE
+
+STATE = """
+import gc, json, os, sys
+import chainlit.server
+from chainlit.server import app
+
+def state():
+    return {
+        "routes": [repr(route) for route in app.router.routes],
+        "middleware": [repr(item) for item in app.user_middleware],
+        "garbage collector": [gc.isenabled(), gc.get_threshold(), gc.get_freeze_count()],
+        "environment": dict(os.environ),
+        "files": sorted(os.listdir(".")),
+        "recursion limit": sys.getrecursionlimit(),
+    }
+"""
+CHANGES = """
+before = state()
+import chainlit_sqla
+lazy = [name for name in sys.modules if name.startswith("chainlit_sqla.")]
+import chainlit_sqla.data_layer
+after = state()
+print(json.dumps([lazy, [name for name in before if before[name] != after[name]]]))
+"""
+LAYER = """
+import asyncio
+count = len(app.router.routes)
+from chainlit_sqla import SQLADataLayer
+layer = SQLADataLayer("sqlite:///chats.db")
+print(json.dumps([len(app.router.routes) - count, app.router.routes[0].__class__.__name__]))
+"""
+
+
+def run(script: str, folder: Path) -> object:
+    """Run Python code in a process of its own and return the JSON that it prints."""
+    process = subprocess.run(
+        [sys.executable, "-c", STATE + script],
+        env={**os.environ, "CHAINLIT_APP_ROOT": str(folder)},
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=2 * PATIENCE,
+    )
+    assert process.returncode == 0, process.stderr
+    return json.loads(process.stdout.splitlines()[-1])
+
+
+def test_importing_the_package_changes_nothing_in_the_process(tmp_path: Path) -> None:
+    assert run(CHANGES, tmp_path) == [[], []]
+
+
+def test_creating_a_layer_adds_the_guard_and_the_file_route(tmp_path: Path) -> None:
+    assert run(LAYER, tmp_path) == [2, "FeedbackGuard"]
+
+
+@pytest.mark.parametrize("name", sorted(chainlit_sqla.__all__))
+def test_a_public_name_is_importable_and_documented(name: str) -> None:
+    value = getattr(chainlit_sqla, name)
+    assert name in dir(chainlit_sqla)
+    if name != "__version__":
+        assert inspect.getdoc(value)
+        assert (value.__module__ or "").startswith("chainlit_sqla.")
+
+
+def test_all_exceptions_are_public() -> None:
+    exceptions = {
+        name
+        for name, value in vars(errors).items()
+        if isinstance(value, type) and issubclass(value, errors.ChainlitSqlaError)
+    }
+    assert exceptions <= set(chainlit_sqla.__all__)
+    assert all(name in (errors.__doc__ or "") for name in exceptions)
+
+
+def test_unknown_names_are_refused() -> None:
+    with pytest.raises(AttributeError, match="has no attribute 'Missing'"):
+        chainlit_sqla.Missing  # noqa: B018
+
+
+def test_the_version_is_that_of_the_distribution() -> None:
+    assert chainlit_sqla.__version__ == version("chainlit-sqla")
+
+
+def test_wrapped_methods_keep_their_signatures() -> None:
+    parameters = inspect.signature(chainlit_sqla.SQLADataLayer.delete_element).parameters
+    assert list(parameters) == ["self", "element_id", "thread_id"]
+    parameters = inspect.signature(chainlit_sqla.SQLADataLayer).parameters
+    assert list(parameters) == ["database", "storage", "settings"]
