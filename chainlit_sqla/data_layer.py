@@ -38,8 +38,8 @@ from .integration.session import (
     defer_until_first_message,
     deletion_scope,
 )
-from .queries import conversation, elements, search, steps, threads, users
-from .queries.cursor import Cursor
+from .queries import elements, search, steps, thread_detail, threads, users
+from .queries.pagination import Cursor
 from .queries.search_index import SearchIndex
 from .settings import Settings
 from .storage.base import StorageClient
@@ -331,9 +331,9 @@ class SQLADataLayer(BaseDataLayer):
     async def get_thread(self, thread_id: str) -> ThreadDict | None:
         """Return a thread with its steps and elements, None if there is none."""
         thread_id, dialect = clean_text(thread_id), self.database.dialect
-        statements = conversation.ask(dialect, thread_id)
+        statements = thread_detail.statements(dialect, thread_id)
         results = await self._fetch(*statements, wait_for=thread_id)
-        if (detail := conversation.answer(results)) is None:
+        if (detail := thread_detail.parse(results)) is None:
             return None
         thread_row, step_rows, element_rows = detail
         step_dicts = await self._step_dicts(step_rows, thread_id)

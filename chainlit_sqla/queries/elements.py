@@ -1,4 +1,4 @@
-"""Reading elements."""
+"""Statements that read elements."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ..dialects import Asked, Dialect
 from ..models import elements, threads
-from .columns import shown
+from . import select_columns
 
 COLUMNS = (
     "threadId",
@@ -32,25 +32,25 @@ COLUMNS = (
     "mime",
     "extra",
 )
-"""The columns of a row."""
+"""The columns of an element row."""
 URL, KEY = COLUMNS.index("url"), COLUMNS.index("objectKey")
 
 
 def of_thread(dialect: Dialect, thread_id: str) -> Asked:
-    """The elements of a thread in the order in which they were sent.
+    """Select the elements of a thread in the order in which they were sent.
 
     Args:
-        dialect: The database's dialect.
+        dialect: The dialect of the database.
         thread_id: The thread.
     """
     return _of_thread(dialect), {"thread_id": thread_id}
 
 
 def by_id(dialect: Dialect, thread_id: str, element_id: str) -> Asked:
-    """One element of a thread.
+    """Select an element of a thread.
 
     Args:
-        dialect: The database's dialect.
+        dialect: The dialect of the database.
         thread_id: The thread.
         element_id: The element.
     """
@@ -60,16 +60,16 @@ def by_id(dialect: Dialect, thread_id: str, element_id: str) -> Asked:
 async def owners(
     connection: AsyncConnection, *, key: str, element_id: str, thread_id: str
 ) -> Sequence[str | None]:
-    """Whose threads have a blob, in an element of this id or in this thread.
+    """Return the owners of a blob among the elements with this id or in this thread.
 
     Args:
-        connection: A connection that may read.
+        connection: A connection for reading.
         key: The object key of the blob.
         element_id: The element.
         thread_id: The thread.
 
     Returns:
-        The identifiers of the users; None for a thread of nobody.
+        The identifiers of the users; None for a thread without one.
     """
     columns = elements.c
     query = (
@@ -84,12 +84,13 @@ async def owners(
 
 @cache
 def _of_thread(dialect: Dialect) -> Select[*tuple[Any, ...]]:
-    own = elements.c.threadId == bindparam("thread_id")
-    return select(*shown(dialect, elements, COLUMNS)).where(own).order_by(elements.c.ordinal)
+    query = select(*select_columns(dialect, elements, COLUMNS))
+    query = query.where(elements.c.threadId == bindparam("thread_id"))
+    return query.order_by(elements.c.ordinal)
 
 
 @cache
 def _by_id(dialect: Dialect) -> Select[*tuple[Any, ...]]:
-    own = elements.c.threadId == bindparam("thread_id")
-    query = select(*shown(dialect, elements, COLUMNS)).where(own)
-    return query.where(elements.c.id == bindparam("element_id"))
+    return select(*select_columns(dialect, elements, COLUMNS)).where(
+        elements.c.threadId == bindparam("thread_id"), elements.c.id == bindparam("element_id")
+    )

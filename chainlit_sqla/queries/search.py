@@ -37,7 +37,7 @@ from sqlalchemy import (
 from .._internal.signature import PROBES, probes
 from ..dialects import Asked, Dialect
 from ..models import signatures, steps, threads
-from .columns import shown
+from . import select_columns
 from .threads import COLUMNS, ThreadQuery, after_cursor, has_feedback, newest_first
 
 _NEWEST = 200
@@ -62,7 +62,7 @@ def pages(dialect: Dialect, query: ThreadQuery) -> Sequence[Asked]:
     values: dict[str, Any] = {
         "user_id": query.user_id,
         "term": dialect.search_term(text),
-        "at": query.after.at if query.after else _END,
+        "at": query.after.last_activity if query.after else _END,
         "id": query.after.id if query.after else "",
         "rows": query.first + 1,
     }
@@ -86,7 +86,7 @@ def _statement(dialect: Dialect, signed: bool, newest: bool, feedback: int | Non
     if feedback is not None:
         found = found.where(has_feedback(threads_in_order.c.id, feedback))
     page = found.limit(bindparam("rows", type_=Integer())).subquery("page")
-    rows = select(*shown(dialect, threads, COLUMNS))
+    rows = select(*select_columns(dialect, threads, COLUMNS))
     return newest_first(rows.join_from(threads, page, page.c.id == threads.c.id), threads)
 
 

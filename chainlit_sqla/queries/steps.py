@@ -1,4 +1,4 @@
-"""Reading steps with the feedback that they have."""
+"""Statements that read steps with their feedback."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ..dialects import Asked, Dialect
 from ..models import feedbacks, steps, threads
-from .columns import shown
+from . import select_columns
 
 COLUMNS = (
     "threadId",
@@ -38,36 +38,36 @@ COLUMNS = (
     "language",
     "extra",
 )
-"""The first columns of a row."""
-FEEDBACK = ("id", "value", "comment")
-"""Those of its feedback, which come after them."""
+"""The columns of a step row, before those of its feedback."""
+FEEDBACK_COLUMNS = ("id", "value", "comment")
+"""The columns of the feedback."""
 
 
 def of_thread(dialect: Dialect, thread_id: str) -> Asked:
-    """The steps of a thread by time, those of one instant by arrival.
+    """Select the steps of a thread by time, then by arrival.
 
     Args:
-        dialect: The database's dialect.
+        dialect: The dialect of the database.
         thread_id: The thread.
     """
     return all_of_thread(dialect), {"thread_id": thread_id}
 
 
 def by_id(dialect: Dialect, step_id: str) -> Asked:
-    """A step by its id alone; the first that arrived where several threads have it.
+    """Select a step by its id alone; where several threads have it, the one that arrived first.
 
     Args:
-        dialect: The database's dialect.
+        dialect: The dialect of the database.
         step_id: The step.
     """
     return _by_id(dialect), {"step_id": step_id}
 
 
 def favorites(dialect: Dialect, user_id: str) -> Asked:
-    """The favourite steps in a user's threads, newest first.
+    """Select the favorite steps in a user's threads, newest first.
 
     Args:
-        dialect: The database's dialect.
+        dialect: The dialect of the database.
         user_id: The user.
     """
     return _favorites(dialect), {"user_id": user_id}
@@ -75,25 +75,24 @@ def favorites(dialect: Dialect, user_id: str) -> Asked:
 
 @cache
 def all_of_thread(dialect: Dialect) -> Select[*tuple[Any, ...]]:
-    """The statement of `of_thread`, without the id of the thread in its first column.
+    """Return the statement of `of_thread`, whose first column is NULL instead of the thread's id.
 
     Args:
-        dialect: The database's dialect.
+        dialect: The dialect of the database.
     """
-    own = steps.c.threadId == bindparam("thread_id")
-    query = _with_feedback(dialect, null()).where(own)
+    query = _with_feedback(dialect, null()).where(steps.c.threadId == bindparam("thread_id"))
     return query.order_by(steps.c.createdAt, steps.c.ordinal)
 
 
 async def threads_of(connection: AsyncConnection, step_id: str) -> Sequence[Any]:
-    """The threads that have a step of this id: one, but for ids that a client chose.
+    """Return the threads with a step of this id: several only where a client chose the id.
 
     Args:
-        connection: A connection that may read.
+        connection: A connection for reading.
         step_id: The step.
 
     Returns:
-        Rows of the thread's id and its author's identifier.
+        Rows of the thread's id and the identifier of its author.
     """
     query = (
         select(threads.c.id, threads.c.userIdentifier)
@@ -103,11 +102,12 @@ async def threads_of(connection: AsyncConnection, step_id: str) -> Sequence[Any]
     return (await connection.execute(query)).all()
 
 
-def _with_feedback(dialect: Dialect, first: Any = steps.c.threadId) -> Select[*tuple[Any, ...]]:
+def _with_feedback(dialect: Dialect, thread_id: Any = steps.c.threadId) -> Select[*tuple[Any, ...]]:
     of_step = and_(feedbacks.c.threadId == steps.c.threadId, feedbacks.c.forId == steps.c.id)
-    feedback = shown(dialect, feedbacks, FEEDBACK)
-    both = steps.outerjoin(feedbacks, of_step)
-    return select(first, *shown(dialect, steps, COLUMNS[1:]), *feedback).select_from(both)
+    step_columns = select_columns(dialect, steps, COLUMNS[1:])
+    feedback_columns = select_columns(dialect, feedbacks, FEEDBACK_COLUMNS)
+    joined = steps.outerjoin(feedbacks, of_step)
+    return select(thread_id, *step_columns, *feedback_columns).select_from(joined)
 
 
 @cache

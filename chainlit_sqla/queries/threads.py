@@ -1,4 +1,4 @@
-"""Reading threads: one, its author, and a page of a user's list."""
+"""Statements that read threads: one thread, its author, a page of a user's list."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from sqlalchemy import (
 from ..dialects import Asked, Dialect
 from ..dialects.column_types import UtcDateTime
 from ..models import feedbacks, steps, threads
-from .columns import shown
-from .cursor import Cursor
+from . import select_columns
+from .pagination import Cursor
 
 _Query = TypeVar("_Query", bound=Select[Any])
 
@@ -36,7 +36,7 @@ COLUMNS = (
     "tags",
     "metadata",
 )
-"""The columns of a row."""
+"""The columns of a thread row."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +46,9 @@ class ThreadQuery:
     Args:
         user_id: The user.
         first: The length of a page.
-        after: The place after which the page begins; None: the newest.
-        search: Text in the title or in a message; None or empty: no filter.
-        feedback: Only threads with such a feedback, 0 or 1; None: no filter.
+        after: The cursor after which the page begins; None for the first page.
+        search: Text in the title or in a message; None or empty for no filter.
+        feedback: Only threads with feedback of this value, 0 or 1; None for no filter.
     """
 
     user_id: str
@@ -59,17 +59,17 @@ class ThreadQuery:
 
 
 def by_id(dialect: Dialect, thread_id: str) -> Asked:
-    """The row of a thread.
+    """Select a thread.
 
     Args:
-        dialect: The database's dialect.
+        dialect: The dialect of the database.
         thread_id: The thread.
     """
     return _by_id(dialect), {"thread_id": thread_id}
 
 
 def author(thread_id: str) -> Asked:
-    """The identifier of the user whom a thread belongs to.
+    """Select the identifier of a thread's user.
 
     Args:
         thread_id: The thread.
@@ -78,20 +78,20 @@ def author(thread_id: str) -> Asked:
 
 
 def page(dialect: Dialect, query: ThreadQuery) -> Asked:
-    """A page of a user's threads by last activity, and one more row if there are more.
+    """Select a page of a user's threads by last activity, with one more row if there are more.
 
     Args:
-        dialect: The database's dialect.
-        query: Which threads, without a search.
+        dialect: The dialect of the database.
+        query: The threads to list; its search is ignored.
     """
-    return _page(dialect, query.after is not None, query.feedback), _values(query)
+    return _page(dialect, query.after is not None, query.feedback), _parameters(query)
 
 
-def _values(query: ThreadQuery) -> dict[str, Any]:
-    values: dict[str, Any] = {"user_id": query.user_id, "rows": query.first + 1}
+def _parameters(query: ThreadQuery) -> dict[str, Any]:
+    parameters: dict[str, Any] = {"user_id": query.user_id, "rows": query.first + 1}
     if query.after:
-        values |= {"at": query.after.at, "id": query.after.id}
-    return values
+        parameters |= {"at": query.after.last_activity, "id": query.after.id}
+    return parameters
 
 
 _AUTHOR = select(threads.c.userIdentifier).where(threads.c.id == bindparam("thread_id"))
@@ -99,13 +99,13 @@ _AUTHOR = select(threads.c.userIdentifier).where(threads.c.id == bindparam("thre
 
 @cache
 def _by_id(dialect: Dialect) -> Select[*tuple[Any, ...]]:
-    query = select(*shown(dialect, threads, COLUMNS))
+    query = select(*select_columns(dialect, threads, COLUMNS))
     return query.where(threads.c.id == bindparam("thread_id"))
 
 
 @cache
 def _page(dialect: Dialect, after: bool, feedback: int | None) -> Select[*tuple[Any, ...]]:
-    query = select(*shown(dialect, threads, COLUMNS)).where(
+    query = select(*select_columns(dialect, threads, COLUMNS)).where(
         threads.c.userId == bindparam("user_id")
     )
     if after:
@@ -115,32 +115,32 @@ def _page(dialect: Dialect, after: bool, feedback: int | None) -> Select[*tuple[
     return newest_first(query, threads).limit(bindparam("rows", type_=Integer()))
 
 
-def after_cursor(dialect: Dialect, place: FromClause) -> ColumnElement[bool]:
-    """Whether a thread stands after the parameters ``at`` and ``id`` in the list.
+def after_cursor(dialect: Dialect, source: FromClause) -> ColumnElement[bool]:
+    """Return the condition that a thread follows the parameters ``at`` and ``id``.
 
     Args:
-        dialect: The database's dialect.
-        place: What has the columns ``updatedAt`` and ``id``.
+        dialect: The dialect of the database.
+        source: A table or subquery with the columns ``updatedAt`` and ``id``.
     """
     cursor = bindparam("at", type_=UtcDateTime()), bindparam("id", type_=Text())
-    return dialect.before((place.c.updatedAt, place.c.id), cursor)
+    return dialect.before((source.c.updatedAt, source.c.id), cursor)
 
 
-def newest_first(query: _Query, place: FromClause) -> _Query:
-    """In the order of the list.
+def newest_first(query: _Query, source: FromClause) -> _Query:
+    """Sort a query by last activity, as the thread list is sorted.
 
     Args:
         query: A query of threads.
-        place: What has the columns ``updatedAt`` and ``id``.
+        source: A table or subquery with the columns ``updatedAt`` and ``id``.
     """
-    return query.order_by(place.c.updatedAt.desc(), place.c.id.desc())
+    return query.order_by(source.c.updatedAt.desc(), source.c.id.desc())
 
 
 def has_feedback(thread_id: ColumnElement[str], value: int) -> ColumnElement[bool]:
-    """Whether a thread has such a feedback, for a step that is there.
+    """Return the condition that a thread has feedback of a value for an existing step.
 
     Args:
-        thread_id: The thread.
+        thread_id: The id of the thread.
         value: 0 or 1.
     """
     return exists().where(

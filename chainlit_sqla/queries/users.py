@@ -1,4 +1,4 @@
-"""Reading users."""
+"""Statements that read users."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from sqlalchemy import Select, bindparam, select
 
 from ..dialects import Asked, Dialect
 from ..models import users
-from .columns import shown
+from . import select_columns
 
 COLUMNS = ("id", "identifier", "displayName", "metadata", "createdAt")
-"""The columns of a row."""
+"""The columns of a user row."""
 
 
 def by_identifier(dialect: Dialect, identifier: str) -> Asked:
-    """The user that logs in under a name; names differ by case.
+    """Select the user with an identifier; identifiers are case-sensitive.
 
     Args:
-        dialect: The database's dialect.
-        identifier: The name.
+        dialect: The dialect of the database.
+        identifier: The identifier.
     """
     return _by_identifier(dialect), {"identifier": identifier}
 
 
 @cache
 def _by_identifier(dialect: Dialect) -> Select[*tuple[Any, ...]]:
-    query = select(*shown(dialect, users, COLUMNS))
+    query = select(*select_columns(dialect, users, COLUMNS))
     return query.where(users.c.identifier == bindparam("identifier"))
