@@ -12,11 +12,18 @@ from __future__ import annotations
 
 import atexit
 import os
+import re
 import shutil
 import signal
 import tempfile
+from collections import Counter
+from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, settings
+
+from tests.servers.broker import Broker
+from tests.servers.server import start_shared
 
 if "CHAINLIT_APP_ROOT" not in os.environ or "PYTEST_XDIST_WORKER" in os.environ:
     _root = tempfile.mkdtemp(prefix="chainlit-app-root-")
@@ -34,3 +41,41 @@ settings.register_profile(
     print_blob=True,
 )
 settings.load_profile("no clock")
+
+_broker = pytest.StashKey[Broker]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Start the broker of the servers where workers will ask for them."""
+    if getattr(config.option, "numprocesses", None) and not hasattr(config, "workerinput"):
+        config.stash[_broker] = Broker(start_shared)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Its servers end with this process."""
+    if broker := config.stash.get(_broker, None):
+        broker.close()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave to the full run what is over another server than the everyday ones."""
+    for item in items:
+        if _needs_other_server(item):
+            item.add_marker(pytest.mark.full)
+
+
+def _needs_other_server(item: pytest.Item) -> bool:
+    names = set(getattr(item, "fixturenames", ()))
+    if callspec := getattr(item, "callspec", None):
+        names |= {str(value) for value in callspec.params.values()}
+    return bool(names & {"mysql", "mariadb"})
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Sum up what was skipped, a line for each reason."""
+    reasons: Counter[str] = Counter()
+    for report in terminalreporter.stats.get("skipped", []):
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
+        reasons[re.sub(r"^Skipped: ", "", str(reason))] += 1
+    for reason, number in reasons.most_common():
+        terminalreporter.write_line(f"{number} skipped: {reason}")

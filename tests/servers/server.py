@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import ClassVar, Protocol, TypeVar
 from urllib.parse import urlsplit
 
+from . import broker
 from .require import unavailable
 
 
@@ -75,18 +76,31 @@ class DatabaseServer(ABC):
 
 S = TypeVar("S", bound=DatabaseServer)
 _shared: dict[str, DatabaseServer] = {}
+Start = Callable[[], "DatabaseServer | str"]
 
 
 def shared(name: str, start: Callable[[], S | str]) -> S | str:
-    """A server that all tests of this process use that leave it running: a start takes seconds.
+    """A server that all tests of a run use that leave it running: a start takes seconds.
 
     Args:
         name: Of the kind and the source.
-        start: Starts it, or says why it cannot.
+        start: Starts it, or says why it cannot; picklable, since the workers of xdist have
+            the controller call it.
 
     Returns:
         The server as one that is not ours: `stop` drops what was made on it.
     """
+    request = (name, start)
+    return broker.ask(request) if broker.is_worker() else start_shared(request)  # type: ignore[return-value]
+
+
+def start_shared(request: tuple[str, Start]) -> DatabaseServer | str:
+    """Start a server of this process, or find the one it has.
+
+    Args:
+        request: The name of `shared`, and how to start it.
+    """
+    name, start = request
     if name not in _shared:
         started = start()
         if isinstance(started, str):
@@ -94,4 +108,4 @@ def shared(name: str, start: Callable[[], S | str]) -> S | str:
         atexit.register(started.stop)
         _shared[name] = started
     server = _shared[name]
-    return type(server)(server.url, server.origin)  # type: ignore[return-value]
+    return type(server)(server.url, server.origin)

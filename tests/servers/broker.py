@@ -1,0 +1,81 @@
+"""One server of each kind for all workers of a run: the controller starts and ends it.
+
+Without xdist there is one process, and `tests.servers.server.shared` keeps its servers.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import tempfile
+from collections.abc import Callable
+from multiprocessing.connection import Client, Listener
+from pathlib import Path
+from threading import Lock, Thread
+from typing import Any
+
+ADDRESS, KEY = "TEST_BROKER_ADDRESS", "TEST_BROKER_KEY"
+
+
+class Broker:
+    """Runs functions for the workers, one at a time, in the process that owns the servers.
+
+    Args:
+        call: Runs a request; its result must be picklable.
+    """
+
+    def __init__(self, call: Callable[[Any], Any]) -> None:
+        self._call = call
+        self._lock = Lock()
+        self._folder = tempfile.TemporaryDirectory(prefix="test-broker-")
+        address = str(Path(self._folder.name) / "socket")
+        key = secrets.token_bytes(16)
+        self._listener = Listener(address, authkey=key)
+        os.environ[ADDRESS], os.environ[KEY] = address, key.hex()
+        Thread(target=self._serve, daemon=True).start()
+
+    def close(self) -> None:
+        """Take no more requests."""
+        self._listener.close()
+        self._folder.cleanup()
+        del os.environ[ADDRESS], os.environ[KEY]
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                connection = self._listener.accept()
+            except (OSError, EOFError):
+                return  # Closed.
+            Thread(target=self._answer, args=(connection,), daemon=True).start()
+
+    def _answer(self, connection: Any) -> None:
+        with connection:
+            request = connection.recv()
+            with self._lock:
+                try:
+                    answer: tuple[Any, BaseException | None] = self._call(request), None
+                except Exception as error:
+                    answer = None, RuntimeError(repr(error))
+            connection.send(answer)
+
+
+def is_worker() -> bool:
+    """Whether another process starts the servers for this one."""
+    return ADDRESS in os.environ and "PYTEST_XDIST_WORKER" in os.environ
+
+
+def ask(request: Any) -> Any:
+    """Have the owner of the servers run a request.
+
+    Args:
+        request: Picklable.
+
+    Raises:
+        RuntimeError: It failed there.
+    """
+    with Client(os.environ[ADDRESS], authkey=bytes.fromhex(os.environ[KEY])) as connection:
+        connection.send(request)
+        result, error = connection.recv()
+    if error is not None:
+        raise error
+    return result
