@@ -22,7 +22,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests.servers.broker import Broker
+from tests.servers.broker import Broker, use_controller
 from tests.servers.server import start_shared
 
 if "CHAINLIT_APP_ROOT" not in os.environ or "PYTEST_XDIST_WORKER" in os.environ:
@@ -47,7 +47,9 @@ _broker = pytest.StashKey[Broker]()
 
 def pytest_configure(config: pytest.Config) -> None:
     """Start the broker of the servers where workers will ask for them."""
-    if getattr(config.option, "numprocesses", None) and not hasattr(config, "workerinput"):
+    if hasattr(config, "workerinput"):
+        use_controller()
+    elif getattr(config.option, "numprocesses", None):
         config.stash[_broker] = Broker(start_shared)
 
 
@@ -67,7 +69,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def _needs_other_server(item: pytest.Item) -> bool:
     names = set(getattr(item, "fixturenames", ()))
     if callspec := getattr(item, "callspec", None):
-        names |= {str(value) for value in callspec.params.values()}
+        names |= {value for value in callspec.params.values() if isinstance(value, str)}
     return bool(names & {"mysql", "mariadb"})
 
 

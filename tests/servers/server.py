@@ -91,7 +91,7 @@ def shared(name: str, start: Callable[[], S | str]) -> S | str:
         The server as one that is not ours: `stop` drops what was made on it.
     """
     request = (name, start)
-    return broker.ask(request) if broker.is_worker() else start_shared(request)  # type: ignore[return-value]
+    return broker.ask(request) if broker.has_controller() else start_shared(request)  # type: ignore[return-value]
 
 
 def start_shared(request: tuple[str, Start]) -> DatabaseServer | str:
