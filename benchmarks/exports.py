@@ -17,11 +17,10 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from chainlit_sqla.cli.export_target import Target
+from chainlit_sqla.cli.export_target import OutputTarget
 from chainlit_sqla.database import Database
 from chainlit_sqla.database import migrator as migrations
-from chainlit_sqla.transfer.exporting import Selection
-from chainlit_sqla.transfer.exporting.run import FORMATS, Export
+from chainlit_sqla.transfer.exporting import FORMATS, Export, Selection
 from tests.export import many
 from tests.servers.postgres import start_postgres
 
@@ -56,7 +55,7 @@ def run(job: Job) -> Rows:
 
 async def _measure(job: Job) -> Rows:
     database = Database(job.url, read_only=True)
-    target = Target(str(job.file), force=True)
+    target = OutputTarget(str(job.file), force=True)
     memory = Memory()
     began = time.perf_counter()
     await Export(database, job.form, Selection()).run(target)

@@ -9,7 +9,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from . import adopt, demo, doctor, export, import_, run, schema, storage
-from .runtime import DEBUG_VARIABLE, InterruptibleGroup, exit_with_error
+from .runtime import DEBUG_VARIABLE, InterruptibleGroup, exit_with_error, package_version
 
 app = typer.Typer(
     name="chainlit-sqla",
@@ -39,7 +39,7 @@ app.add_typer(storage.app, name="storage")
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"chainlit-sqla {doctor.version_of('chainlit-sqla')}")
+        typer.echo(f"chainlit-sqla {package_version('chainlit-sqla')}")
         raise typer.Exit
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-from importlib.metadata import PackageNotFoundError, version
 
 import typer
 from rich.console import Console
@@ -13,7 +12,7 @@ from ..errors import ChainlitSqlaError
 from ..settings import Settings
 from .checks import Finding, Mark, examine
 from .options import Schema, Url, given_options, settings_for
-from .runtime import run_async
+from .runtime import package_version, run_async
 from .sources import effective, strangers
 
 _COLOURS = {Mark.OK: "green", Mark.NOTE: "yellow", Mark.FAILED: "bold red", Mark.SKIPPED: "dim"}
@@ -54,18 +53,10 @@ def _versions() -> str:
     packages = ("chainlit-sqla", "chainlit", "SQLAlchemy")
     return ", ".join(
         [
-            *(f"{name} {version_of(name)}" for name in packages),
+            *(f"{name} {package_version(name)}" for name in packages),
             f"Python {platform.python_version()}",
         ]
     )
-
-
-def version_of(package: str) -> str:
-    """The version of an installed package; a checkout on the path has none."""
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "(not installed)"
 
 
 def _line(console: Console, finding: Finding) -> None:

@@ -1,7 +1,7 @@
-"""Where ``export`` writes: standard output, a file, or a folder of files.
+"""The output of ``export``: standard output, a file, or a folder of files.
 
-A file is written beside its place under another name, and renamed when it is complete: what is
-interrupted leaves nothing behind. Conversations are private, so only this user may read it.
+A file is written under a temporary name next to its place and renamed when it is complete, so an
+interruption leaves nothing behind. Conversations are private: only the user may read the file.
 """
 
 from __future__ import annotations
@@ -17,60 +17,56 @@ from pathlib import Path
 from typing import IO
 
 from ..errors import ConfigurationError
-from ..transfer.exporting.sink import Write
+from ..transfer.exporting.formatting import Write
 from ..transfer.record_file import GZIP_SUFFIX
 
 STDOUT = "-"
-_BUFFER = 1 << 20
-_NO_SPACE, _NO_RIGHT = "free disk space, or ", "give this user write permission on its folder, or "
+_BUFFER_BYTES = 1 << 20
 _REPAIRS = {
-    errno.ENOSPC: _NO_SPACE,
-    errno.EDQUOT: _NO_SPACE,
-    errno.EACCES: _NO_RIGHT,
-    errno.EPERM: _NO_RIGHT,
+    errno.ENOSPC: "free disk space, or ",
+    errno.EDQUOT: "free disk space, or ",
+    errno.EACCES: "give this user write permission on its folder, or ",
+    errno.EPERM: "give this user write permission on its folder, or ",
 }
 
 
-class Target:
-    """Where an export goes.
+class OutputTarget:
+    """Where an export is written.
 
     Args:
-        given: A path, or ``-`` for standard output.
-        force: Whether what is there already is replaced.
+        output: A path, or ``-`` for standard output.
+        force: Replace existing files.
 
     Raises:
-        ConfigurationError: It cannot be written to, as far as can be told now.
+        ConfigurationError: The output exists, or its folder does not.
 
     Example:
-        ``with Target("chats.md", force=False).file() as write: write(b"...")``
+        ``with OutputTarget("chats.md", force=False).file() as write: write(b"...")``
     """
 
-    def __init__(self, given: str, *, force: bool) -> None:
-        self._force = force
-        self.path = None if given == STDOUT else Path(given)
+    def __init__(self, output: str, *, force: bool) -> None:
+        self.path = None if output == STDOUT else Path(output)
         self.is_folder = self.path is not None and (
-            given.endswith(("/", os.sep)) or self.path.is_dir()
+            output.endswith(("/", os.sep)) or self.path.is_dir()
         )
         self.written = 0
-        """Bytes of the files that are there, or that went to standard output."""
+        """The size of the complete files, or the bytes written to standard output."""
         if self.path is not None:
-            self._check(self.path)
+            self._check(self.path, force=force)
 
     def __str__(self) -> str:
         return "standard output" if self.path is None else str(self.path)
 
     @contextmanager
     def file(self, name: str | None = None) -> Iterator[Write]:
-        """Open a file for the block; it is there when the block ends well and wrote something.
-
-        The folder of a file with a name is made for it.
+        """Open a file for the block; it appears if the block succeeds and wrote something.
 
         Args:
-            name: Of a file of the folder; None where the target is no folder.
+            name: The name of a file in the folder, which is created; None: the target itself.
 
         Raises:
-            ConfigurationError: It cannot be written; says why.
-            BrokenPipeError: Nobody reads standard output any more.
+            ConfigurationError: The file cannot be written; says why.
+            BrokenPipeError: The reader of standard output has closed it.
         """
         if self.path is None:
             with _stdout() as out:
@@ -83,88 +79,88 @@ class Target:
             return
         path = self.path
         if name is not None:
-            with _told(path):
+            with _explained(path):
                 path.mkdir(mode=0o700, parents=True, exist_ok=True)
             path = path / name
-        part = _Part(path)
+        file = _TemporaryFile(path)
         try:
-            yield part.write
-            self.written += part.finish()
+            yield file.write
+            self.written += file.commit()
         finally:
-            part.discard()
+            file.discard()
 
-    def _check(self, path: Path) -> None:
+    def _check(self, path: Path, *, force: bool) -> None:
         if self.is_folder:
-            if path.is_dir() and any(path.iterdir()) and not self._force:
+            if path.is_dir() and any(path.iterdir()) and not force:
                 raise ConfigurationError(
                     f"The folder {path} is not empty; name another one, or add --force to "
                     "replace files of the same names in it"
                 )
         elif path.is_file():
-            if not self._force:
+            if not force:
                 raise ConfigurationError(
-                    f"{path} is there already; name another file, or add --force to replace it"
+                    f"{path} already exists; name another file, or add --force to replace it"
                 )
         elif not path.parent.exists():
             raise ConfigurationError(
-                f"There is no folder {path.parent} for {path.name}; make it (mkdir -p), "
-                "or name another place by --output"
+                f"The folder {path.parent} does not exist; create it (mkdir -p), "
+                "or name another file with --output"
             )
 
 
-class _Part:
-    """A file that is not complete; a device or a pipe is written as it is."""
+class _TemporaryFile:
+    """A file that replaces another when it is complete; a device or a pipe is written directly."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._part: Path | None = None
-        with _told(path):
-            self._real = path.resolve()  # A link stays one.
-            if self._real.exists() and not self._real.is_file():
-                self._raw: IO[bytes] = self._real.open("wb")
+        self._temporary: Path | None = None
+        with _explained(path):
+            self._destination = path.resolve()  # A link stays a link.
+            if self._destination.exists() and not self._destination.is_file():
+                self._raw: IO[bytes] = self._destination.open("wb")
             else:
                 number, name = tempfile.mkstemp(  # Its mode is 0600.
-                    prefix=f".{path.name[:40]}.", suffix=".part", dir=self._real.parent
+                    prefix=f".{path.name[:40]}.", suffix=".part", dir=self._destination.parent
                 )
-                self._part = Path(name)
-                self._raw = os.fdopen(number, "wb", _BUFFER)
-        packed = path.name.endswith(GZIP_SUFFIX)
-        inner = path.name.removesuffix(GZIP_SUFFIX)
-        self._out = gzip.GzipFile(inner, "wb", fileobj=self._raw) if packed else self._raw
-        self._given = 0
+                self._temporary = Path(name)
+                self._raw = os.fdopen(number, "wb", _BUFFER_BYTES)
+        compress = path.name.endswith(GZIP_SUFFIX)
+        inner_name = path.name.removesuffix(GZIP_SUFFIX)
+        self._out = gzip.GzipFile(inner_name, "wb", fileobj=self._raw) if compress else self._raw
+        self._bytes = 0
 
     def write(self, data: bytes) -> None:
-        self._given += len(data)
-        with _told(self._path):
+        self._bytes += len(data)
+        with _explained(self._path):
             self._out.write(data)
 
-    def finish(self) -> int:
-        """Put the file in its place, unless nothing was written.
+    def commit(self) -> int:
+        """Rename the file, unless nothing was written.
 
         Returns:
-            Its size in bytes; of a device or a pipe what it was given.
+            Its size in bytes; of a device or a pipe the bytes that were written.
         """
-        if not self._given:
+        if not self._bytes:
             return 0
-        size = self._given
-        with _told(self._path):
+        size = self._bytes
+        with _explained(self._path):
             if self._out is not self._raw:
                 self._out.close()
             self._raw.flush()
-            if self._part is not None:
+            if self._temporary is not None:
                 os.fsync(self._raw.fileno())
                 size = os.fstat(self._raw.fileno()).st_size
                 self._raw.close()
-                self._part.replace(self._real)
-                self._part = None
+                self._temporary.replace(self._destination)
+                self._temporary = None
         return size
 
     def discard(self) -> None:
-        """Leave nothing behind of what was not finished."""
-        with suppress(OSError):  # A full disk is told already, by a write.
+        """Remove the temporary file, if it was not committed."""
+        with suppress(OSError):  # A write has already reported a full disk.
             self._raw.close()
-        if self._part is not None:
-            self._part.unlink(missing_ok=True)
+        if self._temporary is not None:
+            self._temporary.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -174,14 +170,14 @@ def _stdout() -> Iterator[Write]:
         yield out.write
         out.flush()
     except BrokenPipeError:
-        # Python would write what is left once more at its end, and complain.
+        # At exit, Python would write the rest of its buffer and complain again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise
 
 
 @contextmanager
-def _told(path: Path) -> Iterator[None]:
-    """Say what cannot be done with a file, and what to do."""
+def _explained(path: Path) -> Iterator[None]:
+    """Turn an error of the file system into a message with a repair."""
     try:
         yield
     except BrokenPipeError:
@@ -190,5 +186,5 @@ def _told(path: Path) -> Iterator[None]:
         repair = _REPAIRS.get(error.errno or 0, "")
         raise ConfigurationError(
             f"{path} cannot be written ({error.strerror or error}); "
-            f"{repair}name another place by --output"
+            f"{repair}name another file with --output"
         ) from error

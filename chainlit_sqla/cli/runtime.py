@@ -10,6 +10,7 @@ import threading
 import traceback
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any, NoReturn, TypeVar
 
 import typer
@@ -146,3 +147,11 @@ async def _join_new_threads(coroutine: Coroutine[Any, Any, T]) -> T:
         for thread in set(threading.enumerate()) - threads_before:
             if not thread.name.startswith("asyncio_"):  # The loop ends its own threads.
                 thread.join(1.0)
+
+
+def package_version(package: str) -> str:
+    """The version of an installed package; a checkout on the path has none."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "(not installed)"

@@ -96,7 +96,7 @@ def test_what_is_there_is_replaced_only_by_force(cli: Command, chats: str, folde
         result = cli("export", "--url", chats, "-o", name)
         assert (result.code, result.out) == (1, "")
         assert result.err == (
-            f"Error: {name} is there already; name another file, or add --force to replace it\n"
+            f"Error: {name} already exists; name another file, or add --force to replace it\n"
         )
     assert (folder / "a.md").read_text() == "mine"
     said(cli("export", "--url", chats, "-o", "link.md", "--force"))
@@ -113,11 +113,10 @@ def test_conditions_select_and_an_empty_selection_says_so(
     assert json.loads(line)["feedback"] == "up"
     result = cli("export", "--url", chats, "-o", "a.jsonl", "--feedback", "down", "--tag", "x")
     assert said(result) == (
-        "There is no conversation for --feedback --tag in sqlite:///chats.db: nothing was exported."
-        "\n"
+        "Nothing exported: sqlite:///chats.db has no conversation for --feedback --tag.\n"
     )
     for output in ("a.html", "a.md.gz", "-"):
-        assert "nothing was exported" in said(
+        assert "Nothing exported: " in said(
             cli("export", "--url", chats, "-o", output, "--tag", "x")
         )
     assert there(folder) == []
@@ -141,7 +140,7 @@ def test_conversations_without_an_answer_are_counted(
     result = cli("export", "--url", chats, *options)
     assert result.out == ""
     assert said(result) == (
-        "Nothing was exported from sqlite:///chats.db. Left out: 1 without an answer.\n"
+        "Nothing exported from sqlite:///chats.db. Left out: 1 without an answer.\n"
     )
     said(cli("export", "--url", chats, *options, "-o", "a.jsonl.gz"))
     assert there(folder) == []
@@ -163,7 +162,7 @@ def test_the_summary_counts_what_was_written(cli: Command, chats: str, folder: P
     size = decimal((folder / "a.jsonl.gz").stat().st_size)
     assert words == (
         f"Exported 1 conversation ({messages} messages) from sqlite:///chats.db to a.jsonl.gz "
-        f"({size}). Left out: 1 without an answer to learn from (thumbs down).\n"
+        f"({size}). Left out: 1 without an answer to train on (thumbs down).\n"
     )
     assert "(3 steps)" in said(cli("export", "--url", chats, "-o", "a.md", "--thread", "t1"))
 
@@ -171,17 +170,17 @@ def test_the_summary_counts_what_was_written(cli: Command, chats: str, folder: P
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["-o", "a.txt"], "does not tell which form is wanted; add --format markdown"),
-        (["-o", "a/"], "does not tell which form is wanted"),
-        (["-o", "a/", "--format", "chat"], "makes one file, and a is a folder; name a file"),
+        (["-o", "a.txt"], "does not imply a format; add --format"),
+        (["-o", "a/"], "does not imply a format"),
+        (["-o", "a/", "--format", "chat"], "writes one file, and a is a folder; name a file"),
         (["-o", "a.html", "--format", "chat"], "name a file that ends with .jsonl, or correct"),
-        (["-o", "a.md.gz", "--format", "jsonl"], "name of markdown, and --format jsonl is another"),
+        (["-o", "a.md.gz", "--format", "jsonl"], "has the suffix of markdown, not of jsonl"),
         (["-o", "a.jsonl", "--format", "html"], "name a file that ends with .html, or correct"),
-        (["-o", "no/such/a.md"], "There is no folder no/such for a.md; make it"),
-        (["-o", "chats.db/a.md"], "cannot be written (Not a directory); name another place"),
+        (["-o", "no/such/a.md"], "The folder no/such does not exist; create it"),
+        (["-o", "chats.db/a.md"], "cannot be written (Not a directory); name another file"),
         (["-o", "/dev/full", "--format", "html"], "(No space left on device); free disk space, or"),
-        (["--tools"], "belong to --format chat; add it"),
-        (["--messages-only", "--format", "html"], "belong to --format chat; add it"),
+        (["--tools"], "need --format chat; add it"),
+        (["--messages-only", "--format", "html"], "need --format chat; add it"),
         (["--url", "sqlite:///typo.db"], "typo.db; correct the URL"),
         (["--url", "postgresql://me:pas5word@127.0.0.1:1/x"], "cannot be reached"),
     ],
@@ -227,12 +226,12 @@ def test_a_database_of_somebody_else_is_told(cli: Command, folder: Path) -> None
         return f"sqlite:///{name}"
 
     other = asyncio.run(make("chats.db-other", "CREATE TABLE notes (id TEXT)"))
-    assert "has no tables of chainlit-sqla; name the database" in cli("export", "--url", other).err
+    assert "has no tables of chainlit-sqla; set --url" in cli("export", "--url", other).err
     foreign = asyncio.run(make("chats.db-foreign", "CREATE TABLE threads (id TEXT)"))
-    assert "another layer stored; take them over" in cli("export", "--url", foreign).err
+    assert "tables of another data layer; migrate it" in cli("export", "--url", foreign).err
     fill(URL)
     newer = asyncio.run(make("chats.db", "UPDATE chainlit_sqla_version SET version_num = '9999'"))
-    assert "at revision 9999, which this release does not know" in cli("export", "--url", newer).err
+    assert "at revision 9999, which is newer than this release" in cli("export", "--url", newer).err
 
 
 @pytest.mark.parametrize("revision", ["0001", "0002"])

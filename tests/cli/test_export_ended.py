@@ -81,7 +81,7 @@ def test_ctrl_c_or_a_request_to_end_leaves_no_half_file(
     assert process.returncode == 130, err
     assert (out, err) == (
         "",
-        "Interrupted. Nothing was written. Run the same command again for all.\n",
+        "Interrupted. No file was written. Re-run the command to export everything.\n",
     )
     assert there(folder) == []
 

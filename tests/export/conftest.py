@@ -13,8 +13,7 @@ from chainlit_sqla import SQLADataLayer
 from chainlit_sqla.database import Database
 from chainlit_sqla.database import migrator as migrations
 from chainlit_sqla.settings import Settings
-from chainlit_sqla.transfer.exporting import Selection
-from chainlit_sqla.transfer.exporting.run import Export
+from chainlit_sqla.transfer.exporting import Export, Selection
 from tests.export.place import Memory
 from tests.export.story import Story, tell
 from tests.servers.fixtures import *  # noqa: F403

@@ -8,14 +8,14 @@ from typing import Any
 
 import orjson
 
-from chainlit_sqla.transfer.exporting.run import Done
-from chainlit_sqla.transfer.exporting.sink import Write
+from chainlit_sqla.transfer.exporting.formatting import Write
+from chainlit_sqla.transfer.exporting.run import ExportResult
 
 
 class Memory:
     """Files by name; of one file, the name is empty."""
 
-    done: Done
+    done: ExportResult
 
     def __init__(self, *, is_folder: bool = False) -> None:
         self.is_folder = is_folder

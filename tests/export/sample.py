@@ -10,9 +10,7 @@ from pathlib import Path
 
 from chainlit_sqla.database import Database
 from chainlit_sqla.database import migrator as migrations
-from chainlit_sqla.transfer.exporting import Selection
-from chainlit_sqla.transfer.exporting.openai import ChatOptions
-from chainlit_sqla.transfer.exporting.run import CHAT, FORMATS, Export
+from chainlit_sqla.transfer.exporting import CHAT, FORMATS, ChatOptions, Export, Selection
 from chainlit_sqla.transfer.records import TABLES, Record
 from tests.export.place import Memory
 
@@ -58,7 +56,10 @@ async def examples() -> dict[str, str]:
         try:
             await fill(database)
             runs = {form: (form, ChatOptions()) for form in FORMATS}
-            runs["chat --tools --messages-only"] = (CHAT, ChatOptions(tools=True, bare=True))
+            runs["chat --tools --messages-only"] = (
+                CHAT,
+                ChatOptions(tools=True, messages_only=True),
+            )
             found = {}
             for name, (form, options) in runs.items():
                 memory = Memory()

@@ -123,7 +123,7 @@ async def test_a_rich_conversation_is_a_line_that_trainers_take(
     await said("assistant", "I wave.")
     await called("bye", "bye", input="{}", output="")
 
-    options = ChatOptions(tools=True, bare=True)
+    options = ChatOptions(tools=True, messages_only=True)
     [line] = (await exported("chat", chat=options)).lines
     assert complain(line) == []
     kinds = [(m["role"], bool(m.get("tool_calls")), m.get("weight")) for m in line["messages"]]
@@ -143,7 +143,7 @@ async def test_a_rich_conversation_is_a_line_that_trainers_take(
         ("user", False, None),
         ("assistant", False, None),  # Without its call, of which nothing came.
     ]
-    liked = ChatOptions(tools=True, bare=True, liked=True)
+    liked = ChatOptions(tools=True, messages_only=True, only_liked=True)
     [line] = (await exported("chat", chat=liked)).lines
     assert complain(line) == []
     learnt = [m for m in line["messages"] if m["role"] == "assistant" and m.get("weight", 1)]
@@ -160,7 +160,7 @@ async def test_a_conversation_is_a_line_of_questions_and_answers(
         {"role": "user", "content": EVIL},
         {"role": "assistant", "content": f"{ANSWER}\n\nAnything else?"},
     ]
-    assert (memory.done.unanswered, memory.done.unlearnt) == (1, 0)
+    assert (memory.done.unanswered, memory.done.untrainable) == (1, 0)
     assert (memory.done.conversations, memory.done.parts) == (2, 5)
     # Without the greeting, and without the last message, which nobody answered.
     assert rome["messages"] == [
@@ -199,12 +199,12 @@ async def test_both_thumbs_in_a_conversation_are_mixed(
 
 async def test_only_messages_are_what_trainers_take(exported: Exported, story: Story) -> None:
     for tools in (False, True):
-        options = ChatOptions(tools=tools, bare=True)
+        options = ChatOptions(tools=tools, messages_only=True)
         memory = await exported("chat", chat=options)
         # Of the conversation whose only answer was refused there is nothing to learn.
         [paris] = memory.lines
         assert complain(paris) == []
-        assert (memory.done.unanswered, memory.done.unlearnt) == (1, 1)
+        assert (memory.done.unanswered, memory.done.untrainable) == (1, 1)
         assert memory.done.conversations == 1
         assert memory.done.parts == len(paris["messages"])
 
@@ -214,7 +214,7 @@ async def test_of_liked_answers_only_these_are_learnt(
 ) -> None:
     await say(layer, story.paris, "user", "And tomorrow?", 20)
     await say(layer, story.paris, "assistant", "Rain.", 21)
-    options = ChatOptions(bare=True, liked=True)
+    options = ChatOptions(messages_only=True, only_liked=True)
     [paris] = (await exported("chat", chat=options, feedback="up")).lines
     weights = [m.get("weight", 1) for m in paris["messages"] if m["role"] == "assistant"]
     assert weights == [1, 0]

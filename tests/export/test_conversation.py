@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from chainlit_sqla import SQLADataLayer
 from chainlit_sqla.database import Database
 from chainlit_sqla.models import elements, steps
-from chainlit_sqla.transfer.exporting.conversation import ROWS, Conversations
-from chainlit_sqla.transfer.exporting.step_tree import Node, outline
+from chainlit_sqla.transfer.exporting.conversation import MAX_STEPS, ConversationReader
+from chainlit_sqla.transfer.exporting.step_tree import StepNode, order_steps
 from chainlit_sqla.transfer.importing import OurSource
 from tests.contract import build
 from tests.export import many
@@ -25,7 +25,7 @@ async def shown(database: Database) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     async with database.snapshot() as connection:
         source = OurSource(connection, "", "")
-        async for conversation in Conversations(connection, source).read():
+        async for conversation in ConversationReader(connection, source).read():
             found[conversation.thread.values["id"]] = entries = []
             async for entry in conversation.entries:
                 if entry.step is not None:
@@ -50,17 +50,17 @@ async def test_a_conversation_is_read_in_the_order_of_its_tree(
 async def test_long_and_short_conversations_are_read_alike(
     database: Database, layer: SQLADataLayer, story: Story
 ) -> None:
-    await many.store(database, "long", ROWS)
+    await many.store(database, "long", MAX_STEPS)
     async with database.write() as connection:
         # What was read together before is too much for that now.
         rows = [
             row | {"threadId": story.paris, "parentId": None, "type": "llm", "output": "x"}
-            for row in many.turns("more", ROWS, "")
+            for row in many.turns("more", MAX_STEPS, "")
         ]
         await connection.execute(steps.insert(), rows)
     found = await shown(database)
     kinds = ("question", "tool", "answer")
-    assert found["long"] == [f"long-{turn}-{kind}" for turn in range(ROWS) for kind in kinds]
+    assert found["long"] == [f"long-{turn}-{kind}" for turn in range(MAX_STEPS) for kind in kinds]
     long = [name for name in found[story.paris] if not name.startswith("more-")]
     async with database.write() as connection:
         await connection.execute(steps.delete().where(steps.c.id.startswith("more-")))
@@ -70,7 +70,7 @@ async def test_long_and_short_conversations_are_read_alike(
 async def test_files_of_no_step_are_shown_in_long_conversations_too(
     database: Database, layer: SQLADataLayer
 ) -> None:
-    await many.store(database, "long", ROWS)
+    await many.store(database, "long", MAX_STEPS)
     row = {"threadId": "long", "type": "file", "createdAt": many.START, "ordinal": 1}
     async with database.write() as connection:
         for number, step in enumerate((None, "gone", "long-7-run", "long-8-answer")):
@@ -95,18 +95,18 @@ async def test_many_conversations_are_each_there_once_by_time(
 
 
 names = st.sampled_from("abcdefgh")
-nodes = st.builds(Node, names, st.none() | names, st.sampled_from(TYPES), st.just(False))
+nodes = st.builds(StepNode, names, st.none() | names, st.sampled_from(TYPES), st.just(False))
 
 
 @given(st.lists(nodes, unique_by=lambda node: node.id))
-def test_each_step_is_shown_once_whatever_lies_in_what(found: list[Node]) -> None:
-    places = outline(found)
+def test_each_step_is_shown_once_whatever_lies_in_what(found: list[StepNode]) -> None:
+    places = order_steps(found)
     assert sorted(place.id for place in places) == sorted(node.id for node in found)
-    assert all(place.id in place.judged or not place.judged for place in places)
+    assert all(place.id in place.feedback_ids or not place.feedback_ids for place in places)
     order = {place.id: number for number, place in enumerate(places)}
     for node in found:
-        ancestors, up = [], {node.id: node.parent for node in found}
-        above = node.parent
+        ancestors, up = [], {node.id: node.parent_id for node in found}
+        above = node.parent_id
         while above in up and above not in (*ancestors, node.id):
             ancestors.append(above)
             above = up[above]
@@ -116,14 +116,14 @@ def test_each_step_is_shown_once_whatever_lies_in_what(found: list[Node]) -> Non
 
 def test_feedback_for_a_run_is_shown_with_its_last_answer() -> None:
     found = [
-        Node("q", None, "user_message", False),
-        Node("r", "q", "run", True),
-        Node("a", "r", "assistant_message", False),
-        Node("b", "r", "assistant_message", False),
-        Node("c", "r", "assistant_message", False, failed=True),
+        StepNode("q", None, "user_message", False),
+        StepNode("r", "q", "run", True),
+        StepNode("a", "r", "assistant_message", False),
+        StepNode("b", "r", "assistant_message", False),
+        StepNode("c", "r", "assistant_message", False, is_error=True),
     ]
-    judged = {place.id: place.judged for place in outline(found, {"r", "a"})}
+    judged = {place.id: place.feedback_ids for place in order_steps(found, {"r", "a"})}
     assert judged == {"q": ("q",), "a": ("a",), "b": ("b", "r"), "c": ("c",)}
     # A run without an answer is shown itself.
-    [_, run] = outline(found[:2], {"r"})
-    assert run.judged == ("r",)
+    [_, run] = order_steps(found[:2], {"r"})
+    assert run.feedback_ids == ("r",)

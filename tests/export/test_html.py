@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from playwright.async_api import async_playwright
 
 from chainlit_sqla._internal.json import clean_text
-from chainlit_sqla.transfer.exporting.formatting import link
-from chainlit_sqla.transfer.exporting.markdown_to_html import LONGEST, rendered
+from chainlit_sqla.transfer.exporting.formatting import safe_link
+from chainlit_sqla.transfer.exporting.html import MAX_RENDERED, markdown_to_html
 from tests.servers.require import unavailable
 
 from .conftest import Exported
@@ -129,30 +129,30 @@ async def test_a_browser_shows_it_and_asks_nobody(
 
 @given(markup)
 def test_no_message_can_do_anything(text: str) -> None:
-    Page(rendered(text))
+    Page(markdown_to_html(text))
 
 
 def test_a_very_long_message_is_shown_as_it_is() -> None:
-    text = "*a* <b>" * LONGEST
-    assert Page(rendered(text)).text.strip() == text
+    text = "*a* <b>" * MAX_RENDERED
+    assert Page(markdown_to_html(text)).text.strip() == text
 
 
 @given(st.lists(st.sampled_from(["> ", "- ", "1. "]), max_size=45))
 def test_what_is_nested_deeply_is_not_left_out(marks: list[str]) -> None:
-    assert "WORD" in rendered("".join(marks) + "WORD")
+    assert "WORD" in markdown_to_html("".join(marks) + "WORD")
 
 
 def test_only_links_that_lead_away_are_links() -> None:
-    assert link("https://example.org/a?b=c#d") == "https://example.org/a?b=c#d"
-    assert link("mailto:me@example.org") == "mailto:me@example.org"
-    assert link('https://a/"><script>') == "https://a/%22%3E%3Cscript%3E"
+    assert safe_link("https://example.org/a?b=c#d") == "https://example.org/a?b=c#d"
+    assert safe_link("mailto:me@example.org") == "mailto:me@example.org"
+    assert safe_link('https://a/"><script>') == "https://a/%22%3E%3Cscript%3E"
     for url in ("javascript:a", " javascript:a", "java\nscript:a", "data:,x", "//a", "/a", "x", ""):
-        assert link(url) is None
-    assert link(None) is None
-    assert link("http://[") is None
+        assert safe_link(url) is None
+    assert safe_link(None) is None
+    assert safe_link("http://[") is None
 
 
 def test_what_was_said_is_on_the_page_of_a_message() -> None:
-    page = Page(rendered(EVIL))
+    page = Page(markdown_to_html(EVIL))
     assert page.links == ["http://127.0.0.1:9/t.png"]
     assert "[click](javascript:alert(1))" in page.text

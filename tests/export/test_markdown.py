@@ -9,7 +9,7 @@ from markdown_it.token import Token
 
 from chainlit_sqla._internal.json import clean_text
 from chainlit_sqla.transfer.exporting.formatting import one_line
-from chainlit_sqla.transfer.exporting.markdown import escape, fenced, quoted
+from chainlit_sqla.transfer.exporting.markdown import escape, fence, quote
 
 from .conftest import Exported
 from .story import ANSWER, EVIL, OUTPUT, TITLE, Story
@@ -67,8 +67,8 @@ async def test_messages_steps_files_and_feedback_are_in_it(
     exported: Exported, story: Story
 ) -> None:
     document = (await exported("markdown", threads=[story.paris])).text
-    assert quoted(ANSWER) in document
-    assert quoted(EVIL) in document
+    assert quote(ANSWER) in document
+    assert quote(EVIL) in document
     assert f"Output:\n\n`````json\n{OUTPUT}\n`````" in document
     assert "**tool** look_up · 2026-03-01 12:00:03 UTC · 1.5 s" in document
     assert "> **llm** in \\`ner\\` · 2026-03-01 12:00:04 UTC · 1.5 s · error" in document
@@ -105,7 +105,7 @@ def test_escaped_text_is_read_as_it_is(text: str) -> None:
 
 @given(texts, st.integers(0, 3))
 def test_what_is_fenced_stays_in_the_fence(text: str, depth: int) -> None:
-    tokens = READER.parse(f"{quoted(fenced(text), depth)}\n\nafter\n")
+    tokens = READER.parse(f"{quote(fence(text), depth)}\n\nafter\n")
     blocks = [token for token in tokens if token.type == "fence"]
     assert len(blocks) == 1
     lines = text.replace("\r\n", "\n").replace("\r", "\n")
@@ -120,7 +120,7 @@ def test_what_is_fenced_stays_in_the_fence(text: str, depth: int) -> None:
 
 @given(texts)
 def test_what_is_quoted_stays_in_the_quote(text: str) -> None:
-    tokens = READER.parse(f"## before\n\n{quoted(text)}\n\n## after\n")
+    tokens = READER.parse(f"## before\n\n{quote(text)}\n\n## after\n")
     top = [token.type for token in tokens if token.level == 0]
     assert top == [
         "heading_open",

@@ -68,7 +68,7 @@ async def test_instants_bound_the_last_activity(
     ("which", "words"),
     [
         ({"users": ["alice@example.org", "carol"]}, "no user 'carol'; correct --user"),
-        ({"threads": ["lost"]}, "no conversation 'lost'; correct --thread"),
+        ({"threads": ["lost"]}, "no thread 'lost'; correct --thread"),
     ],
 )
 async def test_a_name_that_is_not_there_is_refused(

@@ -1,19 +1,27 @@
-"""Conversations as files: complete, for people, or for training and evaluation."""
+"""Exports conversations: as a complete backup, as transcripts, or as lines for chat models."""
 
-from .conversation import Conversation, Conversations, Entry
+from .conversation import Conversation, ConversationReader, TranscriptEntry
 from .html import HtmlExport
-from .jsonl import JsonlExport
 from .markdown import MarkdownExport
-from .openai import ChatExport
+from .openai import ChatOptions, OpenAIExport
+from .run import CHAT, FORMATS, HTML, JSONL, MARKDOWN, Export, ExportResult, ExportTarget
 from .selection import Selection
 
 __all__ = [
-    "ChatExport",
+    "CHAT",
+    "FORMATS",
+    "HTML",
+    "JSONL",
+    "MARKDOWN",
+    "ChatOptions",
     "Conversation",
-    "Conversations",
-    "Entry",
+    "ConversationReader",
+    "Export",
+    "ExportResult",
+    "ExportTarget",
     "HtmlExport",
-    "JsonlExport",
     "MarkdownExport",
+    "OpenAIExport",
     "Selection",
+    "TranscriptEntry",
 ]

@@ -1,29 +1,27 @@
-"""`ChatExport`: a conversation a line, in the form in which chat models are trained.
+"""Writes conversations as lines for training and evaluating chat models.
 
-``messages`` is as OpenAI documents it for supervised fine-tuning
-(https://platform.openai.com/docs/guides/supervised-fine-tuning), and as stricter readers of that
-form want it:
+``messages`` follows OpenAI's format for supervised fine-tuning
+(https://platform.openai.com/docs/guides/supervised-fine-tuning), and the stricter readers of it:
 
-- roles system, user and assistant, and with tools also tool; content is text;
-- nobody speaks twice in a row: what they said is one message, with an empty line between, and
-  the call of a tool is one with what was said before it;
-- it begins with the user, after what the system says: a greeting answers nothing;
+- the roles are system, user and assistant, and with tools also tool; content is text;
+- roles alternate: consecutive messages of one role are joined by an empty line, and the call of a
+  tool is one message with what was said before it;
+- after the system's messages, the user begins: a greeting answers nothing;
 - it ends with an answer; a conversation without one is left out;
-- errors that were shown instead of an answer are left out, and messages without text;
-- ``"weight": 0`` keeps an answer from being learnt, as that documentation says; the calls of tools
-  that led to it are not to be learnt either;
-- a call is followed at once by what it gave, its id has up to 40 characters (the API refuses longer
-  ones), its arguments are the text of a JSON object, and its function is one of ``tools``.
+- errors that were shown instead of an answer are left out, and so are messages without text;
+- ``"weight": 0`` excludes an answer from training, and the tool calls that led to it;
+- a call is followed directly by its result, its id has at most 40 characters, its arguments are
+  the text of a JSON object, and its function is one of ``tools``.
 
-Feedback stands beside ``messages``, because trainers refuse members of messages that they do not
-know; it names the message by its place.
+Feedback stands beside ``messages``, since trainers refuse unknown members of messages; it names
+the message by its position.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from tempfile import SpooledTemporaryFile
 from typing import Any
@@ -33,10 +31,8 @@ import orjson
 from ..._internal import json as _json
 from ..._internal.timestamps import format_instant
 from ..records import Record
-from . import formatting as words
-from .conversation import Conversation, Entry
-from .sink import Report, Write
-from .transcript import EVERY
+from .conversation import Conversation, TranscriptEntry
+from .formatting import Document, Write, message_text, thumb
 
 _ROLES = {
     "user_message": "user",
@@ -44,11 +40,10 @@ _ROLES = {
     "system_message": "system",
 }
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_-]+")
-_LONGEST_NAME = 64
-_LONGEST_ID = 40
-_HELD = 4_000_000
-"""Bytes of a line that are held in memory; what is longer waits in a file without name."""
-_COPIED = 1_000_000
+_MAX_NAME = 64
+_MAX_CALL_ID = 40
+_MAX_IN_MEMORY = 4_000_000  # Bytes of a line; a longer one goes to a temporary file.
+_COPY_BYTES = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,246 +51,214 @@ class ChatOptions:
     """What a line holds.
 
     Args:
-        tools: Also calls of tools, and what they gave.
-        bare: Only ``messages`` (and ``tools``), for trainers that refuse other members.
-        liked: Answers without a thumb up are not to be learnt.
+        tools: Include the calls of tools and their results.
+        messages_only: Write only ``messages`` and ``tools``, for trainers that refuse others.
+        only_liked: Exclude answers without a thumb up from training.
     """
 
     tools: bool = False
-    bare: bool = False
-    liked: bool = False
+    messages_only: bool = False
+    only_liked: bool = False
 
 
-class ChatExport:
-    """Writes conversations as lines.
+class OpenAIExport(Document):
+    """Writes each conversation as one line.
 
     Args:
-        write: Takes bytes.
-        report: Is told how many steps more are written.
+        write: Writes bytes to the output.
         options: What a line holds.
 
     Example:
-        ``await ChatExport(file.write, report, ChatOptions()).add(conversation)``
+        ``await OpenAIExport(file.write, ChatOptions()).add(conversation)``
     """
 
     suffix = ".jsonl"
 
-    def __init__(self, write: Write, report: Report, options: ChatOptions) -> None:
-        self._write = write
-        self._report = report
+    def __init__(self, write: Write, options: ChatOptions) -> None:
+        super().__init__(write)
         self._options = options
-        self.parts = 0
-        """Messages that were written."""
         self.unanswered = 0
-        """Conversations without an answer."""
-        self.unlearnt = 0
-        """Conversations that a bare file leaves out, since no answer is to be learnt."""
-
-    def begin(self, total: int) -> None:
-        """Nothing stands before the first line."""
+        """The number of conversations that were left out because they have no answer."""
+        self.untrainable = 0
+        """The number that ``messages_only`` left out because no answer may be trained on."""
 
     async def add(self, conversation: Conversation) -> None:
-        """Write a conversation, unless it has no answer (to be learnt, in a bare file)."""
-        with SpooledTemporaryFile(_HELD) as file:
+        """Write a conversation, if it has an answer; whether it has is known at its end."""
+        with SpooledTemporaryFile(_MAX_IN_MEMORY) as file:
             line = _Line(file.write, self._options)
-            number = 0
             async for entry in conversation.entries:
-                line.take(entry)
-                number += 1
-                if number == EVERY:
-                    self._report(number)
-                    number = 0
-            self._report(number)
+                line.add(entry)
             line.end(conversation)
             if not line.answers:
                 self.unanswered += 1
                 return
-            if self._options.bare and not line.weighed:
-                self.unlearnt += 1
+            if self._options.messages_only and not line.trainable_answers:
+                self.untrainable += 1
                 return
             self.parts += line.messages
             file.seek(0)
-            while part := file.read(_COPIED):
-                self._write(part)
-
-    def end(self) -> None:
-        """Nothing stands behind the last line."""
+            while data := file.read(_COPY_BYTES):
+                self._write(data)
 
 
 @dataclass(slots=True)
 class _Message:
-    """What one role says in a row."""
+    """Consecutive messages of one role, joined."""
 
     role: str
     texts: list[str] = field(default_factory=list)
     feedback: list[Record] = field(default_factory=list)
     call: Mapping[str, Any] | None = None
-    result: Mapping[str, Any] | None = None
+    call_id: str | None = None
+    """In a result, the id of its call."""
 
 
 class _Line:
-    """One conversation: a message is written when the next one begins."""
+    """The line of one conversation.
+
+    A message is complete when the next role begins. Complete messages are pending until an
+    answer follows, and are written then: what no answer follows is left out.
+    """
 
     def __init__(self, write: Write, options: ChatOptions) -> None:
         self._write = write
         self._options = options
-        self._now: _Message | None = None
-        self._waiting: list[dict[str, Any]] = []
-        self.messages = 0
-        self._asked = False
+        self._current: _Message | None = None
+        self._pending: list[dict[str, Any]] = []
+        self._user_began = False
         self._tools: dict[str, None] = {}
         self._feedback: list[dict[str, Any]] = []
+        self.messages = 0
         self.answers = 0
-        self.weighed = 0
-        """Answers that are to be learnt."""
+        self.trainable_answers = 0
         write(b'{"messages":[')
 
-    def take(self, entry: Entry) -> None:
-        """Add a step, if it is one that counts."""
+    def add(self, entry: TranscriptEntry) -> None:
+        """Add a step; one that is neither a message nor a call is ignored."""
         step = entry.step
         if step is None:
             return
         role = _ROLES.get(step.values["type"])
-        text = words.said(step)
+        text = message_text(step)
         if role is not None and text.strip() and not step.values["isError"]:
-            self._say(role, text, entry.feedback)
+            self._add_message(role, text, entry.feedback)
         elif self._options.tools and step.values["type"] == "tool" and not entry.in_tool:
-            self._call(step)
+            self._add_call(step)
 
     def end(self, conversation: Conversation) -> None:
         """Write the rest of the line."""
-        self._finish()
-        self._write_up_to_last_answer()
+        self._complete()
+        # A call after the last answer led to nothing, also where both are one message.
+        while self._pending and not _is_answer(self._pending[-1]):
+            self._pending.pop()
+        if self._pending:
+            self._pending[-1].pop("tool_calls", None)
+        self._write_pending()
         self._write(b"]")
         if self._tools:
-            self._member("tools", [_tool(name) for name in self._tools])
-        if not self._options.bare:
-            values = {one["value"] for one in self._feedback}
-            overall = next(iter(values)) if len(values) == 1 else "mixed" if values else None
-            self._member("feedback", overall)
-            self._member("feedback_by_message", self._feedback)
-            self._member("metadata", _metadata(conversation))
+            self._write_member("tools", [_tool(name) for name in self._tools])
+        if not self._options.messages_only:
+            thumbs = {feedback["value"] for feedback in self._feedback}
+            overall = next(iter(thumbs)) if len(thumbs) == 1 else "mixed" if thumbs else None
+            self._write_member("feedback", overall)
+            self._write_member("feedback_by_message", self._feedback)
+            self._write_member("metadata", _metadata(conversation))
         self._write(b"}\n")
 
-    def _member(self, name: str, value: Any) -> None:
+    def _write_member(self, name: str, value: Any) -> None:
         self._write(b"," + orjson.dumps(name) + b":" + orjson.dumps(value, _json.write_exact))
 
-    def _say(self, role: str, text: str, feedback: Any) -> None:
-        if role == "assistant" and not self._asked:
+    def _add_message(self, role: str, text: str, feedback: Sequence[Record]) -> None:
+        if role == "assistant" and not self._user_began:
             return
-        self._asked = self._asked or role == "user"
-        if self._now is None or self._now.role != role or self._now.call or self._now.result:
-            self._finish()
-            self._now = _Message(role)
-        self._now.texts.append(text)
-        self._now.feedback += feedback
+        self._user_began = self._user_began or role == "user"
+        current = self._current
+        if current is None or current.role != role or current.call or current.call_id:
+            self._complete()
+            self._current = current = _Message(role)
+        current.texts.append(text)
+        current.feedback += feedback
 
-    def _call(self, step: Record) -> None:
-        """A tool that was called: what the model asked for, and what it was given."""
-        if not self._asked:
+    def _add_call(self, step: Record) -> None:
+        """Add the call of a tool and its result."""
+        if not self._user_began:
             return
         values = step.values
         name = tool_name(values["name"])
         self._tools[name] = None
+        id = _call_id(values["id"])
         function = {"name": name, "arguments": arguments(values["input"])}
-        id = call_id(values["id"])
-        call = {"id": id, "type": "function", "function": function}
-        if self._now is None or self._now.role != "assistant":
-            self._finish()
-            self._now = _Message("assistant")
-        self._now.call = call  # Also of what was said before it.
-        self._finish()
-        self._now = _Message("tool", result={"tool_call_id": id})
-        self._now.texts.append(values["output"] or "")
+        if self._current is None or self._current.role != "assistant":
+            self._complete()
+            self._current = _Message("assistant")
+        self._current.call = {"id": id, "type": "function", "function": function}
+        self._complete()
+        self._current = _Message("tool", [values["output"] or ""], call_id=id)
 
-    def _finish(self) -> None:
-        """Take the message that is complete; what has no answer yet waits for it."""
-        now, self._now = self._now, None
-        if now is None:
+    def _complete(self) -> None:
+        """Make the current message pending; an answer lets all pending messages be written."""
+        current, self._current = self._current, None
+        if current is None:
             return
-        message: dict[str, Any] = {"role": now.role, "content": "\n\n".join(now.texts)}
-        if now.call is not None:
-            message |= {"content": message["content"] or None, "tool_calls": [now.call]}
-        if now.result is not None:
-            message |= now.result
-        if now.role == "assistant" and now.texts:
-            self._weigh(message, now.feedback)
-        self._waiting.append(message)
-        if now.role == "assistant" and now.call is None:
-            self._write_waiting()
+        message: dict[str, Any] = {"role": current.role, "content": "\n\n".join(current.texts)}
+        if current.call is not None:
+            message |= {"content": message["content"] or None, "tool_calls": [current.call]}
+        if current.call_id is not None:
+            message["tool_call_id"] = current.call_id
+        if current.role == "assistant" and current.texts:
+            self._rate(message, current.feedback)
+        self._pending.append(message)
+        if current.role == "assistant" and current.call is None:
+            self._write_pending()
 
-    def _write_up_to_last_answer(self) -> None:
-        """A call behind the last answer led to nothing, also where both are one message."""
-        while self._waiting and not _is_answer(self._waiting[-1]):
-            self._waiting.pop()
-        if self._waiting:
-            self._waiting[-1].pop("tool_calls", None)
-        self._write_waiting()
-
-    def _write_waiting(self) -> None:
-        for message in self._waiting:
-            line = orjson.dumps(message)
-            self._write(b"," + line if self.messages else line)
+    def _write_pending(self) -> None:
+        for message in self._pending:
+            self._write((b"," if self.messages else b"") + orjson.dumps(message))
             self.messages += 1
-        self._waiting.clear()
+        self._pending.clear()
 
-    def _weigh(self, message: dict[str, Any], feedback: list[Record]) -> None:
-        place = self.messages + len(self._waiting)
-        given = [
-            {"message": place, "value": _thumb(one), "comment": one.values["comment"]}
-            for one in feedback
+    def _rate(self, message: dict[str, Any], feedback: Sequence[Record]) -> None:
+        """Note the feedback for an answer, and exclude an answer that was not liked."""
+        position = self.messages + len(self._pending)
+        thumbs = {thumb(record) for record in feedback}
+        self._feedback += [
+            {"message": position, "value": thumb(record), "comment": record.values["comment"]}
+            for record in feedback
         ]
-        thumbs = {one["value"] for one in given}
-        refused = "down" in thumbs or (self._options.liked and "up" not in thumbs)
         self.answers += 1
-        self.weighed += not refused
-        self._feedback += given
-        if refused:
-            message["weight"] = 0
-            self._refuse_calls()
-
-    def _refuse_calls(self) -> None:
-        """Those that led to an answer that is refused."""
-        for message in reversed(self._waiting):
-            if message["role"] == "user":
+        if "down" not in thumbs and ("up" in thumbs or not self._options.only_liked):
+            self.trainable_answers += 1
+            return
+        message["weight"] = 0
+        for earlier in reversed(self._pending):  # The calls that led to the answer.
+            if earlier["role"] == "user":
                 return
-            if message["role"] == "assistant" and "weight" not in message:
-                message["weight"] = 0
-                self.weighed -= _is_answer(message)
+            if earlier["role"] == "assistant" and "weight" not in earlier:
+                earlier["weight"] = 0
+                self.trainable_answers -= _is_answer(earlier)
 
 
 def _is_answer(message: Mapping[str, Any]) -> bool:
     return message["role"] == "assistant" and message["content"] is not None
 
 
-def _thumb(feedback: Record) -> str:
-    return "up" if feedback.values["value"] > 0 else "down"
-
-
 def tool_name(name: str) -> str:
-    """A name as functions may have it: letters, digits, ``_`` and ``-``, up to 64.
+    """A valid name of a function: letters, digits, ``_`` and ``-``, at most 64.
 
     Example:
         >>> tool_name("look up (v2)")
         'look_up_v2'
     """
-    return _NOT_IN_NAMES.sub("_", name).strip("_")[:_LONGEST_NAME] or "tool"
+    return _NOT_IN_NAMES.sub("_", name).strip("_")[:_MAX_NAME] or "tool"
 
 
-def call_id(id: str) -> str:
-    """An id that a call may have: the step's, or of one that is too long a digest.
-
-    Example:
-        >>> call_id("s1"), len(call_id("s" * 50))
-        ('s1', 40)
-    """
-    if len(id) <= _LONGEST_ID:
-        return id
-    return hashlib.sha256(id.encode()).hexdigest()[:_LONGEST_ID]
+def _call_id(id: str) -> str:
+    """The id of a step as the id of a call; a digest of one that is too long."""
+    return id if len(id) <= _MAX_CALL_ID else hashlib.sha256(id.encode()).hexdigest()[:_MAX_CALL_ID]
 
 
 def arguments(text: str | None) -> str:
-    """What a tool took, as the JSON object that calls need.
+    """The input of a tool as the text of a JSON object, which calls need.
 
     Example:
         >>> arguments('{"city": "Paris"}'), arguments("Paris")
@@ -310,7 +273,7 @@ def arguments(text: str | None) -> str:
 
 
 def _tool(name: str) -> dict[str, Any]:
-    """As little as a description needs: Chainlit does not keep those of the application."""
+    """A minimal definition: Chainlit does not store those of the application."""
     parameters = {"type": "object", "properties": {}, "additionalProperties": True}
     return {"type": "function", "function": {"name": name, "parameters": parameters}}
 

@@ -1,13 +1,13 @@
-"""`Export`: a selection of conversations of one database, in one form, from one snapshot."""
+"""Exports a selection of conversations from one snapshot of a database."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractContextManager, aclosing
 from dataclasses import dataclass
 from typing import Protocol
 
-from sqlalchemy import ColumnElement
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ..._internal.progress import Watch, quiet
@@ -15,45 +15,45 @@ from ..._internal.timestamps import format_instant, now
 from ...database import Database
 from ...database.revision import REVISIONS, current_revision, foreign_tables
 from ...errors import SchemaUnknown
-from ..importing import OurSource
-from ..record_file import Header
+from ..importing import OurSource, kind_of, line_of
+from ..record_file import End, Header
 from ..records import TABLES
-from .conversation import Conversations
-from .filenames import file_name
+from .conversation import Conversation, ConversationReader
+from .formatting import Document, Write, file_name
 from .html import HtmlExport
-from .jsonl import JsonlExport
 from .markdown import MarkdownExport
-from .openai import ChatExport, ChatOptions
+from .openai import ChatOptions, OpenAIExport
 from .selection import Selection
-from .sink import Report, Write
 
 JSONL, MARKDOWN, HTML, CHAT = "jsonl", "markdown", "html", "chat"
 FORMATS = (JSONL, MARKDOWN, HTML, CHAT)
 
+_Report = Callable[[int], None]
 
-class Target(Protocol):
-    """Where an export goes."""
+
+class ExportTarget(Protocol):
+    """Where an export is written."""
 
     is_folder: bool
     """Whether each conversation gets a file of its own."""
 
     def file(self, name: str | None = None) -> AbstractContextManager[Write]:
-        """Open it, or a file in it, for a block; it is there when the block ends well."""
+        """Open the target, or a file in it; the file appears when the block succeeds."""
         ...
 
 
 @dataclass(slots=True)
-class Done:
-    """What an export did.
+class ExportResult:
+    """What an export wrote.
 
     Args:
-        label: The database for people.
-        selected: Conversations that meet the conditions.
-        conversations: Those that were written.
-        parts: Their steps as far as they are shown, or their messages in lines for chat models.
+        label: The database, without its password.
+        selected: The number of conversations that meet the conditions.
+        conversations: The number of conversations that were written.
+        parts: The number of their steps that are shown; with ``chat``, of messages.
         unanswered: Conversations that were left out because they have no answer.
-        unlearnt: Those that were left out because no answer may be learnt.
-        rows: Rows of a file of records, by kind; None: there is no such file.
+        untrainable: Conversations that were left out because no answer may be trained on.
+        rows: The rows of a JSONL file by kind; None: none was written.
     """
 
     label: str
@@ -61,7 +61,7 @@ class Done:
     conversations: int = 0
     parts: int = 0
     unanswered: int = 0
-    unlearnt: int = 0
+    untrainable: int = 0
     rows: Mapping[str, int] | None = None
 
     @property
@@ -71,18 +71,18 @@ class Done:
 
 
 class Export:
-    """One run.
+    """An export of one database in one format.
 
     Args:
-        database: What is read.
+        database: The database to read.
         form: One of `FORMATS`.
-        selection: Which conversations.
-        chat: What a line of the form for chat models holds.
-        release: The release of chainlit-sqla, for the first line of a file of records.
-        watch: Is told how far it is.
+        selection: Which conversations to export.
+        chat: The content of a line of the format ``chat``.
+        release: The release of chainlit-sqla, for the first line of a JSONL file.
+        watch: Receives the progress.
 
     Example:
-        ``done = await Export(database, "html", Selection()).run(target)``
+        ``result = await Export(database, "html", Selection()).run(target)``
     """
 
     def __init__(
@@ -101,21 +101,21 @@ class Export:
         self._chat = chat or ChatOptions()
         self._release = release
         self._watch = watch
-        self._where: ColumnElement[bool] | None = selection.condition(database.dialect)
+        self._where = selection.condition(database.dialect)
 
-    async def run(self, target: Target) -> Done:
-        """Write everything; where conditions select nothing, the target is not opened.
+    async def run(self, target: ExportTarget) -> ExportResult:
+        """Write everything; the target stays closed where the conditions select nothing.
 
         Raises:
-            ConfigurationError: A user or a conversation that is named does not exist.
-            SchemaUnknown: The tables are not ours, or of a newer release.
+            ConfigurationError: A user or a thread of the selection does not exist.
+            SchemaUnknown: The tables belong to another layer or to a newer release.
             DatabaseUnavailable: The database cannot be reached.
-            BrokenPipeError: Nobody reads any more.
+            BrokenPipeError: The reader of a pipe has closed it.
         """
         database = self._database
         try:
             async with database.snapshot() as connection:
-                await _check(database, connection)
+                await _check_revision(database, connection)
                 await self._selection.check(connection)
                 return await self._run(connection, target)
         except BrokenPipeError:
@@ -123,69 +123,70 @@ class Export:
         except database.dialect.errors as error:
             raise database.translate(error) from error
 
-    async def _run(self, connection: AsyncConnection, target: Target) -> Done:
+    async def _run(self, connection: AsyncConnection, target: ExportTarget) -> ExportResult:
         database = self._database
         source = OurSource(
             connection, database.label, "", database.schema, where=self._where, strangers=True
         )
         counts = await source.count()
-        there = {kind: counts[kind] for kind in TABLES}
-        done = Done(database.label, there["thread"])
+        result = ExportResult(database.label, counts["thread"])
         if self._form == JSONL:
-            # All of a database can be users, what was deleted, or nothing at all.
-            if done.selected or self._where is None:
-                report = self._report("rows", sum(there.values()))
+            # A database without threads may still have users and deleted threads to back up.
+            if result.selected or self._where is None:
+                report = self._report("rows", sum(counts[kind] for kind in TABLES))
+                header = Header(
+                    self._release,
+                    format_instant(now()) or "",
+                    database.label,
+                    self._selection.as_options,
+                )
                 with target.file() as write:
-                    rows = await JsonlExport(source, self._header()).write(write, report)
-                done.rows, done.conversations, done.parts = rows, rows["thread"], rows["step"]
-        elif done.selected:
-            report = self._report("steps", there["step"])
-            conversations = Conversations(connection, source, self._where)
-            if target.is_folder:
-                await self._apart(conversations, target, report, done)
-            else:
+                    rows = await _write_jsonl(source, header, write, report)
+                result.rows, result.conversations, result.parts = rows, rows["thread"], rows["step"]
+        elif result.selected:
+            report = self._report("steps", counts["step"])
+            reader = ConversationReader(connection, source, self._where, report)
+            await self._write_documents(reader, target, result)
+        return result
+
+    async def _write_documents(
+        self, reader: ConversationReader, target: ExportTarget, result: ExportResult
+    ) -> None:
+        """Write one document, or in a folder one for each conversation."""
+        async with aclosing(reader.read()) as conversations:
+            if not target.is_folder:
                 with target.file() as write:
-                    await self._together(conversations, write, report, done)
-        return done
-
-    async def _together(
-        self, conversations: Conversations, write: Write, report: Report, done: Done
-    ) -> None:
-        document = self._document(write, report)
-        document.begin(done.selected)
-        async with aclosing(conversations.read()) as found:
-            async for conversation in found:
-                await document.add(conversation)
-        document.end()
-        done.conversations, done.parts = done.selected, document.parts
-        if isinstance(document, ChatExport):
-            done.unanswered, done.unlearnt = document.unanswered, document.unlearnt
-            done.conversations -= done.unanswered + done.unlearnt
-
-    async def _apart(
-        self, conversations: Conversations, target: Target, report: Report, done: Done
-    ) -> None:
-        suffix = MarkdownExport.suffix if self._form == MARKDOWN else HtmlExport.suffix
-        async with aclosing(conversations.read()) as found:
-            async for conversation in found:
+                    await self._write_document(write, conversations, result.selected, result)
+                return
+            suffix = MarkdownExport.suffix if self._form == MARKDOWN else HtmlExport.suffix
+            async for conversation in conversations:
                 with target.file(file_name(conversation.thread, suffix)) as write:
-                    document = self._document(write, report)
-                    document.begin(1)
-                    await document.add(conversation)
-                    document.end()
-                done.conversations += 1
-                done.parts += document.parts
+                    await self._write_document(write, _only(conversation), 1, result)
 
-    def _document(self, write: Write, report: Report) -> MarkdownExport | HtmlExport | ChatExport:
+    async def _write_document(
+        self,
+        write: Write,
+        conversations: AsyncIterator[Conversation],
+        count: int,
+        result: ExportResult,
+    ) -> None:
+        document = self._document(write)
+        document.begin(count)
+        async for conversation in conversations:
+            await document.add(conversation)
+        document.end()
+        result.conversations += count
+        result.parts += document.parts
+        if isinstance(document, OpenAIExport):
+            result.unanswered, result.untrainable = document.unanswered, document.untrainable
+            result.conversations -= document.unanswered + document.untrainable
+
+    def _document(self, write: Write) -> Document:
         if self._form == CHAT:
-            return ChatExport(write, report, self._chat)
-        return (MarkdownExport if self._form == MARKDOWN else HtmlExport)(write, report)
+            return OpenAIExport(write, self._chat)
+        return MarkdownExport(write) if self._form == MARKDOWN else HtmlExport(write)
 
-    def _header(self) -> Header:
-        exported = format_instant(now()) or ""
-        return Header(self._release, exported, self._database.label, self._selection.shown)
-
-    def _report(self, what: str, total: int) -> Report:
+    def _report(self, what: str, total: int) -> _Report:
         count = 0
 
         def report(more: int) -> None:
@@ -197,22 +198,50 @@ class Export:
         return report
 
 
-async def _check(database: Database, connection: AsyncConnection) -> None:
-    """Refuse tables that are not ours, or of a revision that this release does not know."""
+async def _write_jsonl(
+    source: OurSource, header: Header, write: Write, report: _Report
+) -> Counter[str]:
+    """Write every row as a line of a record file, which ``chainlit-sqla import`` reads.
+
+    Returns:
+        The number of lines by kind: records, and rows that our tables have no place for.
+    """
+    counts: Counter[str] = Counter()
+    write(header.line() + b"\n")
+    for chunks in (source.users(), source.threads(), source.rest()):
+        async with aclosing(chunks) as opened:
+            async for chunk in opened:
+                lines = [record.line() for record in chunk.records]
+                lines += map(line_of, chunk.misfits)
+                if lines:
+                    write(b"\n".join(lines) + b"\n")
+                    counts.update(record.kind for record in chunk.records)
+                    counts.update(map(kind_of, chunk.misfits))
+                    report(len(lines))
+    write(End(counts).line() + b"\n")
+    return counts
+
+
+async def _only(conversation: Conversation) -> AsyncIterator[Conversation]:
+    yield conversation
+
+
+async def _check_revision(database: Database, connection: AsyncConnection) -> None:
+    """Refuse tables of another layer, or of a revision that this release does not know."""
     revision = await current_revision(connection, database.schema)
     if revision in REVISIONS:
         return
     if revision is not None:
         raise SchemaUnknown(
-            f"{database.label} is at revision {revision}, which this release does not know; "
-            "upgrade chainlit-sqla (pip install -U chainlit-sqla)"
+            f"{database.label} is at revision {revision}, which is newer than this release; "
+            "upgrade it: pip install -U chainlit-sqla"
         )
     if await foreign_tables(connection, database.schema):
         raise SchemaUnknown(
-            f"{database.label} has conversations that another layer stored; take them over by "
+            f"{database.label} holds the tables of another data layer; migrate it with "
             "chainlit-sqla adopt or chainlit-sqla import, then export"
         )
     raise SchemaUnknown(
         f"{database.label} has no tables of chainlit-sqla; "
-        "name the database that the application uses by --url or DATABASE_URL"
+        "set --url or DATABASE_URL to the database that the application uses"
     )

@@ -1,4 +1,4 @@
-"""`Selection`: which conversations are exported."""
+"""Selects the conversations that are exported."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from ...errors import ConfigurationError
 from ...models import feedbacks, steps, threads, users
 
 FEEDBACK: dict[str, tuple[int, ...]] = {"up": (1,), "down": (0,), "any": (0, 1)}
-"""The values of a feedback by the word for them."""
+"""The stored values of feedback by the value of ``--feedback``."""
 
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Conversations that meet each of the conditions given.
+    """Conversations that meet every given condition; a sequence matches any of its values.
 
     Args:
-        users: Of one of these users, by identifier or id.
-        threads: One of these, by id.
-        since: With an activity at this instant or later.
-        until: Whose last activity was before this instant.
-        feedback: With such a feedback for one of its steps: a key of `FEEDBACK`.
-        tags: With one of these tags.
+        users: Identifiers or ids of users.
+        threads: Ids of threads.
+        since: The last activity was at this time or later.
+        until: The last activity was before this time.
+        feedback: A step has such feedback: a key of `FEEDBACK`.
+        tags: Tags of the thread.
 
     Example:
         >>> Selection.parse(users=["me"], until="2026-01-31").until
@@ -45,28 +45,28 @@ class Selection:
 
     @classmethod
     def parse(
-        cls, *, since: str | None = None, until: str | None = None, **others: Any
+        cls, *, since: str | None = None, until: str | None = None, **conditions: Any
     ) -> Selection:
-        """Make one with instants as people write them.
+        """Make a selection from dates and times in ISO 8601.
 
         Args:
-            since: A date, which begins at its midnight in UTC, or an instant in ISO 8601.
-            until: The same; a date is meant with the whole of that day.
-            **others: As they are.
+            since: A time, or a date, which means its midnight in UTC.
+            until: A time, or a date, which includes the whole day.
+            **conditions: The other fields.
 
         Raises:
-            ConfigurationError: An instant cannot be read.
+            ConfigurationError: A date or time is not valid.
         """
         return cls(
-            since=None if since is None else _instant("--since", since, whole_day=False),
-            until=None if until is None else _instant("--until", until, whole_day=True),
-            **others,
+            since=None if since is None else _parse_time("--since", since, whole_day=False),
+            until=None if until is None else _parse_time("--until", until, whole_day=True),
+            **conditions,
         )
 
     @property
-    def shown(self) -> dict[str, Any]:
-        """What is given, by the name of the option, as JSON."""
-        given = {
+    def as_options(self) -> dict[str, Any]:
+        """The given conditions by the name of their option, as JSON."""
+        options = {
             "user": list(self.users),
             "thread": list(self.threads),
             "since": format_instant(self.since),
@@ -74,17 +74,18 @@ class Selection:
             "feedback": self.feedback,
             "tag": list(self.tags),
         }
-        return {name: value for name, value in given.items() if value}
+        return {name: value for name, value in options.items() if value}
 
     def condition(self, dialect: Dialect) -> ColumnElement[bool] | None:
-        """What holds for a selected row of ``threads``; None: all are selected.
+        """The condition on rows of ``threads``; None: all are selected.
 
         Args:
-            dialect: Of the database that is asked.
+            dialect: The dialect of the database.
         """
         parts: list[ColumnElement[bool]] = []
         if self.users:
-            parts.append(_owned(self.users))
+            owner_ids = select(users.c.id).where(_is_named(self.users))
+            parts.append(or_(threads.c.userId.in_(owner_ids), _names_unknown_user(self.users)))
         if self.threads:
             parts.append(threads.c.id.in_(self.threads))
         if self.since is not None:
@@ -92,47 +93,42 @@ class Selection:
         if self.until is not None:
             parts.append(threads.c.updatedAt < self.until)
         if self.feedback is not None:
-            parts.append(_judged(FEEDBACK[self.feedback]))
+            parts.append(_has_feedback(FEEDBACK[self.feedback]))
         if self.tags:
             parts.append(or_(*(dialect.json_has(threads.c.tags, tag) for tag in self.tags)))
         return and_(*parts) if parts else None
 
     async def check(self, connection: AsyncConnection) -> None:
-        """See to it that users and threads that are named exist: a typo is no empty export.
+        """Check that the named users and threads exist: a typo must not export nothing.
 
         Raises:
-            ConfigurationError: One does not; names the option.
+            ConfigurationError: One does not exist; names the option.
         """
         if self.threads:
             query = select(threads.c.id).where(threads.c.id.in_(self.threads))
-            found = set(await connection.scalars(query))
-            _refuse_missing("--thread", "conversation", self.threads, found)
+            thread_ids = set(await connection.scalars(query))
+            _refuse_missing("--thread", "thread", self.threads, thread_ids)
         if self.users:
             rows = await connection.execute(
-                select(users.c.id, users.c.identifier).where(_named(self.users))
+                select(users.c.id, users.c.identifier).where(_is_named(self.users))
             )
-            of_threads = select(threads.c.userIdentifier).where(_unowned(self.users)).distinct()
-            known = {name for row in rows for name in row} | set(
-                await connection.scalars(of_threads)
-            )
-            _refuse_missing("--user", "user", self.users, known)
+            unknown = select(threads.c.userIdentifier).where(_names_unknown_user(self.users))
+            names = {name for row in rows for name in row}
+            names.update(await connection.scalars(unknown.distinct()))
+            _refuse_missing("--user", "user", self.users, names)
 
 
-def _named(names: Sequence[str]) -> ColumnElement[bool]:
+def _is_named(names: Sequence[str]) -> ColumnElement[bool]:
     return or_(users.c.identifier.in_(names), users.c.id.in_(names))
 
 
-def _unowned(names: Sequence[str]) -> ColumnElement[bool]:
-    """A thread may name a user who was not there when it was written."""
+def _names_unknown_user(names: Sequence[str]) -> ColumnElement[bool]:
+    """Whether a thread names a user who did not exist when it was written."""
     return and_(threads.c.userId.is_(None), threads.c.userIdentifier.in_(names))
 
 
-def _owned(names: Sequence[str]) -> ColumnElement[bool]:
-    return or_(threads.c.userId.in_(select(users.c.id).where(_named(names))), _unowned(names))
-
-
-def _judged(values: Sequence[int]) -> ColumnElement[bool]:
-    """As the list of threads is filtered: a feedback of a step that is there."""
+def _has_feedback(values: Sequence[int]) -> ColumnElement[bool]:
+    """Whether an existing step has such feedback, as in the filter of the thread list."""
     return exists().where(
         feedbacks.c.threadId == threads.c.id,
         feedbacks.c.value.in_(values),
@@ -141,13 +137,13 @@ def _judged(values: Sequence[int]) -> ColumnElement[bool]:
     )
 
 
-def _refuse_missing(option: str, noun: str, wanted: Sequence[str], found: set[str]) -> None:
-    for name in wanted:
-        if name not in found:
+def _refuse_missing(option: str, noun: str, names: Sequence[str], existing: set[str]) -> None:
+    for name in names:
+        if name not in existing:
             raise ConfigurationError(f"There is no {noun} {name!r}; correct {option}")
 
 
-def _instant(option: str, text: str, *, whole_day: bool) -> datetime:
+def _parse_time(option: str, text: str, *, whole_day: bool) -> datetime:
     try:
         day = date.fromisoformat(text.strip())
     except ValueError:
@@ -159,7 +155,7 @@ def _instant(option: str, text: str, *, whole_day: bool) -> datetime:
             instant += timedelta(days=1)
     if instant is None:
         raise ConfigurationError(
-            f"{option} {text!r} is no date or instant; "
+            f"{option} {text!r} is neither a date nor a time; "
             "write it as 2026-01-31 or 2026-01-31T08:00:00+01:00"
         )
     return instant

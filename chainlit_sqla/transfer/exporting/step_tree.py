@@ -1,8 +1,7 @@
-"""`outline`: the steps of a conversation in the order in which people read them.
+"""Puts the steps of a conversation in display order.
 
-Chainlit keeps a tree: a run below the message that it answers, tools and answers below the run.
-Only what makes the tree is looked at, so a conversation of 100,000 steps can be put in order
-without holding its texts.
+Chainlit stores a tree: a run below the message that it answers, tools and answers below the run.
+Only ids and parents are needed, so a long conversation is ordered without its texts.
 """
 
 from __future__ import annotations
@@ -10,53 +9,52 @@ from __future__ import annotations
 from collections.abc import Container, Iterator, Sequence
 from typing import NamedTuple
 
-MESSAGES = frozenset({"user_message", "assistant_message", "system_message"})
-"""Types of steps that somebody says."""
-ANSWER = "assistant_message"
+MESSAGE_TYPES = frozenset({"user_message", "assistant_message", "system_message"})
+_ANSWER = "assistant_message"
 
-# Chainlit's names for what calls the application.
+# The runs that Chainlit wraps around the application's functions.
 _WRAPPERS = frozenset({"on_chat_start", "on_message", "on_audio_end"})
 
 
-class Node(NamedTuple):
-    """What makes the tree.
+class StepNode(NamedTuple):
+    """What the order of a step depends on.
 
     Args:
-        id: Of the step.
-        parent: The id of the step that it lies in.
-        type: As Chainlit names it.
-        empty: Whether it is a run that only wraps others, and has nothing to show.
-        failed: Whether it tells of an error.
-        weight: How many characters of text it has.
+        id: The step's id.
+        parent_id: The id of the step that it lies in.
+        type: Chainlit's type of the step.
+        is_wrapper: Whether it is a run that only wraps others and has no output.
+        is_error: Whether it reports an error.
+        characters: The length of its texts.
     """
 
     id: str
-    parent: str | None
+    parent_id: str | None
     type: str
-    empty: bool
-    failed: bool = False
-    weight: int = 0
+    is_wrapper: bool
+    is_error: bool = False
+    characters: int = 0
 
 
-class Place(NamedTuple):
+class StepPosition(NamedTuple):
     """Where a step is shown.
 
     Args:
-        id: Of the step.
-        depth: How many steps it is shown in; messages are in none.
-        in_tool: Whether one of them is a tool.
-        judged: Ids whose feedback is shown with it: its own, and those of the runs that end with
-            it, for Chainlit's page gives the feedback for an answer to the run.
+        id: The step's id.
+        depth: The number of steps that it is shown inside of; 0 for messages.
+        in_tool: Whether one of these is a tool.
+        feedback_ids: The ids whose feedback is shown with the step: its own, and those of the
+            runs that end with it, since Chainlit stores feedback for an answer at its run.
     """
 
     id: str
     depth: int
     in_tool: bool
-    judged: tuple[str, ...]
+    feedback_ids: tuple[str, ...]
 
 
 def is_wrapper(type_: str, name: str, output: str | None) -> bool:
-    """Whether a step is a run that Chainlit makes around the application's functions.
+    """Whether a step is a run that Chainlit wraps around the application's functions.
 
     Example:
         >>> is_wrapper("run", "on_message", "")
@@ -65,64 +63,71 @@ def is_wrapper(type_: str, name: str, output: str | None) -> bool:
     return type_ == "run" and name in _WRAPPERS and not output
 
 
-def outline(nodes: Sequence[Node], judged: Container[str] = ()) -> list[Place]:
-    """Put steps in order: children after their parent, else as given.
+def order_steps(nodes: Sequence[StepNode], rated: Container[str] = ()) -> list[StepPosition]:
+    """Put steps in display order: children after their parent, else in the given order.
 
     Args:
         nodes: All steps of a conversation by time.
-        judged: Ids of those that have a feedback.
+        rated: The ids of steps with feedback.
 
     Returns:
-        Those that are shown. What lies in itself, or in a step that is not there, is shown as
-        if it lay in none.
+        The steps that are shown. A step inside itself or inside a step that does not exist is
+        shown at the top level.
 
     Example:
-        >>> [p.id for p in outline([Node("b", "a", "tool", False), Node("a", None, "run", False)])]
+        >>> run, tool = StepNode("a", None, "run", False), StepNode("b", "a", "tool", False)
+        >>> [position.id for position in order_steps([tool, run])]
         ['a', 'b']
     """
-    last: dict[str, str] = {}
-    """The last answer of each run; an error only where there is no other."""
     walked = list(_walk(nodes))
-    for node, _, _, run in walked:
-        if node.type == ANSWER and run is not None and not (node.failed and run in last):
-            last[run] = node.id
-    ends: dict[str, list[str]] = {}
-    for run, answer in last.items():
-        if run in judged:
-            ends.setdefault(answer, []).append(run)
-    places = []
+    last_answers: dict[str, str] = {}
+    for node, _, _, run_id in walked:
+        if node.type == _ANSWER and run_id is not None:
+            if node.is_error and run_id in last_answers:
+                continue  # An error ends a run only where it has no other answer.
+            last_answers[run_id] = node.id
+    rated_runs: dict[str, list[str]] = {}
+    for run_id, answer_id in last_answers.items():
+        if run_id in rated:
+            rated_runs.setdefault(answer_id, []).append(run_id)
+    positions = []
     for node, depth, in_tool, _ in walked:
-        if node.empty and (node.id not in judged or node.id in last):
+        is_answered_run = node.id in last_answers
+        if node.is_wrapper and (is_answered_run or node.id not in rated):
             continue
-        own = () if node.id in last else (node.id,)
-        shown = 0 if node.type in MESSAGES else depth
-        places.append(Place(node.id, shown, in_tool, (*own, *ends.get(node.id, ()))))
-    return places
+        own = () if is_answered_run else (node.id,)
+        shown_depth = 0 if node.type in MESSAGE_TYPES else depth
+        feedback_ids = (*own, *rated_runs.get(node.id, ()))
+        positions.append(StepPosition(node.id, shown_depth, in_tool, feedback_ids))
+    return positions
 
 
-_Walked = tuple[Node, int, bool, str | None]
+_Visit = tuple[StepNode, int, bool, str | None]
 
 
-def _walk(nodes: Sequence[Node]) -> Iterator[_Walked]:
-    """Each node with its depth, whether it is in a tool, and the run it is in."""
-    children: dict[str, list[Node]] = {}
-    known = {node.id for node in nodes}
+def _walk(nodes: Sequence[StepNode]) -> Iterator[_Visit]:
+    """Yield each node with its depth, whether it is inside a tool, and its innermost run."""
+    children: dict[str, list[StepNode]] = {}
+    ids = {node.id for node in nodes}
     roots = []
     for node in nodes:
-        if node.parent and node.parent in known and node.parent != node.id:
-            children.setdefault(node.parent, []).append(node)
+        if node.parent_id and node.parent_id in ids and node.parent_id != node.id:
+            children.setdefault(node.parent_id, []).append(node)
         else:
             roots.append(node)
-    seen: set[str] = set()
-    for start in (*roots, *nodes):  # After the roots: what lies in itself over others.
-        stack: list[_Walked] = [(start, 0, False, None)]
+    visited: set[str] = set()
+    for start in (*roots, *nodes):  # The nodes after the roots: cycles are reached from no root.
+        stack: list[_Visit] = [(start, 0, False, None)]
         while stack:
-            node, depth, in_tool, run = item = stack.pop()
-            if node.id in seen:
+            node, depth, in_tool, run_id = visit = stack.pop()
+            if node.id in visited:
                 continue
-            seen.add(node.id)
-            yield item
-            inner = depth if node.empty or node.type in MESSAGES else depth + 1
-            below = in_tool or node.type == "tool"
-            of_run = node.id if node.type == "run" else run
-            stack += [(c, inner, below, of_run) for c in reversed(children.get(node.id, ()))]
+            visited.add(node.id)
+            yield visit
+            inner_depth = depth if node.is_wrapper or node.type in MESSAGE_TYPES else depth + 1
+            inside_tool = in_tool or node.type == "tool"
+            inner_run = node.id if node.type == "run" else run_id
+            stack += [
+                (child, inner_depth, inside_tool, inner_run)
+                for child in reversed(children.get(node.id, ()))
+            ]
