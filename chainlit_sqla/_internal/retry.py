@@ -57,6 +57,10 @@ async def retry(
         ...     on_retry=lambda error, pause: log.warning("Retry in %.1f s: %s", pause, error),
         ... )
     """
+
+    async def attempt() -> T:  # tenacity would not await the result of a plain function.
+        return await work()
+
     doubling = wait_exponential(multiplier=first_pause, max=longest_pause)
 
     def is_retried(error: BaseException) -> bool:
@@ -83,4 +87,4 @@ async def retry(
         sleep=sleep,
         reraise=True,
     )
-    return await retrying(work)
+    return await retrying(attempt)

@@ -9,19 +9,21 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import URL, Executable, make_url
+from sqlalchemy import URL, Connection, Engine, Executable, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import Pool, PoolProxiedConnection
 from sqlalchemy.util import greenlet_spawn
 
 from .._internal.aio import PerLoop
+from .._internal.retry import retry
 from ..dialects import (
-    Asked,
-    Burst,
-    Call,
+    BoundStatement,
     CompiledCache,
+    CompiledCall,
     Dialect,
+    FastBatch,
+    FastBatchOutcome,
     Fault,
     Rows,
     brief,
@@ -35,8 +37,7 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 _READ_ATTEMPTS = 3
-_FIRST_PAUSE = 0.05
-_BURSTS_AGAIN = 300.0
+_FAST_BATCH_AGAIN = 300.0
 _SECRETS = {"password", "sslpassword", "passfile"}
 
 
@@ -79,14 +80,14 @@ class Database:
         self._make_folder()
         self.engine = self._make_engine()
         self._pooler = self.dialect.is_pooler(self.given_url, self.settings)
-        self._bursts_from = 0.0
-        self._on_driver = True
+        self._no_fast_batch_before = 0.0
         self._compiled = CompiledCache()
         # More readers at once would not get more: their rows are made one after the other.
         # But the writer would wait for its turn, and connections beyond those that the pool
         # keeps would be made and closed.
-        places = self.settings.pool_size // 2 + 1
-        self._reading = PerLoop(lambda: asyncio.Semaphore(places))
+        readers = self.settings.pool_size // 2 + 1
+        self._reading = PerLoop(lambda: asyncio.Semaphore(readers))
+        self._worker = self.dialect.worker(self.url, readers)
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def __repr__(self) -> str:
@@ -108,6 +109,11 @@ class Database:
     def pool(self) -> Pool:
         """The connection pool."""
         return self.engine.sync_engine.pool
+
+    @property
+    def sync_engines(self) -> list[Engine]:
+        """The synchronous engines under this database, for event listeners and tracing."""
+        return [self.engine.sync_engine, *([self._worker.engine] if self._worker else [])]
 
     @asynccontextmanager
     async def write(self) -> AsyncIterator[AsyncConnection]:
@@ -153,27 +159,47 @@ class Database:
         finally:
             await greenlet_spawn(pooled.close)  # Waits only where the pool has too many.
 
-    async def save_burst(self, burst: Burst) -> bool:
-        """Write a burst by the database's fast way, if it has one.
+    async def transact(self, work: Callable[[Connection], T]) -> T:
+        """Run a synchronous function in a write transaction, as fast as the database allows.
+
+        On SQLite it runs in the writer's thread; elsewhere its statements are awaited on the
+        event loop by ``AsyncConnection.run_sync``.
 
         Args:
-            burst: What is to be written.
+            work: Called with a connection; committed when it returns. Must not block otherwise.
 
         Returns:
-            Whether it was written; if not, it is to be written statement by statement.
+            The result of the function.
+
+        Example:
+            >>> await database.transact(lambda connection: connection.execute(statement, rows))
         """
-        if asyncio.get_running_loop().time() < self._bursts_from:
+        if self._worker:
+            return await self._worker.write(work)
+        async with self.write() as connection:
+            return await self.dialect.run_to_end(connection, work)
+
+    async def write_fast_batch(self, batch: FastBatch) -> bool:
+        """Write a batch in one statement, where the database can.
+
+        Args:
+            batch: The rows to write.
+
+        Returns:
+            Whether it is written; if not, write it statement by statement.
+        """
+        clock = asyncio.get_running_loop().time
+        if not self.dialect.has_fast_batch or clock() < self._no_fast_batch_before:
             return False
-        try:
-            async with self.driver() as connection:
-                return await self.dialect.save_burst(
-                    connection, burst, self.schema, pooler=self._pooler
-                )
-        except NotImplementedError as reason:
-            log.info("%s is written statement by statement: %s", self.label, reason)
+        async with self.driver() as connection:
+            outcome = await self.dialect.write_fast_batch(
+                connection, batch, self.schema, pooler=self._pooler
+            )
+        if outcome is FastBatchOutcome.UNSUPPORTED:
+            log.info("%s has no fast batch; writing statement by statement", self.label)
             # Not for ever: a migration may be under way.
-            self._bursts_from = asyncio.get_running_loop().time() + _BURSTS_AGAIN
-            return False
+            self._no_fast_batch_before = clock() + _FAST_BATCH_AGAIN
+        return outcome is FastBatchOutcome.WRITTEN
 
     async def read(self, query: Callable[[AsyncConnection], Awaitable[T]]) -> T:
         """Run a query, again where the connection was lost under it.
@@ -192,11 +218,11 @@ class Database:
 
         return await self._again(once)
 
-    async def fetch(self, *asked: Asked) -> list[Rows]:
+    async def fetch(self, *statements: BoundStatement) -> list[Rows]:
         """Run statements that only read, in the fastest way that the database has.
 
         Args:
-            *asked: Statements that are kept, with the values of their parameters. They
+            *statements: Statements that are kept, with the values of their parameters. They
                 select instants and documents by `Dialect.instant_out` and ``json_out``.
 
         Returns:
@@ -209,19 +235,18 @@ class Database:
         Example:
             >>> [rows] = await database.fetch((BY_NAME, {"name": "me"}))
         """
-        return await self._again(lambda: self._fetch(asked))
+        return await self._again(lambda: self._fetch(statements))
 
-    async def _fetch(self, asked: Sequence[Asked]) -> list[Rows]:
+    async def _fetch(self, statements: Sequence[BoundStatement]) -> list[Rows]:
         async with self._turn_to_read():
-            if self._on_driver:
-                try:
-                    calls = [self._call(*one) for one in asked]
-                    async with self.driver() as connection:
-                        return await self.dialect.fetch(connection, calls, pooler=self._pooler)
-                except NotImplementedError:
-                    self._on_driver = False
-            async with self.connect() as plain:
-                return [(await plain.execute(*one)).all() for one in asked]
+            if self._worker:
+                return await self._worker.fetch([self._call(*bound) for bound in statements])
+            if self.dialect.fetches_on_driver:
+                calls = [self._call(*bound) for bound in statements]
+                async with self.driver() as pooled:
+                    return await self.dialect.fetch(pooled, calls, pooler=self._pooler)
+            async with self.connect() as connection:
+                return [(await connection.execute(*bound)).all() for bound in statements]
 
     @asynccontextmanager
     async def _turn_to_read(self) -> AsyncIterator[None]:
@@ -238,25 +263,31 @@ class Database:
             if placed:
                 reading.release()
 
-    def _call(self, statement: Executable, values: Mapping[str, Any]) -> Call:
+    def _call(self, statement: Executable, values: Mapping[str, Any]) -> CompiledCall:
         compiled = self._compiled.get(statement, self.engine.dialect, self.schema)
         return compiled.sql, compiled.arguments(values)
 
     async def _again(self, once: Callable[[], Awaitable[T]]) -> T:
-        """Call what reads until it is answered, at most a few times."""
-        pause = _FIRST_PAUSE
-        for attempt in range(_READ_ATTEMPTS):
-            try:
-                return await once()
-            except self.dialect.errors as error:
-                fault = self.dialect.classify(error)
-                unanswered = isinstance(original(error), TimeoutError)
-                if fault is not Fault.TRANSIENT or unanswered or attempt == _READ_ATTEMPTS - 1:
-                    raise self.translate(error) from error
-                log.warning("Read again after a lost connection: %s", brief(error))
-                await asyncio.sleep(pause)
-                pause *= 4
-        raise AssertionError("unreachable")
+        """Read once more after a lost connection, a few times."""
+
+        def is_transient(error: Exception) -> bool:
+            if not isinstance(error, self.dialect.errors):
+                return False
+            # A read without an answer would only be without an answer again.
+            timed_out = isinstance(original(error), TimeoutError)
+            return self.dialect.classify(error) is Fault.TRANSIENT and not timed_out
+
+        try:
+            return await retry(
+                once,
+                is_transient,
+                attempts=_READ_ATTEMPTS,
+                on_retry=lambda error, pause: log.warning(
+                    "Read failed, retrying in %.2f s: %s", pause, brief(error)
+                ),
+            )
+        except self.dialect.errors as error:
+            raise self.translate(error) from error
 
     def translate(self, error: BaseException) -> BaseException:
         """Give an error of the driver the form that a user can act on.
@@ -289,6 +320,8 @@ class Database:
     async def close(self) -> None:
         """Close all connections; the database can be used again after."""
         self._adopt_loop()
+        if self._worker:
+            await self._worker.close()
         await self.engine.dispose()
 
     async def _checkout(self) -> PoolProxiedConnection:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from importlib import import_module
 
 from ..errors import ConfigurationError
-from .base import Asked, Call, Dialect, Rows
+from .base import BoundStatement, CompiledCall, Dialect, Rows
 from .compiled import CompiledCache
 from .error_kinds import Fault, brief, original
-from .fast_batch import Burst
+from .fast_batch import FastBatch, FastBatchOutcome
 from .moving import Declared, Dependent, Made, Mover, TablesInUse, instant_text
 
 # Each is imported when it is first used, for SQLAlchemy's part of it is large.
@@ -51,13 +51,14 @@ def dialect_named(name: str) -> Dialect:
 
 
 __all__ = [
-    "Asked",
-    "Burst",
-    "Call",
+    "BoundStatement",
     "CompiledCache",
+    "CompiledCall",
     "Declared",
     "Dependent",
     "Dialect",
+    "FastBatch",
+    "FastBatchOutcome",
     "Fault",
     "Made",
     "Mover",

@@ -8,10 +8,10 @@ database does otherwise, or faster.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy import (
     CTE,
@@ -39,17 +39,19 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
     from ..settings import Settings
-    from .fast_batch import Burst
+    from .fast_batch import FastBatch, FastBatchOutcome
     from .moving import Mover
+    from .sqlite.worker import SQLiteWorker
 
-Asked = tuple[Executable, Mapping[str, Any]]
+BoundStatement = tuple[Executable, Mapping[str, Any]]
 """A statement that is kept for good, and the values of its parameters."""
-Call = tuple[str, Sequence[Any]]
+CompiledCall = tuple[str, Sequence[Any]]
 """SQL as the driver takes it, and its arguments in order."""
 Rows = Sequence[Sequence[Any]]
 """Rows as tuples, in the order of the statement's columns."""
 
 
+T = TypeVar("T")
 _HERE = {"", "localhost", "127.0.0.1", "::1"}
 """Names of one server: this machine's."""
 
@@ -77,6 +79,10 @@ class Dialect(Valued, Portioned, ABC):
     """Bind parameters in one statement."""
     commits_ddl: bool = False
     """Whether each change of the schema is final at once, whatever fails after it."""
+    fetches_on_driver: bool = False
+    """Whether `fetch` reads past SQLAlchemy, on the driver."""
+    has_fast_batch: bool = False
+    """Whether `write_fast_batch` writes a usual batch in one statement."""
     always_forgets: bool = False
     """Whether saves remove signatures by themselves: there may be no triggers to do it."""
 
@@ -170,14 +176,23 @@ class Dialect(Valued, Portioned, ABC):
 
     # Reads
 
+    def worker(self, url: URL, readers: int) -> SQLiteWorker | None:  # noqa: ARG002 - for SQLite
+        """Threads that run whole transactions and reads; None: the async driver does.
+
+        Args:
+            url: The engine's URL.
+            readers: How many reads run concurrently.
+        """
+        return None
+
     async def fetch(
         self,
         connection: PoolProxiedConnection,
-        calls: Sequence[Call],
+        calls: Sequence[CompiledCall],
         *,
         pooler: bool,
     ) -> list[Rows]:
-        """Run reading statements on the driver: the seam for what is faster than SQLAlchemy.
+        """Run reading statements on the driver itself; only where `fetches_on_driver`.
 
         Args:
             connection: A pooled connection in no transaction.
@@ -188,9 +203,6 @@ class Dialect(Valued, Portioned, ABC):
 
         Returns:
             The rows of each statement.
-
-        Raises:
-            NotImplementedError: This database has no such way; SQLAlchemy runs them.
         """
         raise NotImplementedError
 
@@ -212,24 +224,26 @@ class Dialect(Valued, Portioned, ABC):
         """Run one statement for many rows: the seam for a faster path than SQLAlchemy's."""
         await connection.execute(statement, rows)
 
-    async def save_burst(
-        self, connection: PoolProxiedConnection, burst: Burst, schema: str | None, *, pooler: bool
-    ) -> bool:
-        """Write a burst at once: the seam for what is faster than statement by statement.
+    async def run_to_end(self, connection: AsyncConnection, work: Callable[[Connection], T]) -> T:
+        """Run a synchronous function on a connection in a transaction."""
+        return await connection.run_sync(work)
+
+    async def write_fast_batch(
+        self,
+        connection: PoolProxiedConnection,
+        batch: FastBatch,
+        schema: str | None,
+        *,
+        pooler: bool,
+    ) -> FastBatchOutcome:
+        """Write a batch in one statement; only where `has_fast_batch`.
 
         Args:
             connection: A pooled connection in no transaction.
-            burst: What is to be written.
+            batch: The rows to write.
             schema: The schema of our tables; None: the connection's default one.
             pooler: Whether a transaction pooler is between, which may give each
                 transaction another session.
-
-        Returns:
-            Whether it was written and committed; if not, nothing or a part was, and
-            everything is to be written again statement by statement.
-
-        Raises:
-            NotImplementedError: This database cannot; it need not be asked again.
         """
         raise NotImplementedError
 

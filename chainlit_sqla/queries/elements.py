@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Select, bindparam, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from ..dialects import Asked, Dialect
+from ..dialects import BoundStatement, Dialect
 from ..models import elements, threads
 from . import select_columns
 
@@ -36,7 +36,7 @@ COLUMNS = (
 URL, KEY = COLUMNS.index("url"), COLUMNS.index("objectKey")
 
 
-def of_thread(dialect: Dialect, thread_id: str) -> Asked:
+def of_thread(dialect: Dialect, thread_id: str) -> BoundStatement:
     """Select the elements of a thread in the order in which they were sent.
 
     Args:
@@ -46,7 +46,7 @@ def of_thread(dialect: Dialect, thread_id: str) -> Asked:
     return _of_thread(dialect), {"thread_id": thread_id}
 
 
-def by_id(dialect: Dialect, thread_id: str, element_id: str) -> Asked:
+def by_id(dialect: Dialect, thread_id: str, element_id: str) -> BoundStatement:
     """Select an element of a thread.
 
     Args:

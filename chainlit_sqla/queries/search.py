@@ -35,7 +35,7 @@ from sqlalchemy import (
 )
 
 from .._internal.signature import PROBES, probes
-from ..dialects import Asked, Dialect
+from ..dialects import BoundStatement, Dialect
 from ..models import signatures, steps, threads
 from . import select_columns
 from .threads import COLUMNS, ThreadQuery, after_cursor, has_feedback, newest_first
@@ -46,7 +46,7 @@ _END = datetime(9999, 12, 31, 23, 59, 59, 999_999, UTC)
 """Later than any activity: the place before the first page."""
 
 
-def pages(dialect: Dialect, query: ThreadQuery) -> Sequence[Asked]:
+def pages(dialect: Dialect, query: ThreadQuery) -> Sequence[BoundStatement]:
     """How to find a page of the threads with a text, and one more if there are more.
 
     Args:

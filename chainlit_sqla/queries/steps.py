@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Select, and_, bindparam, null, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from ..dialects import Asked, Dialect
+from ..dialects import BoundStatement, Dialect
 from ..models import feedbacks, steps, threads
 from . import select_columns
 
@@ -43,7 +43,7 @@ FEEDBACK_COLUMNS = ("id", "value", "comment")
 """The columns of the feedback."""
 
 
-def of_thread(dialect: Dialect, thread_id: str) -> Asked:
+def of_thread(dialect: Dialect, thread_id: str) -> BoundStatement:
     """Select the steps of a thread by time, then by arrival.
 
     Args:
@@ -53,7 +53,7 @@ def of_thread(dialect: Dialect, thread_id: str) -> Asked:
     return all_of_thread(dialect), {"thread_id": thread_id}
 
 
-def by_id(dialect: Dialect, step_id: str) -> Asked:
+def by_id(dialect: Dialect, step_id: str) -> BoundStatement:
     """Select a step by its id alone; where several threads have it, the one that arrived first.
 
     Args:
@@ -63,7 +63,7 @@ def by_id(dialect: Dialect, step_id: str) -> Asked:
     return _by_id(dialect), {"step_id": step_id}
 
 
-def favorites(dialect: Dialect, user_id: str) -> Asked:
+def favorites(dialect: Dialect, user_id: str) -> BoundStatement:
     """Select the favorite steps in a user's threads, newest first.
 
     Args:

@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import CompoundSelect, Text, bindparam, cast, null, select
 
 from .._internal import json as _json
-from ..dialects import Asked, Dialect, Rows
+from ..dialects import BoundStatement, Dialect, Rows
 from ..models import elements as elements_table
 from ..models import threads as threads_table
 from . import elements, select_columns, steps, threads
@@ -26,7 +26,7 @@ ThreadDetail = tuple[Sequence[Any], Rows, Rows]
 `queries.elements`."""
 
 
-def statements(dialect: Dialect, thread_id: str) -> Sequence[Asked]:
+def statements(dialect: Dialect, thread_id: str) -> Sequence[BoundStatement]:
     """Return the statements that read a thread.
 
     Args:

@@ -18,7 +18,7 @@ from sqlalchemy import (
     select,
 )
 
-from ..dialects import Asked, Dialect
+from ..dialects import BoundStatement, Dialect
 from ..dialects.column_types import UtcDateTime
 from ..models import feedbacks, steps, threads
 from . import select_columns
@@ -58,7 +58,7 @@ class ThreadQuery:
     feedback: int | None = None
 
 
-def by_id(dialect: Dialect, thread_id: str) -> Asked:
+def by_id(dialect: Dialect, thread_id: str) -> BoundStatement:
     """Select a thread.
 
     Args:
@@ -68,7 +68,7 @@ def by_id(dialect: Dialect, thread_id: str) -> Asked:
     return _by_id(dialect), {"thread_id": thread_id}
 
 
-def author(thread_id: str) -> Asked:
+def author(thread_id: str) -> BoundStatement:
     """Select the identifier of a thread's user.
 
     Args:
@@ -77,7 +77,7 @@ def author(thread_id: str) -> Asked:
     return _AUTHOR, {"thread_id": thread_id}
 
 
-def page(dialect: Dialect, query: ThreadQuery) -> Asked:
+def page(dialect: Dialect, query: ThreadQuery) -> BoundStatement:
     """Select a page of a user's threads by last activity, with one more row if there are more.
 
     Args:

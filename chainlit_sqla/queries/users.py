@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Select, bindparam, select
 
-from ..dialects import Asked, Dialect
+from ..dialects import BoundStatement, Dialect
 from ..models import users
 from . import select_columns
 
@@ -15,7 +15,7 @@ COLUMNS = ("id", "identifier", "displayName", "metadata", "createdAt")
 """The columns of a user row."""
 
 
-def by_identifier(dialect: Dialect, identifier: str) -> Asked:
+def by_identifier(dialect: Dialect, identifier: str) -> BoundStatement:
     """Select the user with an identifier; identifiers are case-sensitive.
 
     Args:

@@ -80,7 +80,7 @@ async def condemn(connection: AsyncConnection, dialect: Dialect, keys: Sequence[
     """
     used = await _used(connection, keys)
     without_row = [key for key in keys if key not in used]
-    await outbox.put(connection, dialect, without_row)
+    await connection.run_sync(outbox.put, dialect, without_row)
     return len(without_row)
 
 
@@ -98,7 +98,7 @@ async def spare(connection: AsyncConnection) -> None:
 
 async def _locked(connection: AsyncConnection, links: Sequence[Link]) -> Sequence[Any]:
     thread_ids = {thread_id for thread_id, *_ in links}
-    await lock_threads(connection, thread_ids, exclusive=False)
+    await connection.run_sync(lock_threads, thread_ids, exclusive=False)
     query = select(_columns.threadId, _columns.id, _columns.objectKey, _columns.extra).where(
         _columns.threadId.in_(thread_ids), _columns.id.in_({id for _, id, _ in links})
     )

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
+from typing import Any
 
 from .._internal.aio import PerLoop, is_working
 from .._internal.timestamps import now
@@ -67,7 +69,7 @@ class DeletionQueue:
         at = now() + delay
         try:
             async with self._database.write() as connection:
-                await outbox.put(connection, self._database.dialect, [key], at)
+                await connection.run_sync(outbox.put, self._database.dialect, [key], at)
         except self._expected as error:
             log.error(
                 "The blob %s has no row and is not noted for deletion (%s); "
@@ -106,7 +108,9 @@ class DeletionQueue:
             try:
                 while await self._delete_some():
                     pause = _FIRST_PAUSE
-                due = await self._database.read(outbox.next_due)
+                due = await self._database.read(
+                    lambda connection: connection.run_sync(outbox.next_due)
+                )
             except self._expected as error:
                 log.warning("Blobs are not deleted yet, again in %.0f s: %s", pause, brief(error))
                 await _within(pause, self._closing.get())
@@ -121,18 +125,23 @@ class DeletionQueue:
                     await _within(min(max(wait, 0.1), _LONGEST_PAUSE), self._news.get())
                     self._again |= not self._closed
 
+    async def _read(self, query: Callable[..., Any], *arguments: Any) -> Any:
+        return await self._database.read(lambda connection: connection.run_sync(query, *arguments))
+
     async def _delete_some(self) -> bool:
         """Delete some of what is due; raises the first error when all were tried."""
-        keys = await self._database.read(lambda connection: outbox.due(connection, _AT_ONCE))
+        keys = await self._database.read(
+            lambda connection: connection.run_sync(outbox.due, _AT_ONCE)
+        )
         if not keys:
             return False
         work = _Deletion(self._storage)
         await work.delete(list(keys))
         async with self._database.write() as connection:
             if work.gone:
-                await outbox.done(connection, work.gone)
+                await connection.run_sync(outbox.done, work.gone)
             if work.left:
-                await outbox.failed(connection, work.left)
+                await connection.run_sync(outbox.failed, work.left)
         if work.error:
             raise work.error
         return True

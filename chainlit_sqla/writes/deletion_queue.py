@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import delete, func, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Connection, delete, func, select, update
 
 from .._internal.timestamps import now
 from ..dialects import Dialect
 from ..models import blob_deletions
 
 
-async def due(connection: AsyncConnection, limit: int) -> Sequence[str]:
+def due(connection: Connection, limit: int) -> Sequence[str]:
     """Object keys to delete now, those that failed most often last.
 
     Args:
@@ -27,30 +26,30 @@ async def due(connection: AsyncConnection, limit: int) -> Sequence[str]:
         .order_by(columns.attempts, columns.createdAt)
         .limit(limit)
     )
-    return (await connection.scalars(query)).all()
+    return (connection.scalars(query)).all()
 
 
-async def next_due(connection: AsyncConnection) -> datetime | None:
+def next_due(connection: Connection) -> datetime | None:
     """When the next deletion is due, None where there is none.
 
     Args:
         connection: A connection that may read.
     """
-    instant: datetime | None = await connection.scalar(select(func.min(blob_deletions.c.createdAt)))
+    instant: datetime | None = connection.scalar(select(func.min(blob_deletions.c.createdAt)))
     return instant
 
 
-async def done(connection: AsyncConnection, keys: Sequence[str]) -> None:
+def done(connection: Connection, keys: Sequence[str]) -> None:
     """Forget keys whose blobs are gone.
 
     Args:
         connection: In a transaction.
         keys: Object keys.
     """
-    await connection.execute(delete(blob_deletions).where(blob_deletions.c.objectKey.in_(keys)))
+    connection.execute(delete(blob_deletions).where(blob_deletions.c.objectKey.in_(keys)))
 
 
-async def failed(connection: AsyncConnection, keys: Sequence[str]) -> None:
+def failed(connection: Connection, keys: Sequence[str]) -> None:
     """Count an attempt that failed.
 
     Args:
@@ -58,11 +57,11 @@ async def failed(connection: AsyncConnection, keys: Sequence[str]) -> None:
         keys: Object keys.
     """
     statement = update(blob_deletions).where(blob_deletions.c.objectKey.in_(keys))
-    await connection.execute(statement.values(attempts=blob_deletions.c.attempts + 1))
+    connection.execute(statement.values(attempts=blob_deletions.c.attempts + 1))
 
 
-async def put(
-    connection: AsyncConnection, dialect: Dialect, keys: Sequence[str], at: datetime | None = None
+def put(
+    connection: Connection, dialect: Dialect, keys: Sequence[str], at: datetime | None = None
 ) -> bool:
     """Note blobs to be deleted after the commit.
 
@@ -79,5 +78,5 @@ async def put(
     rows = [{"objectKey": key, "createdAt": due, "attempts": 0} for key in sorted(set(keys))]
     if rows:
         statement = dialect.upsert(blob_deletions, ["objectKey"], [])
-        await dialect.execute_many(connection, statement, rows)
+        connection.execute(statement, rows)
     return bool(rows)

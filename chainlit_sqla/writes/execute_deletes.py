@@ -6,8 +6,7 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Table, delete, or_, select, true
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import ColumnElement, Connection, Table, delete, or_, select, true
 
 from .._internal.timestamps import instant_of, now
 from ..dialects import Dialect
@@ -26,7 +25,7 @@ from .operations import (
 )
 
 
-async def erase(connection: AsyncConnection, dialect: Dialect, op: Delete) -> tuple[bool, bool]:
+def erase(connection: Connection, dialect: Dialect, op: Delete) -> tuple[bool, bool]:
     """Carry out one deletion.
 
     Args:
@@ -39,17 +38,17 @@ async def erase(connection: AsyncConnection, dialect: Dialect, op: Delete) -> tu
     """
     match op:
         case DeleteThread():
-            return await _erase_thread(connection, dialect, op)
+            return _erase_thread(connection, dialect, op)
         case DeleteStep():
-            return await _erase_step(connection, dialect, op)
+            return _erase_step(connection, dialect, op)
         case DeleteElement():
-            return await _erase_element(connection, dialect, op)
+            return _erase_element(connection, dialect, op)
         case DeleteFeedback():
-            return await _erase_feedback(connection, op), False
+            return _erase_feedback(connection, op), False
 
 
-async def erase_rows(
-    connection: AsyncConnection, dialect: Dialect, thread_id: str, rows: Collection[tuple[str, str]]
+def erase_rows(
+    connection: Connection, dialect: Dialect, thread_id: str, rows: Collection[tuple[str, str]]
 ) -> None:
     """Delete just these rows of a thread: what lies below a step stays.
 
@@ -59,85 +58,81 @@ async def erase_rows(
         thread_id: The thread.
         rows: For each ``step`` or ``element`` its id, for a ``feedback`` that of its step.
     """
-    await lock_threads(connection, [thread_id], exclusive=True)
-    await show_change(connection, [thread_id])
+    lock_threads(connection, [thread_id], exclusive=True)
+    show_change(connection, [thread_id])
     dead = [of_element(id) if kind == "element" else id for kind, id in rows if kind != "feedback"]
     if dead:
-        await _bury(connection, dialect, thread_id, dead)
+        _bury(connection, dialect, thread_id, dead)
     columns = {"feedback": feedbacks.c.forId, "element": elements.c.id, "step": steps.c.id}
     for kind, column in columns.items():
         ids = [id for one, id in rows if one == kind]
         for some in batched(ids, dialect.max_parameters - 1):
             where = (column.table.c.threadId == thread_id) & column.in_(some)
             if kind == "element":
-                await _blobs(connection, dialect, where)
-            await connection.execute(delete(column.table).where(where))
+                _blobs(connection, dialect, where)
+            connection.execute(delete(column.table).where(where))
 
 
-async def _erase_thread(
-    connection: AsyncConnection, dialect: Dialect, op: DeleteThread
-) -> tuple[bool, bool]:
+def _erase_thread(connection: Connection, dialect: Dialect, op: DeleteThread) -> tuple[bool, bool]:
     thread_id = op.thread_id
-    await lock_threads(connection, [thread_id], exclusive=True)
-    await _bury(connection, dialect, thread_id, [""], instant_of(op.ordinal))
-    blobs = await _blobs(connection, dialect, elements.c.threadId == thread_id)
+    lock_threads(connection, [thread_id], exclusive=True)
+    _bury(connection, dialect, thread_id, [""], instant_of(op.ordinal))
+    blobs = _blobs(connection, dialect, elements.c.threadId == thread_id)
     for table in (feedbacks, elements, steps):  # Also where an adopted table has no cascade.
-        await connection.execute(delete(table).where(table.c.threadId == thread_id))
-    result = await connection.execute(delete(threads).where(threads.c.id == thread_id))
+        connection.execute(delete(table).where(table.c.threadId == thread_id))
+    result = connection.execute(delete(threads).where(threads.c.id == thread_id))
     return result.rowcount > 0, blobs
 
 
-async def _erase_step(
-    connection: AsyncConnection, dialect: Dialect, op: DeleteStep
-) -> tuple[bool, bool]:
+def _erase_step(connection: Connection, dialect: Dialect, op: DeleteStep) -> tuple[bool, bool]:
     query = select(steps.c.threadId).where(steps.c.id == op.id, _within(steps, op.scope))
-    found = sorted(await connection.scalars(query))
+    found = sorted(connection.scalars(query))
     # Where it is not there yet, its creation may still come: Chainlit flushes queued calls
     # method by method.
     places = found or [id for id in (op.scope.thread_id,) if id]
-    await lock_threads(connection, places, exclusive=True)
-    await show_change(connection, places)
+    lock_threads(connection, places, exclusive=True)
+    show_change(connection, places)
     blobs = False
     for thread_id in places:
-        ids = await _with_descendants(connection, thread_id, op.id)
-        await _bury(connection, dialect, thread_id, ids)
+        ids = _with_descendants(connection, thread_id, op.id)
+        _bury(connection, dialect, thread_id, ids)
         for some in batched(ids, dialect.max_parameters - 1):
             of_steps = (elements.c.threadId == thread_id) & elements.c.forId.in_(some)
-            blobs |= await _blobs(connection, dialect, of_steps)
-            await connection.execute(delete(elements).where(of_steps))
+            blobs |= _blobs(connection, dialect, of_steps)
+            connection.execute(delete(elements).where(of_steps))
             for table, column in ((feedbacks, feedbacks.c.forId), (steps, steps.c.id)):
                 where = (table.c.threadId == thread_id) & column.in_(some)
-                await connection.execute(delete(table).where(where))
+                connection.execute(delete(table).where(where))
     return bool(found), blobs
 
 
-async def _erase_element(
-    connection: AsyncConnection, dialect: Dialect, op: DeleteElement
+def _erase_element(
+    connection: Connection, dialect: Dialect, op: DeleteElement
 ) -> tuple[bool, bool]:
     where = (elements.c.id == op.id) & _within(elements, op.scope)
     if op.thread_id:
         where &= elements.c.threadId == op.thread_id
-    found = set(await connection.scalars(select(elements.c.threadId).where(where)))
+    found = set(connection.scalars(select(elements.c.threadId).where(where)))
     # An upload under way has no row yet, perhaps in another process.
     if op.scope.everywhere or op.thread_id in (None, op.scope.thread_id):
         found |= {id for id in (op.thread_id or op.scope.thread_id,) if id}
-    await lock_threads(connection, found, exclusive=True)
+    lock_threads(connection, found, exclusive=True)
     for thread_id in sorted(found):
         ids, at = [of_element(op.id)], instant_of(op.ordinal)
-        await _bury(connection, dialect, thread_id, ids, at)
-    blobs = await _blobs(connection, dialect, where)
-    result = await connection.execute(delete(elements).where(where))
+        _bury(connection, dialect, thread_id, ids, at)
+    blobs = _blobs(connection, dialect, where)
+    result = connection.execute(delete(elements).where(where))
     return result.rowcount > 0, blobs
 
 
-async def _erase_feedback(connection: AsyncConnection, op: DeleteFeedback) -> bool:
+def _erase_feedback(connection: Connection, op: DeleteFeedback) -> bool:
     where = feedbacks.c.id == op.id
     if op.actor is None:
-        return (await connection.execute(delete(feedbacks).where(where))).rowcount > 0
+        return (connection.execute(delete(feedbacks).where(where))).rowcount > 0
     theirs = or_(threads.c.userIdentifier == op.actor, threads.c.userIdentifier.is_(None))
     within = feedbacks.c.threadId.in_(select(threads.c.id).where(theirs))
-    result = await connection.execute(delete(feedbacks).where(where, within))
-    if result.rowcount == 0 and await connection.scalar(select(feedbacks.c.id).where(where)):
+    result = connection.execute(delete(feedbacks).where(where, within))
+    if result.rowcount == 0 and connection.scalar(select(feedbacks.c.id).where(where)):
         raise NotTheAuthor(
             f"{op.actor!r} is not the author of the thread with feedback {shown(op.id)}; "
             "it was not deleted, log in as its author"
@@ -145,13 +140,11 @@ async def _erase_feedback(connection: AsyncConnection, op: DeleteFeedback) -> bo
     return result.rowcount > 0
 
 
-async def _with_descendants(
-    connection: AsyncConnection, thread_id: str, step_id: str
-) -> Sequence[str]:
+def _with_descendants(connection: Connection, thread_id: str, step_id: str) -> Sequence[str]:
     """The step and all below it: one scan of the thread, however deep it is."""
     query = select(steps.c.id, steps.c.parentId).where(steps.c.threadId == thread_id)
     children: dict[str | None, list[str]] = {}
-    for id, parent_id in await connection.execute(query):
+    for id, parent_id in connection.execute(query):
         children.setdefault(parent_id, []).append(id)
     found = {step_id: None}  # In order, and a circle of parents ends.
     waiting = [step_id]
@@ -162,8 +155,8 @@ async def _with_descendants(
     return list(found)
 
 
-async def _bury(
-    connection: AsyncConnection,
+def _bury(
+    connection: Connection,
     dialect: Dialect,
     thread_id: str,
     ids: Collection[str],
@@ -173,13 +166,13 @@ async def _bury(
         {"threadId": thread_id, "id": id, "deletedAt": at or now()} for id in ids
     ]
     statement = dialect.upsert(tombstones, ["threadId", "id"], ["deletedAt"])
-    await dialect.execute_many(connection, statement, rows)
+    connection.execute(statement, rows)
 
 
-async def _blobs(connection: AsyncConnection, dialect: Dialect, where: ColumnElement[bool]) -> bool:
+def _blobs(connection: Connection, dialect: Dialect, where: ColumnElement[bool]) -> bool:
     query = select(elements.c.objectKey).where(where, elements.c.objectKey.is_not(None))
-    keys = list(await connection.scalars(query))
-    return await outbox.put(connection, dialect, keys)
+    keys = list(connection.scalars(query))
+    return outbox.put(connection, dialect, keys)
 
 
 def _within(table: Table, scope: Scope) -> ColumnElement[bool]:

@@ -18,8 +18,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Table, bindparam, delete, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Connection, Table, bindparam, delete, select, update
 
 from .._internal import json as _json
 from .._internal.timestamps import instant_of
@@ -78,7 +77,7 @@ class _Threads:
         return (thread_id, step_id or id) not in self.deleted_steps
 
 
-async def save(connection: AsyncConnection, dialect: Dialect, segment: Segment) -> bool:
+def save(connection: Connection, dialect: Dialect, segment: Segment) -> bool:
     """Write the saves of a segment.
 
     Args:
@@ -93,29 +92,29 @@ async def save(connection: AsyncConnection, dialect: Dialect, segment: Segment) 
         RejectedRow: A thread's new owner is unknown, or a client reached for somebody
             else's thread.
     """
-    await _save_users(connection, dialect, segment)
+    _save_users(connection, dialect, segment)
     if not segment.threads:
         return False
-    known = await _look_up(connection, segment)
+    known = _look_up(connection, segment)
     _refuse_strangers(segment, known)
     alive_steps = [(key, row) for key, row in segment.steps.items() if known.takes(key, row)]
-    await _save_threads(connection, dialect, segment, known, dict(alive_steps))
+    _save_threads(connection, dialect, segment, known, dict(alive_steps))
     _refuse_strangers(segment, known)  # Somebody may have made one meanwhile.
-    await _save_rows(connection, dialect, steps, alive_steps, STEP_DEFAULTS)
+    _save_rows(connection, dialect, steps, alive_steps, STEP_DEFAULTS)
     if dialect.always_forgets:
         changed = {thread_id for (thread_id, _), _ in alive_steps}
         changed |= {id for id, change in segment.threads.items() if "name" in change.values}
-        await forget(connection, changed)
-    lost = await _save_elements(connection, dialect, segment, known)
+        forget(connection, changed)
+    lost = _save_elements(connection, dialect, segment, known)
     alive_feedbacks = [
         (key, row) for key, row in segment.feedbacks.items() if known.takes(key, row)
     ]
-    await _save_rows(connection, dialect, feedbacks, alive_feedbacks, {}, key="forId")
-    return await outbox.put(connection, dialect, lost)
+    _save_rows(connection, dialect, feedbacks, alive_feedbacks, {}, key="forId")
+    return outbox.put(connection, dialect, lost)
 
 
-async def lock_threads(
-    connection: AsyncConnection, ids: Iterable[str], *, exclusive: bool
+def lock_threads(
+    connection: Connection, ids: Iterable[str], *, exclusive: bool
 ) -> Mapping[str, Any]:
     """Lock the rows of threads, always in the same order.
 
@@ -134,10 +133,10 @@ async def lock_threads(
         .order_by(columns.id)
         .with_for_update(key_share=not exclusive)
     )
-    return {row.id: row for row in await connection.execute(query)}
+    return {row.id: row for row in connection.execute(query)}
 
 
-async def show_change(connection: AsyncConnection, ids: Collection[str]) -> None:
+def show_change(connection: Connection, ids: Collection[str]) -> None:
     """Give the rows of locked threads a new version, and no other value.
 
     A burst in another process, whose snapshot may be older than its lock, sees by the version
@@ -149,7 +148,7 @@ async def show_change(connection: AsyncConnection, ids: Collection[str]) -> None
     """
     if ids:
         same = update(threads).values(updatedAt=threads.c.updatedAt)
-        await connection.execute(same.where(threads.c.id.in_(ids)))
+        connection.execute(same.where(threads.c.id.in_(ids)))
 
 
 def of_element(id: str) -> str:
@@ -172,8 +171,8 @@ def batched(ids: Sequence[str], size: int) -> Iterator[Sequence[str]]:
         yield ids[start : start + size]
 
 
-async def _look_up(connection: AsyncConnection, segment: Segment) -> _Threads:
-    rows = await lock_threads(connection, segment.threads, exclusive=False)
+def _look_up(connection: Connection, segment: Segment) -> _Threads:
+    rows = lock_threads(connection, segment.threads, exclusive=False)
     ids = {id for _, id in segment.steps} | {for_id for _, for_id in segment.feedbacks}
     ids |= {row.values.get("forId") or "" for row in segment.elements.values()} | {""}
     ids |= {of_element(id) for _, id in segment.elements} | {of_element("")}
@@ -181,7 +180,7 @@ async def _look_up(connection: AsyncConnection, segment: Segment) -> _Threads:
     query = select(columns.threadId, columns.id, columns.deletedAt).where(
         columns.threadId.in_(list(segment.threads)), columns.id.in_(sorted(ids))
     )
-    found = {(thread_id, id): at for thread_id, id, at in await connection.execute(query)}
+    found = {(thread_id, id): at for thread_id, id, at in connection.execute(query)}
     deleted = {thread_id for thread_id, id in found if not id}
     revived = {id: found[id, ""] for id in deleted if segment.threads[id].revival}
     for id in deleted - revived.keys():
@@ -191,7 +190,7 @@ async def _look_up(connection: AsyncConnection, segment: Segment) -> _Threads:
     return _Threads(dict(rows), deleted - revived.keys(), revived, of_steps, of_elements)
 
 
-async def _save_users(connection: AsyncConnection, dialect: Dialect, segment: Segment) -> None:
+def _save_users(connection: Connection, dialect: Dialect, segment: Segment) -> None:
     groups: dict[frozenset[str], list[dict[str, Any]]] = {}
     for identifier, op in segment.users.items():
         record = {"identifier": identifier, "createdAt": op.at, **op.values}
@@ -199,11 +198,11 @@ async def _save_users(connection: AsyncConnection, dialect: Dialect, segment: Se
     for names, records in groups.items():
         changed = names - {"id", "identifier", "createdAt"}
         statement = dialect.upsert(users, ["identifier"], sorted(changed))
-        await dialect.execute_many(connection, statement, records)
+        connection.execute(statement, records)
 
 
-async def _save_threads(
-    connection: AsyncConnection,
+def _save_threads(
+    connection: Connection,
     dialect: Dialect,
     segment: Segment,
     known: _Threads,
@@ -217,12 +216,12 @@ async def _save_threads(
             for id, at in known.revived.items()
         ]
         bury = dialect.upsert(tombstones, ["threadId", "id"], ["deletedAt"])
-        await dialect.execute_many(connection, bury, rows)
-        await connection.execute(delete(tombstones).where(of_thread))
-    await _make_missing(connection, dialect, segment, known)
+        connection.execute(bury, rows)
+        connection.execute(delete(tombstones).where(of_thread))
+    _make_missing(connection, dialect, segment, known)
     activity = latest_activity(alive_steps)
-    identifiers = await _identifiers(connection, segment)
-    metadata = await _metadata(connection, segment)
+    identifiers = _identifiers(connection, segment)
+    metadata = _metadata(connection, segment)
     groups: dict[frozenset[str], list[dict[str, Any]]] = {}
     for id, row in known.rows.items():
         change = segment.threads[id]
@@ -238,11 +237,11 @@ async def _save_threads(
             .where(threads.c.id == bindparam("the_id"))
             .values({name: bindparam(f"new_{name}") for name in names})
         )
-        await dialect.execute_many(connection, statement, rows)
+        connection.execute(statement, rows)
 
 
-async def _make_missing(
-    connection: AsyncConnection,
+def _make_missing(
+    connection: Connection,
     dialect: Dialect,
     segment: Segment,
     known: _Threads,
@@ -256,8 +255,8 @@ async def _make_missing(
     if not stubs:
         return
     statement = dialect.upsert(threads, ["id"], [])
-    await dialect.execute_many(connection, statement, list(stubs.values()))
-    known.rows.update(await lock_threads(connection, stubs, exclusive=False))
+    connection.execute(statement, list(stubs.values()))
+    known.rows.update(lock_threads(connection, stubs, exclusive=False))
 
 
 def latest_activity(alive_steps: Mapping[Key, RowChange]) -> Mapping[str, datetime]:
@@ -273,13 +272,13 @@ def latest_activity(alive_steps: Mapping[Key, RowChange]) -> Mapping[str, dateti
     return latest
 
 
-async def _identifiers(connection: AsyncConnection, segment: Segment) -> Mapping[str, str]:
+def _identifiers(connection: Connection, segment: Segment) -> Mapping[str, str]:
     given = (change.values.get("userId") for change in segment.threads.values())
     ids = {id for id in given if id is not None}
     if not ids:
         return {}
     query = select(users.c.id, users.c.identifier).where(users.c.id.in_(ids))
-    found = {row.id: row.identifier for row in await connection.execute(query)}
+    found = {row.id: row.identifier for row in connection.execute(query)}
     if missing := ids - set(found):
         raise RejectedRow(
             f"There is no user with the id {min(missing)!r}; "
@@ -288,13 +287,13 @@ async def _identifiers(connection: AsyncConnection, segment: Segment) -> Mapping
     return found
 
 
-async def _metadata(connection: AsyncConnection, segment: Segment) -> Mapping[str, Any]:
+def _metadata(connection: Connection, segment: Segment) -> Mapping[str, Any]:
     """The documents to be changed; they can be large, so only those are read."""
     ids = [id for id, change in segment.threads.items() if change.metadata]
     if not ids:
         return {}
     query = select(threads.c.id, threads.c.metadata).where(threads.c.id.in_(ids))
-    return {row.id: row.metadata for row in await connection.execute(query)}
+    return {row.id: row.metadata for row in connection.execute(query)}
 
 
 def _thread_changes(
@@ -309,8 +308,8 @@ def _thread_changes(
     return changes
 
 
-async def _save_rows(
-    connection: AsyncConnection,
+def _save_rows(
+    connection: Connection,
     dialect: Dialect,
     table: Table,
     rows: Sequence[tuple[Key, RowChange]],
@@ -318,7 +317,7 @@ async def _save_rows(
     key: str = "id",
 ) -> None:
     """Upsert rows, one statement for each set of columns given."""
-    await _merge_extra(connection, table, rows)
+    _merge_extra(connection, table, rows)
     for given, group in group_by_columns(rows).items():
         records = []
         for (thread_id, id), row in group:
@@ -327,11 +326,11 @@ async def _save_rows(
                 record["ordinal"] = row.ordinal
             records.append(record | row.values)
         statement = dialect.upsert(table, ["threadId", key], sorted(given))
-        await dialect.execute_many(connection, statement, records)
+        connection.execute(statement, records)
 
 
-async def _merge_extra(
-    connection: AsyncConnection, table: Table, rows: Sequence[tuple[Key, RowChange]]
+def _merge_extra(
+    connection: Connection, table: Table, rows: Sequence[tuple[Key, RowChange]]
 ) -> None:
     """Complete the ``extra`` documents given with the members stored before."""
     given = {key: row for key, row in rows if row.extra}
@@ -341,13 +340,13 @@ async def _merge_extra(
         table.c.threadId.in_({thread_id for thread_id, _ in given}),
         table.c.id.in_({id for _, id in given}),
     )
-    stored = {(thread_id, id): extra for thread_id, id, extra in await connection.execute(query)}
+    stored = {(thread_id, id): extra for thread_id, id, extra in connection.execute(query)}
     for key, row in given.items():
         row.values["extra"] = {**(stored.get(key) or {}), **row.extra}
 
 
-async def _save_elements(
-    connection: AsyncConnection, dialect: Dialect, segment: Segment, known: _Threads
+def _save_elements(
+    connection: Connection, dialect: Dialect, segment: Segment, known: _Threads
 ) -> list[str]:
     """Write elements; return the keys of blobs that nothing points at any more."""
     alive: list[tuple[Key, RowChange]] = []
@@ -358,14 +357,14 @@ async def _save_elements(
         elif object_key := row.values.get("objectKey"):
             lost.append(object_key)
     if alive:
-        lost += await _replaced_blobs(connection, alive)
-        await _save_rows(connection, dialect, elements, alive, _ELEMENT_DEFAULTS)
-        await _keep_blobs(connection, dialect, alive)
+        lost += _replaced_blobs(connection, alive)
+        _save_rows(connection, dialect, elements, alive, _ELEMENT_DEFAULTS)
+        _keep_blobs(connection, dialect, alive)
     return lost
 
 
-async def _keep_blobs(
-    connection: AsyncConnection, dialect: Dialect, rows: Sequence[tuple[Key, RowChange]]
+def _keep_blobs(
+    connection: Connection, dialect: Dialect, rows: Sequence[tuple[Key, RowChange]]
 ) -> None:
     """Take blobs that rows have now out of the outbox.
 
@@ -374,7 +373,7 @@ async def _keep_blobs(
     """
     keys = [key for _, row in rows if (key := row.values.get("objectKey"))]
     for some in batched(keys, dialect.max_parameters):
-        await outbox.done(connection, some)
+        outbox.done(connection, some)
 
 
 def _refuse_strangers(segment: Segment, known: _Threads) -> None:
@@ -388,9 +387,7 @@ def _refuse_strangers(segment: Segment, known: _Threads) -> None:
             )
 
 
-async def _replaced_blobs(
-    connection: AsyncConnection, rows: Sequence[tuple[Key, RowChange]]
-) -> list[str]:
+def _replaced_blobs(connection: Connection, rows: Sequence[tuple[Key, RowChange]]) -> list[str]:
     replacing = {key: row for key, row in rows if "objectKey" in row.values}
     if not replacing:
         return []
@@ -402,6 +399,6 @@ async def _replaced_blobs(
     )
     return [
         old
-        for thread_id, id, old in await connection.execute(query)
+        for thread_id, id, old in connection.execute(query)
         if (row := replacing.get((thread_id, id))) and row.values["objectKey"] != old
     ]

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from sqlalchemy import delete
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Connection, delete
 
 from ..models import signatures
 
 
-async def forget(connection: AsyncConnection, thread_ids: Collection[str]) -> None:
+def forget(connection: Connection, thread_ids: Collection[str]) -> None:
     """Remove the signatures of threads whose texts change in the same transaction.
 
     Whoever writes texts calls it where `Dialect.always_forgets`.
@@ -21,4 +20,4 @@ async def forget(connection: AsyncConnection, thread_ids: Collection[str]) -> No
     """
     if thread_ids:
         of_threads = signatures.c.threadId.in_(sorted(thread_ids))
-        await connection.execute(delete(signatures).where(of_threads))
+        connection.execute(delete(signatures).where(of_threads))

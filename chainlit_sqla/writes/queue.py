@@ -27,13 +27,15 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from sqlalchemy import Connection
+
 from .._internal.aio import is_working
 from ..database import Database
 from ..dialects import Fault, brief
 from ..errors import DatabaseUnavailable, PipelineClosed, RejectedRow, RetriesExhausted, SchemaError
 from .execute_deletes import erase
 from .execute_saves import save
-from .fast_batch import burst_of
+from .fast_batch import fast_batch_of
 from .operations import Op
 from .planner import plan
 
@@ -236,19 +238,22 @@ class Pipeline:
         if self._prepare:
             await self._prepare()
         results: dict[int, bool] = {}
-        blobs = False
         dialect = self._database.dialect
         segments = plan(ops)
-        burst = burst_of(segments[0]) if len(segments) == 1 else None
-        if burst and await self._database.save_burst(burst):
-            return results, blobs
-        async with self._database.write() as connection:
+        batch = fast_batch_of(segments[0]) if len(segments) == 1 else None
+        if batch and await self._database.write_fast_batch(batch):
+            return results, False
+
+        def execute(connection: Connection) -> bool:
+            blobs = False
             for segment in segments:
-                blobs |= await save(connection, dialect, segment)
+                blobs |= save(connection, dialect, segment)
                 for position, op in segment.deletes:
-                    results[position], lost = await erase(connection, dialect, op)
+                    results[position], lost = erase(connection, dialect, op)
                     blobs |= lost
-        return results, blobs
+            return blobs
+
+        return results, await self._database.transact(execute)
 
     async def _split(self, batch: Sequence[_Entry], error: Exception, fault: Fault) -> None:
         """Find the row that is refused by halving the batch, which keeps the order."""

@@ -97,7 +97,7 @@ async def claim(
             for row in claimed
         ]
         await connection.execute(dialect.upsert(signatures, ["threadId"], changed), rows)
-        await show_change(connection, [row.id for row in claimed])
+        await connection.run_sync(show_change, [row.id for row in claimed])
     return {row.id: row.name for row in claimed}
 
 

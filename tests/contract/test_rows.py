@@ -117,7 +117,7 @@ def with_extra(shown: dict[str, Any], row: Any, unread: set[str]) -> dict[str, A
 
 def plain(dialect: Dialect) -> Dialect:
     """The same database without any way of its own to read."""
-    own = ("instant_out", "json_out", "packed", "show_instant", "show_json", "fetch")
+    own = ("instant_out", "json_out", "packed", "show_instant", "show_json", "fetches_on_driver")
     kind = type("Plain", (type(dialect),), {name: getattr(Dialect, name) for name in own})
     made = kind()
     assert isinstance(made, Dialect)
@@ -181,15 +181,10 @@ async def test_a_thread_of_odd_rows_is_shown_alike_on_every_way(
     wanted = exactly(await fill(layer, alice.id, count))
     database = layer.database
     assert exactly(await layer.get_thread("t")) == wanted
-    has_a_way = type(database.dialect).fetch is not Dialect.fetch
-    assert database._on_driver == has_a_way, "it was read through SQLAlchemy"
-    database._on_driver = False
+    database.dialect, worker = plain(database.dialect), database._worker
+    database._worker = None
     assert exactly(await layer.get_thread("t")) == wanted
-    database.dialect = plain(database.dialect)
-    assert exactly(await layer.get_thread("t")) == wanted
-    database._on_driver = True  # Nothing there: it is found out.
-    assert exactly(await layer.get_thread("t")) == wanted
-    assert not database._on_driver
+    database._worker = worker
 
 
 async def test_single_rows_are_shown_as_in_their_thread(layer: Any, alice: Any) -> None:

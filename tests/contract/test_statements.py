@@ -7,13 +7,14 @@ import re
 import sqlite3
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from itertools import product
+from threading import current_thread
 from typing import Any
 
 import pytest
 from chainlit.types import Feedback, Pagination, ThreadFilter
 from sqlalchemy import event
 
-from chainlit_sqla.dialects import Dialect
 from tests.contract.build import (
     at,
     file_element,
@@ -61,15 +62,15 @@ class Driver:
 
     def checkout(self, dbapi: Any, record: Any, proxy: Any) -> None:
         """Watch a connection that leaves the pool."""
-        driver = dbapi.driver_connection
+        driver = record.driver_connection
         if id(driver) in self._watched:
             return
         self._watched[id(driver)] = driver
         if hasattr(driver, "add_query_logger"):
             self._loggers[id(driver)] = self._logger()
             driver.add_query_logger(self._loggers[id(driver)])
-        elif hasattr(driver, "_conn"):
-            driver._conn.set_trace_callback(self._trace)
+        elif isinstance(driver, sqlite3.Connection):
+            driver.set_trace_callback(self._trace)
 
     async def leave(self) -> None:
         """Watch no more."""
@@ -77,9 +78,9 @@ class Driver:
         for driver in self._watched.values():
             if hasattr(driver, "remove_query_logger"):
                 driver.remove_query_logger(self._loggers[id(driver)])
-            elif hasattr(driver, "_conn"):
-                with suppress(ValueError, sqlite3.ProgrammingError):  # It was closed.
-                    driver._conn.set_trace_callback(None)
+            elif isinstance(driver, sqlite3.Connection):
+                with suppress(sqlite3.ProgrammingError):  # It was closed.
+                    driver.set_trace_callback(None)
 
     def _logger(self) -> Callable[[Any], None]:
         """For one connection of asyncpg: a write outside a transaction commits itself."""
@@ -106,7 +107,7 @@ class Driver:
 @asynccontextmanager
 async def counted(layer: Any) -> AsyncIterator[Count]:
     """Count on the engine and, for what goes past it, on the driver; the larger is told."""
-    engine = layer.database.engine.sync_engine
+    engines = layer.database.sync_engines
     count, driver = Count(), Driver()
 
     def execute(conn: Any, cursor: Any, sql: str, *rest: Any) -> None:
@@ -124,12 +125,12 @@ async def counted(layer: Any) -> AsyncIterator[Count]:
         ("rollback", rollback),
         ("checkout", driver.checkout),
     ]
-    for name, listener in listeners:
+    for engine, (name, listener) in product(engines, listeners):
         event.listen(engine, name, listener)
     try:
         yield count
     finally:
-        for name, listener in listeners:
+        for engine, (name, listener) in product(engines, listeners):
             event.remove(engine, name, listener)
         await driver.leave()
         count.commits = max(count.commits, driver.count.commits)
@@ -161,9 +162,25 @@ async def test_a_step_is_one_transaction(layer: Any, alice: Any) -> None:
     async with counted(layer) as count:
         await layer.create_step(message(thread_id))
     assert count.commits == 1, count.statements
-    dialect = type(layer.database.dialect)
-    most = 4 if dialect.save_burst is not Dialect.save_burst else 6
+    most = 1 if layer.database.dialect.has_fast_batch else 6
     assert 1 <= len(count.statements) <= most, count.statements
+
+
+async def test_a_step_on_sqlite_is_one_visit_to_the_writers_thread(layer: Any, alice: Any) -> None:
+    if layer.database.dialect.name != "sqlite":
+        pytest.skip("only SQLite has a thread for its writer")
+    thread_id = await thread(layer, alice)
+    visits: list[str] = []
+
+    def visit(dbapi: Any, record: Any, proxy: Any) -> None:
+        visits.append(current_thread().name)
+
+    for engine in layer.database.sync_engines:
+        event.listen(engine, "checkout", visit)
+    await layer.create_step(message(thread_id))
+    for engine in layer.database.sync_engines:
+        event.remove(engine, "checkout", visit)
+    assert [name.rpartition("_")[0] for name in visits] == ["chainlit-sqla-writer"]
 
 
 async def test_a_burst_is_a_few_transactions(layer: Any, alice: Any) -> None:

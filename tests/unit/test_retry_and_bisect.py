@@ -38,7 +38,7 @@ async def test_pauses_double_with_jitter_up_to_the_longest() -> None:
     reported: list[tuple[str, float]] = []
 
     result = await retry(
-        flaky.work,
+        lambda: flaky.work(),
         is_os_error,
         first_pause=1.0,
         longest_pause=8.0,

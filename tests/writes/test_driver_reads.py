@@ -12,7 +12,7 @@ from sqlalchemy import Text, cast, event, func, literal, select, table
 from chainlit_sqla import SQLADataLayer
 from chainlit_sqla.database import Database
 from chainlit_sqla.database import migrator as migrations
-from chainlit_sqla.dialects import Asked
+from chainlit_sqla.dialects import BoundStatement
 from chainlit_sqla.errors import DatabaseUnavailable, SchemaOutdated
 from chainlit_sqla.models import threads
 from chainlit_sqla.settings import Settings
@@ -20,10 +20,10 @@ from tests.servers.postgres import PostgresServer
 from tests.servers.proxy import FlakyProxy
 from tests.until import until
 
-ONE: Asked = (select(literal(1)), {})
-SESSION: Asked = (select(func.pg_backend_pid()), {})
-SLOW: Asked = (select(cast(func.pg_sleep(600), Text)), {})
-THREADS: Asked = (select(threads.c.id), {})
+ONE: BoundStatement = (select(literal(1)), {})
+SESSION: BoundStatement = (select(func.pg_backend_pid()), {})
+SLOW: BoundStatement = (select(cast(func.pg_sleep(600), Text)), {})
+THREADS: BoundStatement = (select(threads.c.id), {})
 
 
 async def idle(database: Database, count: int) -> None:
@@ -61,7 +61,7 @@ async def test_a_connection_lost_in_mid_query_is_asked_again(
 ) -> None:
     await behind_proxy.fetch(THREADS)
     proxy.cut_at(b"threads", deliver=True)
-    other: Asked = (select(threads.c.id, threads.c.name), {})
+    other: BoundStatement = (select(threads.c.id, threads.c.name), {})
     assert await behind_proxy.fetch(other) == [[]]
     assert not proxy.cut_pending
     assert out(behind_proxy) == 0

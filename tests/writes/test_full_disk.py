@@ -29,9 +29,10 @@ class Disk:
 
     def __init__(self, database: Database) -> None:
         self.pages = 1  # As many as there are already.
-        event.listen(database.engine.sync_engine, "begin", self._limit)
         self.refused = 0
-        event.listen(database.engine.sync_engine, "handle_error", self._count)
+        for engine in database.sync_engines:
+            event.listen(engine, "begin", self._limit)
+            event.listen(engine, "handle_error", self._count)
 
     def _limit(self, connection: Any) -> None:
         connection.exec_driver_sql(f"PRAGMA max_page_count = {self.pages}")

@@ -297,15 +297,15 @@ async def test_the_servers_own_mode_does_not_matter(
 async def test_the_longest_object_keys_are_told_apart(database: Database) -> None:
     keys = ["k" * 1023 + end for end in "ab"] + ["ü" * 511 + end for end in "aA"] + ["k", "K", "k "]
     async with database.write() as connection:
-        assert await outbox.put(connection, database.dialect, keys)
-        assert await outbox.put(connection, database.dialect, keys), "there already"
+        assert await connection.run_sync(outbox.put, database.dialect, keys)
+        assert await connection.run_sync(outbox.put, database.dialect, keys), "there already"
     async with database.connect() as connection:
-        assert set(await outbox.due(connection, 100)) == set(keys)
+        assert set(await connection.run_sync(outbox.due, 100)) == set(keys)
         assert len(list(await connection.scalars(select(BlobDeletion.object_key)))) == len(keys)
     async with database.write() as connection:
-        await outbox.done(connection, [keys[0], "K"])
+        await connection.run_sync(outbox.done, [keys[0], "K"])
     async with database.connect() as connection:
-        assert set(await outbox.due(connection, 100)) == set(keys) - {keys[0], "K"}
+        assert set(await connection.run_sync(outbox.due, 100)) == set(keys) - {keys[0], "K"}
 
 
 async def test_a_users_row_is_not_taken_by_another_identifier(

@@ -97,7 +97,7 @@ async def fill(database: Database, store: LocalStorage, number: int) -> list[str
     for key in keys:
         await store.put(key, BlobSource(data=b"x"), mime="text/plain")
     async with database.write() as connection:
-        await rows.put(connection, database.dialect, keys)
+        await connection.run_sync(rows.put, database.dialect, keys)
     return keys
 
 
@@ -126,7 +126,7 @@ async def test_a_key_that_no_store_can_have_is_forgotten(
     store = Picky(tmp_path / "files")
     await fill(database, store, 3)
     async with database.write() as connection:
-        await rows.put(connection, database.dialect, ["", "k" * 1030])
+        await connection.run_sync(rows.put, database.dialect, ["", "k" * 1030])
     await DeletionQueue(database, store).drain()
     assert await left(store) == await waiting(database) == []
     assert caplog.text.count("There is no blob to delete") == 2

@@ -124,9 +124,9 @@ async def carry_out(target: Database, batch: Sequence[Op]) -> dict[int, bool]:
     results: dict[int, bool] = {}
     async with target.write() as connection:
         for segment in plan(batch):
-            await save(connection, target.dialect, segment)
+            await connection.run_sync(save, target.dialect, segment)
             for position, op in segment.deletes:
-                results[position], _ = await erase(connection, target.dialect, op)
+                results[position], _ = await connection.run_sync(erase, target.dialect, op)
     return results
 
 

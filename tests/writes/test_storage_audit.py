@@ -116,7 +116,7 @@ class World:
         return {info.key async for info in LocalStorage.list_blobs(self.storage)}
 
     async def outbox(self) -> Sequence[str]:
-        return await self.database.read(lambda c: due(c, 100))
+        return await self.database.read(lambda c: c.run_sync(due, 100))
 
     async def look(self, **options: Any) -> Counts:
         with Ledger.opened() as ledger:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import inspect
 import ssl
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext
 from datetime import UTC
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import orjson
 from sqlalchemy import (
@@ -33,13 +33,13 @@ from sqlalchemy.types import TypeEngine
 from ..._internal import json as _json
 from ..._internal import odd_json as _odd_json
 from ...errors import ConfigurationError
-from ..base import Call, Dialect, Rows
+from ..base import CompiledCall, Dialect, Rows
 from ..conflict import on_conflict
 from ..cursor import Fetch
 from ..error_kinds import Fault
-from ..shield import to_the_end
+from ..shield import shield_with_timeout
 from . import errors as postgresql_errors
-from . import fast_batch as postgresql_burst
+from . import fast_batch
 from .cursor import declared
 
 if TYPE_CHECKING:
@@ -47,9 +47,10 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
 
     from ...settings import Settings
-    from ..fast_batch import Burst
+    from ..fast_batch import FastBatch, FastBatchOutcome
     from ..moving import Mover
 
+T = TypeVar("T")
 _LOCK = 0x636C_7371_6C61  # "clsqla": the advisory lock around migrations.
 
 # Parameters that other clients put into a URL and asyncpg does not know.
@@ -77,6 +78,8 @@ class PostgreSQL(Dialect):
     driver = "asyncpg"
     port = 5432
     has_schemas = True
+    fetches_on_driver = True
+    has_fast_batch = True
 
     def engine_url(self, url: URL) -> URL:
         """Give the URL its driver and asyncpg's names for libpq's parameters."""
@@ -193,19 +196,23 @@ class PostgreSQL(Dialect):
     async def execute_many(
         self, connection: AsyncConnection, statement: Any, rows: Sequence[Mapping[str, Any]]
     ) -> None:
+        """To its end; see `run_to_end`."""
+        await self.run_to_end(connection, lambda sync: sync.execute(statement, rows))
+
+    async def run_to_end(self, connection: AsyncConnection, work: Callable[[Connection], T]) -> T:
         """To its end: asyncpg, cancelled while it sends, waits for an answer for ever."""
 
-        async def give_up() -> None:
+        async def terminate() -> None:
             pooled = await connection.get_raw_connection()
             if pooled.driver_connection is not None:
                 pooled.driver_connection.terminate()
 
-        await to_the_end(connection.execute(statement, rows), give_up)
+        return await shield_with_timeout(connection.run_sync(work), terminate)
 
     async def fetch(
         self,
         connection: PoolProxiedConnection,
-        calls: Sequence[Call],
+        calls: Sequence[CompiledCall],
         *,
         pooler: bool,
     ) -> list[Rows]:
@@ -223,21 +230,18 @@ class PostgreSQL(Dialect):
         """``INSERT … ON CONFLICT``."""
         return on_conflict(insert(table), keys, update)
 
-    async def save_burst(
-        self, connection: PoolProxiedConnection, burst: Burst, schema: str | None, *, pooler: bool
-    ) -> bool:
+    async def write_fast_batch(
+        self,
+        connection: PoolProxiedConnection,
+        batch: FastBatch,
+        schema: str | None,
+        *,
+        pooler: bool,
+    ) -> FastBatchOutcome:
         """In one statement, and so in one round trip."""
         driver: Any = connection.driver_connection
-        try:
-            async with driver.transaction() if pooler else nullcontext():  # As in `fetch`.
-                return await _write_burst(driver, burst, schema)
-        except Exception as error:
-            code = getattr(error, "sqlstate", None)
-            if code == postgresql_burst.MADE_MEANWHILE:
-                return False
-            if code in postgresql_errors.UNKNOWN_CODES:
-                raise NotImplementedError(str(error)) from error
-            raise
+        async with driver.transaction() if pooler else nullcontext():  # As in `fetch`.
+            return await fast_batch.write(driver, batch, schema)
 
     def search_term(self, text: str) -> str:
         """A pattern that stands for itself."""
@@ -333,17 +337,6 @@ class PostgreSQL(Dialect):
                 "use 1 to 63 bytes that do not start with pg_"
             )
         return name
-
-
-async def _write_burst(driver: Any, burst: Burst, schema: str | None) -> bool:
-    sql = postgresql_burst.statement(burst, schema)
-    ok, there, _ = await driver.fetchrow(sql, *postgresql_burst.arguments(burst))
-    if not ok or there is None:
-        return bool(ok)
-    missing = set(burst.thread_ids).difference(there)
-    return await _write_burst(driver, burst.part(there), schema) and await _write_burst(
-        driver, burst.part(missing), schema
-    )
 
 
 def _tls(query: Mapping[str, Any]) -> ssl.SSLContext:

@@ -12,8 +12,6 @@ _TRANSIENT_CLASSES = {"08", "28", "40", "53", "57", "58"}
 # Lock timeout; now a standby; idle timeout; the database takes no connections or is not there.
 _TRANSIENT_CODES = {"55P03", "25006", "25P03", "55000", "3D000"}
 _SCHEMA_CODES = {"42P01", "42703", "3F000", "42501"}  # no table, column, schema; no permission
-# Not supported; no such column or function: what speaks PostgreSQL may lack system columns.
-UNKNOWN_CODES = {"0A000", "42703", "42883"}
 _REPEAT_CODES = {"23503", "57014"}  # no parent row; statement timeout
 
 

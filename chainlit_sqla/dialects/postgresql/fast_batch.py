@@ -1,22 +1,19 @@
-"""A burst on PostgreSQL: one statement, which is its own transaction.
+"""A fast batch on PostgreSQL: one statement, which is its own transaction.
 
-All parts of a statement see one snapshot, taken before it waits for a lock; the long way
-relies on later statements seeing more. So the statement makes sure that nothing happened
-in between, and writes nothing otherwise:
+All parts of a statement see one snapshot, taken before it waits for a lock; writing statement by
+statement relies on later statements seeing more. So the statement makes sure that nothing
+happened in between, and writes nothing otherwise:
 
 1. It locks the rows of the threads in the order of their ids, as everybody does.
 2. Each thread of the snapshot must be locked in the very version of the snapshot
    (``xmin``). Who deletes a thread removes its row, and who deletes from one changes the
    row under an exclusive lock, so a deletion that was committed meanwhile shows.
 3. Tombstones and owners are read from the snapshot, which is then up to date for these.
-4. Of threads that are not there, nothing shows what was deleted during a wait. So a
-   statement that makes threads makes all of its threads: it has none to wait for. Where
-   some are there and some are not, it answers which, and becomes two.
-5. It removes the signatures of its threads by itself, and tells the triggers of the
-   migration 0002 so for the length of its transaction: calling them for each row takes
-   longer than the rows. Who claims a thread changes its row, too (point 2).
-6. Where somebody else made a thread meanwhile, the statement fails (by a division by zero:
-   nothing else undoes what its other parts have written).
+4. Of threads that do not exist, nothing shows what was deleted during a wait. So a
+   statement that inserts threads inserts all of its threads: it has none to wait for. Where
+   some exist and some do not, it answers which, and becomes two.
+5. Where somebody else inserted a thread meanwhile, its primary key makes the statement fail,
+   which undoes all of it.
 """
 
 from __future__ import annotations
@@ -25,16 +22,47 @@ from functools import lru_cache
 from typing import Any
 
 import orjson
+from asyncpg import PostgresError
+from asyncpg.exceptions import UniqueViolationError
 from sqlalchemy import Column
 from sqlalchemy.dialects.postgresql import asyncpg
 
 from ..._internal import json as _json
-from ..fast_batch import Burst, BurstThread, Defaults, StepsUpsert, Tables
+from ..fast_batch import Defaults, FastBatch, FastBatchOutcome, FastBatchThread, Tables
 
 _DIALECT = asyncpg.dialect()  # type: ignore[no-untyped-call]
+# Not supported; no such column or function: what speaks PostgreSQL may lack system columns.
+_UNSUPPORTED_CODES = {"0A000", "42703", "42883"}
 
-MADE_MEANWHILE = "22012"
-"""https://www.postgresql.org/docs/current/errcodes-appendix.html: division by zero."""
+
+async def write(driver: Any, batch: FastBatch, schema: str | None) -> FastBatchOutcome:
+    """Write a batch in one statement, or in two where some of its threads are new.
+
+    Args:
+        driver: asyncpg's connection.
+        batch: The rows to write.
+        schema: The schema of our tables; None: the connection's default one.
+
+    Raises:
+        PostgresError: The statement failed for another reason than a concurrent insert.
+    """
+    try:
+        written, existing = await driver.fetchrow(_statement_for(batch, schema), *_arguments(batch))
+    except UniqueViolationError:
+        return FastBatchOutcome.NEEDS_STATEMENTS
+    except PostgresError as error:
+        if error.sqlstate in _UNSUPPORTED_CODES:
+            return FastBatchOutcome.UNSUPPORTED
+        raise
+    if existing is None:
+        return FastBatchOutcome.WRITTEN if written else FastBatchOutcome.NEEDS_STATEMENTS
+    missing = set(batch.thread_ids).difference(existing)
+    for thread_ids in (set(existing), missing):
+        outcome = await write(driver, batch.within(thread_ids), schema)
+        if outcome is not FastBatchOutcome.WRITTEN:
+            break
+    return outcome
+
 
 _KNOWN = """
 given AS MATERIALIZED (SELECT * FROM json_to_recordset($1::text::json)
@@ -51,12 +79,8 @@ verdict AS MATERIALIZED (SELECT
       AND (t.id, t.xmin::text) NOT IN (SELECT id, version FROM found))
   AND NOT EXISTS (
     SELECT FROM given g JOIN found f ON f.id = g.id AND f."userIdentifier" <> g.actor)
-  {known_owners}
-  AND set_config('chainlit_sqla.forgets', 'on', true) = 'on' AS ok,
-  (SELECT count(*) FROM found) NOT IN (0, (SELECT count(*) FROM given)) AS mixed),
-forgotten AS (
-  DELETE FROM {signatures} s USING verdict
-  WHERE ok AND NOT mixed AND s."threadId" = ANY(ARRAY(SELECT id FROM given)))"""
+  {known_owners} AS ok,
+  (SELECT count(*) FROM found) NOT IN (0, (SELECT count(*) FROM given)) AS mixed)"""
 _MORE_COLUMNS = ', name text, "userId" text, tags jsonb, metadata jsonb, removed json'
 _KNOWN_OWNERS = """
   AND NOT EXISTS (
@@ -70,8 +94,7 @@ _MOVED = """
 made AS (
   INSERT INTO {threads} (id, "createdAt", "updatedAt", metadata)
   SELECT g.id, g.begun, greatest(g.begun, g.activity), '{}' FROM given g, verdict
-  WHERE ok AND NOT mixed AND NOT EXISTS (SELECT FROM found f WHERE f.id = g.id)
-  ON CONFLICT (id) DO NOTHING RETURNING 1),
+  WHERE ok AND NOT mixed AND NOT EXISTS (SELECT FROM found f WHERE f.id = g.id)),
 moved AS (
   UPDATE {threads} t SET "updatedAt" = g.activity FROM given g, found f, verdict
   WHERE ok AND NOT mixed AND t.id = g.id AND f.id = g.id AND g.activity > f."updatedAt")"""
@@ -83,8 +106,7 @@ made AS (
     name, "userId", "userIdentifier", tags)
   SELECT g.id, g.begun, greatest(g.begun, g.activity), coalesce(g.metadata, '{}'),
     g.name, g."userId", g.identifier, g.tags FROM owned g, verdict
-  WHERE ok AND NOT mixed AND NOT EXISTS (SELECT FROM found f WHERE f.id = g.id)
-  ON CONFLICT (id) DO NOTHING RETURNING 1),
+  WHERE ok AND NOT mixed AND NOT EXISTS (SELECT FROM found f WHERE f.id = g.id)),
 changed AS (
   UPDATE {threads} t SET
     "updatedAt" = greatest(t."updatedAt", g.activity),
@@ -103,21 +125,14 @@ changed AS (
 
 
 _ANSWER = """
-SELECT ok, CASE WHEN ok AND mixed THEN ARRAY(SELECT id FROM found) END,
-  CASE WHEN ok AND NOT mixed AND (SELECT count(*) FROM given)
-    <> (SELECT count(*) FROM found) + (SELECT count(*) FROM made)
-  THEN 1 / (0 * (SELECT count(*) FROM made)) END
+SELECT ok AND NOT mixed, CASE WHEN ok AND mixed THEN ARRAY(SELECT id FROM found) END
 FROM verdict"""
 
 
-def arguments(burst: Burst) -> list[str]:
-    """The parameters of `statement`, in its order: documents, which cost the driver least.
-
-    Args:
-        burst: What is to be written.
-    """
-    rows = [_row(thread) for thread in burst.threads]
-    documents = [rows, burst.graves, *(group.rows for group in burst.steps)]
+def _arguments(batch: FastBatch) -> list[str]:
+    """The parameters of the statement, in order: documents, which cost the driver least."""
+    rows = [_row(thread) for thread in batch.threads]
+    documents = [rows, batch.tombstone_ids, *(group.rows for group in batch.steps)]
     return [
         orjson.dumps(document, _fragment, orjson.OPT_PASSTHROUGH_SUBCLASS).decode()
         for document in documents
@@ -131,7 +146,7 @@ def _fragment(value: Any) -> orjson.Fragment:
     return orjson.Fragment(str(value))
 
 
-def _row(thread: BurstThread) -> dict[str, Any]:
+def _row(thread: FastBatchThread) -> dict[str, Any]:
     row: dict[str, Any] = {"id": thread.id, "begun": thread.begun}
     if thread.activity:
         row["activity"] = thread.activity
@@ -144,19 +159,14 @@ def _row(thread: BurstThread) -> dict[str, Any]:
     return row
 
 
-def statement(burst: Burst, schema: str | None) -> str:
-    """The statement for bursts of this shape.
+def _statement_for(batch: FastBatch, schema: str | None) -> str:
+    """The statement for batches of this shape.
 
-    It answers whether it is a burst, and which threads are there where some are and some
-    are not; then nothing was written. It fails with SQLSTATE `MADE_MEANWHILE` where
-    somebody else made one of them.
-
-    Args:
-        burst: What is to be written.
-        schema: The schema of our tables; None: the connection's default one.
+    It selects whether it wrote the batch and, where some of the threads exist and some do not,
+    the ids of those that exist; then nothing was written.
     """
-    shape = tuple(group.given for group in burst.steps)
-    return _statement(burst.tables, shape, burst.changes_threads, burst.defaults, schema)
+    shape = tuple(group.columns for group in batch.steps)
+    return _statement(batch.tables, shape, batch.changes_threads, batch.defaults, schema)
 
 
 @lru_cache(maxsize=256)
@@ -184,7 +194,7 @@ class _Names:
         self.quote = quote
         self.of_tables = {
             kind: prefix + quote(getattr(tables, kind).name)
-            for kind in ("users", "threads", "steps", "tombstones", "signatures")
+            for kind in ("users", "threads", "steps", "tombstones")
         }
 
     def put_into(self, template: str) -> str:
@@ -208,14 +218,24 @@ def _known(names: _Names, changes: bool) -> str:
 def _steps(names: _Names, number: int, given: tuple[str, ...], defaults: Defaults) -> str:
     """An upsert of the steps in the parameter of this number."""
     quote = names.quote
-    upsert = StepsUpsert.of(given, defaults, quote, _new)
-    typed = ", ".join(f"{quote(name)} {names.type(name)}" for name in upsert.columns)
-    source = ", ".join((*(f"u.{quote(name)}" for name in upsert.columns), *upsert.defaults))
+    columns = tuple(dict.fromkeys(("threadId", "id", "createdAt", "ordinal", *given)))
+    fixed = {name: _literal(value) for name, value in defaults if name not in columns}
+    targets = ", ".join(map(quote, (*columns, *fixed)))
+    typed = ", ".join(f"{quote(name)} {names.type(name)}" for name in columns)
+    source = ", ".join((*(f"u.{quote(name)}" for name in columns), *fixed.values()))
+    changes = ", ".join(f"{name} = {_new(name)}" for name in map(quote, given))
+    action = f"DO UPDATE SET {changes}" if changes else "DO NOTHING"
     return (
-        f"steps_{number} AS (INSERT INTO {names.of_tables['steps']} AS s ({upsert.targets})"
+        f"steps_{number} AS (INSERT INTO {names.of_tables['steps']} AS s ({targets})"
         f" SELECT {source} FROM json_to_recordset(${number}::text::json) AS u({typed}), verdict"
-        f' WHERE ok AND NOT mixed ON CONFLICT ("threadId", id) {upsert.action})'
+        f' WHERE ok AND NOT mixed ON CONFLICT ("threadId", id) {action})'
     )
+
+
+def _literal(value: str | bool) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return "'" + value.replace("'", "''") + "'"
 
 
 def _new(name: str) -> str:

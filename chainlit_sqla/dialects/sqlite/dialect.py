@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-import functools
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,11 +15,13 @@ from sqlalchemy import (
     URL,
     ColumnElement,
     Connection,
+    Engine,
     Insert,
     LargeBinary,
     Table,
     Text,
     cast,
+    create_engine,
     event,
     exists,
     func,
@@ -38,19 +38,17 @@ from ..._internal.broken_text import read_text
 from ..._internal.signature import fold, has_all
 from ..._internal.timestamps import format_instant
 from ...errors import ConfigurationError
-from ..base import Call, Dialect, Rows
+from ..base import Dialect
 from ..conflict import on_conflict
 from ..error_kinds import Fault, original
 from . import copy as sqlite_copy
 from . import errors as sqlite_errors
-from . import fast_batch as sqlite_burst
+from .worker import SQLiteWorker
 
 if TYPE_CHECKING:
-    from sqlalchemy import PoolProxiedConnection
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
     from ...settings import Settings
-    from ..fast_batch import Burst
     from ..moving import Mover
 
 _WRITE = "chainlit_sqla_write"
@@ -113,25 +111,8 @@ class SQLite(Dialect):
         "database is locked"; BEGIN IMMEDIATE waits for its turn instead
         (https://www.sqlite.org/lang_transaction.html).
         """
-        event.listen(engine.sync_engine, "connect", _set_up)
-        if engine.url.query.get("mode") == "ro":
-            event.listen(engine.sync_engine, "connect", _read_any_text)
-        event.listen(engine.sync_engine, "begin", _begin)
+        _listen(engine.sync_engine)
         event.listen(engine.sync_engine, "invalidate", _give_up_lock)
-
-    def is_lost(self, connection: PoolProxiedConnection) -> bool:
-        """Its thread ends with an error when it has an answer for a loop that has ended."""
-        driver: Any = connection.driver_connection
-        # The thread is an attribute since aiosqlite 0.22; before, the connection is one.
-        return driver is None or not getattr(driver, "_thread", driver).is_alive()
-
-    def is_broken(
-        self,
-        connection: PoolProxiedConnection,  # noqa: ARG002
-        error: BaseException,  # noqa: ARG002
-    ) -> bool:
-        """Never: what its thread has begun, it ends. A database in memory must stay."""
-        return False
 
     async def keep_broken_text(self, connection: AsyncConnection) -> bool:
         """SQLite stores any bytes as text (https://www.sqlite.org/invalidutf.html)."""
@@ -193,32 +174,25 @@ class SQLite(Dialect):
         """Parse the text."""
         return {} if value == "{}" else None if value is None else orjson.loads(value)
 
-    async def fetch(
-        self,
-        connection: PoolProxiedConnection,
-        calls: Sequence[Call],
-        *,
-        pooler: bool,  # noqa: ARG002
-    ) -> list[Rows]:
-        """All statements in one visit to the connection's thread, and in one snapshot."""
-        rows: list[Rows] = await _visit(connection.driver_connection, _fetch, calls)
-        return rows
+    def worker(self, url: URL, readers: int) -> SQLiteWorker | None:
+        """Threads for whole transactions; a database in memory lives in one connection."""
+        if _in_memory(url):
+            return None
+        arguments = {"timeout": _BUSY_SECONDS, "check_same_thread": False}
+        engine = create_engine(
+            url.set(drivername=self.name),
+            pool_size=readers + 1,
+            # SQLAlchemy ends its own transactions.
+            pool_reset_on_return=None,
+            connect_args=arguments,
+            hide_parameters=True,
+        )
+        _listen(engine)
+        return SQLiteWorker(engine, self.write_options(), readers)
 
     def upsert(self, table: Table, keys: Sequence[str], update: Iterable[str]) -> Insert:
         """``INSERT … ON CONFLICT``."""
         return on_conflict(insert(table), keys, update)
-
-    async def save_burst(
-        self,
-        connection: PoolProxiedConnection,
-        burst: Burst,
-        schema: str | None,  # noqa: ARG002 - there are none
-        *,
-        pooler: bool,  # noqa: ARG002
-    ) -> bool:
-        """In one visit to the connection's thread."""
-        written: bool = await _visit(connection.driver_connection, sqlite_burst.write, burst)
-        return written
 
     def search_term(self, text: str) -> str:
         """Without its case."""
@@ -287,28 +261,6 @@ class SQLite(Dialect):
         return sqlite_errors.explain(error, url, _BUSY_SECONDS)
 
 
-async def _visit(driver: Any, work: Callable[..., Any], argument: Any) -> Any:
-    """Call a function with SQLite's connection in the thread of aiosqlite's connection.
-
-    Its public methods visit the thread once for each statement, so this takes the way that
-    SQLAlchemy takes, too. Who is cancelled waits for the end of it: the next one to use the
-    connection would else wait behind it, and a loop that ends meanwhile ends the thread.
-
-    Raises:
-        NotImplementedError: This release of aiosqlite works otherwise.
-    """
-    visits = getattr(driver, "_tx", None)
-    if visits is None:
-        raise NotImplementedError("this release of aiosqlite works otherwise")
-    answer = asyncio.get_running_loop().create_future()
-    visits.put_nowait((answer, functools.partial(work, driver._conn, argument)))
-    try:
-        return await asyncio.shield(answer)
-    except asyncio.CancelledError:
-        await asyncio.wait([answer])
-        raise
-
-
 def _in_memory(url: URL) -> bool:
     return not url.database or url.database == ":memory:" or "mode=memory" in str(url)
 
@@ -322,6 +274,13 @@ def _path(url: URL) -> Path:
     if path.startswith("//"):
         path = path.removeprefix("//").removeprefix("localhost")
     return Path(unquote(path))
+
+
+def _listen(engine: Engine) -> None:
+    event.listen(engine, "connect", _set_up)
+    if engine.url.query.get("mode") == "ro":
+        event.listen(engine, "connect", _read_any_text)
+    event.listen(engine, "begin", _begin)
 
 
 def _set_up(connection: Any, _record: Any) -> None:
@@ -339,7 +298,7 @@ def _set_up(connection: Any, _record: Any) -> None:
 
 def _read_any_text(connection: Any, _record: Any) -> None:
     """Other programs may have stored text in other encodings: one such row must not stop all."""
-    driver = connection.driver_connection  # aiosqlite's
+    driver = getattr(connection, "driver_connection", connection)  # aiosqlite's or sqlite3's
     driver.text_factory = lambda raw: raw.decode("utf-8", "replace")
 
 
@@ -350,12 +309,11 @@ def _give_up_lock(connection: Any, _record: Any, _error: BaseException | None) -
     (https://www.sqlite.org/c3ref/close.html): all writers would wait for Python's garbage
     collector. Nobody waits for this; the thread does it before it closes.
     """
-    driver = connection.driver_connection
-    raw, visits = getattr(driver, "_connection", None), getattr(driver, "_tx", None)
-    if raw is None or visits is None:
-        return
-    with suppress(RuntimeError):  # Without a running loop there is nobody to cancel, either.
-        visits.put_nowait((asyncio.get_running_loop().create_future(), raw.rollback))
+    rollback = connection.driver_connection.rollback()
+    # Without a running loop there is nobody to cancel, either; nor without a connection.
+    with suppress(RuntimeError, ValueError, StopIteration):
+        rollback.send(None)  # Its first step puts it into the queue of the thread.
+    rollback.close()
 
 
 def _switch_to_wal(cursor: Any) -> None:
@@ -371,16 +329,6 @@ def _switch_to_wal(cursor: Any) -> None:
         code = getattr(original(error), "sqlite_errorcode", 0) & 0xFF
         if code not in {*sqlite_errors.TRANSIENT, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN}:
             raise
-
-
-def _fetch(connection: sqlite3.Connection, calls: Sequence[Call]) -> list[Rows]:
-    if len(calls) == 1:  # It is a snapshot by itself.
-        return [connection.execute(*calls[0]).fetchall()]
-    connection.execute("BEGIN")
-    try:
-        return [connection.execute(sql, values).fetchall() for sql, values in calls]
-    finally:
-        connection.execute("ROLLBACK")
 
 
 def _fold(value: str | None) -> str | None:

@@ -125,8 +125,8 @@ class Missing:
 
     async def _delete_thread(self, database: Database, id: str) -> None:
         async with database.write() as connection:
-            await erase(connection, database.dialect, DeleteThread(id))
+            await connection.run_sync(erase, database.dialect, DeleteThread(id))
 
     async def _delete_rows(self, database: Database, id: str) -> None:
         async with database.write() as connection:
-            await erase_rows(connection, database.dialect, id, self.rows[id])
+            await connection.run_sync(erase_rows, database.dialect, id, self.rows[id])

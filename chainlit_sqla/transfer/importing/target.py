@@ -248,11 +248,11 @@ class Target:
         own = [record for record in own if record.values["id"] not in dead]
         written.deleted += len(by_kind.get("thread", ())) - len(own)
         if self._update:  # Before they are changed.
-            await lock_threads(connection, places, exclusive=False)
+            await connection.run_sync(lock_threads, places, exclusive=False)
             await self._claims.look(connection, places)
         mine = [record for record in own if record.values["id"] not in others]
         await self._upsert(connection, "thread", mine)
-        await lock_threads(connection, places, exclusive=False)
+        await connection.run_sync(lock_threads, places, exclusive=False)
         await self._claims.look(connection, places)
         written.refused += self._of_others(by_kind)
         mine = [record for record in mine if record.values["id"] not in others]
@@ -266,8 +266,8 @@ class Target:
             alive = [record for record in given if not is_buried(record, buried)]
             written.deleted += len(given) - len(alive)
             await self._upsert(connection, kind, alive)
-        await forget(connection, places)
-        await show_change(connection, places)
+        await connection.run_sync(forget, places)
+        await connection.run_sync(show_change, places)
 
     def _of_others(self, by_kind: Mapping[str, Sequence[Record]]) -> Sequence[Misfit]:
         others, reason = self._claims.others, self._claims.reason

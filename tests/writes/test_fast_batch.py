@@ -17,14 +17,14 @@ from sqlalchemy import delete, insert, select, text
 from chainlit_sqla._internal.json import JsonText
 from chainlit_sqla.database import Database
 from chainlit_sqla.database import migrator as migrations
-from chainlit_sqla.dialects.postgresql import fast_batch as postgresql_burst
+from chainlit_sqla.dialects.postgresql import fast_batch as postgresql_fast_batch
 from chainlit_sqla.errors import NotTheAuthor, RejectedRow
 from chainlit_sqla.models import Base, Signature, Step, Thread, User
 from chainlit_sqla.settings import Settings
 from chainlit_sqla.writes import signatures as signing
 from chainlit_sqla.writes.execute_deletes import erase
 from chainlit_sqla.writes.execute_saves import lock_threads, save
-from chainlit_sqla.writes.fast_batch import burst_of
+from chainlit_sqla.writes.fast_batch import fast_batch_of
 from chainlit_sqla.writes.operations import (
     DeleteElement,
     DeleteStep,
@@ -64,23 +64,21 @@ befores = st.one_of(
 )
 
 
-@pytest.fixture(params=["sqlite", "postgresql", "postgresql behind a pooler"])
+@pytest.fixture(params=["postgresql", "postgresql behind a pooler"])
 async def pair(
-    request: pytest.FixtureRequest, tmp_path: Path, postgres: PostgresServer
+    request: pytest.FixtureRequest, postgres: PostgresServer
 ) -> AsyncIterator[tuple[Database, Database]]:
     """Two databases with the schema and two users."""
     made = []
-    for name in ("fast", "long"):
-        on_file = request.param == "sqlite"
-        url = f"sqlite:///{tmp_path / name}.db" if on_file else postgres.create_database()
+    for _ in ("fast", "long"):
+        url = postgres.create_database()
         choices = Settings.load(prepared_statements="pooler" not in request.param)
         made.append(Database(url, settings=choices))
         await migrations.upgrade(made[-1])
     yield made[0], made[1]
     for database in made:
         await database.close()
-        if "sqlite" not in request.param:
-            postgres.drop_database(str(database.given_url.render_as_string(hide_password=False)))
+        postgres.drop_database(str(database.given_url.render_as_string(hide_password=False)))
 
 
 async def reset(database: Database) -> None:
@@ -95,15 +93,15 @@ async def long_way(database: Database, batch: Sequence[Op]) -> type[Exception] |
     try:
         async with database.write() as connection:
             for segment in plan(batch):
-                await save(connection, database.dialect, segment)
+                await connection.run_sync(save, database.dialect, segment)
                 for _, op in segment.deletes:
-                    await erase(connection, database.dialect, op)
+                    await connection.run_sync(erase, database.dialect, op)
     except (RejectedRow, NotTheAuthor) as error:
         return type(error)
     return None
 
 
-async def test_a_burst_leaves_the_same_rows_as_the_long_way(
+async def test_a_fast_batch_leaves_the_same_rows_as_single_statements(
     pair: tuple[Database, Database],
 ) -> None:
     fast, long = pair
@@ -117,9 +115,9 @@ async def test_a_burst_leaves_the_same_rows_as_the_long_way(
                 await long_way(database, [op])
         for batch in batches:
             for segment in plan(batch):
-                burst = burst_of(segment)
-                assert burst
-                written = await fast.save_burst(burst)
+                fast_batch = fast_batch_of(segment)
+                assert fast_batch
+                written = await fast.write_fast_batch(fast_batch)
                 taken.append(written)
                 if not written:
                     assert await rows(fast) == await rows(long), "nothing may be written"
@@ -134,8 +132,8 @@ async def test_a_burst_leaves_the_same_rows_as_the_long_way(
     )
     def examples(before: list[Op], batches: list[list[Op]]) -> None:
         one_segment = [batch for batch in batches if len(plan(batch)) == 1]
-        bursts = [batch for batch in one_segment if burst_of(plan(batch)[0])]
-        asyncio.run_coroutine_threadsafe(compare(before, bursts), loop).result(PATIENCE)
+        fast_batches = [batch for batch in one_segment if fast_batch_of(plan(batch)[0])]
+        asyncio.run_coroutine_threadsafe(compare(before, fast_batches), loop).result(PATIENCE)
 
     await asyncio.to_thread(examples)
     assert {True, False} == set(taken), "both must have been tried"
@@ -162,9 +160,9 @@ async def beside(two: tuple[Database, Database], theirs: Sequence[Op], ours: Seq
     pipeline = Pipeline(here)
     async with other.write() as connection:
         for segment in plan(theirs):
-            await save(connection, other.dialect, segment)
+            await connection.run_sync(save, other.dialect, segment)
             for _, op in segment.deletes:
-                await erase(connection, other.dialect, op)
+                await connection.run_sync(erase, other.dialect, op)
         tasks = [asyncio.ensure_future(pipeline.submit(op)) for op in ours]
         await waits_for_a_lock(here)
     answers = await asyncio.gather(*tasks, return_exceptions=True)
@@ -245,7 +243,7 @@ async def test_what_is_deleted_before_it_is_there_stays_deleted(
     here, other = two
     ours = Pipeline(here)
     async with other.write() as connection:
-        await lock_threads(connection, ["a"], exclusive=True)
+        await connection.run_sync(lock_threads, ["a"], exclusive=True)
         ops = [SaveStep("a", "late", {}), SaveStep("b", "late", {}), SaveStep("c", "late", {})]
         tasks = [asyncio.ensure_future(ours.submit(op)) for op in ops]
         await waits_for_a_lock(here)
@@ -316,8 +314,8 @@ async def test_a_schema_may_have_any_name(postgres: PostgresServer) -> None:
         database = Database(url, settings=Settings.load(db_schema=name))
         await migrations.upgrade(database)
         segment = plan([SaveStep("t", "s", {"output": "a"})])[0]
-        assert (burst := burst_of(segment))
-        assert await database.save_burst(burst), name
+        assert (batch := fast_batch_of(segment))
+        assert await database.write_fast_batch(batch), name
         assert await stored(database, Step.id) == ["s"]
         await database.close()
     postgres.drop_database(url)
@@ -348,24 +346,24 @@ async def test_processes_that_write_to_the_same_threads_do_not_stop_each_other(
         await writer.close()
 
 
-async def test_a_server_that_does_not_know_the_fast_way_is_written_the_long_way(
+async def test_a_server_without_fast_batches_is_written_statement_by_statement(
     two: tuple[Database, Database],
     pipelines: Pipeline,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.INFO, "chainlit_sqla")
-    foreign = postgresql_burst._KNOWN.replace("xmin", "no_such_system_column")
-    monkeypatch.setattr(postgresql_burst, "_KNOWN", foreign)
-    postgresql_burst._statement.cache_clear()
+    foreign = postgresql_fast_batch._KNOWN.replace("xmin", "no_such_system_column")
+    monkeypatch.setattr(postgresql_fast_batch, "_KNOWN", foreign)
+    postgresql_fast_batch._statement.cache_clear()
     for number in range(3):
         await pipelines.submit(SaveStep("t", f"s{number}", {}))
-    postgresql_burst._statement.cache_clear()
+    postgresql_fast_batch._statement.cache_clear()
     assert await stored(two[0], Step.id) == ["s0", "s1", "s2"]
-    assert caplog.text.count("is written statement by statement") == 1
+    assert caplog.text.count("writing statement by statement") == 1
 
 
-def test_what_is_more_than_saves_of_threads_and_steps_is_no_burst() -> None:
+def test_what_is_more_than_saves_of_threads_and_steps_is_no_fast_batch() -> None:
     more: list[Op] = [
         SaveUser("ann", {"id": "u", "metadata": {}}),
         SaveElement("t", "e", {"objectKey": None}),
@@ -373,6 +371,6 @@ def test_what_is_more_than_saves_of_threads_and_steps_is_no_burst() -> None:
         DeleteElement("e", "t"),
     ]
     for op in more:
-        assert burst_of(plan([SaveStep("t", "s", {}), op])[0]) is None
+        assert fast_batch_of(plan([SaveStep("t", "s", {}), op])[0]) is None
     both = [SaveStep("t", "s", {}, actor="ann"), SaveStep("t", "s", {}, actor="bob")]
-    assert burst_of(plan(both)[0]) is None
+    assert fast_batch_of(plan(both)[0]) is None

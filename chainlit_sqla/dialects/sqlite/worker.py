@@ -1,0 +1,107 @@
+"""Transactions and reads on SQLite, each in one visit to a worker thread.
+
+The async driver visits its thread for every cursor, statement and fetch, and a visit costs more
+than most statements. So whole transactions run as one function, on connections of the standard
+library's ``sqlite3``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, Engine
+
+from ..base import CompiledCall, Rows
+
+T = TypeVar("T")
+
+
+class SQLiteWorker:
+    """Runs functions on connections of a synchronous engine: one writer beside some readers.
+
+    SQLite has one writer at a time, so one thread serves them all in the order of their calls.
+
+    Args:
+        engine: A synchronous engine whose connections may change threads.
+        write_options: Execution options of a connection that writes.
+        readers: How many reads run concurrently.
+
+    Example:
+        >>> await worker.write(lambda connection: connection.execute(insert(users), rows))
+    """
+
+    def __init__(self, engine: Engine, write_options: Mapping[str, Any], readers: int) -> None:
+        self.engine = engine
+        self._writing_engine = engine.execution_options(**write_options)
+        self._readers = readers
+        self._write_thread: ThreadPoolExecutor | None = None
+        self._read_threads: ThreadPoolExecutor | None = None
+
+    async def write(self, work: Callable[[Connection], T]) -> T:
+        """Run a function in a transaction that commits when it returns.
+
+        Args:
+            work: Called in the writer's thread.
+        """
+        if self._write_thread is None:
+            self._write_thread = ThreadPoolExecutor(1, "chainlit-sqla-writer")
+        return await _run(self._write_thread, lambda: self._transact(work))
+
+    async def fetch(self, calls: Sequence[CompiledCall]) -> list[Rows]:
+        """Run reading statements in one snapshot.
+
+        Args:
+            calls: The statements.
+        """
+        if self._read_threads is None:
+            self._read_threads = ThreadPoolExecutor(self._readers, "chainlit-sqla-reader")
+        return await _run(self._read_threads, lambda: self._fetch(calls))
+
+    async def close(self) -> None:
+        """Finish what runs and close the connections; the next call opens new ones."""
+        threads = (self._write_thread, self._read_threads)
+        self._write_thread = self._read_threads = None
+        for executor in threads:
+            if executor is not None:
+                await asyncio.to_thread(executor.shutdown)
+        self.engine.dispose()
+
+    def _transact(self, work: Callable[[Connection], T]) -> T:
+        with self._writing_engine.begin() as connection:
+            return work(connection)
+
+    def _fetch(self, calls: Sequence[CompiledCall]) -> list[Rows]:
+        pooled = self.engine.raw_connection()
+        try:
+            connection: Any = pooled.driver_connection
+            return fetch_in_snapshot(connection, calls)
+        finally:
+            pooled.close()
+
+
+def fetch_in_snapshot(connection: sqlite3.Connection, calls: Sequence[CompiledCall]) -> list[Rows]:
+    """Run reading statements that all see the same state of the database."""
+    if len(calls) == 1:  # One statement is a snapshot by itself.
+        return [connection.execute(*calls[0]).fetchall()]
+    connection.execute("BEGIN")
+    try:
+        return [connection.execute(sql, values).fetchall() for sql, values in calls]
+    finally:
+        connection.execute("ROLLBACK")
+
+
+async def _run(executor: ThreadPoolExecutor, work: Callable[[], T]) -> T:
+    """Run a function in a thread; a caller who is cancelled waits for its end.
+
+    Otherwise the next one to use the thread would wait behind work that nobody knows of.
+    """
+    future = asyncio.get_running_loop().run_in_executor(executor, work)
+    try:
+        return await asyncio.shield(future)
+    except asyncio.CancelledError:
+        await asyncio.wait([future])
+        raise
