@@ -18,7 +18,7 @@ from ..storage.check_repair import Repaired, doubtful, repair
 from ..storage.config import storage_url
 from ..storage.keys import key_bytes
 from ..storage.local.client import LocalStorage
-from ..storage.local.signed_urls import blob_digest
+from ..storage.local.folder import blob_digest
 from ..storage.urls import open_storage, shown_url
 from .options import Schema, Url, describe_database, open_database, settings_for
 from .output import progress
@@ -235,7 +235,7 @@ def _whole(text: str) -> str:
 def _files(key: str) -> str:
     """The files of a key below the folder of a `LocalStorage`; empty: there can be none."""
     try:
-        digest = blob_digest(key_bytes(key)).hex()
+        digest = blob_digest(key_bytes(key))
     except StorageError:
         return ""
     return f"{digest[:2]}/{digest}.*"

@@ -20,15 +20,6 @@ from ..errors import StorageError
 CHUNK = 256 * 1024
 """Bytes that are read, copied or handed on at once."""
 
-ACTIVE_TYPES = frozenset({"text/html", "text/xml", "application/xml", "text/xsl", "text/rdf"})
-"""Types in which a browser runs script; so are all types that end in ``+xml``."""
-
-SNIFFED_TYPES = frozenset({"unknown/unknown", "application/unknown", "*/*"})
-"""Types that make a browser look for HTML in the bytes, and run what it finds.
-
-Source: https://mimesniff.spec.whatwg.org/#mime-type-sniffing-algorithm
-"""
-
 
 @dataclass(frozen=True, slots=True)
 class BlobSource:
@@ -256,33 +247,3 @@ class Inventory(StorageClient, Protocol):
             How many uploads were found; always 0 where the store cleans up itself.
         """
         ...
-
-
-def shown_as(mime: str) -> str:
-    """Tell whether a browser may show a type inside the page.
-
-    Args:
-        mime: A content type, with or without parameters.
-
-    Returns:
-        ``"inline"``, or ``"attachment"`` for a type in which a browser runs script, or in
-        whose parts it may: Firefox shows those of ``multipart/x-mixed-replace``.
-
-    Example:
-        >>> shown_as("image/svg+xml; charset=utf-8")
-        'attachment'
-    """
-    plain = essence(mime)
-    if plain in ACTIVE_TYPES | SNIFFED_TYPES or plain.endswith("+xml"):
-        return "attachment"
-    return "attachment" if plain.startswith("multipart/") else "inline"
-
-
-def essence(mime: str) -> str:
-    """Return a content type without parameters, in small letters.
-
-    Example:
-        >>> essence("Text/HTML; charset=utf-8")
-        'text/html'
-    """
-    return mime.split(";")[0].strip().lower()

@@ -11,9 +11,9 @@ from typing import Any
 
 from ..errors import BlobNotFound, StorageError, StorageUnavailable
 from .base import CHUNK, BlobSource, source_errors
+from .cloud import check_round_trip
 from .headers import content_disposition, content_type
 from .keys import url_safe_key
-from .probe import probe
 
 _NO_BUCKET = re.compile(rb"NoSuchBucket|ContainerNotFound")  # S3, Google; Azure.
 
@@ -100,7 +100,7 @@ class ChainlitClientStorage:
 
     async def check(self) -> str:
         """Write, read and delete a small blob; see `StorageClient.check`."""
-        await probe(self)
+        await check_round_trip(self)
         return f"the store behind Chainlit's {self._kind}"
 
     async def close(self) -> None:

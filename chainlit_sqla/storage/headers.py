@@ -8,7 +8,14 @@ from email.message import Message
 from pathlib import PurePath
 from urllib.parse import quote, unquote
 
-from .base import SNIFFED_TYPES, essence, shown_as
+ACTIVE_TYPES = frozenset({"text/html", "text/xml", "application/xml", "text/xsl", "text/rdf"})
+"""Types in which a browser runs script; so are all types that end in ``+xml``."""
+
+SNIFFED_TYPES = frozenset({"unknown/unknown", "application/unknown", "*/*"})
+"""Types that make a browser look for HTML in the bytes, and run what it finds.
+
+Source: https://mimesniff.spec.whatwg.org/#mime-type-sniffing-algorithm
+"""
 
 UNKNOWN_TYPE = "application/octet-stream"
 NAME_LENGTH = 150
@@ -23,14 +30,14 @@ _CONTENT_TYPE = re.compile(rf'{_TOKEN}/{_TOKEN}(?:; ?{_TOKEN}=(?:{_TOKEN}|"[A-Za
 
 
 def content_type(mime: str) -> str:
-    """Make a ``Content-Type`` header of what a caller says the type is.
+    """Return a safe ``Content-Type`` header for the type that a caller claims.
 
     Args:
         mime: Any text.
 
     Returns:
-        The type, or ``application/octet-stream`` where it is no type at all, or one that
-        makes browsers guess.
+        The type, or ``application/octet-stream`` for text that is no type, or for a type
+        that makes browsers guess.
 
     Example:
         >>> content_type("text/html" + chr(10) + "Set-Cookie: a=b")
@@ -43,7 +50,7 @@ def content_type(mime: str) -> str:
 
 
 def content_disposition(mime: str, name: str) -> str:
-    """Make a ``Content-Disposition`` header (RFC 6266, RFC 8187).
+    """Build a ``Content-Disposition`` header (RFC 6266, RFC 8187).
 
     Args:
         mime: The content type; types that run script become downloads.
@@ -56,15 +63,45 @@ def content_disposition(mime: str, name: str) -> str:
         >>> content_disposition("image/svg+xml", "a b.svg")
         'attachment; filename="a b.svg"'
     """
-    kind = shown_as(content_type(mime))
-    shown = _file_name(name)
-    if not shown:
+    kind = disposition_type(content_type(mime))
+    file_name = _file_name(name)
+    if not file_name:
         return kind
-    plain = re.sub(r'[^ -~]|["\\%]', "_", shown)
+    plain = re.sub(r'[^ -~]|["\\%]', "_", file_name)
     header = f'{kind}; filename="{plain}"'
-    if plain == shown:
+    if plain == file_name:
         return header
-    return f"{header}; filename*=UTF-8''{quote(shown, safe='')}"
+    return f"{header}; filename*=UTF-8''{quote(file_name, safe='')}"
+
+
+def disposition_type(mime: str) -> str:
+    """Decide whether a browser may show a type inside the page.
+
+    Args:
+        mime: A content type, with or without parameters.
+
+    Returns:
+        ``"inline"``, or ``"attachment"`` for a type in which a browser runs script, or in
+        whose parts it may: Firefox shows those of ``multipart/x-mixed-replace``.
+
+    Example:
+        >>> disposition_type("image/svg+xml; charset=utf-8")
+        'attachment'
+    """
+    plain = essence(mime)
+    if plain in ACTIVE_TYPES | SNIFFED_TYPES or plain.endswith("+xml"):
+        return "attachment"
+    return "attachment" if plain.startswith("multipart/") else "inline"
+
+
+def essence(mime: str) -> str:
+    """Return a content type without parameters, in lower case.
+
+    Example:
+        >>> essence("Text/HTML; charset=utf-8")
+        'text/html'
+    """
+    return mime.split(";")[0].strip().lower()
 
 
 def offered_name(disposition: str) -> str:
@@ -89,14 +126,14 @@ def offered_name(disposition: str) -> str:
 
 
 def _file_name(name: str) -> str:
-    """Drop folders and what can't be seen: line ends, controls, direction overrides."""
+    """Drop folders and invisible characters: line ends, controls, direction overrides."""
     last = re.split(r"[/\\]", name)[-1]
-    shown = "".join("_" if _unseen(char) else char for char in last).strip(" .")
-    if len(shown) <= NAME_LENGTH:
-        return shown
-    suffix = PurePath(shown).suffix[:20]
-    return shown[: NAME_LENGTH - len(suffix)] + suffix
+    visible = "".join("_" if _is_invisible(char) else char for char in last).strip(" .")
+    if len(visible) <= NAME_LENGTH:
+        return visible
+    suffix = PurePath(visible).suffix[:20]
+    return visible[: NAME_LENGTH - len(suffix)] + suffix
 
 
-def _unseen(char: str) -> bool:
+def _is_invisible(char: str) -> bool:
     return unicodedata.category(char) in ("Cc", "Cf", "Cs", "Zl", "Zp")

@@ -12,7 +12,7 @@ from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 from ..errors import ConfigurationError
 from ..settings import Settings
 from .base import Inventory
-from .credentials import VARIABLES
+from .cloud import CREDENTIAL_VARIABLES
 from .local.client import LocalStorage
 
 _FORMS = "s3://bucket/prefix, gs://bucket/prefix, az://container/prefix or file:///folder"
@@ -79,7 +79,7 @@ def open_storage(
     if ":" in parts.netloc or "@" in url.partition("?")[0] or any("@" in name for name in options):
         raise ConfigurationError(
             f"The storage URL {shown_url(url)!r} has credentials in it; put them into "
-            f"{VARIABLES[parts.scheme]} (an @ of a prefix is written as %40)"
+            f"{CREDENTIAL_VARIABLES[parts.scheme]} (an @ of a prefix is written as %40)"
         )
     if not parts.netloc:
         raise ConfigurationError(

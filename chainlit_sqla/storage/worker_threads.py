@@ -1,62 +1,130 @@
-"""Blocking writes in threads, which a caller that is cancelled does not leave behind."""
+"""Blocking uploads in threads that a cancelled caller does not leave behind."""
 
 from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable
-from concurrent.futures import Future
-from contextlib import suppress
-from typing import TypeVar
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, Future, InvalidStateError
+from contextlib import contextmanager, suppress
+from typing import BinaryIO, Generic, TypeVar
+
+from .base import source_errors
 
 T = TypeVar("T")
 
 
 class Stopped(Exception):
-    """A write was given up by its caller."""
+    """The caller of an upload was cancelled, or the store was closed."""
 
 
-async def in_thread(write: Callable[[threading.Event], T]) -> T:
-    """Write in a thread; when cancelled, end only when that thread has let go.
-
-    What is written can then be deleted for good: nothing stores it later.
+class UploadFile:
+    """A file to upload that raises once its upload is stopped, or the file became shorter.
 
     Args:
-        write: Called with an event; soon after that is set it raises `Stopped`, unless it
-            is done.
+        file: Opened for buffered binary reading.
+        key: The object key, for messages.
+        size: The bytes to read.
+        stop: Ends the upload when set.
     """
-    stop, future = threading.Event(), Future[T]()
 
-    def run() -> None:
-        if not future.set_running_or_notify_cancel():
-            return  # Cancelled before there was a thread for it.
+    def __init__(self, file: BinaryIO, key: str, size: int, stop: threading.Event) -> None:
+        self._file = file
+        self._key = key
+        self._size = size
+        self._stop = stop
+        self.error: Exception | None = None
+        """What reading raised first; SDKs wrap some of it in errors of their own."""
+
+    def read(self, size: int = -1) -> bytes:
+        """Read the next bytes.
+
+        Raises:
+            Stopped: The upload was stopped.
+            StorageError: The file cannot be read.
+        """
+        with self._noting_errors():
+            if self._stop.is_set():
+                raise Stopped
+            with source_errors(self._key):
+                remaining = self._size - self._file.tell()
+                expected = remaining if size < 0 else min(size, remaining)
+                data = self._file.read(expected)
+                if len(data) < expected:
+                    raise ValueError("it became shorter meanwhile")
+        return data
+
+    def tell(self) -> int:
+        """Return the position."""
+        return self._file.tell()
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        """Move to a position, as SDKs do before they repeat a request."""
+        with self._noting_errors(), source_errors(self._key):
+            return self._file.seek(offset, whence)
+
+    def seekable(self) -> bool:
+        """Return True."""
+        return True
+
+    @contextmanager
+    def _noting_errors(self) -> Iterator[None]:
         try:
-            result = write(stop)
-        except BaseException as error:
-            future.set_exception(error)
-        else:
-            future.set_result(result)
-
-    asyncio.get_running_loop().run_in_executor(None, run)
-    return await until_over(future, stop)
+            yield
+        except Exception as error:
+            self.error = self.error or error
+            raise
 
 
-async def until_over(future: Future[T], stop: threading.Event) -> T:
-    """Wait for a thread; when cancelled, tell it to stop and wait until it is over.
+class StoppableWrite(Generic[T]):
+    """A blocking write in a thread that its caller can stop.
 
     Args:
-        future: What the thread does.
-        stop: Set when it shall end.
+        write: Receives an event; soon after that is set it raises `Stopped`, unless it has
+            finished.
+        executor: The threads; None: those of the event loop.
     """
-    waiting = asyncio.wrap_future(future)
-    try:
-        return await asyncio.shield(waiting)
-    except asyncio.CancelledError:
-        stop.set()
-        future.cancel()  # Works while it has no thread yet.
-        while not waiting.done():
-            with suppress(asyncio.CancelledError):
-                await asyncio.wait([waiting])
-        if not waiting.cancelled():
-            waiting.exception()  # Looked at, so that nobody warns of it.
-        raise
+
+    def __init__(
+        self, write: Callable[[threading.Event], T], executor: Executor | None = None
+    ) -> None:
+        self.stop = threading.Event()
+        self.future: Future[T] = Future()
+        self._write = write
+        self._executor = executor
+
+    async def run(self) -> T:
+        """Write; when cancelled, return only after the thread has finished.
+
+        What is written can then be deleted for good: nothing stores it later.
+        """
+        asyncio.get_running_loop().run_in_executor(self._executor, self._run)
+        waiter = asyncio.wrap_future(self.future)
+        try:
+            return await asyncio.shield(waiter)
+        except asyncio.CancelledError:
+            self.stop.set()
+            self.future.cancel()  # Succeeds only while the call waits for a thread.
+            while not waiter.done():
+                with suppress(asyncio.CancelledError):
+                    await asyncio.wait([waiter])
+            if not waiter.cancelled():
+                waiter.exception()  # Retrieved, so that asyncio does not log it.
+            raise
+
+    def abandon(self, error: Exception) -> None:
+        """Raise an error in the caller of `run` without waiting for the thread."""
+        with suppress(InvalidStateError):
+            self.future.set_exception(error)
+
+    def _run(self) -> None:
+        if not self.future.set_running_or_notify_cancel():
+            return  # Cancelled before a thread was free.
+        try:
+            result = self._write(self.stop)
+        except BaseException as error:
+            with suppress(InvalidStateError):
+                self.future.set_exception(error)
+        else:
+            with suppress(InvalidStateError):
+                self.future.set_result(result)

@@ -1,7 +1,4 @@
-"""A process that reaches Azurite without a key, by the identity that its environment names.
-
-It trusts the servers' certificates through ``SSL_CERT_FILE``, which is read at start.
-"""
+"""A process that reaches Azurite without a key, by the identity that its environment names."""
 
 from __future__ import annotations
 
@@ -26,17 +23,11 @@ class GivenToken:
 
     closed = False
 
-    async def get_token(self, *scopes: str, **_: Any) -> AccessToken:
+    def get_token(self, *scopes: str, **_: Any) -> AccessToken:
         return AccessToken(token(), int(time.time()) + 3600)
 
-    async def close(self) -> None:
+    def close(self) -> None:
         self.closed = True
-
-    async def __aenter__(self) -> GivenToken:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.close()
 
 
 async def main(arguments: dict[str, Any]) -> dict[str, Any]:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import os
 import secrets
+import subprocess
+import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
@@ -31,6 +35,30 @@ from tests.servers.require import unavailable
 from tests.until import PATIENCE
 
 EXPIRY = 600
+
+# A process of its own, since what other tests have held stays in the figures of this one, and
+# started by a small one: Linux counts what a process had before it became another program.
+BETWEEN = "import subprocess, sys; sys.exit(subprocess.call(sys.argv[1:]))"
+MEMORY = """
+import asyncio, importlib, json, os, resource, sys
+from pathlib import Path
+from chainlit_sqla.storage.base import BlobSource
+
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+
+async def main():
+    module, name, path = sys.argv[1:]
+    storage = getattr(importlib.import_module(module), name)(**json.loads(os.environ["ARGUMENTS"]))
+    await storage.put("warm", BlobSource(data=b"x" * 3_000_000), mime="text/plain")
+    before = peak()
+    size = await storage.put("large", BlobSource(path=Path(path)), mime="application/pdf")
+    assert size == sum([len(chunk) async for chunk in storage.open("large")])
+    await storage.close()
+    print(json.dumps([size, peak() - before]))
+
+asyncio.run(main())
+"""
 SESSION = get_session()
 """Shared, since reading its data files again for each test takes most of the time."""
 
@@ -86,6 +114,25 @@ class Bucket:
             "aws_secret_access_key": self.server.secret_key,
             "config": Config(s3={"addressing_style": "path"}, signature_version="s3v4"),
         }
+
+
+def memory_growth(kind: type[Any], arguments: dict[str, Any], path: Path) -> tuple[int, int]:
+    """Store and read a file in a process of its own.
+
+    Returns:
+        The size of the blob, and the megabytes that the process grew by.
+    """
+    child = [sys.executable, "-c", MEMORY, kind.__module__, kind.__name__, str(path)]
+    done = subprocess.run(
+        [sys.executable, "-c", BETWEEN, *child],
+        env={**os.environ, "ARGUMENTS": json.dumps(arguments)},
+        capture_output=True,
+        text=True,
+        timeout=4 * PATIENCE,
+    )
+    assert done.returncode == 0, done.stderr
+    size, growth = json.loads(done.stdout)
+    return size, growth
 
 
 @pytest.fixture(scope="session")

@@ -114,7 +114,7 @@ def test_arguments_that_cannot_work(arguments: dict[str, Any], message: str) -> 
     assert KEY[:-1] not in str(caught.value)
 
 
-@pytest.mark.parametrize("package", ["azure.storage.blob.aio", "azure.identity.aio"])
+@pytest.mark.parametrize("package", ["azure.storage.blob", "azure.identity"])
 def test_a_package_that_is_missing(package: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(MissingExtraError, match=r"chainlit-sqla\[azure\]"):
@@ -171,7 +171,7 @@ def by_identity(
     environment = {
         "PATH": os.environ["PATH"],
         "PYTHONPATH": str(REPOSITORY),
-        "SSL_CERT_FILE": verify,
+        "REQUESTS_CA_BUNDLE": verify,
         "AZURE_TENANT_ID": TENANT,
         "AZURE_CLIENT_ID": CLIENT,
         "AZURE_AUTHORITY_HOST": entra.endpoint,

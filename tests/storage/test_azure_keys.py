@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chainlit_sqla.errors import StorageError
-from chainlit_sqla.storage.azure.keys import blob_name, key_of
+from chainlit_sqla.storage.azure.names import blob_name, key_of
 from chainlit_sqla.storage.base import BlobSource
 
 from .conftest import Store

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from chainlit_sqla.errors import ConfigurationError, StorageError
 from chainlit_sqla.storage.base import BlobSource
 from chainlit_sqla.storage.gcs.client import GCSStorage
-from chainlit_sqla.storage.gcs.keys import key_of, object_name
+from chainlit_sqla.storage.gcs.names import key_of, object_name
 from tests.until import PATIENCE
 
 from .conftest import EXPIRY, GoogleBucket
@@ -129,10 +129,11 @@ async def test_a_cancelled_upload_is_over_when_the_caller_hears_of_it(
 
 
 async def test_a_large_upload_holds_up_neither_small_ones_nor_the_rest(
-    google: GoogleBucket, tmp_path: Path
+    google: GoogleBucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = large_file(tmp_path, 10 * MIB)
-    storage, front = google.storage(uploads_at_once=1), google.server.front
+    monkeypatch.setattr("chainlit_sqla.storage.blocking.LARGE_UPLOADS", 1)
+    storage, front = google.storage(), google.server.front
     begun, go_on = threading.Event(), threading.Event()
 
     def hold(line: str) -> None:

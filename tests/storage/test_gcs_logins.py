@@ -164,7 +164,7 @@ async def test_a_token_that_ends_is_renewed_once_for_all(
 ) -> None:
     storage = keyless(google)
     await storage.put("k", BlobSource(data=b"x"), mime="text/plain")
-    storage._bucket._credentials.token = None
+    storage._login.credentials.token = None
     machine.asked.clear()
     await asyncio.gather(*(storage.stat("k") for _ in range(12)))
     assert len([path for path in machine.asked if "/token" in path]) == 1

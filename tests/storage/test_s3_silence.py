@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from chainlit_sqla.errors import StorageError, StorageUnavailable
-from chainlit_sqla.storage import closing
+from chainlit_sqla.storage import cloud
 from chainlit_sqla.storage.base import BlobSource
 from chainlit_sqla.storage.s3 import upload as s3_upload
 from tests.servers.s3_faults import Front
@@ -96,7 +96,7 @@ async def test_closing_takes_limited_time_where_giving_up_is_stuck_too(
 async def test_a_connection_that_does_not_close_is_left_to_itself(
     moto: Bucket, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(closing, "CLOSE_SECONDS", 0.1)
+    monkeypatch.setattr(cloud, "CLOSE_SECONDS", 0.1)
     storage = moto.storage()
     await storage.put("k", BlobSource(data=b"x"), mime="text/plain")
     connection = storage._connection

@@ -46,7 +46,7 @@ def settings(monkeypatch: pytest.MonkeyPatch, variables: dict[str, str]) -> Sett
 
 
 @pytest.mark.parametrize(
-    ("variables", "kind", "place"),
+    ("variables", "kind", "location"),
     [
         ({}, LocalStorage, "/.chainlit_sqla/files"),
         (BUCKET, S3Storage, "S3 bucket 'bucket'"),
@@ -70,11 +70,13 @@ def settings(monkeypatch: pytest.MonkeyPatch, variables: dict[str, str]) -> Sett
     ],
 )
 def test_the_kind_of_store(
-    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], kind: type[Any], place: str
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], kind: type[Any], location: str
 ) -> None:
     storage = storage_from(settings(monkeypatch, variables))
     assert type(storage) is kind
-    assert place in str(storage.root if isinstance(storage, LocalStorage) else storage.place)
+    assert location in (
+        str(storage.root) if isinstance(storage, LocalStorage) else storage.location
+    )
 
 
 @pytest.mark.parametrize(

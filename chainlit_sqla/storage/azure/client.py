@@ -2,47 +2,57 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import binascii
+import logging
 import re
+import threading
 import time
-from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
-from datetime import datetime
-from typing import TYPE_CHECKING, Any, BinaryIO
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import quote
 
-from ...errors import (
-    BlobNotFound,
-    ConfigurationError,
-    MissingExtraError,
-    StorageError,
-    StorageUnavailable,
-)
-from ..base import CHUNK, BlobInfo, BlobSource, source_errors
-from ..budget import Budget
-from ..credentials import refuse_credentials
-from ..headers import content_disposition, content_type, offered_name
-from ..keys import key_behind, possible_names
-from ..probe import probe
-from .errors import Place, azure_errors
-from .keys import blob_name, key_of
+from ...errors import ConfigurationError, MissingExtraError
+from ..base import BlobInfo
+from ..blocking import BlockingStorage
+from ..cloud import check_endpoint
+from ..headers import offered_name
+from ..keys import key_behind
+from ..worker_threads import UploadFile
+from .names import blob_name, key_of
 
-if TYPE_CHECKING:
-    from .connection import Connection
-    from .links import Signer
+BLOCK = 4 * 1024 * 1024
+"""Bytes of a block; Azure takes 50,000 of them, so blobs of up to 195 GB."""
 
-BLOCK_SIZE = 5 * 1024 * 1024
-LONGEST_EXPIRY = 10 * 365 * 24 * 3600
-LONGEST_DELEGATED_EXPIRY = 7 * 24 * 3600
-DELETIONS_AT_ONCE = 16
-FILES_AT_ONCE = 32
-"""Files that are open for uploads; more than blocks, of which some wait for the network."""
+BLOCKS = 2
+"""Blocks of one upload that are sent concurrently."""
+
+SINGLE_PUT = 1024 * 1024
+"""Bytes up to which a blob goes in one request."""
+
+PIECE = 4 * 1024 * 1024
+"""Bytes that one request reads."""
+
 PAGE = 500
-"""Blobs listed with one request; a page is parsed in one go, while nothing else runs."""
+"""Blobs listed with one request."""
+
+LONGEST_EXPIRY = 10 * 365 * 24 * 3600
+LONGEST_DELEGATION = 7 * 24 * 3600
+"""Seconds that a user delegation key is valid at most, and so are its links."""
+
+CONNECT_SECONDS = 10
+READ_SECONDS = 60
+_SKEW = 15 * 60
+_RENEWAL = 3600
+
+# The SDK logs each request at INFO, and nothing of its own above that.
+_quiet = logging.getLogger("chainlit_sqla.azure")
+_quiet.setLevel(logging.WARNING)
 
 
-class AzureStorage:
+class AzureStorage(BlockingStorage):
     """An `Inventory` over a container of an Azure storage account.
 
     Without a key, ``DefaultAzureCredential`` gets the tokens: from a workload identity, a
@@ -58,15 +68,13 @@ class AzureStorage:
         key: One of the account's two keys; empty: `credential`.
         prefix: Put before all keys, with a "/" between.
         endpoint: The URL of the blob service where it is not
-            ``https://{account}.blob.core.windows.net``: of another cloud, a domain of
-            one's own, or Azurite (``http://127.0.0.1:10000/devstoreaccount1``).
+            ``https://{account}.blob.core.windows.net``: of another cloud, a custom domain,
+            or Azurite (``http://127.0.0.1:10000/devstoreaccount1``).
         expiry: Seconds until a link ends; a week at most without a key, and then those of
             more than six days may end up to an hour earlier.
-        credential: An asynchronous token credential, such as those of
-            ``azure.identity.aio``, which the caller closes; None: ``DefaultAzureCredential``.
-        block_size: Bytes; larger blobs are sent in blocks of this size.
-        blocks_at_once: Blocks of that size in memory at most, for all uploads together.
-        attempts: How often a request is sent until it is given up.
+        credential: A token credential, such as those of ``azure.identity``, which the
+            caller closes; None: ``DefaultAzureCredential``.
+        attempts: How often a request is sent until it has failed.
         clock: The time in seconds since 1970, for links.
 
     Raises:
@@ -87,216 +95,197 @@ class AzureStorage:
         endpoint: str = "",
         expiry: int = 3600,
         credential: Any = None,
-        block_size: int = BLOCK_SIZE,
-        blocks_at_once: int = 4,
         attempts: int = 4,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        _check_packages(identity=not key and credential is None)
-        _check_names(container, account)
-        _check_access(key, endpoint, expiry)
-        self.place = Place(container, account, endpoint.rstrip("/"))
-        self._url = self.place.endpoint or f"https://{account}.blob.core.windows.net"
+        try:
+            import azure.storage.blob
+
+            if not key and credential is None:
+                import azure.identity  # noqa: F401
+        except ImportError as error:
+            raise MissingExtraError("Azure Blob Storage", "azure") from error
+        _check_arguments(container, account, key, endpoint, expiry)
+        endpoint = endpoint.rstrip("/")
+        at = f" at {endpoint}" if endpoint else ""
+        super().__init__(
+            f"Azure container {container!r} of the account {account!r}{at}", prefix, blob_name
+        )
+        self._names = account, container
+        self._url = endpoint or f"https://{account}.blob.core.windows.net"
         self._key = key
-        self._prefix = prefix.strip("/")
-        self._expiry = expiry
         self._credential = credential
-        self._block_size = block_size
-        self._blocks_at_once = blocks_at_once
+        self._own_credential: Any = None
+        self._expiry = expiry
         self._attempts = attempts
         self._clock = clock
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._budget = Budget(blocks_at_once * block_size)
-        self._open_files = asyncio.Semaphore(FILES_AT_ONCE)
-        self._connection: Connection | None = None
-        self._signer: Signer | None = None
+        self._lock = threading.Lock()
+        self._service: Any = None
+        self._delegation_key: Any = None
+        self._delegated = 0.0
 
-    async def put(self, key: str, source: BlobSource, *, mime: str, name: str = "") -> int:
-        """Store a blob; see `StorageClient.put`.
+    def _errors(self, action: str) -> AbstractContextManager[None]:
+        from .errors import azure_errors
 
-        Blocks of an upload that failed or was cancelled are no blob; Azure drops them after
-        a week.
-        """
+        return azure_errors(action, self.location)
+
+    def _upload(
+        self,
+        name: str,
+        file: UploadFile,
+        size: int,
+        mime: str,
+        disposition: str,
+        stop: threading.Event,  # noqa: ARG002 - the file stops the upload
+    ) -> None:
         from azure.storage.blob import ContentSettings
 
-        from .upload import MAX_BLOCKS, Upload
-
-        target = self._name(key)
-        headers = ContentSettings(
-            content_type=content_type(mime), content_disposition=content_disposition(mime, name)
+        self._container().get_blob_client(name).upload_blob(
+            file,
+            length=size,
+            overwrite=True,
+            max_concurrency=BLOCKS,
+            content_settings=ContentSettings(content_type=mime, content_disposition=disposition),
         )
-        with azure_errors(f"write {key!r}", self.place):
-            connection = self._connect()
-            async with self._open_files:
-                with ExitStack() as opened:
-                    with source_errors(key):
-                        file, size = await asyncio.to_thread(_opened, source, opened)
-                    # Not before its turn: many at once would hold up the event loop.
-                    blob = connection.container.get_blob_client(target)
-                    block = max(self._block_size, -(-size // MAX_BLOCKS))
-                    upload = Upload(blob, key, headers, size, block, self._budget)
-                    return await connection.until_closed(upload.send(file))
 
-    async def read_urls(self, keys: Sequence[str]) -> Mapping[str, str]:
-        """Sign links to read one blob each; see `StorageClient.read_urls`."""
-        names = {key: self._name(key) for key in keys}
-        if not names:
-            return {}
-        with azure_errors("sign links", self.place):
-            links = await self._connect_signer().links(list(names.values()))
-        return dict(zip(names, links, strict=True))
+    def _download(self, key: str, name: str) -> Iterator[bytes]:
+        with self._errors(f"read {key!r}"):
+            yield from self._container().download_blob(name).chunks()
 
-    async def open(self, key: str) -> AsyncGenerator[bytes, None]:
-        """Read a blob in chunks; see `StorageClient.open`."""
-        target = self._name(key)
-        with azure_errors(f"read {key!r}", self.place):
-            stream = await self._connect().container.download_blob(target)
-            async for piece in stream.chunks():
-                for start in range(0, len(piece), CHUNK):
-                    yield piece[start : start + CHUNK]
+    def _remove(self, name: str) -> None:
+        self._container().delete_blob(name, delete_snapshots="include")
 
-    async def list_blobs(self) -> AsyncGenerator[BlobInfo, None]:
-        """List all blobs below the prefix; see `Inventory.list_blobs`."""
+    def _pages(self) -> Iterator[list[BlobInfo]]:
         below = f"{self._prefix}/" if self._prefix else ""
         start = self._name("x")[:-1] or None
-        with azure_errors("list the blobs", self.place):
-            container = self._connect().container
-            async for found in container.list_blobs(start, results_per_page=PAGE):
-                key = key_behind(found.name, key_of, blob_name)
-                if key.startswith(below) and key != below:
-                    yield _info(key.removeprefix(below), found)
+        with self._errors("list the blobs"):
+            blobs = self._container().list_blobs(start, results_per_page=PAGE)
+            for page in blobs.by_page():
+                keys = ((key_behind(blob.name, key_of, blob_name), blob) for blob in page)
+                yield [
+                    _info(key.removeprefix(below), blob)
+                    for key, blob in keys
+                    if key.startswith(below) and key != below
+                ]
 
-    async def stat(self, key: str) -> BlobInfo:
-        """Look one blob up; see `Inventory.stat`."""
-        target = self._name(key)
-        with azure_errors(f"look up {key!r}", self.place):
-            blob = self._connect().container.get_blob_client(target)
-            return _info(key, await blob.get_blob_properties())
+    def _look_up(self, key: str, name: str) -> BlobInfo:
+        with self._errors(f"look up {key!r}"):
+            return _info(key, self._container().get_blob_client(name).get_blob_properties())
 
-    async def clear_unfinished(
-        self,
-        before: datetime,  # noqa: ARG002
-        *,
-        is_ours: Callable[[str], bool],  # noqa: ARG002
-        remove: bool,  # noqa: ARG002
-    ) -> int:
-        """Return 0: Azure drops blocks that became no blob after a week."""
-        return 0
+    def _signer(self) -> tuple[Callable[[str], str], int]:
+        from azure.storage.blob import BlobSasPermissions, generate_blob_sas
 
-    async def delete(self, keys: Sequence[str]) -> None:
-        """Delete blobs and their snapshots; see `StorageClient.delete`.
+        secret: dict[str, Any] = {"account_key": self._key}
+        ends = self._clock() + self._expiry
+        if not self._key:
+            with self._errors("sign links"):
+                secret = {"user_delegation_key": self._delegate()}
+            ends = min(ends, self._delegation_end)
 
-        Each has a request of its own, some at once: not all kinds of accounts know
-        batches, and to make one of 256 keeps the event loop from everything else.
-        """
-        names, impossible = possible_names(dict.fromkeys(keys), self._name)
-        waiting = iter(names.items())
-        errors: list[StorageError] = []
-        with azure_errors("delete blobs", self.place):
-            container = self._connect().container
-        async with asyncio.TaskGroup() as group:
-            for _ in range(min(len(names), DELETIONS_AT_ONCE)):
-                group.create_task(self._delete_each(container, waiting, errors))
-        for error in errors + impossible:
-            raise error
-
-    async def check(self) -> str:
-        """Write, read and delete a small blob; see `StorageClient.check`."""
-        await probe(self)
-        return f"the {self.place}"
-
-    async def close(self) -> None:
-        """Close the connections; see `StorageClient.close`.
-
-        An upload under way is undone and raises a StorageError. It takes a quarter of a
-        minute at most; what is called after that opens the store again.
-        """
-        connection, self._connection, self._signer = self._connection, None, None
-        # What another loop opened cannot be closed from this one.
-        if connection is not None and self._loop is asyncio.get_running_loop():
-            await connection.close()
-
-    def _name(self, key: str) -> str:
-        return blob_name(f"{self._prefix}/{key}" if self._prefix and key else key)
-
-    def _connect(self) -> Connection:
-        from .connection import Connection
-
-        loop = asyncio.get_running_loop()
-        if self._loop is not loop:  # A client works only in the loop that it was made in.
-            self._loop, self._connection, self._signer = loop, None, None
-            self._budget = Budget(self._blocks_at_once * self._block_size)
-            self._open_files = asyncio.Semaphore(FILES_AT_ONCE)
-        if self._connection is None:
-            self._connection = Connection(
-                self._url, self.place, self._key, self._credential, self._attempts
+        # No link says when it begins, so a clock ahead of Azure's makes none that is not
+        # valid yet; a delegation key begins a quarter of an hour ago for the same reason.
+        def sign(name: str) -> str:
+            signature = generate_blob_sas(
+                *self._names,
+                name,
+                permission=BlobSasPermissions(read=True),
+                expiry=datetime.fromtimestamp(ends, UTC),
+                protocol="https" if self._url.startswith("https:") else "https,http",
+                **secret,
             )
-        return self._connection
+            return f"{self._url}/{self._names[1]}/{quote(name, safe='/~')}?{signature}"
 
-    def _connect_signer(self) -> Signer:
-        from .links import Signer
+        return sign, 1
 
-        service = self._connect().service
-        if self._signer is None:
-            self._signer = Signer(
-                self.place.account,
-                self.place.container,
-                self._url,
-                self._expiry,
-                self._key,
-                service,
-                self._clock,
-            )
-        return self._signer
+    def _delegate(self) -> Any:
+        """Return a user delegation key, which is used until links would outlive it.
 
-    async def _delete_each(
-        self, container: Any, waiting: Iterator[tuple[str, str]], errors: list[StorageError]
-    ) -> None:
-        """Delete blobs until none is waiting.
-
-        A service that may be away ends this, but not the others that share what is waiting:
-        it may be this one blob.
+        Source: https://learn.microsoft.com/rest/api/storageservices/create-user-delegation-sas
         """
-        for key, name in waiting:
-            try:
-                with azure_errors(f"delete {key!r}", self.place):
-                    await container.delete_blob(name, delete_snapshots="include")
-            except BlobNotFound:
-                continue
-            except StorageUnavailable as error:
-                errors.append(error)
-                return
-            except StorageError as error:
-                errors.append(error)
+        service = self._connected()
+        with self._lock:
+            now = self._clock()
+            outlived = now + self._expiry > self._delegation_end
+            # Links of almost a week would need a new key each moment; instead they end earlier.
+            if self._delegation_key is None or (outlived and now - self._delegated > _RENEWAL):
+                start = datetime.fromtimestamp(now - _SKEW, UTC)
+                self._delegation_key = service.get_user_delegation_key(
+                    start, start + timedelta(seconds=LONGEST_DELEGATION)
+                )
+                self._delegated = now
+            return self._delegation_key
+
+    @property
+    def _delegation_end(self) -> float:
+        return self._delegated - _SKEW + LONGEST_DELEGATION
+
+    def _disconnect(self) -> None:
+        with self._lock:
+            service, self._service = self._service, None
+            credential, self._own_credential = self._own_credential, None
+            self._delegation_key = None
+        for connection in filter(None, (service, credential)):
+            connection.close()
+
+    def _container(self) -> Any:
+        return self._connected().get_container_client(self._names[1])
+
+    def _connected(self) -> Any:
+        with self._lock:
+            if self._service is None:
+                self._service = self._connect()
+            return self._service
+
+    def _connect(self) -> Any:
+        from azure.storage.blob import BlobServiceClient, LinearRetry
+
+        credential = self._credential
+        if self._key:
+            credential = {"account_name": self._names[0], "account_key": self._key}
+        elif credential is None:
+            credential = self._own_credential = _default_credential()
+        return BlobServiceClient(
+            self._url,
+            credential,
+            # The SDK's default begins with a pause of 15 seconds; `uploads` waits longer.
+            retry_policy=LinearRetry(
+                backoff=1, retry_total=self._attempts - 1, random_jitter_range=1
+            ),
+            connection_timeout=CONNECT_SECONDS,
+            read_timeout=READ_SECONDS,
+            max_single_put_size=SINGLE_PUT,
+            max_block_size=BLOCK,
+            min_large_block_upload_threshold=1,  # Blocks are read while they are sent.
+            max_single_get_size=PIECE,
+            max_chunk_get_size=PIECE,
+            logger=_quiet,
+        )
 
 
-def _opened(source: BlobSource, stack: ExitStack) -> tuple[BinaryIO, int]:
-    return stack.enter_context(source.reader()), source.size
+def _default_credential() -> Any:
+    from azure.identity import DefaultAzureCredential
+
+    try:
+        return DefaultAzureCredential()
+    except ValueError as error:
+        raise ConfigurationError(
+            f"The variables AZURE_* of this machine cannot be used ({error}); correct them, or "
+            "set APP_AZURE_STORAGE_ACCESS_KEY"
+        ) from error
 
 
-def _info(key: str, found: Any) -> BlobInfo:
-    headers = found.content_settings
+def _info(key: str, blob: Any) -> BlobInfo:
+    headers = blob.content_settings
     return BlobInfo(
         key,
-        found.size,
-        found.last_modified,
+        blob.size,
+        blob.last_modified,
         headers.content_type or "",
         offered_name(headers.content_disposition or ""),
     )
 
 
-def _check_packages(*, identity: bool) -> None:
-    try:
-        import aiohttp  # noqa: F401
-        import azure.storage.blob.aio
-
-        if identity:
-            import azure.identity.aio  # noqa: F401
-    except ImportError as error:
-        raise MissingExtraError("Azure Blob Storage", "azure") from error
-
-
-def _check_names(container: str, account: str) -> None:
+def _check_arguments(container: str, account: str, key: str, endpoint: str, expiry: int) -> None:
     if not container:
         raise ConfigurationError(
             "Azure Blob Storage needs the name of a container; set BUCKET_NAME"
@@ -311,9 +300,6 @@ def _check_names(container: str, account: str) -> None:
             f"{account!r} cannot be the name of an Azure storage account (3 to 24 small "
             "letters and digits); correct APP_AZURE_STORAGE_ACCOUNT"
         )
-
-
-def _check_access(key: str, endpoint: str, expiry: int) -> None:
     try:
         base64.b64decode(key, validate=True)
     except (binascii.Error, ValueError):
@@ -321,18 +307,18 @@ def _check_access(key: str, endpoint: str, expiry: int) -> None:
             "The key of the Azure storage account is not base64, so it is not whole; correct "
             "APP_AZURE_STORAGE_ACCESS_KEY"
         ) from None
-    refuse_credentials("az", endpoint)
-    if endpoint and not re.match(r"https?://[^/?#]+[^?#]*\Z", endpoint):
-        raise ConfigurationError(
-            f"The Azure endpoint {endpoint!r} is no URL; write it like "
-            "https://account.blob.core.windows.net"
-        )
+    check_endpoint(
+        "az",
+        endpoint,
+        f"The Azure endpoint {endpoint!r} is no URL; write it like "
+        "https://account.blob.core.windows.net",
+    )
     if not key and endpoint.startswith("http:"):
         raise ConfigurationError(
             f"Azure takes no token over {endpoint!r}; use https, or set "
             "APP_AZURE_STORAGE_ACCESS_KEY"
         )
-    longest = LONGEST_EXPIRY if key else LONGEST_DELEGATED_EXPIRY
+    longest = LONGEST_EXPIRY if key else LONGEST_DELEGATION
     if not 0 < expiry <= longest:
         raise ConfigurationError(
             f"Azure links are good for 1 to {longest:,} seconds here, not {expiry:,}; "

@@ -1,4 +1,4 @@
-"""Who asks Google Cloud Storage, and who signs its links."""
+"""Who sends requests to Google Cloud Storage, and who signs its links."""
 
 # mypy: disable-error-code="no-untyped-call"
 
@@ -12,6 +12,8 @@ from urllib.parse import quote, urlsplit
 import google.auth
 from google.api_core.exceptions import from_http_response
 from google.auth.credentials import AnonymousCredentials, Signing, with_scopes_if_required
+from google.auth.transport.requests import Request
+from google.cloud import storage  # noqa: F401 - missing without the extra
 from google.oauth2 import service_account
 
 from ...errors import ConfigurationError, StorageError
@@ -20,109 +22,98 @@ TOKEN_URI = "https://oauth2.googleapis.com/token"  # noqa: S105 - a URL
 IAM_URL = "https://iamcredentials.googleapis.com"
 GOOGLE_HOSTS = ".googleapis.com"
 SCOPES = ("https://www.googleapis.com/auth/cloud-platform",)
-"""Storage alone would do for blobs, but not for IAM, which signs where there is no key."""
+"""The scope of storage alone does not cover IAM, which signs where there is no key."""
 
 TOKEN_CREATOR = "roles/iam.serviceAccountTokenCreator"  # noqa: S105 - a role
 
 
-def login(client_email: str, private_key: str, endpoint: str, given: Any = None) -> Any:
-    """Decide who asks.
+class Login:
+    """The credentials of a store; those of the machine are looked up on first use.
 
     Args:
-        client_email: A service account.
-        private_key: Its key; empty: not known.
+        client_email: The service account that signs; empty: that of the credentials.
+        private_key: Its key; empty: unknown.
         endpoint: The URL of the server; empty for Google's own.
-        given: Credentials of google-auth, which win.
-
-    Returns:
-        Credentials; None: the Application Default Credentials, which take requests to
-        find, see `default_credentials`.
+        credentials: Of google-auth, which win.
 
     Raises:
         ConfigurationError: The key cannot be read.
     """
-    if given is not None:
-        return with_scopes_if_required(given, SCOPES)
-    if private_key:
-        return _key_credentials(client_email, private_key)
-    host = urlsplit(endpoint).hostname or ""
-    if endpoint and not host.endswith(GOOGLE_HOSTS):
-        return AnonymousCredentials()
-    return None
 
+    def __init__(
+        self, client_email: str, private_key: str, endpoint: str, credentials: Any
+    ) -> None:
+        self._client_email = client_email
+        self._credentials: Any = None
+        host = urlsplit(endpoint).hostname or ""
+        if credentials is not None:
+            self._credentials = with_scopes_if_required(credentials, SCOPES)
+        elif private_key:
+            self._credentials = _key_credentials(client_email, private_key)
+        elif endpoint and not host.endswith(GOOGLE_HOSTS):
+            self._credentials = AnonymousCredentials()
 
-def default_credentials() -> Any:
-    """Find the Application Default Credentials.
+    @property
+    def credentials(self) -> Any:
+        """The credentials.
 
-    Raises:
-        google.auth.exceptions.DefaultCredentialsError: This machine has none.
-    """
-    return google.auth.default(scopes=SCOPES)[0]
+        Raises:
+            google.auth.exceptions.DefaultCredentialsError: This machine has none.
+        """
+        if self._credentials is None:
+            self._credentials = google.auth.default(scopes=SCOPES)[0]
+        return self._credentials
 
+    @property
+    def is_anonymous(self) -> bool:
+        """Whether an emulator stands for Google."""
+        return isinstance(self.credentials, AnonymousCredentials)
 
-def _key_credentials(client_email: str, private_key: str) -> Any:
-    # In ".env" files the line ends of the key are often written as "\\n", and quotes around
-    # it are kept by some readers.
-    pem = private_key.strip().strip("\"'").replace("\\n", "\n")
-    info = {"client_email": client_email, "private_key": pem, "token_uri": TOKEN_URI}
-    try:
-        return service_account.Credentials.from_service_account_info(info, scopes=SCOPES)
-    except (ValueError, TypeError):  # Their message is not shown: it may quote the key.
-        raise ConfigurationError(
-            "The private key for Google Cloud Storage cannot be read; set APP_GCS_PRIVATE_KEY to "
-            "the whole private_key of the service account's JSON file"
-        ) from None
-
-
-def signs_here(credentials: Any, client_email: str) -> bool:
-    """Tell whether links are signed by computing alone, without a request.
-
-    Args:
-        credentials: Those of the client.
-        client_email: The account that must sign; empty: any.
-    """
-    return isinstance(credentials, service_account.Credentials) and client_email in (
-        "",
-        credentials.service_account_email,
-    )
-
-
-def signer_for(
-    credentials: Any, client_email: str, session: Any, retry: Callable[[Any], Any]
-) -> Any:
-    """Find who signs links.
-
-    Args:
-        credentials: Those of the client, refreshed: before, a machine does not know the
-            name of its account.
-        client_email: The account that must sign; empty: that of the credentials.
-        session: Sends requests with these credentials.
-        retry: Wraps a function that sends one.
-
-    Returns:
-        An object with `google.auth.credentials.Signing`.
-
-    Raises:
-        StorageError: There is nobody.
-    """
-    if signs_here(credentials, client_email):
-        return credentials
-    if not client_email and isinstance(credentials, Signing):
-        return credentials
-    email = client_email or getattr(credentials, "service_account_email", None)
-    if not email or "@" not in email:
-        raise StorageError(
-            "Cannot sign links to Google Cloud Storage: these credentials belong to no service "
-            "account; set APP_GCS_CLIENT_EMAIL to a service account on which they have the role "
-            f"{TOKEN_CREATOR}, or set APP_GCS_PRIVATE_KEY, too"
+    @property
+    def signs_locally(self) -> bool:
+        """Whether links are signed without a request."""
+        credentials = self.credentials
+        return isinstance(credentials, service_account.Credentials) and self._client_email in (
+            "",
+            credentials.service_account_email,
         )
-    return IamSigner(session, email, retry)
+
+    def renew(self, session: Any) -> None:
+        """Get a token, unless there is one that is valid."""
+        if not self.credentials.valid:
+            self.credentials.refresh(Request(session=session._auth_request.session))
+
+    def signer(self, session: Any, retry: Callable[[Any], Any]) -> Any:
+        """Return who signs links.
+
+        Args:
+            session: Sends requests with these credentials, which have a token: before they
+                do, a machine does not know the name of its account.
+            retry: Wraps a function that sends a request.
+
+        Returns:
+            An object with `google.auth.credentials.Signing`.
+
+        Raises:
+            StorageError: Nobody can.
+        """
+        credentials = self.credentials
+        if self.signs_locally or (not self._client_email and isinstance(credentials, Signing)):
+            return credentials
+        email = self._client_email or getattr(credentials, "service_account_email", None)
+        if not email or "@" not in email:
+            raise StorageError(
+                "Cannot sign links to Google Cloud Storage: these credentials belong to no "
+                "service account; set APP_GCS_CLIENT_EMAIL to a service account on which they "
+                f"have the role {TOKEN_CREATOR}, or set APP_GCS_PRIVATE_KEY, too"
+            )
+        return IamSigner(session, email, retry)
 
 
 class IamSigner(Signing):
-    """Lets IAM sign with a key that only Google has.
+    """Signs by IAM, with a key that only Google has.
 
-    google-auth has such a signer, too, but it opens a connection for each signature.
+    google-auth has such a signer, too, whose errors lack the status that the repair depends on.
 
     Source: https://cloud.google.com/iam/docs/reference/credentials/rest/v1/projects.serviceAccounts/signBlob
 
@@ -135,9 +126,8 @@ class IamSigner(Signing):
     def __init__(self, session: Any, email: str, retry: Callable[[Any], Any]) -> None:
         self._session = session
         self._email = email
-        path = f"/v1/projects/-/serviceAccounts/{quote(email, safe='@')}:signBlob"
-        self._url = IAM_URL + path
-        self._ask = retry(self._ask_once)
+        self._url = f"{IAM_URL}/v1/projects/-/serviceAccounts/{quote(email, safe='@')}:signBlob"
+        self._post = retry(self._post_once)
 
     @property
     def signer_email(self) -> str:
@@ -146,21 +136,34 @@ class IamSigner(Signing):
 
     @property
     def signer(self) -> IamSigner:
-        """The signer, which is this object."""
+        """This object."""
         return self
 
     def sign_bytes(self, message: bytes) -> bytes:
-        """Have a message signed.
+        """Sign a message.
 
         Raises:
             google.api_core.exceptions.GoogleAPICallError: IAM refuses.
         """
-        signature: bytes = self._ask(message)
+        signature: bytes = self._post(message)
         return signature
 
-    def _ask_once(self, message: bytes) -> bytes:
+    def _post_once(self, message: bytes) -> bytes:
         payload = {"payload": base64.b64encode(message).decode()}
         answer = self._session.post(self._url, json=payload, timeout=(10, 60))
         if answer.status_code != 200:
             raise from_http_response(answer)
         return base64.b64decode(answer.json()["signedBlob"])
+
+
+def _key_credentials(client_email: str, private_key: str) -> Any:
+    # ".env" files often hold the line ends of the key as "\\n", and some readers keep quotes.
+    pem = private_key.strip().strip("\"'").replace("\\n", "\n")
+    info = {"client_email": client_email, "private_key": pem, "token_uri": TOKEN_URI}
+    try:
+        return service_account.Credentials.from_service_account_info(info, scopes=SCOPES)
+    except (ValueError, TypeError):  # Their message is dropped: it may quote the key.
+        raise ConfigurationError(
+            "The private key for Google Cloud Storage cannot be read; set APP_GCS_PRIVATE_KEY to "
+            "the whole private_key of the service account's JSON file"
+        ) from None

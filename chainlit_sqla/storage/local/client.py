@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import threading
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from datetime import datetime
-from functools import partial
 from pathlib import Path
+
+from itsdangerous import BadData, TimestampSigner
 
 from ...errors import BlobNotFound
 from ..base import CHUNK, BlobInfo, BlobSource, source_errors
+from ..cloud import check_round_trip
 from ..headers import content_type
 from ..keys import key_bytes, possible_names
-from ..probe import probe
-from ..worker_threads import in_thread
-from .folder import Entry, Folder, folder_errors
-from .listing import blob_info, blobs_on, clear_strays, shelves
-from .signed_urls import LinkError, blob_digest, sign, signing_key, verify
+from ..worker_threads import StoppableWrite
+from .folder import Entry, Folder, blob_digest, folder_errors
+from .listing import blob_info, blobs_in, clear_leftovers, subfolders
 
 FILES_PATH = "/chainlit-sqla/files"
-"""Where the links point, below the prefix; see `local_route.file_route`."""
+"""Where the links point, below the prefix; see `local.route.file_route`."""
+
+
+class LinkError(ValueError):
+    """The link was altered, was signed with another secret, or has expired."""
 
 
 class LocalStorage:
@@ -29,8 +34,8 @@ class LocalStorage:
 
     Args:
         root: The folder; made on the first write.
-        secret: Signs the links; when it changes, links made so far end. Empty: a
-            random one that is kept in the folder.
+        secret: Signs the links; when it changes, earlier links end. Empty: a random one
+            that is kept in the folder.
         expiry: Seconds until a link ends.
         url_prefix: Called for each batch of links; what stands before `FILES_PATH`:
             nothing, a root path or an origin, without a slash at its end.
@@ -51,8 +56,7 @@ class LocalStorage:
     ) -> None:
         self.root = root.absolute()  # The process may change its folder later.
         self._folder = Folder(self.root)
-        raw = secret.encode() if isinstance(secret, str) else secret
-        self._signing_key = signing_key(raw) if raw else None
+        self._secret = secret
         self._expiry = expiry
         self._url_prefix = url_prefix
         self._clock = clock
@@ -60,24 +64,25 @@ class LocalStorage:
     async def put(self, key: str, source: BlobSource, *, mime: str, name: str = "") -> int:
         """Store a blob; see `StorageClient.put`.
 
-        When cancelled, it ends after the chunk that is being written.
+        When cancelled, it returns after the chunk that is being written.
         """
         digest = _digest(key)
-        arguments = (digest, key, source, content_type(mime), name)
-        return await in_thread(partial(self._put, *arguments))
+
+        def write(stop: threading.Event) -> int:
+            with source_errors(key), source.reader():
+                pass  # A source that cannot be read must not look like a fault of the folder.
+            with folder_errors(f"write {key!r}", self.root):
+                return self._folder.write(digest, key, source, content_type(mime), name, stop)
+
+        return await StoppableWrite(write).run()
 
     async def read_urls(self, keys: Sequence[str]) -> Mapping[str, str]:
         """Sign links for `file_route`; see `StorageClient.read_urls`."""
         if not keys:
             return {}
-        signing = self._signing_key
-        if signing is None:
-            signing = await asyncio.to_thread(self._own_key, make=True)
-        expires = int(self._clock()) + self._expiry
+        signer = await self._signer(create=True)
         base = self._url_prefix() + FILES_PATH
-        return {
-            key: f"{base}/{sign(blob_digest(key_bytes(key)), expires, signing)}" for key in keys
-        }
+        return {key: f"{base}/{signer.sign(_digest(key)).decode()}" for key in keys}
 
     async def open(self, key: str) -> AsyncGenerator[bytes, None]:
         """Read a blob in chunks; see `StorageClient.open`."""
@@ -94,9 +99,9 @@ class LocalStorage:
     async def list_blobs(self) -> AsyncGenerator[BlobInfo, None]:
         """List all blobs; see `Inventory.list_blobs`."""
         with folder_errors("list the blobs", self.root):
-            for shelf in await asyncio.to_thread(shelves, self.root):
-                for info in await asyncio.to_thread(blobs_on, self._folder, shelf):
-                    yield info
+            for subfolder in await asyncio.to_thread(subfolders, self.root):
+                for blob in await asyncio.to_thread(blobs_in, self._folder, subfolder):
+                    yield blob
 
     async def stat(self, key: str) -> BlobInfo:
         """Look one blob up; see `Inventory.stat`."""
@@ -112,80 +117,83 @@ class LocalStorage:
         self,
         before: datetime,
         *,
-        is_ours: Callable[[str], bool],  # noqa: ARG002 - the folder has nobody else's
+        is_ours: Callable[[str], bool],  # noqa: ARG002 - the folder is ours alone
         remove: bool,
     ) -> int:
         """Count files that interrupted writes left; see `Inventory.clear_unfinished`."""
-        with folder_errors("clear what interrupted writes left", self.root):
-            return await asyncio.to_thread(clear_strays, self._folder, before, remove=remove)
+        with folder_errors("remove what interrupted writes left", self.root):
+            return await asyncio.to_thread(clear_leftovers, self._folder, before, remove=remove)
 
     async def delete(self, keys: Sequence[str]) -> None:
         """Delete blobs; see `StorageClient.delete`."""
-        digests, impossible = possible_names(keys, _digest)
+        digests, refusals = possible_names(keys, _digest)
         failed = await asyncio.to_thread(self._folder.remove, digests.values())
         for key, digest in digests.items():
             if error := failed.get(digest):
                 with folder_errors(f"delete {key!r}", self.root):
                     raise error
-        for refused in impossible:
-            raise refused
+        for refusal in refusals:
+            raise refusal
 
     async def check(self) -> str:
         """Write, read and delete a small blob; see `StorageClient.check`."""
-        await probe(self)
+        await check_round_trip(self)
         return f"the folder {self.root}"
 
     async def close(self) -> None:
-        """Nothing to release."""
+        """Do nothing: no connection is open."""
 
     async def resolve(self, token: str) -> tuple[Entry, Path]:
-        """Find the blob that a link is for.
+        """Return the blob that a link is for.
 
         Args:
             token: The last part of the link.
 
         Returns:
-            What is known about the blob, and the file with its bytes.
+            Its description, and the file with its bytes.
 
         Raises:
             LinkError: The link was altered or has expired.
             BlobNotFound: The blob was deleted.
             StorageError: The folder cannot be read.
         """
-        signing = self._signing_key
-        if signing is None:
-            signing = await asyncio.to_thread(self._own_key, make=False)
-        digest = verify(token, self._clock(), signing)
+        signer = await self._signer(create=False)
+        try:
+            digest = signer.unsign(token, max_age=self._expiry - 1).decode()
+        except (BadData, UnicodeError):
+            raise LinkError from None
         with folder_errors("read a file", self.root):
-            return await asyncio.to_thread(self._folder.find, digest.hex())
+            return await asyncio.to_thread(self._folder.find, digest)
 
     def _not_found(self, key: str) -> BlobNotFound:
         return BlobNotFound(
             f"There is no blob {key!r} in the folder {self.root}; it was deleted or never stored"
         )
 
-    def _put(
-        self,
-        digest: str,
-        key: str,
-        source: BlobSource,
-        mime: str,
-        name: str,
-        stop: threading.Event,
-    ) -> int:
-        with source_errors(key), source.reader():
-            pass  # What is wrong with the source must not look like a fault of the folder.
-        with folder_errors(f"write {key!r}", self.root):
-            return self._folder.write(digest, key, source, mime, name, stop)
-
-    def _own_key(self, *, make: bool) -> bytes:
-        with folder_errors("keep the secret that signs links", self.root):
-            secret = self._folder.make_secret() if make else self._folder.secret()
-        if secret is None:
+    async def _signer(self, *, create: bool) -> TimestampSigner:
+        """Return what signs the links; the folder's own secret is created for a first link."""
+        if not self._secret:
+            with folder_errors("keep the secret that signs links", self.root):
+                read = self._folder.make_secret if create else self._folder.secret
+                self._secret = await asyncio.to_thread(read) or b""
+        if not self._secret:
             raise LinkError
-        self._signing_key = signing_key(secret)
-        return self._signing_key
+        return _Signer(self._secret, self._clock)
+
+
+class _Signer(TimestampSigner):
+    """Signs with a clock of ours, and so that each link has only one spelling."""
+
+    def __init__(self, secret: bytes | str, clock: Callable[[], float]) -> None:
+        # 48 bytes are base64 without spare bits, which could be changed unnoticed.
+        super().__init__(
+            secret, salt="chainlit-sqla: links to local files", digest_method=hashlib.sha384
+        )
+        self._clock = clock
+
+    def get_timestamp(self) -> int:
+        return int(self._clock())
 
 
 def _digest(key: str) -> str:
-    return blob_digest(key_bytes(key)).hex()
+    return blob_digest(key_bytes(key))

@@ -1,9 +1,9 @@
-"""Blobs as files: where they lie, how they are replaced, the folder's own secret.
+"""Blobs as files: their paths, how they are replaced, the folder's own secret.
 
 Under the root, ``ab/<hash>.<version>`` holds the bytes (``.part`` until they are all there)
 and ``ab/<hash>.json`` says which version counts and what it is. The name is a SHA-256 of
 the object key, so no key can point outside, and none is too long or differs only in case.
-Replacing the small file is the one step that makes a blob visible: bytes, type and name
+Replacing the small file is the one step that makes a blob visible, so bytes, type and name
 always belong together.
 """
 
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import json
 import os
 import re
@@ -41,7 +42,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What the folder knows about a blob.
+    """The description of a blob, as its JSON file holds it.
 
     Args:
         key: The object key.
@@ -58,11 +59,23 @@ class Entry:
     version: str
 
 
+def blob_digest(key: bytes) -> str:
+    """Hash an object key: the hash names its files, and stands in links instead of the key.
+
+    Args:
+        key: The object key in UTF-8.
+
+    Returns:
+        64 hexadecimal digits.
+    """
+    return hashlib.sha256(key).hexdigest()
+
+
 class Folder:
     """Reads and writes blobs below one folder; blocking, for use in threads.
 
     Args:
-        root: The folder; made on the first write.
+        root: The folder; created by the first write.
     """
 
     def __init__(self, root: Path) -> None:
@@ -95,9 +108,9 @@ class Folder:
             OSError: The source or the folder cannot be used.
         """
         self.make()
-        shelf = self._shelf(digest)
-        if not shelf.exists():
-            shelf.mkdir(exist_ok=True)
+        subfolder = self._subfolder(digest)
+        if not subfolder.exists():
+            subfolder.mkdir(exist_ok=True)
             _sync(self.root)
         before = self._entry(digest)
         version = secrets.token_hex(8)
@@ -106,16 +119,16 @@ class Folder:
         try:
             size = _copy(source, draft, stop)
             draft.replace(path)
-            _sync(shelf)  # A description must not survive a power cut that its bytes don't.
+            _sync(subfolder)  # A description must not survive a power cut that its bytes don't.
             entry = Entry(key, mime, name, size, version)
-            _replace(shelf / f"{digest}.json", json.dumps(asdict(entry)).encode())
+            _replace(subfolder / f"{digest}.json", json.dumps(asdict(entry)).encode())
         except BaseException:
             draft.unlink(missing_ok=True)
             path.unlink(missing_ok=True)
             raise
         if before is not None:
             self._path(digest, before.version).unlink(missing_ok=True)
-        _sync(shelf)
+        _sync(subfolder)
         return size
 
     def find(self, digest: str) -> tuple[Entry, Path]:
@@ -146,13 +159,13 @@ class Folder:
         Returns:
             The blobs that could not be deleted, each with the reason.
         """
-        shelves = defaultdict(set)
+        subfolders = defaultdict(set)
         for digest in digests:
-            shelves[self._shelf(digest)].add(digest)
+            subfolders[self._subfolder(digest)].add(digest)
         failed: dict[str, OSError] = {}
-        for shelf, wanted in shelves.items():
+        for subfolder, wanted in subfolders.items():
             try:
-                failed |= _clear(shelf, wanted)
+                failed |= _clear(subfolder, wanted)
             except FileNotFoundError:
                 continue
             except OSError as error:
@@ -160,10 +173,10 @@ class Folder:
         return failed
 
     def make(self) -> None:
-        """Make the folder, closed to other users, unless it is there.
+        """Create the folder, closed to other users, unless it exists.
 
         Raises:
-            OSError: It cannot be made.
+            OSError: It cannot be created.
         """
         self.root.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.root.mkdir(mode=0o700, exist_ok=True)
@@ -172,53 +185,42 @@ class Folder:
             _replace(ignore, b"*\n")
 
     def secret(self) -> bytes | None:
-        """Return the folder's secret, None when it has none yet.
+        """Return the folder's secret; None: it has none yet.
 
         Raises:
             StorageError: The file is damaged.
             OSError: The file cannot be read.
         """
         path = self.root / SECRET_FILE
-        for attempt in range(20):
+        for pause in (0.01, 0.04, 0.15, 0):  # Another process may be writing it.
             try:
                 text = path.read_text(encoding="ascii", errors="replace").strip()
             except FileNotFoundError:
                 return None
             if _SECRET.fullmatch(text):
                 return bytes.fromhex(text)
-            if attempt < 19:  # Where there are no hard links, it may be half written.
-                time.sleep(0.01)
-        raise StorageError(f"{path} is damaged; delete it, links made so far then end")
+            time.sleep(pause)
+        raise StorageError(f"{path} is damaged; delete it, which ends all links made so far")
 
     def make_secret(self) -> bytes:
-        """Return the folder's secret; the first process to ask makes it.
+        """Return the folder's secret; the first process that calls this creates it.
 
         Raises:
             StorageError: The file is damaged.
             OSError: The file cannot be written or read.
         """
         self.make()
-        while (found := self.secret()) is None:
-            draft = self.root / f"{SECRET_FILE}.{secrets.token_hex(8)}"
-            _write_private(draft, secrets.token_hex(32))
-            try:
-                # A link fails when the name is taken; a rename would replace it.
-                os.link(draft, self.root / SECRET_FILE)
-            except FileExistsError:
-                pass
-            except OSError:  # No hard links on this file system.
-                with contextlib.suppress(FileExistsError):
-                    _write_private(self.root / SECRET_FILE, secrets.token_hex(32))
-            finally:
-                draft.unlink()
-            _sync(self.root)
-        return found
+        while (secret := self.secret()) is None:
+            with contextlib.suppress(FileExistsError):
+                _write_private(self.root / SECRET_FILE, secrets.token_hex(32))
+                _sync(self.root)
+        return secret
 
-    def _shelf(self, digest: str) -> Path:
+    def _subfolder(self, digest: str) -> Path:
         return self.root / digest[:2]
 
     def _path(self, digest: str, version: str) -> Path:
-        return self._shelf(digest) / f"{digest}.{version}"
+        return self._subfolder(digest) / f"{digest}.{version}"
 
     def _follow(self, digest: str, use: Callable[[Path], T]) -> tuple[Entry, T]:
         """Call a function with the path of the bytes that count at this moment."""
@@ -233,7 +235,7 @@ class Folder:
         )
 
     def _entry(self, digest: str) -> Entry | None:
-        path = self._shelf(digest) / f"{digest}.json"
+        path = self._subfolder(digest) / f"{digest}.json"
         try:
             fields = json.loads(path.read_bytes())
             entry = Entry(**fields)
@@ -246,11 +248,11 @@ class Folder:
 
 
 @contextlib.contextmanager
-def folder_errors(doing: str, root: Path) -> Iterator[None]:
-    """Turn an OSError of the folder into a StorageError that says the repair.
+def folder_errors(action: str, root: Path) -> Iterator[None]:
+    """Turn an OSError of the folder into a StorageError that names the repair.
 
     Args:
-        doing: What fails, such as ``"write 'a.png'"``.
+        action: What fails, such as ``"write 'a.png'"``.
         root: The folder.
 
     Raises:
@@ -269,23 +271,23 @@ def folder_errors(doing: str, root: Path) -> Iterator[None]:
         else:
             repair = "look at that path"
         raise StorageError(
-            f"Cannot {doing} in the folder {root} ({error.strerror}); {repair}"
+            f"Cannot {action} in the folder {root} ({error.strerror}); {repair}"
         ) from error
 
 
-def _clear(shelf: Path, wanted: Collection[str]) -> dict[str, OSError]:
+def _clear(subfolder: Path, wanted: Collection[str]) -> dict[str, OSError]:
     """Delete the files of blobs; return those that failed."""
-    names = [path.name for path in shelf.iterdir() if path.name[:64] in wanted]
+    names = [path.name for path in subfolder.iterdir() if path.name[:64] in wanted]
     failed: dict[str, OSError] = {}
     # The description goes first, and holds the rest: it must never point at nothing.
     for name in sorted(names, key=lambda name: not name.endswith(".json")):
         if name[:64] not in failed:
             try:
-                (shelf / name).unlink(missing_ok=True)
+                (subfolder / name).unlink(missing_ok=True)
             except OSError as error:
                 failed[name[:64]] = error
     if names:
-        _sync(shelf)
+        _sync(subfolder)
     return failed
 
 

@@ -1,6 +1,6 @@
-"""What lies in the folder of `LocalStorage`: its blobs, and what interrupted writes left.
+"""What the folder of `LocalStorage` holds: its blobs, and what interrupted writes left.
 
-Blocking, for use in threads. A shelf is one of the folders ``00`` to ``ff``.
+Blocking, for use in threads. The subfolders are named ``00`` to ``ff``.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from .folder import DRAFT_SUFFIX, Entry, Folder
 
 logger = logging.getLogger("chainlit_sqla")
 
-_SHELF = re.compile(r"[0-9a-f]{2}")
+_SUBFOLDER = re.compile(r"[0-9a-f]{2}")
 _DESCRIPTION = re.compile(r"([0-9a-f]{64})\.json")
 _BYTES = re.compile(r"([0-9a-f]{64})\.([0-9a-f]{16})")
 _DRAFT = re.compile(
@@ -27,14 +27,14 @@ _DRAFT = re.compile(
 )
 
 
-def shelves(root: Path) -> list[Path]:
-    """Find the shelves of a folder; none where it was not made yet.
+def subfolders(root: Path) -> list[Path]:
+    """Return the subfolders; none before the first write.
 
     Raises:
         OSError: The folder cannot be read.
     """
     try:
-        return sorted(path for path in root.iterdir() if _SHELF.fullmatch(path.name))
+        return sorted(path for path in root.iterdir() if _SUBFOLDER.fullmatch(path.name))
     except FileNotFoundError:
         return []
 
@@ -57,30 +57,30 @@ def blob_info(entry: Entry, file: os.stat_result) -> BlobInfo:
     return BlobInfo(entry.key, file.st_size, modified, entry.mime, entry.name)
 
 
-def blobs_on(folder: Folder, shelf: Path) -> list[BlobInfo]:
-    """List the blobs of one shelf.
+def blobs_in(folder: Folder, subfolder: Path) -> list[BlobInfo]:
+    """List the blobs of one subfolder.
 
     Args:
         folder: The folder.
-        shelf: One of its `shelves`.
+        subfolder: One of its `subfolders`.
 
     Raises:
-        OSError: The shelf cannot be read.
+        OSError: The subfolder cannot be read.
     """
-    found = []
-    for name in _names(shelf):
+    blobs = []
+    for name in _names(subfolder):
         if match := _DESCRIPTION.fullmatch(name):
             try:
                 entry, path = folder.find(match[1])
-                found.append(blob_info(entry, path.stat()))
+                blobs.append(blob_info(entry, path.stat()))
             except (BlobNotFound, FileNotFoundError):
                 continue  # Deleted meanwhile, or its bytes are lost: there is no blob.
             except StorageError as error:
                 logger.warning("Not listed: %s", error)
-    return found
+    return blobs
 
 
-def clear_strays(folder: Folder, before: datetime, *, remove: bool) -> int:
+def clear_leftovers(folder: Folder, before: datetime, *, remove: bool) -> int:
     """Count files that interrupted writes left.
 
     Args:
@@ -92,7 +92,7 @@ def clear_strays(folder: Folder, before: datetime, *, remove: bool) -> int:
         OSError: The folder cannot be read, or a file not be removed.
     """
     count = 0
-    for path in _strays(folder):
+    for path in _leftovers(folder):
         try:
             if path.stat().st_mtime < before.timestamp():
                 if remove:
@@ -103,17 +103,17 @@ def clear_strays(folder: Folder, before: datetime, *, remove: bool) -> int:
     return count
 
 
-def _strays(folder: Folder) -> Iterator[Path]:
+def _leftovers(folder: Folder) -> Iterator[Path]:
     """Drafts, and bytes of which the description says that others count.
 
     Half of a pair is none: the other half may be in a backup.
     """
-    for place in [folder.root, *shelves(folder.root)]:
-        for name in _names(place):
+    for parent in [folder.root, *subfolders(folder.root)]:
+        for name in _names(parent):
             if _DRAFT.fullmatch(name) or (
                 (match := _BYTES.fullmatch(name)) and _is_replaced(folder, match[1], match[2])
             ):
-                yield place / name
+                yield parent / name
 
 
 def _is_replaced(folder: Folder, digest: str, version: str) -> bool:

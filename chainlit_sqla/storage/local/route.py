@@ -9,19 +9,17 @@ from starlette.responses import FileResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from ...errors import BlobNotFound
-from ..base import shown_as
-from ..headers import content_disposition
-from .client import FILES_PATH, LocalStorage
-from .signed_urls import LinkError
+from ..headers import content_disposition, disposition_type
+from .client import FILES_PATH, LinkError, LocalStorage
 
 ROUTE_NAME = "chainlit_sqla_files"
 
 
 def file_route(storage: LocalStorage, prefix: str = "") -> Route:
-    """Make the route; put it before any route that catches every path.
+    """Create the route; it belongs before any route that catches every path.
 
     Args:
-        storage: Where the files are.
+        storage: Holds the files.
         prefix: A root path that the application's own routes carry in their patterns.
 
     Returns:
@@ -39,7 +37,7 @@ def file_route(storage: LocalStorage, prefix: str = "") -> Route:
 
 
 def file_path(prefix: str) -> str:
-    """The pattern of the route's path.
+    """Return the pattern of the route's path.
 
     Args:
         prefix: See `file_route`.
@@ -61,7 +59,7 @@ async def _serve(storage: LocalStorage, request: Request) -> Response:
         "Content-Disposition": content_disposition(entry.mime, entry.name),
         "X-Content-Type-Options": "nosniff",
     }
-    if shown_as(entry.mime) == "attachment":
+    if disposition_type(entry.mime) == "attachment":
         headers["Content-Security-Policy"] = "sandbox"
     return FileResponse(path, headers=headers, media_type=entry.mime, stat_result=stat)
 

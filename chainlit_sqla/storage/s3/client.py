@@ -13,10 +13,9 @@ from aiobotocore.session import AioSession
 
 from ...errors import ConfigurationError, StorageError, StorageUnavailable
 from ..base import CHUNK, BlobInfo, BlobSource, source_errors
-from ..credentials import refuse_credentials
+from ..cloud import check_endpoint, check_round_trip
 from ..headers import content_disposition, content_type
 from ..keys import possible_names, url_safe_key
-from ..probe import probe
 from . import listing
 from .connection import Connection
 from .errors import Place, refused, s3_errors
@@ -100,8 +99,11 @@ class S3Storage:
     ) -> None:
         _check_arguments(bucket, access_key, secret_key, expiry, part_size)
         for url in filter(None, (endpoint, public_endpoint)):
-            _check_endpoint(url)
+            check_endpoint(
+                "s3", url, f"The S3 endpoint {url!r} is no URL; write it like http://localhost:9000"
+            )
         self.place = Place(bucket, endpoint)
+        self.location = str(self.place)
         self._prefix = prefix.strip("/")
         self._region = region
         self._credentials = (access_key or None, secret_key or None)
@@ -217,7 +219,7 @@ class S3Storage:
 
     async def check(self) -> str:
         """Write, read and delete a small blob; see `StorageClient.check`."""
-        await probe(self)
+        await check_round_trip(self)
         return f"the {self.place}"
 
     async def close(self) -> None:
@@ -329,14 +331,6 @@ def _check_arguments(
         raise ConfigurationError(
             f"S3 takes parts of at least {SMALLEST_PART:,} bytes, not {part_size:,}; "
             "use a larger part_size"
-        )
-
-
-def _check_endpoint(url: str) -> None:
-    refuse_credentials("s3", url)
-    if not re.match(r"https?://[^/]", url):
-        raise ConfigurationError(
-            f"The S3 endpoint {url!r} is no URL; write it like http://localhost:9000"
         )
 
 

@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack, contextmanager
 from typing import Any
 
 from ..budget import Budget
-from ..closing import bounded_close, closed
+from ..cloud import bounded_close, closed_error
 from .errors import Place
 from .session import add_content_md5, open_session
 from .upload import ABORT_SECONDS
@@ -74,12 +74,12 @@ class Connection:
     async def close(self) -> None:
         """End the uploads under way, and close the clients; nothing is sent after that."""
         if not self.closing.done():
-            self.closing.set_exception(closed(self._place))
+            self.closing.set_exception(closed_error(str(self._place)))
             self.closing.exception()  # Looked at: there may be no upload that does.
         if self._uploads:
             await asyncio.wait(set(self._uploads), timeout=ABORT_SECONDS)
         self._closed = True
-        async with bounded_close(self._place), self._lock:
+        async with bounded_close(str(self._place)), self._lock:
             await self._stack.aclose()
 
     async def _open(self) -> None:
@@ -96,4 +96,4 @@ class Connection:
 
     def _check(self, **_: Any) -> None:
         if self._closed:
-            raise closed(self._place)
+            raise closed_error(str(self._place))

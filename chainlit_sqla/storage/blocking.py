@@ -1,0 +1,262 @@
+"""A storage client over an SDK that blocks: its calls run in threads of their own."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import AbstractContextManager, ExitStack
+from datetime import datetime
+from typing import Any, TypeVar
+
+from ..errors import BlobNotFound, StorageError, StorageUnavailable
+from .base import CHUNK, BlobInfo, BlobSource, source_errors
+from .cloud import CLOSE_SECONDS, check_round_trip, closed_error
+from .headers import content_disposition, content_type
+from .keys import possible_names
+from .worker_threads import StoppableWrite, Stopped, UploadFile
+
+CALLS = 32
+"""Threads for all calls but uploads."""
+
+SMALL_UPLOADS = 6
+LARGE_UPLOADS = 4
+"""Uploads at the same time; the others wait without an open file or a byte in memory."""
+
+SMALL = 1024 * 1024
+"""Bytes of a blob that does not wait for large uploads."""
+
+LANES = 16
+"""Threads that one call of `delete` or `read_urls` uses."""
+
+T = TypeVar("T")
+
+
+class BlockingStorage(ABC):
+    """An `Inventory` whose subclass makes blocking calls of an SDK.
+
+    The threads are its own, so what else the application does in threads never waits for an
+    upload. A cancelled `put` returns only when its thread has finished the request under
+    way, so it cannot store the blob later.
+
+    Args:
+        location: The bucket or container, for messages.
+        prefix: Put before all keys, with a "/" between.
+        name_of: Turns a key with its prefix into a name that the store accepts.
+    """
+
+    def __init__(self, location: str, prefix: str, name_of: Callable[[str], str]) -> None:
+        self.location = location
+        self._prefix = prefix.strip("/")
+        self._name_of = name_of
+        self._session: _Session | None = None
+
+    async def put(self, key: str, source: BlobSource, *, mime: str, name: str = "") -> int:
+        """Store a blob; see `StorageClient.put`.
+
+        The SDK drops or never commits what an upload that failed or was cancelled has sent.
+        """
+        target = self._name(key)
+        headers = content_type(mime), content_disposition(mime, name)
+        session = self._opened()
+
+        def write(stop: threading.Event) -> int:
+            with self._errors(f"write {key!r}"), ExitStack() as stack:
+                with source_errors(key):
+                    size = source.size
+                    file = stack.enter_context(source.reader())
+                upload_file = UploadFile(file, key, size, stop)
+                try:
+                    self._upload(target, upload_file, size, *headers, stop)
+                except Exception:
+                    if upload_file.error is not None:
+                        raise upload_file.error from None
+                    raise
+                return size
+
+        pool = session.small if _is_small(source) else session.large
+        upload = StoppableWrite(write, pool)
+        session.uploads.add(upload)
+        try:
+            return await upload.run()
+        except Stopped:
+            raise closed_error(self.location) from None
+        finally:
+            session.uploads.discard(upload)
+
+    async def read_urls(self, keys: Sequence[str]) -> Mapping[str, str]:
+        """Sign links; see `StorageClient.read_urls`."""
+        names = {key: self._name(key) for key in keys}
+        if not names:
+            return {}
+        sign, lanes = await self._call(self._opened(), self._signer)
+        urls = await self._in_lanes(lambda key: sign(names[key]), list(names), lanes)
+        return {key: urls[key] for key in names}
+
+    async def open(self, key: str) -> AsyncGenerator[bytes, None]:
+        """Read a blob in chunks; see `StorageClient.open`."""
+        session, pieces = self._opened(), self._download(key, self._name(key))
+        while (piece := await self._call(session, next, pieces, None)) is not None:
+            for start in range(0, len(piece), CHUNK):
+                yield piece[start : start + CHUNK]
+
+    async def list_blobs(self) -> AsyncGenerator[BlobInfo, None]:
+        """List all blobs below the prefix; see `Inventory.list_blobs`."""
+        session, pages = self._opened(), self._pages()
+        while (page := await self._call(session, next, pages, None)) is not None:
+            for blob in page:
+                yield blob
+
+    async def stat(self, key: str) -> BlobInfo:
+        """Look one blob up; see `Inventory.stat`."""
+        return await self._call(self._opened(), self._look_up, key, self._name(key))
+
+    async def clear_unfinished(
+        self,
+        before: datetime,  # noqa: ARG002
+        *,
+        is_ours: Callable[[str], bool],  # noqa: ARG002
+        remove: bool,  # noqa: ARG002
+    ) -> int:
+        """Return 0: these clouds drop what no upload finished after a week."""
+        return 0
+
+    async def delete(self, keys: Sequence[str]) -> None:
+        """Delete blobs, some concurrently; see `StorageClient.delete`."""
+        names, errors = possible_names(keys, self._name)
+
+        def remove(key: str) -> StorageError | None:
+            try:
+                with self._errors(f"delete {key!r}"):
+                    self._remove(names[key])
+            except BlobNotFound:
+                return None
+            except StorageUnavailable:  # Ends this lane: the store may be down for all keys.
+                raise
+            except StorageError as error:
+                return error
+            return None
+
+        failed = await self._in_lanes(remove, list(names), LANES)
+        for error in [*filter(None, failed.values()), *errors]:
+            raise error
+
+    async def check(self) -> str:
+        """Write, read and delete a small blob; see `StorageClient.check`."""
+        await check_round_trip(self)
+        return f"the {self.location}"
+
+    async def close(self) -> None:
+        """Close the connections; see `StorageClient.close`.
+
+        An upload under way raises a StorageError. What is called later opens the store again.
+        """
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close(closed_error(self.location))
+            await asyncio.to_thread(self._disconnect)
+
+    @abstractmethod
+    def _errors(self, action: str) -> AbstractContextManager[None]:
+        """Turn the SDK's exceptions into errors of ours; see `cloud.cloud_errors`."""
+
+    @abstractmethod
+    def _upload(
+        self,
+        name: str,
+        file: UploadFile,
+        size: int,
+        mime: str,
+        disposition: str,
+        stop: threading.Event,
+    ) -> None:
+        """Upload a file; repeat no request once ``stop`` is set."""
+
+    @abstractmethod
+    def _download(self, key: str, name: str) -> Iterator[bytes]:
+        """Read a blob in pieces of a few megabytes, each of the same version."""
+
+    @abstractmethod
+    def _remove(self, name: str) -> None:
+        """Delete a blob; BlobNotFound is no error to the caller."""
+
+    @abstractmethod
+    def _pages(self) -> Iterator[list[BlobInfo]]:
+        """List the blobs below the prefix, one page a request."""
+
+    @abstractmethod
+    def _look_up(self, key: str, name: str) -> BlobInfo:
+        """Look one blob up."""
+
+    @abstractmethod
+    def _signer(self) -> tuple[Callable[[str], str], int]:
+        """Return a function that links to a name, and in how many threads it should run."""
+
+    @abstractmethod
+    def _disconnect(self) -> None:
+        """Close the SDK's client; the next call makes a new one."""
+
+    def _name(self, key: str) -> str:
+        return self._name_of(f"{self._prefix}/{key}" if self._prefix and key else key)
+
+    def _opened(self) -> _Session:
+        if self._session is None:
+            self._session = _Session()
+        return self._session
+
+    async def _call(self, session: _Session, function: Callable[..., T], *args: Any) -> T:
+        if session.closed:  # What began before closing must not connect again.
+            raise closed_error(self.location)
+        return await asyncio.wrap_future(session.calls.submit(function, *args))
+
+    async def _in_lanes(
+        self, function: Callable[[str], T], keys: list[str], lanes: int
+    ) -> dict[str, T]:
+        """Call a function for each key in some threads; an error ends only its own thread."""
+        remaining = iter(keys)  # The threads share it, so no key waits for a certain one.
+
+        def lane() -> list[tuple[str, T]]:
+            return [(key, function(key)) for key in remaining]
+
+        session = self._opened()
+        calls = [self._call(session, lane) for _ in range(min(lanes, len(keys)))]
+        results: dict[str, T] = {}
+        for result in await asyncio.gather(*calls, return_exceptions=True):
+            if isinstance(result, BaseException):
+                raise result
+            results.update(result)
+        return results
+
+
+class _Session:
+    """The threads between two calls of ``close``, and the uploads in them."""
+
+    def __init__(self) -> None:
+        self.calls = ThreadPoolExecutor(CALLS, "chainlit-sqla-store")
+        self.small = ThreadPoolExecutor(SMALL_UPLOADS, "chainlit-sqla-small-upload")
+        self.large = ThreadPoolExecutor(LARGE_UPLOADS, "chainlit-sqla-large-upload")
+        self.uploads: set[StoppableWrite[int]] = set()
+        self.closed = False
+
+    async def close(self, error: StorageError) -> None:
+        """Stop the uploads; one whose request is stuck is abandoned after a while."""
+        self.closed = True
+        uploads = list(self.uploads)
+        for upload in uploads:
+            upload.stop.set()
+        if uploads:
+            futures = [upload.future for upload in uploads]
+            await asyncio.to_thread(wait, futures, timeout=CLOSE_SECONDS)
+        for upload in uploads:
+            upload.abandon(error)
+        for pool in (self.calls, self.small, self.large):
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _is_small(source: BlobSource) -> bool:
+    try:
+        return source.size <= SMALL
+    except (OSError, ValueError):  # Reported by the thread, which reads the file.
+        return True
