@@ -40,7 +40,6 @@ from .integration.session import (
 )
 from .queries import elements, search, steps, thread_detail, threads, users
 from .queries.pagination import Cursor
-from .queries.search_index import SearchIndex
 from .settings import Settings
 from .storage.base import StorageClient
 from .storage.deletion_queue import DeletionQueue
@@ -107,7 +106,6 @@ class SQLADataLayer(BaseDataLayer):
             self.database = Database(database, settings=self.settings)
         self.storage: StorageClient = resolve_storage(storage, self.settings, public_prefix)
         self._deletion_queue = DeletionQueue(self.database, self.storage)
-        self._search_index = SearchIndex(self.database)
         self._ready = RunOnce(self._prepare)
         self.pipeline = Pipeline(self.database, self._ready.wait, self._deletion_queue.wake)
         self._uploads = Uploads(
@@ -375,10 +373,8 @@ class SQLADataLayer(BaseDataLayer):
             filters.feedback,
         )
         dialect = self.database.dialect
-        if query.search:
-            rows = await self._search(query)
-        else:
-            [rows] = await self._fetch(threads.page(dialect, query), wait_for=Pending.ALL)
+        statement = (search if query.search else threads).page(dialect, query)
+        [rows] = await self._fetch(statement, wait_for=Pending.ALL)
         page = [serialize.thread_dict(row, dialect) for row in rows[:first]]
         return PaginatedResponse(
             pageInfo=PageInfo(
@@ -388,15 +384,6 @@ class SQLADataLayer(BaseDataLayer):
             ),
             data=cast("list[ThreadDict]", page),
         )
-
-    async def _search(self, query: threads.ThreadQuery) -> Rows:
-        rows: Rows = []
-        for statement in search.pages(self.database.dialect, query):
-            [rows] = await self._fetch(statement, wait_for=Pending.ALL)
-            if len(rows) > query.first:
-                break
-        self._search_index.wanted(query.user_id)
-        return rows
 
     # Layer
 
@@ -409,7 +396,6 @@ class SQLADataLayer(BaseDataLayer):
         await self._uploads.close(self.settings.close_seconds)
         await self.pipeline.close()
         await self._deletion_queue.close()
-        await self._search_index.close()
         try:
             await self.storage.close()
         finally:

@@ -198,25 +198,6 @@ class BlobDeletion(Base):
     attempts: Mapped[int] = mapped_column(Integer, default=0, server_default=text("0"))
 
 
-class Signature(Base):
-    """Which characters occur in a thread, for searching; see ``_signature.py``.
-
-    It holds while ``updatedAt`` is its thread's. Triggers of the migration remove it when a
-    text changes otherwise; without one, a thread is read.
-    """
-
-    __tablename__ = "chainlit_sqla_signatures"
-    __table_args__ = (Index(None, "userId"),)
-
-    thread_id: Mapped[str] = _thread_key()
-    user_id: Mapped[str] = mapped_column("userId", Key())
-    """The owner at that time: no key, it only bounds what a search looks at."""
-    updated_at: Mapped[datetime] = mapped_column("updatedAt")
-    claim: Mapped[str]
-    """Who is making it: a change meanwhile removes the row, and the work is lost."""
-    signature: Mapped[bytes | None]
-
-
 class Quarantined(Base):
     """A row of another layer's database that has no place in our tables, as it was."""
 
@@ -263,6 +244,5 @@ elements = _table(Element)
 feedbacks = _table(Feedback)
 tombstones = _table(Tombstone)
 blob_deletions = _table(BlobDeletion)
-signatures = _table(Signature)
 quarantine = _table(Quarantined)
 imports = _table(Import)

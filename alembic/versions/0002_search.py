@@ -3,16 +3,14 @@
 A signature holds for the ``updatedAt`` that its thread had. What changes a text without
 moving that removes the signature, by a trigger: so other programs may write as well. On
 PostgreSQL, the types of columns that triggers name cannot be changed while they are there.
-MySQL may refuse triggers to an account that makes tables; the layer then still removes the
-signatures of what it writes itself.
+MySQL may refuse triggers to an account that makes tables; then there are none. Revision 0004
+drops all of this again.
 
 Revision ID: 0002
 Revises: 0001
 """
 
 from __future__ import annotations
-
-import logging
 
 import sqlalchemy as sa
 from alembic import op
@@ -34,7 +32,7 @@ TABLE = "chainlit_sqla_signatures"
 
 # With the rights of whoever changes a text, never of its owner (SECURITY DEFINER): in a
 # schema of somebody's own, a trigger of theirs would then run with the owner's rights.
-# For the lock a claim waits, or leaves the thread out: see writes/signatures.py.
+# The lock makes whoever claims the thread wait, or leave it out.
 POSTGRESQL_FUNCTION = """
 CREATE FUNCTION chainlit_sqla_forget() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE thread text;
@@ -86,7 +84,7 @@ BEGIN DELETE FROM chainlit_sqla_signatures WHERE "threadId" = NEW.id; END
 """,
 )
 
-# For the lock on the thread: see writes/signatures.py.
+# The lock makes whoever claims the thread wait, or leave it out.
 MYSQL_TRIGGERS = (
     """
 CREATE TRIGGER chainlit_sqla_forget_insert AFTER INSERT ON steps FOR EACH ROW
@@ -158,14 +156,6 @@ def make_mysql_triggers() -> None:
     except sa.exc.DBAPIError as error:
         if not error.orig or error.orig.args[0] not in MYSQL_REFUSALS:
             raise
-        logging.getLogger(__name__).warning(
-            "This account may not make triggers (%s). Searches find all that the data layer "
-            "writes; messages and titles that other programs change with SQL they find for "
-            "certain only after: DELETE FROM chainlit_sqla_signatures. To have triggers, set "
-            "log_bin_trust_function_creators=1 on the server or grant TRIGGER, then run: "
-            "chainlit-sqla downgrade 0001 && chainlit-sqla upgrade",
-            error.orig.args[-1],
-        )
 
 
 def drop_mysql_triggers() -> None:
@@ -182,14 +172,14 @@ def drop_mysql_triggers() -> None:
 
 def downgrade() -> None:
     dialect = op.get_context().dialect.name
-    if dialect == "mysql":
+    if dialect == "mysql" and not op.get_context().as_sql:
         drop_mysql_triggers()
         op.drop_table(TABLE)
         return
-    sqlite = dialect == "sqlite"
+    by_name = dialect in {"sqlite", "mysql"}
     for trigger, table in (("insert", "steps"), ("update", "steps"), ("name", "threads")):
-        place = "" if sqlite else f" ON {table}"
-        op.execute(f"DROP TRIGGER chainlit_sqla_forget_{trigger}{place}")
-    if not sqlite:
-        op.execute("DROP FUNCTION chainlit_sqla_forget()")
+        place = "" if by_name else f" ON {table}"
+        op.execute(f"DROP TRIGGER IF EXISTS chainlit_sqla_forget_{trigger}{place}")
+    if not by_name:
+        op.execute("DROP FUNCTION IF EXISTS chainlit_sqla_forget()")
     op.drop_table(TABLE)

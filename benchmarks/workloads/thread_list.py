@@ -5,15 +5,13 @@ The histories are filled once and grow step by step, so both are measured on the
 
 from __future__ import annotations
 
-import asyncio
-import time
 from collections.abc import Sequence
 
 from .. import pages
-from ..contenders import LIMIT, OURS
+from ..contenders import LIMIT
 from ..context import Context, Field, Figures
 from ..fill import Histories
-from ..history import GROUPS, STEPS, WORDS, hits, user_id
+from ..history import GROUPS, STEPS, WORDS, hits
 from ..record import Metric
 from ..subject import Subject
 
@@ -24,7 +22,6 @@ PAGES = {"first page": 1, "20th page": 20}
 
 _LARGE = 100_000
 _ROUNDS_IF_LARGE = 5
-_PATIENCE = 300
 
 
 async def run(context: Context) -> None:
@@ -52,7 +49,6 @@ async def _list(field: Field, steps: int) -> None:
 
 async def _search(field: Field, steps: int) -> None:
     for user, threads in _users(steps)[-2:]:
-        await _search_first(field, user, f"first, {threads:,} threads, {steps:,} steps")
         for title, word in WORDS.items():
             case = f"{title}, {threads:,} threads, {steps:,} steps"
             truth = hits(user, word, steps // STEPS)
@@ -61,46 +57,6 @@ async def _search(field: Field, steps: int) -> None:
             await field.interleave(
                 "search", case, [TIME, MISSED], search_page, user, word, rounds=rounds
             )
-
-
-async def _search_first(field: Field, user: int, case: str) -> None:
-    """Let a user search as if for the first time: once, so without rounds."""
-    for name, seconds in (await field.each(search_first, user)).items():
-        if seconds is not None:
-            field.context.add("search", case, name, field.kind, TIME).append(seconds)
-
-
-async def search_first(subject: Subject, user: int) -> float | None:
-    """Search for the first time, and wait for what the layer begins to do then."""
-    if subject.name == LIMIT:
-        return None
-    if subject.name == OURS:
-        await _forget(subject)
-    before = asyncio.all_tasks()
-    began = time.perf_counter()
-    await pages.read(subject.layer, user, pages.LENGTH, None, WORDS["rare"])
-    seconds = time.perf_counter() - began
-    async with asyncio.timeout(_PATIENCE):
-        while left := asyncio.all_tasks() - before:
-            await asyncio.wait(left)
-    if subject.name == OURS:
-        await _prepare(subject, user)
-    return seconds * 1000
-
-
-async def _forget(subject: Subject) -> None:
-    """Take away what searches in a smaller history left."""
-    from chainlit_sqla.models import signatures  # Other contenders' processes do without.
-
-    async with subject.layer.database.write() as connection:
-        await connection.execute(signatures.delete())
-
-
-async def _prepare(subject: Subject, user: int) -> None:
-    """Do what the layer does within minutes, should it have looked at this user just before."""
-    from chainlit_sqla.queries.search_index import SearchIndex
-
-    await SearchIndex(subject.layer.database).sign(user_id(user))
 
 
 async def find_place(subject: Subject, user: int, number: int) -> None:

@@ -15,7 +15,7 @@ from ..dialects.letter_case import canonical
 VERSION_TABLE = "chainlit_sqla_version"
 MARK = "chainlit_sqla_upgrading"
 """A table that is there while an upgrade is, where the database cannot take one back."""
-REVISIONS = ("0001", "0002", "0003")
+REVISIONS = ("0001", "0002", "0003", "0004")
 """All revisions that this release knows, oldest first; a test compares with Alembic's."""
 HEAD = REVISIONS[-1]
 

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy import (
-    CTE,
     URL,
     ColumnElement,
     Connection,
@@ -83,8 +82,6 @@ class Dialect(Valued, Portioned, ABC):
     """Whether `fetch` reads past SQLAlchemy, on the driver."""
     has_fast_batch: bool = False
     """Whether `write_fast_batch` writes a usual batch in one statement."""
-    always_forgets: bool = False
-    """Whether saves remove signatures by themselves: there may be no triggers to do it."""
 
     # Connections
 
@@ -271,16 +268,6 @@ class Dialect(Valued, Portioned, ABC):
         """
         return tuple_(*place) < tuple_(*other)
 
-    def materialized(self, cte: CTE) -> CTE:
-        """A part of a statement that is carried out by itself, for all its rows."""
-        return cte.prefix_with("MATERIALIZED", dialect=self.name)
-
-    @abstractmethod
-    def has_all(
-        self, signature: ColumnElement[bytes], places: Sequence[ColumnElement[int]]
-    ) -> ColumnElement[bool]:
-        """What ``_signature.has_all`` tells; NULL where there is no signature."""
-
     @abstractmethod
     def json_is_true(self, column: ColumnElement[Any], key: str) -> ColumnElement[bool]:
         """Whether a member of a JSON object is ``true``."""
@@ -302,12 +289,6 @@ class Dialect(Valued, Portioned, ABC):
                 layers know them.
         """
         raise NotImplementedError
-
-    async def quiet_triggers(self, connection: AsyncConnection) -> None:
-        """Let triggers that remove signatures be passed over until the transaction ends.
-
-        Who calls this removes them, all at once.
-        """
 
     def json_has(self, column: ColumnElement[Any], item: str) -> ColumnElement[bool]:
         """Whether a JSON array holds a text.

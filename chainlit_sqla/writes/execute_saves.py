@@ -26,7 +26,6 @@ from ..dialects import Dialect
 from ..errors import NotTheAuthor, RejectedRow
 from ..models import elements, feedbacks, steps, threads, tombstones, users
 from . import deletion_queue as outbox
-from .forget import forget
 from .operations import shown
 from .planner import Key, RowChange, Segment, ThreadChange, group_by_columns
 
@@ -101,10 +100,6 @@ def save(connection: Connection, dialect: Dialect, segment: Segment) -> bool:
     _save_threads(connection, dialect, segment, known, dict(alive_steps))
     _refuse_strangers(segment, known)  # Somebody may have made one meanwhile.
     _save_rows(connection, dialect, steps, alive_steps, STEP_DEFAULTS)
-    if dialect.always_forgets:
-        changed = {thread_id for (thread_id, _), _ in alive_steps}
-        changed |= {id for id, change in segment.threads.items() if "name" in change.values}
-        forget(connection, changed)
     lost = _save_elements(connection, dialect, segment, known)
     alive_feedbacks = [
         (key, row) for key, row in segment.feedbacks.items() if known.takes(key, row)

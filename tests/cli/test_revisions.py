@@ -28,12 +28,12 @@ def sqlite_tables(path: Path) -> set[str]:
 
 def test_each_says_in_one_line_what_it_did(cli: Command, folder: Path) -> None:
     where = f"SQLite at sqlite:///{folder}/.chainlit_sqla/chainlit.db"
-    assert cli("upgrade") == (0, f"{where}: now at 0003, made 10 tables\n", "")
-    assert cli("upgrade") == (0, f"{where}: already at 0003\n", "")
-    assert cli("current") == (0, f"{where}: at 0003, up to date\n", "")
+    assert cli("upgrade") == (0, f"{where}: now at 0004, made 9 tables\n", "")
+    assert cli("upgrade") == (0, f"{where}: already at 0004\n", "")
+    assert cli("current") == (0, f"{where}: at 0004, up to date\n", "")
     assert sqlite_tables(folder / ".chainlit_sqla" / "chainlit.db") >= TABLES
     done = cli("downgrade", "base", "--yes")
-    assert done == (0, f"{where}: now at base, was at 0003, dropped 10 tables\n", "")
+    assert done == (0, f"{where}: now at base, was at 0004, dropped 9 tables\n", "")
     assert cli("downgrade", "base", "--yes") == (0, f"{where}: already at base\n", "")
 
 
@@ -42,7 +42,7 @@ def test_they_work_on_postgresql_and_hide_the_password(
 ) -> None:
     made = cli("upgrade", DATABASE_URL=database)
     assert made.code == 0
-    assert "now at 0003, made 10 tables" in made.out
+    assert "now at 0004, made 9 tables" in made.out
     password = database.split(":")[2].split("@")[0]
     assert password not in made.out + made.err
     rows = postgres.execute(
@@ -70,7 +70,7 @@ def test_schema_puts_the_tables_there(
 def test_current_names_the_repair_and_exits_with_1(cli: Command, database: str) -> None:
     stale = cli("current", "--url", database)
     assert stale.code == 1
-    assert "no tables yet, this release needs 0003; run: chainlit-sqla upgrade" in stale.out
+    assert "no tables yet, this release needs 0004; run: chainlit-sqla upgrade" in stale.out
 
 
 def test_url_wins_over_the_environment(cli: Command, folder: Path) -> None:

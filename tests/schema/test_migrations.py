@@ -23,7 +23,6 @@ from chainlit_sqla.database import migrator as migrations
 from chainlit_sqla.database.revision import HEAD, REVISIONS, VERSION_TABLE
 from chainlit_sqla.errors import ConfigurationError, SchemaOutdated, SchemaUnknown
 from chainlit_sqla.models import Base
-from chainlit_sqla.queries.search_index import SearchIndex
 from chainlit_sqla.settings import Settings
 from tests.servers.postgres import PostgresServer
 
@@ -269,11 +268,8 @@ async def test_conversations_of_the_first_revision_are_found(url: str) -> None:
                     statement = statement.replace('"', "`").replace(_AT, "2026-01-01 00:00:00")
                 await connection.execute(text(statement))
         layer = SQLADataLayer(database, settings=database.settings)
-        for _ in range(2):
-            assert await found(layer, "u", "Needle") == ["t"]
-            await SearchIndex(database).sign("u")
+        assert await found(layer, "u", "Needle") == ["t"]
         await migrations.downgrade(database, "0001")
-        assert "chainlit_sqla_signatures" not in await schema_of(database)
         async with database.write() as connection:
             await connection.execute(text("UPDATE steps SET output = 'no trigger is left'"))
             await connection.execute(text("UPDATE threads SET name = 'none'"))
@@ -307,26 +303,10 @@ async def test_a_role_that_may_only_make_tables_upgrades_and_searches(
         user = await layer.create_user(User(identifier="me"))
         assert user
         await layer.update_thread("t", user_id=user.id, name="a needle")
-        async with database.write() as connection:
-            await connection.execute(
-                text("""UPDATE chats.threads SET "updatedAt" = '2026-01-01'""")
-            )
-        assert await SearchIndex(database).sign(user.id) == 1
         assert await found(layer, user.id, "needle") == ["t"]
         await layer.close()
     postgres.drop_database(postgres_url)
     postgres.execute("DROP ROLE narrow")
-
-
-async def test_no_trigger_lends_the_rights_of_its_owner(
-    postgres: PostgresServer, postgres_url: str
-) -> None:
-    async with opened(postgres_url) as database:
-        await migrations.upgrade(database)
-    lent = postgres.execute(
-        "SELECT proname FROM pg_proc WHERE prosecdef AND proname LIKE 'chainlit%'", url=postgres_url
-    )
-    assert lent == []
 
 
 async def said_long_ago(layer: SQLADataLayer, text: str) -> str:
@@ -344,35 +324,6 @@ async def found(layer: SQLADataLayer, user_id: str, term: str) -> list[str]:
     return [thread["id"] for thread in page.data]
 
 
-async def test_what_another_program_changes_slowly_is_found(
-    postgres: PostgresServer, postgres_url: str
-) -> None:
-    """A signature was wanted before its change was committed."""
-    postgres.execute("DROP ROLE IF EXISTS editor")
-    postgres.execute("CREATE ROLE editor LOGIN PASSWORD 'editor' NOSUPERUSER")
-    async with opened(postgres_url, auto_upgrade=True) as database:
-        layer = SQLADataLayer(database, settings=database.settings)
-        user_id = await said_long_ago(layer, "a thimble")
-        for right in (
-            "SELECT, UPDATE ON steps, threads",
-            "SELECT, DELETE ON chainlit_sqla_signatures",
-        ):
-            postgres.execute(f"GRANT {right} TO editor", url=postgres_url)
-        narrow = make_url(postgres_url).set(username="editor", password="editor")
-        async with (
-            opened(narrow.render_as_string(hide_password=False)) as editors,
-            editors.write() as connection,
-        ):
-            await connection.execute(text("UPDATE steps SET output = 'a needle'"))
-            assert await SearchIndex(database).sign(user_id) == 0, "it is being written to"
-        for signed in (1, 0):
-            assert await found(layer, user_id, "needle") == ["t"]
-            assert await SearchIndex(database).sign(user_id) == signed
-        await layer.close()
-    postgres.drop_database(postgres_url)
-    postgres.execute("DROP ROLE editor")
-
-
 @pytest.mark.parametrize("locale", ["C", "C.UTF-8"])
 async def test_a_search_does_not_depend_on_the_locale(
     postgres: PostgresServer, locale: str
@@ -381,7 +332,6 @@ async def test_a_search_does_not_depend_on_the_locale(
     async with opened(url, auto_upgrade=True) as database:
         layer = SQLADataLayer(database, settings=database.settings)
         user_id = await said_long_ago(layer, "Über Äpfel, ПРИВЕТ")
-        assert await SearchIndex(database).sign(user_id) == 1
         for term in ("ÜBER ä", "привет"):
             assert await found(layer, user_id, term) == ["t"]
         await layer.close()

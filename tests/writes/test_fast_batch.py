@@ -19,9 +19,8 @@ from chainlit_sqla.database import Database
 from chainlit_sqla.database import migrator as migrations
 from chainlit_sqla.dialects.postgresql import fast_batch as postgresql_fast_batch
 from chainlit_sqla.errors import NotTheAuthor, RejectedRow
-from chainlit_sqla.models import Base, Signature, Step, Thread, User
+from chainlit_sqla.models import Base, Step, Thread, User
 from chainlit_sqla.settings import Settings
-from chainlit_sqla.writes import signatures as signing
 from chainlit_sqla.writes.execute_deletes import erase
 from chainlit_sqla.writes.execute_saves import lock_threads, save
 from chainlit_sqla.writes.fast_batch import fast_batch_of
@@ -290,22 +289,6 @@ async def test_documents_that_are_null_are_replaced(
         assert await connection.scalar(select(Step.extra)) == {"x": 2}
     await pipeline.close()
     await database.close()
-
-
-async def test_what_is_written_while_a_thread_is_claimed_ends_the_claim(
-    two: tuple[Database, Database], pipelines: Pipeline
-) -> None:
-    """Else a signature could be stored that does not know the text."""
-    here, other = two
-    await pipelines.submit(SaveThread("t", {"userId": "u1"}))
-    await pipelines.submit(SaveStep("t", "s", {"type": "user_message", "output": "old"}))
-    async with other.write() as connection:
-        [at] = await connection.scalars(select(Thread.updated_at))
-        assert await signing.claim(connection, other.dialect, "u1", [(at, "t")], "me")
-        task = asyncio.ensure_future(pipelines.submit(SaveStep("t", "s", {"output": "new"})))
-        await waits_for_a_lock(here)
-    await task
-    assert await stored(here, Signature.claim) == []
 
 
 async def test_a_schema_may_have_any_name(postgres: PostgresServer) -> None:

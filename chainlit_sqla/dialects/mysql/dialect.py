@@ -24,7 +24,6 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 from sqlalchemy import (
-    CTE,
     URL,
     ColumnElement,
     Connection,
@@ -36,7 +35,6 @@ from sqlalchemy import (
     cast,
     event,
     func,
-    literal_column,
     null,
     text,
 )
@@ -84,7 +82,6 @@ class MySQL(Dialect):
     driver = "asyncmy"
     max_parameters = 5_000
     commits_ddl = True
-    always_forgets = True
 
     def engine_url(self, url: URL) -> URL:
         """Give the URL its driver; its parameters are `engine_options`.
@@ -210,7 +207,7 @@ class MySQL(Dialect):
         return statement.on_duplicate_key_update(changes or {keys[0]: table.c[keys[0]]})
 
     def search_term(self, text: str) -> str:
-        """Itself, but for the one letter whose case signatures fold otherwise."""
+        """Itself, but for the dotted capital I, which the servers fold to a plain i."""
         return text.replace("İ", _LOWER_I)
 
     def contains(self, column: ColumnElement[str], term: ColumnElement[str]) -> ColumnElement[bool]:
@@ -223,24 +220,6 @@ class MySQL(Dialect):
     ) -> ColumnElement[bool]:
         """With what is known of the first column, for which an index can be used."""
         return and_(place[0] <= other[0], super().before(place, other))
-
-    def materialized(self, cte: CTE) -> CTE:
-        """There is no word for it."""
-        return cte
-
-    def has_all(
-        self, signature: ColumnElement[bytes], places: Sequence[ColumnElement[int]]
-    ) -> ColumnElement[bool]:
-        """Byte by byte: bits of a blob can be had no other way."""
-        one: ColumnElement[int] = literal_column("1")
-        last = func.length(signature) * literal_column("8") - one
-        bits = []
-        for place in places:
-            bit = place.bitwise_and(last)
-            byte = func.ascii(func.substr(signature, bit.bitwise_rshift(literal_column("3")) + one))
-            shifted = byte.bitwise_rshift(bit.bitwise_and(literal_column("7")))
-            bits.append(shifted.bitwise_and(one) == one)
-        return and_(*bits)
 
     def cursor(
         self, connection: AsyncConnection, query: Select[Any]

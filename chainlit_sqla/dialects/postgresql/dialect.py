@@ -18,7 +18,6 @@ from sqlalchemy import (
     Select,
     Table,
     Text,
-    and_,
     case,
     cast,
     func,
@@ -256,15 +255,6 @@ class PostgreSQL(Dialect):
         folded = select(func.lower(term.collate("und-x-icu"))).scalar_subquery()
         return func.lower(column.collate("und-x-icu")).like(folded)
 
-    def has_all(
-        self, signature: ColumnElement[bytes], places: Sequence[ColumnElement[int]]
-    ) -> ColumnElement[bool]:
-        """By ``get_bit``: the first bit that is missing ends it."""
-        one: ColumnElement[int] = literal_column("1")
-        last = func.octet_length(signature) * literal_column("8") - one
-        bits = [func.get_bit(signature, place.bitwise_and(last)) == one for place in places]
-        return and_(*bits)
-
     def size_of(self, column: ColumnElement[Any]) -> ColumnElement[Any]:
         """What is stored outside its row, or was long before it was packed, as text."""
         stored = func.pg_column_size(column)
@@ -288,10 +278,6 @@ class PostgreSQL(Dialect):
         for table in tables:
             place = f"{quote(schema)}." if schema else ""
             await connection.execute(text(f"ANALYZE {place}{quote(table.name)}"))
-
-    async def quiet_triggers(self, connection: AsyncConnection) -> None:
-        """By the setting that migration 0002 lets its triggers look at."""
-        await connection.execute(text("SELECT set_config('chainlit_sqla.forgets', 'on', true)"))
 
     def json_is_true(self, column: ColumnElement[Any], key: str) -> ColumnElement[bool]:
         """By containment, which an index can serve."""

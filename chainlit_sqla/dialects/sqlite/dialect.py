@@ -35,7 +35,6 @@ from sqlalchemy.types import TypeEngine
 
 from ..._internal import json as _json
 from ..._internal.broken_text import read_text
-from ..._internal.signature import fold, has_all
 from ..._internal.timestamps import format_instant
 from ...errors import ConfigurationError
 from ..base import Dialect
@@ -196,17 +195,11 @@ class SQLite(Dialect):
 
     def search_term(self, text: str) -> str:
         """Without its case."""
-        return fold(text)
+        return text.casefold()
 
     def contains(self, column: ColumnElement[str], term: ColumnElement[str]) -> ColumnElement[bool]:
         """SQLite's own ``lower`` knows ASCII only, so Python folds the case."""
         return func.instr(func.chainlit_sqla_fold(column), term) > 0
-
-    def has_all(
-        self, signature: ColumnElement[bytes], places: Sequence[ColumnElement[int]]
-    ) -> ColumnElement[bool]:
-        """By Python: SQLite has no bits in blobs."""
-        return func.chainlit_sqla_has_all(signature, *places)
 
     def size_of(self, column: ColumnElement[Any]) -> ColumnElement[Any]:
         """As bytes: ``octet_length`` came with 3.43, and a column holds anything."""
@@ -286,7 +279,6 @@ def _listen(engine: Engine) -> None:
 def _set_up(connection: Any, _record: Any) -> None:
     connection.isolation_level = None  # We send BEGIN ourselves.
     connection.create_function("chainlit_sqla_fold", 1, _fold, deterministic=True)
-    connection.create_function("chainlit_sqla_has_all", -1, has_all, deterministic=True)
     cursor = connection.cursor()
     cursor.execute("PRAGMA foreign_keys = ON")
     cursor.execute("PRAGMA synchronous = FULL")
@@ -332,7 +324,7 @@ def _switch_to_wal(cursor: Any) -> None:
 
 
 def _fold(value: str | None) -> str | None:
-    return None if value is None else fold(value)
+    return None if value is None else value.casefold()
 
 
 def _begin(connection: Connection) -> None:

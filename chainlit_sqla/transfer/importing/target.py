@@ -35,7 +35,6 @@ from ...database import Database
 from ...dialects import Fault, brief
 from ...models import elements, imports, steps, threads, tombstones, users
 from ...writes.execute_saves import lock_threads, of_element, show_change
-from ...writes.forget import forget
 from ..records import COLUMNS, IN_THREADS, KEYS, TABLES, Record, sorted_by_kind
 from ..sources.base import Misfit
 from .known_users import carried
@@ -237,7 +236,6 @@ class Target:
         places: Sequence[str],
         written: Written,
     ) -> None:
-        dialect = self.database.dialect
         query = select(tombstones.c.threadId).where(
             tombstones.c.threadId.in_(places), tombstones.c.id == ""
         )
@@ -259,14 +257,12 @@ class Target:
         await self._move_activity(connection, mine)
         # Again, now that nobody can delete from these threads any more.
         buried = await buried_in(connection, places)
-        await dialect.quiet_triggers(connection)
         for kind in IN_THREADS:
             given = by_kind.get(kind, ())
             given = [record for record in given if record.thread_id not in others]
             alive = [record for record in given if not is_buried(record, buried)]
             written.deleted += len(given) - len(alive)
             await self._upsert(connection, kind, alive)
-        await connection.run_sync(forget, places)
         await connection.run_sync(show_change, places)
 
     def _of_others(self, by_kind: Mapping[str, Sequence[Record]]) -> Sequence[Misfit]:

@@ -155,7 +155,6 @@ class Adoption(Exchange):
             self._report.left += [name for name in form.indexes if not name.startswith("chainlit_")]
 
     async def _fill(self, connection: AsyncConnection, forms: dict[str, Form]) -> None:
-        await self._database.dialect.quiet_triggers(connection)
         await Filling(self._job, connection, forms).run()
 
     async def _note(
