@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.schema import CreateSchema, CreateTable, DropTable
 
 from ..database import Database
-from ..database.revision import HEAD, REVISIONS, current_revision, occupied
+from ..database.revision import HEAD, current_revision, describe_foreign_tables, revision_mismatch
 from ..dialects.column_types import Key
 from ..errors import (
     BlobNotFound,
@@ -119,20 +119,18 @@ async def _connection(database: Database) -> tuple[Mark, str]:
 async def _schema(database: Database) -> tuple[Mark, str]:
     async with _translated(database), database.connect() as connection:
         revision = await current_revision(connection, database.schema)
-        foreign = "" if revision else await occupied(connection, database.schema)
-    if revision == HEAD:
+        foreign = "" if revision else await describe_foreign_tables(connection, database.schema)
+    mismatch = revision_mismatch(describe_database(database), revision)
+    if mismatch is None:
         return Mark.OK, f"at {HEAD}, as this release needs it"
     if foreign:
         raise SchemaUnknown(f"{describe_database(database)} {foreign}")
-    if revision is not None and revision not in REVISIONS:
-        raise SchemaUnknown(
-            f"{describe_database(database)} is at {revision}, made by a newer release; "
-            "run: pip install -U chainlit-sqla"
-        )
+    if isinstance(mismatch, SchemaUnknown):
+        raise mismatch
     here = f"at {revision}, older than {HEAD}" if revision else "no tables yet"
     if auto_upgrades(database):
         return Mark.OK, f"{here}; will be {'upgraded' if revision else 'made'} on first use"
-    raise SchemaOutdated(f"{describe_database(database)}: {here}; run: chainlit-sqla upgrade")
+    raise mismatch
 
 
 async def _writing(database: Database) -> tuple[Mark, str]:

@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from ..database import migrator as migrations
-from ..database.revision import HEAD
-from ..errors import ConfigurationError, SchemaOutdated
+from ..database.revision import revision_mismatch
+from ..errors import ConfigurationError
 from ..settings import Settings
 from ..transfer.importing import LAYERS, Import, Result, open_source
 from .import_deletions import delete_missing
@@ -125,12 +125,10 @@ async def _run(
     async with open_database(settings, read_only=how.only) as database:
         if not how.only:
             await migrations.ensure(database)
-        elif (at := await migrations.current(database)) != HEAD:
-            raise SchemaOutdated(
-                f"{describe_database(database)} is at revision {at or 'none'}, "
-                f"this release needs {HEAD}; "
-                "run: chainlit-sqla upgrade"
-            )
+        elif mismatch := revision_mismatch(
+            describe_database(database), await migrations.current(database)
+        ):
+            raise mismatch
         opening = open_source(given, settings, schema=source_schema, layer=layer, target=database)
         async with opening as source:
             if how.missing and source.part:

@@ -10,8 +10,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ..database import Database
 from ..database import migrator as migrations
-from ..database.revision import HEAD, REVISIONS
-from ..errors import ConfigurationError
+from ..database.revision import HEAD, REVISIONS, revision_mismatch
+from ..errors import ConfigurationError, SchemaOutdated
 from ..models import Base, Step, Thread, User, quarantine
 from ..settings import Settings
 from .options import auto_upgrades, describe_database, open_database
@@ -40,13 +40,10 @@ class State:
             return f"{self.label}: at {HEAD}, up to date"
         if self.occupied:
             return f"{self.label} {self.occupied}"
-        here = f"at {self.revision}" if self.revision else "no tables yet"
-        repair = "run: chainlit-sqla upgrade"
-        if self.automatic:
-            repair += " (or just start: the data layer does it here)"
-        if self.revision and self.revision not in REVISIONS:
-            repair = "made by a newer release, run: pip install -U chainlit-sqla"
-        return f"{self.label}: {here}, this release needs {HEAD}; {repair}"
+        mismatch = revision_mismatch(self.label, self.revision)
+        if self.automatic and isinstance(mismatch, SchemaOutdated):
+            return f"{mismatch} (or start the app: the data layer upgrades this database)"
+        return str(mismatch)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +73,7 @@ async def state(settings: Settings) -> State:
     async with open_database(settings) as database:
         automatic = auto_upgrades(database)
         revision = await migrations.current(database)
-        foreign = "" if revision else await migrations.not_ours(database)
+        foreign = "" if revision else await migrations.foreign_tables_message(database)
         return State(describe_database(database), revision, automatic, foreign)
 
 

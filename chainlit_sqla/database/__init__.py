@@ -1,4 +1,4 @@
-"""The connection to the database, its schema revision and the migrations."""
+"""Connections to the database, the revision of its schema, and migrations."""
 
 from .database import Database, parse_url
 

@@ -1,7 +1,7 @@
-"""Making, upgrading and checking the schema: the only module that imports Alembic.
+"""Creates, upgrades and checks the schema: the only module that imports Alembic.
 
-Every migration runs inside the dialect's lock and in one transaction, so that replicas
-that start at once do the work once, and a failure leaves the schema as it was.
+Every migration holds the dialect's lock and runs in one transaction. So replicas that start
+concurrently do the work once, and a failure leaves the schema unchanged.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ..errors import ChainlitSqlaError, ConfigurationError, SchemaOutdated, SchemaUnknown
 from .database import Database
-from .revision import HEAD, REVISIONS, current_revision, occupied
+from .revision import REVISIONS, current_revision, describe_foreign_tables, revision_mismatch
 
 if TYPE_CHECKING:
     from alembic.config import Config
@@ -28,17 +28,17 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _ALEMBIC = threading.Lock()
-"""Alembic's ``op`` and ``context`` are one per process: two migrations at a time would run
-on each other's connections, also from different event loops."""
+"""Alembic's ``op`` and ``context`` are global: concurrent migrations, also of different event
+loops, would run on each other's connections."""
 
 _LOCK_PAUSE = 0.01
 
 
 def script_folder() -> Path:
-    """The folder of the migrations: inside the wheel, or beside the package in a checkout.
+    """Return the folder of the migrations: in the wheel, or beside the package in a checkout.
 
     Raises:
-        ConfigurationError: Neither is there.
+        ConfigurationError: Neither folder exists.
     """
     package = Path(__file__).parents[1]
     for folder in (package / "_alembic", package.parent / "alembic"):
@@ -51,81 +51,81 @@ def script_folder() -> Path:
 
 
 async def ensure(database: Database) -> None:
-    """See to it that the schema fits this release, upgrading it where that is allowed.
+    """Check that the schema matches this release, and upgrade it where that is allowed.
 
     Args:
         database: The database to check.
 
     Raises:
-        SchemaOutdated: It is older, and upgrading is not automatic here.
-        SchemaUnknown: It is newer, or the tables are somebody else's.
-        DatabaseUnavailable: It cannot be reached.
+        SchemaOutdated: The schema is older, and upgrades are not automatic.
+        SchemaUnknown: The schema is newer, or another program created the tables.
+        DatabaseUnavailable: The database cannot be reached.
     """
     revision = await current(database)
-    if revision == HEAD:
+    mismatch = revision_mismatch(database.label, revision)
+    if mismatch is None:
         return
-    _refuse_unknown(database, revision)
+    if isinstance(mismatch, SchemaUnknown):
+        raise mismatch
     if revision is None:
-        await _refuse_foreign(database)
+        await _refuse_foreign_tables(database)
     automatic = database.settings.auto_upgrade
     if automatic if automatic is not None else database.dialect.auto_upgrade:
         await upgrade(database)
         return
-    state = f"is at revision {revision}" if revision else "has no tables yet"
-    raise SchemaOutdated(
-        f"{database.label} {state}, this release needs {HEAD}; run: chainlit-sqla upgrade "
-        "(or set CHAINLIT_SQLA_AUTO_UPGRADE=true)"
-    )
+    raise SchemaOutdated(f"{mismatch} (or set CHAINLIT_SQLA_AUTO_UPGRADE=true)")
 
 
 async def current(database: Database) -> str | None:
-    """The revision that a database has, None where it has none.
+    """Return the revision of a database, None where it has none.
 
     Args:
-        database: The database to ask.
+        database: The database to query.
 
     Raises:
-        DatabaseUnavailable: It cannot be reached.
+        DatabaseUnavailable: The database cannot be reached.
     """
     return await database.read(lambda c: current_revision(c, database.schema))
 
 
 async def upgrade(database: Database, revision: str = "head") -> None:
-    """Bring the schema up to a revision; nothing happens where it is there already.
+    """Upgrade the schema to a revision; nothing happens if it is at that revision already.
 
     Args:
         database: The database to change.
         revision: A revision, or ``head``.
 
     Raises:
-        SchemaUnknown: The tables in it are not ours.
-        DatabaseUnavailable: It cannot be reached, or the permission is missing.
+        SchemaUnknown: Another program created the tables, or the schema is newer.
+        DatabaseUnavailable: The database cannot be reached, or a permission is missing.
         ConfigurationError: There is no such revision.
     """
-    await _refuse_foreign(database)
-    at = await current(database)
-    _refuse_unknown(database, at)
+    await _refuse_foreign_tables(database)
+    previous = await current(database)
+    _refuse_unknown_revision(database, previous)
     await _run(database, lambda command, config: command.upgrade(config, revision))
-    log.info("%s: upgraded from %s to %s", database.label, at or "nothing", revision)
+    log.info(
+        "Upgraded %s from revision %s to %s", database.label, previous or "(no tables)", revision
+    )
 
 
 async def downgrade(database: Database, revision: str) -> None:
-    """Take the schema back to a revision; what that revision cannot hold is lost.
+    """Downgrade the schema to a revision; data that it has no columns for is lost.
 
     Args:
         database: The database to change.
         revision: A revision, ``-1`` or ``base`` (drops all tables).
 
     Raises:
-        DatabaseUnavailable: It cannot be reached, or the permission is missing.
+        DatabaseUnavailable: The database cannot be reached, or a permission is missing.
         ConfigurationError: There is no such revision.
     """
-    _refuse_unknown(database, await current(database))
+    _refuse_unknown_revision(database, await current(database))
     await _run(database, lambda command, config: command.downgrade(config, revision))
 
 
 async def upgrade_inside(database: Database, connection: AsyncConnection) -> None:
-    """Make the tables as a part of a transaction in which the dialect's lock is held.
+    """Create the tables within the caller's transaction, which holds the dialect's lock.
 
     Args:
         database: The database to change.
@@ -135,22 +135,30 @@ async def upgrade_inside(database: Database, connection: AsyncConnection) -> Non
 
 
 async def downgrade_inside(database: Database, connection: AsyncConnection) -> None:
-    """Drop the tables as a part of a transaction; see `upgrade_inside`."""
+    """Drop the tables within the caller's transaction, which holds the dialect's lock.
+
+    Args:
+        database: The database to change.
+        connection: A connection to it, in that transaction.
+    """
     await _run(database, lambda command, config: command.downgrade(config, "base"), connection)
 
 
 async def check(database: Database) -> None:
     """Compare the tables with the models.
 
+    Args:
+        database: The database to check.
+
     Raises:
-        SchemaOutdated: They differ.
+        SchemaOutdated: The tables differ from the models.
     """
     from alembic.util.exc import AutogenerateDiffsDetected
 
     try:
         await _run(database, lambda command, config: command.check(config))
     except AutogenerateDiffsDetected as error:
-        raise SchemaOutdated(f"{error}; add a migration for it") from error
+        raise SchemaOutdated(f"{error}; add a migration") from error
 
 
 async def _run(
@@ -172,10 +180,10 @@ async def _run(
 
     while not _ALEMBIC.acquire(blocking=False):  # noqa: ASYNC110 - shared by event loops
         await asyncio.sleep(_LOCK_PAUSE)
-    alembics_log = logging.getLogger("alembic")
-    level = alembics_log.level
+    alembic_log = logging.getLogger("alembic")
+    level = alembic_log.level
     try:
-        alembics_log.setLevel(logging.WARNING)  # Its steps are no news to an application.
+        alembic_log.setLevel(logging.WARNING)  # An application's log needs no single steps.
         async with nullcontext(inside) if inside else database.engine.connect() as connection:
             await connection.run_sync(run)
     except AutogenerateDiffsDetected:
@@ -189,29 +197,27 @@ async def _run(
     except database.dialect.errors as error:
         raise database.translate(error) from error
     finally:
-        alembics_log.setLevel(level)
+        alembic_log.setLevel(level)
         _ALEMBIC.release()
 
 
-async def not_ours(database: Database) -> str:
-    """What is to be said of tables in a database that are not ours; "": none are.
+async def foreign_tables_message(database: Database) -> str:
+    """Describe tables that another program created, "" if there are none.
 
     Args:
-        database: The database to ask.
+        database: The database to query.
     """
-    # In this order: a process that upgrades at the same time can only add a revision.
-    words = await database.read(lambda connection: occupied(connection, database.schema))
-    return words if words and await current(database) is None else ""
+    # In this order: a process that upgrades concurrently can only add a revision.
+    message = await database.read(lambda c: describe_foreign_tables(c, database.schema))
+    return message if message and await current(database) is None else ""
 
 
-async def _refuse_foreign(database: Database) -> None:
-    if words := await not_ours(database):
-        raise SchemaUnknown(f"{database.label} {words}")
+async def _refuse_foreign_tables(database: Database) -> None:
+    if message := await foreign_tables_message(database):
+        raise SchemaUnknown(f"{database.label} {message}")
 
 
-def _refuse_unknown(database: Database, revision: str | None) -> None:
-    if revision is not None and revision not in REVISIONS:
-        raise SchemaUnknown(
-            f"{database.label} is at revision {revision}, which this release does not know; "
-            "upgrade chainlit-sqla (pip install -U chainlit-sqla)"
-        )
+def _refuse_unknown_revision(database: Database, revision: str | None) -> None:
+    mismatch = revision_mismatch(database.label, revision)
+    if isinstance(mismatch, SchemaUnknown):
+        raise mismatch

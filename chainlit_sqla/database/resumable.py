@@ -1,9 +1,9 @@
-"""Upgrades that can be repeated where the database ends a transaction with each change.
+"""Repeatable upgrades for databases that commit after each DDL statement.
 
-On MySQL nothing can be taken back: an upgrade that is killed leaves the tables it had made,
-and no revision. So while an upgrade changes something there is a table `MARK`; who finds it
-under the lock knows that an upgrade before was interrupted, and what has been done already
-is passed over. Migrations need not know it, except for what they do by ``op.execute``.
+MySQL has no transactional DDL: an upgrade that is killed leaves the tables it has created,
+and no revision. So a table `UPGRADE_MARKER` exists while an upgrade runs. An upgrade that
+holds the lock and finds the table follows an interrupted one, and skips the changes that
+exist already. Migrations need not care, except for their own ``op.execute``.
 """
 
 from __future__ import annotations
@@ -15,52 +15,52 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Column, Connection, Index, Table, inspect, text
 from sqlalchemy.engine.reflection import Inspector
 
-from .revision import MARK
+from .revision import UPGRADE_MARKER
 
 
 def make_repeatable(context: MigrationContext) -> None:
-    """Let a migration on MySQL go on where one before it was interrupted.
+    """Let a migration on MySQL continue an interrupted one.
 
     Args:
-        context: Configured, before the migrations run.
+        context: The configured context, before the migrations run.
     """
-    given = context.impl
-    context.impl = _Repeatable(
-        given.dialect,
-        given.connection,
-        given.as_sql,
-        given.transactional_ddl,
-        given.output_buffer,
-        given.context_opts,
+    impl = context.impl
+    context.impl = _RepeatableImpl(
+        impl.dialect,
+        impl.connection,
+        impl.as_sql,
+        impl.transactional_ddl,
+        impl.output_buffer,
+        impl.context_opts,
     )
 
 
 def finish(connection: Connection) -> None:
-    """Say that a migration is complete.
+    """Drop the marker after a complete migration.
 
     Args:
-        connection: The one that migrated.
+        connection: The connection of the migration.
     """
-    if inspect(connection).has_table(MARK):
-        connection.execute(text("COMMIT"))  # The revision first.
-        connection.execute(text(f"DROP TABLE {MARK}"))
+    if inspect(connection).has_table(UPGRADE_MARKER):
+        connection.execute(text("COMMIT"))  # Commits the revision first.
+        connection.execute(text(f"DROP TABLE {UPGRADE_MARKER}"))
 
 
-class _Repeatable(MySQLImpl):
-    """Makes what is not there yet, and all tables with the engine and collation of ours."""
+class _RepeatableImpl(MySQLImpl):
+    """Creates only what is missing; tables get InnoDB and a binary collation."""
 
     def create_table(self, table: Table, **kw: Any) -> None:
         maria = getattr(self.dialect, "is_mariadb", False)
         table.dialect_kwargs["mysql_engine"] = "InnoDB"
         table.dialect_kwargs["mysql_charset"] = "utf8mb4"
-        # Both compare characters as they are, and spaces at the end count.
+        # Both compare code points, and trailing spaces count.
         collation = "utf8mb4_nopad_bin" if maria else "utf8mb4_0900_bin"
         table.dialect_kwargs["mysql_collate"] = collation
-        table.primary_key.name = None  # It has none there, and a warning says so.
+        table.primary_key.name = None  # MySQL ignores the name with a warning.
         inspector = self._begin()
         if inspector and inspector.has_table(table.name):
-            made = {column["name"] for column in inspector.get_columns(table.name)}
-            if made == set(table.columns.keys()):  # Else it is somebody else's: an error.
+            existing = {column["name"] for column in inspector.get_columns(table.name)}
+            if existing == set(table.columns.keys()):  # Else another program's: an error.
                 return
         super().create_table(table, **kw)
 
@@ -88,20 +88,20 @@ class _Repeatable(MySQLImpl):
             super().drop_column(table_name, column, **kw)
 
     def _begin(self) -> Inspector | None:
-        """Before each change; None where SQL is printed only."""
+        """Create the marker before a change; return None where SQL is only printed."""
         if self.as_sql or self.connection is None:
             return None
-        self.connection.execute(text(f"CREATE TABLE IF NOT EXISTS {MARK} (id INTEGER)"))
+        self.connection.execute(text(f"CREATE TABLE IF NOT EXISTS {UPGRADE_MARKER} (id INTEGER)"))
         return inspect(self.connection)
 
 
 def _has_index(inspector: Inspector | None, index: Index) -> bool:
     if inspector is None or index.table is None:
         return False
-    return any(found["name"] == index.name for found in inspector.get_indexes(index.table.name))
+    return any(row["name"] == index.name for row in inspector.get_indexes(index.table.name))
 
 
 def _has_column(inspector: Inspector | None, table: str, name: str) -> bool:
     if inspector is None:
         return False
-    return any(found["name"] == name for found in inspector.get_columns(table))
+    return any(column["name"] == name for column in inspector.get_columns(table))

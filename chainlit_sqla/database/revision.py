@@ -1,6 +1,6 @@
-"""Which schema revision a database has, read without Alembic.
+"""The schema revision of a database, read without Alembic.
 
-An application starts with this one query; Alembic is imported only to migrate.
+An application starts with this one query; Alembic is imported only for migrations.
 """
 
 from __future__ import annotations
@@ -11,16 +11,17 @@ from sqlalchemy import Column, Connection, MetaData, String, Table, inspect, sel
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ..dialects.letter_case import canonical
+from ..errors import SchemaError, SchemaOutdated, SchemaUnknown
 
 VERSION_TABLE = "chainlit_sqla_version"
-MARK = "chainlit_sqla_upgrading"
-"""A table that is there while an upgrade is, where the database cannot take one back."""
+UPGRADE_MARKER = "chainlit_sqla_upgrading"
+"""A table that exists during an upgrade on databases without transactional DDL."""
 REVISIONS = ("0001", "0002", "0003", "0004")
-"""All revisions that this release knows, oldest first; a test compares with Alembic's."""
+"""All revisions that this release knows, oldest first; a test compares them with Alembic's."""
 HEAD = REVISIONS[-1]
 
 _versions = Table(VERSION_TABLE, MetaData(), Column("version_num", String(32)))
-CHAINLITS: Mapping[str, frozenset[str]] = {
+CHAINLIT_TABLES: Mapping[str, frozenset[str]] = {
     "users": frozenset({"id", "identifier", "metadata"}),
     "threads": frozenset({"id", "name", "metadata"}),
     "steps": frozenset({"id", "threadId", "type", "output"}),
@@ -28,15 +29,15 @@ CHAINLITS: Mapping[str, frozenset[str]] = {
     "feedbacks": frozenset({"id", "forId", "value"}),
 }
 """The tables of Chainlit's SQLAlchemy layer with the columns that all their variants have."""
-ALWAYS = ("users", "threads", "steps")
-"""Those of them that are never missing."""
+REQUIRED_TABLES = ("users", "threads", "steps")
+"""The tables that every database of Chainlit's SQLAlchemy layer has."""
 
 
 async def current_revision(connection: AsyncConnection, schema: str | None) -> str | None:
-    """The revision of the schema, None where there is none.
+    """Return the revision of the schema, None where there is none.
 
     Args:
-        connection: A connection that may read.
+        connection: A connection for reading.
         schema: The schema of the tables, None for the default one.
     """
     if VERSION_TABLE not in await _table_names(connection, schema):
@@ -45,41 +46,68 @@ async def current_revision(connection: AsyncConnection, schema: str | None) -> s
     return revision
 
 
-async def foreign_tables(connection: AsyncConnection, schema: str | None) -> list[str]:
-    """Tables that have our names in a database without our revision, and are not ours.
-
-    Those of an upgrade of ours that is under way or was interrupted are.
+def revision_mismatch(label: str, revision: str | None) -> SchemaError | None:
+    """Return the error for a revision that is not this release's, None for the right one.
 
     Args:
-        connection: A connection that may read.
+        label: The database, as messages name it.
+        revision: The revision of its schema, None where there is none.
+
+    Example:
+        >>> print(revision_mismatch("sqlite:///chats.db", "9999"))
+        sqlite:///chats.db is at revision 9999, which is newer than this release; upgrade \
+        chainlit-sqla (pip install -U chainlit-sqla)
+    """
+    if revision == HEAD:
+        return None
+    if revision is not None and revision not in REVISIONS:
+        return SchemaUnknown(
+            f"{label} is at revision {revision}, which is newer than this release; "
+            "upgrade chainlit-sqla (pip install -U chainlit-sqla)"
+        )
+    state = f"is at revision {revision}" if revision else "has no tables yet"
+    return SchemaOutdated(f"{label} {state}, this release needs {HEAD}; run: chainlit-sqla upgrade")
+
+
+async def foreign_tables(connection: AsyncConnection, schema: str | None) -> list[str]:
+    """Return tables with our names that another program created.
+
+    Tables of an upgrade of ours that is running or was interrupted are not among them.
+
+    Args:
+        connection: A connection for reading.
         schema: The schema of the tables, None for the default one.
     """
-    for _ in range(2):  # A list made while others upgrade may miss what came before the rest.
+    # Two looks: a list that is read during another process's upgrade may be incomplete.
+    for _ in range(2):
         names = set(await _table_names(connection, schema))
-        found = CHAINLITS.keys() & names
-        if not found or MARK in names:
+        taken = CHAINLIT_TABLES.keys() & names
+        if not taken or UPGRADE_MARKER in names:
             return []
-    return sorted(found)
+    return sorted(taken)
 
 
-async def occupied(connection: AsyncConnection, schema: str | None) -> str:
-    """What is to be said of tables that are not ours, after the database's name; "": none are.
+async def describe_foreign_tables(connection: AsyncConnection, schema: str | None) -> str:
+    """Describe tables that another program created, "" if there are none.
 
     Args:
-        connection: A connection that may read.
+        connection: A connection for reading.
         schema: The schema of the tables, None for the default one.
+
+    Returns:
+        The rest of a sentence that begins with the name of the database.
     """
     taken = await foreign_tables(connection, schema)
     if not taken:
         return ""
     if await connection.run_sync(lambda sync: _are_chainlits(sync, schema, taken)):
         return (
-            "has conversations that Chainlit's own layer stored; take them over by: "
+            "has conversations of Chainlit's own data layer; migrate them with "
             "chainlit-sqla adopt (in place) or chainlit-sqla import (into another database)"
         )
     return (
-        f"already has tables named {', '.join(taken)} that chainlit-sqla did not make; use another "
-        "database, or on PostgreSQL another schema (CHAINLIT_SQLA_SCHEMA=chainlit)"
+        f"already has tables named {', '.join(taken)} that chainlit-sqla did not create; use "
+        "another database, or on PostgreSQL another schema (CHAINLIT_SQLA_SCHEMA=chainlit)"
     )
 
 
@@ -87,16 +115,15 @@ def _are_chainlits(connection: Connection, schema: str | None, taken: Sequence[s
     inspector = inspect(connection)
 
     def columns(name: str) -> set[str]:
-        found = [one["name"] for one in inspector.get_columns(name, schema=schema)]
-        return set(canonical(connection, found, CHAINLITS[name]).values())
+        names = [column["name"] for column in inspector.get_columns(name, schema=schema)]
+        return set(canonical(connection, names, CHAINLIT_TABLES[name]).values())
 
-    return all(name in taken and CHAINLITS[name] <= columns(name) for name in ALWAYS)
+    return all(name in taken and CHAINLIT_TABLES[name] <= columns(name) for name in REQUIRED_TABLES)
 
 
 async def _table_names(connection: AsyncConnection, schema: str | None) -> list[str]:
     def names(sync: Connection) -> list[str]:
-        return list(
-            canonical(sync, inspect(sync).get_table_names(schema=schema), CHAINLITS).values()
-        )
+        tables = inspect(sync).get_table_names(schema=schema)
+        return list(canonical(sync, tables, CHAINLIT_TABLES).values())
 
     return await connection.run_sync(names)

@@ -178,7 +178,7 @@ def test_every_command_names_the_way_from_chainlits_tables(
     result = program(*command.split(), DATABASE_URL=url)
     assert result.code == 1
     assert (
-        "has conversations that Chainlit's own layer stored; take them over by: "
+        "has conversations of Chainlit's own data layer; migrate them with "
         "chainlit-sqla adopt (in place) or chainlit-sqla import (into another database)"
     ) in result.out + result.err
     execute(url, "DROP TABLE steps; DROP TABLE threads")

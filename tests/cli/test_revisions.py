@@ -70,7 +70,7 @@ def test_schema_puts_the_tables_there(
 def test_current_names_the_repair_and_exits_with_1(cli: Command, database: str) -> None:
     stale = cli("current", "--url", database)
     assert stale.code == 1
-    assert "no tables yet, this release needs 0004; run: chainlit-sqla upgrade" in stale.out
+    assert "has no tables yet, this release needs 0004; run: chainlit-sqla upgrade" in stale.out
 
 
 def test_url_wins_over_the_environment(cli: Command, folder: Path) -> None:

@@ -478,7 +478,7 @@ def test_the_wrong_store_is_refused(cli: Command, folder: Path) -> None:
 def test_a_database_without_tables(cli: Command, database: str) -> None:
     report = cli("storage", "check", DATABASE_URL=database)
     assert report.code == 1
-    assert "no tables yet, this release needs 0004; run: chainlit-sqla upgrade" in report.err
+    assert "has no tables yet, this release needs 0004; run: chainlit-sqla upgrade" in report.err
 
 
 @pytest.mark.parametrize("option", ["--storage", "--url"])

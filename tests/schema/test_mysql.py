@@ -15,7 +15,7 @@ from sqlalchemy import inspect, make_url, text
 
 from chainlit_sqla import SQLADataLayer
 from chainlit_sqla.database import migrator as migrations
-from chainlit_sqla.database.revision import HEAD, MARK, VERSION_TABLE
+from chainlit_sqla.database.revision import HEAD, UPGRADE_MARKER, VERSION_TABLE
 from chainlit_sqla.errors import ChainlitSqlaError, DatabaseUnavailable, SchemaUnknown
 from chainlit_sqla.models import Base
 from tests.schema.test_migrations import ROOT, found, opened, said_long_ago
@@ -26,7 +26,8 @@ KILLED = """
 import asyncio, os, sys
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
-from chainlit_sqla.database import Database, migrator as migrations
+from chainlit_sqla.database import migrator
+from chainlit_sqla.database import Database
 left = given = int(sys.argv[1])
 @event.listens_for(Engine, "before_cursor_execute")
 def count(connection, cursor, statement, *rest):
@@ -36,7 +37,7 @@ def count(connection, cursor, statement, *rest):
     if not left and changes:
         os.kill(os.getpid(), 9)
 async def main():
-    await migrations.upgrade(Database())
+    await migrator.upgrade(Database())
     print(given - left)
 asyncio.run(main())
 """
@@ -79,7 +80,7 @@ async def test_an_upgrade_that_was_killed_goes_on(mysql_server: MySQLServer) -> 
     for before in (last // 4, last // 2, last - 1, last):
         url = mysql_server.create_database()
         assert await killed(url, before)
-        assert MARK in await tables(url)
+        assert UPGRADE_MARKER in await tables(url)
         async with opened(url) as database:
             await migrations.upgrade(database)
             await migrations.check(database)

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from ..._internal.progress import Watch, quiet
 from ..._internal.timestamps import format_instant, now
 from ...database import Database
-from ...database.revision import REVISIONS, current_revision, foreign_tables
+from ...database.revision import REVISIONS, current_revision, foreign_tables, revision_mismatch
 from ...errors import SchemaUnknown
 from ..importing import OurSource, kind_of, line_of
 from ..record_file import End, Header
@@ -231,11 +231,9 @@ async def _check_revision(database: Database, connection: AsyncConnection) -> No
     revision = await current_revision(connection, database.schema)
     if revision in REVISIONS:
         return
-    if revision is not None:
-        raise SchemaUnknown(
-            f"{database.label} is at revision {revision}, which is newer than this release; "
-            "upgrade it: pip install -U chainlit-sqla"
-        )
+    mismatch = revision_mismatch(database.label, revision)
+    if revision is not None and mismatch:
+        raise mismatch
     if await foreign_tables(connection, database.schema):
         raise SchemaUnknown(
             f"{database.label} holds the tables of another data layer; migrate it with "

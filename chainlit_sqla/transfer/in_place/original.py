@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, inspect
 
-from ...database.revision import ALWAYS, CHAINLITS
+from ...database.revision import CHAINLIT_TABLES, REQUIRED_TABLES
 from ...dialects import Declared, Mover
 from ...dialects.letter_case import canonical
 from ..records import COLUMNS
@@ -147,9 +147,9 @@ def unlike(forms: Mapping[str, Form]) -> list[str]:
     reasons = []
     for kind, name in NAMES.items():
         if kind not in forms:
-            if name in ALWAYS:
+            if name in REQUIRED_TABLES:
                 reasons.append(f"there is no table {name}")
-        elif missing := CHAINLITS[name].difference(forms[kind].names):
+        elif missing := CHAINLIT_TABLES[name].difference(forms[kind].names):
             reasons.append(f"{name} has no column {', '.join(sorted(missing))}")
     return reasons
 

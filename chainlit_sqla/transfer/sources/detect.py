@@ -12,7 +12,7 @@ from sqlalchemy import URL, Connection, inspect
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ...database import Database
-from ...database.revision import REVISIONS, VERSION_TABLE, current_revision
+from ...database.revision import REVISIONS, VERSION_TABLE, current_revision, revision_mismatch
 from ...dialects.letter_case import canonical
 from ...errors import ConfigurationError, ImportSourceError
 from ...settings import Settings
@@ -161,10 +161,7 @@ async def _source(
     if found == "chainlit-sqla":
         revision = await current_revision(connection, database.schema)
         if revision not in REVISIONS:
-            raise ImportSourceError(
-                f"{place} is at revision {revision}, which this release does not know; "
-                "upgrade chainlit-sqla (pip install -U chainlit-sqla)"
-            )
+            raise ImportSourceError(str(revision_mismatch(place, revision)))
         return OurSource(connection, place, identity, database.schema, strangers=True)
     try:
         database.dialect.physical_order()
