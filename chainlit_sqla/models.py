@@ -16,9 +16,6 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 from ._internal.timestamps import next_ordinal, now
 from .dialects.column_types import JsonDocument, Key, LongText, ObjectKey, UtcDateTime
 
-LOST_KEY = "lostObjectKey"
-"""The member of an element's ``extra`` that keeps the key of a blob that was lost."""
-
 
 class Base(DeclarativeBase):
     """The declarative base; constraint names are stable over all dialects."""

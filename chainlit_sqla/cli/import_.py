@@ -13,7 +13,7 @@ from ..errors import ConfigurationError
 from ..settings import Settings
 from ..transfer.importing import LAYERS, Import, Result, open_source
 from .import_deletions import delete_missing
-from .import_files import check_source, copy_all
+from .import_files import check_source, copy_imported_files
 from .import_report import lines
 from .options import Schema, Url, describe_database, open_database, settings_for
 from .output import progress
@@ -100,7 +100,7 @@ def import_(
             typer.echo(line)
         delete_missing(result, settings, yes=yes)
         if storage is not None and not verify_only:
-            copy_all(storage, settings)
+            copy_imported_files(storage, settings)
     except KeyboardInterrupt:
         typer.echo("Interrupted. Run the same command again to go on.", err=True)
         raise typer.Exit(EXIT_INTERRUPTED) from None

@@ -1,12 +1,287 @@
-"""``storage``: the commands that look after attachments."""
+"""``storage``: compare the store with the database, and copy its files to another store."""
 
 from __future__ import annotations
 
-import typer
+import shlex
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import closing, suppress
+from typing import Annotated
 
-from . import storage_check, storage_copy
+import typer
+from rich.filesize import decimal
+
+from ..database import Database
+from ..errors import ConfigurationError, SchemaOutdated, StorageError
+from ..queries import blobs as queries
+from ..settings import Settings
+from ..storage.base import Inventory
+from ..storage.check import Problem, Report, StorageCheck
+from ..storage.config import storage_url
+from ..storage.copy import CopyResult, copy_blobs
+from ..storage.keys import key_bytes
+from ..storage.local.client import LocalStorage
+from ..storage.local.folder import blob_digest
+from ..storage.urls import open_storage, shown_url
+from .options import Schema, Url, Yes, describe_database, open_database, settings_for
+from .output import confirm, format_table, plural, progress
+from .revisions import state
+from .runtime import exit_interrupted, forward_warnings, run_async
 
 app = typer.Typer(help="Look after the files of conversations.", no_args_is_help=True)
 
-app.command("check")(storage_check.check)
-app.command("copy")(storage_copy.copy)
+_LISTED = 20
+
+
+@app.command()
+def check(
+    fix: Annotated[bool, typer.Option("--fix", help="Delete orphaned files.")] = False,
+    yes: Yes = False,
+    list_all: Annotated[
+        bool, typer.Option("--all", help=f"List all problems, not the first {_LISTED} of a kind.")
+    ] = False,
+    storage: Annotated[
+        str | None,
+        typer.Option("--storage", metavar="URL", help="The store; overrides the settings."),
+    ] = None,
+    url: Url = None,
+    schema: Schema = None,
+) -> None:
+    """Compare the files in the store with the conversations in the database.
+
+    Finds files that are missing, files of another size than the database says, and orphaned
+    files: older than a day, and of no conversation that the database still has. The application
+    may run meanwhile. --fix deletes orphaned files and what unfinished uploads left; it changes
+    no conversation.
+
+    Exit code 0 if all files fit, else 1.
+    """
+    settings = settings_for(url, schema)
+    if storage is not None and not storage.strip():
+        raise ConfigurationError("--storage is empty; give it a value or leave it out")
+    location = storage or storage_url(settings)
+    if not run_async(_check(settings, location, list_all=list_all, fix=fix, yes=yes)):
+        raise typer.Exit(1)
+
+
+@app.command()
+def copy(
+    source: Annotated[
+        str, typer.Option("--from", metavar="URL", help="The store to copy from; it is only read.")
+    ],
+    target: Annotated[str, typer.Option("--to", metavar="URL", help="The store to copy to.")],
+    url: Url = None,
+    schema: Schema = None,
+) -> None:
+    """Copy the files of all conversations in the database to another store.
+
+    Copies what the target lacks, and reads each file back to compare its size and SHA-256. An
+    interrupted copy continues when the same command is run again. Files uploaded during a copy
+    are taken by a second run. Nothing is deleted, and the application keeps its store. URLs are
+    those of CHAINLIT_SQLA_STORAGE. A file passes through the temporary folder (TMPDIR).
+
+    Exit code 0 if the target has all files, 1 if one is missing or failed, 130 after Ctrl+C.
+    """
+    settings = settings_for(url, schema)
+    for option, value in (("--from", source), ("--to", target)):
+        if not value.strip():
+            raise ConfigurationError(f"{option} is empty; give it a URL such as s3://bucket")
+    try:
+        result = run_async(copy_files(source, target, settings))
+    except KeyboardInterrupt:
+        exit_interrupted("Interrupted. Run the same command again to continue.")
+    typer.echo(describe_copy(result))
+    raise_copy_failures(result)
+    if result.missing:
+        raise StorageError(
+            f"{plural(result.missing, 'file')} of conversations are in neither store (the first: "
+            f"{result.first_missing!r}); if they should be there, correct --from, else list them "
+            "with: chainlit-sqla storage check"
+        )
+    if result.processed and settings.storage_url != target:
+        typer.echo(
+            "The application keeps its store. To switch, stop it, run this command again for the "
+            "files uploaded meanwhile, and start it with "
+            f"CHAINLIT_SQLA_STORAGE={shlex.quote(shown_url(target))}"
+        )
+
+
+def open_stores(source: str, target: str, settings: Settings) -> tuple[Inventory, Inventory]:
+    """Create clients for the two stores of a copy; connects to nothing.
+
+    Args:
+        source: The URL of the store to copy from.
+        target: The URL of the store to copy to.
+        settings: Credentials and endpoints of both.
+
+    Raises:
+        ConfigurationError: A URL is not valid, both are the same, or the source is a folder that
+            does not exist.
+    """
+    if source == target:
+        raise ConfigurationError(f"{shown_url(source)} is both source and target; name two stores")
+    clients = open_storage(source, settings), open_storage(target, settings)
+    if isinstance(clients[0], LocalStorage) and not clients[0].root.is_dir():
+        raise ConfigurationError(
+            f"There is no folder {clients[0].root} to copy from; correct {shown_url(source)}"
+        )
+    return clients
+
+
+async def copy_files(source: str, target: str, settings: Settings) -> CopyResult:
+    """Copy the files of the database's elements, with a progress display.
+
+    Args:
+        source: The URL of the store to copy from.
+        target: The URL of the store to copy to.
+        settings: Name the database, and have the credentials of both stores.
+
+    Raises:
+        ConfigurationError: The stores cannot be used, see `open_stores`.
+        StorageUnavailable: A store did not answer, even after retries.
+        SchemaOutdated: The database has another revision.
+    """
+    await _require_schema(settings)
+    source_store, target_store = open_stores(source, target, settings)
+    try:
+        async with open_database(settings) as database:
+            total = await database.read(queries.count_element_blobs)
+            with progress() as watch, forward_warnings(_echo_error):
+                await target_store.check()
+                return await copy_blobs(
+                    _object_keys(database), source_store, target_store, total=total, progress=watch
+                )
+    finally:
+        await source_store.close()
+        await target_store.close()
+
+
+def describe_copy(result: CopyResult) -> str:
+    """Describe a copy in one line."""
+    copied = f"{plural(result.copied, 'file')} ({decimal(result.copied_bytes)}) copied and verified"
+    return f"{copied}, {result.existing:,} already in the target, {result.failed:,} failed."
+
+
+def raise_copy_failures(result: CopyResult) -> None:
+    """Print why files were not copied.
+
+    Raises:
+        StorageError: A file was not copied.
+    """
+    for key, reason in result.failures:
+        _echo_error(reason if repr(key) in reason else f"{key!r}: {reason}")
+    if result.failed:
+        raise StorageError(
+            f"{plural(result.failed, 'file')} not copied; correct what is said above, and run the "
+            "same command again"
+        )
+
+
+async def _check(
+    settings: Settings, location: str, *, list_all: bool, fix: bool, yes: bool
+) -> bool:
+    """Print a report, and delete orphans if asked to; returns whether all files fit now."""
+    await _require_schema(settings)
+    storage = open_storage(location, settings)
+    lines: list[str] = []
+    counts: Counter[str] = Counter()
+
+    def add_problem(problem: Problem) -> None:
+        counts[problem.kind] += 1
+        if list_all or counts[problem.kind] <= _LISTED:
+            lines.append(_format_problem(problem, on_disk=isinstance(storage, LocalStorage)))
+
+    try:
+        async with open_database(settings) as database:
+            with closing(StorageCheck(database, storage, on_problem=add_problem)) as task:
+                with progress() as watch, forward_warnings(lines.append):
+                    report = await task.run(watch)
+                _print_report(report, describe_database(database), location, lines)
+                if fix and report.deletable and (yes or _confirm(report)):
+                    deleted = await task.fix()
+                    typer.echo(f"Deleted {_describe_deletions(deleted, report.unfinished)}.")
+                elif report.deletable:
+                    return False
+                return not report.missing + report.wrong_size
+    finally:
+        await storage.close()
+
+
+async def _require_schema(settings: Settings) -> None:
+    current = await state(settings)
+    if not current.up_to_date:
+        raise SchemaOutdated(str(current))
+
+
+async def _object_keys(database: Database) -> AsyncIterator[str]:
+    async for rows in queries.element_blobs(database):
+        for row in rows:
+            yield row.objectKey
+
+
+def _confirm(report: Report) -> bool:
+    return confirm(
+        f"Delete {_describe_deletions(report.orphaned, report.unfinished)}?",
+        refusal="No changes made: confirmation needs a terminal. Re-run with --yes.",
+    )
+
+
+def _describe_deletions(orphans: int, unfinished: int) -> str:
+    files = plural(orphans, "orphaned file")
+    return f"{files} and {plural(unfinished, 'unfinished upload')}" if unfinished else files
+
+
+def _print_report(report: Report, database: str, location: str, lines: list[str]) -> None:
+    typer.echo(f"database  {database}\nstore     {shown_url(location)}\n")
+    rows = [
+        ("conversations' files by the database", report.rows),
+        ("files in the store", report.blobs),
+        ("missing", report.missing),
+        ("wrong size", report.wrong_size),
+        ("orphaned", report.orphaned),
+        ("unfinished uploads", report.unfinished),
+        ("waiting in the deletion queue", report.queued),
+        ("without a row, but younger than a day", report.young),
+        ("of other databases or software", report.foreign),
+    ]
+    for line in format_table([(name, f"{number:,}") for name, number in rows]):
+        typer.echo(line)
+    for line in ["", *lines]:
+        typer.echo(line)
+    listed = len([line for line in lines if not line.startswith("Warning")])
+    if more := report.missing + report.wrong_size + report.orphaned - listed:
+        typer.echo(f"... and {more:,} more (--all lists them)")
+    if report.missing and report.missing == report.rows:
+        typer.echo(
+            "None of the database's files is in this store. Check CHAINLIT_SQLA_STORAGE or "
+            "BUCKET_NAME, and DATABASE_URL."
+        )
+    elif report.missing + report.wrong_size:
+        typer.echo(
+            "Restore files that are missing or have the wrong size from a backup, under their "
+            "keys, or delete their elements in the application (docs/storage.md)."
+        )
+
+
+def _format_problem(problem: Problem, *, on_disk: bool) -> str:
+    fields = [problem.kind, _printable(problem.key)]
+    if problem.thread_id:
+        fields.append(f"thread={_printable(problem.thread_id)}")
+        fields.append(f"element={_printable(problem.element_id)} name={problem.name!r}")
+    if problem.row_size is not None:
+        fields.append(f"size={problem.row_size}")
+    if problem.stored_size is not None:
+        fields.append(f"stored={problem.stored_size}")
+    if on_disk:
+        with suppress(StorageError):  # A key that no store accepts.
+            digest = blob_digest(key_bytes(problem.key))
+            fields.append(f"file={digest[:2]}/{digest}.*")
+    return " ".join(fields)
+
+
+def _printable(text: str) -> str:
+    return text if text.isprintable() else repr(text)
+
+
+def _echo_error(text: str) -> None:
+    typer.echo(text, err=True)

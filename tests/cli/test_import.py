@@ -324,7 +324,8 @@ def test_files_come_along(folder: Path, old: Path, cli: Command) -> None:
     put(folder / "copied", keys[-1:])  # Uploaded since, or copied by hand.
     done = import_with_files(cli, folder, old)
     assert done.code == 0, done
-    assert f"Files: {len(keys)} blobs" in done.out
+    assert f"Files: {len(keys) - 1} files (" in done.out
+    assert "1 already in the target, 0 failed." in done.out
 
 
 def test_a_file_that_is_nowhere_is_told_and_fails(folder: Path, old: Path, cli: Command) -> None:
@@ -332,8 +333,8 @@ def test_a_file_that_is_nowhere_is_told_and_fails(folder: Path, old: Path, cli: 
     put(folder / "files", keys[1:])
     done = import_with_files(cli, folder, old)
     assert done.code == 1, done
-    assert f"Files: {len(keys) - 1} blob" in done.out
-    assert f"1 of the {len(keys)} files that elements name are neither in" in done.err
+    assert f"Files: {len(keys) - 1} files (" in done.out
+    assert f"1 of the {len(keys)} files of the imported elements are neither in" in done.err
     assert repr(keys[0]) in done.err
     assert "correct --copy-storage" in done.err
 
@@ -348,9 +349,8 @@ def test_a_folder_of_another_layout_is_told_by_the_option_that_named_it(
         path.write_bytes(b"bytes")
     done = import_with_files(cli, folder, old)
     assert done.code == 1, done
-    assert "if there should be some, correct --copy-storage" in done.out
-    assert f"{len(keys)} of the {len(keys)} files that elements name" in done.err
-    assert "a folder is read only as chainlit-sqla writes it" in done.err
+    assert f"{len(keys)} of the {len(keys)} files of the imported elements" in done.err
+    assert "a folder is read only in the layout of chainlit-sqla" in done.err
 
 
 @pytest.mark.parametrize("storage", ["ftp://x/y", "file:///nowhere/at/all"])

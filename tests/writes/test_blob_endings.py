@@ -24,7 +24,7 @@ from chainlit_sqla.database import Database
 from chainlit_sqla.database import migrator as migrations
 from chainlit_sqla.models import blob_deletions, elements, steps, threads
 from chainlit_sqla.storage.base import Inventory
-from chainlit_sqla.storage.check_audit import is_ours
+from chainlit_sqla.storage.check import is_ours
 from chainlit_sqla.storage.s3.client import S3Storage
 from tests.servers import s3_moto
 from tests.servers.postgres import PostgresServer

@@ -1,0 +1,302 @@
+"""Compares the elements of a database with the blobs of a store, while both are in use.
+
+Invariants:
+
+1. The store is listed before the rows are read. An upload stores its blob before its row, so a
+   blob without a row is an orphan only when it is older than any upload: a day.
+2. A blob that the listing lacks is looked up once more, and its row read again: the blob may
+   have been uploaded, or deleted with its row, since the listing.
+3. Only blobs with keys of our own form, in threads that this database has or had, can be
+   orphans. Other blobs may belong to another database or to other software: they are counted.
+4. An orphan enters the deletion queue in a transaction that verifies that no row has its key.
+   Keys are never used twice, so no row gets it later.
+5. An unavailable store is an error, never a missing blob.
+6. Memory is bounded: the listing goes into a temporary SQLite file.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import sqlite3
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Any
+from urllib.parse import unquote
+
+from sqlalchemy import Connection
+
+from .._internal.json import clean_text
+from .._internal.progress import Watch, quiet
+from ..database import Database
+from ..errors import BlobNotFound, ConfigurationError
+from ..queries import blobs as queries
+from ..writes import deletion_queue as deletions
+from .base import BlobInfo, Inventory
+from .deletion_queue import DeletionQueue
+
+MINIMUM_AGE = timedelta(days=1)
+"""A younger blob may belong to an upload under way."""
+
+_BATCH = 500
+_PARALLEL = 16
+"""Concurrent requests to the store."""
+# The forms of `uploads.object_key` and of the blob that `StorageClient.check` writes.
+_OUR_KEY = re.compile(r"threads/([^/]+)/[^/]+/[0-9a-f]{32}|chainlit-sqla-check/[0-9a-f]{16}")
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A row or a blob that does not fit the other side.
+
+    Args:
+        kind: ``missing``, ``orphaned`` or ``wrong-size``.
+        key: The object key.
+        thread_id: The thread of the row; empty for an orphan, as are the next two.
+        element_id: The id of the row.
+        name: The file name in the row.
+        row_size: Bytes by the row, None where it does not say.
+        stored_size: Bytes in the store, None where there is no blob.
+    """
+
+    kind: str
+    key: str
+    thread_id: str = ""
+    element_id: str = ""
+    name: str = ""
+    row_size: int | None = None
+    stored_size: int | None = None
+
+
+@dataclass(slots=True)
+class Report:
+    """The numbers of a comparison.
+
+    Args:
+        rows: Elements with a blob.
+        blobs: Blobs in the store.
+        missing: Rows whose blob is not in the store.
+        wrong_size: Rows whose blob has another size than the row says.
+        orphaned: Old blobs that belong to no row.
+        young: Blobs without a row that may belong to an upload under way.
+        foreign: Blobs of other databases or other software.
+        queued: Blobs that wait in the deletion queue.
+        unfinished: Uploads older than a day that never ended and left parts in the store.
+    """
+
+    rows: int = 0
+    blobs: int = 0
+    missing: int = 0
+    wrong_size: int = 0
+    orphaned: int = 0
+    young: int = 0
+    foreign: int = 0
+    queued: int = 0
+    unfinished: int = 0
+
+    @property
+    def deletable(self) -> int:
+        """How many things `StorageCheck.fix` removes."""
+        return self.orphaned + self.unfinished
+
+
+class StorageCheck:
+    """The comparison of a database with a store.
+
+    Args:
+        database: The rows.
+        storage: The blobs.
+        minimum_age: The age from which on a blob without a row is an orphan.
+        on_problem: Called with each problem.
+
+    Example:
+        >>> with closing(StorageCheck(database, storage)) as check:
+        ...     report = await check.run()
+        ...     deleted = await check.fix()
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        storage: Inventory,
+        *,
+        minimum_age: timedelta = MINIMUM_AGE,
+        on_problem: Callable[[Problem], object] = lambda _: None,
+    ) -> None:
+        self._database = database
+        self._storage = storage
+        self._on_problem = on_problem
+        self._before = datetime.now(UTC) - minimum_age
+        self._slots = asyncio.Semaphore(_PARALLEL)
+        self._listing = sqlite3.connect("")  # A temporary file.
+        self._listing.execute("CREATE TABLE blobs (key TEXT PRIMARY KEY, size INT, modified REAL)")
+        self._listing.execute("CREATE TABLE orphans (key TEXT PRIMARY KEY)")
+
+    def close(self) -> None:
+        """Delete the temporary file."""
+        self._listing.close()
+
+    async def run(self, progress: Watch = quiet) -> Report:
+        """Compare; writes to neither side.
+
+        Args:
+            progress: Called after each page.
+
+        Raises:
+            StorageError: The store cannot be read.
+            DatabaseUnavailable: The database cannot be read.
+        """
+        report = Report()
+        try:
+            await self._list_store(report, progress)
+            async for rows in queries.element_blobs(self._database):
+                report.rows += len(rows)
+                await self._compare_rows(rows, report)
+                progress("rows with files", report.rows, None)
+            async for keys in queries.queued_deletions(self._database):
+                report.queued += len(keys)
+                self._unlist(keys)
+            await self._find_orphans(report)
+        except sqlite3.Error as error:
+            raise ConfigurationError(
+                f"Cannot keep the listing of the store in a temporary file ({error}); free some "
+                "space in the temporary folder, or set TMPDIR to another one"
+            ) from error
+        report.unfinished = await self._clear_unfinished(remove=False)
+        return report
+
+    async def fix(self) -> int:
+        """Delete the orphans that `run` found, and what unfinished uploads left.
+
+        Returns:
+            The number of orphans. One that could not be deleted stays in the deletion queue.
+
+        Raises:
+            StorageError: The store cannot be written.
+        """
+        await self._clear_unfinished(remove=True)
+        deleted = 0
+        for batch in self._pages("SELECT key FROM orphans", _BATCH * 10):
+            deleted += await self._enqueue([key for (key,) in batch])
+        await DeletionQueue(self._database, self._storage).drain()
+        return deleted
+
+    async def _enqueue(self, keys: Sequence[str]) -> int:
+        """Put those keys into the deletion queue that no row has."""
+
+        def enqueue(connection: Connection) -> int:
+            referenced = queries.referenced_keys(connection, keys)
+            orphans = [key for key in keys if key not in referenced]
+            deletions.put(connection, self._database.dialect, orphans)
+            return len(orphans)
+
+        try:
+            return await self._database.transact(enqueue)
+        except self._database.dialect.errors as error:
+            raise self._database.translate(error) from error
+
+    async def _list_store(self, report: Report, progress: Watch) -> None:
+        page: list[BlobInfo] = []
+        async for blob in self._storage.list_blobs():
+            page.append(blob)
+            if len(page) == queries.PAGE_SIZE:
+                self._add_to_listing(page)
+                report.blobs += len(page)
+                page.clear()
+                progress("files in the store", report.blobs, None)
+        self._add_to_listing(page)
+        report.blobs += len(page)
+
+    def _add_to_listing(self, page: Sequence[BlobInfo]) -> None:
+        values = [(blob.key, blob.size, blob.modified.timestamp()) for blob in page]
+        self._listing.executemany("INSERT OR REPLACE INTO blobs VALUES (?, ?, ?)", values)
+
+    def _unlist(self, keys: Sequence[str]) -> None:
+        self._listing.executemany("DELETE FROM blobs WHERE key = ?", [(key,) for key in keys])
+
+    async def _compare_rows(self, rows: Sequence[Any], report: Report) -> None:
+        """Compare a page of rows with the listing, and remove their blobs from it."""
+        missing = []
+        for row in rows:
+            query = "SELECT size FROM blobs WHERE key = ?"
+            listed = self._listing.execute(query, (row.objectKey,)).fetchone()
+            if listed is None:
+                missing.append(row)
+            elif row.byteSize not in (None, listed[0]):
+                self._report_row(row, listed[0], report)
+        self._unlist([row.objectKey for row in rows])
+        for start in range(0, len(missing), _BATCH):
+            await self._look_again(missing[start : start + _BATCH], report)
+
+    async def _look_again(self, rows: Sequence[Any], report: Report) -> None:
+        blobs = await asyncio.gather(*(self._stat(row.objectKey) for row in rows))
+        ids = [(row.threadId, row.id) for row in rows]
+        keys = await self._database.read(lambda c: queries.current_keys(c, ids))
+        for row, blob in zip(rows, blobs, strict=True):
+            if keys.get((row.threadId, row.id)) != row.objectKey:
+                continue  # Deleted or replaced since the page was read.
+            if blob is None:
+                self._report_row(row, None, report)
+            elif row.byteSize not in (None, blob.size):
+                self._report_row(row, blob.size, report)
+
+    def _report_row(self, row: Any, stored_size: int | None, report: Report) -> None:
+        kind = "missing" if stored_size is None else "wrong-size"
+        report.missing += stored_size is None
+        report.wrong_size += stored_size is not None
+        self._on_problem(
+            Problem(kind, row.objectKey, row.threadId, row.id, row.name, row.byteSize, stored_size)
+        )
+
+    async def _find_orphans(self, report: Report) -> None:
+        """Sort the blobs that neither a row nor the deletion queue has."""
+        for page in self._pages("SELECT key, size, modified FROM blobs ORDER BY key", _BATCH):
+            threads = {key: _thread_of(key) for key, _, _ in page if is_ours(key)}
+            ids = {thread_id for thread_id in threads.values() if thread_id}
+            known = await self._database.read(partial(queries.known_threads, ids=ids))
+            for key, size, modified in page:
+                if key not in threads or (threads[key] and threads[key] not in known):
+                    report.foreign += 1
+                elif modified >= self._before.timestamp():
+                    report.young += 1
+                else:
+                    report.orphaned += 1
+                    self._listing.execute("INSERT INTO orphans VALUES (?)", (key,))
+                    self._on_problem(Problem("orphaned", key, stored_size=size))
+
+    def _pages(self, query: str, size: int) -> Iterator[list[tuple[Any, ...]]]:
+        cursor = self._listing.execute(query)
+        while page := cursor.fetchmany(size):
+            yield page
+
+    async def _stat(self, key: str) -> BlobInfo | None:
+        async with self._slots:
+            try:
+                return await self._storage.stat(key)
+            except BlobNotFound:
+                return None
+
+    async def _clear_unfinished(self, *, remove: bool) -> int:
+        before = datetime.now(UTC) - MINIMUM_AGE
+        return await self._storage.clear_unfinished(before, is_ours=is_ours, remove=remove)
+
+
+def is_ours(key: str) -> bool:
+    """Whether an object key has the form of those that this package creates.
+
+    Args:
+        key: An object key.
+
+    Example:
+        >>> is_ours("threads/t/e/0123456789abcdef0123456789abcdef"), is_ours("user/e/a.png")
+        (True, False)
+    """
+    return _OUR_KEY.fullmatch(key) is not None
+
+
+def _thread_of(key: str) -> str:
+    """The id of the thread in a key of ours; empty for a blob of `StorageClient.check`."""
+    match = _OUR_KEY.fullmatch(key)
+    return clean_text(unquote(match[1] or "")) if match else ""
