@@ -31,7 +31,6 @@ if TYPE_CHECKING:
         InvalidCursor,
         MissingExtraError,
         NotTheAuthor,
-        PipelineClosed,
         RejectedRow,
         RetriesExhausted,
         SchemaError,
@@ -40,6 +39,7 @@ if TYPE_CHECKING:
         StorageError,
         StorageUnavailable,
         WriteError,
+        WriteQueueClosed,
     )
     from .models import Element, Feedback, Step, Thread, User
     from .settings import Settings
@@ -69,7 +69,6 @@ __all__ = [
     "LocalStorage",
     "MissingExtraError",
     "NotTheAuthor",
-    "PipelineClosed",
     "RejectedRow",
     "RetriesExhausted",
     "S3Storage",
@@ -85,6 +84,7 @@ __all__ = [
     "Thread",
     "User",
     "WriteError",
+    "WriteQueueClosed",
     "__version__",
 ]
 

@@ -45,7 +45,7 @@ from .storage.base import StorageClient
 from .storage.deletion_queue import DeletionQueue
 from .storage.uploads import Uploads
 from .writes.operations import DeleteElement, DeleteFeedback, DeleteStep, DeleteThread
-from .writes.queue import Pipeline
+from .writes.queue import WriteQueue
 from .writes.user_cache import KnownUser, UserCache
 
 if TYPE_CHECKING:
@@ -107,9 +107,9 @@ class SQLADataLayer(BaseDataLayer):
         self.storage: StorageClient = resolve_storage(storage, self.settings, public_prefix)
         self._deletion_queue = DeletionQueue(self.database, self.storage)
         self._ready = RunOnce(self._prepare)
-        self.pipeline = Pipeline(self.database, self._ready.wait, self._deletion_queue.wake)
+        self.write_queue = WriteQueue(self.database, self._ready.wait, self._deletion_queue.wake)
         self._uploads = Uploads(
-            self.pipeline,
+            self.write_queue,
             self.storage,
             self._deletion_queue,
             self._read,
@@ -142,10 +142,10 @@ class SQLADataLayer(BaseDataLayer):
         """Wait for pending writes: none, all, or those of the thread with this id."""
         await self._ready.wait()
         if pending is Pending.ALL:
-            await self.pipeline.settle()
+            await self.write_queue.flush()
         elif pending is not Pending.NONE:
             await self._uploads.wait_for_thread(pending, _UPLOAD_SECONDS)
-            await self.pipeline.settle(pending)
+            await self.write_queue.flush(pending)
 
     # Users
 
@@ -173,8 +173,8 @@ class SQLADataLayer(BaseDataLayer):
             id,
             stored_identifier,
             display_name,
-            dumps(dialect.show_json(metadata)),
-            cast("str", dialect.show_instant(created_at)),
+            dumps(dialect.load_json(metadata)),
+            cast("str", dialect.format_timestamp(created_at)),
         )
 
     async def create_user(self, user: User) -> PersistedUser | None:
@@ -183,7 +183,7 @@ class SQLADataLayer(BaseDataLayer):
         operation = deserialize.user_operation(user.identifier, user.metadata, display_name)
         end_write = self._users.writing(operation.identifier)
         try:
-            commit = asyncio.ensure_future(await self.pipeline.place(operation))
+            commit = asyncio.ensure_future(await self.write_queue.enqueue(operation))
         except BaseException:
             end_write()
             raise
@@ -201,14 +201,14 @@ class SQLADataLayer(BaseDataLayer):
             operation = deserialize.feedback_operation(
                 thread_id, feedback.forId, feedback.id, feedback.value, feedback.comment, actor
             )
-            await self.pipeline.submit(operation)
+            await self.write_queue.submit(operation)
         return operation.id
 
     async def delete_feedback(self, feedback_id: str) -> bool:
         """Delete feedback; return False if there was none."""
         with report_authorization_error():
             operation = DeleteFeedback(clean_text(feedback_id), feedback_user.get())
-            return bool(await self.pipeline.submit(operation))
+            return bool(await self.write_queue.submit(operation))
 
     async def _thread_of_step(self, step_id: str, actor: str | None) -> str:
         """Return the only thread with this step that the actor may change."""
@@ -250,7 +250,7 @@ class SQLADataLayer(BaseDataLayer):
             self._uploads.cancel(element_id, thread_id or scope.thread_id)
         clean_thread_id = None if thread_id is None else clean_text(thread_id)
         operation = DeleteElement(clean_text(element_id), clean_thread_id, scope)
-        await self.pipeline.submit(operation)
+        await self.write_queue.submit(operation)
 
     async def _element_dicts(self, rows: Rows) -> list[dict[str, Any]]:
         keys = [row[elements.KEY] for row in rows if row[elements.KEY]]
@@ -288,12 +288,12 @@ class SQLADataLayer(BaseDataLayer):
         except ChainlitSqlaError as error:
             log.error("Step not written: %s", error)
             raise
-        await self.pipeline.submit(operation)
+        await self.write_queue.submit(operation)
 
     @defer_until_first_message
     async def delete_step(self, step_id: str) -> None:
         """Delete a step, its descendants, their elements and feedback."""
-        if not await self.pipeline.submit(DeleteStep(clean_text(step_id), deletion_scope())):
+        if not await self.write_queue.submit(DeleteStep(clean_text(step_id), deletion_scope())):
             log.info("Step %s not deleted: not found in the threads of this session", step_id)
 
     async def get_step(self, step_id: str) -> StepDict | None:
@@ -350,11 +350,11 @@ class SQLADataLayer(BaseDataLayer):
         """Update a thread; None changes nothing, None in metadata removes a member."""
         actor = author_of(thread_id)
         operation = deserialize.thread_operation(thread_id, name, user_id, metadata, tags, actor)
-        await self.pipeline.submit(operation)
+        await self.write_queue.submit(operation)
 
     async def delete_thread(self, thread_id: str) -> None:
         """Delete a thread with its contents; late writes to it are dropped."""
-        await self.pipeline.submit(DeleteThread(clean_text(thread_id)))
+        await self.write_queue.submit(DeleteThread(clean_text(thread_id)))
 
     async def list_threads(
         self, pagination: Pagination, filters: ThreadFilter
@@ -394,7 +394,7 @@ class SQLADataLayer(BaseDataLayer):
     async def close(self) -> None:
         """Finish pending writes, then release all resources; a second call does nothing."""
         await self._uploads.close(self.settings.close_seconds)
-        await self.pipeline.close()
+        await self.write_queue.close()
         await self._deletion_queue.close()
         try:
             await self.storage.close()

@@ -11,7 +11,7 @@ import typer
 from sqlalchemy import URL
 
 from ..database import Database
-from ..dialects import original
+from ..dialects import driver_error
 from ..errors import DatabaseUnavailable
 from ..settings import Settings
 from ..transfer.in_place import Adoption, Report, Return
@@ -136,7 +136,7 @@ class _Work:
         try:
             return await self._looked(read_only=True)
         except DatabaseUnavailable as error:
-            name = getattr(original(error.__cause__ or error), "sqlite_errorname", "")
+            name = getattr(driver_error(error.__cause__ or error), "sqlite_errorname", "")
             if name.startswith(_LEFT_BEHIND):
                 return await self._looked(read_only=False)
             raise

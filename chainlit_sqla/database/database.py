@@ -22,13 +22,13 @@ from ..dialects import (
     CompiledCache,
     CompiledCall,
     Dialect,
+    ErrorKind,
     FastBatch,
     FastBatchOutcome,
-    Fault,
     Rows,
-    brief,
     dialect_named,
-    original,
+    driver_error,
+    one_line,
 )
 from ..errors import ConfigurationError, DatabaseUnavailable, SchemaOutdated
 from ..settings import Settings
@@ -223,7 +223,7 @@ class Database:
 
         Args:
             *statements: Statements that are kept, with the values of their parameters. They
-                select instants and documents by `Dialect.instant_out` and ``json_out``.
+                select instants and documents by `Dialect.select_timestamp` and ``select_json``.
 
         Returns:
             The rows of each statement as tuples.
@@ -274,8 +274,8 @@ class Database:
             if not isinstance(error, self.dialect.errors):
                 return False
             # A read without an answer would only be without an answer again.
-            timed_out = isinstance(original(error), TimeoutError)
-            return self.dialect.classify(error) is Fault.TRANSIENT and not timed_out
+            timed_out = isinstance(driver_error(error), TimeoutError)
+            return self.dialect.classify(error) is ErrorKind.TRANSIENT and not timed_out
 
         try:
             return await retry(
@@ -283,7 +283,7 @@ class Database:
                 is_transient,
                 attempts=_READ_ATTEMPTS,
                 on_retry=lambda error, pause: log.warning(
-                    "Read failed, retrying in %.2f s: %s", pause, brief(error)
+                    "Read failed, retrying in %.2f s: %s", pause, one_line(error)
                 ),
             )
         except self.dialect.errors as error:
@@ -301,14 +301,14 @@ class Database:
         if sentence := self.dialect.explain(error, self.given_url):
             return DatabaseUnavailable(sentence)
         fault = self.dialect.classify(error)
-        if fault is Fault.SCHEMA:
+        if fault is ErrorKind.SCHEMA:
             return SchemaOutdated(
-                f"The tables in {self.label} do not fit this release ({brief(error)}); "
+                f"The tables in {self.label} do not fit this release ({one_line(error)}); "
                 "run: chainlit-sqla upgrade"
             )
-        if fault is Fault.TRANSIENT:
+        if fault is ErrorKind.TRANSIENT:
             return DatabaseUnavailable(
-                f"{self.label} does not answer ({brief(error)}); "
+                f"{self.label} does not answer ({one_line(error)}); "
                 "check that the server runs, then try again"
             )
         return error

@@ -7,7 +7,7 @@ from importlib import import_module
 from ..errors import ConfigurationError
 from .base import BoundStatement, CompiledCall, Dialect, Rows
 from .compiled import CompiledCache
-from .error_kinds import Fault, brief, original
+from .error_kinds import ErrorKind, driver_error, one_line
 from .fast_batch import FastBatch, FastBatchOutcome
 from .moving import Declared, Dependent, Made, Mover, TablesInUse, instant_text
 
@@ -57,15 +57,15 @@ __all__ = [
     "Declared",
     "Dependent",
     "Dialect",
+    "ErrorKind",
     "FastBatch",
     "FastBatchOutcome",
-    "Fault",
     "Made",
     "Mover",
     "Rows",
     "TablesInUse",
-    "brief",
     "dialect_named",
+    "driver_error",
     "instant_text",
-    "original",
+    "one_line",
 ]

@@ -30,7 +30,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from .._internal import json as _json
 from .cursor import Portioned
-from .error_kinds import Fault, original
+from .error_kinds import ErrorKind, driver_error
 from .valued import Valued
 
 if TYPE_CHECKING:
@@ -193,8 +193,8 @@ class Dialect(Valued, Portioned, ABC):
 
         Args:
             connection: A pooled connection in no transaction.
-            calls: Statements that select what `instant_out` and `json_out` say, flags (which
-                may come as numbers), text and numbers.
+            calls: Statements that select what `select_timestamp` and `select_json` return,
+                flags (which may come as numbers), text and numbers.
             pooler: Whether a transaction pooler is between, which may give each
                 transaction another session.
 
@@ -334,20 +334,20 @@ class Dialect(Valued, Portioned, ABC):
         """What a connection can raise: SQLAlchemy 2.0 lets some errors of connecting through."""
         return (SQLAlchemyError, OSError)
 
-    def classify(self, error: BaseException) -> Fault:
+    def classify(self, error: BaseException) -> ErrorKind:
         """Tell by the driver's code what an error means for a write."""
         if isinstance(error, (OSError, PoolTimeout)):
-            return Fault.TRANSIENT
+            return ErrorKind.TRANSIENT
         if isinstance(error, DBAPIError):
             if error.connection_invalidated:
-                return Fault.TRANSIENT
-            return self.classify_driver(original(error))
+                return ErrorKind.TRANSIENT
+            return self.classify_driver_error(driver_error(error))
         if isinstance(error, self.errors) and not isinstance(error, SQLAlchemyError):
-            return self.classify_driver(error)
-        return Fault.REJECTED
+            return self.classify_driver_error(error)
+        return ErrorKind.REJECTED
 
     @abstractmethod
-    def classify_driver(self, error: BaseException) -> Fault:
+    def classify_driver_error(self, error: BaseException) -> ErrorKind:
         """The same for an error of the driver itself."""
 
     @abstractmethod

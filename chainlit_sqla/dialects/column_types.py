@@ -73,7 +73,7 @@ class UtcDateTime(TypeDecorator[datetime]):
 
     def load_dialect_impl(self, dialect: EngineDialect) -> TypeEngine[Any]:
         """Ask the dialect for its column type."""
-        return dialect.type_descriptor(_asked(dialect).instant_type())
+        return dialect.type_descriptor(_asked(dialect).timestamp_type())
 
     def process_bind_param(self, value: datetime | None, dialect: EngineDialect) -> Any:
         """To the driver's form."""
@@ -81,11 +81,11 @@ class UtcDateTime(TypeDecorator[datetime]):
             return None
         if value.tzinfo is None:
             raise ValueError(f"{value!r} has no time zone; use datetime.now(UTC)")
-        return _asked(dialect).bind_instant(value)
+        return _asked(dialect).bind_timestamp(value)
 
     def process_result_value(self, value: Any, dialect: EngineDialect) -> datetime | None:
         """To an aware datetime."""
-        return None if value is None else _asked(dialect).result_instant(value)
+        return None if value is None else _asked(dialect).result_timestamp(value)
 
 
 class JsonDocument(TypeDecorator[Any]):

@@ -7,7 +7,7 @@ from enum import Enum
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 
-class Fault(Enum):
+class ErrorKind(Enum):
     """What an error of the database means for the write that met it."""
 
     TRANSIENT = "transient"
@@ -20,17 +20,17 @@ class Fault(Enum):
     """This very row is refused."""
 
 
-def brief(error: BaseException) -> str:
+def one_line(error: BaseException) -> str:
     """The driver's own words in one line: no SQL, and nothing that a user wrote.
 
     Args:
         error: What SQLAlchemy or the driver raised.
     """
-    error = original(error)
+    error = driver_error(error)
     return (str(error).splitlines() or [""])[0] or type(error).__name__
 
 
-def original(error: BaseException) -> BaseException:
+def driver_error(error: BaseException) -> BaseException:
     """The driver's error below SQLAlchemy's."""
     while isinstance(error, SQLAlchemyError) and isinstance(error, DBAPIError):
         if error.orig is None or error.orig is error:

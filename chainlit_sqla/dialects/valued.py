@@ -16,7 +16,7 @@ class Valued(ABC):
     """The part of a `Dialect` that knows column types; values are the driver's by default."""
 
     @abstractmethod
-    def instant_type(self) -> TypeEngine[Any]:
+    def timestamp_type(self) -> TypeEngine[Any]:
         """The column type of an instant with microseconds."""
 
     @abstractmethod
@@ -47,11 +47,11 @@ class Valued(ABC):
         """What the driver gives, as an object key."""
         return value  # type: ignore[no-any-return]
 
-    def bind_instant(self, value: Any) -> Any:
+    def bind_timestamp(self, value: Any) -> Any:
         """An aware UTC datetime as the driver takes it."""
         return value
 
-    def result_instant(self, value: Any) -> Any:
+    def result_timestamp(self, value: Any) -> Any:
         """What the driver gives, as an aware UTC datetime."""
         return value
 
@@ -65,12 +65,12 @@ class Valued(ABC):
 
     # Reads: in the form that is shown, as cheaply as the database can make it
 
-    def instant_out(self, column: ColumnElement[Any]) -> ColumnElement[Any]:
-        """What to select for a column of an instant; `show_instant` takes its values."""
+    def select_timestamp(self, column: ColumnElement[Any]) -> ColumnElement[Any]:
+        """What to select for a column of an instant; `format_timestamp` takes its values."""
         return column
 
-    def json_out(self, column: ColumnElement[Any]) -> ColumnElement[Any]:
-        """What to select for a JSON document; `show_json` takes its values."""
+    def select_json(self, column: ColumnElement[Any]) -> ColumnElement[Any]:
+        """What to select for a JSON document; `load_json` takes its values."""
         return column
 
     def packed(
@@ -89,10 +89,10 @@ class Valued(ABC):
         """
         return None
 
-    def show_instant(self, value: Any) -> str | None:
-        """A value of `instant_out` as `format_instant` writes it."""
+    def format_timestamp(self, value: Any) -> str | None:
+        """A value of `select_timestamp` as `format_instant` writes it."""
         return format_instant(value)
 
-    def show_json(self, value: Any) -> Any:
-        """A value of `json_out` as Python's objects, which nobody else has."""
+    def load_json(self, value: Any) -> Any:
+        """A value of `select_json` as Python's objects, which nobody else has."""
         return value

@@ -20,7 +20,14 @@ from typing import Any
 from .._internal import json as _json
 from .._internal.timestamps import next_ordinal, now, parse_instant
 from ..errors import RejectedRow
-from ..writes.operations import SaveElement, SaveFeedback, SaveStep, SaveThread, SaveUser, shown
+from ..writes.operations import (
+    SaveElement,
+    SaveFeedback,
+    SaveStep,
+    SaveThread,
+    SaveUser,
+    printable_id,
+)
 
 Dict = dict[str, Any]
 
@@ -210,7 +217,9 @@ def feedback_operation(
     for_id = _id(for_id, "feedback's step")
     what = functools.partial(_label, "feedback for step", for_id)
     if value not in (0, 1):
-        raise RejectedRow(f"Feedback {value!r} for step {shown(for_id)} is refused; send 0 or 1")
+        raise RejectedRow(
+            f"Feedback {value!r} for step {printable_id(for_id)} is refused; send 0 or 1"
+        )
     return SaveFeedback(
         _id(thread_id, "feedback's thread"),
         for_id,
@@ -297,8 +306,8 @@ def _document(value: Mapping[str, Any], what: Callable[[], str]) -> Dict:
 
 def _label(kind: str, id: str, thread_id: str | None = None) -> str:
     """A row for people; made only where it is told."""
-    place = f" of thread {shown(thread_id)}" if thread_id is not None else ""
-    return f"{kind} {shown(id)}{place}"
+    place = f" of thread {printable_id(thread_id)}" if thread_id is not None else ""
+    return f"{kind} {printable_id(id)}{place}"
 
 
 def _id(value: Any, what: str) -> str:

@@ -36,7 +36,7 @@ def step_dicts(rows: Rows, dialect: Dialect, thread_id: str | None = None) -> li
         dialect: The dialect that they were read with.
         thread_id: The thread of all of them; None: the first column says it.
     """
-    instant, document, flag = dialect.show_instant, dialect.show_json, _flags
+    instant, document, flag = dialect.format_timestamp, dialect.load_json, _flags
     found = []
     for row in rows:
         (
@@ -110,14 +110,14 @@ def element_dicts(rows: Rows, dialect: Dialect, urls: Sequence[str | None]) -> l
             "size": size,
             "language": language,
             "page": page,
-            "props": dialect.show_json(props),
+            "props": dialect.load_json(props),
             "autoPlay": _flags[auto_play],
-            "playerConfig": dialect.show_json(player_config),
+            "playerConfig": dialect.load_json(player_config),
             "forId": for_id,
             "mime": mime,
         }
         if extra is not None:
-            _add_extra(element, dialect.show_json(extra), ())
+            _add_extra(element, dialect.load_json(extra), ())
         found.append(element)
     return found
 
@@ -138,14 +138,14 @@ def thread_dict(
         elements: Its elements.
     """
     id, created_at, updated_at, name, user_id, user_identifier, tags, metadata = row
-    described = dialect.show_json(metadata)
+    described = dialect.load_json(metadata)
     return {
         "id": id,
-        "createdAt": dialect.show_instant(updated_at if steps is None else created_at),
+        "createdAt": dialect.format_timestamp(updated_at if steps is None else created_at),
         "name": name,
         "userId": user_id,
         "userIdentifier": user_identifier,
-        "tags": dialect.show_json(tags),
+        "tags": dialect.load_json(tags),
         "metadata": described if isinstance(described, dict) else {},  # Chainlit copies it.
         "steps": parents_first(steps) if steps else [],
         "elements": elements or [],

@@ -29,7 +29,7 @@ def select_columns(
 
 def _select(dialect: Dialect, column: ColumnElement[Any]) -> ColumnElement[Any]:
     if isinstance(column.type, UtcDateTime):
-        return dialect.instant_out(column)
+        return dialect.select_timestamp(column)
     if isinstance(column.type, JsonDocument):
-        return dialect.json_out(column)
+        return dialect.select_json(column)
     return column

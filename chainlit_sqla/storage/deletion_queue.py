@@ -12,7 +12,7 @@ from typing import Any
 from .._internal.aio import PerLoop, is_working
 from .._internal.timestamps import now
 from ..database import Database
-from ..dialects import brief
+from ..dialects import one_line
 from ..errors import ChainlitSqlaError, StorageUnavailable
 from ..writes import deletion_queue as outbox
 from .base import StorageClient
@@ -75,7 +75,7 @@ class DeletionQueue:
                 "The blob %s has no row and is not noted for deletion (%s); "
                 "run: chainlit-sqla storage check --fix",
                 key,
-                brief(error),
+                one_line(error),
             )
         else:
             self.wake()
@@ -112,7 +112,9 @@ class DeletionQueue:
                     lambda connection: connection.run_sync(outbox.next_due)
                 )
             except self._expected as error:
-                log.warning("Blobs are not deleted yet, again in %.0f s: %s", pause, brief(error))
+                log.warning(
+                    "Blobs are not deleted yet, again in %.0f s: %s", pause, one_line(error)
+                )
                 await _within(pause, self._closing.get())
                 pause = min(pause * 2, _LONGEST_PAUSE)
                 self._again = not self._closed

@@ -33,8 +33,8 @@ from .._internal.json import clean_text
 from .._internal.timestamps import next_ordinal
 from ..errors import BlobNotFound, ChainlitSqlaError, RetriesExhausted, StorageUnavailable
 from ..queries import elements
-from ..writes.operations import SaveElement, shown
-from ..writes.queue import Pipeline
+from ..writes.operations import SaveElement, printable_id
+from ..writes.queue import WriteQueue
 from .base import BlobSource, StorageClient
 from .deletion_queue import DeletionQueue
 
@@ -78,7 +78,7 @@ class Uploads:
     """Stores elements and their bytes.
 
     Args:
-        pipeline: Where rows are written.
+        write_queue: Where rows are written.
         storage: Where bytes are written.
         deletion_queue: Deletes later what cannot be deleted now.
         read: Runs a query that is a function of a connection.
@@ -88,14 +88,14 @@ class Uploads:
 
     def __init__(
         self,
-        pipeline: Pipeline,
+        write_queue: WriteQueue,
         storage: StorageClient,
         deletion_queue: DeletionQueue,
         read: Callable[[Callable[[Any], Awaitable[Any]]], Awaitable[Any]],
         deserialize: Callable[..., SaveElement],
         retry_seconds: float,
     ) -> None:
-        self._pipeline = pipeline
+        self._write_queue = write_queue
         self._storage = storage
         self._deletion_queue = deletion_queue
         self._read = read
@@ -136,7 +136,7 @@ class Uploads:
                 await asyncio.wait([earlier])
             await self._store(element, source, actor, upload)
         except ChainlitSqlaError as error:
-            log.error("Not stored: element %s: %s", shown(str(element.get("id"))), error)
+            log.error("Not stored: element %s: %s", printable_id(str(element.get("id"))), error)
             raise
         finally:
             if source is not None:
@@ -173,7 +173,7 @@ class Uploads:
                 log.error(
                     "Not stored: element %s: the layer was closed before its upload ended; "
                     "give it more time by CHAINLIT_SQLA_CLOSE_SECONDS",
-                    shown(element_id),
+                    printable_id(element_id),
                 )
                 upload.task.cancel()
                 tasks.append(upload.task)
@@ -218,7 +218,7 @@ class Uploads:
                     ordinal=upload.ordinal,
                 )
                 try:
-                    answer = await self._pipeline.place(op)
+                    answer = await self._write_queue.enqueue(op)
                 except asyncio.CancelledError:  # While the queue was full.
                     await asyncio.shield(self._discard(key))
                     raise
@@ -281,7 +281,9 @@ class Uploads:
         for owner in await self._read(query):
             if actor is None or owner in (None, actor):
                 return True
-        log.warning("The element %s is kept without its file: no element has it", shown(str(id)))
+        log.warning(
+            "The element %s is kept without its file: no element has it", printable_id(str(id))
+        )
         return False
 
     async def _copy(self, key: str) -> BlobSource | None:

@@ -13,7 +13,7 @@ from ..dialects import Dialect
 from ..errors import NotTheAuthor
 from ..models import elements, feedbacks, steps, threads, tombstones
 from . import deletion_queue as outbox
-from .execute_saves import batched, lock_threads, of_element, show_change
+from .execute_saves import batched, bump_row_versions, element_tombstone_id, lock_threads
 from .operations import (
     Delete,
     DeleteElement,
@@ -21,11 +21,11 @@ from .operations import (
     DeleteStep,
     DeleteThread,
     Scope,
-    shown,
+    printable_id,
 )
 
 
-def erase(connection: Connection, dialect: Dialect, op: Delete) -> tuple[bool, bool]:
+def execute_delete(connection: Connection, dialect: Dialect, op: Delete) -> tuple[bool, bool]:
     """Carry out one deletion.
 
     Args:
@@ -47,7 +47,7 @@ def erase(connection: Connection, dialect: Dialect, op: Delete) -> tuple[bool, b
             return _erase_feedback(connection, op), False
 
 
-def erase_rows(
+def delete_rows(
     connection: Connection, dialect: Dialect, thread_id: str, rows: Collection[tuple[str, str]]
 ) -> None:
     """Delete just these rows of a thread: what lies below a step stays.
@@ -59,8 +59,12 @@ def erase_rows(
         rows: For each ``step`` or ``element`` its id, for a ``feedback`` that of its step.
     """
     lock_threads(connection, [thread_id], exclusive=True)
-    show_change(connection, [thread_id])
-    dead = [of_element(id) if kind == "element" else id for kind, id in rows if kind != "feedback"]
+    bump_row_versions(connection, [thread_id])
+    dead = [
+        element_tombstone_id(id) if kind == "element" else id
+        for kind, id in rows
+        if kind != "feedback"
+    ]
     if dead:
         _bury(connection, dialect, thread_id, dead)
     columns = {"feedback": feedbacks.c.forId, "element": elements.c.id, "step": steps.c.id}
@@ -91,7 +95,7 @@ def _erase_step(connection: Connection, dialect: Dialect, op: DeleteStep) -> tup
     # method by method.
     places = found or [id for id in (op.scope.thread_id,) if id]
     lock_threads(connection, places, exclusive=True)
-    show_change(connection, places)
+    bump_row_versions(connection, places)
     blobs = False
     for thread_id in places:
         ids = _with_descendants(connection, thread_id, op.id)
@@ -118,7 +122,7 @@ def _erase_element(
         found |= {id for id in (op.thread_id or op.scope.thread_id,) if id}
     lock_threads(connection, found, exclusive=True)
     for thread_id in sorted(found):
-        ids, at = [of_element(op.id)], instant_of(op.ordinal)
+        ids, at = [element_tombstone_id(op.id)], instant_of(op.ordinal)
         _bury(connection, dialect, thread_id, ids, at)
     blobs = _blobs(connection, dialect, where)
     result = connection.execute(delete(elements).where(where))
@@ -134,7 +138,7 @@ def _erase_feedback(connection: Connection, op: DeleteFeedback) -> bool:
     result = connection.execute(delete(feedbacks).where(where, within))
     if result.rowcount == 0 and connection.scalar(select(feedbacks.c.id).where(where)):
         raise NotTheAuthor(
-            f"{op.actor!r} is not the author of the thread with feedback {shown(op.id)}; "
+            f"{op.actor!r} is not the author of the thread with feedback {printable_id(op.id)}; "
             "it was not deleted, log in as its author"
         )
     return result.rowcount > 0

@@ -26,7 +26,7 @@ from ..dialects import Dialect
 from ..errors import NotTheAuthor, RejectedRow
 from ..models import elements, feedbacks, steps, threads, tombstones, users
 from . import deletion_queue as outbox
-from .operations import shown
+from .operations import printable_id
 from .planner import Key, RowChange, Segment, ThreadChange, group_by_columns
 
 log = logging.getLogger(__name__)
@@ -60,8 +60,8 @@ class _Threads:
         """Whether an element may be written."""
         thread_id, id = key
         for deleted in (
-            self.deleted_elements.get((thread_id, of_element(id))),
-            self.deleted_elements.get((thread_id, of_element(""))),
+            self.deleted_elements.get((thread_id, element_tombstone_id(id))),
+            self.deleted_elements.get((thread_id, element_tombstone_id(""))),
             self.revived.get(thread_id),
         ):
             if deleted is not None and instant_of(row.ordinal) <= deleted:
@@ -76,7 +76,7 @@ class _Threads:
         return (thread_id, step_id or id) not in self.deleted_steps
 
 
-def save(connection: Connection, dialect: Dialect, segment: Segment) -> bool:
+def execute_saves(connection: Connection, dialect: Dialect, segment: Segment) -> bool:
     """Write the saves of a segment.
 
     Args:
@@ -131,10 +131,10 @@ def lock_threads(
     return {row.id: row for row in connection.execute(query)}
 
 
-def show_change(connection: Connection, ids: Collection[str]) -> None:
+def bump_row_versions(connection: Connection, ids: Collection[str]) -> None:
     """Give the rows of locked threads a new version, and no other value.
 
-    A burst in another process, whose snapshot may be older than its lock, sees by the version
+    A fast batch in another process, whose snapshot may be older than its lock, sees by the version
     that something happened: see `chainlit_sqla.dialects.postgresql.fast_batch`.
 
     Args:
@@ -146,7 +146,7 @@ def show_change(connection: Connection, ids: Collection[str]) -> None:
         connection.execute(same.where(threads.c.id.in_(ids)))
 
 
-def of_element(id: str) -> str:
+def element_tombstone_id(id: str) -> str:
     """The id of an element's tombstone, which lies among those of the steps.
 
     Args:
@@ -170,7 +170,7 @@ def _look_up(connection: Connection, segment: Segment) -> _Threads:
     rows = lock_threads(connection, segment.threads, exclusive=False)
     ids = {id for _, id in segment.steps} | {for_id for _, for_id in segment.feedbacks}
     ids |= {row.values.get("forId") or "" for row in segment.elements.values()} | {""}
-    ids |= {of_element(id) for _, id in segment.elements} | {of_element("")}
+    ids |= {element_tombstone_id(id) for _, id in segment.elements} | {element_tombstone_id("")}
     columns = tombstones.c
     query = select(columns.threadId, columns.id, columns.deletedAt).where(
         columns.threadId.in_(list(segment.threads)), columns.id.in_(sorted(ids))
@@ -207,7 +207,7 @@ def _save_threads(
         # What was sent before the deletion, and is still uploading, stays deleted.
         of_thread = tombstones.c.threadId.in_(known.revived) & (tombstones.c.id == "")
         rows = [
-            {"threadId": id, "id": of_element(""), "deletedAt": at}
+            {"threadId": id, "id": element_tombstone_id(""), "deletedAt": at}
             for id, at in known.revived.items()
         ]
         bury = dialect.upsert(tombstones, ["threadId", "id"], ["deletedAt"])
@@ -377,7 +377,7 @@ def _refuse_strangers(segment: Segment, known: _Threads) -> None:
         owner = known.rows[thread_id].userIdentifier if thread_id in known.rows else None
         if owner is not None and owner != actor:
             raise NotTheAuthor(
-                f"{actor!r} is not the author of thread {shown(thread_id)}; "
+                f"{actor!r} is not the author of thread {printable_id(thread_id)}; "
                 "nothing was changed in it, log in as its author"
             )
 

@@ -17,7 +17,7 @@ from .._internal.timestamps import next_ordinal, now
 _LONGEST_ID = 100
 
 
-def shown(id: str) -> str:
+def printable_id(id: str) -> str:
     """An id as it stands in messages: clients choose ids, and a log entry is one line.
 
     Args:
@@ -38,7 +38,7 @@ class SaveUser:
     @property
     def label(self) -> str:
         """The operation for people."""
-        return f"user {shown(self.identifier)}"
+        return f"user {printable_id(self.identifier)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ class SaveThread:
     @property
     def label(self) -> str:
         """The operation for people."""
-        return f"thread {shown(self.thread_id)}"
+        return f"thread {printable_id(self.thread_id)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +95,7 @@ class SaveStep:
     @property
     def label(self) -> str:
         """The operation for people."""
-        return f"step {shown(self.id)} of thread {shown(self.thread_id)}"
+        return f"step {printable_id(self.id)} of thread {printable_id(self.thread_id)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +121,7 @@ class SaveElement:
     @property
     def label(self) -> str:
         """The operation for people."""
-        return f"element {shown(self.id)} of thread {shown(self.thread_id)}"
+        return f"element {printable_id(self.id)} of thread {printable_id(self.thread_id)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,8 +139,8 @@ class SaveFeedback:
     @property
     def label(self) -> str:
         """The operation for people."""
-        step = f"step {shown(self.for_id)} of thread {shown(self.thread_id)}"
-        return f"feedback {shown(self.id)} for {step}"
+        step = f"step {printable_id(self.for_id)} of thread {printable_id(self.thread_id)}"
+        return f"feedback {printable_id(self.id)} for {step}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +176,7 @@ class DeleteThread:
     @property
     def label(self) -> str:
         """The operation for people."""
-        return f"deletion of thread {shown(self.thread_id)}"
+        return f"deletion of thread {printable_id(self.thread_id)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +190,7 @@ class DeleteStep:
     @property
     def label(self) -> str:
         """The operation for people."""
-        return f"deletion of step {shown(self.id)}"
+        return f"deletion of step {printable_id(self.id)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,7 +213,7 @@ class DeleteElement:
     @property
     def label(self) -> str:
         """The operation for people."""
-        return f"deletion of element {shown(self.id)}"
+        return f"deletion of element {printable_id(self.id)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,7 +232,7 @@ class DeleteFeedback:
     @property
     def label(self) -> str:
         """The operation for people."""
-        return f"deletion of feedback {shown(self.id)}"
+        return f"deletion of feedback {printable_id(self.id)}"
 
 
 Save: TypeAlias = SaveUser | SaveThread | SaveStep | SaveElement | SaveFeedback

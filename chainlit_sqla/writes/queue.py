@@ -31,10 +31,16 @@ from sqlalchemy import Connection
 
 from .._internal.aio import is_working
 from ..database import Database
-from ..dialects import Fault, brief
-from ..errors import DatabaseUnavailable, PipelineClosed, RejectedRow, RetriesExhausted, SchemaError
-from .execute_deletes import erase
-from .execute_saves import save
+from ..dialects import ErrorKind, one_line
+from ..errors import (
+    DatabaseUnavailable,
+    RejectedRow,
+    RetriesExhausted,
+    SchemaError,
+    WriteQueueClosed,
+)
+from .execute_deletes import execute_delete
+from .execute_saves import execute_saves
 from .fast_batch import fast_batch_of
 from .operations import Op
 from .planner import plan
@@ -62,7 +68,7 @@ class _Entry:
     """Those who wait for the end of it, whatever it is."""
 
 
-class Pipeline:
+class WriteQueue:
     """Takes operations in order and commits them in batches.
 
     Args:
@@ -71,7 +77,7 @@ class Pipeline:
         on_blobs: Called after a commit that put blobs into the outbox.
 
     Example:
-        >>> pipeline = Pipeline(database)
+        >>> pipeline = WriteQueue(database)
         >>> await pipeline.submit(SaveThread("t", {"name": "Greetings"}))
         >>> await pipeline.close()
     """
@@ -111,11 +117,11 @@ class Pipeline:
             RejectedRow: The database refuses it.
             RetriesExhausted: The database was away for too long.
             SchemaError: The tables do not fit.
-            PipelineClosed: The pipeline was closed.
+            WriteQueueClosed: The pipeline was closed.
         """
-        return await (await self.place(op))
+        return await (await self.enqueue(op))
 
-    async def place(self, op: Op) -> Awaitable[Any]:
+    async def enqueue(self, op: Op) -> Awaitable[Any]:
         """Give an operation its place in the order; waits only while the queue is full.
 
         Args:
@@ -125,7 +131,7 @@ class Pipeline:
             What `submit` waits for.
 
         Raises:
-            PipelineClosed: The pipeline was closed.
+            WriteQueueClosed: The pipeline was closed.
         """
         if self._closed:
             raise self._refusal(op)
@@ -139,7 +145,7 @@ class Pipeline:
         self._wake()
         return entry.future
 
-    async def settle(self, thread_id: str | None = None) -> None:
+    async def flush(self, thread_id: str | None = None) -> None:
         """Wait until all that was submitted before is committed or has failed.
 
         Args:
@@ -217,12 +223,12 @@ class Pipeline:
                 results, blobs = await self._transact([entry.op for entry in batch])
             except Exception as error:  # Whatever it is, somebody waits for the answer.
                 fault = self._fault(error)
-                repeats += fault is Fault.REPEAT
-                few = fault is Fault.REPEAT and repeats <= _FEW
-                if fault is Fault.TRANSIENT or few:
+                repeats += fault is ErrorKind.REPEAT
+                few = fault is ErrorKind.REPEAT and repeats <= _FEW
+                if fault is ErrorKind.TRANSIENT or few:
                     if loop.time() + pause > deadline:
                         return self._give_up(batch, error)
-                    log.warning("Write again in %.2f s: %s", pause, brief(error))
+                    log.warning("Write again in %.2f s: %s", pause, one_line(error))
                     await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311
                     pause = min(pause * 2, _LONGEST_PAUSE)
                     continue
@@ -247,17 +253,17 @@ class Pipeline:
         def execute(connection: Connection) -> bool:
             blobs = False
             for segment in segments:
-                blobs |= save(connection, dialect, segment)
+                blobs |= execute_saves(connection, dialect, segment)
                 for position, op in segment.deletes:
-                    results[position], lost = erase(connection, dialect, op)
+                    results[position], lost = execute_delete(connection, dialect, op)
                     blobs |= lost
             return blobs
 
         return results, await self._database.transact(execute)
 
-    async def _split(self, batch: Sequence[_Entry], error: Exception, fault: Fault) -> None:
+    async def _split(self, batch: Sequence[_Entry], error: Exception, fault: ErrorKind) -> None:
         """Find the row that is refused by halving the batch, which keeps the order."""
-        if fault is Fault.SCHEMA:
+        if fault is ErrorKind.SCHEMA:
             for entry in batch:
                 self._fail(entry, self._database.translate(error))
         elif len(batch) == 1:
@@ -268,11 +274,11 @@ class Pipeline:
             self._answer(len(self._unanswered))  # The rest may take long.
             await self._commit(batch[middle:])
 
-    def _fault(self, error: BaseException) -> Fault:
+    def _fault(self, error: BaseException) -> ErrorKind:
         if isinstance(error, SchemaError):
-            return Fault.SCHEMA
+            return ErrorKind.SCHEMA
         if isinstance(error, DatabaseUnavailable):
-            return Fault.TRANSIENT
+            return ErrorKind.TRANSIENT
         return self._database.dialect.classify(error)
 
     def _give_up(self, batch: Sequence[_Entry], error: BaseException) -> None:
@@ -313,8 +319,8 @@ class Pipeline:
                 waiter.set_result(None)
         return True
 
-    def _refusal(self, op: Op) -> PipelineClosed:
-        error = PipelineClosed(
+    def _refusal(self, op: Op) -> WriteQueueClosed:
+        error = WriteQueueClosed(
             f"{op.label} was not written: the data layer is closed; make a new one"
         )
         log.error("Not written: %s", error)
@@ -337,7 +343,7 @@ def _rejection(op: Op, error: BaseException) -> BaseException:
     if isinstance(error, RejectedRow):
         return error
     rejection = RejectedRow(
-        f"{op.label} is refused by the database ({brief(error)}); change its values"
+        f"{op.label} is refused by the database ({one_line(error)}); change its values"
     )
     rejection.__cause__ = error
     return rejection

@@ -21,7 +21,7 @@ from chainlit_sqla.storage.base import BlobSource, Inventory
 from chainlit_sqla.storage.local.client import LocalStorage
 from chainlit_sqla.storage.uploads import object_key
 from chainlit_sqla.writes.operations import SaveElement
-from chainlit_sqla.writes.queue import Pipeline
+from chainlit_sqla.writes.queue import WriteQueue
 from tests.cli.conftest import Command
 from tests.cli.programs import run_program
 
@@ -58,7 +58,7 @@ class App:
         async def work(storage: Inventory) -> list[str]:
             database = Database(settings=self.settings)
             await migrations.upgrade(database)
-            pipeline, keys = Pipeline(database), []
+            pipeline, keys = WriteQueue(database), []
             for element in elements:
                 key = object_key({"threadId": thread, "id": element})
                 await storage.put(key, BlobSource(data=b"12345"), mime="text/plain")

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from chainlit.types import Feedback
 
-from chainlit_sqla.errors import PipelineClosed
+from chainlit_sqla.errors import WriteQueueClosed
 from tests.contract.backends import Backend
 from tests.contract.build import (
     as_read,
@@ -187,7 +187,7 @@ async def test_a_closed_layer_takes_no_writes(layer: Any, backend: Backend) -> N
         lambda: layer.delete_feedback(new_id()),
         lambda: person(layer),
     ):
-        with pytest.raises(PipelineClosed):
+        with pytest.raises(WriteQueueClosed):
             await write()
     await layer.close()  # A second time is harmless.
     fresh = backend.open()

@@ -117,7 +117,14 @@ def with_extra(shown: dict[str, Any], row: Any, unread: set[str]) -> dict[str, A
 
 def plain(dialect: Dialect) -> Dialect:
     """The same database without any way of its own to read."""
-    own = ("instant_out", "json_out", "packed", "show_instant", "show_json", "fetches_on_driver")
+    own = (
+        "select_timestamp",
+        "select_json",
+        "packed",
+        "format_timestamp",
+        "load_json",
+        "fetches_on_driver",
+    )
     kind = type("Plain", (type(dialect),), {name: getattr(Dialect, name) for name in own})
     made = kind()
     assert isinstance(made, Dialect)

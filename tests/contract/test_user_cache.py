@@ -67,7 +67,7 @@ async def test_a_writer_who_goes_away_leaves_no_old_answer(layer: Any) -> None:
     await asyncio.sleep(0)
     writer.cancel()
     await metadata(layer, "me")  # May be the old one, and must not stay.
-    await layer.pipeline.settle()
+    await layer.write_queue.flush()
     assert await metadata(layer, "me") == {"n": 1}
 
 

@@ -31,7 +31,7 @@ NO_BUCKET = "The specified bucket does not exist."
 
 
 @dataclass
-class Fault:
+class ErrorKind:
     """An answer in place of the right one.
 
     Args:
@@ -61,7 +61,7 @@ class Front:
         self.page_size = 1000
         # It serves one connection at a time, and lets few wait.
         self.emulator_slots = threading.Semaphore(4)
-        self.faults: list[Fault] = []
+        self.faults: list[ErrorKind] = []
         self.requests: list[str] = []
         self.finished: dict[str, Any] = {}
         self.on_request: Callable[[str], None] = lambda line: None
@@ -74,7 +74,7 @@ class Front:
 
     def answer(self, status: int, pattern: str = "", times: int = 1) -> None:
         """Answer the next requests that match with a status."""
-        self.faults.append(Fault(re.compile(pattern), status, times))
+        self.faults.append(ErrorKind(re.compile(pattern), status, times))
 
     def reset(self) -> None:
         """Forget faults and requests."""

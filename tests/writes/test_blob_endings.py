@@ -29,7 +29,7 @@ from chainlit_sqla.storage.s3.client import S3Storage
 from tests.servers import s3_moto
 from tests.servers.postgres import PostgresServer
 from tests.servers.require import unavailable
-from tests.servers.s3_faults import Fault, Front
+from tests.servers.s3_faults import ErrorKind, Front
 from tests.until import PATIENCE
 
 ROOT = Path(__file__).parents[2]
@@ -79,7 +79,7 @@ class InBucket:
         self.front.calm()
         return S3Storage(**self.about)
 
-    def held(self, doing: str) -> tuple[set[str], Fault]:
+    def held(self, doing: str) -> tuple[set[str], ErrorKind]:
         """What the process says before it stands still, and the request that stands still."""
         if doing == "upload":
             return set(), self.front.hold("partNumber=2")

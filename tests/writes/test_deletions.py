@@ -9,7 +9,7 @@ from chainlit_sqla._internal.timestamps import next_ordinal, now
 from chainlit_sqla.database import Database
 from chainlit_sqla.models import Element, Feedback, Step, Tombstone
 from chainlit_sqla.writes.operations import DeleteStep, SaveElement, SaveFeedback, SaveStep, Scope
-from chainlit_sqla.writes.queue import Pipeline
+from chainlit_sqla.writes.queue import WriteQueue
 
 MANY = 40_000
 
@@ -24,7 +24,7 @@ async def count(database: Database, model: type) -> int:
 async def test_a_step_with_more_descendants_than_a_statement_has_parameters(
     database: Database,
 ) -> None:
-    pipeline = Pipeline(database)
+    pipeline = WriteQueue(database)
     await pipeline.submit(SaveStep("t", "root", {}))
     await pipeline.submit(SaveStep("t", "other", {}))
     row = {"threadId": "t", "createdAt": now(), "metadata": {}, "name": "", "type": "tool"}
@@ -54,7 +54,7 @@ async def test_what_came_before_a_step_goes_with_its_deletion(
     database: Database, in_session: bool
 ) -> None:
     """Chainlit flushes queued calls method by method: a deletion can come before all else."""
-    pipeline = Pipeline(database)
+    pipeline = WriteQueue(database)
     await pipeline.submit(SaveElement("t", "e", {"forId": "s"}))
     await pipeline.submit(SaveFeedback("t", "s", "f", 1))
     if not in_session:
@@ -66,7 +66,7 @@ async def test_what_came_before_a_step_goes_with_its_deletion(
 
 
 async def test_a_circle_of_parents_ends(database: Database) -> None:
-    pipeline = Pipeline(database)
+    pipeline = WriteQueue(database)
     for id, parent in (("a", "b"), ("b", "a"), ("c", "c")):
         await pipeline.submit(SaveStep("t", id, {"parentId": parent}))
     await pipeline.submit(DeleteStep("a"))

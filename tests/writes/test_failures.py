@@ -17,7 +17,7 @@ from chainlit_sqla.database import Database
 from chainlit_sqla.errors import DatabaseUnavailable, RetriesExhausted
 from chainlit_sqla.models import Step, Thread
 from chainlit_sqla.writes.operations import DeleteThread, Op, SaveFeedback, SaveStep, SaveThread
-from chainlit_sqla.writes.queue import Pipeline
+from chainlit_sqla.writes.queue import WriteQueue
 from tests.servers.postgres import PostgresServer
 from tests.servers.proxy import FlakyProxy
 from tests.until import PATIENCE, until
@@ -35,7 +35,7 @@ async def ids(database: Database) -> list[str]:
 async def test_a_server_that_is_killed_and_started_again_costs_nothing(
     postgres: PostgresServer, behind_proxy: Database
 ) -> None:
-    pipeline = Pipeline(behind_proxy)
+    pipeline = WriteQueue(behind_proxy)
     await pipeline.submit(step(0))
     tasks: list[asyncio.Task[Any]] = []
     for number in range(1, 120):
@@ -60,7 +60,7 @@ async def test_a_connection_that_is_lost_at_the_end_costs_nothing(
     proxy: FlakyProxy, behind_proxy: Database, deliver: bool, at: bytes, more: list[Op]
 ) -> None:
     """Whether the server got the COMMIT cannot be known; writing again is harmless."""
-    pipeline = Pipeline(behind_proxy)
+    pipeline = WriteQueue(behind_proxy)
     await pipeline.submit(step(0))
     proxy.cut_at(at, deliver=deliver)
     await asyncio.gather(*(pipeline.submit(op) for op in [step(1), *more]))
@@ -72,7 +72,7 @@ async def test_a_connection_that_is_lost_at_the_end_costs_nothing(
 async def test_idle_connections_that_were_dropped_are_replaced(
     proxy: FlakyProxy, behind_proxy: Database
 ) -> None:
-    pipeline = Pipeline(behind_proxy)
+    pipeline = WriteQueue(behind_proxy)
     await pipeline.submit(step(0))
     proxy.drop_all()
     await pipeline.submit(step(1))
@@ -86,7 +86,7 @@ async def test_a_server_that_stays_away_is_said_and_later_writes_work(
 ) -> None:
     settings = behind_proxy.settings.model_copy(update={"retry_seconds": 0.3})
     database = Database(behind_proxy.given_url, settings=settings)
-    pipeline = Pipeline(database)
+    pipeline = WriteQueue(database)
     await pipeline.submit(step(0))
     proxy.refuse()
     proxy.drop_all()
@@ -114,7 +114,7 @@ async def test_a_server_without_a_free_connection_is_asked_again(
     database = Database(url, settings=behind_proxy.settings)
     with pytest.raises(DatabaseUnavailable, match="no connection left"):
         await database.read(lambda c: c.scalar(select(Thread.id)))
-    pipeline = Pipeline(database)
+    pipeline = WriteQueue(database)
     write = asyncio.create_task(pipeline.submit(step(1)))
     await asyncio.sleep(0)
     await asyncio.to_thread(postgres.execute, "ALTER ROLE limited CONNECTION LIMIT 5")
@@ -131,7 +131,7 @@ async def test_close_names_what_it_could_not_write(
 ) -> None:
     settings = behind_proxy.settings.model_copy(update={"close_seconds": 0.3})
     database = Database(behind_proxy.given_url, settings=settings)
-    pipeline = Pipeline(database)
+    pipeline = WriteQueue(database)
     await pipeline.submit(step(0))
     proxy.refuse()
     proxy.drop_all()
@@ -158,7 +158,7 @@ class step_like:  # noqa: N801 - reads as the value it stands for
 
 
 async def test_a_deadlock_is_tried_again(postgres: PostgresServer, behind_proxy: Database) -> None:
-    pipeline = Pipeline(behind_proxy)
+    pipeline = WriteQueue(behind_proxy)
     await asyncio.gather(*(pipeline.submit(SaveThread(id, {"name": "old"})) for id in "ab"))
     other = await asyncpg.connect(direct(postgres, behind_proxy))
     transaction = other.transaction()
@@ -179,7 +179,7 @@ async def test_a_deadlock_is_tried_again(postgres: PostgresServer, behind_proxy:
 async def test_a_thread_that_another_process_is_deleting_stays_deleted(
     postgres: PostgresServer, behind_proxy: Database
 ) -> None:
-    pipeline = Pipeline(behind_proxy)
+    pipeline = WriteQueue(behind_proxy)
     await pipeline.submit(step(0))
     other = await asyncpg.connect(direct(postgres, behind_proxy))
     transaction = other.transaction()
@@ -202,7 +202,7 @@ async def test_a_thread_that_another_process_is_deleting_stays_deleted(
 async def test_a_thread_removed_by_hand_is_made_again_by_the_next_write(
     postgres: PostgresServer, behind_proxy: Database
 ) -> None:
-    pipeline = Pipeline(behind_proxy)
+    pipeline = WriteQueue(behind_proxy)
     await pipeline.submit(step(0))
     other = await asyncpg.connect(direct(postgres, behind_proxy))
     await other.execute("DELETE FROM threads")  # No tombstone: nobody asked the layer.
@@ -241,7 +241,7 @@ async def waiting_for_a_lock(postgres: PostgresServer, database: Database) -> No
 async def test_what_may_pass_is_tried_again(
     postgres: PostgresServer, behind_proxy: Database, code: str
 ) -> None:
-    pipeline = Pipeline(behind_proxy)
+    pipeline = WriteQueue(behind_proxy)
     await pipeline.submit(step(0))
     for statement in (
         "CREATE SEQUENCE tries",

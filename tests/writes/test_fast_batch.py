@@ -21,8 +21,8 @@ from chainlit_sqla.dialects.postgresql import fast_batch as postgresql_fast_batc
 from chainlit_sqla.errors import NotTheAuthor, RejectedRow
 from chainlit_sqla.models import Base, Step, Thread, User
 from chainlit_sqla.settings import Settings
-from chainlit_sqla.writes.execute_deletes import erase
-from chainlit_sqla.writes.execute_saves import lock_threads, save
+from chainlit_sqla.writes.execute_deletes import execute_delete
+from chainlit_sqla.writes.execute_saves import execute_saves, lock_threads
 from chainlit_sqla.writes.fast_batch import fast_batch_of
 from chainlit_sqla.writes.operations import (
     DeleteElement,
@@ -37,7 +37,7 @@ from chainlit_sqla.writes.operations import (
     Scope,
 )
 from chainlit_sqla.writes.planner import plan
-from chainlit_sqla.writes.queue import Pipeline
+from chainlit_sqla.writes.queue import WriteQueue
 from tests.servers.postgres import PostgresServer
 from tests.until import PATIENCE, until
 from tests.writes.test_plan import extras, metadata, moments, rows, step_values
@@ -92,9 +92,9 @@ async def long_way(database: Database, batch: Sequence[Op]) -> type[Exception] |
     try:
         async with database.write() as connection:
             for segment in plan(batch):
-                await connection.run_sync(save, database.dialect, segment)
+                await connection.run_sync(execute_saves, database.dialect, segment)
                 for _, op in segment.deletes:
-                    await connection.run_sync(erase, database.dialect, op)
+                    await connection.run_sync(execute_delete, database.dialect, op)
     except (RejectedRow, NotTheAuthor) as error:
         return type(error)
     return None
@@ -156,12 +156,12 @@ async def two(postgres: PostgresServer) -> AsyncIterator[tuple[Database, Databas
 async def beside(two: tuple[Database, Database], theirs: Sequence[Op], ours: Sequence[Op]) -> Any:
     """Carry ours out while theirs are written and not committed yet; return our answers."""
     here, other = two
-    pipeline = Pipeline(here)
+    pipeline = WriteQueue(here)
     async with other.write() as connection:
         for segment in plan(theirs):
-            await connection.run_sync(save, other.dialect, segment)
+            await connection.run_sync(execute_saves, other.dialect, segment)
             for _, op in segment.deletes:
-                await connection.run_sync(erase, other.dialect, op)
+                await connection.run_sync(execute_delete, other.dialect, op)
         tasks = [asyncio.ensure_future(pipeline.submit(op)) for op in ours]
         await waits_for_a_lock(here)
     answers = await asyncio.gather(*tasks, return_exceptions=True)
@@ -187,12 +187,12 @@ async def stored(database: Database, column: Any) -> list[Any]:
 
 
 @pytest.fixture
-def pipelines(two: tuple[Database, Database]) -> Pipeline:
-    return Pipeline(two[0])
+def pipelines(two: tuple[Database, Database]) -> WriteQueue:
+    return WriteQueue(two[0])
 
 
 async def test_a_step_that_is_deleted_meanwhile_stays_deleted(
-    two: tuple[Database, Database], pipelines: Pipeline
+    two: tuple[Database, Database], pipelines: WriteQueue
 ) -> None:
     await pipelines.submit(SaveStep("t", "s", {"output": "old"}))
     await beside(two, [DeleteStep("s")], [SaveStep("t", "s", {"output": "new"})])
@@ -201,7 +201,7 @@ async def test_a_step_that_is_deleted_meanwhile_stays_deleted(
 
 
 async def test_a_thread_that_is_deleted_meanwhile_stays_deleted(
-    two: tuple[Database, Database], pipelines: Pipeline
+    two: tuple[Database, Database], pipelines: WriteQueue
 ) -> None:
     await pipelines.submit(SaveStep("t", "s", {"output": "old"}))
     await beside(two, [DeleteThread("t")], [SaveStep("t", "new", {}), SaveStep("u", "other", {})])
@@ -210,7 +210,7 @@ async def test_a_thread_that_is_deleted_meanwhile_stays_deleted(
 
 
 async def test_a_thread_that_gets_another_owner_meanwhile_is_refused(
-    two: tuple[Database, Database], pipelines: Pipeline
+    two: tuple[Database, Database], pipelines: WriteQueue
 ) -> None:
     await pipelines.submit(SaveThread("t"))
     [answer] = await beside(
@@ -235,18 +235,18 @@ async def test_a_thread_that_is_made_meanwhile_gets_what_both_say(
 
 
 async def test_what_is_deleted_before_it_is_there_stays_deleted(
-    two: tuple[Database, Database], pipelines: Pipeline
+    two: tuple[Database, Database], pipelines: WriteQueue
 ) -> None:
     """Another process makes and deletes it while this one waits for another thread."""
     await pipelines.submit(SaveThread("a"))
     here, other = two
-    ours = Pipeline(here)
+    ours = WriteQueue(here)
     async with other.write() as connection:
         await connection.run_sync(lock_threads, ["a"], exclusive=True)
         ops = [SaveStep("a", "late", {}), SaveStep("b", "late", {}), SaveStep("c", "late", {})]
         tasks = [asyncio.ensure_future(ours.submit(op)) for op in ops]
         await waits_for_a_lock(here)
-        theirs = Pipeline(other)
+        theirs = WriteQueue(other)
         await theirs.submit(SaveStep("b", "s", {}))
         await theirs.submit(DeleteThread("b"))
         await theirs.submit(SaveThread("c"))
@@ -277,7 +277,7 @@ async def test_documents_that_are_null_are_replaced(
     url = f"sqlite:///{tmp_path}/c.db" if kind == "sqlite" else postgres.create_database()
     database = Database(url)
     await migrations.upgrade(database)
-    pipeline = Pipeline(database)
+    pipeline = WriteQueue(database)
     await pipeline.submit(SaveStep("t", "s", {"output": "a"}))
     async with database.write() as connection:
         for table, column in (("threads", "metadata"), ("steps", "extra")):
@@ -305,7 +305,7 @@ async def test_a_schema_may_have_any_name(postgres: PostgresServer) -> None:
 
 
 async def test_the_metadata_of_two_processes_is_merged(
-    two: tuple[Database, Database], pipelines: Pipeline
+    two: tuple[Database, Database], pipelines: WriteQueue
 ) -> None:
     await pipelines.submit(SaveThread("t", {}, {"old": 0}))
     await beside(two, [SaveThread("t", {}, {"a": 1})], [SaveThread("t", {}, {"b": 2, "old": None})])
@@ -315,7 +315,7 @@ async def test_the_metadata_of_two_processes_is_merged(
 async def test_processes_that_write_to_the_same_threads_do_not_stop_each_other(
     two: tuple[Database, Database],
 ) -> None:
-    writers = [Pipeline(database) for database in two]
+    writers = [WriteQueue(database) for database in two]
     written = await asyncio.gather(
         *(
             writer.submit(SaveStep(f"t{n % 7}", f"{who}-{n}", {}, activity=datetime.now(UTC)))
@@ -331,7 +331,7 @@ async def test_processes_that_write_to_the_same_threads_do_not_stop_each_other(
 
 async def test_a_server_without_fast_batches_is_written_statement_by_statement(
     two: tuple[Database, Database],
-    pipelines: Pipeline,
+    pipelines: WriteQueue,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:

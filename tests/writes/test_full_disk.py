@@ -17,7 +17,7 @@ from chainlit_sqla.settings import Settings
 from chainlit_sqla.transfer.importing import Import, open_source
 from chainlit_sqla.transfer.importing import target as import_target
 from chainlit_sqla.writes.operations import SaveStep
-from chainlit_sqla.writes.queue import Pipeline
+from chainlit_sqla.writes.queue import WriteQueue
 from tests.importers.bulk import fill
 from tests.until import until
 
@@ -77,7 +77,7 @@ async def test_a_message_waits_for_room(tmp_path: Path) -> None:
     database = Database(f"sqlite:///{tmp_path}/chats.db")
     await upgrade(database)
     disk = Disk(database)
-    pipeline = Pipeline(database)
+    pipeline = WriteQueue(database)
     saving = asyncio.create_task(pipeline.submit(SaveStep("t", "s", {"output": "x" * 100_000})))
     await until(lambda: disk.refused > 0 or saving.done())
     assert not saving.done()

@@ -36,7 +36,7 @@ async def test_an_upload_gives_up_when_the_store_stays_away(
     layer: SQLADataLayer, store: Gated
 ) -> None:
     uploads = Uploads(
-        layer.pipeline,
+        layer.write_queue,
         store,
         layer._deletion_queue,
         layer._read,
@@ -58,7 +58,7 @@ async def test_what_a_store_that_is_away_may_have_stored_is_deleted_later(
 ) -> None:
     monkeypatch.setattr(module, "_STRAGGLER", timedelta(seconds=0.2))
     uploads = Uploads(
-        layer.pipeline,
+        layer.write_queue,
         store,
         layer._deletion_queue,
         layer._read,
@@ -158,8 +158,8 @@ async def test_a_key_that_a_client_chose_is_not_copied(
 ) -> None:
     """Before 2.9.4 Chainlit hands on what ``PUT /project/element`` says."""
     for name in ("ann", "bob"):
-        await layer.pipeline.submit(SaveUser(name, {"id": name, "metadata": {}}))
-        await layer.pipeline.submit(SaveThread(f"of {name}", {"userId": name}))
+        await layer.write_queue.submit(SaveUser(name, {"id": name, "metadata": {}}))
+        await layer.write_queue.submit(SaveThread(f"of {name}", {"userId": name}))
     await uploads.save(element("e", threadId="of ann"), content("ann's"))
     thread = await layer.get_thread("of ann")
     assert thread
@@ -185,8 +185,8 @@ async def test_a_deletion_wins_where_the_thread_comes_back_during_the_upload(
     layer: SQLADataLayer, store: Gated, uploads: Uploads
 ) -> None:
     """As in Slack, Teams and Discord, where a channel goes on in the thread it had."""
-    await layer.pipeline.submit(SaveUser("ann", {"id": "ann", "metadata": {}}))
-    await layer.pipeline.submit(SaveThread("t", {"userId": "ann"}))
+    await layer.write_queue.submit(SaveUser("ann", {"id": "ann", "metadata": {}}))
+    await layer.write_queue.submit(SaveThread("t", {"userId": "ann"}))
     store.hold("e")
     upload = asyncio.create_task(uploads.save(element("e"), content("secret")))
     await store.arrived["e"].wait()
@@ -208,7 +208,7 @@ async def test_an_upload_cancelled_while_the_queue_is_full_leaves_no_blob(
         full.set()
         await asyncio.Event().wait()
 
-    monkeypatch.setattr(layer.pipeline, "place", place)
+    monkeypatch.setattr(layer.write_queue, "place", place)
     upload = asyncio.create_task(uploads.save(element("e"), content("secret")))
     await full.wait()
     upload.cancel()

@@ -23,7 +23,7 @@ from chainlit_sqla.transfer.importing.target import Target
 from chainlit_sqla.transfer.records import Record
 from chainlit_sqla.writes import deletion_queue as outbox
 from chainlit_sqla.writes.operations import Op, SaveFeedback, SaveStep, SaveThread, SaveUser
-from chainlit_sqla.writes.queue import Pipeline
+from chainlit_sqla.writes.queue import WriteQueue
 from tests.servers.mysql import MySQLServer, start_mysql
 from tests.servers.proxy import FlakyProxy
 from tests.until import PATIENCE, until
@@ -59,15 +59,15 @@ async def database(server: MySQLServer, proxy: FlakyProxy) -> AsyncIterator[Data
 
 
 @pytest.fixture
-async def pipeline(database: Database) -> AsyncIterator[Pipeline]:
-    made = Pipeline(database)
+async def pipeline(database: Database) -> AsyncIterator[WriteQueue]:
+    made = WriteQueue(database)
     await made.submit(step(0))
     yield made
     await made.close()
 
 
 async def test_a_server_that_is_killed_and_started_again_costs_nothing(
-    server: MySQLServer, database: Database, pipeline: Pipeline
+    server: MySQLServer, database: Database, pipeline: WriteQueue
 ) -> None:
     tasks: list[asyncio.Task[Any]] = []
     for number in range(1, 120):
@@ -84,7 +84,7 @@ async def test_a_server_that_is_killed_and_started_again_costs_nothing(
 @pytest.mark.parametrize("deliver", [False, True])
 @pytest.mark.parametrize("at", [b"COMMIT", b"s001"], ids=["the commit", "a row"])
 async def test_a_connection_that_is_lost_costs_nothing(
-    proxy: FlakyProxy, database: Database, pipeline: Pipeline, deliver: bool, at: bytes
+    proxy: FlakyProxy, database: Database, pipeline: WriteQueue, deliver: bool, at: bytes
 ) -> None:
     proxy.cut_at(at, deliver=deliver)
     more: list[Op] = [step(1), SaveFeedback("t", "s000", "f", 1)]
@@ -94,7 +94,7 @@ async def test_a_connection_that_is_lost_costs_nothing(
 
 
 async def test_idle_connections_that_were_dropped_are_replaced(
-    proxy: FlakyProxy, database: Database, pipeline: Pipeline, caplog: pytest.LogCaptureFixture
+    proxy: FlakyProxy, database: Database, pipeline: WriteQueue, caplog: pytest.LogCaptureFixture
 ) -> None:
     proxy.drop_all()
     await pipeline.submit(step(1))
@@ -107,7 +107,7 @@ async def test_a_server_that_stays_away_is_said_and_later_writes_work(
 ) -> None:
     settings = database.settings.model_copy(update={"retry_seconds": 0.3})
     impatient = Database(database.given_url, settings=settings)
-    pipeline = Pipeline(impatient)
+    pipeline = WriteQueue(impatient)
     await pipeline.submit(step(0))
     proxy.refuse()
     proxy.drop_all()
@@ -132,7 +132,7 @@ async def waiting_for_a_lock(server: MySQLServer) -> None:
 
 
 async def test_a_deadlock_is_tried_again(
-    server: MySQLServer, database: Database, pipeline: Pipeline
+    server: MySQLServer, database: Database, pipeline: WriteQueue
 ) -> None:
     await asyncio.gather(*(pipeline.submit(SaveThread(id, {"name": "old"})) for id in "ab"))
     rename = "UPDATE threads SET name = 'other' WHERE id = '{}'"
@@ -151,7 +151,7 @@ async def test_a_deadlock_is_tried_again(
 
 
 async def test_a_thread_that_another_process_is_deleting_stays_deleted(
-    server: MySQLServer, database: Database, pipeline: Pipeline
+    server: MySQLServer, database: Database, pipeline: WriteQueue
 ) -> None:
     async with database.engine.connect() as other, other.begin():
         await other.execute(text("SELECT 1 FROM threads WHERE id = 't' FOR UPDATE"))
@@ -167,7 +167,7 @@ async def test_a_thread_that_another_process_is_deleting_stays_deleted(
 
 
 async def test_a_thread_removed_by_hand_is_made_again_by_the_next_write(
-    server: MySQLServer, database: Database, pipeline: Pipeline
+    server: MySQLServer, database: Database, pipeline: WriteQueue
 ) -> None:
     await asyncio.to_thread(server.execute, "DELETE FROM threads", url=direct(server, database))
     await pipeline.submit(step(1))
@@ -191,7 +191,7 @@ def direct(server: MySQLServer, database: Database) -> str:
     ],
 )
 async def test_what_may_pass_is_tried_again(
-    server: MySQLServer, database: Database, pipeline: Pipeline, number: int
+    server: MySQLServer, database: Database, pipeline: WriteQueue, number: int
 ) -> None:
     for statement in (
         # What it counts up to is not rolled back, so the third attempt gets through.
@@ -210,7 +210,7 @@ async def test_what_may_pass_is_tried_again(
 
 
 async def test_a_row_larger_than_a_packet_is_refused_and_others_are_written(
-    database: Database, pipeline: Pipeline
+    database: Database, pipeline: WriteQueue
 ) -> None:
     large = SaveStep("t", "large", {"output": "x" * (PACKET + 10)})
     quoted = SaveStep("t", "quoted", {"output": "'" * (PACKET // 2 + 10)})
@@ -235,7 +235,7 @@ async def test_a_row_of_many_packets_is_refused_at_once(server: MySQLServer) -> 
     url = server.create_database()  # Not through the proxy, which takes all first.
     made = Database(url, settings=Settings.load(retry_seconds=300, close_seconds=PATIENCE))
     await migrations.upgrade(made)
-    pipeline = Pipeline(made)
+    pipeline = WriteQueue(made)
     huge = SaveStep("t", "huge", {"output": "x" * 100_000_000})
     with pytest.raises(RejectedRow, match="raise its max_allowed_packet"):
         await asyncio.wait_for(pipeline.submit(huge), PATIENCE)
@@ -247,7 +247,7 @@ async def test_a_row_of_many_packets_is_refused_at_once(server: MySQLServer) -> 
 
 
 async def test_an_import_of_a_row_larger_than_a_packet_writes_the_others_and_says_what_to_do(
-    database: Database, pipeline: Pipeline
+    database: Database, pipeline: WriteQueue
 ) -> None:
     await pipeline.submit(step(1))
     outputs = {"a": "x" * (PACKET + 10), "b": "said", "c": "x" * (PACKET - 100)}
@@ -261,7 +261,7 @@ async def test_an_import_of_a_row_larger_than_a_packet_writes_the_others_and_say
 
 
 async def test_an_id_that_is_too_long_is_refused_and_never_cut(
-    database: Database, pipeline: Pipeline
+    database: Database, pipeline: WriteQueue
 ) -> None:
     longest, longer = "é" * 255, "é" * 256
     await pipeline.submit(SaveStep(longest, longest, {}))
@@ -275,7 +275,7 @@ async def test_an_id_that_is_too_long_is_refused_and_never_cut(
 
 @pytest.mark.parametrize("own_mode", ["", "ANSI,NO_BACKSLASH_ESCAPES,PAD_CHAR_TO_FULL_LENGTH"])
 async def test_the_servers_own_mode_does_not_matter(
-    server: MySQLServer, database: Database, pipeline: Pipeline, own_mode: str
+    server: MySQLServer, database: Database, pipeline: WriteQueue, own_mode: str
 ) -> None:
     [before] = server.execute("SELECT @@GLOBAL.sql_mode AS mode")
     server.execute("SET GLOBAL sql_mode = %s", own_mode)
@@ -309,7 +309,7 @@ async def test_the_longest_object_keys_are_told_apart(database: Database) -> Non
 
 
 async def test_a_users_row_is_not_taken_by_another_identifier(
-    database: Database, pipeline: Pipeline
+    database: Database, pipeline: WriteQueue
 ) -> None:
     """An upsert here means any unique key: it must not change the user with the same id."""
     await pipeline.submit(SaveUser("alice", {"id": "u", "metadata": {"role": "a"}}))
@@ -329,7 +329,7 @@ async def under_way(server: MySQLServer, query: str) -> bool:
 
 
 async def test_a_read_that_is_cancelled_leaves_no_answer_for_the_next_one(
-    server: MySQLServer, database: Database, pipeline: Pipeline
+    server: MySQLServer, database: Database, pipeline: WriteQueue
 ) -> None:
     for number in range(8):  # More than the pool keeps.
         query = f"SELECT sleep({300 + number})"

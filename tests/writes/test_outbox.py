@@ -26,7 +26,7 @@ from chainlit_sqla.writes.operations import (
     SaveThread,
     SaveUser,
 )
-from chainlit_sqla.writes.queue import Pipeline
+from chainlit_sqla.writes.queue import WriteQueue
 from tests.servers.proxy import FlakyProxy
 from tests.until import until
 
@@ -55,7 +55,7 @@ async def in_use(database: Database) -> list[str | None]:
 async def test_a_batch_that_is_carried_out_twice_keeps_the_blob_in_use(
     proxy: FlakyProxy, behind_proxy: Database, between: str
 ) -> None:
-    pipeline = Pipeline(behind_proxy)
+    pipeline = WriteQueue(behind_proxy)
     await pipeline.submit(SaveUser("alice", {"id": "u"}))
     middle: dict[str, list[Op]] = {
         "nothing": [],

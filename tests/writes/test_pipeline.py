@@ -13,16 +13,16 @@ from sqlalchemy import select, text
 
 from chainlit_sqla.database import Database
 from chainlit_sqla.database import migrator as migrations
-from chainlit_sqla.errors import PipelineClosed, RejectedRow, SchemaOutdated
+from chainlit_sqla.errors import RejectedRow, SchemaOutdated, WriteQueueClosed
 from chainlit_sqla.models import Step, Thread
 from chainlit_sqla.writes.operations import DeleteFeedback, Op, SaveFeedback, SaveStep, SaveThread
-from chainlit_sqla.writes.queue import Pipeline
+from chainlit_sqla.writes.queue import WriteQueue
 from tests.until import PATIENCE
 
 
 @pytest.fixture
-async def pipeline(database: Database) -> AsyncIterator[Pipeline]:
-    made = Pipeline(database)
+async def pipeline(database: Database) -> AsyncIterator[WriteQueue]:
+    made = WriteQueue(database)
     yield made
     await made.close()
 
@@ -38,17 +38,17 @@ def bad(id: str = "bad") -> Op:
     return SaveStep("t", id, {"name": None})
 
 
-async def all_of(pipeline: Pipeline, ops: list[Op]) -> list[Any]:
+async def all_of(pipeline: WriteQueue, ops: list[Op]) -> list[Any]:
     return await asyncio.gather(*(pipeline.submit(op) for op in ops), return_exceptions=True)
 
 
-async def test_what_was_awaited_is_committed(pipeline: Pipeline, database: Database) -> None:
+async def test_what_was_awaited_is_committed(pipeline: WriteQueue, database: Database) -> None:
     await pipeline.submit(SaveStep("t", "s", {"output": "a"}))
     assert await outputs(database) == {"s": "a"}
 
 
 async def test_the_queue_is_bounded_and_callers_wait_in_order(
-    pipeline: Pipeline, database: Database
+    pipeline: WriteQueue, database: Database
 ) -> None:
     longest = 0
     size = database.settings.queue_size
@@ -67,7 +67,7 @@ async def test_the_queue_is_bounded_and_callers_wait_in_order(
 
 
 async def test_a_refused_row_fails_alone(
-    pipeline: Pipeline, database: Database, caplog: pytest.LogCaptureFixture
+    pipeline: WriteQueue, database: Database, caplog: pytest.LogCaptureFixture
 ) -> None:
     good: list[Op] = [SaveStep("t", f"s{n}", {"output": str(n)}) for n in range(4)]
     results = await all_of(pipeline, [*good[:2], bad(), *good[2:]])
@@ -79,7 +79,7 @@ async def test_a_refused_row_fails_alone(
     assert await outputs(database) == {f"s{n}": str(n) for n in range(4)}
 
 
-async def test_the_order_survives_a_refusal(pipeline: Pipeline, database: Database) -> None:
+async def test_the_order_survives_a_refusal(pipeline: WriteQueue, database: Database) -> None:
     results = await all_of(
         pipeline,
         [
@@ -95,7 +95,7 @@ async def test_the_order_survives_a_refusal(pipeline: Pipeline, database: Databa
 async def test_many_refused_rows_take_no_good_one_with_them(
     database: Database,
 ) -> None:
-    wide = Pipeline(
+    wide = WriteQueue(
         Database(
             database.given_url, settings=database.settings.model_copy(update={"queue_size": 500})
         )
@@ -113,7 +113,7 @@ async def test_many_refused_rows_take_no_good_one_with_them(
 
 
 async def test_an_unknown_owner_is_refused_and_the_step_is_kept(
-    pipeline: Pipeline, database: Database
+    pipeline: WriteQueue, database: Database
 ) -> None:
     results = await all_of(
         pipeline,
@@ -124,7 +124,7 @@ async def test_an_unknown_owner_is_refused_and_the_step_is_kept(
     assert await outputs(database) == {"s": "kept"}
 
 
-async def test_results_reach_their_callers(pipeline: Pipeline) -> None:
+async def test_results_reach_their_callers(pipeline: WriteQueue) -> None:
     results = await all_of(
         pipeline,
         [SaveFeedback("t", "s", "f", 1), DeleteFeedback("f"), DeleteFeedback("f")],
@@ -133,7 +133,7 @@ async def test_results_reach_their_callers(pipeline: Pipeline) -> None:
 
 
 async def test_missing_tables_are_said_once_for_each_write(
-    pipeline: Pipeline, database: Database, caplog: pytest.LogCaptureFixture
+    pipeline: WriteQueue, database: Database, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with database.write() as connection:
         await connection.execute(text("ALTER TABLE steps RENAME TO gone"))
@@ -149,7 +149,7 @@ async def test_missing_tables_are_said_once_for_each_write(
 
 
 async def test_close_writes_what_was_taken(database: Database) -> None:
-    pipeline = Pipeline(database)
+    pipeline = WriteQueue(database)
     tasks = [
         asyncio.create_task(pipeline.submit(SaveStep("t", f"s{n}", {"output": ""})))
         for n in range(4)
@@ -158,13 +158,13 @@ async def test_close_writes_what_was_taken(database: Database) -> None:
     assert await pipeline.close() == []
     assert len(await outputs(database)) == 4
     await asyncio.gather(*tasks)
-    with pytest.raises(PipelineClosed, match="make a new one"):
+    with pytest.raises(WriteQueueClosed, match="make a new one"):
         await pipeline.submit(SaveStep("t", "late", {}))
 
 
 async def test_two_pipelines_on_one_thread_lose_nothing(database: Database) -> None:
     """Two processes' worth of layers write metadata of one thread at the same time."""
-    pipelines = [Pipeline(database) for _ in range(2)]
+    pipelines = [WriteQueue(database) for _ in range(2)]
     await asyncio.gather(
         *(
             pipeline.submit(SaveThread("t", {}, {f"{which}-{n}": n}))
@@ -183,12 +183,12 @@ async def test_a_reader_waits_for_the_write_of_a_caller_that_was_cancelled(
     database: Database,
 ) -> None:
     opened = asyncio.Event()
-    pipeline = Pipeline(database, opened.wait)
+    pipeline = WriteQueue(database, opened.wait)
     caller = asyncio.create_task(pipeline.submit(SaveStep("t", "s", {"output": "a"})))
     await asyncio.sleep(0)
     caller.cancel()
     await asyncio.wait([caller])
-    reader = asyncio.create_task(pipeline.settle("t"))
+    reader = asyncio.create_task(pipeline.flush("t"))
     await asyncio.sleep(0)
     assert not reader.done()
     opened.set()
@@ -203,7 +203,7 @@ async def test_many_callers_that_write_again_and_again_get_every_answer(
     roomy = Database(
         database.given_url, settings=database.settings.model_copy(update={"queue_size": 100})
     )
-    pipeline = Pipeline(roomy)
+    pipeline = WriteQueue(roomy)
 
     async def caller(number: int) -> list[Any]:
         answers = []
@@ -235,7 +235,7 @@ async def test_what_is_committed_is_answered_though_the_rest_of_its_batch_waits(
         if prepared == 3:  # The batch, its first half, and now the refused one.
             await away.wait()
 
-    pipeline = Pipeline(database, prepare)
+    pipeline = WriteQueue(database, prepare)
     good = asyncio.create_task(pipeline.submit(SaveStep("t", "good", {})))
     refused = asyncio.create_task(pipeline.submit(bad()))
     async with asyncio.timeout(PATIENCE):

@@ -16,8 +16,8 @@ from sqlalchemy import insert, select
 from chainlit_sqla.database import Database
 from chainlit_sqla.models import Base, User
 from chainlit_sqla.settings import Settings
-from chainlit_sqla.writes.execute_deletes import erase
-from chainlit_sqla.writes.execute_saves import save
+from chainlit_sqla.writes.execute_deletes import execute_delete
+from chainlit_sqla.writes.execute_saves import execute_saves
 from chainlit_sqla.writes.operations import (
     DeleteElement,
     DeleteFeedback,
@@ -124,9 +124,9 @@ async def carry_out(target: Database, batch: Sequence[Op]) -> dict[int, bool]:
     results: dict[int, bool] = {}
     async with target.write() as connection:
         for segment in plan(batch):
-            await connection.run_sync(save, target.dialect, segment)
+            await connection.run_sync(execute_saves, target.dialect, segment)
             for position, op in segment.deletes:
-                results[position], _ = await connection.run_sync(erase, target.dialect, op)
+                results[position], _ = await connection.run_sync(execute_delete, target.dialect, op)
     return results
 
 

@@ -24,7 +24,7 @@ from chainlit_sqla.storage.deletion_queue import DeletionQueue
 from chainlit_sqla.storage.uploads import object_key
 from chainlit_sqla.writes import deletion_queue as deletions
 from chainlit_sqla.writes.operations import DeleteElement, SaveElement
-from chainlit_sqla.writes.queue import Pipeline
+from chainlit_sqla.writes.queue import WriteQueue
 
 Hook = Callable[[], Awaitable[object]] | None
 
@@ -65,7 +65,7 @@ class World:
 
     database: Database
     storage: Folder
-    pipeline: Pipeline
+    pipeline: WriteQueue
     problems: dict[str, str] = field(default_factory=dict)
 
     async def put(self, key: str, size: int = 5) -> str:
@@ -74,7 +74,7 @@ class World:
 
     async def add_row(self, key: str, element: str, size: int | None = 5) -> None:
         values = {"objectKey": key, "byteSize": size, "name": f"{element}.txt"}
-        await self.pipeline.submit(SaveElement("t", element, values))
+        await self.write_queue.submit(SaveElement("t", element, values))
 
     async def save(self, element: str) -> str:
         key = await self.put(new_key(element))
@@ -115,7 +115,7 @@ def new_key(element: str, thread: str = "t") -> str:
 @pytest.fixture
 async def world(database: Database, tmp_path: Path) -> AsyncIterator[World]:
     """Three elements with their blobs, which are older than a day."""
-    made = World(database, Folder(tmp_path / "files"), Pipeline(database))
+    made = World(database, Folder(tmp_path / "files"), WriteQueue(database))
     for element in ("one", "two", "three"):
         await made.save(element)
     made.storage.set_age(2 * MINIMUM_AGE)

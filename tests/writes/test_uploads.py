@@ -10,7 +10,7 @@ from chainlit_sqla import SQLADataLayer
 from chainlit_sqla.errors import BlobNotFound, NotTheAuthor, StorageError
 from chainlit_sqla.storage.uploads import Uploads
 from chainlit_sqla.writes.operations import DeleteThread, SaveStep, SaveThread, SaveUser
-from chainlit_sqla.writes.queue import Pipeline
+from chainlit_sqla.writes.queue import WriteQueue
 from tests.writes.gated import Gated, content, element, read, stored
 
 
@@ -75,7 +75,7 @@ async def test_a_thread_deleted_during_an_upload_keeps_no_blob(
     store.hold("e")
     upload = asyncio.create_task(uploads.save(element("e"), content("secret")))
     await store.arrived["e"].wait()
-    await layer.pipeline.submit(DeleteThread("t"))
+    await layer.write_queue.submit(DeleteThread("t"))
     store.gates["e"].set()
     await upload
     await layer._deletion_queue.close()
@@ -130,7 +130,7 @@ async def test_an_element_that_is_sent_again_keeps_its_bytes(
 async def test_a_session_cannot_go_on_in_a_thread_that_became_somebody_elses(
     layer: SQLADataLayer,
 ) -> None:
-    pipeline: Pipeline = layer.pipeline
+    pipeline: WriteQueue = layer.write_queue
     for name in ("ann", "bob"):
         await pipeline.submit(SaveUser(name, {"id": name, "metadata": {}}))
     await pipeline.submit(SaveThread("t", {"userId": "ann"}, actor="ann"))

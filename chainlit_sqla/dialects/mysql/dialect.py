@@ -46,7 +46,7 @@ from ..._internal import json as _json
 from ...errors import ConfigurationError, DatabaseUnavailable, MissingExtraError, RejectedRow
 from ..base import Dialect
 from ..cursor import Fetch
-from ..error_kinds import Fault
+from ..error_kinds import ErrorKind
 from . import errors as mysql_errors
 from .cursor import held_back
 from .url import connect_arguments
@@ -173,7 +173,7 @@ class MySQL(Dialect):
         """From UTF-8."""
         return value if isinstance(value, str) else bytes(value).decode()
 
-    def instant_type(self) -> TypeEngine[Any]:
+    def timestamp_type(self) -> TypeEngine[Any]:
         """``DATETIME(6)`` in UTC: ``TIMESTAMP`` ends in 2038."""
         return DATETIME(fsp=6)
 
@@ -181,11 +181,11 @@ class MySQL(Dialect):
         """``JSON``, on MariaDB text with a check; SQL NULL for None."""
         return JSON(none_as_null=True)
 
-    def bind_instant(self, value: Any) -> Any:
+    def bind_timestamp(self, value: Any) -> Any:
         """Without its zone."""
         return value.astimezone(UTC).replace(tzinfo=None)
 
-    def result_instant(self, value: datetime) -> Any:
+    def result_timestamp(self, value: datetime) -> Any:
         """It is UTC."""
         return value.replace(tzinfo=UTC)
 
@@ -270,7 +270,7 @@ class MySQL(Dialect):
 
         return (*super().errors, MySQLError, RejectedRow)
 
-    def classify_driver(self, error: BaseException) -> Fault:
+    def classify_driver_error(self, error: BaseException) -> ErrorKind:
         """By the server's number."""
         return mysql_errors.classify(error)
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import URL
 
 from ...errors import RejectedRow
-from ..error_kinds import Fault, original
+from ..error_kinds import ErrorKind, driver_error
 
 if TYPE_CHECKING:
     from sqlalchemy.engine.interfaces import ExceptionContext
@@ -69,7 +69,7 @@ _EXPLAINED = {
 }
 
 
-def classify(error: BaseException) -> Fault:
+def classify(error: BaseException) -> ErrorKind:
     """What an error of the driver means for a write.
 
     Args:
@@ -77,10 +77,10 @@ def classify(error: BaseException) -> Fault:
     """
     number = _number(error)
     if number in _TRANSIENT or _is_out_of_step(error):
-        return Fault.TRANSIENT
+        return ErrorKind.TRANSIENT
     if number in _REPEAT:
-        return Fault.REPEAT
-    return Fault.SCHEMA if number in _SCHEMA else Fault.REJECTED
+        return ErrorKind.REPEAT
+    return ErrorKind.SCHEMA if number in _SCHEMA else ErrorKind.REJECTED
 
 
 def explain(error: BaseException, url: URL) -> str | None:
@@ -90,7 +90,7 @@ def explain(error: BaseException, url: URL) -> str | None:
         error: Of the driver or of SQLAlchemy.
         url: Where it was to lead.
     """
-    error = original(error)
+    error = driver_error(error)
     where = f"{url.host or 'localhost'}:{url.port or 3306}"
     number = _number(error)
     if sentence := _EXPLAINED.get(number or 0):
@@ -145,7 +145,7 @@ class Packet:
 
 
 def _is_out_of_step(error: BaseException) -> bool:
-    error = original(error)
+    error = driver_error(error)
     return bool(error.args) and str(error.args[0]).startswith(_OUT_OF_STEP)
 
 
@@ -166,11 +166,11 @@ def _size(value: Any) -> int:
 
 
 def _number(error: BaseException | None) -> int | None:
-    error = original(error) if error else None
+    error = driver_error(error) if error else None
     number = error.args[0] if error is not None and error.args else None
     return number if isinstance(number, int) else None
 
 
 def _words(error: BaseException) -> str:
-    error = original(error)
+    error = driver_error(error)
     return str(error.args[-1]) if error.args else type(error).__name__

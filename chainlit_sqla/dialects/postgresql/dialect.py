@@ -35,7 +35,7 @@ from ...errors import ConfigurationError
 from ..base import CompiledCall, Dialect, Rows
 from ..conflict import on_conflict
 from ..cursor import Fetch
-from ..error_kinds import Fault
+from ..error_kinds import ErrorKind
 from ..shield import shield_with_timeout
 from . import errors as postgresql_errors
 from . import fast_batch
@@ -101,7 +101,7 @@ class PostgreSQL(Dialect):
         if self.is_pooler(url, settings):
             arguments |= {"statement_cache_size": 0, "prepared_statement_cache_size": 0}
         else:
-            arguments["max_cacheable_statement_size"] = 0  # Bursts are long; no limit.
+            arguments["max_cacheable_statement_size"] = 0  # Fast batches are long.
             arguments["server_settings"] = {"application_name": "chainlit-sqla"}
         return {
             "pool_size": settings.pool_size,
@@ -152,11 +152,11 @@ class PostgreSQL(Dialect):
         """As the server says it."""
         return f"PostgreSQL {await connection.scalar(text('SHOW server_version'))}"
 
-    def instant_type(self) -> TypeEngine[Any]:
+    def timestamp_type(self) -> TypeEngine[Any]:
         """``timestamptz``."""
         return TIMESTAMP(timezone=True)
 
-    def result_instant(self, value: Any) -> Any:
+    def result_timestamp(self, value: Any) -> Any:
         """The driver takes the first instant that Python has for -infinity, and gives no zone."""
         return value if value.tzinfo is not None else value.replace(tzinfo=UTC)
 
@@ -164,11 +164,11 @@ class PostgreSQL(Dialect):
         """``jsonb``; SQL NULL for None."""
         return JSONB(none_as_null=True)
 
-    def instant_out(self, column: ColumnElement[Any]) -> ColumnElement[Any]:
+    def select_timestamp(self, column: ColumnElement[Any]) -> ColumnElement[Any]:
         """ISO 8601 in quotes: JSON's form depends on no setting, unlike a cast to text."""
         return cast(func.to_json(func.timezone(literal_column("'UTC'"), column)), Text)
 
-    def json_out(self, column: ColumnElement[Any]) -> ColumnElement[Any]:
+    def select_json(self, column: ColumnElement[Any]) -> ColumnElement[Any]:
         """As text, past the driver's codecs."""
         return cast(column, Text)
 
@@ -179,7 +179,7 @@ class PostgreSQL(Dialect):
         row = func.json_build_array(*columns)
         return row if order_by is None else func.json_agg(aggregate_order_by(row, order_by))
 
-    def show_instant(self, value: Any) -> str | None:
+    def format_timestamp(self, value: Any) -> str | None:
         """Without the quotes, with all six digits of a fraction."""
         if value is None:
             return None
@@ -188,7 +188,7 @@ class PostgreSQL(Dialect):
         shown: str = _ENDS.get(value) or value[1:-1]
         return (shown.ljust(26, "0") if len(shown) > _SECONDS else shown) + "Z"
 
-    def show_json(self, value: Any) -> Any:
+    def load_json(self, value: Any) -> Any:
         """Parse the text."""
         return {} if value == "{}" else None if value is None else orjson.loads(value)
 
@@ -307,7 +307,7 @@ class PostgreSQL(Dialect):
 
         return (*super().errors, asyncpg.PostgresError, asyncpg.InterfaceError)
 
-    def classify_driver(self, error: BaseException) -> Fault:
+    def classify_driver_error(self, error: BaseException) -> ErrorKind:
         """By SQLSTATE."""
         return postgresql_errors.classify(error)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from asyncpg import ClientConfigurationError
 from sqlalchemy import URL
 
-from ..error_kinds import Fault, original
+from ..error_kinds import ErrorKind, driver_error
 
 # SQLSTATE classes and codes: https://www.postgresql.org/docs/current/errcodes-appendix.html
 _TRANSIENT_CLASSES = {"08", "28", "40", "53", "57", "58"}
@@ -15,7 +15,7 @@ _SCHEMA_CODES = {"42P01", "42703", "3F000", "42501"}  # no table, column, schema
 _REPEAT_CODES = {"23503", "57014"}  # no parent row; statement timeout
 
 
-def classify(error: BaseException) -> Fault:
+def classify(error: BaseException) -> ErrorKind:
     """What an error means for a write, by its SQLSTATE.
 
     Args:
@@ -24,14 +24,18 @@ def classify(error: BaseException) -> Fault:
     code = getattr(error, "sqlstate", None)
     if not code:
         # asyncpg's own: an argument is wrong, or it is used in a way it does not know.
-        return Fault.REJECTED if isinstance(error.__cause__ or error, ValueError) else Fault.REPEAT
+        return (
+            ErrorKind.REJECTED
+            if isinstance(error.__cause__ or error, ValueError)
+            else ErrorKind.REPEAT
+        )
     if code in _REPEAT_CODES:
-        return Fault.REPEAT
+        return ErrorKind.REPEAT
     if code[:2] in _TRANSIENT_CLASSES or code in _TRANSIENT_CODES:
-        return Fault.TRANSIENT
+        return ErrorKind.TRANSIENT
     if code in _SCHEMA_CODES:
-        return Fault.SCHEMA
-    return Fault.REJECTED
+        return ErrorKind.SCHEMA
+    return ErrorKind.REJECTED
 
 
 def explain(error: BaseException, url: URL, port: int | None) -> str | None:
@@ -42,7 +46,7 @@ def explain(error: BaseException, url: URL, port: int | None) -> str | None:
         url: Where the connection leads.
         port: The one that is meant.
     """
-    error = original(error)
+    error = driver_error(error)
     where = f"{url.host or 'localhost'}:{port}"
     code = getattr(error, "sqlstate", None) or ""
     if "no pg_hba.conf entry" in str(error):

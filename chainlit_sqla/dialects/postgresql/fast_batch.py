@@ -210,7 +210,7 @@ class _Names:
 
 
 def _known(names: _Names, changes: bool) -> str:
-    """What is given, what is there, and whether the burst may be written."""
+    """What is given, what is there, and whether the batch may be written."""
     template = _KNOWN.replace("{columns}", _MORE_COLUMNS if changes else "")
     return names.put_into(template.replace("{known_owners}", _KNOWN_OWNERS if changes else ""))
 

@@ -16,7 +16,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.types import NullType, Text, TypeDecorator, TypeEngine, UserDefinedType
 
-from ..error_kinds import original
+from ..error_kinds import driver_error
 from ..moving import Declared, Dependent, Made, Mover, TablesInUse
 from .dependents import dependents
 from .made import made
@@ -87,7 +87,7 @@ class PostgreSQLMover(Mover):
                 connection.exec_driver_sql(f"LOCK TABLE {names} IN ACCESS EXCLUSIVE MODE")
                 connection.exec_driver_sql("SET LOCAL lock_timeout = 0")
         except DBAPIError as error:
-            if getattr(original(error), "sqlstate", None) != _LOCK_NOT_AVAILABLE:
+            if getattr(driver_error(error), "sqlstate", None) != _LOCK_NOT_AVAILABLE:
                 raise
             raise TablesInUse(_users(connection, schema, tables)) from error
 

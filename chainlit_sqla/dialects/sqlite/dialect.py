@@ -39,7 +39,7 @@ from ..._internal.timestamps import format_instant
 from ...errors import ConfigurationError
 from ..base import Dialect
 from ..conflict import on_conflict
-from ..error_kinds import Fault, original
+from ..error_kinds import ErrorKind, driver_error
 from . import copy as sqlite_copy
 from . import errors as sqlite_errors
 from .worker import SQLiteWorker
@@ -128,7 +128,7 @@ class SQLite(Dialect):
         """The version of the SQLite library."""
         return f"SQLite {await connection.scalar(text('SELECT sqlite_version()'))}"
 
-    def instant_type(self) -> TypeEngine[Any]:
+    def timestamp_type(self) -> TypeEngine[Any]:
         """UTC text of fixed width."""
         return Text()
 
@@ -136,13 +136,13 @@ class SQLite(Dialect):
         """Text: the declared type JSON would get numeric affinity."""
         return Text()
 
-    def bind_instant(self, value: Any) -> Any:
+    def bind_timestamp(self, value: Any) -> Any:
         """``2026-01-31T08:00:00.000000Z``: of fixed width, so that text order is time order."""
         # A tenth of strftime's price, and a year has four digits on every platform.
         return value.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
-    def result_instant(self, value: Any) -> Any:
-        """Parse what `bind_instant` wrote."""
+    def result_timestamp(self, value: Any) -> Any:
+        """Parse what `bind_timestamp` wrote."""
         return datetime.fromisoformat(value)
 
     def bind_json(self, value: Any) -> Any:
@@ -153,23 +153,23 @@ class SQLite(Dialect):
         """Parse the text."""
         return _json.loads_exact(value)
 
-    def instant_out(self, column: ColumnElement[Any]) -> ColumnElement[Any]:
+    def select_timestamp(self, column: ColumnElement[Any]) -> ColumnElement[Any]:
         """The stored text."""
         return type_coerce(column, Text())
 
-    def json_out(self, column: ColumnElement[Any]) -> ColumnElement[Any]:
+    def select_json(self, column: ColumnElement[Any]) -> ColumnElement[Any]:
         """The stored text."""
         return type_coerce(column, Text())
 
-    def show_instant(self, value: Any) -> str | None:
+    def format_timestamp(self, value: Any) -> str | None:
         """Our own form has only its zeros to lose; another writer's is read and written."""
         if value is None:
             return None
         if len(value) == _LENGTH and value[10] == "T" and value[26] == "Z":
             return value[:19] + "Z" if value[20:26] == "000000" else str(value)
-        return format_instant(self.result_instant(value))
+        return format_instant(self.result_timestamp(value))
 
-    def show_json(self, value: Any) -> Any:
+    def load_json(self, value: Any) -> Any:
         """Parse the text."""
         return {} if value == "{}" else None if value is None else orjson.loads(value)
 
@@ -245,7 +245,7 @@ class SQLite(Dialect):
         """Those of the driver too."""
         return (*super().errors, sqlite3.Error)
 
-    def classify_driver(self, error: BaseException) -> Fault:
+    def classify_driver_error(self, error: BaseException) -> ErrorKind:
         """By SQLite's result code."""
         return sqlite_errors.classify(error)
 
@@ -318,7 +318,7 @@ def _switch_to_wal(cursor: Any) -> None:
         cursor.execute("PRAGMA journal_mode = WAL")
         cursor.fetchone()
     except Exception as error:
-        code = getattr(original(error), "sqlite_errorcode", 0) & 0xFF
+        code = getattr(driver_error(error), "sqlite_errorcode", 0) & 0xFF
         if code not in {*sqlite_errors.TRANSIENT, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN}:
             raise
 

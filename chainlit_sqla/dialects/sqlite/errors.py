@@ -6,14 +6,14 @@ import sqlite3
 
 from sqlalchemy import URL
 
-from ..error_kinds import Fault, original
+from ..error_kinds import ErrorKind, driver_error
 
 TRANSIENT = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL}
 _DISK = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR}
 """The disk's fault, not the row's: it may have room again later."""
 
 
-def classify(error: BaseException) -> Fault:
+def classify(error: BaseException) -> ErrorKind:
     """Say what to do about an error.
 
     Args:
@@ -21,14 +21,14 @@ def classify(error: BaseException) -> Fault:
     """
     code = getattr(error, "sqlite_errorcode", None)
     if code is None:
-        return Fault.REJECTED
+        return ErrorKind.REJECTED
     if code & 0xFF in TRANSIENT | _DISK:
-        return Fault.TRANSIENT
+        return ErrorKind.TRANSIENT
     if code == sqlite3.SQLITE_CONSTRAINT_FOREIGNKEY:
-        return Fault.REPEAT
+        return ErrorKind.REPEAT
     if code == sqlite3.SQLITE_ERROR:  # No such table or column; syntax is ours.
-        return Fault.SCHEMA
-    return Fault.REJECTED
+        return ErrorKind.SCHEMA
+    return ErrorKind.REJECTED
 
 
 def explain(error: BaseException, url: URL, busy_seconds: float) -> str | None:
@@ -39,7 +39,7 @@ def explain(error: BaseException, url: URL, busy_seconds: float) -> str | None:
         url: Names the file.
         busy_seconds: How long a lock was waited for.
     """
-    code = getattr(original(error), "sqlite_errorcode", None)
+    code = getattr(driver_error(error), "sqlite_errorcode", None)
     if code is None:
         return None
     match code & 0xFF:

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ...database import Database
 from ...models import threads, users
-from ...writes.execute_deletes import erase, erase_rows
+from ...writes.execute_deletes import delete_rows, execute_delete
 from ...writes.operations import DeleteThread
 from ..records import IN_THREADS, TABLES
 from ..sources.base import BATCH, Chunk
@@ -125,8 +125,8 @@ class Missing:
 
     async def _delete_thread(self, database: Database, id: str) -> None:
         async with database.write() as connection:
-            await connection.run_sync(erase, database.dialect, DeleteThread(id))
+            await connection.run_sync(execute_delete, database.dialect, DeleteThread(id))
 
     async def _delete_rows(self, database: Database, id: str) -> None:
         async with database.write() as connection:
-            await connection.run_sync(erase_rows, database.dialect, id, self.rows[id])
+            await connection.run_sync(delete_rows, database.dialect, id, self.rows[id])

@@ -32,9 +32,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ..._internal.timestamps import instant_of
 from ...database import Database
-from ...dialects import Fault, brief
+from ...dialects import ErrorKind, one_line
 from ...models import elements, imports, steps, threads, tombstones, users
-from ...writes.execute_saves import lock_threads, of_element, show_change
+from ...writes.execute_saves import bump_row_versions, element_tombstone_id, lock_threads
 from ..records import COLUMNS, IN_THREADS, KEYS, TABLES, Record, sorted_by_kind
 from ..sources.base import Misfit
 from .known_users import carried
@@ -164,7 +164,7 @@ class Target:
                     connection, TABLES.values(), self.database.schema
                 )
         except self.database.dialect.errors as error:  # Only slower for a minute.
-            log.info("No statistics were made: %s", brief(error))
+            log.info("No statistics were made: %s", one_line(error))
 
     async def _divide(self, records: Sequence[Record], written: Written) -> None:
         if not records:
@@ -174,10 +174,10 @@ class Target:
             await self.again(lambda: self._write(records, attempt))
         except self.database.dialect.errors as error:
             fault = self.database.dialect.classify(error)
-            if fault not in (Fault.REJECTED, Fault.REPEAT):
+            if fault not in (ErrorKind.REJECTED, ErrorKind.REPEAT):
                 raise self.database.translate(error) from error
             if len(records) == 1:
-                reason = f"the database refuses it: {brief(error)}"
+                reason = f"the database refuses it: {one_line(error)}"
                 written.refused.append(_refused(records[0], reason))
                 return
             half = len(records) // 2
@@ -194,11 +194,14 @@ class Target:
             try:
                 await work()
             except self.database.dialect.errors as error:
-                if pause is None or self.database.dialect.classify(error) is not Fault.TRANSIENT:
-                    if self.database.dialect.classify(error) is Fault.TRANSIENT:
+                if (
+                    pause is None
+                    or self.database.dialect.classify(error) is not ErrorKind.TRANSIENT
+                ):
+                    if self.database.dialect.classify(error) is ErrorKind.TRANSIENT:
                         raise self.database.translate(error) from error
                     raise
-                log.warning("Written again after: %s", brief(error))
+                log.warning("Written again after: %s", one_line(error))
                 await asyncio.sleep(pause)
             else:
                 return
@@ -263,7 +266,7 @@ class Target:
             alive = [record for record in given if not is_buried(record, buried)]
             written.deleted += len(given) - len(alive)
             await self._upsert(connection, kind, alive)
-        await connection.run_sync(show_change, places)
+        await connection.run_sync(bump_row_versions, places)
 
     def _of_others(self, by_kind: Mapping[str, Sequence[Record]]) -> Sequence[Misfit]:
         others, reason = self._claims.others, self._claims.reason
@@ -345,9 +348,9 @@ def is_buried(record: Record, buried: Buried) -> bool:
     elif record.kind == "feedback":
         ids = ["", values["forId"]]
     else:
-        ids = ["", values["forId"] or "", of_element(values["id"])]
+        ids = ["", values["forId"] or "", element_tombstone_id(values["id"])]
         # Of a thread that came back after its deletion: what was sent before.
-        at = buried.get((place, of_element("")))
+        at = buried.get((place, element_tombstone_id("")))
         if at is not None and instant_of(values["ordinal"]) <= at:
             return True
     return any((place, id) in buried for id in ids)
@@ -360,7 +363,7 @@ async def alive(
     places = {place for place, _ in keys}
     query = select(threads.c.id).where(threads.c.id.in_(places))
     there: set[tuple[str, ...]] = {(id, "") for id in await connection.scalars(query)}
-    for table, prefix in ((steps, ""), (elements, of_element(""))):
+    for table, prefix in ((steps, ""), (elements, element_tombstone_id(""))):
         ids = {id.removeprefix(prefix) for _, id in keys if id.startswith(prefix)}
         of_table = table.c
         rows = await connection.execute(

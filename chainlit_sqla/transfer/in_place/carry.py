@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
-from ...dialects import Dependent, brief, original
+from ...dialects import Dependent, driver_error, one_line
 from ...errors import AdoptionRefused
 
 
@@ -137,9 +137,9 @@ def fire(connection: Connection, table: str, statements: Sequence[str]) -> None:
             connection.exec_driver_sql(sql)
     except DBAPIError as error:
         raise AdoptionRefused(
-            f"Nothing was changed: a trigger on {table} fails on the new table ({brief(error)}), "
-            "where ids are text or UUID otherwise than before; drop it, run the same again, then "
-            "make it anew so that it fits"
+            f"Nothing was changed: a trigger on {table} fails on the new table "
+            f"({one_line(error)}), where ids are text or UUID otherwise than before; drop it, "
+            "run the same again, then make it anew so that it fits"
         ) from error
     finally:
         savepoint.rollback()
@@ -194,12 +194,12 @@ def dropping() -> Iterator[None]:
     try:
         yield
     except DBAPIError as error:
-        cause = original(error)
+        cause = driver_error(error)
         if getattr(cause, "sqlstate", None) != _STILL_USED:
             raise  # A full disk, or a permission: dropping something would not help.
         detail = getattr(cause.__cause__ or cause, "detail", None) or "the database says no more"
         raise AdoptionRefused(
-            f"Nothing was changed: {brief(error)} ({detail}); "
+            f"Nothing was changed: {one_line(error)} ({detail}); "
             "drop what depends on it, run the same again, then make it anew"
         ) from error
 
@@ -219,5 +219,5 @@ def attempt(connection: Connection, statements: Sequence[str]) -> str | None:
             for sql in statements:
                 connection.exec_driver_sql(sql)
     except DBAPIError as error:
-        return brief(error)
+        return one_line(error)
     return None
