@@ -65,7 +65,7 @@ class World:
 
     database: Database
     storage: Folder
-    pipeline: WriteQueue
+    write_queue: WriteQueue
     problems: dict[str, str] = field(default_factory=dict)
 
     async def put(self, key: str, size: int = 5) -> str:
@@ -162,7 +162,7 @@ async def test_missing_files_and_wrong_sizes_are_reported(world: World) -> None:
 async def test_changes_during_the_listing_are_no_problems(world: World) -> None:
     async def change() -> None:
         await world.save("uploaded since")
-        await world.pipeline.submit(DeleteElement("one", "t"))
+        await world.write_queue.submit(DeleteElement("one", "t"))
         await DeletionQueue(world.database, world.storage).drain()
 
     world.storage.after_listing = change
