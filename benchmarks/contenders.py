@@ -1,124 +1,139 @@
-"""The layers that are compared, each with its tables.
+"""The layers that are compared, each with the tables that it needs.
 
-==================================== ========================================================
-chainlit-sqla                        ours, all defaults, on tables made by its migrations
-chainlit asyncpg                     ``ChainlitDataLayer`` of the installed Chainlit, on tables
-                                     with the indexes of its Prisma schema
-chainlit asyncpg + indexes           the same with the indexes that its queries use instead
-chainlit sqlalchemy                  ``SQLAlchemyDataLayer`` of the installed Chainlit, on the
-                                     documented tables, which have no indexes
-chainlit sqlalchemy + indexes        the same with indexes, and WAL on SQLite
-limit                                the driver alone on our tables: the least that a
-                                     database must do for the same rows
-==================================== ========================================================
+| name | what it is |
+|---|---|
+| chainlit-sqla | this package with its defaults, on tables made by its migrations |
+| before | the same from another checkout (`--before PATH`) |
+| chainlit sqlalchemy | Chainlit's `SQLAlchemyDataLayer` on its documented tables, with indexes |
+| chainlit asyncpg | Chainlit's `ChainlitDataLayer` on the tables of its Prisma schema |
+| driver | the driver alone on our tables: the least that a database must do for these rows |
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import asyncio
+import os
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from . import schemas
+import asyncpg
 
-OURS = "chainlit-sqla"
-ASYNCPG = "chainlit asyncpg"
-ASYNCPG_INDEXED = "chainlit asyncpg + indexes"
-SQLALCHEMY = "chainlit sqlalchemy"
-SQLALCHEMY_INDEXED = "chainlit sqlalchemy + indexes"
-LIMIT = "limit"
+from tests.official.backends import FolderClient
+from tests.official.schema import prisma_tables, sqlalchemy_tables
 
-REFERENCES = {"postgresql": ASYNCPG, "sqlite": SQLALCHEMY_INDEXED}
-"""Whom the others are compared with in the table."""
+OURS, BEFORE, DRIVER = "chainlit-sqla", "before", "driver"
+SQLALCHEMY, ASYNCPG = "chainlit sqlalchemy", "chainlit asyncpg"
+CONTENDERS = {
+    "postgresql": (OURS, SQLALCHEMY, ASYNCPG, DRIVER),
+    "sqlite": (OURS, SQLALCHEMY, DRIVER),
+}
+
+# Chainlit documents none; without them its layer reads whole tables.
+_SQLALCHEMY_INDEXES = (
+    'CREATE INDEX bench_threads_user ON threads ("userId")',
+    'CREATE INDEX bench_steps_thread ON steps ("threadId", "createdAt")',
+    'CREATE INDEX bench_steps_parent ON steps ("parentId")',
+    'CREATE INDEX bench_elements_thread ON elements ("threadId")',
+    'CREATE INDEX bench_elements_step ON elements ("forId")',
+    'CREATE INDEX bench_feedbacks_step ON feedbacks ("forId")',
+)
+# The indexes that its queries use, of those in chainlit-datalayer's Prisma schema.
+_PRISMA_INDEXES = (
+    'CREATE INDEX ON "Thread" ("userId", "updatedAt")',
+    'CREATE INDEX ON "Step" ("threadId", "startTime")',
+    'CREATE INDEX ON "Step" ("parentId")',
+    'CREATE INDEX ON "Element" ("threadId")',
+    'CREATE INDEX ON "Element" ("stepId")',
+    'CREATE INDEX ON "Feedback" ("stepId")',
+)
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """A database of one contender's own, and a folder.
+class Target:
+    """The database of one contender.
 
     Args:
         database: ``postgresql`` or ``sqlite``.
-        url: Such as ``postgresql://user:password@127.0.0.1:5432/name`` or
-            ``sqlite:////tmp/x/chats.db``, as the plain drivers know it.
-        folder: For files.
-        server_pid: The first process of the server, where it runs on this machine.
+        url: ``postgresql://…`` or ``sqlite:////folder/chats.db``.
+        folder: For its files.
+        checkout: The root that ``chainlit_sqla`` is imported from; None: this one.
     """
 
     database: str
     url: str
-    folder: Path
-    server_pid: int | None = None
-
-    @property
-    def path(self) -> Path:
-        """The file of a SQLite database."""
-        return Path(self.url.removeprefix("sqlite:///"))
+    folder: str
+    checkout: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Contender:
-    """A data layer and its tables.
+def create_tables(name: str, target: Target) -> None:
+    """Create the tables of a contender in an empty database.
 
     Args:
-        name: As in the records.
-        databases: On which databases it works.
-        make_tables: Makes its tables in an empty database.
-        open: Makes the layer; `None` as storage is the layer's default.
+        name: The contender.
+        target: Its database.
     """
+    if name == SQLALCHEMY:
+        statements = sqlalchemy_tables(sqlite=target.database == "sqlite")
+        _execute(target, [*statements, *_SQLALCHEMY_INDEXES])
+    elif name == ASYNCPG:
+        _execute(target, [*prisma_tables(), *_PRISMA_INDEXES])
+    else:
+        root = target.checkout or str(Path(__file__).parents[1])
+        environment = os.environ | {"PYTHONPATH": root, "DATABASE_URL": target.url}
+        command = [sys.executable, "-m", "chainlit_sqla", "upgrade"]
+        subprocess.run(
+            command, env=environment, cwd=target.folder, check=True, stdout=subprocess.DEVNULL
+        )
 
-    name: str
-    databases: tuple[str, ...]
-    make_tables: Callable[[str, str], None]
-    open: Callable[[Place, Any], Any]
 
+def open_layer(name: str, target: Target) -> Any:
+    """Make the layer of a contender.
 
-def _open_ours(place: Place, storage: Any) -> Any:
+    Args:
+        name: The contender.
+        target: Its database.
+    """
+    files = FolderClient(Path(target.folder) / "files")
+    if name == SQLALCHEMY:
+        from chainlit.data.sql_alchemy import SQLAlchemyDataLayer
+
+        driver = {"postgresql": "postgresql+asyncpg", "sqlite": "sqlite+aiosqlite"}
+        url = target.url.replace(target.database, driver[target.database], 1)
+        return SQLAlchemyDataLayer(url, storage_provider=files)
+    if name == ASYNCPG:
+        from chainlit.data.chainlit_data_layer import ChainlitDataLayer
+
+        return ChainlitDataLayer(target.url, storage_client=files)
+    if name == DRIVER:
+        if target.database == "sqlite":
+            from .limits.sqlite import SqliteLimit
+
+            return SqliteLimit(Path(target.url.removeprefix("sqlite:///")))
+        from .limits.postgresql import PostgresLimit
+
+        return PostgresLimit(target.url)
     from chainlit_sqla import SQLADataLayer
 
-    return SQLADataLayer(place.url, storage=storage)
+    return SQLADataLayer(target.url)
 
 
-def _open_asyncpg(place: Place, storage: Any) -> Any:
-    from chainlit.data.chainlit_data_layer import ChainlitDataLayer
+def _execute(target: Target, statements: Sequence[str]) -> None:
+    if target.database == "sqlite":
+        connection = sqlite3.connect(target.url.removeprefix("sqlite:///"))
+        connection.executescript(";".join(statements))
+        connection.close()
+        return
 
-    return ChainlitDataLayer(place.url, storage_client=storage or _files(place))
+    async def run() -> None:
+        connection = await asyncpg.connect(target.url)
+        try:
+            await connection.execute(";".join(statements))
+        finally:
+            await connection.close()
 
-
-def _open_sqlalchemy(place: Place, storage: Any) -> Any:
-    from chainlit.data.sql_alchemy import SQLAlchemyDataLayer
-
-    driver = {"postgresql": "postgresql+asyncpg", "sqlite": "sqlite+aiosqlite"}[place.database]
-    url = place.url.replace(place.database, driver, 1)
-    return SQLAlchemyDataLayer(url, storage_provider=storage or _files(place))
-
-
-def _files(place: Place) -> Any:
-    from tests.official.backends import FolderClient
-
-    return FolderClient(place.folder / "files")
-
-
-def _open_limit(place: Place, storage: Any) -> Any:
-    if place.database == "sqlite":
-        from .limits.sqlite import SqliteLimit
-
-        return SqliteLimit(place.path)
-    from .limits.postgresql import PostgresLimit
-
-    return PostgresLimit(place.url)
-
-
-_BOTH = ("postgresql", "sqlite")
-
-CONTENDERS: Mapping[str, Contender] = {
-    contender.name: contender
-    for contender in (
-        Contender(OURS, _BOTH, schemas.ours, _open_ours),
-        Contender(ASYNCPG, ("postgresql",), schemas.prisma, _open_asyncpg),
-        Contender(ASYNCPG_INDEXED, ("postgresql",), schemas.prisma_indexed, _open_asyncpg),
-        Contender(SQLALCHEMY, _BOTH, schemas.documented, _open_sqlalchemy),
-        Contender(SQLALCHEMY_INDEXED, _BOTH, schemas.documented_indexed, _open_sqlalchemy),
-        Contender(LIMIT, _BOTH, schemas.ours, _open_limit),
-    )
-}
+    asyncio.run(run())
