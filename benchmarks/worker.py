@@ -104,6 +104,7 @@ def serve(requests: IO[str], answers: IO[str]) -> None:
 
     for line in requests:
         gc.collect()
+        answer: list[Any]
         try:
             answer = [loop.run_until_complete(run(*json.loads(line))), None]
         except Exception:
