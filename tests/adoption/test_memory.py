@@ -7,8 +7,8 @@ import uuid
 
 import pytest
 
-from benchmarks.moving import fill_postgres, fill_sqlite, run
 from tests.frozen.load import Shelf, execute
+from tests.importers.bulk import fill_postgres, fill_sqlite, run
 
 STEPS = 125
 BOUND = 170

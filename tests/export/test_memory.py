@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.moving import run
 from chainlit_sqla.database import Database
 from chainlit_sqla.models import steps
 from tests.export import many
+from tests.importers.bulk import run
 
 MESSAGES, LENGTH = 75, 2_000_000
 _MOST_MB = 200

@@ -1,12 +1,176 @@
-"""A large database of Chainlit's SQLAlchemy layer."""
+"""Large databases of Chainlit's layers, and what a command takes to move them."""
 
 from __future__ import annotations
 
+import json
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
-from benchmarks.moving import fill_sqlite
+import asyncpg
+
+from tests.official.schema import prisma_tables, sqlalchemy_tables
+
+STEPS_OF_A_THREAD = 20
+_START = datetime(2025, 1, 1, tzinfo=UTC)
+_TEXT = "What was said in this conversation, in words that have some length. " * 8
+
+_MEASURED = """
+import json, resource, subprocess, sys
+done = subprocess.run(sys.argv[1:], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+used = resource.getrusage(resource.RUSAGE_CHILDREN)
+print(json.dumps(dict(code=done.returncode, output=done.stdout, peak=used.ru_maxrss)))
+"""
+"""A small process between: Linux counts what a process had before it became another program."""
+
+Row = tuple[Any, ...]
+
+
+def uid(kind: int, number: int) -> str:
+    """An id as Chainlit makes them."""
+    return f"{kind}0000000-0000-4000-8000-{number:012d}"
+
+
+def rows(steps: int, each: int = STEPS_OF_A_THREAD) -> Iterator[tuple[str, Row]]:
+    """The conversations: a table, and values in the order of `COLUMNS`."""
+    for number in range(100):
+        yield "users", (uid(1, number), f"user-{number}", '{"role": "user"}', _at(0))
+    for thread in range(-(-steps // each)):
+        owner, id = thread % 100, uid(2, thread)
+        begun = thread * 3600
+        yield "threads", (id, _at(begun), f"Thread {thread}", uid(1, owner), f"user-{owner}", "{}")
+        for place in range(each):
+            step = thread * each + place
+            if step >= steps:
+                return
+            kind = ("user_message", "run", "tool", "assistant_message")[place % 4]
+            at = _at(begun + place)
+            yield (
+                "steps",
+                (uid(3, step), id, f"step {place}", kind, _TEXT, at, at, f'{{"n": {step}}}'),
+            )
+            if place % 10 == 3:
+                yield "feedbacks", (uid(5, step), id, uid(3, step), place % 2, "fine")
+        yield (
+            "elements",
+            (uid(4, thread), id, uid(3, thread * each), "a.pdf", f"k/{id}"),
+        )
+
+
+COLUMNS = {
+    "users": ("id", "identifier", "metadata", "createdAt"),
+    "threads": ("id", "createdAt", "name", "userId", "userIdentifier", "metadata"),
+    "steps": ("id", "threadId", "name", "type", "output", "createdAt", "start", "metadata"),
+    "elements": ("id", "threadId", "forId", "name", "objectKey"),
+    "feedbacks": ("id", "threadId", "forId", "value", "comment"),
+}
+
+
+def _at(seconds: int) -> str:
+    return (_START + timedelta(seconds=seconds)).isoformat().replace("+00:00", "Z")
+
+
+def fill_sqlite(url: str, steps: int, each: int = STEPS_OF_A_THREAD) -> None:
+    """Fill tables of Chainlit's SQLAlchemy layer on SQLite."""
+    with sqlite3.connect(url.removeprefix("sqlite:///")) as connection:
+        for statement in sqlalchemy_tables(sqlite=True):
+            connection.execute(statement)
+        for table, portion in _portions(steps, each):
+            names = ", ".join(f'"{name}"' for name in _columns(table))
+            marks = ", ".join("?" for _ in _columns(table))
+            values = (row + ((0,) if table == "steps" else ()) for row in portion)
+            connection.executemany(f"INSERT INTO {table} ({names}) VALUES ({marks})", values)
+    connection.close()
+
+
+async def fill_postgres(url: str, steps: int) -> None:
+    """The same on PostgreSQL."""
+    connection = await asyncpg.connect(url)
+    for statement in sqlalchemy_tables(sqlite=False):
+        await connection.execute(statement)
+    for table, portion in _portions(steps):
+        values = [row + ((False,) if table == "steps" else ()) for row in portion]
+        await connection.copy_records_to_table(table, records=values, columns=_columns(table))
+    await connection.close()
+
+
+async def fill_prisma(url: str, steps: int) -> None:
+    """Fill tables of Chainlit's asyncpg layer, from those of the other one."""
+    await fill_postgres(url, steps)
+    connection = await asyncpg.connect(url)
+    for statement in (*prisma_tables(), *_TO_PRISMA):
+        await connection.execute(statement)
+    await connection.execute("DROP TABLE feedbacks, elements, steps, threads, users")
+    await connection.close()
+
+
+_TIME = "\"createdAt\"::timestamptz AT TIME ZONE 'UTC'"
+_TO_PRISMA = (
+    f"""INSERT INTO "User" (id, "createdAt", metadata, identifier)
+    SELECT id, {_TIME}, metadata, identifier FROM users""",
+    f"""INSERT INTO "Thread" (id, "createdAt", name, metadata, "userId")
+    SELECT id, {_TIME}, name, metadata, "userId" FROM threads""",
+    f"""INSERT INTO "Step" (id, "createdAt", "threadId", metadata, name, output, type,
+      "startTime", "endTime")
+    SELECT id, {_TIME}, "threadId", metadata, name, output, type::"StepType", {_TIME}, {_TIME}
+    FROM steps""",
+    """INSERT INTO "Element" (id, "threadId", "stepId", metadata, name, "objectKey")
+    SELECT id, "threadId", "forId", '{"type": "pdf"}', name, "objectKey" FROM elements""",
+    """INSERT INTO "Feedback" (id, "stepId", name, value, comment)
+    SELECT id, "forId", 'user_feedback', value, comment FROM feedbacks""",
+)
+
+
+def _columns(table: str) -> tuple[str, ...]:
+    return COLUMNS[table] + (("streaming",) if table == "steps" else ())
+
+
+def _portions(steps: int, each: int = STEPS_OF_A_THREAD) -> Iterator[tuple[str, list[Row]]]:
+    """Parents first, a few thousand rows at a time."""
+    for wanted in COLUMNS:
+        portion: list[Row] = []
+        for table, row in rows(steps, each):
+            if table != wanted:
+                continue
+            portion.append(row)
+            if len(portion) == 5_000:
+                yield wanted, portion
+                portion = []
+        if portion:
+            yield wanted, portion
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a command took.
+
+    Args:
+        peak: Megabytes of memory.
+        output: What it printed.
+    """
+
+    peak: float
+    output: str
+
+
+def run(*arguments: str) -> Run:
+    """Run `chainlit-sqla` in a process of its own.
+
+    Raises:
+        RuntimeError: It failed.
+    """
+    command = [sys.executable, "-c", _MEASURED, sys.executable, "-m", "chainlit_sqla", *arguments]
+    answer = json.loads(subprocess.check_output(command))
+    if answer["code"]:
+        raise RuntimeError(f"chainlit-sqla {' '.join(arguments)} failed:\n{answer['output']}")
+    return Run(answer["peak"] / 1024, answer["output"])
 
 
 def fill(path: Path, steps: int, *, each: int) -> None:
-    """Make a file with that many steps, so many of them in each thread."""
+    """Create a SQLite file with so many steps, `each` of them in each thread."""
     fill_sqlite(f"sqlite:///{path}", steps, each)

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from benchmarks.moving import Run, fill_postgres, fill_prisma, fill_sqlite, run
 from chainlit_sqla.database import Database
 from tests.frozen.load import Shelf
+from tests.importers.bulk import Run, fill_postgres, fill_prisma, fill_sqlite, run
 from tests.servers.mysql import Kind, MySQLServer
 
 STEPS = 125
