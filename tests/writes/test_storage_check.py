@@ -120,7 +120,7 @@ async def world(database: Database, tmp_path: Path) -> AsyncIterator[World]:
         await made.save(element)
     made.storage.set_age(2 * MINIMUM_AGE)
     yield made
-    await made.pipeline.close()
+    await made.write_queue.close()
 
 
 async def test_fitting_files_are_left_alone(world: World) -> None:
