@@ -1,8 +1,8 @@
-"""The tables: User, Thread, Step, Element and Feedback, and some of our own.
+"""ORM models: User, Thread, Step, Element and Feedback, then internal tables.
 
-Names are those that Chainlit documents, so existing SQL and dashboards keep working.
-The thread is the unit of placement: keys of what lies in it begin with ``threadId``.
-``parentId`` and ``forId`` are no foreign keys, because Chainlit sends children first.
+Table and column names are those that Chainlit documents, so existing SQL and dashboards keep
+working. Keys of rows in a thread begin with ``threadId``. ``parentId`` and ``forId`` are not
+foreign keys, because Chainlit sends children first.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from .dialects.column_types import JsonDocument, Key, LongText, ObjectKey, UtcDa
 
 
 class Base(DeclarativeBase):
-    """The declarative base; constraint names are stable over all dialects."""
+    """The declarative base; constraint names are the same in all dialects."""
 
     metadata = MetaData(
         naming_convention={
@@ -36,7 +36,7 @@ class Base(DeclarativeBase):
 
 
 class User(Base):
-    """Somebody who logs in."""
+    """A user who logs in."""
 
     __tablename__ = "users"
 
@@ -58,7 +58,7 @@ class Thread(Base):
     id: Mapped[str] = mapped_column(Key(), primary_key=True)
     created_at: Mapped[datetime] = mapped_column("createdAt", default=now)
     updated_at: Mapped[datetime] = mapped_column("updatedAt", default=now)
-    """The last activity: moved by a new message, not by reading or renaming."""
+    """The last activity: set by new messages, not by reading or renaming."""
     name: Mapped[str | None]
     user_id: Mapped[str | None] = mapped_column(
         "userId", Key(), ForeignKey("users.id", ondelete="CASCADE")
@@ -84,7 +84,7 @@ def _thread_key() -> Mapped[str]:
 
 
 class Step(Base):
-    """A message, a tool call, a run: everything that is shown in a thread."""
+    """A step of a thread: a message, a tool call or a run."""
 
     __tablename__ = "steps"
     __table_args__ = (Index(None, "id"),)
@@ -108,20 +108,20 @@ class Step(Base):
     end: Mapped[datetime | None]
     generation: Mapped[Any | None] = mapped_column(JsonDocument())
     show_input: Mapped[Any | None] = mapped_column("showInput", JsonDocument())
-    """True, False or the language in which the input is shown."""
+    """True, False or the language of the displayed input."""
     default_open: Mapped[bool | None] = mapped_column("defaultOpen")
     auto_collapse: Mapped[bool | None] = mapped_column("autoCollapse")
     language: Mapped[str | None]
     extra: Mapped[Any | None] = mapped_column(JsonDocument())
-    """Keys that have no column, and values that do not fit theirs."""
+    """Keys without a column, and values that do not match the type of theirs."""
     ordinal: Mapped[int] = mapped_column(BigInteger, default=next_ordinal)
-    """The order of arrival, for steps of the same instant."""
+    """The order of arrival, for steps with the same timestamp."""
 
     thread: Mapped[Thread] = relationship(back_populates="steps")
 
 
 class Element(Base):
-    """An attachment or a piece of interface; its bytes are in a store."""
+    """An attachment or interface element of a thread; its bytes are in a store."""
 
     __tablename__ = "elements"
     __table_args__ = (Index(None, "id"),)
@@ -131,12 +131,12 @@ class Element(Base):
     type: Mapped[str] = mapped_column(default="file")
     chainlit_key: Mapped[str | None] = mapped_column("chainlitKey")
     url: Mapped[str | None]
-    """The link of an element that lives elsewhere; never a signed one."""
+    """The URL of an external element; never a signed URL."""
     object_key: Mapped[str | None] = mapped_column("objectKey")
     name: Mapped[str] = mapped_column(default="")
     display: Mapped[str | None]
     size: Mapped[str | None]
-    """How large it is shown, not its bytes."""
+    """The display size (small, medium, large), not the number of bytes."""
     byte_size: Mapped[int | None] = mapped_column("byteSize", BigInteger)
     language: Mapped[str | None]
     page: Mapped[int | None] = mapped_column(Integer)
@@ -153,7 +153,7 @@ class Element(Base):
 
 
 class Feedback(Base):
-    """A thumb up (1) or down (0) for a step, with a comment; one a step."""
+    """The feedback for a step: thumbs up (1) or down (0), with a comment."""
 
     __tablename__ = "feedbacks"
     __table_args__ = (Index(None, "id"),)
@@ -169,10 +169,10 @@ class Feedback(Base):
 
 
 class Tombstone(Base):
-    """What was deleted stays deleted, though Chainlit writes to it once more.
+    """Marks a deleted thread, step or element, so that late writes do not bring it back.
 
-    ``id`` is the deleted step's, or ``element`` with a space and the deleted element's, or
-    empty where the whole thread was deleted. No foreign key: it outlives the thread.
+    ``id`` is the id of a step, or "element " and the id of an element, or empty for a
+    thread. There is no foreign key: a tombstone outlives its thread.
     """
 
     __tablename__ = "chainlit_sqla_tombstones"
@@ -183,9 +183,9 @@ class Tombstone(Base):
 
 
 class BlobDeletion(Base):
-    """The outbox of blobs to delete: written with the rows' deletion, emptied after it.
+    """A blob to delete: inserted with the deletion of its row, removed after the blob.
 
-    ``createdAt`` may lie in the future: it is not deleted before.
+    The blob is not deleted before ``createdAt``, which may lie in the future.
     """
 
     __tablename__ = "chainlit_sqla_blob_deletions"
@@ -196,32 +196,32 @@ class BlobDeletion(Base):
 
 
 class Quarantined(Base):
-    """A row of another layer's database that has no place in our tables, as it was."""
+    """An original row of another layer's database that does not fit the tables."""
 
     __tablename__ = "chainlit_sqla_quarantine"
 
     id: Mapped[str] = mapped_column(Key(), primary_key=True)
-    """A digest of what is in it: put aside twice, it is here once."""
+    """A digest of the content, so that repeated imports quarantine a row once."""
     source: Mapped[str]
-    """Where it comes from, for people."""
+    """A human-readable description of the source database."""
     origin: Mapped[str]
-    """The table that it was in."""
+    """The table of the row."""
     reason: Mapped[str]
     row: Mapped[Any] = mapped_column(JsonDocument())
     created_at: Mapped[datetime] = mapped_column("createdAt", default=now)
 
 
 class Import(Base):
-    """How far an import or an adoption has come."""
+    """The progress of an import or an adoption."""
 
     __tablename__ = "chainlit_sqla_imports"
 
     id: Mapped[str] = mapped_column(Key(), primary_key=True)
-    """A digest of what it comes from."""
+    """A digest of the source."""
     source: Mapped[str]
-    """Where it comes from, for people."""
+    """A human-readable description of the source."""
     position: Mapped[str | None]
-    """Where to go on; empty at the beginning."""
+    """The resume token; NULL at the start."""
     details: Mapped[dict[str, Any]] = mapped_column(default=dict)
     started_at: Mapped[datetime] = mapped_column("startedAt", default=now)
     finished_at: Mapped[datetime | None] = mapped_column("finishedAt")
@@ -233,7 +233,7 @@ def _table(model: type[Base]) -> Table:
     return table
 
 
-# For statements on rows: hot paths read and write without entities.
+# Tables for statements on rows: hot paths use no entities.
 users = _table(User)
 threads = _table(Thread)
 steps = _table(Step)

@@ -1,8 +1,8 @@
-"""Settings from the environment and from ``.env``, under the names users already have.
+"""Settings from the environment and from ``.env``, with the variable names of Chainlit.
 
-Real environment variables win over the file. The file is the one that Chainlit reads
-itself (``CHAINLIT_ENV_FILE``, default ``.env`` in the current folder), so that the
-command line and the application see the same database.
+Environment variables win over the file. The file is the one that Chainlit itself reads
+(``CHAINLIT_ENV_FILE``, default ``.env`` in the current folder), so that the command line and
+the application use the same database.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def _named(*names: str) -> AliasChoices:
 
 
 class Settings(BaseSettings):
-    """All settings; read once when a data layer or command is made.
+    """All settings; read once when a data layer is created or a command starts.
 
     Example:
         >>> Settings.load(database_url="sqlite:///chats.db").database_url
@@ -34,8 +34,8 @@ class Settings(BaseSettings):
     """
 
     model_config = SettingsConfigDict(
-        # An empty variable, usual in compose files, is an unset one. Bare field names are
-        # no variables: POOL_SIZE may be the host application's.
+        # An empty variable, common in compose files, counts as unset. Bare field names are
+        # not variables: POOL_SIZE may be the application's own.
         env_file_encoding="utf-8",
         extra="ignore",
         env_ignore_empty=True,
@@ -46,39 +46,39 @@ class Settings(BaseSettings):
     database_url: str = Field(
         "", validation_alias=_named("CHAINLIT_DATABASE_URL", "DATABASE_URL"), repr=False
     )
-    """Where the conversations are; empty: a SQLite file below `data_dir`."""
+    """The database; empty for a SQLite file below `data_dir`."""
     db_schema: str | None = Field(None, validation_alias=_named(_OURS + "SCHEMA"))
-    """A PostgreSQL schema other than the connection's default one."""
+    """A PostgreSQL schema for the tables; None for the default one of the connection."""
     auto_upgrade: bool | None = Field(None, validation_alias=_named(_OURS + "AUTO_UPGRADE"))
-    """Make or upgrade the tables on first use; None: on SQLite only."""
+    """Whether to create or upgrade the tables on first use; None: on SQLite only."""
     pool_size: int = Field(5, ge=1, validation_alias=_named(_OURS + "POOL_SIZE"))
-    """Connections kept open."""
+    """The number of connections that stay open."""
     max_overflow: int = Field(10, ge=0, validation_alias=_named(_OURS + "MAX_OVERFLOW"))
-    """Connections opened beyond `pool_size` under load."""
+    """The number of additional connections under load."""
     connect_timeout: float = Field(10.0, gt=0, validation_alias=_named(_OURS + "CONNECT_TIMEOUT"))
-    """Seconds until an unanswered connection attempt fails."""
+    """Seconds until a connection attempt without answer fails."""
     prepared_statements: bool = Field(True, validation_alias=_named(_OURS + "PREPARED_STATEMENTS"))
     """False behind a transaction pooler such as PgBouncer or Supabase's port 6543."""
     user_cache_seconds: float = Field(
         5.0, ge=0, validation_alias=_named(_OURS + "USER_CACHE_SECONDS")
     )
-    """How long a change to a user by another process may stay unseen; 0 asks every time."""
+    """Seconds for which a user is cached; 0 disables the cache."""
 
     # Writes
     queue_size: int = Field(10_000, ge=1, validation_alias=_named(_OURS + "QUEUE_SIZE"))
-    """Writes waiting at most; further callers wait in order."""
+    """The capacity of the write queue; further callers wait in order."""
     batch_size: int = Field(500, ge=1, validation_alias=_named(_OURS + "BATCH_SIZE"))
-    """Writes in one transaction at most."""
+    """The largest number of writes in one transaction."""
     retry_seconds: float = Field(120.0, ge=0, validation_alias=_named(_OURS + "RETRY_SECONDS"))
-    """How long a write is tried again while the database is away."""
+    """Seconds for which a write is retried while the database is unavailable."""
     close_seconds: float = Field(20.0, ge=0, validation_alias=_named(_OURS + "CLOSE_SECONDS"))
-    """How long closing waits for the writes that are still under way."""
+    """Seconds for which closing waits for pending writes."""
 
     # Storage
     data_dir: Path = Field(Path(".chainlit_sqla"), validation_alias=_named(_OURS + "DATA_DIR"))
-    """The folder of the SQLite file and of local files, below Chainlit's app root."""
+    """The folder of the SQLite file and of local files, relative to Chainlit's app root."""
     storage_url: str = Field("", validation_alias=_named(_OURS + "STORAGE"))
-    """Where blobs go, as a URL that `storage.urls` reads; empty: see `bucket_name`."""
+    """The URL of the store for attachments; empty to use `bucket_name`."""
     bucket_name: str = Field("", validation_alias=_named("BUCKET_NAME"))
     aws_access_key: str = Field("", validation_alias=_named("APP_AWS_ACCESS_KEY"))
     aws_secret_key: str = Field("", validation_alias=_named("APP_AWS_SECRET_KEY"), repr=False)
@@ -94,13 +94,13 @@ class Settings(BaseSettings):
     storage_retry_seconds: float = Field(
         30.0, ge=0, validation_alias=_named(_OURS + "STORAGE_RETRY_SECONDS")
     )
-    """How long an upload is tried again while the store is away."""
+    """Seconds for which an upload is retried while the store is unavailable."""
     storage_expiry_time: int = Field(3600, gt=0, validation_alias=_named("STORAGE_EXPIRY_TIME"))
     """Seconds until a signed URL expires."""
     public_url: str = Field("", validation_alias=_named(_OURS + "PUBLIC_URL"))
-    """Put before URLs of local files where the page is on another origin (Copilot)."""
+    """The prefix of URLs of local files where the page has another origin (Copilot)."""
     auth_secret: str = Field("", validation_alias=_named("CHAINLIT_AUTH_SECRET"), repr=False)
-    """Signs the URLs of local files; empty: a key of the folder's own."""
+    """The secret that signs URLs of local files; empty to use a key file in the folder."""
     app_root: Path = Field(default_factory=Path.cwd, validation_alias=_named("CHAINLIT_APP_ROOT"))
 
     @classmethod
@@ -111,28 +111,29 @@ class Settings(BaseSettings):
             **overrides: Fields of this class by name.
 
         Raises:
-            ConfigurationError: A variable has an impossible value; names it.
+            ConfigurationError: A variable has an invalid value.
         """
-        named = {cls.variables(field)[0]: value for field, value in overrides.items()}
-        # Of two names of one setting the stronger wins, wherever it stands: once Chainlit has
-        # read the file into the environment, nobody can tell the two places apart.
-        known = {**dotenv_values(os.environ.get("CHAINLIT_ENV_FILE", ".env")), **os.environ}
+        values = {cls.variables(field)[0]: value for field, value in overrides.items()}
+        # Of two variables of one setting the first wins, also where it is in the file and the
+        # other in the environment: Chainlit copies the file into the environment.
+        env_file = os.environ.get("CHAINLIT_ENV_FILE", ".env")
+        variables = {**dotenv_values(env_file), **os.environ}
         for field in cls.model_fields:
-            strongest, *others = cls.variables(field)
-            if others and (found := next(filter(None, map(known.get, (strongest, *others))), None)):
-                named.setdefault(strongest, found)
+            names = cls.variables(field)
+            if len(names) > 1 and (value := next(filter(None, map(variables.get, names)), None)):
+                values.setdefault(names[0], value)
         try:
-            return cls(_env_file=os.environ.get("CHAINLIT_ENV_FILE", ".env"), **named)
+            return cls(_env_file=env_file, **values)
         except ValidationError as error:
             first = error.errors()[0]
             name = ".".join(str(part) for part in first["loc"])
             raise ConfigurationError(
-                f"{name}={first['input']!r} cannot be used: {first['msg']}; correct or unset {name}"
+                f"{name}={first['input']!r} is invalid: {first['msg']}; correct or unset {name}"
             ) from None
 
     @classmethod
     def variables(cls, field: str) -> tuple[str, ...]:
-        """The environment variables that set a field, the strongest first.
+        """Return the environment variables of a field, in the order of precedence.
 
         Args:
             field: The name of a field of this class.
@@ -148,10 +149,10 @@ class Settings(BaseSettings):
 
     @property
     def database(self) -> str:
-        """The database URL with the embedded default filled in."""
+        """The URL of the database, by default that of the SQLite file."""
         return self.database_url or self.embedded_database
 
     @property
     def embedded_database(self) -> str:
-        """The URL of the SQLite file used where no other database is named."""
+        """The URL of the SQLite file that is used by default."""
         return f"sqlite:///{self.data_path / 'chainlit.db'}"

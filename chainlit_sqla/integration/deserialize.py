@@ -1,13 +1,14 @@
-"""From Chainlit's dicts to our operations: pure, no I/O, no Chainlit.
+"""Deserializes Chainlit's dicts into write operations, without I/O.
 
-The rules, on all databases alike:
+The rules are the same on all databases:
 
-- A key with a column goes into it, in the column's type. A key without one goes into the
-  JSON document ``extra`` and comes back from there, so a new Chainlit release loses nothing.
-- A value that does not fit its column: text columns take other values as their JSON;
-  flags take "true"/"false" in any form; an instant or a page number that cannot be read
-  is kept in ``extra`` and the column stays empty (``createdAt``: the time of writing).
-- Text and JSON are made storable as `chainlit_sqla._internal.json` says.
+- A key that has a column is stored there, converted to the column's type. Other keys are
+  stored in the JSON document ``extra`` and returned from it, so that keys of a new Chainlit
+  release are not lost.
+- A value that does not match its column: text columns store the JSON of other types; flags
+  accept "true" and "false" in any case; a timestamp or page number that cannot be parsed is
+  kept in ``extra``, and its column is NULL (``createdAt``: the time of the write).
+- `chainlit_sqla._internal.json` replaces what databases cannot store in text and JSON.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ STEP_KINDS: Mapping[str, str] = {
     "autoCollapse": _FLAG,
     "language": _TEXT,
 }
-"""The columns of a step by the kind of their values."""
+"""The columns of a step with the kind of their values."""
 
 ELEMENT_KINDS: Mapping[str, str] = {
     "type": _TEXT,
@@ -73,22 +74,22 @@ ELEMENT_KINDS: Mapping[str, str] = {
     "forId": _TEXT,
     "mime": _TEXT,
 }
-"""The same for elements."""
+"""The columns of an element with the kind of their values."""
 
 _REQUIRED = {"name", "type", "streaming", "metadata", "createdAt"}
-"""Columns that are never empty: None for them says nothing and changes nothing."""
-_KEYS_OF_STEP = {"id", "threadId", "feedback"}
-_KEYS_OF_ELEMENT = {"id", "threadId", "objectKey"}
-"""What is given, but not as a value of a column or a member of ``extra``."""
+"""Columns that are never NULL: None leaves them unchanged."""
+_HANDLED_STEP_KEYS = {"id", "threadId", "feedback"}
+_HANDLED_ELEMENT_KEYS = {"id", "threadId", "objectKey"}
+"""Keys that are neither values of a column nor members of ``extra``."""
 _FALSE = {"false", "0", "no", "off", "none", ""}
 
 
 def step_operation(step: Mapping[str, Any], *, new: bool, actor: str | None = None) -> SaveStep:
-    """Read what Chainlit sends to create or update a step.
+    """Return the operation that creates or updates a step.
 
     Args:
-        step: A StepDict of any release, complete or not; ``feedback`` is not read.
-        new: Whether it is being created: a new message is activity in its thread.
+        step: A StepDict of any release, complete or not; ``feedback`` is ignored.
+        new: Whether the step is created: a new message is activity in its thread.
         actor: See `SaveThread`.
 
     Raises:
@@ -99,14 +100,15 @@ def step_operation(step: Mapping[str, Any], *, new: bool, actor: str | None = No
         {'output': ''}
     """
     id, thread_id = _id(step.get("id"), "step"), _id(step.get("threadId"), "step's thread")
-    values, extra = _columns(step, STEP_KINDS, lambda: _label("step", id, thread_id), _KEYS_OF_STEP)
+    label = functools.partial(_label, "step", id, thread_id)
+    values, extra = _columns(step, STEP_KINDS, label, _HANDLED_STEP_KEYS)
     activity = None
     if "message" in str(step.get("type")):
         created = values.get("createdAt")
         if new:
             activity = min(created or now(), now())
         elif created and created <= now():
-            activity = created  # It may be the first that arrives: then it is a new message.
+            activity = created  # The update of a new message may arrive before its create.
     return SaveStep(thread_id, id, values, extra, activity, actor)
 
 
@@ -118,29 +120,28 @@ def element_operation(
     actor: str | None = None,
     ordinal: int | None = None,
 ) -> SaveElement:
-    """Read what Chainlit sends to create an element.
+    """Return the operation that creates an element.
 
     Args:
         element: An ElementDict of any release.
-        object_key: Where its bytes were stored; None for one that lives elsewhere.
-        byte_size: The number of those bytes.
+        object_key: The key of its blob; None for an external element.
+        byte_size: The size of the blob.
         actor: See `SaveThread`.
-        ordinal: Its place among the elements, from before its upload; None: now.
+        ordinal: Its position among the elements, assigned before the upload; None assigns one.
 
     Raises:
         RejectedRow: An id is missing, or a value cannot be stored.
     """
     id = _id(element.get("id"), "element")
     thread_id = _id(element.get("threadId"), "element's thread")
-    given = dict(element)
     if object_key is not None:
-        given["url"] = None  # A fresh one is signed at each reading.
-    values, extra = _columns(
-        given, ELEMENT_KINDS, lambda: _label("element", id, thread_id), _KEYS_OF_ELEMENT
-    )
+        element = {**element, "url": None}  # Each read signs a fresh URL.
+    label = functools.partial(_label, "element", id, thread_id)
+    values, extra = _columns(element, ELEMENT_KINDS, label, _HANDLED_ELEMENT_KEYS)
     values |= {"objectKey": object_key, "byteSize": byte_size}
-    place = next_ordinal() if ordinal is None else ordinal
-    return SaveElement(thread_id, id, values, extra, actor, ordinal=place)
+    if ordinal is None:
+        ordinal = next_ordinal()
+    return SaveElement(thread_id, id, values, extra, actor, ordinal=ordinal)
 
 
 def thread_operation(
@@ -151,45 +152,46 @@ def thread_operation(
     tags: Sequence[str] | None = None,
     actor: str | None = None,
 ) -> SaveThread:
-    """Read the arguments of ``update_thread``; None changes nothing.
+    """Return the operation for the arguments of ``update_thread``; None changes nothing.
 
     Args:
         thread_id: The thread.
         name: The new title.
         user_id: The id of its owner.
-        metadata: Members to set; those that are None are removed.
-        tags: All tags.
+        metadata: Members to set; members that are None are removed.
+        tags: The new tags, replacing the old ones.
         actor: See `SaveThread`.
 
     Raises:
         RejectedRow: The id is missing, or a value cannot be stored.
     """
     thread_id = _id(thread_id, "thread")
-    what = functools.partial(_label, "thread", thread_id)
-    given = {"name": name, "userId": user_id, "tags": tags}
+    label = functools.partial(_label, "thread", thread_id)
+    columns = {"name": name, "userId": user_id, "tags": tags}
     kinds = {"name": _TEXT, "userId": _TEXT, "tags": _JSON}
-    values, _ = _columns({k: v for k, v in given.items() if v is not None}, kinds, what)
-    return SaveThread(thread_id, values, _document(metadata or {}, what), actor)
+    changes = {column: value for column, value in columns.items() if value is not None}
+    values, _ = _columns(changes, kinds, label)
+    return SaveThread(thread_id, values, _document(metadata or {}, label), actor)
 
 
 def user_operation(
     identifier: str, metadata: Mapping[str, Any], display_name: str | None
 ) -> SaveUser:
-    """Read what Chainlit sends when somebody logs in; a known user keeps the id.
+    """Return the operation for a login; an existing user keeps its id.
 
     Args:
-        identifier: The name under which the user logs in.
-        metadata: Replaces what was stored.
-        display_name: Replaces what was stored unless None.
+        identifier: The name with which the user logs in.
+        metadata: The new metadata, replacing the old ones.
+        display_name: The new display name; None keeps the old one.
 
     Raises:
         RejectedRow: The identifier is empty, or a value cannot be stored.
     """
     identifier = _id(identifier, "user's identifier")
-    what = functools.partial(_label, "user", identifier)
-    values: Dict = {"id": str(uuid.uuid4()), "metadata": _serialized(metadata or {}, what)}
+    label = functools.partial(_label, "user", identifier)
+    values: Dict = {"id": str(uuid.uuid4()), "metadata": _to_json(metadata or {}, label)}
     if display_name is not None:
-        values["displayName"] = _text(display_name, what)
+        values["displayName"] = _to_text(display_name, label)
     return SaveUser(identifier, values)
 
 
@@ -201,31 +203,31 @@ def feedback_operation(
     comment: str | None,
     actor: str | None = None,
 ) -> SaveFeedback:
-    """Read a feedback; without an id it is given one.
+    """Return the operation that sets the feedback of a step.
 
     Args:
         thread_id: The thread of the step.
         for_id: The step.
-        id: The id of the feedback, if the client knows it.
+        id: The id of the feedback; None assigns one.
         value: 0 or 1.
-        comment: What the user says.
+        comment: The comment of the user.
         actor: See `SaveThread`.
 
     Raises:
         RejectedRow: The step's id is missing, or the value is neither 0 nor 1.
     """
     for_id = _id(for_id, "feedback's step")
-    what = functools.partial(_label, "feedback for step", for_id)
+    label = functools.partial(_label, "feedback for step", for_id)
     if value not in (0, 1):
         raise RejectedRow(
-            f"Feedback {value!r} for step {printable_id(for_id)} is refused; send 0 or 1"
+            f"Feedback for step {printable_id(for_id)} has the value {value!r}; send 0 or 1"
         )
     return SaveFeedback(
         _id(thread_id, "feedback's thread"),
         for_id,
         _json.clean_text(id) if id else str(uuid.uuid4()),
         int(value),
-        None if comment is None else _text(comment, what),
+        None if comment is None else _to_text(comment, label),
         actor,
     )
 
@@ -234,16 +236,16 @@ def feedback_operation(
 
 
 def _columns(
-    given: Mapping[str, Any],
+    row: Mapping[str, Any],
     kinds: Mapping[str, str],
-    what: Callable[[], str],
-    keys: Collection[str] = (),
+    label: Callable[[], str],
+    skip: Collection[str] = (),
 ) -> tuple[Dict, Dict]:
-    """Split into values of columns and members of ``extra``, without the keys."""
+    """Split a dict into values of columns and members of ``extra``."""
     values: Dict = {}
     extra: Dict = {}
-    for name, value in given.items():
-        if name in keys:
+    for name, value in row.items():
+        if name in skip:
             continue
         kind = kinds.get(name)
         if kind is None:
@@ -251,33 +253,33 @@ def _columns(
         elif value is None:
             if name not in _REQUIRED:
                 values[name] = None
-        elif (fitting := fit(kind, value, what)) is not None:
-            values[name] = fitting
+        elif (column_value := fit(kind, value, label)) is not None:
+            values[name] = column_value
         else:
             extra[name] = value
             if name not in _REQUIRED:
                 values[name] = None
-    return values, _document(extra, what) if extra else {}
+    return values, _document(extra, label) if extra else {}
 
 
-def fit(kind: str, value: Any, what: Callable[[], str] = lambda: "a value") -> Any:
-    """The value as a column of this kind takes it, None where it cannot.
+def fit(kind: str, value: Any, label: Callable[[], str] = lambda: "A value") -> Any:
+    """Convert a value to the type of a column, None if that is impossible.
 
     Args:
-        kind: One of those in `STEP_KINDS`.
-        value: Anything.
-        what: Names the row, for an error.
+        kind: One of the kinds in `STEP_KINDS`.
+        value: Any value.
+        label: Returns the name of the row, for an error.
 
     Raises:
-        RejectedRow: It cannot be written as JSON.
+        RejectedRow: The value cannot be serialized to JSON.
     """
     if kind == _TEXT:
-        return _text(value, what)
+        return _to_text(value, label)
     if kind == _FLAG:
         return value.strip().lower() not in _FALSE if isinstance(value, str) else bool(value)
     if kind == _JSON:
-        document = _serialized(value, what)
-        return None if document == "null" else document  # NaN is nothing.
+        document = _to_json(value, label)
+        return None if document == "null" else document  # NaN, for instance.
     if kind == _INSTANT:
         return parse_instant(value)
     try:
@@ -287,32 +289,32 @@ def fit(kind: str, value: Any, what: Callable[[], str] = lambda: "a value") -> A
     return number if number == value and abs(number) < 2**31 else None
 
 
-def _text(value: Any, what: Callable[[], str]) -> str:
-    return _json.clean_text(value) if isinstance(value, str) else str(_serialized(value, what))
+def _to_text(value: Any, label: Callable[[], str]) -> str:
+    return _json.clean_text(value) if isinstance(value, str) else str(_to_json(value, label))
 
 
-def _serialized(value: Any, what: Callable[[], str]) -> _json.JsonText:
+def _to_json(value: Any, label: Callable[[], str]) -> _json.JsonText:
     try:
         return _json.dumps(value)
     except (ValueError, TypeError, RecursionError) as error:
-        raise RejectedRow(f"{what()} is refused: {error}") from error
+        raise RejectedRow(f"{label()} cannot be stored: {error}") from error
 
 
-def _document(value: Mapping[str, Any], what: Callable[[], str]) -> Dict:
-    """The members as they will be read back."""
-    document: Dict = _json.loads(_serialized(value, what)) if value else {}
+def _document(value: Mapping[str, Any], label: Callable[[], str]) -> Dict:
+    """Return a document with the values that a later read returns."""
+    document: Dict = _json.loads(_to_json(value, label)) if value else {}
     return document
 
 
 def _label(kind: str, id: str, thread_id: str | None = None) -> str:
-    """A row for people; made only where it is told."""
-    place = f" of thread {printable_id(thread_id)}" if thread_id is not None else ""
-    return f"{kind} {printable_id(id)}{place}"
+    """Name a row in a message; called only for an error."""
+    of_thread = f" of thread {printable_id(thread_id)}" if thread_id is not None else ""
+    return f"{kind} {printable_id(id)}{of_thread}"
 
 
-def _id(value: Any, what: str) -> str:
+def _id(value: Any, owner: str) -> str:
     if isinstance(value, uuid.UUID):
         value = str(value)
     if not isinstance(value, str) or not value:
-        raise RejectedRow(f"The {what} has no id ({value!r}); give it a text that is not empty")
+        raise RejectedRow(f"The {owner} has no id ({value!r}); pass a non-empty string")
     return _json.clean_text(value)

@@ -1,8 +1,8 @@
-"""From rows to Chainlit's dicts: pure, no I/O, no Chainlit.
+"""Serializes rows into Chainlit's dicts, without I/O.
 
-A thread may have thousands of steps, and all of them are made in one go: so rows are
-tuples that are taken apart in one line, and each dict is written out in one expression.
-The order of the columns is `queries.steps.COLUMNS` and its sisters.
+A thread may have thousands of steps, which are serialized together. So rows are tuples that
+are unpacked in one statement, and each dict is one expression. The columns stand in the
+order of `queries.steps.COLUMNS` and its counterparts.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from ..dialects import Dialect, Rows
 
 Dict = dict[str, Any]
 
-_UNREAD = ("createdAt", "start", "end")
-"""What could not be read as an instant stays in ``extra``: a date must be one."""
+_INSTANTS = ("createdAt", "start", "end")
+"""Members of ``extra`` that could not be parsed as timestamps; they are not returned."""
 
 
 class _Flags(dict[Any, bool | None]):
-    """What a database gives for a flag, as a flag: SQLite gives numbers."""
+    """Maps database values to flags: SQLite returns numbers."""
 
     def __missing__(self, value: Any) -> bool:
         return bool(value)
@@ -29,25 +29,25 @@ _flags = _Flags({None: None, False: False, True: True})
 
 
 def step_dicts(rows: Rows, dialect: Dialect, thread_id: str | None = None) -> list[Dict]:
-    """Make Chainlit's StepDicts.
+    """Serialize steps into StepDicts.
 
     Args:
         rows: Rows of `queries.steps`.
-        dialect: The dialect that they were read with.
-        thread_id: The thread of all of them; None: the first column says it.
+        dialect: The dialect of the database.
+        thread_id: The thread of all steps; None to use the first column.
     """
     instant, document, flag = dialect.format_timestamp, dialect.load_json, _flags
-    found = []
+    step_dicts = []
     for row in rows:
         (
-            place, id, name, type_, parent_id, command, modes, streaming, wait_for_answer,
+            row_thread_id, id, name, type_, parent_id, command, modes, streaming, wait_for_answer,
             is_error, metadata, tags, input_, output, created_at, start, end, generation,
             show_input, default_open, auto_collapse, language, extra,
             feedback_id, feedback_value, feedback_comment,
         ) = row  # fmt: skip
         step = {
             "id": id,
-            "threadId": thread_id or place,
+            "threadId": thread_id or row_thread_id,
             "icon": None,
             "name": name,
             "type": type_,
@@ -79,20 +79,20 @@ def step_dicts(rows: Rows, dialect: Dialect, thread_id: str | None = None) -> li
             },
         }
         if extra is not None:
-            _add_extra(step, document(extra), _UNREAD)
-        found.append(step)
-    return found
+            _add_extra(step, document(extra), _INSTANTS)
+        step_dicts.append(step)
+    return step_dicts
 
 
 def element_dicts(rows: Rows, dialect: Dialect, urls: Sequence[str | None]) -> list[Dict]:
-    """Make Chainlit's ElementDicts.
+    """Serialize elements into ElementDicts.
 
     Args:
         rows: Rows of `queries.elements`.
-        dialect: The dialect that they were read with.
-        urls: Where each element can be read now.
+        dialect: The dialect of the database.
+        urls: The current URL of each element.
     """
-    found = []
+    element_dicts = []
     for row, url in zip(rows, urls, strict=True):
         (
             thread_id, id, type_, chainlit_key, _, object_key, name, display, size, language,
@@ -118,8 +118,8 @@ def element_dicts(rows: Rows, dialect: Dialect, urls: Sequence[str | None]) -> l
         }
         if extra is not None:
             _add_extra(element, dialect.load_json(extra), ())
-        found.append(element)
-    return found
+        element_dicts.append(element)
+    return element_dicts
 
 
 def thread_dict(
@@ -128,17 +128,17 @@ def thread_dict(
     steps: list[Dict] | None = None,
     elements: list[Dict] | None = None,
 ) -> Dict:
-    """Make Chainlit's ThreadDict.
+    """Serialize a thread into a ThreadDict.
 
     Args:
         row: A row of `queries.threads`.
-        dialect: The dialect that it was read with.
-        steps: Its steps, by time; None: as the list shows it, without them, and with the
-            last activity as ``createdAt``, because the frontend sorts and groups by it.
-        elements: Its elements.
+        dialect: The dialect of the database.
+        steps: The StepDicts by time. None makes an entry of the thread list: without steps,
+            and with the last activity as ``createdAt``, by which the frontend sorts and groups.
+        elements: The ElementDicts.
     """
     id, created_at, updated_at, name, user_id, user_identifier, tags, metadata = row
-    described = dialect.load_json(metadata)
+    document = dialect.load_json(metadata)
     return {
         "id": id,
         "createdAt": dialect.format_timestamp(updated_at if steps is None else created_at),
@@ -146,17 +146,17 @@ def thread_dict(
         "userId": user_id,
         "userIdentifier": user_identifier,
         "tags": dialect.load_json(tags),
-        "metadata": described if isinstance(described, dict) else {},  # Chainlit copies it.
+        "metadata": document if isinstance(document, dict) else {},  # Chainlit requires a dict.
         "steps": parents_first(steps) if steps else [],
         "elements": elements or [],
     }
 
 
 def parents_first(steps: list[Dict]) -> list[Dict]:
-    """Move parents before their children and leave the order alone otherwise.
+    """Move parents before their children and keep the order otherwise.
 
     Args:
-        steps: Steps by time.
+        steps: StepDicts by time.
 
     Example:
         >>> [s["id"] for s in parents_first([{"id": "b", "parentId": "a"}, {"id": "a"}])]
@@ -164,34 +164,34 @@ def parents_first(steps: list[Dict]) -> list[Dict]:
     """
     if _are_in_order(steps):
         return steps
-    waiting = {step["id"]: step for step in steps}
+    remaining = {step["id"]: step for step in steps}
     ordered: list[Dict] = []
     for step in steps:
-        line: list[Dict] = []
+        branch: list[Dict] = []  # The step and its ancestors that are not ordered yet.
         node: Dict | None = step
-        while node is not None and waiting.pop(node["id"], None) is not None:
-            line.append(node)
-            node = waiting.get(node.get("parentId") or "")
-        ordered.extend(reversed(line))
+        while node is not None and remaining.pop(node["id"], None) is not None:
+            branch.append(node)
+            node = remaining.get(node.get("parentId") or "")
+        ordered.extend(reversed(branch))
     return ordered
 
 
 def _are_in_order(steps: Iterable[Dict]) -> bool:
-    """Whether each parent that is there comes first, as it nearly always does."""
+    """Return whether no child precedes its parent, as is nearly always the case."""
     seen: set[str] = set()
-    absent: set[str] = set()
+    missing: set[str] = set()
     for step in steps:
-        parent = step.get("parentId")
-        if parent and parent not in seen:
-            absent.add(parent)
+        parent_id = step.get("parentId")
+        if parent_id and parent_id not in seen:
+            missing.add(parent_id)
         seen.add(step["id"])
-    return absent.isdisjoint(seen)
+    return missing.isdisjoint(seen)
 
 
-def _add_extra(known: Dict, extra: Any, unread: Container[str]) -> None:
-    """Add the members of ``extra``; a column that has a value wins."""
+def _add_extra(target: Dict, extra: Any, skip: Container[str]) -> None:
+    """Add the members of ``extra`` to a dict; columns with a value win."""
     if not isinstance(extra, dict):
-        return  # Not ours.
+        return  # Written by another program.
     for name, value in extra.items():
-        if known.get(name) is None and name not in unread:
-            known[name] = value
+        if target.get(name) is None and name not in skip:
+            target[name] = value
