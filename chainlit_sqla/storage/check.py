@@ -189,7 +189,7 @@ class StorageCheck:
         def enqueue(connection: Connection) -> int:
             referenced = queries.referenced_keys(connection, keys)
             orphans = [key for key in keys if key not in referenced]
-            deletions.put(connection, self._database.dialect, orphans)
+            deletions.enqueue(connection, self._database.dialect, orphans)
             return len(orphans)
 
         try:

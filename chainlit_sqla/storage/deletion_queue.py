@@ -1,78 +1,83 @@
-"""Deletes the blobs of deleted elements: after the commit, again after a failure."""
+"""Deletes the blobs of deleted elements: after the commit, and again after a failure."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
+from sqlalchemy import Connection
+
 from .._internal.aio import PerLoop, is_working
+from .._internal.bisect import bisect
 from .._internal.timestamps import now
 from ..database import Database
 from ..dialects import one_line
 from ..errors import ChainlitSqlaError, StorageUnavailable
-from ..writes import deletion_queue as outbox
+from ..writes import deletion_queue as statements
 from .base import StorageClient
 from .keys import possible_names, url_safe_key
 
 log = logging.getLogger(__name__)
 
-_AT_ONCE = 1_000
+_BATCH = 1_000
 _FIRST_PAUSE = 1.0
 _LONGEST_PAUSE = 300.0
-_CALLS = 64
-"""Calls to the store in one round, so that a store that refuses all is not stormed."""
+_REQUESTS = 64
+"""Requests to the store in one round, so that one that refuses everything is not flooded."""
 
 
 class DeletionQueue:
-    """Empties the outbox table in the background while there is something in it.
+    """Deletes queued blobs in the background while there are any.
 
-    Rows enter it in the transaction that deletes their elements and leave it when the
-    blob is gone, so erased means erased, across failures and restarts. A blob that cannot
-    be deleted keeps none of the others.
+    Keys enter the queue in the transaction that deletes their elements and leave it when the
+    blob is deleted, so no failure and no restart loses a deletion. A blob that cannot be deleted
+    does not hold up the others.
 
     Args:
-        database: Where the outbox is.
+        database: Where the queue is.
         storage: Where the blobs are.
     """
 
     def __init__(self, database: Database, storage: StorageClient) -> None:
         self._database = database
         self._storage = storage
-        self._sweeper: asyncio.Task[None] | None = None
-        self._again = False
+        self._worker: asyncio.Task[None] | None = None
+        self._pending = False
         self._closed = False
         self._closing = PerLoop(asyncio.Event)
-        self._news = PerLoop(asyncio.Event)
+        self._woken = PerLoop(asyncio.Event)
         self._expected: tuple[type[Exception], ...] = (
             ChainlitSqlaError,
             *database.dialect.errors,
         )
 
     def wake(self) -> None:
-        """Look at the outbox soon."""
-        self._again = True
-        self._news.get().set()
-        if not is_working(self._sweeper):
-            self._sweeper = asyncio.create_task(self._sweep())
+        """Have the queue read soon."""
+        self._pending = True
+        self._woken.get().set()
+        if not is_working(self._worker):
+            self._worker = asyncio.create_task(self._work())
 
     async def add(self, key: str, delay: timedelta) -> None:
-        """Have a blob deleted that no row points at; logs where even that cannot be noted.
+        """Queue a blob that belongs to no row; logs an error if even that fails.
 
         Args:
             key: Its object key.
-            delay: Not before this time has passed.
+            delay: How long to wait before its deletion.
         """
-        at = now() + delay
         try:
-            async with self._database.write() as connection:
-                await connection.run_sync(outbox.put, self._database.dialect, [key], at)
+            await self._database.transact(
+                lambda connection: statements.enqueue(
+                    connection, self._database.dialect, [key], now() + delay
+                )
+            )
         except self._expected as error:
             log.error(
-                "The blob %s has no row and is not noted for deletion (%s); "
+                "Not queued for deletion: the blob %s, which has no row (%s); "
                 "run: chainlit-sqla storage check --fix",
                 key,
                 one_line(error),
@@ -81,112 +86,96 @@ class DeletionQueue:
             self.wake()
 
     async def drain(self) -> None:
-        """Delete all that is due, here and now: a command that ends has no background.
+        """Delete all blobs that are due, in the foreground.
 
         Raises:
-            StorageError: The store cannot be written; the rest stays for the next time.
+            StorageError: The store refuses a deletion; what is left stays in the queue.
         """
-        while await self._delete_some():
+        while await self._delete_batch():
             pass
 
     async def close(self) -> None:
-        """End what is under way; what is left is picked up at the next start."""
+        """Stop the background work; the next start continues with what is left."""
         self._closed = True
         self._closing.get().set()
-        self._news.get().set()
-        if is_working(self._sweeper):
+        self._woken.get().set()
+        if is_working(self._worker):
             seconds = self._database.settings.close_seconds
-            await asyncio.wait([self._sweeper], timeout=seconds)
-            self._sweeper.cancel()
-            await asyncio.wait([self._sweeper])
+            await asyncio.wait([self._worker], timeout=seconds)
+            self._worker.cancel()
+            await asyncio.wait([self._worker])
 
-    async def _sweep(self) -> None:
+    async def _work(self) -> None:
         pause = _FIRST_PAUSE
-        while self._again:  # What is due is deleted also while closing.
-            self._again = False
-            self._news.get().clear()
+        while self._pending:  # What is due is deleted during closing, too.
+            self._pending = False
+            self._woken.get().clear()
             try:
-                while await self._delete_some():
+                while await self._delete_batch():
                     pause = _FIRST_PAUSE
-                due = await self._database.read(
-                    lambda connection: connection.run_sync(outbox.next_due)
-                )
+                due = await self._read(statements.read_next_due)
             except self._expected as error:
-                log.warning(
-                    "Blobs are not deleted yet, again in %.0f s: %s", pause, one_line(error)
-                )
-                await _within(pause, self._closing.get())
+                log.warning("Blobs not deleted, retrying in %.0f s: %s", pause, one_line(error))
+                await _wait(self._closing.get(), pause)
                 pause = min(pause * 2, _LONGEST_PAUSE)
-                self._again = not self._closed
+                self._pending = not self._closed
             except Exception:
-                log.exception("Blobs are not deleted; they are tried again at the next start")
+                log.exception("Blobs not deleted; the next start retries it")
                 return
             else:
                 if due is not None and not self._closed:
-                    wait = (due - now()).total_seconds()
-                    await _within(min(max(wait, 0.1), _LONGEST_PAUSE), self._news.get())
-                    self._again |= not self._closed
+                    seconds = (due - now()).total_seconds()
+                    await _wait(self._woken.get(), min(max(seconds, 0.1), _LONGEST_PAUSE))
+                    self._pending |= not self._closed
+
+    async def _delete_batch(self) -> bool:
+        """Delete some of the blobs that are due; raises the first error after all were tried."""
+        keys: Sequence[str] = await self._read(statements.read_due, _BATCH)
+        if not keys:
+            return False
+        deleted, error = await self._delete(keys)
+        left = [key for key in keys if key not in deleted]
+
+        def record(connection: Connection) -> None:
+            if deleted:
+                statements.dequeue(connection, [*deleted])
+            if left:
+                statements.count_failure(connection, left)
+
+        await self._database.transact(record)
+        if error:
+            raise error
+        return True
+
+    async def _delete(self, keys: Sequence[str]) -> tuple[set[str], Exception | None]:
+        """Delete blobs; returns the keys that are deleted, and the first error."""
+        names, impossible = possible_names(keys, url_safe_key)
+        for reason in impossible:
+            log.error("Not deleted, for no store can have such a blob: %s", reason)
+        deleted = {key for key in keys if key not in names}
+        errors: list[Exception] = []
+        requests = 0
+
+        async def delete(batch: Sequence[str]) -> None:
+            nonlocal requests
+            requests += 1
+            await self._storage.delete(batch)
+            deleted.update(batch)
+
+        def is_refusal(error: Exception) -> bool:
+            unavailable = isinstance(error, StorageUnavailable) or requests >= _REQUESTS
+            return isinstance(error, ChainlitSqlaError) and not unavailable
+
+        try:
+            await bisect(list(names), delete, is_refusal, lambda _, error: errors.append(error))
+        except ChainlitSqlaError as error:
+            errors.append(error)
+        return deleted, errors[0] if errors else None
 
     async def _read(self, query: Callable[..., Any], *arguments: Any) -> Any:
         return await self._database.read(lambda connection: connection.run_sync(query, *arguments))
 
-    async def _delete_some(self) -> bool:
-        """Delete some of what is due; raises the first error when all were tried."""
-        keys = await self._database.read(
-            lambda connection: connection.run_sync(outbox.due, _AT_ONCE)
-        )
-        if not keys:
-            return False
-        work = _Deletion(self._storage)
-        await work.delete(list(keys))
-        async with self._database.write() as connection:
-            if work.gone:
-                await connection.run_sync(outbox.done, work.gone)
-            if work.left:
-                await connection.run_sync(outbox.failed, work.left)
-        if work.error:
-            raise work.error
-        return True
 
-
-class _Deletion:
-    """Deletes blobs together, and in halves where one of them cannot be deleted."""
-
-    def __init__(self, storage: StorageClient) -> None:
-        self._storage = storage
-        self._calls = _CALLS
-        self.gone: list[str] = []
-        self.left: list[str] = []
-        self.error: ChainlitSqlaError | None = None
-
-    async def delete(self, keys: list[str]) -> None:
-        """Delete blobs; what became of them stands in `gone` and `left`."""
-        names, impossible = possible_names(keys, url_safe_key)
-        for error in impossible:
-            log.error("There is no blob to delete: %s", error)
-        self.gone += [key for key in keys if key not in names]
-        if names:
-            await self._delete(list(names))
-
-    async def _delete(self, keys: list[str]) -> None:
-        if not self._calls or isinstance(self.error, StorageUnavailable):
-            self.left += keys
-            return
-        self._calls -= 1
-        try:
-            await self._storage.delete(keys)
-        except ChainlitSqlaError as error:
-            if len(keys) > 1 and not isinstance(error, StorageUnavailable):
-                middle = len(keys) // 2
-                await self._delete(keys[:middle])
-                await self._delete(keys[middle:])
-                return
-            self.error = self.error or error
-            self.left += keys
-        else:
-            self.gone += keys
-
-
-async def _within(seconds: float, event: asyncio.Event) -> None:
+async def _wait(event: asyncio.Event, seconds: float) -> None:
     with suppress(TimeoutError):
         await asyncio.wait_for(event.wait(), seconds)

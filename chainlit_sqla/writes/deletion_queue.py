@@ -1,4 +1,8 @@
-"""The outbox of blobs to delete, as functions of a connection."""
+"""The deletion queue of blobs: its statements.
+
+A transaction that deletes or replaces an element puts the key of its blob into the queue;
+`chainlit_sqla.storage.deletion_queue` deletes the blobs after the commit.
+"""
 
 from __future__ import annotations
 
@@ -11,72 +15,75 @@ from .._internal.timestamps import now
 from ..dialects import Dialect
 from ..models import blob_deletions
 
-
-def due(connection: Connection, limit: int) -> Sequence[str]:
-    """Object keys to delete now, those that failed most often last.
-
-    Args:
-        connection: A connection that may read.
-        limit: How many at most.
-    """
-    columns = blob_deletions.c
-    query = (
-        select(columns.objectKey)
-        .where(columns.createdAt <= now())
-        .order_by(columns.attempts, columns.createdAt)
-        .limit(limit)
-    )
-    return (connection.scalars(query)).all()
+_columns = blob_deletions.c
 
 
-def next_due(connection: Connection) -> datetime | None:
-    """When the next deletion is due, None where there is none.
-
-    Args:
-        connection: A connection that may read.
-    """
-    instant: datetime | None = connection.scalar(select(func.min(blob_deletions.c.createdAt)))
-    return instant
-
-
-def done(connection: Connection, keys: Sequence[str]) -> None:
-    """Forget keys whose blobs are gone.
-
-    Args:
-        connection: In a transaction.
-        keys: Object keys.
-    """
-    connection.execute(delete(blob_deletions).where(blob_deletions.c.objectKey.in_(keys)))
-
-
-def failed(connection: Connection, keys: Sequence[str]) -> None:
-    """Count an attempt that failed.
-
-    Args:
-        connection: In a transaction.
-        keys: Object keys.
-    """
-    statement = update(blob_deletions).where(blob_deletions.c.objectKey.in_(keys))
-    connection.execute(statement.values(attempts=blob_deletions.c.attempts + 1))
-
-
-def put(
-    connection: Connection, dialect: Dialect, keys: Sequence[str], at: datetime | None = None
+def enqueue(
+    connection: Connection,
+    dialect: Dialect,
+    keys: Sequence[str],
+    not_before: datetime | None = None,
 ) -> bool:
-    """Note blobs to be deleted after the commit.
+    """Add blobs to the queue; one that is in it already stays as it is.
 
     Args:
         connection: In a transaction.
         dialect: The database's dialect.
         keys: Object keys.
-        at: Not before this instant; None: at once.
+        not_before: The earliest time of the deletion; None: immediately.
 
     Returns:
         Whether there were any.
     """
-    due = at or now()
+    due = not_before or now()
     rows = [{"objectKey": key, "createdAt": due, "attempts": 0} for key in sorted(set(keys))]
     if rows:
-        statement = dialect.upsert(blob_deletions, ["objectKey"], [])
-        connection.execute(statement, rows)
+        connection.execute(dialect.upsert(blob_deletions, ["objectKey"], []), rows)
     return bool(rows)
+
+
+def dequeue(connection: Connection, keys: Sequence[str]) -> None:
+    """Remove blobs from the queue, because they are deleted or in use again.
+
+    Args:
+        connection: In a transaction.
+        keys: Object keys.
+    """
+    connection.execute(delete(blob_deletions).where(_columns.objectKey.in_(keys)))
+
+
+def count_failure(connection: Connection, keys: Sequence[str]) -> None:
+    """Count a failed attempt to delete blobs.
+
+    Args:
+        connection: In a transaction.
+        keys: Object keys.
+    """
+    statement = update(blob_deletions).where(_columns.objectKey.in_(keys))
+    connection.execute(statement.values(attempts=_columns.attempts + 1))
+
+
+def read_due(connection: Connection, limit: int) -> Sequence[str]:
+    """Read the keys of blobs to delete now, those with the fewest failures first.
+
+    Args:
+        connection: A connection that may read.
+        limit: The largest number of keys.
+    """
+    query = (
+        select(_columns.objectKey)
+        .where(_columns.createdAt <= now())
+        .order_by(_columns.attempts, _columns.createdAt)
+        .limit(limit)
+    )
+    return connection.scalars(query).all()
+
+
+def read_next_due(connection: Connection) -> datetime | None:
+    """Read when the next deletion is due; None if the queue is empty.
+
+    Args:
+        connection: A connection that may read.
+    """
+    due: datetime | None = connection.scalar(select(func.min(_columns.createdAt)))
+    return due

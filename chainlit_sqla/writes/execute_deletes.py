@@ -1,4 +1,4 @@
-"""Carries out deletions: rows, tombstones and the outbox of blobs in one transaction."""
+"""Carries out deletions: rows, tombstones and the deletion queue of blobs in one transaction."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .._internal.timestamps import instant_of, now
 from ..dialects import Dialect
 from ..errors import NotTheAuthor
 from ..models import elements, feedbacks, steps, threads, tombstones
-from . import deletion_queue as outbox
+from . import deletion_queue
 from .execute_saves import batched, bump_row_versions, element_tombstone_id, lock_threads
 from .operations import (
     Delete,
@@ -34,7 +34,7 @@ def execute_delete(connection: Connection, dialect: Dialect, op: Delete) -> tupl
         op: The deletion.
 
     Returns:
-        Whether there was anything to delete, and whether blobs went to the outbox.
+        Whether there was anything to delete, and whether blobs went to the deletion queue.
     """
     match op:
         case DeleteThread():
@@ -176,7 +176,7 @@ def _bury(
 def _blobs(connection: Connection, dialect: Dialect, where: ColumnElement[bool]) -> bool:
     query = select(elements.c.objectKey).where(where, elements.c.objectKey.is_not(None))
     keys = list(connection.scalars(query))
-    return outbox.put(connection, dialect, keys)
+    return deletion_queue.enqueue(connection, dialect, keys)
 
 
 def _within(table: Table, scope: Scope) -> ColumnElement[bool]:

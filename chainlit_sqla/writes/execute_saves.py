@@ -5,7 +5,7 @@ Invariants against other processes (each statement sees what was committed befor
 1. The rows of the threads are locked first, in the order of their ids. Who deletes from a
    thread holds the lock exclusively, so a save waits and then sees the tombstone.
 2. Tombstones are read after the lock. A row whose thread or step has one is not written,
-   and the blob of such an element goes to the outbox.
+   and the blob of such an element goes to the deletion queue.
 3. A thread that vanishes in between makes the foreign key fail; the batch is then planned
    again and meets its tombstone.
 """
@@ -25,7 +25,7 @@ from .._internal.timestamps import instant_of
 from ..dialects import Dialect
 from ..errors import NotTheAuthor, RejectedRow
 from ..models import elements, feedbacks, steps, threads, tombstones, users
-from . import deletion_queue as outbox
+from . import deletion_queue
 from .operations import printable_id
 from .planner import Key, RowChange, Segment, ThreadChange, group_by_columns
 
@@ -85,7 +85,7 @@ def execute_saves(connection: Connection, dialect: Dialect, segment: Segment) ->
         segment: The changes.
 
     Returns:
-        Whether blobs were put into the outbox.
+        Whether blobs were put into the deletion queue.
 
     Raises:
         RejectedRow: A thread's new owner is unknown, or a client reached for somebody
@@ -105,7 +105,7 @@ def execute_saves(connection: Connection, dialect: Dialect, segment: Segment) ->
         (key, row) for key, row in segment.feedbacks.items() if known.takes(key, row)
     ]
     _save_rows(connection, dialect, feedbacks, alive_feedbacks, {}, key="forId")
-    return outbox.put(connection, dialect, lost)
+    return deletion_queue.enqueue(connection, dialect, lost)
 
 
 def lock_threads(
@@ -361,14 +361,14 @@ def _save_elements(
 def _keep_blobs(
     connection: Connection, dialect: Dialect, rows: Sequence[tuple[Key, RowChange]]
 ) -> None:
-    """Take blobs that rows have now out of the outbox.
+    """Take blobs that rows have now out of the deletion queue.
 
     A batch whose commit was not answered is repeated: an earlier operation of it then meets
     the row of a later one, and takes that one's blob for replaced or deleted.
     """
     keys = [key for _, row in rows if (key := row.values.get("objectKey"))]
     for some in batched(keys, dialect.max_parameters):
-        outbox.done(connection, some)
+        deletion_queue.dequeue(connection, some)
 
 
 def _refuse_strangers(segment: Segment, known: _Threads) -> None:

@@ -74,7 +74,7 @@ class WriteQueue:
     Args:
         database: Where to write; its settings bound the queue, the batch and the retries.
         prepare: Called before the first batch: sees to the schema. May raise.
-        on_blobs: Called after a commit that put blobs into the outbox.
+        on_blobs: Called after a commit that put blobs into the deletion queue.
 
     Example:
         >>> pipeline = WriteQueue(database)

@@ -204,11 +204,11 @@ async def test_an_upload_cancelled_while_the_queue_is_full_leaves_no_blob(
 ) -> None:
     full = asyncio.Event()
 
-    async def place(op: Any) -> Any:
+    async def enqueue(op: Any) -> Any:
         full.set()
         await asyncio.Event().wait()
 
-    monkeypatch.setattr(layer.write_queue, "place", place)
+    monkeypatch.setattr(layer.write_queue, "enqueue", enqueue)
     upload = asyncio.create_task(uploads.save(element("e"), content("secret")))
     await full.wait()
     upload.cancel()

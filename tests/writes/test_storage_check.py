@@ -83,7 +83,7 @@ class World:
 
     async def enqueue_deletion(self, key: str) -> None:
         async with self.database.write() as connection:
-            await connection.run_sync(deletions.put, self.database.dialect, [key])
+            await connection.run_sync(deletions.enqueue, self.database.dialect, [key])
 
     async def keys(self) -> set[str]:
         return {info.key async for info in LocalStorage.list_blobs(self.storage)}

@@ -97,7 +97,7 @@ async def fill(database: Database, store: LocalStorage, number: int) -> list[str
     for key in keys:
         await store.put(key, BlobSource(data=b"x"), mime="text/plain")
     async with database.write() as connection:
-        await connection.run_sync(rows.put, database.dialect, keys)
+        await connection.run_sync(rows.enqueue, database.dialect, keys)
     return keys
 
 
@@ -111,12 +111,12 @@ async def test_a_blob_that_cannot_be_deleted_keeps_none_of_the_others(
     store = Picky(tmp_path / "files")
     keys = await fill(database, store, 50)
     store.undeletable = frozenset({keys[0], keys[30]})
-    outbox = DeletionQueue(database, store)
+    queue = DeletionQueue(database, store)
     with pytest.raises(StorageError, match="unlock it"):
-        await outbox.drain()
+        await queue.drain()
     assert await left(store) == await waiting(database) == [keys[0], keys[30]]
     store.undeletable = frozenset()
-    await outbox.drain()
+    await queue.drain()
     assert await left(store) == await waiting(database) == []
 
 
@@ -126,10 +126,10 @@ async def test_a_key_that_no_store_can_have_is_forgotten(
     store = Picky(tmp_path / "files")
     await fill(database, store, 3)
     async with database.write() as connection:
-        await connection.run_sync(rows.put, database.dialect, ["", "k" * 1030])
+        await connection.run_sync(rows.enqueue, database.dialect, ["", "k" * 1030])
     await DeletionQueue(database, store).drain()
     assert await left(store) == await waiting(database) == []
-    assert caplog.text.count("There is no blob to delete") == 2
+    assert caplog.text.count("no store can have such a blob") == 2
 
 
 async def test_a_store_that_refuses_all_is_not_stormed(database: Database, tmp_path: Path) -> None:
@@ -151,28 +151,28 @@ async def test_a_deletion_waits_for_its_time(database: Database, tmp_path: Path)
     await fill(database, store, 1)
     key = "threads/t/e/late"
     await store.put(key, BlobSource(data=b"x"), mime="text/plain")
-    outbox = DeletionQueue(database, store)
+    queue = DeletionQueue(database, store)
     delay = timedelta(seconds=0.5)
     due = datetime.now(UTC) + delay
-    await outbox.add(key, delay)
+    await queue.add(key, delay)
     await until(partial(emptied, database))
     assert await left(store) == []
     assert store.deleted[key] >= due
-    await outbox.close()
+    await queue.close()
 
 
 async def test_a_deletion_with_time_does_not_hold_up_others(
     database: Database, tmp_path: Path
 ) -> None:
     store = Picky(tmp_path / "files")
-    outbox = DeletionQueue(database, store)
-    await outbox.add("threads/t/e/late", timedelta(minutes=5))
+    queue = DeletionQueue(database, store)
+    await queue.add("threads/t/e/late", timedelta(minutes=5))
     await asyncio.sleep(0)
     keys = await fill(database, store, 3)
-    outbox.wake()
+    queue.wake()
     await until(partial(emptied, database, keys))
     assert await left(store) == []
-    await outbox.close()
+    await queue.close()
 
 
 def test_the_sweeper_works_in_one_event_loop_after_another(
@@ -183,22 +183,22 @@ def test_the_sweeper_works_in_one_event_loop_after_another(
 
     database = Database(f"sqlite:///{tmp_path / 'chats.db'}")
     store = Picky(tmp_path / "files")
-    outbox = DeletionQueue(database, store)
+    queue = DeletionQueue(database, store)
 
     async def first() -> None:
         await migrations.upgrade(database)
         await fill(database, store, 3)
         store.away = True
-        outbox.wake()
+        queue.wake()
         await until(lambda: store.calls > 2)
 
     async def second() -> None:
-        outbox.wake()
+        queue.wake()
         calls = store.calls
         await until(lambda: store.calls > calls + 2)
         store.away = False
         await until(partial(emptied, database))
-        await outbox.close()
+        await queue.close()
         await database.close()
 
     asyncio.run(first())
