@@ -1,4 +1,4 @@
-"""Blocking uploads in threads that a cancelled caller does not leave behind."""
+"""Files and uploads in threads, which a cancelled caller does not leave behind."""
 
 from __future__ import annotations
 
@@ -25,14 +25,17 @@ class UploadFile:
         file: Opened for buffered binary reading.
         key: The object key, for messages.
         size: The bytes to read.
-        stop: Ends the upload when set.
+        stop: Ends the upload when set; None: nobody does.
     """
 
-    def __init__(self, file: BinaryIO, key: str, size: int, stop: threading.Event) -> None:
+    def __init__(
+        self, file: BinaryIO, key: str, size: int, stop: threading.Event | None = None
+    ) -> None:
         self._file = file
         self._key = key
         self._size = size
         self._stop = stop
+        self._lock = threading.Lock()
         self.error: Exception | None = None
         """What reading raised first; SDKs wrap some of it in errors of their own."""
 
@@ -44,7 +47,7 @@ class UploadFile:
             StorageError: The file cannot be read.
         """
         with self._noting_errors():
-            if self._stop.is_set():
+            if self._stop is not None and self._stop.is_set():
                 raise Stopped
             with source_errors(self._key):
                 remaining = self._size - self._file.tell()
@@ -53,6 +56,12 @@ class UploadFile:
                 if len(data) < expected:
                     raise ValueError("it became shorter meanwhile")
         return data
+
+    def read_at(self, start: int, size: int) -> bytes:
+        """Read at a position; several threads may do so concurrently."""
+        with self._lock:
+            self.seek(start)
+            return self.read(size)
 
     def tell(self) -> int:
         """Return the position."""

@@ -84,7 +84,7 @@ async def test_what_cannot_be_reached_in_googles_bucket_is_not_listed(
     store = google.storage(prefix="p")
     await store.put("ours/./k\n", BlobSource(data=b"x"), mime="text/plain")
     await store.put("trailing/", BlobSource(data=b"x"), mime="text/plain")
-    bucket = store._bucket._bucket()
+    bucket = store._bucket()
     for name in ("p/", "p/a/./b", "p/code%25of", "p/.well-known/x", "p/code%41"):
         await asyncio.to_thread(bucket.blob(name).upload_from_string, b"theirs", retry=None)
     # Two of them are as we would name them, too.

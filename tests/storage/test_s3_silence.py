@@ -89,7 +89,7 @@ async def test_closing_takes_limited_time_where_giving_up_is_stuck_too(
         await storage.close()
         with pytest.raises(StorageError, match="was closed meanwhile"):
             await upload
-    assert "unfinished upload of 'k' could not be given up" in caplog.text
+    assert "Could not abort the unfinished upload of 'k'" in caplog.text
     front.calm()
 
 

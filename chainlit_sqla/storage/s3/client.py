@@ -16,21 +16,23 @@ from ..base import CHUNK, BlobInfo, BlobSource, source_errors
 from ..cloud import check_endpoint, check_round_trip
 from ..headers import content_disposition, content_type
 from ..keys import possible_names, url_safe_key
+from ..worker_threads import UploadFile
 from . import listing
-from .connection import Connection
-from .errors import Place, refused, s3_errors
-from .links import links
-from .session import client_config
-from .upload import MAX_PARTS, Upload, give_up
+from .connection import Connection, client_config
+from .errors import refusal, s3_errors
+from .upload import MAX_PARTS, Upload, abort
 
 PART_SIZE = 5 * 1024 * 1024
 SMALLEST_PART = 5 * 1024 * 1024
 LONGEST_EXPIRY = 7 * 24 * 3600
 BATCH = 1000
-"""Keys deleted with one request; S3's own limit."""
+"""Keys deleted with one request; S3's limit."""
 
-AWAY = 3
-"""Requests in a row after which a server that is busy or away is not asked for other keys."""
+OUTAGE = 3
+"""Consecutive unavailable answers after which no other key is deleted."""
+
+_ABORTED = 5
+"""Abandoned uploads that one upload aborts after its own end."""
 
 _KMS = "aws:kms"
 _ENCRYPTIONS = ("AES256", _KMS, "aws:kms:dsse")
@@ -53,18 +55,17 @@ class S3Storage:
         secret_key: See `access_key`.
         profile: A profile of the AWS configuration files, instead of the keys.
         endpoint: The URL of a server other than Amazon's.
-        public_endpoint: The URL under which browsers reach that server, where it is another
-            (a container's name is known to its neighbours only); empty: the same.
+        public_endpoint: The URL under which browsers reach that server, if it differs
+            (only its neighbours know a container's name); empty: the same.
         encryption: How the server encrypts blobs: ``AES256`` (SSE-S3), ``aws:kms``,
             ``aws:kms:dsse``; empty: as the bucket says.
         kms_key: The id, ARN or alias of a key of AWS KMS; implies ``aws:kms``.
         expiry: Seconds until a link ends, a week at most. Links that were signed with
             temporary credentials end with these.
-        path_style: Whether the bucket's name stands in the path instead of the host;
+        path_style: Whether the bucket's name is in the path instead of the host;
             None: with an `endpoint` only.
         part_size: Bytes; larger blobs are sent in parts of this size.
-        parts_at_once: Parts of that size in memory at most, for all uploads together.
-        attempts: How often a request is sent until it is given up.
+        attempts: How often a request is sent until it has failed.
         patience: Seconds without an answer or progress after which a request has failed.
         session: An ``aiobotocore`` session, for credentials of another kind and to share
             what it has loaded; None: a new one.
@@ -92,7 +93,6 @@ class S3Storage:
         expiry: int = 3600,
         path_style: bool | None = None,
         part_size: int = PART_SIZE,
-        parts_at_once: int = 4,
         attempts: int = 3,
         patience: float = 60.0,
         session: Any = None,
@@ -102,8 +102,10 @@ class S3Storage:
             check_endpoint(
                 "s3", url, f"The S3 endpoint {url!r} is no URL; write it like http://localhost:9000"
             )
-        self.place = Place(bucket, endpoint)
-        self.location = str(self.place)
+        at = f" at {endpoint}" if endpoint else ""
+        self.location = f"S3 bucket {bucket!r}{at}"
+        self._bucket = bucket
+        self._endpoint = endpoint
         self._prefix = prefix.strip("/")
         self._region = region
         self._credentials = (access_key or None, secret_key or None)
@@ -112,7 +114,6 @@ class S3Storage:
         self._encryption = _encryption(encryption, kms_key)
         self._path_style = bool(endpoint) if path_style is None else path_style
         self._part_size = part_size
-        self._parts_at_once = parts_at_once
         self._attempts = attempts
         self._patience = patience
         self._session = session or (AioSession(profile=profile) if profile else None)
@@ -127,43 +128,32 @@ class S3Storage:
             "ContentDisposition": content_disposition(mime, name),
             **self._encryption,
         }
-        with s3_errors(f"write {key!r}", self.place):
+        with s3_errors(f"write {key!r}", self.location):
             connection = await self._connected()
-            with connection.upload(), ExitStack() as opened:
-                with source_errors(key):
-                    file = opened.enter_context(source.reader())
-                    size = source.size
-                    part = max(self._part_size, -(-size // MAX_PARTS))
-                upload = Upload(
-                    connection.client,
-                    target,
-                    headers,
-                    size,
-                    part,
-                    connection.budget,
-                    connection.turn,
-                    self._patience,
-                    connection.closing,
-                    self._abandoned,
-                )
-                size = await upload.send(file)
-            await give_up(connection.client, self._abandoned)
-        return size
+            return await connection.until_closed(
+                self._put(connection, key, target, headers, source)
+            )
 
     async def read_urls(self, keys: Sequence[str]) -> Mapping[str, str]:
         """Presign GET requests; see `StorageClient.read_urls`."""
         names = {key: self._target(key)["Key"] for key in keys}
         if not names:
             return {}
-        with s3_errors("sign links", self.place):
+        with s3_errors("sign links", self.location):
             signer = (await self._connected()).signer
-            signed = await links(signer, self.place.bucket, list(names.values()), self._expiry)
-        return dict(zip(names, signed, strict=True))
+            urls: dict[str, str] = {}
+            for key, name in names.items():
+                target = {"Bucket": self._bucket, "Key": name}
+                urls[key] = await signer.generate_presigned_url(
+                    "get_object", Params=target, ExpiresIn=self._expiry
+                )
+                await asyncio.sleep(0)  # Signing takes a quarter of a millisecond.
+        return urls
 
     async def open(self, key: str) -> AsyncGenerator[bytes, None]:
         """Read a blob in chunks; see `StorageClient.open`."""
         target = self._target(key)
-        with s3_errors(f"read {key!r}", self.place):
+        with s3_errors(f"read {key!r}", self.location):
             client = await self._connect()
             answer = await client.get_object(**target)
             body = answer["Body"]
@@ -173,25 +163,25 @@ class S3Storage:
 
     async def list_blobs(self) -> AsyncGenerator[BlobInfo, None]:
         """List all blobs below the prefix; see `Inventory.list_blobs`."""
-        with s3_errors("list the blobs", self.place):
+        with s3_errors("list the blobs", self.location):
             client = await self._connect()
-            async for info in listing.blobs(client, self.place.bucket, self._below):
+            async for info in listing.blobs(client, self._bucket, self._below):
                 yield info
 
     async def stat(self, key: str) -> BlobInfo:
         """Look one blob up; see `Inventory.stat`."""
         target = self._target(key)
-        with s3_errors(f"look up {key!r}", self.place):
+        with s3_errors(f"look up {key!r}", self.location):
             return await listing.blob(await self._connect(), target, key)
 
     async def clear_unfinished(
         self, before: datetime, *, is_ours: Callable[[str], bool], remove: bool
     ) -> int:
         """Count uploads in parts that never ended; see `Inventory.clear_unfinished`."""
-        with s3_errors("clear unfinished uploads", self.place):
+        with s3_errors("clear unfinished uploads", self.location):
             return await listing.clear_uploads(
                 await self._connect(),
-                self.place.bucket,
+                self._bucket,
                 self._below,
                 counts=lambda key, begun: begun < before and is_ours(key),
                 remove=remove,
@@ -199,34 +189,32 @@ class S3Storage:
 
     async def delete(self, keys: Sequence[str]) -> None:
         """Delete blobs, a thousand with one request; see `StorageClient.delete`."""
-        names, impossible = possible_names(keys, lambda key: self._target(key)["Key"])
-        with s3_errors("delete blobs", self.place):
+        names, refusals = possible_names(keys, lambda key: self._target(key)["Key"])
+        with s3_errors("delete blobs", self.location):
             client = await self._connect()
         targets = list(dict.fromkeys(names.values()))
         alone = [key for key in targets if _NOT_IN_XML.search(key)]
         together = [key for key in targets if not _NOT_IN_XML.search(key)]
-        failed = _Failed()
+        failed = _DeferredErrors()
         for start in range(0, len(together), BATCH):
             with failed:
                 alone += await self._delete_batch(client, together[start : start + BATCH])
         for key in alone:
-            with failed, s3_errors(f"delete {key!r}", self.place):
-                await client.delete_object(Bucket=self.place.bucket, Key=key)
-        if self._abandoned:
-            await give_up(client, self._abandoned)
-        for error in failed.errors + impossible:
+            with failed, s3_errors(f"delete {key!r}", self.location):
+                await client.delete_object(Bucket=self._bucket, Key=key)
+        for error in failed.errors + refusals:
             raise error
 
     async def check(self) -> str:
         """Write, read and delete a small blob; see `StorageClient.check`."""
         await check_round_trip(self)
-        return f"the {self.place}"
+        return f"the {self.location}"
 
     async def close(self) -> None:
         """Close the connections; see `StorageClient.close`.
 
-        An upload under way gives up its parts and raises a StorageError. It takes a quarter
-        of a minute at most; what is called after that opens the store again.
+        An upload under way is aborted and raises a StorageError. Closing takes 15 seconds at
+        most; what is called later opens the store again.
         """
         connection, self._connection = self._connection, None
         # What another loop opened cannot be closed from this one.
@@ -239,7 +227,7 @@ class S3Storage:
 
     def _target(self, key: str) -> dict[str, str]:
         full = f"{self._prefix}/{key}" if self._prefix and key else key
-        return {"Bucket": self.place.bucket, "Key": url_safe_key(full)}
+        return {"Bucket": self._bucket, "Key": url_safe_key(full)}
 
     async def _connect(self) -> Any:
         return (await self._connected()).client
@@ -249,21 +237,55 @@ class S3Storage:
         # A client works only in the loop that it was made in.
         if connection is None or connection.loop is not asyncio.get_running_loop():
             connection = self._connection = Connection(
-                self.place,
+                self.location,
                 self._session,
                 self._make_client,
                 self._public_endpoint,
-                self._parts_at_once * self._part_size,
             )
         await connection.open()
         return connection
+
+    async def _put(
+        self,
+        connection: Connection,
+        key: str,
+        target: Mapping[str, str],
+        headers: Mapping[str, Any],
+        source: BlobSource,
+    ) -> int:
+        with source_errors(key):
+            size = source.size
+        async with connection.small if size < self._part_size else connection.large:
+            with ExitStack() as stack:
+                with source_errors(key):
+                    file = UploadFile(stack.enter_context(source.reader()), key, size)
+                part_size = max(self._part_size, -(-size // MAX_PARTS))
+                upload = Upload(
+                    connection.client,
+                    target,
+                    headers,
+                    file,
+                    size,
+                    part_size,
+                    self._patience,
+                    self._abandoned,
+                )
+                try:
+                    await upload.send()
+                except Exception:
+                    if file.error is not None:
+                        raise file.error from None
+                    raise
+        for abandoned in [self._abandoned.pop(0) for _ in self._abandoned[:_ABORTED]]:
+            await abort(connection.client, abandoned, self._abandoned)
+        return size
 
     def _make_client(self, session: Any, endpoint: str) -> Any:
         access_key, secret_key = self._credentials
         return session.create_client(
             "s3",
             region_name=self._region or session.get_config_variable("region") or "us-east-1",
-            endpoint_url=endpoint or self.place.endpoint or None,
+            endpoint_url=endpoint or self._endpoint or None,
             aws_access_key_id=access_key,
             aws_secret_access_key=secret_key,
             config=client_config(
@@ -272,12 +294,12 @@ class S3Storage:
         )
 
     async def _delete_batch(self, client: Any, keys: list[str]) -> list[str]:
-        """Delete with one request; return the keys if the server does not take it."""
-        doing = f"delete {keys[0]!r}" + (f" and {len(keys) - 1} more" if keys[1:] else "")
-        with s3_errors(doing, self.place):
+        """Delete with one request; return the keys if the server does not support that."""
+        action = f"delete {keys[0]!r}" + (f" and {len(keys) - 1} more" if keys[1:] else "")
+        with s3_errors(action, self.location):
             try:
                 answer = await client.delete_objects(
-                    Bucket=self.place.bucket,
+                    Bucket=self._bucket,
                     Delete={"Objects": [{"Key": key} for key in keys], "Quiet": True},
                 )
             except client.exceptions.ClientError as error:
@@ -286,30 +308,30 @@ class S3Storage:
                 raise
         errors = [e for e in answer.get("Errors", ()) if e.get("Code") != "NoSuchKey"]
         if errors:
-            raise refused(f"delete {errors[0].get('Key')!r}", self.place, errors[0])
+            raise refusal(errors[0]).error(f"delete {errors[0].get('Key')!r}", self.location)
         return []
 
 
-class _Failed:
-    """Keeps errors back until others had their turn, unless the server is away.
+class _DeferredErrors:
+    """Keeps errors until all keys had their turn, unless the server is down.
 
-    One that says so now and then may mean one key only.
+    A single unavailable answer may be about one key only.
     """
 
     def __init__(self) -> None:
         self.errors: list[StorageError] = []
-        self._in_a_row = 0
+        self._consecutive = 0
 
     def __enter__(self) -> None:
-        self._in_a_row += 1
+        self._consecutive += 1
 
     def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> bool:
         if not isinstance(error, StorageUnavailable):
-            self._in_a_row = 0
+            self._consecutive = 0
         if not isinstance(error, StorageError):
             return False
         self.errors.append(error)
-        return self._in_a_row < AWAY
+        return self._consecutive < OUTAGE
 
 
 def _check_arguments(

@@ -3,97 +3,159 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
-from contextlib import AsyncExitStack, contextmanager
-from typing import Any
+import base64
+import hashlib
+from collections.abc import Callable, Coroutine
+from contextlib import AsyncExitStack, suppress
+from typing import Any, TypeVar
 
-from ..budget import Budget
+from aiobotocore.config import AioConfig
+from aiobotocore.session import get_session
+from botocore.exceptions import BotoCoreError
+
 from ..cloud import bounded_close, closed_error
-from .errors import Place
-from .session import add_content_md5, open_session
-from .upload import ABORT_SECONDS
+from .upload import ABORT_SECONDS, PARTS
+
+SMALL_UPLOADS = 16
+LARGE_UPLOADS = 4
+"""Uploads at the same time; the others wait without an open file or a byte in memory."""
+
+T = TypeVar("T")
 
 
 class Connection:
-    """Clients of aiobotocore, good in one event loop and until they are closed.
+    """Clients of aiobotocore, usable in one event loop until they are closed.
 
     Args:
-        place: The bucket, for errors.
+        location: The bucket, for errors.
         session: Of aiobotocore; None: a new one.
-        make: Makes a client in a session, for an endpoint or, with none, the store's own.
-        public_endpoint: Where signed links point; empty: to the server itself.
-        memory: Bytes of uploads in memory at most.
+        make_client: Makes a client in a session, for an endpoint or, without one, for the
+            store's own.
+        public_endpoint: The server in signed links; empty: the store's own.
     """
 
     def __init__(
         self,
-        place: Place,
+        location: str,
         session: Any,
-        make: Callable[[Any, str], Any],
+        make_client: Callable[[Any, str], Any],
         public_endpoint: str,
-        memory: int,
     ) -> None:
         self.loop = asyncio.get_running_loop()
-        self.budget = Budget(memory)
-        self.turn = asyncio.Lock()
-        self.closing: asyncio.Future[None] = self.loop.create_future()
-        """Raises what uploads under way have to raise once the store is being closed."""
+        self.small = asyncio.Semaphore(SMALL_UPLOADS)
+        self.large = asyncio.Semaphore(LARGE_UPLOADS)
         self.client: Any = None
         self.signer: Any = None
-        self._place = place
+        self._location = location
         self._session = session
-        self._make = make
+        self._make_client = make_client
         self._public_endpoint = public_endpoint
-        self._uploads: set[asyncio.Future[None]] = set()
+        self._uploads: set[asyncio.Task[Any]] = set()
         self._lock = asyncio.Lock()
         self._stack = AsyncExitStack()
         self._closed = False
 
     async def open(self) -> None:
-        """Make the clients, unless they are there.
+        """Make the clients, unless they exist.
 
         Raises:
-            StorageError: They were closed meanwhile.
+            StorageError: The connection was closed meanwhile.
         """
         async with self._lock:
             if self.client is None and not self._closed:
                 await self._open()
-        self._check()
+        self._check_open()
 
-    @contextmanager
-    def upload(self) -> Iterator[None]:
-        """Let closing wait until an upload has given up its parts."""
-        over = self.loop.create_future()
-        self._uploads.add(over)
+    async def until_closed(self, upload: Coroutine[Any, Any, T]) -> T:
+        """Await an upload; `close` cancels it.
+
+        Raises:
+            StorageError: The connection was closed before the upload ended.
+        """
+        task = asyncio.create_task(upload)
+        self._uploads.add(task)
+        task.add_done_callback(self._uploads.discard)
         try:
-            yield
+            await asyncio.wait([task])
         finally:
-            self._uploads.discard(over)
-            over.set_result(None)
+            if not task.done():
+                task.cancel()
+                await asyncio.wait([task])
+                if not task.cancelled():
+                    task.exception()  # Retrieved, so that asyncio does not log it.
+        if task.cancelled():
+            raise closed_error(self._location)
+        return task.result()
 
     async def close(self) -> None:
-        """End the uploads under way, and close the clients; nothing is sent after that."""
-        if not self.closing.done():
-            self.closing.set_exception(closed_error(str(self._place)))
-            self.closing.exception()  # Looked at: there may be no upload that does.
+        """Cancel the uploads under way, and close the clients; nothing is sent after that."""
+        for task in self._uploads:
+            task.cancel()
         if self._uploads:
             await asyncio.wait(set(self._uploads), timeout=ABORT_SECONDS)
         self._closed = True
-        async with bounded_close(str(self._place)), self._lock:
+        async with bounded_close(self._location), self._lock:
             await self._stack.aclose()
 
     async def _open(self) -> None:
-        session = await open_session(self._session)
-        client = await self._stack.enter_async_context(self._make(session, ""))
-        client.meta.events.register("before-call.s3.DeleteObjects", add_content_md5)
-        # Of itself a closed client fails unlike any error of S3, or connects again.
-        client.meta.events.register("before-send.s3", self._check)
+        session = self._session or get_session()
+        await asyncio.to_thread(_load_models, session)
+        client = await self._stack.enter_async_context(self._make_client(session, ""))
+        client.meta.events.register("before-call.s3.DeleteObjects", _add_content_md5)
+        # A closed client of aiobotocore fails unlike any error of S3, or connects again.
+        client.meta.events.register("before-send.s3", self._check_open)
         self.signer = client
         if self._public_endpoint:
-            signer = self._make(session, self._public_endpoint)
+            signer = self._make_client(session, self._public_endpoint)
             self.signer = await self._stack.enter_async_context(signer)
         self.client = client
 
-    def _check(self, **_: Any) -> None:
+    def _check_open(self, **_: Any) -> None:
         if self._closed:
-            raise closed_error(str(self._place))
+            raise closed_error(self._location)
+
+
+def client_config(*, path_style: bool, attempts: int, patience: float) -> Any:
+    """Configure a client.
+
+    Args:
+        path_style: Whether the bucket's name is in the path instead of the host.
+        attempts: How often a request is sent until it has failed.
+        patience: Seconds without an answer after which a request has failed.
+    """
+    # "virtual", not "auto": with "auto", links for other regions than us-east-1 go to a
+    # host that redirects, and the redirect breaks the signature.
+    options: dict[str, Any] = {
+        "signature_version": "s3v4",
+        # Signing a body hashes it in the event loop. Its MD5 is among the signed headers
+        # instead, and is computed in a thread.
+        "s3": {
+            "addressing_style": "path" if path_style else "virtual",
+            "payload_signing_enabled": False,
+        },
+        "retries": {"mode": "standard", "total_max_attempts": attempts},
+        "connect_timeout": min(10, patience),
+        "read_timeout": patience,
+        "max_pool_connections": SMALL_UPLOADS + LARGE_UPLOADS * PARTS + 18,
+    }
+    # Servers other than Amazon's often refuse the checksums that newer botocore adds.
+    for option in ("request_checksum_calculation", "response_checksum_validation"):
+        if option in AioConfig.OPTION_DEFAULTS:
+            options[option] = "when_required"
+    return AioConfig(**options)
+
+
+def _load_models(session: Any) -> None:
+    """Load botocore's description of S3, which takes a tenth of a second; blocking."""
+    loader = session.get_component("data_loader")
+    # Another release may name its parts otherwise; the client loads them itself then.
+    with suppress(BotoCoreError):
+        for part in ("service-2", "endpoint-rule-set-1", "paginators-1"):
+            loader.load_service_model("s3", part)
+        loader.load_data("endpoints")
+
+
+def _add_content_md5(params: dict[str, Any], **_: Any) -> None:
+    """Add the header that older servers require in a batch of deletions."""
+    digest = hashlib.md5(params["body"], usedforsecurity=False).digest()
+    params["headers"].setdefault("Content-MD5", base64.b64encode(digest).decode())
