@@ -1,170 +1,255 @@
-"""``adopt`` and ``unadopt``."""
+"""The commands ``adopt`` and ``unadopt``."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import ExitStack, asynccontextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Annotated
 
 import typer
-from sqlalchemy import URL
 
+from .._internal.progress import Watch, quiet
 from ..database import Database
 from ..dialects import driver_error
 from ..errors import DatabaseUnavailable
 from ..settings import Settings
-from ..transfer.in_place import Adoption, Report, Return
-from ..transfer.in_place.rehearsal import rehearsed_at
-from .adopt_report import lines
-from .options import Schema, Url, describe_database, open_database, settings_for
-from .output import confirm, progress
-from .runtime import EXIT_INTERRUPTED, run_async, signals_as_interrupt
+from ..transfer.in_place import (
+    Adoption,
+    BackupRemoval,
+    InPlaceChange,
+    Report,
+    Unadoption,
+    dry_run_database,
+)
+from .options import Schema, Url, Yes, describe_database, settings_for
+from .output import KIND_NAMES, confirm, format_reasons, format_table, plural, progress
+from .runtime import exit_interrupted, run_async, signals_as_interrupt
 
-_LEFT_BEHIND = "SQLITE_READONLY"
-"""What a killed process left in a file can be cleaned up only by one who may write."""
+Change = Callable[[Database, Watch], InPlaceChange]
 
 DryRun = Annotated[
     bool,
     typer.Option(
         "--dry-run",
-        help="Say what it would do and change nothing: all of it is done and undone, which takes "
-        "as long, and keeps everybody else from the tables meanwhile; a SQLite file is copied "
-        "into the folder for temporary files instead (TMPDIR).",
+        help="Do everything, roll it back, and print what would change. It takes as long as the "
+        "change itself and locks the tables meanwhile; a SQLite file is copied into the folder "
+        "for temporary files instead (TMPDIR).",
     ),
 ]
 DropDependents = Annotated[
     bool,
     typer.Option(
         "--drop-dependents",
-        help="Drop policies, views, foreign keys and triggers that do not fit the new tables, and "
-        "print what makes them again.",
+        help="Drop the views, policies, triggers and foreign keys that depend on the tables, and "
+        "print the statements that create them.",
     ),
 ]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+DropOld = Annotated[
+    bool,
+    typer.Option(
+        "--drop-old",
+        help="Drop the tables that an earlier adoption renamed, instead of adopting.",
+    ),
+]
+Output = Annotated[
+    Path | None,
+    typer.Option(
+        "--output",
+        metavar="FILE",
+        help="The file for records that Chainlit's tables cannot hold; "
+        "default: chainlit-sqla-unadopted-TIME.jsonl in the current folder.",
+    ),
+]
 
 
 def adopt(
     dry_run: DryRun = False,
     drop_dependents: DropDependents = False,
+    drop_old: DropOld = False,
     yes: Yes = False,
     url: Url = None,
     schema: Schema = None,
 ) -> None:
     """Take over a database of Chainlit's SQLAlchemy layer, in place.
 
-    Whichever variant of the tables it has, on PostgreSQL or SQLite. Stop the application before.
-    All is one transaction: interrupted at any point, the database is as it was. Columns that we
-    do not know stay; rows that do not fit go into the table chainlit_sqla_quarantine; views,
-    policies, permissions and triggers are made anew. `chainlit-sqla unadopt` goes back.
+    Any variant of the tables, on PostgreSQL or SQLite. Stop the application first. Chainlit's
+    tables are renamed to …_before_adoption and stay as the backup; their conversations are copied
+    into new tables and compared. Rows that these cannot hold go into the table
+    chainlit_sqla_quarantine. Everything is one transaction: after an interruption, the database is
+    as it was. `chainlit-sqla unadopt` goes back.
     """
-    _exchange(Adoption, settings_for(url, schema), drop_dependents, dry_run=dry_run, yes=yes)
+
+    def change(database: Database, watch: Watch) -> InPlaceChange:
+        kind = BackupRemoval if drop_old else Adoption
+        return kind(database, drop_dependents=drop_dependents, watch=watch)
+
+    _run(
+        change,
+        settings_for(url, schema),
+        _backup_lines if drop_old else _adoption_lines,
+        dry_run,
+        yes,
+    )
 
 
 def unadopt(
     dry_run: DryRun = False,
     drop_dependents: DropDependents = False,
+    output: Output = None,
     yes: Yes = False,
     url: Url = None,
     schema: Schema = None,
 ) -> None:
-    """Give the tables back the form that Chainlit's own SQLAlchemy layer needs.
+    """Give a database back to Chainlit's own SQLAlchemy layer, with today's conversations.
 
-    With all conversations of now, also in a database that was never adopted. Stop the
-    application before. What Chainlit's tables cannot hold is kept in the table
-    chainlit_sqla_unadopted, and `chainlit-sqla adopt` takes it back. All is one transaction.
+    Stop the application first. The tables that an adoption renamed get what changed since, and
+    their names back; a database without them gets the tables that Chainlit documents. Records that
+    Chainlit's tables cannot hold are written to a file for `chainlit-sqla import`. Everything is
+    one transaction.
     """
-    _exchange(Return, settings_for(url, schema), drop_dependents, dry_run=dry_run, yes=yes)
+    file = output or Path(f"chainlit-sqla-unadopted-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.jsonl")
+
+    def change(database: Database, watch: Watch) -> InPlaceChange:
+        return Unadoption(database, file, drop_dependents=drop_dependents, watch=watch)
+
+    _run(change, settings_for(url, schema), _unadoption_lines, dry_run, yes)
 
 
-def _exchange(
-    kind: type[Adoption] | type[Return],
+def _run(
+    make: Change,
     settings: Settings,
-    drop_dependents: bool,
-    *,
+    lines: Callable[[Report], Iterator[str]],
     dry_run: bool,
     yes: bool,
 ) -> None:
-    work: _Work | None = None
+    """Check, ask, change and report."""
+    change: InPlaceChange | None = None
     try:
         with signals_as_interrupt(), ExitStack() as stack:
-            shown = None
-            if dry_run:
-                settings, shown = stack.enter_context(rehearsed_at(settings))
-            work = _Work(kind, settings, drop_dependents, shown)
-            nothing = run_async(work.look())
-            if nothing is None and not dry_run and not yes and not _agreed(work.label):
-                typer.echo("Nothing was changed.")
+            database = (
+                stack.enter_context(dry_run_database(settings))
+                if dry_run
+                else Database(settings=settings)
+            )
+            label = describe_database(database)
+            nothing_to_do = run_async(_check(make, database, settings, dry_run))
+            if nothing_to_do:
+                typer.echo(f"{nothing_to_do}; nothing to do.")
+                return
+            if not dry_run and not yes and not _confirmed(label):
+                typer.echo("No changes made.")
                 raise typer.Exit(1)
-            said = [f"{nothing}; nothing to do."] if nothing else lines(run_async(work.run()))
+            with progress() as watch:
+                change = make(database, watch)
+                report = run_async(_change(change, database, dry_run))
     except KeyboardInterrupt:
-        state = "It was nearly done, and may be" if work and work.ending else "Nothing was changed"
-        typer.echo(f"Interrupted. {state}; run the same command again.", err=True)
-        raise typer.Exit(EXIT_INTERRUPTED) from None
-    for line in said:
+        state = (
+            "The change was nearly complete" if change and change.committing else "No changes made"
+        )
+        exit_interrupted(f"Interrupted. {state}; run the same command again.")
+    typer.echo(label + (": dry run, no changes made" if dry_run else ""))
+    for line in lines(report):
         typer.echo(line)
 
 
-def _agreed(label: str) -> bool:
+def _confirmed(label: str) -> bool:
     return confirm(
-        "Go on?",
-        f"All tables in {label} will be changed.",
+        "Continue?",
+        f"The tables in {label} will be replaced.",
         "Stop the application, and make a backup first.",
-        refusal="Nothing was changed, for there is no terminal to ask on; try --dry-run, make a "
-        "backup, then add --yes",
+        refusal="No changes made: confirmation needs a terminal. Try --dry-run, make a backup, "
+        "then re-run with --yes",
     )
 
 
-class _Work:
-    """One command: first it looks, then it changes."""
-
-    def __init__(
-        self,
-        kind: type[Adoption] | type[Return],
-        settings: Settings,
-        drop_dependents: bool,
-        rehearsed: URL | None,
-    ) -> None:
-        self._kind, self._settings = kind, settings
-        self._drop, self._rehearsed = drop_dependents, rehearsed
-        self.label = ""
-        self.ending = False
-        """Whether the change may be there though the command was interrupted."""
-
-    async def look(self) -> str | None:
-        """Why there is nothing to do; a file that is not there is not made."""
+async def _check(make: Change, database: Database, settings: Settings, dry_run: bool) -> str | None:
+    """Check what would be changed; reading a file must neither create nor convert it."""
+    try:
+        reading = database if dry_run else Database(settings=settings, read_only=True)
         try:
-            return await self._looked(read_only=True)
-        except DatabaseUnavailable as error:
-            name = getattr(driver_error(error.__cause__ or error), "sqlite_errorname", "")
-            if name.startswith(_LEFT_BEHIND):
-                return await self._looked(read_only=False)
+            return await make(reading, quiet).check()
+        finally:
+            await reading.close()
+    except DatabaseUnavailable as error:
+        name = getattr(driver_error(error.__cause__ or error), "sqlite_errorname", "")
+        if not name.startswith("SQLITE_READONLY"):
             raise
+    try:  # What a killed process left in a file can only be read by somebody who may write.
+        return await make(database, quiet).check()
+    finally:
+        await database.close()
 
-    async def _looked(self, *, read_only: bool) -> str | None:
-        async with self._opened(read_only=read_only) as database:
-            self.label = describe_database(database)
-            return await self._kind(database).look()
 
-    @asynccontextmanager
-    async def _opened(self, *, read_only: bool = False) -> AsyncIterator[Database]:
-        async with open_database(self._settings, read_only=read_only) as database:
-            if self._rehearsed is not None:
-                database.given_url = self._rehearsed  # People gave no copy.
-            yield database
+async def _change(change: InPlaceChange, database: Database, dry_run: bool) -> Report:
+    try:
+        return await change.run(dry_run=dry_run)
+    except Exception:
+        if (task := asyncio.current_task()) and task.cancelling():
+            raise asyncio.CancelledError from None  # The error follows from Ctrl+C.
+        raise
+    finally:
+        await database.close()
 
-    async def run(self) -> Report:
-        """Do it."""
-        async with self._opened() as database:
-            with progress() as watch:
-                change = self._kind(database, drop_dependents=self._drop, watch=watch)
-                try:
-                    report = await change.run(rehearse=self._rehearsed is not None)
-                except Exception:
-                    if (task := asyncio.current_task()) and task.cancelling():
-                        raise asyncio.CancelledError from None  # An echo of Ctrl+C.
-                    raise
-                finally:
-                    self.ending = change.ending
-            report.label = describe_database(database)
-            return report
+
+def _adoption_lines(report: Report) -> Iterator[str]:
+    quarantined = {
+        kind: sum(count for (k, _), count in report.quarantined.items() if k == kind)
+        for kind in KIND_NAMES
+    }
+    yield from _counts(report, "quarantined", quarantined)
+    title = "In the table chainlit_sqla_quarantine:"
+    yield from format_reasons(title, report.quarantined, KIND_NAMES)
+    title = "Copied, but for a value that is in the table chainlit_sqla_quarantine:"
+    yield from format_reasons(title, report.partly_quarantined, KIND_NAMES)
+    if report.unknown_columns:
+        names = ", ".join(report.unknown_columns)
+        yield f"Columns that are not ours, kept in extra and in the old tables: {names}"
+    yield from _dependents(report, "kept on the renamed table")
+    if report.grants:
+        yield "Permissions are not copied. To grant them again:"
+        yield from (f"  {grant};" for grant in report.grants)
+    yield "The old tables stay as …_before_adoption; to drop them: chainlit-sqla adopt --drop-old"
+    yield from _summary(report)
+
+
+def _unadoption_lines(report: Report) -> Iterator[str]:
+    yield from _counts(report, "incomplete", report.in_file)
+    if report.in_file:
+        counts = ", ".join(f"{kind}: {count:,}" for kind, count in sorted(report.in_file.items()))
+        where = report.file or "a file"
+        yield f"Records that Chainlit's tables do not hold completely are in {where} ({counts})."
+    yield from _dependents(report, "dropped with the table")
+    yield from _summary(report)
+
+
+def _backup_lines(report: Report) -> Iterator[str]:
+    for kind, count in report.before.items():
+        yield f"Dropped {KIND_NAMES[kind]}_before_adoption with {plural(count, 'row')}"
+
+
+def _counts(report: Report, last: str, counts: dict[str, int]) -> Iterator[str]:
+    rows = [("", "before", "after", last)]
+    for kind, name in KIND_NAMES.items():
+        rows.append(
+            (
+                name,
+                f"{report.before[kind]:,}",
+                f"{report.after[kind]:,}",
+                f"{counts.get(kind, 0):,}",
+            )
+        )
+    yield from format_table(rows)
+
+
+def _dependents(report: Report, attached: str) -> Iterator[str]:
+    for dependent in report.dependents:
+        state = "Dropped" if dependent.drop else attached.capitalize()
+        yield f"{state}: {dependent}. To create it again:"
+        yield from (f"  {statement};" for statement in dependent.create)
+
+
+def _summary(report: Report) -> Iterator[str]:
+    yield f"{plural(report.threads, 'thread')} compared, {report.seconds:.1f} s"

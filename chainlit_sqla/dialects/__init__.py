@@ -9,7 +9,7 @@ from .base import BoundStatement, CompiledCall, Dialect, Rows
 from .compiled import CompiledCache
 from .error_kinds import ErrorKind, driver_error, one_line
 from .fast_batch import FastBatch, FastBatchOutcome
-from .moving import Declared, Dependent, Made, Mover, TablesInUse, instant_text
+from .in_place import BACKUP_SUFFIX, Dependent, TableReplacement, TablesInUse
 
 # Each is imported when it is first used, for SQLAlchemy's part of it is large.
 _HOMES = {
@@ -51,21 +51,19 @@ def dialect_named(name: str) -> Dialect:
 
 
 __all__ = [
+    "BACKUP_SUFFIX",
     "BoundStatement",
     "CompiledCache",
     "CompiledCall",
-    "Declared",
     "Dependent",
     "Dialect",
     "ErrorKind",
     "FastBatch",
     "FastBatchOutcome",
-    "Made",
-    "Mover",
     "Rows",
+    "TableReplacement",
     "TablesInUse",
     "dialect_named",
     "driver_error",
-    "instant_text",
     "one_line",
 ]

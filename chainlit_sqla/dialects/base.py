@@ -10,7 +10,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy import (
@@ -39,7 +38,7 @@ if TYPE_CHECKING:
 
     from ..settings import Settings
     from .fast_batch import FastBatch, FastBatchOutcome
-    from .moving import Mover
+    from .in_place import TableReplacement
     from .sqlite.worker import SQLiteWorker
 
 BoundStatement = tuple[Executable, Mapping[str, Any]]
@@ -96,15 +95,6 @@ class Dialect(Valued, Portioned, ABC):
             ConfigurationError: It is a file that is not there.
         """
         return url
-
-    def copied(self, url: URL, folder: Path) -> URL | None:  # noqa: ARG002 - for files
-        """A copy of a database that would not stay as it is if it was written and undone.
-
-        Raises:
-            ConfigurationError: It is a file that is not there.
-            OSError: It cannot be copied.
-        """
-        return None
 
     def place(self, url: URL) -> str:
         """A name for the database that does not depend on the login."""
@@ -313,11 +303,11 @@ class Dialect(Valued, Portioned, ABC):
 
     # Migrations
 
-    def mover(self) -> Mover:
-        """What changes the shape of tables in place.
+    def table_replacement(self) -> TableReplacement:
+        """Replaces tables in place.
 
         Raises:
-            NotImplementedError: Databases of this kind cannot do that in one transaction.
+            NotImplementedError: The database cannot do that in one transaction.
         """
         raise NotImplementedError
 

@@ -64,53 +64,70 @@ def contents(folder: Path) -> dict[str, bytes]:
     }
 
 
-@pytest.mark.parametrize("journal", ["delete", "wal", "wal, open", "wal, left", "delete, left"])
-def test_a_rehearsal_leaves_a_file_and_its_folder_as_they_are(
+@pytest.mark.parametrize("journal", ["delete", "wal", "wal, open", "wal, left"])
+def test_a_dry_run_leaves_a_file_and_its_folder_as_they_are(
     cli: Command, folder: Path, old: Path, journal: str
 ) -> None:
     mode, _, state = journal.partition(", ")
     program = (
         "import os, sqlite3, sys; c = sqlite3.connect(sys.argv[1]); "
-        f"c.execute('PRAGMA journal_mode = {mode}'); c.execute('PRAGMA cache_size = 1'); "
-        "c.execute('BEGIN'); c.execute('UPDATE threads SET name = 1'); "
+        f"c.execute('PRAGMA journal_mode = {mode}'); "
+        "c.execute('BEGIN'); c.execute('UPDATE threads SET name = 1'); c.commit(); "
     )
-    ending = "c.rollback(); c.close()"
-    if state == "left":  # As by kill -9: in the middle of a transaction, or after its commit.
-        fill = "[c.execute('INSERT INTO users VALUES (?, ?, ?, ?)', (i, i, 'x' * 9999, '')) "
-        ending = f"{fill} for i in range(99)]; os._exit(0)"
-        ending = "c.commit(); os._exit(0)" if mode == "wal" else ending
-    subprocess.run([sys.executable, "-c", program + ending, str(old)], check=True)
+    # As after kill -9: the change is in the journal only.
+    program += "os._exit(0)" if state == "left" else "c.close()"
+    subprocess.run([sys.executable, "-c", program, str(old)], check=True)
     url = f"sqlite:///{old}"
-    with closing(sqlite3.connect(old) if state == "open" else sqlite3.connect(":memory:")) as one:
-        one.execute("SELECT * FROM sqlite_master").fetchall()
+    with closing(sqlite3.connect(old if state == "open" else ":memory:")) as reader:
+        reader.execute("SELECT * FROM sqlite_master").fetchall()
         before = contents(folder)
         result = cli("adopt", "--dry-run", "--url", url)
-        assert f"SQLite at {url}: a rehearsal, nothing was changed" in result.out
+        assert f"SQLite at {url}: dry run, no changes made" in result.out
         assert ["users", "3", "3", "0"] in [line.split() for line in result.out.splitlines()]
-        assert contents(folder) == before
+        if state != "left":
+            assert contents(folder) == before
     assert cli("adopt", "--yes", "--url", url).code == 0
+    before = contents(folder)
+    assert "dry run" in cli("unadopt", "--dry-run", "--url", url).out
+    assert contents(folder) == before
 
 
-@pytest.mark.parametrize("uri", ["file:{}", "file://{}", "file://localhost{}"])
-def test_a_rehearsal_leaves_a_file_that_is_named_by_a_uri_as_it_is(
-    cli: Command, folder: Path, old: Path, uri: str
-) -> None:
+def test_a_dry_run_of_a_file_that_is_named_by_a_uri(cli: Command, folder: Path, old: Path) -> None:
     path = old.rename(folder / "old chats.db")
     before = contents(folder)
-    named = uri.format(str(path).replace(" ", "%20"))
-    result = cli("adopt", "--dry-run", "--url", f"sqlite:///{named}?uri=true")
+    named = str(path).replace(" ", "%20")
+    result = cli("adopt", "--dry-run", "--url", f"sqlite:///file://localhost{named}?uri=true")
     assert ["users", "3", "3", "0"] in [line.split() for line in result.out.splitlines()]
     assert contents(folder) == before
 
 
-def test_a_rehearsal_of_the_way_back_leaves_the_file_as_it_is(
+def test_the_backup_is_dropped_when_it_is_no_longer_needed(cli: Command, old: Path) -> None:
+    url = f"sqlite:///{old}"
+    result = cli("adopt", "--drop-old", "--url", url)
+    assert "has no tables of an adoption to drop" in result.err
+    assert "to drop them: chainlit-sqla adopt --drop-old" in cli("adopt", "--yes", "--url", url).out
+    assert cli("upgrade", "--url", url).code == 0
+    assert "users_before_adoption" not in cli("doctor", "--url", url).out
+    result = cli("adopt", "--drop-old", "--yes", "--url", url)
+    assert "Dropped users_before_adoption with 3 rows" in result.out
+    assert cli("unadopt", "--yes", "--url", url).code == 0
+
+
+def test_the_way_back_names_the_file_with_what_chainlits_tables_cannot_hold(
     cli: Command, folder: Path, old: Path
 ) -> None:
-    assert cli("adopt", "--yes", "--url", f"sqlite:///{old}").code == 0
-    before = contents(folder)
-    result = cli("unadopt", "--dry-run", "--url", f"sqlite:///{old}")
-    assert "a rehearsal, nothing was changed" in result.out
-    assert contents(folder) == before
+    url = f"sqlite:///{old}"
+    assert cli("adopt", "--yes", "--url", url).code == 0
+    execute(url, 'UPDATE steps SET extra = \'{"mood": "good"}\'')
+    assert "are in a file (step: 28)" in cli("unadopt", "--dry-run", "--url", url).out
+    result = cli("unadopt", "--yes", "--url", url, "--output", str(folder / "rest.jsonl"))
+    assert f"are in {folder / 'rest.jsonl'} (step: 28)" in result.out
+    assert cli("adopt", "--yes", "--url", url).code == 0
+    result = cli("import", "--from", str(folder / "rest.jsonl"), "--update", "--url", url)
+    assert result.code == 0, result.err
+    with closing(sqlite3.connect(old)) as connection:
+        query = "SELECT count(*) FROM steps WHERE extra LIKE '%mood%'"
+        assert connection.execute(query).fetchone() == (28,)
 
 
 def test_what_does_not_fit_is_said_before_it_is_asked(cli: Command, folder: Path) -> None:
@@ -128,21 +145,21 @@ def test_without_a_terminal_nothing_is_changed(program: Command, old: Path) -> N
     before = old.read_bytes()
     result = program("adopt", "--url", f"sqlite:///{old}")
     assert result.code == 1
-    assert "no terminal to ask on" in result.err
+    assert "confirmation needs a terminal" in result.err
     assert old.read_bytes() == before
 
 
 def test_the_question_names_the_database_and_no_is_no(folder: Path, old: Path) -> None:
     before = old.read_bytes()
     said, code = on_a_terminal(folder, "n\n", "adopt", "--url", f"sqlite:///{old}")
-    assert f"All tables in SQLite at sqlite:///{old} will be changed." in said
-    assert said.endswith("Nothing was changed.\n")
+    assert f"The tables in SQLite at sqlite:///{old} will be replaced." in said
+    assert said.endswith("No changes made.\n")
     assert code == 1
     assert old.read_bytes() == before
 
 
 def test_yes_on_a_terminal_adopts_once(folder: Path, old: Path) -> None:
-    for expected in ("no difference.", "is adopted already"):
+    for expected in ("threads compared", "is already adopted"):
         said, code = on_a_terminal(folder, "y\n", "adopt", "--url", f"sqlite:///{old}")
         assert expected in said
         assert code == 0

@@ -6,9 +6,9 @@ import pytest
 from sqlalchemy import select
 
 from chainlit_sqla.models import quarantine, users
-from tests.adoption.test_broken_text import KEYS, LATIN
 from tests.frozen.load import Shelf, execute
 from tests.importers.conftest import Targets, bring
+from tests.importers.odd_values import KEYS, LATIN
 
 
 @pytest.mark.parametrize("dialect", ["sqlite", "postgresql", "mariadb"])

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from chainlit_sqla.transfer.records import Record
-from tests.adoption.test_numbers import EXPECTED, documents, write
 from tests.frozen.load import Shelf
 from tests.importers.conftest import Targets, bring, url_of
+from tests.importers.odd_values import EXPECTED, documents
+from tests.importers.odd_values import write_numbers as write
 
 
 @pytest.mark.parametrize(

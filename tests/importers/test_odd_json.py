@@ -6,9 +6,10 @@ import pytest
 from sqlalchemy import select
 
 from chainlit_sqla.models import quarantine, users
-from tests.adoption.test_odd_json import CASES, NO_OBJECT, REASON, shown, typed, write
 from tests.frozen.load import Shelf, execute
 from tests.importers.conftest import Targets, bring, url_of
+from tests.importers.odd_values import CASES, NO_OBJECT, REASON, shown, typed
+from tests.importers.odd_values import write_json as write
 
 
 @pytest.mark.parametrize(

@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 
     from ...settings import Settings
     from ..fast_batch import FastBatch, FastBatchOutcome
-    from ..moving import Mover
+    from ..in_place import TableReplacement
 
 T = TypeVar("T")
 _LOCK = 0x636C_7371_6C61  # "clsqla": the advisory lock around migrations.
@@ -287,11 +287,11 @@ class PostgreSQL(Dialect):
         """By containment, which an index can serve."""
         return type_coerce(column, JSONB()).contains([item])
 
-    def mover(self) -> Mover:
-        """All in one transaction."""
-        from .moving import PostgreSQLMover
+    def table_replacement(self) -> TableReplacement:
+        """In one transaction."""
+        from .in_place import PostgreSQLTableReplacement
 
-        return PostgreSQLMover(_LOCK)
+        return PostgreSQLTableReplacement(_LOCK)
 
     @contextmanager
     def migration_lock(self, connection: Connection) -> Iterator[None]:

@@ -40,7 +40,6 @@ from ...errors import ConfigurationError
 from ..base import Dialect
 from ..conflict import on_conflict
 from ..error_kinds import ErrorKind, driver_error
-from . import copy as sqlite_copy
 from . import errors as sqlite_errors
 from .worker import SQLiteWorker
 
@@ -48,7 +47,7 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
     from ...settings import Settings
-    from ..moving import Mover
+    from ..in_place import TableReplacement
 
 _WRITE = "chainlit_sqla_write"
 _LENGTH = len("2026-01-31T08:00:00.000000Z")
@@ -71,23 +70,15 @@ class SQLite(Dialect):
         """Opened for reading only, the file and its journal mode stay as they are."""
         if _in_memory(url):
             return url
-        path = _path(url).absolute()
+        path = file_of(url).absolute()
         if not path.exists():
             raise ConfigurationError(f"There is no SQLite file {path}; correct the URL")
         file = f"file:{quote(str(path))}"
         return url.set(database=file).update_query_dict({"mode": "ro", "uri": "true"})
 
-    def copied(self, url: URL, folder: Path) -> URL | None:
-        """Even an undone write leaves another journal mode."""
-        self.reading_url(url)
-        if _in_memory(url):
-            return None
-        copy = sqlite_copy.copy(_path(url), folder)
-        return URL.create(url.drivername, database=str(copy))
-
     def place(self, url: URL) -> str:
         """The file, wherever the process stands."""
-        return f"sqlite://{url.database or '' if _in_memory(url) else _path(url).resolve()}"
+        return f"sqlite://{url.database or '' if _in_memory(url) else file_of(url).resolve()}"
 
     def engine_options(self, url: URL, settings: Settings) -> dict[str, Any]:
         """One connection only where the database lives in it."""
@@ -227,11 +218,11 @@ class SQLite(Dialect):
         items = func.json_each(type_coerce(column, Text())).table_valued("value")
         return exists().where(items.c.value == item)
 
-    def mover(self) -> Mover:
-        """All in one transaction."""
-        from .moving import SQLiteMover
+    def table_replacement(self) -> TableReplacement:
+        """In one transaction."""
+        from .in_place import SQLiteTableReplacement
 
-        return SQLiteMover(self.write_options())
+        return SQLiteTableReplacement(self.write_options())
 
     @contextmanager
     def migration_lock(self, connection: Connection) -> Iterator[None]:
@@ -258,7 +249,7 @@ def _in_memory(url: URL) -> bool:
     return not url.database or url.database == ":memory:" or "mode=memory" in str(url)
 
 
-def _path(url: URL) -> Path:
+def file_of(url: URL) -> Path:
     """The file of a URL, which may name it by a URI (https://www.sqlite.org/uri.html)."""
     database = url.database or ""
     if not database.startswith("file:"):

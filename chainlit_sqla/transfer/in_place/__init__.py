@@ -1,10 +1,14 @@
-"""Taking over the tables of Chainlit's SQLAlchemy layer in place, and giving them back.
+"""Taking over the tables of Chainlit's SQLAlchemy layer in place, and giving them back."""
 
-Each is one transaction, so a failure or a crash at any point leaves everything as it was.
-"""
+from .adopt import Adoption, BackupRemoval
+from .change import InPlaceChange, Report, dry_run_database
+from .unadopt import Unadoption
 
-from .adopt import Adoption
-from .report import Report
-from .unadopt import Return
-
-__all__ = ["Adoption", "Report", "Return"]
+__all__ = [
+    "Adoption",
+    "BackupRemoval",
+    "InPlaceChange",
+    "Report",
+    "Unadoption",
+    "dry_run_database",
+]

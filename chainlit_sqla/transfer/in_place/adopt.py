@@ -1,192 +1,172 @@
-"""From the tables of Chainlit's SQLAlchemy layer to ours, in place.
+"""`Adoption`: from the tables of Chainlit's SQLAlchemy layer to ours, in place.
 
 Invariants:
 
-- It is one transaction, under the lock of migrations: whatever happens, including the end of
-  the process or of the server, either nothing was changed or everything was.
-- Every row of a table of Chainlit's is afterwards in ours or in the quarantine, and nowhere
-  twice: counted. What is read back of each thread is what was written: by digests.
-- Chainlit's tables are dropped only after that.
-- What depends on the tables is probed while the new ones are empty, so it is refused early.
+- One transaction, under the lock of migrations: whatever happens, including the end of the
+  process or of the server, either nothing was changed or everything was.
+- Chainlit's tables are only renamed: they are the backup, with every row and column.
+- Every row of Chainlit's tables is in ours or in the quarantine, which is checked by counting;
+  what is read back of each thread is what was written, which is checked by digests.
 """
 
 from __future__ import annotations
 
-from typing import Any
-
-from sqlalchemy import Connection, insert
+from sqlalchemy import Connection, inspect
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from ..._internal.timestamps import now
-from ...database import migrator as migrations
+from ...database import migrator
 from ...database.revision import REVISIONS, VERSION_TABLE, current_revision
-from ...errors import ConfigurationError, SchemaUnknown
-from ...models import imports
-from ..records import IN_THREADS
-from . import carry
-from .exchange import KINDS, OTHERS, Exchange
-from .filling import Filling
-from .kept import ORIGIN
-from .making import Making, named, written
-from .original import ASIDE, NAMES, Form, documented, found, strangers, unlike
+from ...errors import AdoptionRefused, ConfigurationError, SchemaUnknown
+from ...models import Base
+from ..importing import Import, Result
+from ..importing.quarantine import ADOPTION
+from ..records import COLUMNS
+from ..sources.sqlalchemy_layer import DocumentedSource
+from .change import REPORT_DEFECT, InPlaceChange, TransactionDatabase
+from .legacy_tables import BACKUP_NAMES, TABLE_NAMES, column_names, mismatches
+
+_WITH_EXTRA = ("step", "element")
+"""Kinds of records that keep unknown columns in ``extra``."""
 
 
-class Adoption(Exchange):
+class Adoption(InPlaceChange):
     """Takes over a database of Chainlit's SQLAlchemy layer.
 
     Example:
         >>> report = await Adoption(Database("sqlite:///chats.db")).run()
-        >>> report.kept["thread"]
+        >>> report.after["thread"]
         12
     """
 
-    command = "adopt"
-
-    async def _work(self, connection: AsyncConnection) -> None:
-        if (forms := await self._look(connection)) is None:
-            return
-        schema, mover = self._database.schema, self._mover
-        names = [NAMES[kind] for kind in forms]
-        await self._sync(connection, lambda c: mover.lock(c, schema, names))
-        # Until then, somebody might have altered them.
-        if (forms := await self._look(connection)) is None:
-            return
-        dependents = await self._sync(connection, lambda c: mover.dependents(c, schema, names))
-        await self._sync(connection, lambda c: mover.uncover(c, schema, names))
-        making = await self._sync(connection, lambda c: Making(c, mover, schema, list(forms)))
-        await self._sync(connection, lambda c: self._move_aside(c, forms))
-        await migrations.upgrade_inside(self._database, connection)
-        await self._sync(connection, lambda c: self._add_strangers(c, forms))
-        failed = await self._probed(connection, dependents)
-        await self._fill(connection, forms)
-        self._watch("finishing", 0, None)
-        others = [*OTHERS, VERSION_TABLE]
-        await self._sync(
-            connection,
-            lambda c: mover.after_rows(c, schema, list(NAMES.values()), others, ASIDE["step"]),
-        )
-        await self._sync(connection, making.release)
-        await self._exchange(connection, dependents)
-        self._report.left += await self._sync(connection, lambda c: making.renew(c, anew=True))
-        await self._sync(connection, lambda c: self._renew(c, dependents, failed))
-        self._report.left += await self._sync(connection, lambda c: making.renew(c, anew=False))
-        renewed = await self._sync(connection, lambda c: mover.dependents(c, schema, names))
-        owed = making.owed(forms)
-        self._report.left += [one for one in named(owed) if one not in self._report.left]
-        more = {
-            "changes": carry.changes(dependents, renewed),
-            "owed": written(owed),
-            "references": carry.references(failed),
-        }
-        await self._note(connection, forms, more)
-
-    async def _look(self, connection: AsyncConnection) -> dict[str, Form] | None:
-        """The forms of the tables to take over; None where they are ours already."""
-        label, schema = self._database.label, self._database.schema
-        revision = await current_revision(connection, schema)
-        forms = await self._sync(connection, lambda c: found(c, self._mover, schema))
+    async def _check(self, connection: AsyncConnection) -> None:
+        label = self._database.label
+        columns = await self._sync(connection, column_names, TABLE_NAMES)
+        revision = await current_revision(connection, self._schema)
         if revision is not None:
-            self._check_ours(revision, forms)
-            self._report.nothing = f"{label} is adopted already: its tables are at {revision}"
-            return None
-        if not forms:
-            raise ConfigurationError(
-                f"{label} has no tables of Chainlit's SQLAlchemy layer; check {self._whereabouts}"
+            if revision not in REVISIONS or "ordinal" not in columns.get("step", ()):
+                raise SchemaUnknown(
+                    f"{label} has the table {VERSION_TABLE} ({revision}), but its tables are not "
+                    "those of chainlit-sqla; if they are Chainlit's, drop that table and run the "
+                    "command again"
+                )
+            self._report.nothing_to_do = (
+                f"{label} is already adopted: its tables are at revision {revision}"
             )
-        reasons = unlike(forms)
-        reasons += await self._sync(connection, lambda c: self._unmovable(c))
-        if reasons:
+            return
+        schema = " and the schema (--schema)" if self._database.dialect.has_schemas else ""
+        if not columns:
+            raise ConfigurationError(
+                f"{label} has no tables of Chainlit's SQLAlchemy layer; check the URL{schema}"
+            )
+        await connection.run_sync(self._check_tables, columns)
+
+    def _check_tables(self, connection: Connection, columns: dict[str, list[str]]) -> None:
+        label, has_schemas = self._database.label, self._database.dialect.has_schemas
+        inspector = inspect(connection)
+        if reasons := mismatches(columns, inspector.get_view_names(schema=self._schema)):
             repair = (
-                "name the schema in which these are with --schema, or let ours live beside them "
-                "in another one (CHAINLIT_SQLA_SCHEMA=chainlit, then chainlit-sqla upgrade)"
-                if self._database.dialect.has_schemas
-                else "name the file in which these are, or let ours live in another file "
-                "(--url sqlite:///other.db, then chainlit-sqla upgrade)"
+                "name the schema of Chainlit's tables with --schema, or create the tables of "
+                "chainlit-sqla in another one (CHAINLIT_SQLA_SCHEMA=chainlit, then chainlit-sqla "
+                "upgrade)"
+                if has_schemas
+                else "name the file with Chainlit's tables, or create the tables of chainlit-sqla "
+                "in another file (--url sqlite:///other.db, then chainlit-sqla upgrade)"
             )
             raise SchemaUnknown(
                 f"The tables in {label} are not those of Chainlit's SQLAlchemy layer "
                 f"({'; '.join(reasons)}); {repair}"
             )
-        await self._sync(connection, self._refuse_strangers)
-        return forms
-
-    def _unmovable(self, connection: Connection) -> list[str]:
-        schema = self._database.schema
-        whys = {name: self._mover.unfit(connection, schema, name) for name in NAMES.values()}
-        return [f"{name} cannot be moved: {why}" for name, why in whys.items() if why]
-
-    def _check_ours(self, revision: str, forms: dict[str, Form]) -> None:
-        steps = forms.get("step")
-        if revision not in REVISIONS or steps is None or "ordinal" not in steps.names:
+        names = set(inspector.get_table_names(schema=self._schema))
+        others = set(Base.metadata.tables) - set(TABLE_NAMES.values())
+        if taken := sorted(names & {*BACKUP_NAMES.values(), *others}):
             raise SchemaUnknown(
-                f"{self._database.label} has the table {VERSION_TABLE} ({revision}), but its "
-                "tables are not ours; if they are Chainlit's, drop that table and run this again"
+                f"{label} already has the tables {', '.join(taken)}, whose names an adoption "
+                "needs; rename or drop them, and run the command again"
             )
 
-    def _move_aside(self, connection: Connection, forms: dict[str, Form]) -> None:
-        mover, schema = self._mover, self._database.schema
-        for kind in KINDS:
-            if kind in forms:
-                held = forms[kind].constraints.values()
-                self._report.left += [f"{NAMES[kind]}: {one}" for one in held]
-                mover.rename(connection, schema, NAMES[kind], ASIDE[kind])
-                mover.free_names(connection, schema, ASIDE[kind])
-            else:
-                empty = documented(uuids=mover.has_uuids)[kind]
-                _make(connection, mover.qualified(connection, schema, ASIDE[kind]), empty)
-        for kind in IN_THREADS:  # Threads are read a thousand at a time.
-            if kind not in forms or "threadId" in forms[kind].names:
-                _index(connection, mover.qualified(connection, schema, ASIDE[kind]), kind)
+    async def _work(self, connection: AsyncConnection) -> None:
+        await self._check(connection)
+        if self._report.nothing_to_do:
+            return
+        columns = await self._sync(connection, column_names, TABLE_NAMES)
+        names = {kind: TABLE_NAMES[kind] for kind in columns}
+        await self._sync(connection, self._tables.lock, list(names.values()))
+        self._report.before = await self._count(connection, names)
+        self._report.grants = await self._sync(
+            connection, self._tables.grants, list(names.values())
+        )
+        self._report.unknown_columns = [
+            f"{TABLE_NAMES[kind]}.{name}"
+            for kind, found in columns.items()
+            for name in found
+            if name not in COLUMNS[kind]
+        ]
+        await self._clear_dependents(connection, list(names.values()))
+        for kind, name in names.items():
+            await self._sync(connection, self._tables.rename, name, BACKUP_NAMES[kind])
+        await migrator.upgrade_inside(self._database, connection)
+        await self._check_result(connection, await self._import(connection, columns))
+        tables = list(Base.metadata.tables)
+        like = BACKUP_NAMES["step"]
+        await self._sync(connection, self._tables.inherit_row_security, tables, like)
 
-    def _add_strangers(self, connection: Connection, forms: dict[str, Form]) -> None:
-        mover, schema = self._mover, self._database.schema
-        quote = connection.dialect.identifier_preparer.quote
-        for kind, columns in strangers(forms).items():
-            table = mover.qualified(connection, schema, NAMES[kind])
-            for one in columns:
-                default = f" DEFAULT {one.default}" if one.default else ""
-                connection.exec_driver_sql(
-                    f"ALTER TABLE {table} ADD COLUMN {quote(one.name)} {one.type}{default}"
+    async def _import(self, connection: AsyncConnection, columns: dict[str, list[str]]) -> Result:
+        """Copy the renamed tables into ours, and compare."""
+        source = DocumentedSource(
+            connection,
+            self._database.dialect,
+            ADOPTION,
+            ADOPTION,
+            schema=self._schema,
+            names=BACKUP_NAMES,
+            # Without ``extra``, the values of unknown columns stay in the renamed tables.
+            strangers={
+                kind: [] if kind in _WITH_EXTRA else [n for n in found if n not in COLUMNS[kind]]
+                for kind, found in columns.items()
+            },
+        )
+        await source.open()
+        database = TransactionDatabase(self._database, connection)
+        return await Import(source, database, watch=self._watch).run()
+
+    async def _check_result(self, connection: AsyncConnection, result: Result) -> None:
+        report, comparison = self._report, result.comparison
+        report.quarantined, report.partly_quarantined = result.aside, result.partly
+        report.after = await self._count(connection, TABLE_NAMES)
+        lost = []
+        for kind, name in TABLE_NAMES.items():
+            quarantined = sum(n for (k, _), n in result.aside.items() if k == kind)
+            if report.before[kind] != report.after[kind] + quarantined:
+                lost.append(
+                    f"of {report.before[kind]:,} rows of {name}, {report.after[kind]:,} were "
+                    f"copied and {quarantined:,} quarantined"
                 )
-                self._report.strangers.append((NAMES[kind], one.name, one.type))
-        after = {kind: mover.columns(connection, schema, NAMES[kind]) for kind in forms}
-        self._note_conversions({kind: form.columns for kind, form in forms.items()}, after)
-        for form in forms.values():
-            self._report.left += [name for name in form.indexes if not name.startswith("chainlit_")]
-
-    async def _fill(self, connection: AsyncConnection, forms: dict[str, Form]) -> None:
-        await Filling(self._job, connection, forms).run()
-
-    async def _note(
-        self, connection: AsyncConnection, forms: dict[str, Form], more: dict[str, Any]
-    ) -> None:
-        """Remember what the way back needs."""
-        report = self._report
-        details = {
-            "forms": {kind: form.document() for kind, form in forms.items()},
-            "rows": dict(report.rows),
-            "dropped": [[name, list(sql)] for name, sql in report.dropped],
-        } | more
-        row = {"id": ORIGIN, "source": ORIGIN, "details": details}
-        await connection.execute(insert(imports), row | {"startedAt": now(), "finishedAt": now()})
-
-    async def _drop_old(self, connection: AsyncConnection) -> None:
-        def drop(sync: Connection) -> None:
-            for table in self._aside_tables(sync):
-                sync.exec_driver_sql(f"DROP TABLE {table}")
-
-        await self._sync(connection, drop)
+        if comparison is not None:
+            report.threads = comparison.threads
+            # A row that the database refused is missing, and was counted as quarantined.
+            lost += [str(d) for d in comparison.differences if d.what in ("different", "unclear")]
+        if lost:
+            raise AdoptionRefused(f"No changes made: {'; '.join(lost)}. {REPORT_DEFECT}")
 
 
-def _make(connection: Connection, name: str, form: Form) -> None:
-    """Make a table without keys."""
-    quote = connection.dialect.identifier_preparer.quote
-    columns = ", ".join(f"{quote(one.name)} {one.type}" for one in form.columns)
-    connection.exec_driver_sql(f"CREATE TABLE {name} ({columns})")
+class BackupRemoval(InPlaceChange):
+    """Drops Chainlit's tables after an adoption; `unadopt` creates empty ones from then on."""
 
+    async def _check(self, connection: AsyncConnection) -> None:
+        existing = await self._sync(connection, column_names, BACKUP_NAMES)
+        if not existing:
+            raise ConfigurationError(
+                f"{self._database.label} has no tables of an adoption to drop "
+                f"({', '.join(BACKUP_NAMES.values())})"
+            )
+        names = {kind: BACKUP_NAMES[kind] for kind in existing}
+        self._report.before = await self._count(connection, names)
 
-def _index(connection: Connection, name: str, kind: str) -> None:
-    """Let what lies in threads be found."""
-    quote = connection.dialect.identifier_preparer.quote
-    own = quote(f"{ASIDE[kind]}_thread")
-    connection.exec_driver_sql(f'CREATE INDEX {own} ON {name} ("threadId")')
+    async def _work(self, connection: AsyncConnection) -> None:
+        await self._check(connection)
+        names = [BACKUP_NAMES[kind] for kind in reversed(list(self._report.before))]
+        await self._sync(connection, self._tables.lock, names)
+        await self._clear_dependents(connection, names)
+        for name in names:
+            table = await self._sync(connection, self._tables.qualified, name)
+            await connection.exec_driver_sql(f"DROP TABLE {table}")

@@ -1,209 +1,453 @@
-"""From our tables to those of Chainlit's SQLAlchemy layer, in place.
+"""`Unadoption`: from our tables back to those of Chainlit's SQLAlchemy layer, in place.
 
 Invariants:
 
-- It is one transaction, as the adoption is.
-- What is read of the new tables, as an adoption reads it, is compared with our records. What
-  differs is kept in ``chainlit_sqla_unadopted``, and it is checked that both together are the
-  record again. So an adoption that follows loses nothing.
-- Rows of the quarantine go back into the tables from which they came, where they fit; before
-  other rows of their kind, for of two feedbacks the later one counts.
+- One transaction, as the adoption is.
+- A row that is the same in the backup and in our tables stays untouched, so unknown columns, the
+  form of its values and rows in the quarantine are as they were. Changed rows are updated, new
+  ones inserted, and those that were deleted since are deleted.
+- What was written is read back. A record that Chainlit's tables do not hold completely is
+  written to a file of records, which ``chainlit-sqla import`` reads.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+import os
+from collections import Counter
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import replace
-from typing import Any
+from pathlib import Path
+from typing import IO, Any
 
-from sqlalchemy import Connection, select
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy import Column, MetaData, Table, bindparam, delete, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from ...database import migrator as migrations
+from ..._internal.bisect import bisect
+from ..._internal.progress import Watch, quiet
+from ..._internal.timestamps import format_instant, now
+from ...database import Database, migrator
 from ...database.revision import HEAD, VERSION_TABLE, current_revision
-from ...dialects import Dependent, Made
+from ...dialects import ErrorKind
 from ...errors import SchemaOutdated, SchemaUnknown
-from ...models import imports
-from . import carry
-from .emptying import Emptying
-from .exchange import KINDS, Exchange
-from .kept import ORIGIN
-from .making import Making, make_again, read
-from .original import ASIDE, NAMES, Form, found, strangers
-from .plan import LOOKED_UP, later, planned, statement
-from .side import NAME
+from ..importing import Chunk, OurSource, kind_of, line_of
+from ..importing.quarantine import ADOPTION
+from ..record_file import End, Header
+from ..records import COLUMNS, EPOCH, IN_THREADS, TABLES, Record, sorted_by_kind
+from ..sources.base import BATCH
+from ..sources.sqlalchemy_layer import DocumentedSource
+from .change import InPlaceChange, Report
+from .legacy_tables import (
+    BACKUP_NAMES,
+    TABLE_NAMES,
+    column_names,
+    completing_statements,
+    legacy_value,
+)
+
+Key = tuple[str, ...]
+
+_KEYS = {
+    "user": ("id",),
+    "thread": ("id",),
+    "step": ("id", "threadId"),
+    "element": ("id", "threadId"),
+    "feedback": ("forId",),
+}
+"""The columns that find a row of Chainlit's tables; the newest feedback for a step counts."""
+_DERIVED: Mapping[str, Mapping[str, Any]] = {
+    "thread": {"updatedAt": EPOCH},
+    "step": {"ordinal": 0},
+    "element": {"ordinal": 0, "createdAt": EPOCH},
+    "feedback": {"createdAt": EPOCH},
+}
+"""Values that follow from others in Chainlit's tables, and are not compared."""
 
 
-class Return(Exchange):
+class Unadoption(InPlaceChange):
     """Gives a database back to Chainlit's SQLAlchemy layer.
 
+    Args:
+        database: The database; no application may use it.
+        file: Where records go that Chainlit's tables cannot hold; created if there are any.
+        drop_dependents: Whether what depends on our tables is dropped.
+        watch: Called with the progress.
+
     Example:
-        >>> report = await Return(Database("sqlite:///chats.db")).run()
-        >>> report.beside["step"]
+        >>> report = await Unadoption(Database("sqlite:///chats.db"), Path("rest.jsonl")).run()
+        >>> report.in_file["step"]
         0
     """
 
-    command = "unadopt"
-    _changes: Sequence[Any] = ()
-    _owed: Sequence[tuple[str, Made]] = ()
-    _references: Sequence[tuple[str, Sequence[str]]] = ()
-
-    async def _work(self, connection: AsyncConnection) -> None:
-        self._report.back = True
-        schema, mover = self._database.schema, self._mover
-        if (forms := await self._look(connection)) is None:
-            return
-        names = list(NAMES.values())
-        await self._sync(connection, lambda c: mover.lock(c, schema, names))
-        there = await self._sync(connection, lambda c: mover.dependents(c, schema, names))
-        await self._sync(connection, lambda c: mover.uncover(c, schema, names))
-        making = await self._sync(connection, lambda c: Making(c, mover, schema, KINDS))
-        dependents = carry.undone(there, self._changes)
-        now = await self._sync(connection, lambda c: found(c, mover, schema))
-        unknown = strangers(now)
-        plan = await self._sync(connection, lambda c: planned(c, forms, unknown, mover))
-        plan = {
-            kind: replace(form, indexes={**_since(now[kind]), **form.indexes})
-            for kind, form in plan.items()
-        }
-        before = {kind: form.columns for kind, form in now.items()}
-        self._note_conversions(before, {kind: form.columns for kind, form in plan.items()})
-        self._report.strangers = [
-            (NAMES[kind], one.name, one.type) for kind in unknown for one in unknown[kind]
-        ]
-        await self._sync(connection, lambda c: self._make(c, plan))
-        failed = await self._probed(connection, dependents)
-        await Emptying(self._job, connection, plan, unknown).run()
-        self._watch("finishing", 0, None)
-        await self._sync(
-            connection,
-            lambda c: mover.after_rows(c, schema, list(ASIDE.values()), [NAME], NAMES["step"]),
-        )
-        await self._sync(connection, making.release)
-        await self._exchange(connection, dependents)
-        await self._sync(connection, lambda c: self._complete(c, making, plan, dependents, failed))
-
-    def _complete(
+    def __init__(
         self,
-        connection: Connection,
-        making: Making,
-        plan: Mapping[str, Form],
-        dependents: Sequence[Dependent],
-        failed: Sequence[carry.Failed],
+        database: Database,
+        file: Path,
+        *,
+        drop_dependents: bool = False,
+        watch: Watch = quiet,
     ) -> None:
-        """Make what the tables are to have besides rows, once they have their names."""
-        self._report.left += making.renew(connection, anew=True)
-        self._make_again(connection, anew=True)
-        # The trial of triggers copies a row, which UNIQUE would refuse.
-        self._renew(connection, dependents, failed)
-        self._index(connection, plan)
-        self._constrain(connection, plan)
-        self._report.left += making.renew(connection, anew=False)
-        self._make_again(connection, anew=False)
-        self._refer(connection, {str(one) for one in dependents})
+        super().__init__(database, drop_dependents=drop_dependents, watch=watch)
+        self._file = file
 
-    async def _look(self, connection: AsyncConnection) -> dict[str, Form] | None:
-        """The forms that the tables had; None where they are Chainlit's already."""
-        label, schema = self._database.label, self._database.schema
-        revision = await current_revision(connection, schema)
+    async def run(self, *, dry_run: bool = False) -> Report:
+        """Change the tables; a file that was begun is removed if that fails."""
+        try:
+            return await super().run(dry_run=dry_run)
+        except BaseException:
+            if self._report.file is not None and not self.committing:
+                self._report.file.unlink(missing_ok=True)
+            raise
+
+    async def _check(self, connection: AsyncConnection) -> None:
+        label = self._database.label
+        revision = await current_revision(connection, self._schema)
         if revision is None:
-            there = await self._sync(connection, lambda c: found(c, self._mover, schema))
-            if not there:
-                raise SchemaUnknown(f"{label} has no tables of ours; check {self._whereabouts}")
-            self._report.nothing = f"{label} has no tables of ours, but Chainlit's"
-            return None
-        if revision != HEAD:
+            if not await self._sync(connection, column_names, TABLE_NAMES):
+                schema = " and the schema (--schema)" if self._database.dialect.has_schemas else ""
+                raise SchemaUnknown(
+                    f"{label} has no tables of chainlit-sqla; check the URL{schema}"
+                )
+            self._report.nothing_to_do = (
+                f"{label} has Chainlit's tables, not those of chainlit-sqla"
+            )
+        elif revision != HEAD:
             raise SchemaOutdated(
-                f"{label} is at revision {revision}, and this works from {HEAD}; "
+                f"{label} is at revision {revision}, and unadopt needs {HEAD}; "
                 "run: chainlit-sqla upgrade"
             )
-        await self._sync(connection, self._refuse_strangers)
-        query = select(imports.c.details).where(imports.c.id == ORIGIN)
-        details = await connection.scalar(query) or {}
-        self._owed = read(details.get("owed", ()))  # Earlier adoptions did not keep them.
-        self._references = details.get("references", ())
-        kept = {name for name, _ in self._references}
-        for name, statements in details.get("dropped", ()):
-            if name in kept:
-                continue
-            self._report.notes.append(
-                f"The adoption dropped the {name}, which is not made again: {'; '.join(statements)}"
+
+    async def _work(self, connection: AsyncConnection) -> None:
+        await self._check(connection)
+        if self._report.nothing_to_do:
+            return
+        names = list(TABLE_NAMES.values())
+        await self._sync(connection, self._tables.lock, names)
+        self._report.before = await self._count(connection, TABLE_NAMES)
+        await self._clear_dependents(connection, names)
+        types = await self._complete_backup(connection)
+        with _RecordFile(self._file, self._database.label, self._report) as file:
+            await _CopyBack(
+                self._database, connection, types, self._report, file, self._watch
+            ).run()
+        await migrator.downgrade_inside(self._database, connection)
+        version_table = await self._sync(connection, self._tables.qualified, VERSION_TABLE)
+        await connection.exec_driver_sql(f"DROP TABLE {version_table}")
+        for kind, name in BACKUP_NAMES.items():
+            await self._sync(connection, self._tables.rename, name, TABLE_NAMES[kind])
+        self._report.after = await self._count(connection, TABLE_NAMES)
+
+    async def _complete_backup(self, connection: AsyncConnection) -> dict[str, Mapping[str, Any]]:
+        """Create what is missing in the backup, and give the types of its columns.
+
+        A database that was never adopted, or whose backup was dropped, gets all tables.
+        """
+        existing = await self._sync(connection, column_names, BACKUP_NAMES)
+        types = {
+            kind: await self._sync(connection, self._tables.column_types, BACKUP_NAMES[kind])
+            for kind in existing
+        }
+        quoted = {
+            kind: await self._sync(connection, self._tables.qualified, name)
+            for kind, name in BACKUP_NAMES.items()
+        }
+        native = self._tables.has_native_types
+        for statement in completing_statements(types, quoted, native=native):
+            await connection.exec_driver_sql(statement)
+        return {
+            kind: await self._sync(connection, self._tables.column_types, name)
+            for kind, name in BACKUP_NAMES.items()
+        }
+
+
+class _CopyBack:
+    """Brings the records of our tables into Chainlit's.
+
+    Args:
+        database: The database.
+        connection: In the transaction.
+        types: The columns of Chainlit's tables, by kind.
+        report: Is completed.
+        file: Takes what Chainlit's tables cannot hold.
+        watch: Called with the progress.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        connection: AsyncConnection,
+        types: Mapping[str, Mapping[str, Any]],
+        report: Report,
+        file: _RecordFile,
+        watch: Watch,
+    ) -> None:
+        self._connection, self._dialect = connection, database.dialect
+        self._report, self._file, self._watch = report, file, watch
+        self._ours = OurSource(connection, "", "", database.schema, strangers=True)
+        self._theirs = DocumentedSource(
+            connection,
+            database.dialect,
+            ADOPTION,
+            ADOPTION,
+            schema=database.schema,
+            names=BACKUP_NAMES,
+            strangers={
+                kind: [name for name in types[kind] if name not in COLUMNS[kind]]
+                for kind in ("user", "thread", "feedback")
+            },
+        )
+        self._tables = {
+            kind: Table(
+                BACKUP_NAMES[kind],
+                MetaData(),
+                *(Column(name, type_) for name, type_ in columns.items()),
             )
-        self._changes = details.get("changes", [])
-        return {kind: Form.parse(one) for kind, one in details.get("forms", {}).items()}
+            for kind, columns in types.items()
+        }
+        self._done = 0
 
-    def _make_again(self, connection: Connection, *, anew: bool) -> None:
-        """Make what our tables did not have, or tell how."""
-        self._report.dropped += make_again(connection, self._owed, anew=anew)
+    async def run(self) -> None:
+        """Copy everything."""
+        await self._theirs.open()
+        backup: dict[Key, int] = {}
+        await self._digest(self._theirs.users(), backup)
+        deleted_users = await self._write(self._ours.users(), backup)
+        await self._compare(self._theirs.users(), self._ours.users())
+        threads: set[str] = set()
+        backup = {}
+        async with aclosing(self._theirs.threads()) as chunks:
+            async for chunk in chunks:
+                _add_digests(chunk, backup)
+                if chunk.threads is not None:
+                    threads.update(chunk.threads)
+                    await self._copy_threads(chunk.threads, backup)
+                    backup = {}
+        async for ids in self._new_threads(threads):
+            await self._copy_threads(ids, {})
+        await self._delete(deleted_users)
+        async for chunk in self._ours.rest():
+            self._file.write([record.line() for record in chunk.records], "tombstone")
+            others = [one for one in chunk.misfits if one.origin and one.origin.source != ADOPTION]
+            for row in others:
+                self._file.write([line_of(row)], kind_of(row))
 
-    def _refer(self, connection: Connection, there: Collection[str]) -> None:
-        """Make the foreign keys that the adoption dropped, or tell how."""
-        for name, statements in self._references:
-            if name in there:
-                continue
-            if carry.attempt(connection, statements) is not None:
-                self._report.dropped.append((name, statements))
-            else:
-                self._report.carried.append(name)
+    async def _new_threads(self, known: Collection[str]) -> AsyncGenerator[Sequence[str], None]:
+        """The ids of threads that the backup does not have."""
+        column, last = TABLES["thread"].c.id, ""
+        while True:
+            query = select(column).where(column > last).order_by(column).limit(BATCH)
+            ids = (await self._connection.scalars(query)).all()
+            if not ids:
+                return
+            last = ids[-1]
+            if new := [id for id in ids if id not in known]:
+                yield new
 
-    def _make(self, connection: Connection, plan: Mapping[str, Form]) -> None:
-        mover, schema = self._mover, self._database.schema
-        for kind in KINDS:
-            connection.exec_driver_sql(statement(connection, kind, plan[kind], mover, schema))
-        quote = connection.dialect.identifier_preparer.quote
-        for kind, column in LOOKED_UP:
-            name = mover.qualified(connection, schema, ASIDE[kind])
-            index = quote(_index_name(kind, column))
-            connection.exec_driver_sql(f"CREATE INDEX {index} ON {name} ({quote(column)})")
+    async def _copy_threads(self, ids: Sequence[str], backup: dict[Key, int]) -> None:
+        """Bring some threads into the backup, and check what it holds of them then."""
+        await self._delete(await self._write(self._ours.threads(only=ids), backup))
+        self._report.threads += len(ids)
+        await self._compare(self._theirs.threads(only=ids), self._ours.threads(only=ids))
 
-    def _put_in_place(self, connection: Connection) -> None:
-        mover, schema = self._mover, self._database.schema
-        for kind in KINDS:
-            mover.rename(connection, schema, NAMES[kind], f"chainlit_sqla_away_{NAMES[kind]}")
-            mover.rename(connection, schema, ASIDE[kind], NAMES[kind])
+    async def _digest(self, chunks: AsyncGenerator[Chunk, None], digests: dict[Key, int]) -> None:
+        async with aclosing(chunks) as opened:
+            async for chunk in opened:
+                _add_digests(chunk, digests)
 
-    async def _drop_old(self, connection: AsyncConnection) -> None:
-        mover, schema = self._mover, self._database.schema
-        await migrations.downgrade_inside(self._database, connection)
+    async def _write(
+        self, chunks: AsyncGenerator[Chunk, None], backup: dict[Key, int]
+    ) -> list[Key]:
+        """Write what the backup does not have like that; returns the keys only it has."""
+        known = set(backup)
+        async with aclosing(chunks) as opened:
+            async for chunk in opened:
+                changed = [
+                    record
+                    for record in chunk.records
+                    if backup.pop(record.key, None) != _digest(record)
+                ]
+                for kind, records in sorted_by_kind(changed).items():
+                    new = [record for record in records if record.key not in known]
+                    old = [record for record in records if record.key in known]
+                    if kind == "feedback":
+                        await self._delete([record.key for record in old])
+                        new, old = records, []
+                    await self._execute(self._insert_statement(kind), kind, new)
+                    await self._execute(self._update_statement(kind), kind, old)
+                self._done += len(chunk.records)
+                self._watch("Copying", self._done, self._report.before.total())
+        return list(backup)
 
-        def rename(sync: Connection) -> None:
-            sync.exec_driver_sql(f"DROP TABLE {mover.qualified(sync, schema, VERSION_TABLE)}")
-            for kind in KINDS:
-                mover.rename(sync, schema, ASIDE[kind], NAMES[kind])
+    async def _compare(
+        self, theirs: AsyncGenerator[Chunk, None], ours: AsyncGenerator[Chunk, None]
+    ) -> None:
+        """Write to the file what Chainlit's tables do not hold completely."""
+        held: dict[Key, int] = {}
+        await self._digest(theirs, held)
+        incomplete: set[str] = set()
+        complete_threads: set[str] = set()
+        async with aclosing(ours) as chunks:
+            async for chunk in chunks:
+                for record in chunk.records:
+                    if held.get(record.key) != _digest(record):
+                        self._file.write([record.line()], record.kind)
+                        incomplete.add(record.thread_id or "")
+                    elif record.kind == "thread":
+                        complete_threads.add(record.values["id"])
+        # An import writes into a thread only if the file says whose it is.
+        wanted = incomplete & complete_threads
+        async for record in self._ours.records("thread", TABLES["thread"].c.id.in_(wanted)):
+            self._file.write([record.line()], record.kind, counted=False)
 
-        await self._sync(connection, rename)
+    def _insert_statement(self, kind: str) -> Any:
+        return self._tables[kind].insert()
 
-    def _index(self, connection: Connection, plan: Mapping[str, Form]) -> None:
-        """Make the indexes that were there, and leave out ours where they serve the same."""
-        mover, schema = self._mover, self._database.schema
-        for kind, form in plan.items():
-            for column in (column for of, column in LOOKED_UP if of == kind):
-                if any(f'("{column}"' in sql for sql in form.indexes.values()):
-                    name = mover.qualified(connection, schema, _index_name(kind, column))
-                    connection.exec_driver_sql(f"DROP INDEX {name}")
-            for name, sql in form.indexes.items():
-                if carry.attempt(connection, [sql]) is not None:
-                    self._report.left.append(name)
+    def _update_statement(self, kind: str) -> Any:
+        table = self._tables[kind]
+        values = {
+            name: bindparam(f"value_{name}", type_=table.c[name].type)
+            for name in self._names(kind)
+            if name not in _KEYS[kind]
+        }
+        return update(table).where(*self._conditions(kind)).values(values)
 
-    def _constrain(self, connection: Connection, plan: Mapping[str, Form]) -> None:
-        """Make the constraints that were there, where all rows of now keep them."""
-        for kind, form in plan.items():
-            table = self._mover.qualified(connection, self._database.schema, NAMES[kind])
-            references = later(connection, kind, form, self._mover, self._database.schema)
-            for name, constraint in {**form.constraints, **references}.items():
-                try:
-                    with connection.begin_nested():
-                        self._mover.constrain(connection, table, name, constraint)
-                except (DBAPIError, NotImplementedError):
-                    self._report.left.append(f"{NAMES[kind]}: {constraint}")
+    def _conditions(self, kind: str) -> list[Any]:
+        columns = self._tables[kind].c
+        return [
+            columns[name] == bindparam(f"key_{name}", type_=columns[name].type)
+            for name in _KEYS[kind]
+            if name in columns
+        ]
+
+    def _names(self, kind: str) -> list[str]:
+        """The columns that both kinds of tables have."""
+        return [name for name in self._tables[kind].c.keys() if name in COLUMNS[kind]]  # noqa: SIM118 - columns
+
+    def _row(self, record: Record) -> dict[str, Any] | None:
+        """The row of Chainlit's tables for a record; None: an id of it cannot be written."""
+        kind, values, columns = record.kind, dict(record.values), self._tables[record.kind].c
+        extra = values.get("extra")
+        if kind == "element" and isinstance(extra, dict) and not values["url"]:
+            values["url"] = extra.get("url")  # The link of a file that Chainlit's layer wrote.
+        if kind in ("step", "element") and values["name"] is None:
+            values["name"] = ""
+        row = {
+            name: legacy_value(kind, name, values[name], columns[name].type)
+            for name in self._names(kind)
+        }
+        if "disableFeedback" in columns:  # Required until October 2024.
+            row["disableFeedback"] = False
+        identifying = {"id", *_KEYS[kind]}
+        return row if all(row.get(n, "") is not None for n in identifying) else None
+
+    async def _execute(self, statement: Any, kind: str, records: Sequence[Record]) -> None:
+        """Insert or update rows; what the database refuses is found missing afterwards."""
+        rows = [row for row in map(self._row, records) if row is not None]
+        if statement.is_update:
+            rows = [
+                {
+                    f"{'key' if n in _KEYS[kind] else 'value'}_{n}": v
+                    for n, v in row.items()
+                    if n in COLUMNS[kind]
+                }
+                for row in rows
+            ]
+
+        async def execute(portion: Sequence[dict[str, Any]]) -> None:
+            async with self._connection.begin_nested():
+                await self._connection.execute(statement, list(portion))
+
+        await bisect(rows, execute, self._is_refusal, lambda _row, _error: None)
+
+    def _is_refusal(self, error: Exception) -> bool:
+        return isinstance(error, self._dialect.errors) and self._dialect.classify(error) in (
+            ErrorKind.REJECTED,
+            ErrorKind.REPEAT,
+        )
+
+    async def _delete(self, keys: Collection[Key]) -> None:
+        """Delete rows of Chainlit's tables, what lies in threads first."""
+        for kind in (*reversed(IN_THREADS), "thread", "user"):
+            rows = []
+            for key in keys:
+                if key[0] != kind:
+                    continue
+                named = {"threadId": key[1], "id": key[-1], "forId": key[-1]}
+                columns = self._tables[kind].c
+                rows.append(
+                    {
+                        f"key_{name}": legacy_value(kind, name, named[name], columns[name].type)
+                        for name in _KEYS[kind]
+                        if name in columns
+                    }
+                )
+            if rows:
+                statement = delete(self._tables[kind]).where(*self._conditions(kind))
+                await self._connection.execute(statement, rows)
 
 
-def _since(form: Form) -> dict[str, str]:
-    """Indexes that somebody made on our tables."""
-    ours = ("ix_", "uq_", "pk_", "chainlit_")
-    return {name: sql for name, sql in form.indexes.items() if not name.startswith(ours)}
+class _RecordFile:
+    """A file of records that is created with the first line.
+
+    Args:
+        path: Where.
+        label: The database, without a password.
+        report: Gets the path and the counts.
+    """
+
+    def __init__(self, path: Path, label: str, report: Report) -> None:
+        self._path, self._label, self._report = path, label, report
+        self._file: IO[bytes] | None = None
+        self._counts = Counter[str]()
+
+    def __enter__(self) -> _RecordFile:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        if self._file is not None:
+            self._file.write(End(self._counts).line() + b"\n")
+            self._file.flush()
+            os.fsync(self._file.fileno())
+            self._file.close()
+
+    def write(self, lines: Sequence[bytes], kind: str, *, counted: bool = True) -> None:
+        """Append lines of one kind.
+
+        Args:
+            lines: Without their ends.
+            kind: The kind of record.
+            counted: Whether the report counts them as not held by Chainlit's tables.
+        """
+        if not lines:
+            return
+        if counted:
+            self._report.in_file[kind] += len(lines)
+        if self._report.dry_run:
+            return
+        if self._file is None:
+            self._file = self._create()
+        self._counts[kind] += len(lines)
+        self._file.write(b"\n".join(lines) + b"\n")
+
+    def _create(self) -> IO[bytes]:
+        from ... import __version__
+
+        def private(path: str, flags: int) -> int:
+            return os.open(path, flags, 0o600)  # Conversations are private.
+
+        file = open(self._path, "xb", opener=private)  # noqa: SIM115 - closed by __exit__
+        self._report.file = self._path
+        filters = {"unadopt": "what Chainlit's tables cannot hold"}
+        header = Header(__version__, str(format_instant(now())), self._label, filters)
+        file.write(header.line() + b"\n")
+        return file
 
 
-def _index_name(kind: str, column: str) -> str:
-    return f"chainlit_{NAMES[kind]}_{column}"
+def _add_digests(chunk: Chunk, digests: dict[Key, int]) -> None:
+    digests.update((record.key, _digest(record)) for record in chunk.records)
+
+
+def _digest(record: Record) -> int:
+    """The digest without the values that follow from others in Chainlit's tables."""
+    derived = _DERIVED.get(record.kind, {})
+    return replace(record, values={**record.values, **derived}).digest()

@@ -1,10 +1,11 @@
-"""There and back, and what is there."""
+"""Adoptions and their way back, as the tests run them, and what a database holds."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import select
@@ -12,8 +13,8 @@ from sqlalchemy import select
 from chainlit_sqla.database import Database
 from chainlit_sqla.models import quarantine
 from chainlit_sqla.settings import Settings
-from chainlit_sqla.transfer.in_place import Adoption, Report, Return
-from chainlit_sqla.transfer.in_place.old_sources.native import OurSource
+from chainlit_sqla.transfer.importing import OurSource
+from chainlit_sqla.transfer.in_place import Adoption, Report, Unadoption
 from tests.frozen.catalog import CATALOG
 
 Key = tuple[str, ...]
@@ -35,16 +36,28 @@ async def opened(url: str, **settings: Any) -> AsyncIterator[Database]:
         await database.close()
 
 
-async def adopt(url: str, *, dry: bool = False, drop: bool = False, **settings: Any) -> Report:
-    """Take a database over."""
+async def adopt(
+    url: str, *, dry_run: bool = False, drop_dependents: bool = False, **settings: Any
+) -> Report:
+    """Adopt a database."""
     async with opened(url, **settings) as database:
-        return await Adoption(database, drop_dependents=drop).run(rehearse=dry)
+        change = Adoption(database, drop_dependents=drop_dependents)
+        return await change.run(dry_run=dry_run)
 
 
-async def unadopt(url: str, *, dry: bool = False, drop: bool = False, **settings: Any) -> Report:
-    """Give a database back."""
+async def unadopt(
+    url: str,
+    file: Path,
+    *,
+    dry_run: bool = False,
+    drop_dependents: bool = False,
+    **settings: Any,
+) -> Report:
+    """Give a database back; a file of an earlier way back is replaced."""
+    file.unlink(missing_ok=True)
     async with opened(url, **settings) as database:
-        return await Return(database, drop_dependents=drop).run(rehearse=dry)
+        change = Unadoption(database, file, drop_dependents=drop_dependents)
+        return await change.run(dry_run=dry_run)
 
 
 async def digests(url: str, **settings: Any) -> dict[Key, int]:
@@ -58,7 +71,7 @@ async def digests(url: str, **settings: Any) -> dict[Key, int]:
     return found
 
 
-async def set_aside(url: str, **settings: Any) -> Counter[tuple[str, str, str]]:
+async def quarantined(url: str, **settings: Any) -> Counter[tuple[str, str, str]]:
     """The rows in quarantine: the table, the reason and the id of each."""
     async with opened(url, **settings) as database, database.write() as connection:
         rows = await connection.execute(select(quarantine))

@@ -1,1 +1,0 @@
-"""The readers and helpers that adoptions use until they are rebuilt."""
