@@ -8,9 +8,10 @@ from typing import Annotated
 
 import typer
 
-from ..database import Database, parse_url
+from ..database import Database, migrator, parse_url
+from ..database.revision import HEAD, revision_mismatch
 from ..dialects import dialect_named
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, SchemaOutdated
 from ..settings import Settings
 
 Url = Annotated[
@@ -81,3 +82,21 @@ def auto_upgrades(database: Database) -> bool:
     """Whether the data layer creates or upgrades the tables when it starts."""
     automatic = database.settings.auto_upgrade
     return database.dialect.auto_upgrade if automatic is None else automatic
+
+
+async def describe_revision(database: Database) -> tuple[bool, str]:
+    """Describe the tables of a database in a sentence with the repair.
+
+    Returns:
+        Whether they are at the revision that this release needs, and the sentence.
+    """
+    label = describe_database(database)
+    revision = await migrator.current(database)
+    mismatch = revision_mismatch(label, revision)
+    if mismatch is None:
+        return True, f"{label}: at {HEAD}, up to date"
+    if not revision and (foreign := await migrator.foreign_tables_message(database)):
+        return False, f"{label} {foreign}"
+    if auto_upgrades(database) and isinstance(mismatch, SchemaOutdated):
+        return False, f"{mismatch} (or start the app: the data layer upgrades this database)"
+    return False, str(mismatch)

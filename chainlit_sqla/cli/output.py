@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -21,6 +22,7 @@ from rich.progress import (
 
 from .._internal.progress import Watch
 from ..errors import ConfigurationError
+from ..storage.urls import shown_url
 
 KIND_NAMES = {
     "user": "users",
@@ -32,6 +34,10 @@ KIND_NAMES = {
 """The plural of each kind of record."""
 
 _LOG_SECONDS = 10.0
+# Up to the last "@", since a password may contain ":", "/" and "@".
+_PASSWORD = re.compile(r"(?<=//)([^/:@]*:).+(?=@)", re.DOTALL)
+_CLOUD_URL = re.compile(r"(?:s3|gs|az)://")
+_PASSWORD_PARAMETER = re.compile(r"(?i)(?<=password=)[^&]+")
 
 
 def plural(count: int, noun: str) -> str:
@@ -42,6 +48,20 @@ def plural(count: int, noun: str) -> str:
         ('1 step', '1,200 steps')
     """
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def mask_url(url: str) -> str:
+    """Hide the password in a URL.
+
+    Example:
+        >>> mask_url("postgresql://me:secret@db/chats")
+        'postgresql://me:***@db/chats'
+        >>> mask_url("s3://key:se/cret@bucket")
+        's3://***@bucket'
+    """
+    if _CLOUD_URL.match(url):
+        return shown_url(url)
+    return _PASSWORD_PARAMETER.sub("***", _PASSWORD.sub(r"\1***", url))
 
 
 def format_table(rows: Sequence[Sequence[str]]) -> Iterator[str]:

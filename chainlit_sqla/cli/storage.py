@@ -23,9 +23,16 @@ from ..storage.keys import key_bytes
 from ..storage.local.client import LocalStorage
 from ..storage.local.folder import blob_digest
 from ..storage.urls import open_storage, shown_url
-from .options import Schema, Url, Yes, describe_database, open_database, settings_for
+from .options import (
+    Schema,
+    Url,
+    Yes,
+    describe_database,
+    describe_revision,
+    open_database,
+    settings_for,
+)
 from .output import confirm, format_table, plural, progress
-from .revisions import state
 from .runtime import exit_interrupted, forward_warnings, run_async
 
 app = typer.Typer(help="Look after the files of conversations.", no_args_is_help=True)
@@ -208,9 +215,10 @@ async def _check(
 
 
 async def _require_schema(settings: Settings) -> None:
-    current = await state(settings)
-    if not current.up_to_date:
-        raise SchemaOutdated(str(current))
+    async with open_database(settings) as database:
+        is_current, text = await describe_revision(database)
+    if not is_current:
+        raise SchemaOutdated(text)
 
 
 async def _object_keys(database: Database) -> AsyncIterator[str]:

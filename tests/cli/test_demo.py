@@ -97,7 +97,7 @@ def test_a_port_in_use(cli: Command, folder: Path) -> None:
         result = cli("demo", "--port", str(port))
     assert result.code == 1
     assert result.err.startswith(f"Error: Port {port} of 127.0.0.1 cannot be used")
-    assert f"chainlit-sqla demo --port {port + 1}" in result.err
+    assert "choose another with --port" in result.err
     assert list(folder.iterdir()) == []
 
 

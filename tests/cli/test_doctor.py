@@ -42,7 +42,7 @@ def test_all_is_well_in_an_empty_folder(cli: Command, folder: Path) -> None:
     report = cli("doctor")
     assert report.code == 0, report
     assert report.err == ""
-    assert "schema: no tables yet; will be made on first use" in report.out
+    assert "schema: no tables yet; will be created on first use" in report.out
     assert report.out.endswith("Everything works.\n")
     assert set(checks(report.out).values()) == {"ok"}
 
@@ -58,7 +58,7 @@ def test_what_it_writes_is_gone(cli: Command, database: str, postgres: PostgresS
     assert cli("upgrade", "--url", database).code == 0
     report = cli("doctor", DATABASE_URL=database)
     assert report.code == 0, report
-    assert "wrote a user and took it back" in report.out
+    assert "wrote a user and rolled it back" in report.out
     assert postgres.execute("SELECT * FROM users", url=database) == []
 
 
@@ -81,7 +81,7 @@ def test_tables_that_make_themselves(cli: Command, database: str, postgres: Post
     automatic = {"DATABASE_URL": database, "CHAINLIT_SQLA_AUTO_UPGRADE": "true"}
     report = cli("doctor", **automatic, CHAINLIT_SQLA_SCHEMA="chat")
     assert report.code == 0, report
-    assert "made a table and took it back" in report.out
+    assert "created a table and rolled it back" in report.out
     names = {row[0] for row in postgres.execute("SELECT nspname FROM pg_namespace", url=database)}
     assert "chat" not in names
 
@@ -96,7 +96,7 @@ def test_no_permission_to_write(cli: Command, database: str, postgres: PostgresS
         report = cli("doctor", "--url", re.sub(r"//[^@]+@", "//reader:reader@", database))
         assert report.code == 1
         marks = checks(report.out)
-        assert (marks["schema"], marks["permission to write"]) == ("ok", "FAILED")
+        assert (marks["schema"], marks["write permission"]) == ("ok", "FAILED")
         assert "grant the permission" in report.out
     finally:
         postgres.drop_database(database)
@@ -109,7 +109,7 @@ def test_storage_is_checked_where_there_is_no_database(cli: Command) -> None:
     assert report.code == 1
     marks = checks(report.out)
     assert marks["database"] == "FAILED"
-    assert marks["schema"] == marks["permission to write"] == "skipped"
+    assert marks["schema"] == marks["write permission"] == "skipped"
     assert marks["storage"] == "ok"
     assert "secret" not in report.out + report.err
 
@@ -122,7 +122,7 @@ def test_a_folder_for_files_that_cannot_be_made(cli: Command, folder: Path) -> N
         "versions": "ok",
         "database": "ok",
         "schema": "ok",
-        "permission to write": "ok",
+        "write permission": "ok",
         "storage": "FAILED",
     }
 
@@ -185,7 +185,7 @@ def test_it_shows_where_each_setting_comes_from(cli: Command, folder: Path) -> N
 def test_a_misspelt_setting_is_noted(cli: Command) -> None:
     report = cli("doctor", CHAINLIT_SQLA_POOLSIZE="3")
     assert report.code == 0
-    assert "CHAINLIT_SQLA_POOLSIZE (environment) is no setting" in report.out
+    assert "CHAINLIT_SQLA_POOLSIZE (environment) is not a setting" in report.out
     assert "did you mean CHAINLIT_SQLA_POOL_SIZE?" in report.out
 
 
@@ -205,5 +205,5 @@ def test_a_locked_file(cli: Command, folder: Path, monkeypatch: pytest.MonkeyPat
     finally:
         other.close()
     assert report.code == 1
-    assert checks(report.out)["permission to write"] == "FAILED"
+    assert checks(report.out)["write permission"] == "FAILED"
     assert "end the other program that is writing to it" in report.out

@@ -208,7 +208,7 @@ def test_an_error_nobody_thought_of_is_one_sentence_too(
     def explode(*_: object) -> None:
         raise ZeroDivisionError("division by zero\nand a second line")
 
-    monkeypatch.setattr("chainlit_sqla.cli.revisions.upgrade", explode)
+    monkeypatch.setattr("chainlit_sqla.cli.schema._upgrade", explode)
     refused(cli("upgrade"), "Unexpected ZeroDivisionError: division by zero", "--debug")
 
 
@@ -229,7 +229,7 @@ def test_usage_errors_exit_with_2(cli: Command, arguments: list[str]) -> None:
 
 
 AS_NOBODY = """
-import email.parser, os, sys
+import concurrent.futures.thread, email.parser, os, sys
 import aiosqlite, alembic.command, sqlalchemy.dialects.sqlite.aiosqlite, encodings.idna
 import chainlit_sqla.database.migrator
 from chainlit_sqla.cli import app

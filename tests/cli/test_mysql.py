@@ -70,7 +70,7 @@ def test_doctor_is_content_and_leaves_nothing(
     report = cli("doctor", "--url", database)
     assert "run: chainlit-sqla upgrade" in report.out
     early = cli("doctor", "--url", database, CHAINLIT_SQLA_AUTO_UPGRADE="true")
-    assert "made a table and took it back" in fine(early)
+    assert "created a table and rolled it back" in fine(early)
     names = "SELECT table_name AS name FROM information_schema.tables WHERE table_schema = %s"
     assert server.execute(names, database.rpartition("/")[2]) == []
     fine(cli("upgrade", "--url", database))
@@ -78,7 +78,7 @@ def test_doctor_is_content_and_leaves_nothing(
     assert re.search(
         r"^ok +database: (MariaDB|MySQL) \d+\.\d+\.\d+, m\w+://tester:\*\*\*@", told, re.M
     )
-    assert "wrote a user and took it back" in told
+    assert "wrote a user and rolled it back" in told
     assert server.execute("SELECT * FROM users", url=database) == []
 
 
@@ -86,7 +86,7 @@ def test_doctor_tells_who_may_not_write(cli: Command, database: str, stranger: s
     fine(cli("upgrade", "--url", database))
     report = cli("doctor", "--url", stranger)
     assert report.code == 1
-    assert "FAILED  permission to write: 'stranger' may not do this" in report.out
+    assert "FAILED  write permission: 'stranger' may not do this" in report.out
     assert "GRANT ALL ON" in report.out
 
 

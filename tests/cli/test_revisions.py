@@ -28,7 +28,7 @@ def sqlite_tables(path: Path) -> set[str]:
 
 def test_each_says_in_one_line_what_it_did(cli: Command, folder: Path) -> None:
     where = f"SQLite at sqlite:///{folder}/.chainlit_sqla/chainlit.db"
-    assert cli("upgrade") == (0, f"{where}: now at 0004, made 9 tables\n", "")
+    assert cli("upgrade") == (0, f"{where}: now at 0004, created 9 tables\n", "")
     assert cli("upgrade") == (0, f"{where}: already at 0004\n", "")
     assert cli("current") == (0, f"{where}: at 0004, up to date\n", "")
     assert sqlite_tables(folder / ".chainlit_sqla" / "chainlit.db") >= TABLES
@@ -42,7 +42,7 @@ def test_they_work_on_postgresql_and_hide_the_password(
 ) -> None:
     made = cli("upgrade", DATABASE_URL=database)
     assert made.code == 0
-    assert "now at 0004, made 9 tables" in made.out
+    assert "now at 0004, created 9 tables" in made.out
     password = database.split(":")[2].split("@")[0]
     assert password not in made.out + made.err
     rows = postgres.execute(
@@ -102,11 +102,13 @@ def test_downgrade_without_a_terminal_refuses_and_says_what_would_be_lost(
     connection.close()
     done = program("downgrade", "0002", DATABASE_URL="sqlite:///chats.db")
     aside = "1 row in chainlit_sqla_quarantine"
-    assert f"will be lost, except for {aside}: kept for the next upgrade." in done.out
+    assert f"will be lost; kept for the next upgrade: {aside}." in done.out
     done = program("downgrade", "base", DATABASE_URL="sqlite:///chats.db")
     assert done.code == 1
     assert f"will be dropped, with 1 user, 0 threads, 0 steps, {aside}." in done.out
-    assert done.err == "Error: Nothing was changed, for there is no terminal to ask on; add --yes\n"
+    assert done.err == (
+        "Error: No changes made: confirmation needs a terminal. Re-run with --yes.\n"
+    )
     assert sqlite_tables(folder / "chats.db") >= TABLES
 
 
@@ -129,7 +131,7 @@ def test_downgrade_asks_on_a_terminal(
     said, _ = process.communicate(timeout=SECONDS)
     os.close(ours)
     os.close(theirs)
-    assert "Go on?" in said
+    assert "Continue?" in said
     assert process.returncode == code, said
     assert bool(sqlite_tables(folder / "chats.db") & TABLES) is kept
 

@@ -47,7 +47,7 @@ def test_an_unmodified_app_keeps_its_users(serve: Serve, example: Example, folde
     assert client.get("/project/settings").json()["dataPersistence"] is True
     assert app.stop() == 0
     assert users(folder / ".chainlit_sqla" / "chainlit.db") == ["ada"]
-    assert f"Conversations are kept in SQLite at sqlite:///{folder}" in app.said
+    assert f"Conversations are stored in SQLite at sqlite:///{folder}" in app.said
 
 
 def test_database_url_means_our_tables_not_chainlits_own(
@@ -107,8 +107,8 @@ def test_a_port_that_is_in_use_is_told(
         options = ["--headless", "--port", port, "--host", host]
         result = program("run", example("minimal_app.py"), *options, **SECRET)
     assert result.code == 1
-    assert f"cannot listen on port {port} of {host}" in result.err
-    assert "choose others by --port and --host" in result.err
+    assert f"Port {port} of {host} cannot be used" in result.err
+    assert "choose another with --port and --host" in result.err
     assert "Traceback" not in result.err
 
 
@@ -118,7 +118,7 @@ def test_the_apps_own_data_layer_wins(serve: Serve, example: Example, folder: Pa
     app = serve("run", "app.py", **SECRET)
     app.log_in("ada", "secret")
     app.stop()
-    assert "The app brings its own @cl.data_layer, which is used." in app.said
+    assert "Using the app's own @cl.data_layer." in app.said
     assert users(folder / "own.db") == ["ada"]
     assert users(folder / ".chainlit_sqla" / "chainlit.db") == []
 
@@ -153,8 +153,8 @@ def log_in_when_reloaded(app: App) -> httpx.Client:
     [
         ([], "name a Chainlit app"),
         (["--headless"], "name a Chainlit app"),
-        (["app.txt"], "'app.txt' is none"),
-        (["none.py"], "there is no file 'none.py'"),
+        (["app.txt"], "not 'app.txt'"),
+        (["none.py"], "the file 'none.py' does not exist"),
     ],
 )
 def test_an_app_that_is_not_there(
@@ -218,7 +218,7 @@ def test_an_unknown_option_is_refused_by_chainlit(program: Command, example: Exa
 def test_it_says_where_files_are_kept(serve: Serve, example: Example, folder: Path) -> None:
     app = serve("run", example("minimal_app.py"), **SECRET)
     app.stop()
-    assert f"files in file://{folder}/.chainlit_sqla/files." in app.said
+    assert f"attachments in file://{folder}/.chainlit_sqla/files." in app.said
     assert "Warning" not in app.said
 
 
@@ -228,7 +228,7 @@ def test_a_store_that_does_not_work_is_told_at_the_start(serve: Serve, example: 
     app = serve("run", example("minimal_app.py"), CHAINLIT_SQLA_STORAGE=store, **keys, **SECRET)
     assert app.threads(app.log_in("ada", "secret")) == []
     app.stop()
-    assert "Warning: files will not be stored. Cannot write " in app.said
+    assert "Warning: attachments will not be stored. Cannot write " in app.said
 
 
 @pytest.mark.parametrize("app", ["minimal_app.py", "with_data_layer.py"])
@@ -243,7 +243,7 @@ def test_storage_settings_that_cannot_work_are_one_sentence(
 
 
 def test_a_link_works_right_after_the_start(serve: Serve, example: Example, folder: Path) -> None:
-    """Chainlit makes the layer at its first use; the page was open before."""
+    """The page was open before; the route is added when the layer is made."""
     code = (
         "import asyncio\nfrom pathlib import Path\n"
         "from chainlit_sqla import BlobSource, LocalStorage\n"
@@ -257,7 +257,7 @@ def test_a_link_works_right_after_the_start(serve: Serve, example: Example, fold
     made = run_program([sys.executable, "-c", code], folder, {})
     link = made.out.strip()
     assert link, made.err
-    app = serve("run", example("with_data_layer.py"), module="chainlit", **SECRET)
+    app = serve("run", example("minimal_app.py"), **SECRET)
     answer = httpx.get(app.url + link, trust_env=False, timeout=SECONDS)
     assert (answer.status_code, answer.text) == (200, "bytes")
     altered = httpx.get(app.url + link[:-1] + "!", trust_env=False, timeout=SECONDS)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from chainlit_sqla.cli.sources import mask_url
+from chainlit_sqla.cli.output import mask_url
 from chainlit_sqla.errors import ConfigurationError
 from chainlit_sqla.settings import Settings
 from chainlit_sqla.storage.azure.client import AzureStorage
