@@ -17,18 +17,15 @@ Invariants:
 from __future__ import annotations
 
 import asyncio
-import re
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
-from urllib.parse import unquote
 
 from sqlalchemy import Connection
 
-from .._internal.json import clean_text
 from .._internal.progress import Watch, quiet
 from ..database import Database
 from ..errors import BlobNotFound, ConfigurationError
@@ -36,6 +33,7 @@ from ..queries import blobs as queries
 from ..writes import deletion_queue as deletions
 from .base import BlobInfo, Inventory
 from .deletion_queue import DeletionQueue
+from .keys import is_own_key, thread_of_key
 
 MINIMUM_AGE = timedelta(days=1)
 """A younger blob may belong to an upload under way."""
@@ -43,8 +41,6 @@ MINIMUM_AGE = timedelta(days=1)
 _BATCH = 500
 _PARALLEL = 16
 """Concurrent requests to the store."""
-# The forms of `uploads.object_key` and of the blob that `StorageClient.check` writes.
-_OUR_KEY = re.compile(r"threads/([^/]+)/[^/]+/[0-9a-f]{32}|chainlit-sqla-check/[0-9a-f]{16}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,7 +249,7 @@ class StorageCheck:
     async def _find_orphans(self, report: Report) -> None:
         """Sort the blobs that neither a row nor the deletion queue has."""
         for page in self._pages("SELECT key, size, modified FROM blobs ORDER BY key", _BATCH):
-            threads = {key: _thread_of(key) for key, _, _ in page if is_ours(key)}
+            threads = {key: thread_of_key(key) for key, _, _ in page if is_own_key(key)}
             ids = {thread_id for thread_id in threads.values() if thread_id}
             known = await self._database.read(partial(queries.known_threads, ids=ids))
             for key, size, modified in page:
@@ -280,23 +276,4 @@ class StorageCheck:
 
     async def _clear_unfinished(self, *, remove: bool) -> int:
         before = datetime.now(UTC) - MINIMUM_AGE
-        return await self._storage.clear_unfinished(before, is_ours=is_ours, remove=remove)
-
-
-def is_ours(key: str) -> bool:
-    """Whether an object key has the form of those that this package creates.
-
-    Args:
-        key: An object key.
-
-    Example:
-        >>> is_ours("threads/t/e/0123456789abcdef0123456789abcdef"), is_ours("user/e/a.png")
-        (True, False)
-    """
-    return _OUR_KEY.fullmatch(key) is not None
-
-
-def _thread_of(key: str) -> str:
-    """The id of the thread in a key of ours; empty for a blob of `StorageClient.check`."""
-    match = _OUR_KEY.fullmatch(key)
-    return clean_text(unquote(match[1] or "")) if match else ""
+        return await self._storage.clear_unfinished(before, is_ours=is_own_key, remove=remove)

@@ -2,16 +2,69 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
+import uuid
 from collections.abc import Callable, Iterable
+from urllib.parse import quote, unquote
 
+from .._internal.json import clean_text
 from ..errors import StorageError
 
 KEY_BYTES = 1024
 """The length of an object key at most; S3's own limit."""
 
+_LONGEST_PART = 200
+# Keys of `new_object_key`, and of the blob that `StorageClient.check` writes.
+_OWN_KEY = re.compile(r"threads/([^/]+)/[^/]+/[0-9a-f]{32}|chainlit-sqla-check/[0-9a-f]{16}")
 _SAFE_DOTS = re.compile(r"\.{1,2}~+")
 _DOTS = re.compile(r"\.{1,2}~*")
+
+
+def new_object_key(thread_id: object, element_id: object) -> str:
+    """Create a key for the bytes of an element that was never used before.
+
+    Args:
+        thread_id: The thread of the element.
+        element_id: The element.
+
+    Example:
+        >>> new_object_key("t", "e")  # doctest: +ELLIPSIS
+        'threads/t/e/...'
+    """
+    return f"threads/{_key_part(thread_id)}/{_key_part(element_id)}/{uuid.uuid4().hex}"
+
+
+def is_own_key(key: str) -> bool:
+    """Whether a key has the form of those that this package creates.
+
+    Args:
+        key: An object key.
+
+    Example:
+        >>> is_own_key("threads/t/e/0123456789abcdef0123456789abcdef"), is_own_key("user/e/a.png")
+        (True, False)
+    """
+    return _OWN_KEY.fullmatch(key) is not None
+
+
+def thread_of_key(key: str) -> str:
+    """The id of the thread in a key of `new_object_key`; empty for other keys.
+
+    Args:
+        key: An object key.
+    """
+    match = _OWN_KEY.fullmatch(key)
+    return clean_text(unquote(match[1] or "")) if match else ""
+
+
+def _key_part(id: object) -> str:
+    """An id as part of a key: readable if it is short, else its hash."""
+    raw = str(id).encode("utf-8", "replace")
+    text = quote(raw, safe="")
+    if len(text) > _LONGEST_PART or not text.strip("."):
+        return hashlib.sha256(raw).hexdigest()
+    return text
 
 
 def key_bytes(key: str) -> bytes:

@@ -1,35 +1,33 @@
-"""Elements with bytes: first the blob, then the row, so a row never points at nothing.
+"""Elements with bytes: first the blob, then the row, so no row points at a missing blob.
 
 Invariants:
 
-1. Every upload has a key of its own, so what is deleted late is never a newer blob.
-2. Uploads of the same element follow each other: the one sent last is the one that stays.
-3. A deletion of an element ends what was uploading for it.
-4. A blob whose row is refused, or whose upload fails or is cancelled, is deleted; where the
-   store is away, by the outbox.
-5. While the store is away an upload is tried again, for a time; its bytes are kept until then.
-6. A blob whose upload was cancelled or not answered may appear later than its deletion, so it
-   is deleted once more after a while.
-7. Bytes that are already in the store are copied only for those who may read them: a client
-   can send any object key.
+1. Every upload has a key of its own, so a late deletion never hits a newer blob.
+2. Rows of the same element are queued in the order in which the element was sent.
+3. A deletion of an element wins over its uploads under way.
+4. A blob whose row is refused, or whose upload fails or is cancelled, is deleted; while the store
+   is unavailable, by the deletion queue.
+5. While the store is unavailable, an upload is retried for a time; its bytes are kept until then.
+6. A blob whose upload was cancelled or not acknowledged may appear after its deletion, so it is
+   deleted once more after a while.
+7. Bytes that are already in the store are copied only for those who may read them: a client can
+   send any object key.
 """
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
 import tempfile
 import time
-import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
 from functools import partial
 from typing import Any, BinaryIO, TypeVar, cast
-from urllib.parse import quote
 
 from .._internal.aio import PerLoop
 from .._internal.json import clean_text
+from .._internal.retry import retry
 from .._internal.timestamps import next_ordinal
 from ..errors import BlobNotFound, ChainlitSqlaError, RetriesExhausted, StorageUnavailable
 from ..queries import elements
@@ -37,41 +35,39 @@ from ..writes.operations import SaveElement, printable_id
 from ..writes.queue import WriteQueue
 from .base import BlobSource, StorageClient
 from .deletion_queue import DeletionQueue
+from .keys import new_object_key
 
 log = logging.getLogger(__name__)
 
 _DEFAULT_MIME = "application/octet-stream"
-_LONGEST_PART = 200
 _FIRST_PAUSE = 0.25
 _LONGEST_PAUSE = 5.0
-_AT_ONCE = 32
-"""Uploads that the store is asked to carry out at once."""
+_PARALLEL = 32
+"""Concurrent uploads to the store."""
 _OPEN_FILES = 256
 """Uploads whose files are kept open; the usual limit of a process is 1,024 files."""
-_UNDO_SECONDS = 10.0
-_STRAGGLER = timedelta(minutes=2)
-"""After which no store still works on a request that was given up."""
+_DISCARD_SECONDS = 10.0
+_LATE_ARRIVAL = timedelta(minutes=2)
+"""The time after which no store still works on an abandoned request."""
 
 T = TypeVar("T")
 
-_Place = tuple[str, str]
-
 
 class _Upload:
-    """One upload under way."""
+    """An upload under way."""
 
-    __slots__ = ("deleted", "ordinal", "placed", "task")
+    __slots__ = ("deleted", "ordinal", "queued", "task")
 
     def __init__(self) -> None:
         self.deleted = False
         self.ordinal = next_ordinal()
         self.task = asyncio.current_task()
-        self.placed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.queued: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
-    def done(self) -> None:
-        """The row has its place in the order of writes, or there will be none."""
-        if not self.placed.done():
-            self.placed.set_result(None)
+    def set_queued(self) -> None:
+        """Record that the row is in the write queue, or that there will be no row."""
+        if not self.queued.done():
+            self.queued.set_result(None)
 
 
 class Uploads:
@@ -101,8 +97,9 @@ class Uploads:
         self._read = read
         self._deserialize = deserialize
         self._retry_seconds = retry_seconds
-        self._running: dict[_Place, list[_Upload]] = {}
-        self._slots = PerLoop(lambda: asyncio.Semaphore(_AT_ONCE))
+        self._running: dict[tuple[str, str], list[_Upload]] = {}
+        """Uploads by thread and element."""
+        self._slots = PerLoop(lambda: asyncio.Semaphore(_PARALLEL))
 
     @property
     def at_capacity(self) -> bool:
@@ -112,90 +109,91 @@ class Uploads:
     async def save(
         self, element: Mapping[str, Any], source: BlobSource | None, actor: str | None = None
     ) -> None:
-        """Store an element.
+        """Store an element and its bytes.
 
         Args:
             element: An ElementDict.
-            source: Its bytes; None for one that lives elsewhere or has none. Closed here.
+            source: Its bytes, closed afterwards; None for a link or an element without bytes.
             actor: See `SaveThread`.
 
         Raises:
             StorageError: The bytes could not be stored; no row is written.
-            StorageUnavailable: Nor later, until the retries ended.
+            StorageUnavailable: The store stayed unavailable until the retries ended.
             WriteError: The row could not be written.
         """
-        upload = _Upload()  # Has its place now: small files overtake large ones.
-        place = (str(element.get("threadId")), str(element.get("id")))
-        queue = self._running.setdefault(place, [])
-        earlier = queue[-1].placed if queue else None
-        queue.append(upload)
+        upload = _Upload()  # Its ordinal is from now: small files overtake large ones.
+        key = (str(element.get("threadId")), str(element.get("id")))
+        uploads = self._running.setdefault(key, [])
+        previous = uploads[-1].queued if uploads else None
+        uploads.append(upload)
         try:
             if source is None and await self._may_copy(element, actor):
-                source = await self._patiently(self._copy, str(element["objectKey"]), upload)
-            if earlier is not None and not earlier.done():
-                await asyncio.wait([earlier])
+                read_blob = partial(self._read_blob, str(element["objectKey"]))
+                source = await self._retry(read_blob, upload)
+            if previous is not None and not previous.done():
+                await asyncio.wait([previous])
             await self._store(element, source, actor, upload)
         except ChainlitSqlaError as error:
-            log.error("Not stored: element %s: %s", printable_id(str(element.get("id"))), error)
+            log.error("Not stored: element %s: %s", printable_id(key[1]), error)
             raise
         finally:
             if source is not None:
                 source.close()
-            queue.remove(upload)
-            if not queue:
-                self._running.pop(place, None)
-            upload.done()
+            uploads.remove(upload)
+            upload.set_queued()
+            if not uploads:
+                self._running.pop(key, None)
 
     def cancel(self, element_id: str, thread_id: str | None) -> None:
         """Let a deletion win over uploads of the same element that are under way.
 
         Args:
             element_id: The element.
-            thread_id: Its thread; None: in whichever thread it is.
+            thread_id: Its thread; None: in any thread.
         """
-        for (thread, element), queue in self._running.items():
+        for (thread, element), uploads in self._running.items():
             if element == element_id and thread_id in (None, thread):
-                for upload in queue:
+                for upload in uploads:
                     upload.deleted = True
 
-    async def close(self, seconds: float) -> None:
-        """Wait for uploads under way, then give the rest up.
-
-        Args:
-            seconds: How long to wait at most.
-        """
-        await self.wait_for_thread(None, seconds)
-        tasks = []
-        for (_, element_id), queue in self._running.items():
-            for upload in queue:
-                if upload.placed.done() or upload.task in (None, asyncio.current_task()):
-                    continue
-                log.error(
-                    "Not stored: element %s: the layer was closed before its upload ended; "
-                    "give it more time by CHAINLIT_SQLA_CLOSE_SECONDS",
-                    printable_id(element_id),
-                )
-                upload.task.cancel()
-                tasks.append(upload.task)
-        if tasks:
-            await asyncio.wait(tasks, timeout=_UNDO_SECONDS)
-
     async def wait_for_thread(self, thread_id: str | None, seconds: float) -> None:
-        """Wait until the rows of a thread's uploads have their place in the write queue.
+        """Wait until the rows of a thread's uploads are in the write queue.
 
         Args:
             thread_id: The thread; None waits for the uploads of all threads.
             seconds: The longest wait.
         """
         pending = [
-            upload.placed
-            for (thread, _), queue in self._running.items()
+            upload.queued
+            for (thread, _), uploads in self._running.items()
             if thread_id in (None, thread)
-            for upload in queue
-            if not upload.placed.done()
+            for upload in uploads
+            if not upload.queued.done()
         ]
         if pending:
             await asyncio.wait(pending, timeout=seconds)
+
+    async def close(self, seconds: float) -> None:
+        """Wait for uploads under way, then cancel the rest.
+
+        Args:
+            seconds: The longest wait.
+        """
+        await self.wait_for_thread(None, seconds)
+        tasks = []
+        for (_, element_id), uploads in self._running.items():
+            for upload in uploads:
+                if upload.queued.done() or upload.task in (None, asyncio.current_task()):
+                    continue
+                log.error(
+                    "Not stored: element %s: the layer was closed before its upload ended; "
+                    "raise CHAINLIT_SQLA_CLOSE_SECONDS",
+                    printable_id(element_id),
+                )
+                upload.task.cancel()
+                tasks.append(upload.task)
+        if tasks:
+            await asyncio.wait(tasks, timeout=_DISCARD_SECONDS)
 
     async def _store(
         self,
@@ -206,24 +204,20 @@ class Uploads:
     ) -> None:
         key, size = None, None
         if source is not None and not upload.deleted:
-            key = object_key(element)
+            key = new_object_key(element.get("threadId"), element.get("id"))
             size = await self._put(key, element, source, upload)
         try:
             if not upload.deleted:
                 op = self._deserialize(
-                    element,
-                    object_key=key,
-                    byte_size=size,
-                    actor=actor,
-                    ordinal=upload.ordinal,
+                    element, object_key=key, byte_size=size, actor=actor, ordinal=upload.ordinal
                 )
                 try:
-                    answer = await self._write_queue.enqueue(op)
+                    written = await self._write_queue.enqueue(op)
                 except asyncio.CancelledError:  # While the queue was full.
                     await asyncio.shield(self._discard(key))
                     raise
-                upload.done()
-                await answer
+                upload.set_queued()
+                await written
                 return
         except RetriesExhausted:
             raise  # The last attempt may have been committed: then a row points at the blob.
@@ -237,59 +231,63 @@ class Uploads:
     ) -> int:
         mime = str(element.get("mime") or _DEFAULT_MIME)
         name = str(element.get("name") or "")
-
-        async def put(key: str) -> int:
-            return await self._storage.put(key, source, mime=mime, name=name)
-
+        put = partial(self._storage.put, key, source, mime=mime, name=name)
         try:
-            return await self._patiently(put, key, upload)
+            return await self._retry(put, upload)
         except (asyncio.CancelledError, StorageUnavailable):
-            # It may be there all the same, or come when the store gets to it.
-            await asyncio.shield(self._discard(key, again=True))
+            await asyncio.shield(self._discard(key, may_arrive_late=True))
             raise
 
-    async def _patiently(self, work: Callable[[str], Awaitable[T]], key: str, upload: _Upload) -> T:
-        """Do something with the store, again while it is away."""
-        pause, deadline = _FIRST_PAUSE, 0.0
-        while True:
-            try:
-                async with self._slots.get():
-                    deadline = deadline or time.monotonic() + self._retry_seconds
-                    return await work(key)
-            except StorageUnavailable as error:
-                if upload.deleted or time.monotonic() + pause > deadline:
-                    raise
-                log.warning("Trying again in %.1f s: %s", pause, error)
-            await asyncio.sleep(pause)
-            pause = min(pause * 2, _LONGEST_PAUSE)
+    async def _retry(self, request: Callable[[], Awaitable[T]], upload: _Upload) -> T:
+        """Send a request to the store, again while the store is unavailable."""
+        deadline: float | None = None  # Counted from the first request, not from the wait for it.
+
+        async def attempt() -> T:
+            nonlocal deadline
+            async with self._slots.get():
+                deadline = deadline or time.monotonic() + self._retry_seconds
+                return await request()
+
+        def is_retried(error: Exception) -> bool:
+            in_time = time.monotonic() < (deadline or 0)
+            return isinstance(error, StorageUnavailable) and in_time and not upload.deleted
+
+        return await retry(
+            attempt,
+            is_retried,
+            first_pause=_FIRST_PAUSE,
+            longest_pause=_LONGEST_PAUSE,
+            on_retry=lambda error, pause: log.warning("Retrying in %.1f s: %s", pause, error),
+        )
 
     async def _may_copy(self, element: Mapping[str, Any], actor: str | None) -> bool:
-        """Whether bytes in the store are this element's, sent again after a resume.
+        """Whether the element's bytes are in the store: it was sent again after a resume.
 
-        Before 2.9.4, Chainlit hands on the key that a browser sends with a custom element,
-        which has no bytes.
+        Before 2.9.4, Chainlit passes on the key that a browser sends with a custom element, which
+        has no bytes.
         """
-        key, id = element.get("objectKey"), element.get("id")
+        key, id = element.get("objectKey"), str(element.get("id"))
         if not key or element.get("type") == "custom":
             return False
         query = partial(
             elements.owners,
             key=clean_text(str(key)),
-            element_id=clean_text(str(id)),
+            element_id=clean_text(id),
             thread_id=clean_text(str(element.get("threadId"))),
         )
         for owner in await self._read(query):
             if actor is None or owner in (None, actor):
                 return True
         log.warning(
-            "The element %s is kept without its file: no element has it", printable_id(str(id))
+            "File not kept with element %s: no element that its author may read has this file",
+            printable_id(id),
         )
         return False
 
-    async def _copy(self, key: str) -> BlobSource | None:
-        """The bytes of an element that is sent again after a resume: it has a key, no content.
+    async def _read_blob(self, key: str) -> BlobSource | None:
+        """Read a blob into a temporary file; None if it does not exist.
 
-        A copy, because two rows must not share a blob that is deleted with one of them.
+        Two rows must not share a blob that is deleted with one of them, so the bytes are copied.
         """
         file = tempfile.TemporaryFile()  # noqa: SIM115 - closed as the source
         try:
@@ -298,42 +296,20 @@ class Uploads:
         except BaseException as error:
             file.close()
             if isinstance(error, BlobNotFound):
-                log.warning("%s: what is sent again is kept as a link", error)
+                log.warning("File not copied, the element is kept as a link: %s", error)
                 return None
             raise
         return BlobSource(file=cast("BinaryIO", file))
 
-    async def _discard(self, key: str | None, *, again: bool = False) -> None:
+    async def _discard(self, key: str | None, *, may_arrive_late: bool = False) -> None:
+        """Delete a blob without a row, and again later if the store may still write it."""
         if key is None:
             return
         try:
-            async with asyncio.timeout(_UNDO_SECONDS):
+            async with asyncio.timeout(_DISCARD_SECONDS):
                 await self._storage.delete([key])
         except (ChainlitSqlaError, TimeoutError) as error:
-            log.warning("The blob %s has no row and is deleted later: %s", key, error)
-            again = True
-        if again:
-            await self._deletion_queue.add(key, _STRAGGLER)
-
-
-def object_key(element: Mapping[str, Any]) -> str:
-    """A key for the bytes of an element that was never used before.
-
-    Args:
-        element: An ElementDict.
-
-    Example:
-        >>> object_key({"threadId": "t", "id": "e"})  # doctest: +ELLIPSIS
-        'threads/t/e/...'
-    """
-    parts = (_part(element.get("threadId")), _part(element.get("id")))
-    return f"threads/{parts[0]}/{parts[1]}/{uuid.uuid4().hex}"
-
-
-def _part(id: object) -> str:
-    """An id as part of a key: readable where it is short and plain."""
-    raw = str(id).encode("utf-8", "replace")
-    text = quote(raw, safe="")
-    if len(text) > _LONGEST_PART or not text.strip("."):
-        return hashlib.sha256(raw).hexdigest()
-    return text
+            log.warning("Not deleted yet: the blob %s, which has no row: %s", key, error)
+            may_arrive_late = True
+        if may_arrive_late:
+            await self._deletion_queue.add(key, _LATE_ARRIVAL)

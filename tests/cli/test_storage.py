@@ -18,8 +18,8 @@ from chainlit_sqla.database import Database
 from chainlit_sqla.database import migrator as migrations
 from chainlit_sqla.settings import Settings
 from chainlit_sqla.storage.base import BlobSource, Inventory
+from chainlit_sqla.storage.keys import new_object_key
 from chainlit_sqla.storage.local.client import LocalStorage
-from chainlit_sqla.storage.uploads import object_key
 from chainlit_sqla.writes.operations import SaveElement
 from chainlit_sqla.writes.queue import WriteQueue
 from tests.cli.conftest import Command
@@ -60,7 +60,7 @@ class App:
             await migrations.upgrade(database)
             pipeline, keys = WriteQueue(database), []
             for element in elements:
-                key = object_key({"threadId": thread, "id": element})
+                key = new_object_key(thread, element)
                 await storage.put(key, BlobSource(data=b"12345"), mime="text/plain")
                 values = {"objectKey": key, "byteSize": 5, "name": f"{element}\n.txt"}
                 if with_row:

@@ -24,7 +24,7 @@ from chainlit_sqla.database import Database
 from chainlit_sqla.database import migrator as migrations
 from chainlit_sqla.models import blob_deletions, elements, steps, threads
 from chainlit_sqla.storage.base import Inventory
-from chainlit_sqla.storage.check import is_ours
+from chainlit_sqla.storage.keys import is_own_key
 from chainlit_sqla.storage.s3.client import S3Storage
 from tests.servers import s3_moto
 from tests.servers.postgres import PostgresServer
@@ -217,7 +217,7 @@ async def test_a_process_killed_during_an_upload_leaves_only_what_can_be_cleared
     assert len(place.store.left()) == 1
     soon = datetime.now(UTC) + timedelta(hours=1)
     counts = [
-        await storage.clear_unfinished(soon, is_ours=is_ours, remove=remove)
+        await storage.clear_unfinished(soon, is_ours=is_own_key, remove=remove)
         for remove in (False, True, True)
     ]
     assert counts == [1, 1, 0]

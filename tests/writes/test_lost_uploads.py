@@ -29,7 +29,7 @@ async def test_an_upload_waits_for_a_store_that_is_away(
     await uploads.save(element("e"), content("kept"))
     [found] = await read(layer)
     assert await stored(layer, found["objectKey"]) == "kept"
-    assert caplog.text.count("Trying again in") == 2
+    assert caplog.text.count("Retrying in") == 2
 
 
 async def test_an_upload_gives_up_when_the_store_stays_away(
@@ -56,7 +56,7 @@ async def test_an_upload_gives_up_when_the_store_stays_away(
 async def test_what_a_store_that_is_away_may_have_stored_is_deleted_later(
     layer: SQLADataLayer, store: Gated, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "_STRAGGLER", timedelta(seconds=0.2))
+    monkeypatch.setattr(module, "_LATE_ARRIVAL", timedelta(seconds=0.2))
     uploads = Uploads(
         layer.write_queue,
         store,
@@ -124,7 +124,7 @@ async def test_an_element_sent_again_after_its_deletion_is_there(
 async def test_what_the_store_finishes_after_its_deletion_is_deleted_too(
     layer: SQLADataLayer, store: Gated, uploads: Uploads, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "_STRAGGLER", timedelta(seconds=0.5))
+    monkeypatch.setattr(module, "_LATE_ARRIVAL", timedelta(seconds=0.5))
     store.hold("e")
     store.stubborn = True
     upload = asyncio.create_task(uploads.save(element("e"), content("secret")))

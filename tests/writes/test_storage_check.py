@@ -19,9 +19,9 @@ from chainlit_sqla.database import Database
 from chainlit_sqla.errors import StorageError, StorageUnavailable
 from chainlit_sqla.storage import check as module
 from chainlit_sqla.storage.base import BlobInfo
-from chainlit_sqla.storage.check import MINIMUM_AGE, Report, StorageCheck, is_ours
+from chainlit_sqla.storage.check import MINIMUM_AGE, Report, StorageCheck
 from chainlit_sqla.storage.deletion_queue import DeletionQueue
-from chainlit_sqla.storage.uploads import object_key
+from chainlit_sqla.storage.keys import is_own_key, new_object_key
 from chainlit_sqla.writes import deletion_queue as deletions
 from chainlit_sqla.writes.operations import DeleteElement, SaveElement
 from chainlit_sqla.writes.queue import WriteQueue
@@ -109,7 +109,7 @@ class World:
 
 
 def new_key(element: str, thread: str = "t") -> str:
-    return object_key({"threadId": thread, "id": element})
+    return new_object_key(thread, element)
 
 
 @pytest.fixture
@@ -246,4 +246,4 @@ ids = st.text(min_size=1).filter(lambda id: id.isprintable())
 
 @given(ids, ids)
 def test_created_keys_are_recognized(thread_id: str, element_id: str) -> None:
-    assert is_ours(object_key({"threadId": thread_id, "id": element_id}))
+    assert is_own_key(new_object_key(thread_id, element_id))
