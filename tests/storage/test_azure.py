@@ -83,17 +83,6 @@ async def test_blocks_keep_headers_and_every_byte(
     await storage.close()
 
 
-async def test_many_large_uploads_take_turns(container: Container) -> None:
-    storage = container.storage()
-    sources = {f"k{n}": bytes([n]) * (3 * MIB) for n in range(8)}
-    await asyncio.gather(
-        *(storage.put(k, BlobSource(data=v), mime="text/plain") for k, v in sources.items())
-    )
-    for key, data in sources.items():
-        assert await blob(storage, key) == data
-    await storage.close()
-
-
 @pytest.mark.parametrize("match", ["PUT .*comp=block&", "PUT .*comp=blocklist", "PUT .*/k$"])
 @pytest.mark.parametrize("status", [503, 500, 0])
 async def test_a_request_that_fails_is_sent_again(
@@ -142,23 +131,6 @@ async def test_a_server_that_stays_overloaded_is_reported_with_the_repair(
             await attempt
     front.calm()
     assert names(container) == ["k"]
-    await storage.close()
-
-
-async def test_a_failed_upload_leaves_no_blob_and_no_thread(
-    container: Container, front: Front, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(blocking, "LARGE_UPLOADS", 1)
-    storage = behind(front, container)
-    front.fail("comp=block&", 400, "InvalidBlobOrBlock")
-    for _ in range(2):  # Once more than there are threads.
-        with pytest.raises(
-            StorageError, match=r"Cannot write 'k' in the Azure container .*Invalid"
-        ):
-            await storage.put("k", BlobSource(data=b"x" * 6 * MIB), mime="text/plain")
-    assert names(container) == []
-    front.calm()
-    await storage.put("k", BlobSource(data=b"x" * 6 * MIB), mime="text/plain")
     await storage.close()
 
 
@@ -239,22 +211,6 @@ async def test_a_server_killed_in_an_upload(azurite_server: AzuriteServer) -> No
     server.stop()
 
 
-async def test_a_connection_lost_while_reading(container: Container) -> None:
-    with FlakyProxy("127.0.0.1", container.server.port) as proxy:
-        endpoint = f"http://127.0.0.1:{proxy.port}/{container.server.account}"
-        storage = container.storage(endpoint=endpoint, attempts=1)
-        await storage.put("k", BlobSource(data=b"x" * 20 * MIB), mime="text/plain")
-        chunks = storage.open("k")
-        await anext(chunks)
-        proxy.drop_all()
-        proxy.refuse()
-        with pytest.raises(StorageUnavailable, match=r"Cannot read 'k' .* and the network$"):
-            _ = [chunk async for chunk in chunks]
-        proxy.restore()
-        assert len(await blob(storage, "k")) == 20 * MIB
-        await storage.close()
-
-
 async def test_hundreds_of_blobs_are_deleted_with_their_snapshots(container: Container) -> None:
     storage = container.storage(prefix="p")
     stored = [f"k{number}" for number in range(0, 700, 10)]
@@ -282,22 +238,6 @@ async def test_one_blob_that_cannot_be_deleted_keeps_no_other(
     with pytest.raises(StorageError, match=rf"delete 'k11' .*{code} .*; {repair}"):
         await storage.delete(keys)
     assert names(container) == ["k11"]
-    await storage.close()
-
-
-async def test_a_listing_of_many_pages_is_whole(
-    container: Container, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(azure_client, "PAGE", 2)
-    storage = container.storage(prefix="/chat/files./")
-    for key in ("a", "b/c", "d\n", "é.png", "z"):
-        await storage.put(key, BlobSource(data=key.encode()), mime="text/plain", name="n.txt")
-    for other in ("chat/file", "chat/files~2Eb", "chat", "zz"):
-        container.sdk.upload_blob(other, b"x")
-    listed = [info async for info in storage.list_blobs()]
-    assert {info.key for info in listed} == {"a", "b/c", "d\n", "é.png", "z"}
-    assert {(info.mime, info.name) for info in listed} == {("text/plain", "n.txt")}
-    assert "chat/files~2E/b/c" in names(container)
     await storage.close()
 
 

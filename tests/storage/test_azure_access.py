@@ -20,7 +20,6 @@ from azure.storage.blob import ContainerClient
 
 from chainlit_sqla.errors import (
     ConfigurationError,
-    MissingExtraError,
     StorageError,
     StorageUnavailable,
 )
@@ -28,7 +27,6 @@ from chainlit_sqla.storage.azure.client import AzureStorage
 from chainlit_sqla.storage.base import BlobSource
 from tests.servers.azurite import AzuriteServer
 from tests.servers.entra import CLIENT, TENANT, EntraServer
-from tests.servers.ports import free_port
 from tests.until import PATIENCE
 
 from .conftest import Container
@@ -74,14 +72,6 @@ async def test_a_wrong_key_is_not_shown(container: Container) -> None:
         assert KEY not in str(error)
 
 
-async def test_a_server_that_is_not_there() -> None:
-    endpoint = f"http://127.0.0.1:{free_port()}/acc"
-    storage = AzureStorage("bucket", account="acc", key=KEY, endpoint=endpoint, attempts=1)
-    for error in await attempts(storage):
-        assert isinstance(error, StorageUnavailable)
-        assert str(error).endswith("; check the endpoint and the network")
-
-
 async def test_an_account_that_is_not_there() -> None:
     # The name of another host, since names below Azure's own may be answered by anybody.
     endpoint = "https://acc.no-such-host.invalid"
@@ -112,15 +102,6 @@ def test_arguments_that_cannot_work(arguments: dict[str, Any], message: str) -> 
     with pytest.raises(ConfigurationError, match=message) as caught:
         AzureStorage(**{"container": "container", "account": "acc", "key": KEY, **arguments})
     assert KEY[:-1] not in str(caught.value)
-
-
-@pytest.mark.parametrize("package", ["azure.storage.blob", "azure.identity"])
-def test_a_package_that_is_missing(package: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, package, None)
-    with pytest.raises(MissingExtraError, match=r"chainlit-sqla\[azure\]"):
-        AzureStorage("container", account="acc")
-    if "identity" in package:
-        AzureStorage("container", account="acc", key=KEY)
 
 
 @pytest.mark.parametrize(

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import subprocess
-import sys
 import threading
 import tracemalloc
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -16,10 +15,11 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from chainlit_sqla.errors import ConfigurationError, StorageError
+from chainlit_sqla.errors import BlobNotFound, ConfigurationError, StorageError, StorageUnavailable
 from chainlit_sqla.storage.base import BlobSource
 from chainlit_sqla.storage.gcs.client import GCSStorage
 from chainlit_sqla.storage.gcs.names import key_of, object_name
+from tests.servers.proxy import FlakyProxy
 from tests.until import PATIENCE
 
 from .conftest import EXPIRY, GoogleBucket
@@ -156,33 +156,6 @@ async def test_a_large_upload_holds_up_neither_small_ones_nor_the_rest(
     await storage.close()
 
 
-async def test_a_listing_of_more_than_one_page_is_whole(google: GoogleBucket) -> None:
-    keys = {f"a/{number}" for number in range(5)} | {"line\nend", "..", "100%25"}
-    google.server.front.page_size = 2
-    for prefix in ("p", "pp", ""):
-        store = google.storage(prefix=prefix)
-        await asyncio.gather(
-            *(store.put(key, BlobSource(data=b"x"), mime="text/plain") for key in keys)
-        )
-        found = [info.key async for info in store.list_blobs()]
-        assert len(found) == len(set(found))
-        assert set(found) >= keys
-        assert prefix == "" or set(found) == keys
-        await store.close()
-
-
-async def test_blobs_lie_below_the_prefix(google: GoogleBucket, http: httpx.AsyncClient) -> None:
-    storage = google.storage(prefix="/chat/files/")
-    await storage.put("a/b", BlobSource(data=b"x"), mime="text/plain")
-    assert names(google) == ["chat/files/a/b"]
-    assert (await http.get((await storage.read_urls(["a/b"]))["a/b"])).content == b"x"
-    await storage.delete(["a/b"])
-    assert names(google) == []
-    with pytest.raises(StorageError, match="has 1,035 bytes; use one of 1 to 1,024"):
-        await storage.put("x" * 1024, BlobSource(data=b"x"), mime="text/plain")
-    await storage.close()
-
-
 @pytest.mark.parametrize(
     "key", ["a\r\nb", "bell\x07\x7f", "%0A", "%25%", ".well-known/acme-challenge/x", ".", ".."]
 )
@@ -248,15 +221,148 @@ async def test_links_to_google_itself(google: GoogleBucket, key: str) -> None:
     await storage.close()
 
 
-def test_without_the_package_the_extra_is_named() -> None:
-    code = (
-        "import sys\n"
-        "from chainlit_sqla.storage.gcs.client import GCSStorage\n"
-        "assert not any(name.startswith('google') for name in sys.modules), 'not lazy'\n"
-        "sys.modules['google.cloud.storage'] = None\n"
-        "try: GCSStorage('bucket')\n"
-        "except Exception as error: print(type(error).__name__, error)\n"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.startswith("MissingExtraError Google Cloud Storage needs")
-    assert "chainlit-sqla[gcs]" in done.stdout
+FOREVER = 1_000_000
+
+
+@pytest.fixture
+def proxied(google: GoogleBucket) -> Iterator[tuple[GoogleBucket, FlakyProxy, str]]:
+    with FlakyProxy("127.0.0.1", google.server.front.port) as proxy:
+        yield google, proxy, f"http://127.0.0.1:{proxy.port}"
+
+
+async def test_what_the_server_answers_in_passing_is_tried_again(google: GoogleBucket) -> None:
+    storage, front = google.storage(), google.server.front
+    large = BlobSource(data=b"x" * 9 * MIB)
+    for status in (503, 429):
+        front.answer(status, "uploadType=", times=2)
+        await storage.put("small", BlobSource(data=b"x"), mime="text/plain")
+        front.answer(status, "uploadType=resumable$")
+        front.answer(status, PARTS)
+        await storage.put("large", large, mime="text/plain")
+        front.answer(status, "alt=media")
+        assert await blob(storage, "small") == b"x"
+        front.answer(status, "/o/small")
+        assert (await storage.stat("large")).size == 9 * MIB
+        front.answer(status, "/o\\?")
+        assert {info.key async for info in storage.list_blobs()} == {"small", "large"}
+        front.answer(status, "DELETE", times=2)
+        await storage.delete(["small", "large"])
+        assert names(google) == []
+    await storage.close()
+
+
+async def test_a_server_that_stays_overloaded_is_told(google: GoogleBucket) -> None:
+    storage, front = google.storage(retry_seconds=0.3), google.server.front
+    await storage.put("k", BlobSource(data=b"x"), mime="text/plain")
+    front.answer(503, "/o", times=FOREVER)
+    for attempt in (
+        storage.put("k", BlobSource(data=b"x"), mime="text/plain"),
+        storage.put("k", BlobSource(data=b"x" * 9 * MIB), mime="text/plain"),
+        blob(storage, "k"),
+        storage.stat("k"),
+        storage.delete(["k"]),
+    ):
+        with pytest.raises(StorageUnavailable, match=r"'k' .*: 503 .*; try again later$") as caught:
+            await attempt
+        assert "upload_id" not in str(caught.value)
+    with pytest.raises(StorageUnavailable, match="Cannot list the blobs"):
+        _ = [info async for info in storage.list_blobs()]
+    await storage.close()
+
+
+@pytest.mark.parametrize("deliver", [True, False])
+@pytest.mark.parametrize("mark", [b"uploadType=multipart", b"upload_id=", b"TENTH-MEGABYTE"])
+async def test_a_request_that_is_cut_off_is_sent_again(
+    proxied: tuple[GoogleBucket, FlakyProxy, str], tmp_path: Path, mark: bytes, deliver: bool
+) -> None:
+    google, proxy, endpoint = proxied
+    storage = google.storage(endpoint=endpoint)
+    data = b"y" * 1000
+    if b"multipart" not in mark:
+        data = large_file(tmp_path, 18 * MIB).read_bytes()
+    proxy.cut_at(mark, deliver=deliver)
+    await storage.put("k", BlobSource(data=data), mime="text/plain")
+    assert not proxy.cut_pending
+    assert await blob(storage, "k") == data
+    await storage.close()
+
+
+async def test_a_server_that_is_killed_amid_an_upload_leaves_no_blob(
+    proxied: tuple[GoogleBucket, FlakyProxy, str], tmp_path: Path
+) -> None:
+    google, proxy, endpoint = proxied
+    storage = google.storage(endpoint=endpoint, retry_seconds=0.3)
+    await storage.put("before", BlobSource(data=b"x"), mime="text/plain")
+    parts: list[str] = []
+
+    def kill(line: str) -> None:
+        if PARTS in line and len(parts) < 2:
+            parts.append(line)
+            if len(parts) == 2:
+                proxy.refuse()
+                proxy.drop_all()
+
+    google.server.front.on_request = kill
+    path = large_file(tmp_path, 40 * MIB)
+    with pytest.raises(StorageUnavailable, match=r"Cannot write 'k' .*the network$") as caught:
+        await storage.put("k", BlobSource(path=path), mime="text/plain")
+    assert "upload_id" not in str(caught.value)
+    for attempt in (blob(storage, "before"), storage.delete(["before"]), storage.check()):
+        with pytest.raises(StorageUnavailable, match=r"check the endpoint and the network$"):
+            await attempt
+    proxy.restore()
+    assert names(google) == ["before"]
+    assert [info.key async for info in storage.list_blobs()] == ["before"]
+    await storage.close()
+
+
+async def failures(storage: GCSStorage) -> list[str]:
+    """Return what each operation says when it fails."""
+    said = []
+    for operation in (
+        storage.put("k", BlobSource(data=b"x"), mime="text/plain"),
+        storage.put("k", BlobSource(data=b"x" * 9 * MIB), mime="text/plain"),
+        blob(storage, "k"),
+        storage.stat("k"),
+        storage.delete(["k", "k2"]),
+        storage.check(),
+        anext(storage.list_blobs()),
+    ):
+        with pytest.raises(StorageError) as caught:
+            await operation
+        assert not isinstance(caught.value, BlobNotFound | StorageUnavailable)
+        assert "\n" not in str(caught.value)
+        said.append(str(caught.value))
+    await storage.close()
+    return said
+
+
+async def test_a_wrong_bucket(google: GoogleBucket) -> None:
+    for message in await failures(google.storage(bucket="no-such-bucket")):
+        assert "in the Google Cloud Storage bucket 'no-such-bucket' at http://" in message
+        assert "404 Not Found (The specified bucket does not exist)" in message
+        assert message.endswith("; create the bucket or correct BUCKET_NAME or the storage URL")
+
+
+async def test_an_account_without_the_right(google: GoogleBucket) -> None:
+    google.server.front.stranger = google.server.owner.email
+    for message in await failures(google.storage()):
+        assert "403 Forbidden" in message
+        assert message.endswith(
+            "; give the service account the role roles/storage.objectAdmin on the bucket"
+        )
+
+
+@pytest.mark.parametrize("status", [403, 503])
+async def test_one_blob_that_cannot_be_deleted_spares_no_other(
+    google: GoogleBucket, status: int
+) -> None:
+    storage = google.storage(retry_seconds=0.5)
+    keys = [f"k{number}" for number in range(40)]
+    for key in keys:
+        await storage.put(key, BlobSource(data=b"x"), mime="text/plain")
+    google.server.front.answer(status, "DELETE .*/o/k7[?]", times=FOREVER)
+    with pytest.raises(StorageError, match=rf"Cannot delete 'k7' .*{status}"):
+        await storage.delete(keys)
+    assert names(google) == ["k7"]
+    await storage.close()

@@ -16,8 +16,9 @@ from chainlit.element import File
 from chainlit_sqla import SQLADataLayer
 from chainlit_sqla.errors import BlobNotFound, StorageError, StorageUnavailable
 from chainlit_sqla.settings import Settings
+from chainlit_sqla.storage import cloud
 from chainlit_sqla.storage.base import BlobSource
-from chainlit_sqla.storage.s3 import client as s3_module
+from chainlit_sqla.storage.s3 import upload as s3_upload
 from chainlit_sqla.storage.s3.client import S3Storage
 from tests.servers import s3_swift
 from tests.servers.require import unavailable
@@ -101,57 +102,6 @@ async def test_an_overload_without_end_names_the_repair(moto: Bucket, front: Fro
     await storage.close()
 
 
-@pytest.mark.parametrize("source", [SMALL, LARGE], ids=["small", "large"])
-async def test_a_connection_reset_in_the_middle_of_a_body_is_opened_again(
-    moto: Bucket, front: Front, source: BlobSource
-) -> None:
-    storage = through(front, moto)
-    after = source.size // 8
-    fault = front.reset(r"PUT /.*(k$|k\?.*partNumber=2)", after, times=2)
-    assert await put(storage, source) == source.size
-    assert fault.times == 0
-    assert await blob(storage, "k") == source.data
-    assert unfinished(moto) == []
-    await storage.close()
-
-
-async def test_connections_that_are_always_reset_are_told(moto: Bucket, front: Front) -> None:
-    storage = through(front, moto)
-    front.reset("partNumber=3", MIB)
-    with pytest.raises(StorageUnavailable, match=r"Cannot write 'k' .*and the network$"):
-        await put(storage)
-    assert (unfinished(moto), keys(moto)) == ([], [])
-    await storage.close()
-
-
-async def test_an_upload_is_given_up_also_by_a_server_that_is_just_coming_back(
-    moto: Bucket, front: Front
-) -> None:
-    storage = through(front, moto)
-    front.fail("partNumber=2", 500, "InternalError")
-    back = front.fail("DELETE /", 503, "ServiceUnavailable", times=2)
-    with pytest.raises(StorageUnavailable):
-        await put(storage)
-    assert back.times == 0
-    assert (unfinished(moto), keys(moto)) == ([], [])
-    await storage.close()
-
-
-async def test_a_batch_that_cannot_be_deleted_keeps_no_other(
-    moto: Bucket, front: Front, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(s3_module, "BATCH", 2)
-    storage = through(front, moto)
-    stored = [f"k{number}" for number in range(6)]
-    for key in stored:
-        await storage.put(key, SMALL, mime="text/plain")
-    front.fail(r"POST /.*\?delete", 403, "AccessDenied", times=1)
-    with pytest.raises(StorageError, match=r"Cannot delete 'k0' and 1 more .*AccessDenied"):
-        await storage.delete(stored)
-    assert keys(moto) == ["k0", "k1"]
-    await storage.close()
-
-
 @pytest.mark.parametrize(("status", "code"), [(403, "AccessDenied"), (500, "InternalError")])
 async def test_one_blob_that_cannot_be_deleted_keeps_no_other(
     moto: Bucket, front: Front, status: int, code: str
@@ -206,24 +156,6 @@ async def test_a_server_killed_in_the_middle_of_an_upload(
         assert keys(bucket) == []
         assert await put(storage) == LARGE.size
         assert unfinished(bucket) == []  # Aborted now that the server answers.
-        await storage.close()
-
-
-async def test_a_server_that_is_killed_and_comes_back_in_time_costs_nothing(
-    own_swift: s3_swift.SwiftServer,
-) -> None:
-    bucket = _bucket(own_swift)
-    with Front(own_swift.endpoint) as front:
-        storage = through(front, bucket)
-        part = front.hold("partNumber=", after=MIB)
-        upload = asyncio.create_task(put(storage))
-        assert await asyncio.to_thread(part.met.wait, BOUND)
-        await asyncio.to_thread(own_swift.kill)
-        await asyncio.to_thread(own_swift.start)
-        front.calm()
-        assert await upload == LARGE.size
-        assert await blob(storage, "k") == LARGE.data
-        assert unfinished(bucket) == []
         await storage.close()
 
 
@@ -302,3 +234,105 @@ async def test_a_file_is_stored_when_its_server_is_killed_and_comes_back(
         assert await blob(chat.layer.storage, found["objectKey"]) == LARGE.data
         assert keys(chat.bucket) == [found["objectKey"]]
         assert unfinished(chat.bucket) == []
+
+
+@pytest.mark.parametrize("at", ["PUT /", "POST .*uploads", "partNumber=2", r"POST .*\?uploadId"])
+async def test_a_server_that_never_answers_is_given_up(moto: Bucket, front: Front, at: str) -> None:
+    storage = moto.storage(endpoint=front.endpoint, part_size=5 * MIB, patience=0.5, attempts=1)
+    front.hold(at)
+    size = 10 if at == "PUT /" else 11 * MIB
+    async with asyncio.timeout(BOUND):
+        with pytest.raises(StorageUnavailable, match=r"Cannot write 'k' .*and the network$"):
+            await storage.put("k", BlobSource(data=b"x" * size), mime="text/plain")
+    await storage.close()
+
+
+async def test_giving_an_upload_up_takes_limited_time(
+    moto: Bucket, front: Front, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(s3_upload, "ABORT_SECONDS", 0.2)
+    storage = moto.storage(endpoint=front.endpoint, part_size=5 * MIB, attempts=1)
+    front.fail("partNumber=2", 403, "AccessDenied")
+    front.hold("DELETE /")
+    async with asyncio.timeout(BOUND / 2):  # The patience with other requests is longer.
+        with pytest.raises(StorageError, match=r"Cannot write 'k' .*AccessDenied"):
+            await storage.put("k", BlobSource(data=b"x" * 11 * MIB), mime="text/plain")
+    assert len(storage._abandoned) == 1
+    front.calm()
+    await storage.close()
+
+
+# Both are more than what the buffers of the sockets take.
+@pytest.mark.parametrize("size", [5 * MIB - 1, 16 * MIB], ids=["small", "large"])
+async def test_closing_ends_an_upload_that_is_stuck_in_a_body(
+    moto: Bucket, front: Front, size: int
+) -> None:
+    storage = moto.storage(endpoint=front.endpoint, part_size=5 * MIB)
+    held = front.hold("PUT /", after=10)
+    upload = asyncio.create_task(
+        storage.put("k", BlobSource(data=b"x" * size), mime="text/plain"),
+    )
+    assert await asyncio.to_thread(held.met.wait, BOUND)
+    async with asyncio.timeout(BOUND / 2):  # The patience of the upload is longer.
+        await storage.close()
+        with pytest.raises(StorageError, match=r"The S3 bucket .* was closed meanwhile; "):
+            await upload
+    front.calm()
+    assert (unfinished(moto), keys(moto)) == ([], [])
+
+
+async def test_a_connection_that_does_not_close_is_left_to_itself(
+    moto: Bucket, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(cloud, "CLOSE_SECONDS", 0.1)
+    storage = moto.storage()
+    await storage.put("k", BlobSource(data=b"x"), mime="text/plain")
+    connection = storage._connection
+    assert connection
+
+    async def hang() -> None:
+        await asyncio.Event().wait()
+
+    connection._stack.push_async_callback(hang)
+    async with asyncio.timeout(BOUND):
+        await storage.close()
+    assert "did not close within 0.1 s" in caplog.text
+    assert keys(moto) == ["k"]
+
+
+async def test_what_began_before_closing_connects_no_more(moto: Bucket, front: Front) -> None:
+    storage = moto.storage(endpoint=front.endpoint)
+    for key in ("a", "b"):
+        await storage.put(key, BlobSource(data=b"x"), mime="text/plain")
+    client = await storage._connect()
+
+    def small_pages(params: dict[str, Any], **_: Any) -> None:
+        params["MaxKeys"] = 1
+
+    client.meta.events.register("provide-client-params.s3.ListObjectsV2", small_pages)
+    listing = storage.list_blobs()
+    assert (await anext(listing)).key == "a"
+    await storage.close()
+    asked = len(front.requests)
+    with pytest.raises(StorageError, match="was closed meanwhile"):
+        await anext(listing)
+    assert len(front.requests) == asked
+    await storage.delete(["a"])  # What begins after that opens it again.
+    assert keys(moto) == ["b"]
+    await storage.close()
+
+
+async def test_a_storage_that_is_closed_while_it_connects_stays_closed(
+    moto: Bucket, front: Front
+) -> None:
+    storage = moto.storage(endpoint=front.endpoint)
+    source = BlobSource(data=b"x")
+    upload = asyncio.create_task(storage.put("k", source, mime="text/plain"))
+    await asyncio.sleep(0)  # It has begun, and loads what is known of S3 in a thread.
+    await storage.close()
+    with pytest.raises(StorageError, match="was closed meanwhile"):
+        await upload
+    assert front.requests == []
+    await storage.put("k", source, mime="text/plain")
+    assert keys(moto) == ["k"]
+    await storage.close()

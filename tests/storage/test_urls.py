@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from chainlit_sqla.cli.output import mask_url
-from chainlit_sqla.errors import ConfigurationError
+from chainlit_sqla.errors import ConfigurationError, MissingExtraError
 from chainlit_sqla.settings import Settings
 from chainlit_sqla.storage.azure.client import AzureStorage
 from chainlit_sqla.storage.base import BlobSource, StorageClient
@@ -31,8 +33,6 @@ BUCKET = {"BUCKET_NAME": "bucket"}
 
 @pytest.fixture(autouse=True)
 def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    import os
-
     for name in list(os.environ):
         if name.startswith(PREFIXES) or name in NAMES:
             monkeypatch.delenv(name)
@@ -186,6 +186,22 @@ def test_an_endpoint_of_the_environment_has_no_credentials(
 def test_a_url_is_shown_without_its_secrets(url: str, shown: str | None) -> None:
     assert shown_url(url) == (shown or url)
     assert mask_url(url) == (shown or url)
+
+
+@pytest.mark.parametrize(
+    ("url", "package", "extra"),
+    [
+        ("gs://bucket", "google.cloud.storage", "gcs"),
+        ("az://box?account=acc", "azure.storage.blob", "azure"),
+        ("az://box?account=acc", "azure.identity", "azure"),
+    ],
+)
+def test_a_missing_package_names_its_extra(
+    monkeypatch: pytest.MonkeyPatch, url: str, package: str, extra: str
+) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(MissingExtraError, match=rf"chainlit-sqla\[{extra}\]"):
+        open_storage(url, Settings.load())
 
 
 async def test_the_default_is_a_folder_of_the_application(tmp_path: Path) -> None:

@@ -85,6 +85,8 @@ class GCSStorage(BlockingStorage):
         endpoint = (endpoint or os.environ.get("STORAGE_EMULATOR_HOST", "")).rstrip("/")
         _check_arguments(bucket, client_email, private_key, endpoint, expiry)
         try:
+            import google.cloud.storage  # noqa: F401
+
             from .credentials import Login
         except ImportError as error:
             raise MissingExtraError("Google Cloud Storage", "gcs") from error

@@ -13,7 +13,6 @@ import google.auth
 from google.api_core.exceptions import from_http_response
 from google.auth.credentials import AnonymousCredentials, Signing, with_scopes_if_required
 from google.auth.transport.requests import Request
-from google.cloud import storage  # noqa: F401 - missing without the extra
 from google.oauth2 import service_account
 
 from ...errors import ConfigurationError, StorageError
