@@ -8,7 +8,7 @@ from ..errors import ConfigurationError
 from .base import BoundStatement, CompiledCall, Dialect, Rows
 from .compiled import CompiledCache
 from .error_kinds import ErrorKind, driver_error, one_line
-from .fast_batch import FastBatch, FastBatchOutcome
+from .fast_batch import FastBatch, FastBatchOutcome, FastBatchSteps, FastBatchThread
 from .in_place import BACKUP_SUFFIX, Dependent, TableReplacement, TablesInUse
 
 # Each is imported when it is first used, for SQLAlchemy's part of it is large.
@@ -60,6 +60,8 @@ __all__ = [
     "ErrorKind",
     "FastBatch",
     "FastBatchOutcome",
+    "FastBatchSteps",
+    "FastBatchThread",
     "Rows",
     "TableReplacement",
     "TablesInUse",

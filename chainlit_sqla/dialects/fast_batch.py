@@ -15,8 +15,6 @@ from typing import Any
 
 from sqlalchemy import Table
 
-Defaults = tuple[tuple[str, str | bool], ...]
-
 
 class FastBatchOutcome(Enum):
     """What became of a fast batch."""
@@ -27,16 +25,6 @@ class FastBatchOutcome(Enum):
     written, and all of it is to be written statement by statement."""
     UNSUPPORTED = "unsupported"
     """The server does not know the statement; nothing was written."""
-
-
-@dataclass(frozen=True, slots=True)
-class Tables:
-    """The tables that a fast batch reads and writes."""
-
-    users: Table
-    threads: Table
-    steps: Table
-    tombstones: Table
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,39 +64,40 @@ class FastBatchSteps:
 
 @dataclass(frozen=True, slots=True)
 class FastBatch:
-    """Saves that can be written together.
+    """Saves of threads and steps that can be written together.
 
     Args:
-        tables: The tables.
-        threads: By id.
-        steps: By their columns.
+        users: The table of users, and so on.
+        thread_rows: The threads, by id.
+        step_groups: The steps, by their columns.
         tombstone_ids: Ids of tombstones that, below one of the threads, forbid the fast batch.
-        defaults: Columns of new steps with their values where they are not given.
+        step_defaults: Columns of new steps with their values where they are not given.
     """
 
-    tables: Tables
-    threads: Sequence[FastBatchThread]
-    steps: Sequence[FastBatchSteps]
+    users: Table
+    threads: Table
+    steps: Table
+    tombstones: Table
+    thread_rows: Sequence[FastBatchThread]
+    step_groups: Sequence[FastBatchSteps]
     tombstone_ids: Sequence[str]
-    defaults: Defaults
-
-    @property
-    def thread_ids(self) -> list[str]:
-        """The ids of the threads."""
-        return [thread.id for thread in self.threads]
+    step_defaults: tuple[tuple[str, str | bool], ...]
 
     @property
     def changes_threads(self) -> bool:
         """Whether more than the last activity of a thread changes."""
-        return any(thread.values or thread.metadata for thread in self.threads)
+        return any(thread.values or thread.metadata for thread in self.thread_rows)
 
     def within(self, thread_ids: Collection[str]) -> FastBatch:
         """The part of it that lies in some threads."""
-        threads = [thread for thread in self.threads if thread.id in thread_ids]
         groups = (
             FastBatchSteps(
                 group.columns, [row for row in group.rows if row["threadId"] in thread_ids]
             )
-            for group in self.steps
+            for group in self.step_groups
         )
-        return replace(self, threads=threads, steps=[group for group in groups if group.rows])
+        return replace(
+            self,
+            thread_rows=[thread for thread in self.thread_rows if thread.id in thread_ids],
+            step_groups=[group for group in groups if group.rows],
+        )

@@ -20,58 +20,65 @@ from typing import Any
 
 from sqlalchemy import Connection, Table, bindparam, delete, select, update
 
-from .._internal import json as _json
+from .._internal.json import JsonText
 from .._internal.timestamps import instant_of
 from ..dialects import Dialect
 from ..errors import NotTheAuthor, RejectedRow
 from ..models import elements, feedbacks, steps, threads, tombstones, users
 from . import deletion_queue
 from .operations import printable_id
-from .planner import Key, RowChange, Segment, ThreadChange, group_by_columns
+from .planner import (
+    STEP_DEFAULTS,
+    Key,
+    RowChange,
+    Segment,
+    ThreadChange,
+    group_by_columns,
+    latest_activity,
+)
 
 log = logging.getLogger(__name__)
 
 
-_EMPTY = _json.JsonText("{}")
-STEP_DEFAULTS: Mapping[str, str | bool] = {
-    "name": "",
-    "type": "undefined",
-    "streaming": False,
-    "metadata": _EMPTY,
-}
 _ELEMENT_DEFAULTS = {"name": "", "type": "file"}
 _ELEMENT = "element "
 
 
 @dataclass(slots=True)
-class _Threads:
-    """What the database knows of the threads of a segment."""
+class _StoredThreads:
+    """What the database has of the threads of a segment.
+
+    Args:
+        rows: The rows of the threads, locked.
+        tombstoned: Threads that were deleted and stay so.
+        restored: Threads that come back in this segment, and when they were deleted.
+        deleted_steps: Steps that were deleted.
+        deleted_elements: Elements that were deleted, and when: what was sent before that is
+            not written.
+    """
 
     rows: dict[str, Any]
-    dead: Collection[str]
-    """Threads that were deleted and stay so."""
-    revived: Mapping[str, datetime]
-    """Threads that come back in this segment, and when they were deleted."""
+    tombstoned: Collection[str]
+    restored: Mapping[str, datetime]
     deleted_steps: Collection[Key]
     deleted_elements: Mapping[Key, datetime]
-    """Elements that were deleted, and when: what was sent before that is not written."""
 
-    def takes_element(self, key: Key, row: RowChange) -> bool:
+    def accepts_element(self, key: Key, row: RowChange) -> bool:
         """Whether an element may be written."""
         thread_id, id = key
-        for deleted in (
+        for deleted_at in (
             self.deleted_elements.get((thread_id, element_tombstone_id(id))),
             self.deleted_elements.get((thread_id, element_tombstone_id(""))),
-            self.revived.get(thread_id),
+            self.restored.get(thread_id),
         ):
-            if deleted is not None and instant_of(row.ordinal) <= deleted:
+            if deleted_at is not None and instant_of(row.ordinal) <= deleted_at:
                 return False
-        return self.takes(key, row, row.values.get("forId") or "")
+        return self.accepts(key, row, row.values.get("forId") or "")
 
-    def takes(self, key: Key, row: RowChange, step_id: str | None = None) -> bool:
+    def accepts(self, key: Key, row: RowChange, step_id: str | None = None) -> bool:
         """Whether a row may be written: neither its thread nor its step was deleted."""
         thread_id, id = key
-        if thread_id in self.dead or (thread_id in self.revived and row.before_revival):
+        if thread_id in self.tombstoned or (thread_id in self.restored and row.before_restore):
             return False
         return (thread_id, step_id or id) not in self.deleted_steps
 
@@ -85,27 +92,25 @@ def execute_saves(connection: Connection, dialect: Dialect, segment: Segment) ->
         segment: The changes.
 
     Returns:
-        Whether blobs were put into the deletion queue.
+        Whether blobs were queued for deletion.
 
     Raises:
-        RejectedRow: A thread's new owner is unknown, or a client reached for somebody
-            else's thread.
+        RejectedRow: A thread's new owner is unknown, or a client named somebody else's
+            thread.
     """
     _save_users(connection, dialect, segment)
     if not segment.threads:
         return False
-    known = _look_up(connection, segment)
-    _refuse_strangers(segment, known)
-    alive_steps = [(key, row) for key, row in segment.steps.items() if known.takes(key, row)]
-    _save_threads(connection, dialect, segment, known, dict(alive_steps))
-    _refuse_strangers(segment, known)  # Somebody may have made one meanwhile.
-    _save_rows(connection, dialect, steps, alive_steps, STEP_DEFAULTS)
-    lost = _save_elements(connection, dialect, segment, known)
-    alive_feedbacks = [
-        (key, row) for key, row in segment.feedbacks.items() if known.takes(key, row)
-    ]
-    _save_rows(connection, dialect, feedbacks, alive_feedbacks, {}, key="forId")
-    return deletion_queue.enqueue(connection, dialect, lost)
+    stored = _look_up(connection, segment)
+    _check_ownership(segment, stored)
+    accepted_steps = [item for item in segment.steps.items() if stored.accepts(*item)]
+    _save_threads(connection, dialect, segment, stored, latest_activity(dict(accepted_steps)))
+    _check_ownership(segment, stored)  # Somebody may have inserted a thread meanwhile.
+    _save_rows(connection, dialect, steps, accepted_steps, STEP_DEFAULTS)
+    unused_keys = _save_elements(connection, dialect, segment, stored)
+    accepted_feedbacks = [item for item in segment.feedbacks.items() if stored.accepts(*item)]
+    _save_rows(connection, dialect, feedbacks, accepted_feedbacks, {}, key_column="forId")
+    return deletion_queue.enqueue(connection, dialect, unused_keys)
 
 
 def lock_threads(
@@ -166,7 +171,7 @@ def batched(ids: Sequence[str], size: int) -> Iterator[Sequence[str]]:
         yield ids[start : start + size]
 
 
-def _look_up(connection: Connection, segment: Segment) -> _Threads:
+def _look_up(connection: Connection, segment: Segment) -> _StoredThreads:
     rows = lock_threads(connection, segment.threads, exclusive=False)
     ids = {id for _, id in segment.steps} | {for_id for _, for_id in segment.feedbacks}
     ids |= {row.values.get("forId") or "" for row in segment.elements.values()} | {""}
@@ -175,14 +180,16 @@ def _look_up(connection: Connection, segment: Segment) -> _Threads:
     query = select(columns.threadId, columns.id, columns.deletedAt).where(
         columns.threadId.in_(list(segment.threads)), columns.id.in_(sorted(ids))
     )
-    found = {(thread_id, id): at for thread_id, id, at in connection.execute(query)}
-    deleted = {thread_id for thread_id, id in found if not id}
-    revived = {id: found[id, ""] for id in deleted if segment.threads[id].revival}
-    for id in deleted - revived.keys():
-        log.info("Thread %s was deleted: a late write to it is dropped", id)
-    of_elements = {key: at for key, at in found.items() if key[1].startswith(_ELEMENT)}
-    of_steps = {key for key in found if key[1]} - of_elements.keys()
-    return _Threads(dict(rows), deleted - revived.keys(), revived, of_steps, of_elements)
+    deleted = {(thread_id, id): at for thread_id, id, at in connection.execute(query)}
+    deleted_threads = {thread_id for thread_id, id in deleted if not id}
+    restored = {id: deleted[id, ""] for id in deleted_threads if segment.threads[id].restored_at}
+    for id in deleted_threads - restored.keys():
+        log.info("Not written: a late change of thread %s, which was deleted", id)
+    deleted_elements = {key: at for key, at in deleted.items() if key[1].startswith(_ELEMENT)}
+    deleted_steps = {key for key in deleted if key[1]} - deleted_elements.keys()
+    return _StoredThreads(
+        dict(rows), deleted_threads - restored.keys(), restored, deleted_steps, deleted_elements
+    )
 
 
 def _save_users(connection: Connection, dialect: Dialect, segment: Segment) -> None:
@@ -200,86 +207,99 @@ def _save_threads(
     connection: Connection,
     dialect: Dialect,
     segment: Segment,
-    known: _Threads,
-    alive_steps: Mapping[Key, RowChange],
+    stored: _StoredThreads,
+    activity: Mapping[str, datetime],
 ) -> None:
-    if known.revived:
-        # What was sent before the deletion, and is still uploading, stays deleted.
-        of_thread = tombstones.c.threadId.in_(known.revived) & (tombstones.c.id == "")
-        rows = [
-            {"threadId": id, "id": element_tombstone_id(""), "deletedAt": at}
-            for id, at in known.revived.items()
-        ]
-        bury = dialect.upsert(tombstones, ["threadId", "id"], ["deletedAt"])
-        connection.execute(bury, rows)
-        connection.execute(delete(tombstones).where(of_thread))
-    _make_missing(connection, dialect, segment, known)
-    activity = latest_activity(alive_steps)
+    _restore_threads(connection, dialect, stored.restored)
+    _insert_missing_threads(connection, dialect, segment, stored)
     identifiers = _identifiers(connection, segment)
     metadata = _metadata(connection, segment)
     groups: dict[frozenset[str], list[dict[str, Any]]] = {}
-    for id, row in known.rows.items():
-        change = segment.threads[id]
-        changes = _thread_changes(change, identifiers, metadata.get(id))
-        if (moved := activity.get(id)) and moved > row.updatedAt:
-            changes["updatedAt"] = moved
+    for id, row in stored.rows.items():
+        changes = _thread_changes(segment.threads[id], identifiers, metadata.get(id))
+        if (active_at := activity.get(id)) and active_at > row.updatedAt:
+            changes["updatedAt"] = active_at
         if changes:
-            record = {"the_id": id} | {f"new_{name}": v for name, v in changes.items()}
+            record = {"the_id": id} | {f"new_{name}": value for name, value in changes.items()}
             groups.setdefault(frozenset(changes), []).append(record)
-    for names, rows in groups.items():
+    for names, records in groups.items():
         statement = (
             update(threads)
             .where(threads.c.id == bindparam("the_id"))
             .values({name: bindparam(f"new_{name}") for name in names})
         )
-        connection.execute(statement, rows)
+        connection.execute(statement, records)
 
 
-def _make_missing(
+def _restore_threads(
+    connection: Connection, dialect: Dialect, restored: Mapping[str, datetime]
+) -> None:
+    """Remove the tombstones of threads that come back."""
+    if restored:
+        # Elements sent before the deletion, whose upload is not finished yet, stay deleted.
+        add_tombstones(connection, dialect, restored, [element_tombstone_id("")])
+        of_threads = tombstones.c.threadId.in_(restored) & (tombstones.c.id == "")
+        connection.execute(delete(tombstones).where(of_threads))
+
+
+def add_tombstones(
     connection: Connection,
     dialect: Dialect,
-    segment: Segment,
-    known: _Threads,
+    deleted_at_by_thread: Mapping[str, datetime],
+    ids: Collection[str],
 ) -> None:
-    """Insert threads that are not there; another process may do the same."""
-    stubs: dict[str, dict[str, Any]] = {}
-    for id, change in segment.threads.items():
-        if id not in known.rows and id not in known.dead:
-            at = (change.revival or change.at) if id in known.revived else change.at
-            stubs[id] = {"id": id, "createdAt": at, "updatedAt": at, "metadata": _EMPTY}
-    if not stubs:
-        return
-    statement = dialect.upsert(threads, ["id"], [])
-    connection.execute(statement, list(stubs.values()))
-    known.rows.update(lock_threads(connection, stubs, exclusive=False))
-
-
-def latest_activity(alive_steps: Mapping[Key, RowChange]) -> Mapping[str, datetime]:
-    """The instant of the newest message in each thread that has one.
+    """Write tombstones, so that what was deleted stays deleted.
 
     Args:
-        alive_steps: Steps that are written.
+        connection: In a transaction.
+        dialect: The database's dialect.
+        deleted_at_by_thread: The threads, and when something in them was deleted.
+        ids: The ids of the tombstones in each thread; "" is the thread itself.
     """
-    latest: dict[str, datetime] = {}
-    for (thread_id, _), row in alive_steps.items():
-        if row.activity:
-            latest[thread_id] = max(row.activity, latest.get(thread_id, row.activity))
-    return latest
+    records = [
+        {"threadId": thread_id, "id": id, "deletedAt": deleted_at}
+        for thread_id, deleted_at in deleted_at_by_thread.items()
+        for id in ids
+    ]
+    connection.execute(dialect.upsert(tombstones, ["threadId", "id"], ["deletedAt"]), records)
+
+
+def _insert_missing_threads(
+    connection: Connection, dialect: Dialect, segment: Segment, stored: _StoredThreads
+) -> None:
+    """Insert threads that do not exist; another process may do the same."""
+    new_threads: dict[str, dict[str, Any]] = {}
+    for id, change in segment.threads.items():
+        if id not in stored.rows and id not in stored.tombstoned:
+            at = (change.restored_at or change.at) if id in stored.restored else change.at
+            new_threads[id] = {
+                "id": id,
+                "createdAt": at,
+                "updatedAt": at,
+                "metadata": JsonText("{}"),
+            }
+    if new_threads:
+        connection.execute(dialect.upsert(threads, ["id"], []), list(new_threads.values()))
+        stored.rows.update(lock_threads(connection, new_threads, exclusive=False))
 
 
 def _identifiers(connection: Connection, segment: Segment) -> Mapping[str, str]:
-    given = (change.values.get("userId") for change in segment.threads.values())
-    ids = {id for id in given if id is not None}
-    if not ids:
+    """The identifiers of the threads' new owners by their ids."""
+    owner_ids = {
+        owner_id
+        for change in segment.threads.values()
+        if (owner_id := change.values.get("userId")) is not None
+    }
+    if not owner_ids:
         return {}
-    query = select(users.c.id, users.c.identifier).where(users.c.id.in_(ids))
-    found = {row.id: row.identifier for row in connection.execute(query)}
-    if missing := ids - set(found):
+    query = select(users.c.id, users.c.identifier).where(users.c.id.in_(owner_ids))
+    identifiers = {row.id: row.identifier for row in connection.execute(query)}
+    if missing := owner_ids - identifiers.keys():
         raise RejectedRow(
             f"There is no user with the id {min(missing)!r}; "
             "call create_user first and pass the id of the user it returns"
         )
-    return found
+    return identifiers
 
 
 def _metadata(connection: Connection, segment: Segment) -> Mapping[str, Any]:
@@ -309,18 +329,15 @@ def _save_rows(
     table: Table,
     rows: Sequence[tuple[Key, RowChange]],
     defaults: Mapping[str, Any],
-    key: str = "id",
+    key_column: str = "id",
 ) -> None:
     """Upsert rows, one statement for each set of columns given."""
     _merge_extra(connection, table, rows)
-    for given, group in group_by_columns(rows).items():
-        records = []
-        for (thread_id, id), row in group:
-            record = {"threadId": thread_id, key: id, "createdAt": row.at, **defaults}
-            if row.ordinal:
-                record["ordinal"] = row.ordinal
-            records.append(record | row.values)
-        statement = dialect.upsert(table, ["threadId", key], sorted(given))
+    for columns, group in group_by_columns(rows).items():
+        records = [
+            {**defaults, **row.record(thread_id, key_column, id)} for (thread_id, id), row in group
+        ]
+        statement = dialect.upsert(table, ["threadId", key_column], sorted(columns))
         connection.execute(statement, records)
 
 
@@ -328,34 +345,34 @@ def _merge_extra(
     connection: Connection, table: Table, rows: Sequence[tuple[Key, RowChange]]
 ) -> None:
     """Complete the ``extra`` documents given with the members stored before."""
-    given = {key: row for key, row in rows if row.extra}
-    if not given:
+    rows_with_extra = {key: row for key, row in rows if row.extra}
+    if not rows_with_extra:
         return
     query = select(table.c.threadId, table.c.id, table.c.extra).where(
-        table.c.threadId.in_({thread_id for thread_id, _ in given}),
-        table.c.id.in_({id for _, id in given}),
+        table.c.threadId.in_({thread_id for thread_id, _ in rows_with_extra}),
+        table.c.id.in_({id for _, id in rows_with_extra}),
     )
     stored = {(thread_id, id): extra for thread_id, id, extra in connection.execute(query)}
-    for key, row in given.items():
+    for key, row in rows_with_extra.items():
         row.values["extra"] = {**(stored.get(key) or {}), **row.extra}
 
 
 def _save_elements(
-    connection: Connection, dialect: Dialect, segment: Segment, known: _Threads
+    connection: Connection, dialect: Dialect, segment: Segment, stored: _StoredThreads
 ) -> list[str]:
-    """Write elements; return the keys of blobs that nothing points at any more."""
-    alive: list[tuple[Key, RowChange]] = []
-    lost: list[str] = []
+    """Write elements; return the keys of blobs that no row points at any more."""
+    accepted: list[tuple[Key, RowChange]] = []
+    unused_keys: list[str] = []
     for key, row in segment.elements.items():
-        if known.takes_element(key, row):
-            alive.append((key, row))
+        if stored.accepts_element(key, row):
+            accepted.append((key, row))
         elif object_key := row.values.get("objectKey"):
-            lost.append(object_key)
-    if alive:
-        lost += _replaced_blobs(connection, alive)
-        _save_rows(connection, dialect, elements, alive, _ELEMENT_DEFAULTS)
-        _keep_blobs(connection, dialect, alive)
-    return lost
+            unused_keys.append(object_key)
+    if accepted:
+        unused_keys += _replaced_keys(connection, accepted)
+        _save_rows(connection, dialect, elements, accepted, _ELEMENT_DEFAULTS)
+        _keep_blobs(connection, dialect, accepted)
+    return unused_keys
 
 
 def _keep_blobs(
@@ -367,22 +384,23 @@ def _keep_blobs(
     the row of a later one, and takes that one's blob for replaced or deleted.
     """
     keys = [key for _, row in rows if (key := row.values.get("objectKey"))]
-    for some in batched(keys, dialect.max_parameters):
-        deletion_queue.dequeue(connection, some)
+    for portion in batched(keys, dialect.max_parameters):
+        deletion_queue.dequeue(connection, portion)
 
 
-def _refuse_strangers(segment: Segment, known: _Threads) -> None:
+def _check_ownership(segment: Segment, stored: _StoredThreads) -> None:
     """A client may name any thread; Chainlit does not always check whose it is."""
     for thread_id, actor in sorted(segment.claims):
-        owner = known.rows[thread_id].userIdentifier if thread_id in known.rows else None
-        if owner is not None and owner != actor:
+        thread_row = stored.rows.get(thread_id)
+        if thread_row is not None and thread_row.userIdentifier not in (None, actor):
             raise NotTheAuthor(
                 f"{actor!r} is not the author of thread {printable_id(thread_id)}; "
                 "nothing was changed in it, log in as its author"
             )
 
 
-def _replaced_blobs(connection: Connection, rows: Sequence[tuple[Key, RowChange]]) -> list[str]:
+def _replaced_keys(connection: Connection, rows: Sequence[tuple[Key, RowChange]]) -> list[str]:
+    """The keys of blobs that elements had until now."""
     replacing = {key: row for key, row in rows if "objectKey" in row.values}
     if not replacing:
         return []
@@ -393,7 +411,7 @@ def _replaced_blobs(connection: Connection, rows: Sequence[tuple[Key, RowChange]
         columns.objectKey.is_not(None),
     )
     return [
-        old
-        for thread_id, id, old in connection.execute(query)
-        if (row := replacing.get((thread_id, id))) and row.values["objectKey"] != old
+        stored_key
+        for thread_id, id, stored_key in connection.execute(query)
+        if (row := replacing.get((thread_id, id))) and row.values["objectKey"] != stored_key
     ]

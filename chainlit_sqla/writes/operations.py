@@ -1,8 +1,8 @@
-"""Writes as frozen values: what `convert` makes and the pipeline carries.
+"""Writes as frozen values, from the deserialized call to the write queue.
 
-``values`` map column names to values that the database takes as they are; texts are
-cleaned and JSON is serialized before, so a value that cannot be stored is refused in the
-caller's own tick and not in somebody else's batch.
+``values`` map column names to values that need no more conversion; texts are cleaned and JSON
+is serialized before, so a value that cannot be stored is refused in the caller's own task and
+not in somebody else's batch.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _LONGEST_ID = 100
 
 
 def printable_id(id: str) -> str:
-    """An id as it stands in messages: clients choose ids, and a log entry is one line.
+    """An id for messages: clients choose ids, and a log entry is one line.
 
     Args:
         id: Any text.
@@ -28,7 +28,7 @@ def printable_id(id: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class SaveUser:
-    """Make a user, or replace the metadata of the one with the same identifier."""
+    """Create a user, or replace the metadata of the one with the same identifier."""
 
     identifier: str
     values: Mapping[str, Any]
@@ -37,13 +37,13 @@ class SaveUser:
 
     @property
     def label(self) -> str:
-        """The operation for people."""
+        """The operation in messages and log lines."""
         return f"user {printable_id(self.identifier)}"
 
 
 @dataclass(frozen=True, slots=True)
 class SaveThread:
-    """Change a thread, making it where it is missing.
+    """Change a thread, or create it.
 
     Args:
         thread_id: The thread.
@@ -60,19 +60,19 @@ class SaveThread:
     at: datetime = field(default_factory=now)
 
     @property
-    def revives(self) -> bool:
-        """Only a new owner brings a deleted thread back; a session's end does not."""
+    def restores(self) -> bool:
+        """Only a new owner restores a deleted thread; a session's end does not."""
         return self.values.get("userId") is not None
 
     @property
     def label(self) -> str:
-        """The operation for people."""
+        """The operation in messages and log lines."""
         return f"thread {printable_id(self.thread_id)}"
 
 
 @dataclass(frozen=True, slots=True)
 class SaveStep:
-    """Change a step, making it and its thread where they are missing.
+    """Change a step, or create it and its thread.
 
     Args:
         thread_id: The thread that it lies in.
@@ -94,13 +94,13 @@ class SaveStep:
 
     @property
     def label(self) -> str:
-        """The operation for people."""
+        """The operation in messages and log lines."""
         return f"step {printable_id(self.id)} of thread {printable_id(self.thread_id)}"
 
 
 @dataclass(frozen=True, slots=True)
 class SaveElement:
-    """Change an element, making it and its thread where they are missing.
+    """Change an element, or create it and its thread.
 
     Args:
         thread_id: The thread that it lies in.
@@ -120,7 +120,7 @@ class SaveElement:
 
     @property
     def label(self) -> str:
-        """The operation for people."""
+        """The operation in messages and log lines."""
         return f"element {printable_id(self.id)} of thread {printable_id(self.thread_id)}"
 
 
@@ -138,18 +138,18 @@ class SaveFeedback:
 
     @property
     def label(self) -> str:
-        """The operation for people."""
+        """The operation in messages and log lines."""
         step = f"step {printable_id(self.for_id)} of thread {printable_id(self.thread_id)}"
         return f"feedback {printable_id(self.id)} for {step}"
 
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """Where a deletion by id alone may reach; with nothing set, everywhere.
+    """In which threads a deletion by id alone may delete; with nothing set, in all.
 
     Args:
         thread_id: The thread of the session that asks.
-        user_id: The user of the session that asks; all threads of that user are in reach.
+        user_id: The user of the session that asks; all threads of that user.
     """
 
     thread_id: str | None = None
@@ -175,7 +175,7 @@ class DeleteThread:
 
     @property
     def label(self) -> str:
-        """The operation for people."""
+        """The operation in messages and log lines."""
         return f"deletion of thread {printable_id(self.thread_id)}"
 
 
@@ -189,7 +189,7 @@ class DeleteStep:
 
     @property
     def label(self) -> str:
-        """The operation for people."""
+        """The operation in messages and log lines."""
         return f"deletion of step {printable_id(self.id)}"
 
 
@@ -212,13 +212,13 @@ class DeleteElement:
 
     @property
     def label(self) -> str:
-        """The operation for people."""
+        """The operation in messages and log lines."""
         return f"deletion of element {printable_id(self.id)}"
 
 
 @dataclass(frozen=True, slots=True)
 class DeleteFeedback:
-    """Delete a feedback; the result tells whether there was one.
+    """Delete a feedback; the result is whether there was one.
 
     Args:
         id: The feedback. Clients choose ids, so several threads may have it.
@@ -231,7 +231,7 @@ class DeleteFeedback:
 
     @property
     def label(self) -> str:
-        """The operation for people."""
+        """The operation in messages and log lines."""
         return f"deletion of feedback {printable_id(self.id)}"
 
 

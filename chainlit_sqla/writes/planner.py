@@ -5,7 +5,7 @@ by itself in order. To keep it
 
 - operations on the same row are merged, later values win, values not given stay;
 - a segment ends where merging would change the outcome: after deletions, and where a
-  thread is brought back to life after it was written to in the same segment;
+  thread is restored after it was written to in the same segment;
 - inside a segment users come before threads, threads before what lies in them, and
   deletions come last.
 """
@@ -17,9 +17,20 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from .._internal.json import JsonText
+from ..dialects import FastBatch, FastBatchSteps, FastBatchThread
+from ..models import steps, threads, tombstones, users
 from .operations import Delete, Op, SaveElement, SaveFeedback, SaveStep, SaveThread, SaveUser
 
 Key = tuple[str, str]
+"""A thread's id, and the id of a row in it."""
+STEP_DEFAULTS: Mapping[str, str | bool] = {
+    "name": "",
+    "type": "undefined",
+    "streaming": False,
+    "metadata": JsonText("{}"),
+}
+"""Columns of a new step with their values where they are not given."""
 
 
 @dataclass(slots=True)
@@ -29,15 +40,15 @@ class ThreadChange:
     Args:
         at: When a new thread begins: with the first operation on it, or with the older
             message that this brings.
-        revival: When a deleted thread comes back, the instant.
-        named: Whether an operation was for the thread itself, not for what lies in it.
+        restored_at: When a deleted thread comes back, the instant.
+        is_named: Whether an operation was for the thread itself, not for what lies in it.
     """
 
     at: datetime
     values: dict[str, Any] = field(default_factory=dict)
     metadata: dict[str, Any] = field(default_factory=dict)
-    revival: datetime | None = None
-    named: bool = False
+    restored_at: datetime | None = None
+    is_named: bool = False
 
 
 @dataclass(slots=True)
@@ -46,25 +57,36 @@ class RowChange:
 
     Args:
         at: When the first operation on it was made.
-        ordinal: The place of a new row among those of the same instant.
-        before_revival: It was written before its thread was brought back in the same
-            segment, so it is lost with a thread that was deleted.
+        ordinal: The position of a new row among those of the same instant.
+        extra: Members of the ``extra`` document to set.
+        activity: The instant of a new message.
+        before_restore: It was written before its thread was restored in the same segment,
+            so it is lost with a thread that was deleted.
     """
 
     at: datetime
     ordinal: int
-    values: dict[str, Any]
-    extra: dict[str, Any]
+    values: dict[str, Any] = field(default_factory=dict)
+    extra: dict[str, Any] = field(default_factory=dict)
     activity: datetime | None = None
-    before_revival: bool = False
+    before_restore: bool = False
+
+    def record(self, thread_id: str, key_column: str, id: str) -> dict[str, Any]:
+        """The row as it is inserted: its key, what a new row needs, and the values given."""
+        record = {"threadId": thread_id, key_column: id, "createdAt": self.at}
+        if self.ordinal:
+            record["ordinal"] = self.ordinal
+        return record | self.values
 
 
 @dataclass(slots=True)
 class Segment:
     """Changes that can be written kind by kind; then deletions, in order.
 
-    ``claims`` are the threads that clients reach for, with the users who ask. ``deletes``
-    carry the position of their operation, under which the result is returned.
+    Args:
+        claims: The threads that clients name, with the users who ask.
+        deletes: Deletions with the position of their operation, under which the result is
+            returned.
     """
 
     users: dict[str, SaveUser] = field(default_factory=dict)
@@ -107,6 +129,57 @@ def plan(ops: Sequence[Op]) -> list[Segment]:
     return segments
 
 
+def fast_batch_of(segment: Segment) -> FastBatch | None:
+    """Turn a segment into a fast batch.
+
+    Args:
+        segment: What is to be written.
+
+    Returns:
+        The batch; None where the segment holds other things than saves of threads and
+        steps, or several users name one thread.
+    """
+    has_other_rows = segment.users or segment.elements or segment.feedbacks or segment.deletes
+    actors = dict(segment.claims)
+    if has_other_rows or not segment.threads or len(actors) != len(segment.claims):
+        return None
+    activity = latest_activity(segment.steps)
+    return FastBatch(
+        users=users,
+        threads=threads,
+        steps=steps,
+        tombstones=tombstones,
+        thread_rows=[
+            FastBatchThread(
+                id, change.at, activity.get(id), actors.get(id), change.values, change.metadata
+            )
+            for id, change in sorted(segment.threads.items())
+        ],
+        step_groups=sorted(
+            (
+                FastBatchSteps(tuple(sorted(columns)), [_step_record(*item) for item in group])
+                for columns, group in group_by_columns(segment.steps.items()).items()
+            ),
+            key=lambda group: group.columns,  # The order would make another statement.
+        ),
+        tombstone_ids=[*{id for _, id in segment.steps}, ""],
+        step_defaults=tuple(STEP_DEFAULTS.items()),
+    )
+
+
+def latest_activity(step_rows: Mapping[Key, RowChange]) -> Mapping[str, datetime]:
+    """The instant of the newest message in each thread that has one.
+
+    Args:
+        step_rows: Steps that are written.
+    """
+    latest: dict[str, datetime] = {}
+    for (thread_id, _), row in step_rows.items():
+        if row.activity:
+            latest[thread_id] = max(row.activity, latest.get(thread_id, row.activity))
+    return latest
+
+
 def group_by_columns(
     rows: Iterable[tuple[Key, RowChange]],
 ) -> Mapping[frozenset[str], list[tuple[Key, RowChange]]]:
@@ -117,26 +190,32 @@ def group_by_columns(
     """
     groups: dict[frozenset[str], list[tuple[Key, RowChange]]] = {}
     for key, row in rows:
-        groups.setdefault(frozenset(row.values), []).append((key, row))
+        columns = {*row.values, "extra"} if row.extra else row.values
+        groups.setdefault(frozenset(columns), []).append((key, row))
     return groups
+
+
+def _step_record(key: Key, row: RowChange) -> dict[str, Any]:
+    record = row.record(key[0], "id", key[1])
+    return record | {"extra": row.extra} if row.extra else record
 
 
 def _must_not_merge(segment: Segment, op: Op) -> bool:
     if isinstance(op, SaveUser):
         return False
     if isinstance(op, SaveThread):
-        known = segment.threads.get(op.thread_id)
-        return op.revives and known is not None and known.named
+        thread = segment.threads.get(op.thread_id)
+        return op.restores and thread is not None and thread.is_named
     row = _rows(segment, op).get(_key(op))
     # One of two saves of an element may be older than a deletion in another process; and
     # the blob of the first is found, and deleted, by its row.
-    return row is not None and (row.before_revival or isinstance(op, SaveElement))
+    return row is not None and (row.before_restore or isinstance(op, SaveElement))
 
 
 def _merge_user(segment: Segment, op: SaveUser) -> None:
-    if known := segment.users.get(op.identifier):
-        values = {**known.values, **op.values, "id": known.values["id"]}
-        op = SaveUser(op.identifier, values, known.at)
+    if earlier := segment.users.get(op.identifier):
+        values = {**earlier.values, **op.values, "id": earlier.values["id"]}
+        op = SaveUser(op.identifier, values, earlier.at)
     segment.users[op.identifier] = op
 
 
@@ -150,21 +229,21 @@ def _merge(segment: Segment, op: SaveThread | SaveStep | SaveElement | SaveFeedb
     if op.actor is not None:
         segment.claims.add((op.thread_id, op.actor))
     if isinstance(op, SaveThread):
-        thread.named = True
+        thread.is_named = True
         thread.values |= op.values
         thread.metadata |= op.metadata
-        if op.revives and not thread.revival:
-            thread.revival = op.at
+        if op.restores and not thread.restored_at:
+            thread.restored_at = op.at
             _mark_earlier_rows(segment, op.thread_id)
         return
     rows, key = _rows(segment, op), _key(op)
     row = rows.get(key)
     if row is None:
-        row = rows[key] = RowChange(op.at, getattr(op, "ordinal", 0), {}, {})
-
-    row.values |= _values(op)
+        row = rows[key] = RowChange(op.at, getattr(op, "ordinal", 0))
     if isinstance(op, SaveFeedback):
+        row.values |= {"id": op.id, "value": op.value, "comment": op.comment}
         return
+    row.values |= op.values
     row.extra |= op.extra
     newer = isinstance(op, SaveStep) and op.activity
     if newer and (row.activity is None or newer > row.activity):
@@ -173,8 +252,8 @@ def _merge(segment: Segment, op: SaveThread | SaveStep | SaveElement | SaveFeedb
 
 def _mark_earlier_rows(segment: Segment, thread_id: str) -> None:
     for rows in (segment.steps, segment.elements, segment.feedbacks):
-        for (thread, _), row in rows.items():
-            row.before_revival |= thread == thread_id
+        for (row_thread_id, _), row in rows.items():
+            row.before_restore |= row_thread_id == thread_id
 
 
 def _rows(segment: Segment, op: Op) -> dict[Key, RowChange]:
@@ -188,9 +267,3 @@ def _key(op: Op) -> Key:
         return op.thread_id, op.id
     assert isinstance(op, SaveFeedback)
     return op.thread_id, op.for_id
-
-
-def _values(op: SaveStep | SaveElement | SaveFeedback) -> Mapping[str, Any]:
-    if isinstance(op, SaveFeedback):
-        return {"id": op.id, "value": op.value, "comment": op.comment}
-    return op.values

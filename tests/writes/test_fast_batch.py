@@ -23,7 +23,6 @@ from chainlit_sqla.models import Base, Step, Thread, User
 from chainlit_sqla.settings import Settings
 from chainlit_sqla.writes.execute_deletes import execute_delete
 from chainlit_sqla.writes.execute_saves import execute_saves, lock_threads
-from chainlit_sqla.writes.fast_batch import fast_batch_of
 from chainlit_sqla.writes.operations import (
     DeleteElement,
     DeleteStep,
@@ -36,7 +35,7 @@ from chainlit_sqla.writes.operations import (
     SaveUser,
     Scope,
 )
-from chainlit_sqla.writes.planner import plan
+from chainlit_sqla.writes.planner import fast_batch_of, plan
 from chainlit_sqla.writes.queue import WriteQueue
 from tests.servers.postgres import PostgresServer
 from tests.until import PATIENCE, until

@@ -56,11 +56,11 @@ async def test_the_queue_is_bounded_and_callers_wait_in_order(
     async def write(number: int) -> None:
         nonlocal longest
         await pipeline.submit(SaveStep("t", "s", {"output": str(number)}))
-        longest = max(longest, pipeline.queued)
+        longest = max(longest, pipeline.pending)
 
     tasks = [asyncio.create_task(write(number)) for number in range(50)]
     await asyncio.sleep(0)
-    assert pipeline.queued == size
+    assert pipeline.pending == size
     await asyncio.gather(*tasks)
     assert longest <= size
     assert await outputs(database) == {"s": "49"}
@@ -216,7 +216,7 @@ async def test_many_callers_that_write_again_and_again_get_every_answer(
     answers = await asyncio.gather(*(caller(number) for number in range(60)))
     assert answers == [[None, False] * 4] * 60
     assert await outputs(roomy) == {f"s{n:02}": "3" for n in range(60)}
-    assert pipeline.queued == 0
+    assert pipeline.pending == 0
     await pipeline.close()
     await roomy.close()
 

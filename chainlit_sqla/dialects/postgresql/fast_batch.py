@@ -18,19 +18,21 @@ happened in between, and writes nothing otherwise:
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 from typing import Any
 
 import orjson
 from asyncpg import PostgresError
 from asyncpg.exceptions import UniqueViolationError
-from sqlalchemy import Column
+from sqlalchemy import Table
 from sqlalchemy.dialects.postgresql import asyncpg
 
 from ..._internal import json as _json
-from ..fast_batch import Defaults, FastBatch, FastBatchOutcome, FastBatchThread, Tables
+from ..fast_batch import FastBatch, FastBatchOutcome, FastBatchThread
 
 _DIALECT = asyncpg.dialect()  # type: ignore[no-untyped-call]
+_quote = _DIALECT.identifier_preparer.quote
 # Not supported; no such column or function: what speaks PostgreSQL may lack system columns.
 _UNSUPPORTED_CODES = {"0A000", "42703", "42883"}
 
@@ -56,7 +58,7 @@ async def write(driver: Any, batch: FastBatch, schema: str | None) -> FastBatchO
         raise
     if existing is None:
         return FastBatchOutcome.WRITTEN if written else FastBatchOutcome.NEEDS_STATEMENTS
-    missing = set(batch.thread_ids).difference(existing)
+    missing = {thread.id for thread in batch.thread_rows}.difference(existing)
     for thread_ids in (set(existing), missing):
         outcome = await write(driver, batch.within(thread_ids), schema)
         if outcome is not FastBatchOutcome.WRITTEN:
@@ -131,8 +133,8 @@ FROM verdict"""
 
 def _arguments(batch: FastBatch) -> list[str]:
     """The parameters of the statement, in order: documents, which cost the driver least."""
-    rows = [_row(thread) for thread in batch.threads]
-    documents = [rows, batch.tombstone_ids, *(group.rows for group in batch.steps)]
+    rows = [_row(thread) for thread in batch.thread_rows]
+    documents = [rows, batch.tombstone_ids, *(group.rows for group in batch.step_groups)]
     return [
         orjson.dumps(document, _fragment, orjson.OPT_PASSTHROUGH_SUBCLASS).decode()
         for document in documents
@@ -165,68 +167,53 @@ def _statement_for(batch: FastBatch, schema: str | None) -> str:
     It selects whether it wrote the batch and, where some of the threads exist and some do not,
     the ids of those that exist; then nothing was written.
     """
-    shape = tuple(group.columns for group in batch.steps)
-    return _statement(batch.tables, shape, batch.changes_threads, batch.defaults, schema)
+    tables = (batch.users, batch.threads, batch.steps, batch.tombstones)
+    shape = tuple(group.columns for group in batch.step_groups)
+    return _statement(tables, shape, batch.changes_threads, batch.step_defaults, schema)
 
 
 @lru_cache(maxsize=256)
 def _statement(
-    tables: Tables,
+    tables: tuple[Table, ...],
     shape: tuple[tuple[str, ...], ...],
-    changes: bool,
-    defaults: Defaults,
+    changes_threads: bool,
+    step_defaults: tuple[tuple[str, str | bool], ...],
     schema: str | None,
 ) -> str:
-    names = _Names(tables, schema)
-    parts = [_known(names, changes), names.put_into(_CHANGED if changes else _MOVED)]
-    for number, given in enumerate(shape, 3):
-        parts.append(_steps(names, number, given, defaults))
-    return "WITH " + ",\n".join(parts) + _ANSWER
+    prefix = f"{_quote(schema)}." if schema else ""
+    users, threads, steps, tombstones = tables
+    templates = [
+        _KNOWN.replace("{columns}", _MORE_COLUMNS if changes_threads else "").replace(
+            "{known_owners}", _KNOWN_OWNERS if changes_threads else ""
+        ),
+        _CHANGED if changes_threads else _MOVED,
+    ]
+    templates += [
+        _steps(steps, number, columns, step_defaults) for number, columns in enumerate(shape, 3)
+    ]
+    sql = "WITH " + ",\n".join(templates) + _ANSWER
+    names = {"users": users, "threads": threads, "steps": steps, "tombstones": tombstones}
+    return re.sub(r"\{(\w+)\}", lambda match: prefix + _quote(names[match[1]].name), sql)
 
 
-class _Names:
-    """Names as they stand in SQL."""
-
-    def __init__(self, tables: Tables, schema: str | None) -> None:
-        quote = _DIALECT.identifier_preparer.quote
-        prefix = f"{quote(schema)}." if schema else ""
-        self.tables = tables
-        self.quote = quote
-        self.of_tables = {
-            kind: prefix + quote(getattr(tables, kind).name)
-            for kind in ("users", "threads", "steps", "tombstones")
-        }
-
-    def put_into(self, template: str) -> str:
-        """Replace ``{threads}`` and the like."""
-        for kind, name in self.of_tables.items():
-            template = template.replace(f"{{{kind}}}", name)
-        return template
-
-    def type(self, name: str) -> str:
-        """The type of a column of steps."""
-        column: Column[Any] = self.tables.steps.c[name]
-        return str(column.type.compile(dialect=_DIALECT))
-
-
-def _known(names: _Names, changes: bool) -> str:
-    """What is given, what is there, and whether the batch may be written."""
-    template = _KNOWN.replace("{columns}", _MORE_COLUMNS if changes else "")
-    return names.put_into(template.replace("{known_owners}", _KNOWN_OWNERS if changes else ""))
-
-
-def _steps(names: _Names, number: int, given: tuple[str, ...], defaults: Defaults) -> str:
+def _steps(
+    table: Table,
+    number: int,
+    given: tuple[str, ...],
+    step_defaults: tuple[tuple[str, str | bool], ...],
+) -> str:
     """An upsert of the steps in the parameter of this number."""
-    quote = names.quote
     columns = tuple(dict.fromkeys(("threadId", "id", "createdAt", "ordinal", *given)))
-    fixed = {name: _literal(value) for name, value in defaults if name not in columns}
-    targets = ", ".join(map(quote, (*columns, *fixed)))
-    typed = ", ".join(f"{quote(name)} {names.type(name)}" for name in columns)
-    source = ", ".join((*(f"u.{quote(name)}" for name in columns), *fixed.values()))
-    changes = ", ".join(f"{name} = {_new(name)}" for name in map(quote, given))
+    defaults = {name: _literal(value) for name, value in step_defaults if name not in columns}
+    targets = ", ".join(map(_quote, (*columns, *defaults)))
+    typed = ", ".join(
+        f"{_quote(name)} {table.c[name].type.compile(dialect=_DIALECT)}" for name in columns
+    )
+    source = ", ".join((*(f"u.{_quote(name)}" for name in columns), *defaults.values()))
+    changes = ", ".join(f"{name} = {_new_value(name)}" for name in map(_quote, given))
     action = f"DO UPDATE SET {changes}" if changes else "DO NOTHING"
     return (
-        f"steps_{number} AS (INSERT INTO {names.of_tables['steps']} AS s ({targets})"
+        f"steps_{number} AS (INSERT INTO {{steps}} AS s ({targets})"
         f" SELECT {source} FROM json_to_recordset(${number}::text::json) AS u({typed}), verdict"
         f' WHERE ok AND NOT mixed ON CONFLICT ("threadId", id) {action})'
     )
@@ -238,7 +225,7 @@ def _literal(value: str | bool) -> str:
     return "'" + value.replace("'", "''") + "'"
 
 
-def _new(name: str) -> str:
+def _new_value(name: str) -> str:
     if name == "extra":
         return (
             "(CASE jsonb_typeof(s.extra) WHEN 'object' THEN s.extra ELSE '{}' END)"
