@@ -1,1 +1,1 @@
-"""Helpers that know nothing of Chainlit or databases."""
+"""Helpers that depend on neither Chainlit nor a database."""

@@ -1,7 +1,7 @@
-"""JSON and text, made storable in every database.
+"""JSON and text in a form that every supported database stores.
 
-What databases refuse is replaced here in one stated way, on all dialects alike, so
-that a conversation does not change when it moves from one database to another:
+Values that a database refuses are replaced by the same rules on all dialects, so that a
+conversation does not change when it moves from one database to another:
 
 =====================  ==========================================================
 sent                   stored
@@ -34,39 +34,39 @@ from typing import Any
 import orjson
 
 MAX_DEPTH = 250
-"""Levels of nesting accepted; orjson itself gives up a little above."""
+"""The deepest nesting that is accepted; the limit of orjson is slightly higher."""
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _INTEGERS = range(-(2**63), 2**64)
 _OPTIONS = orjson.OPT_NON_STR_KEYS
 
 
-_DIGITS = bytes(0x30 if one in b"0123456789." else 0x20 for one in range(256))
+_DIGITS = bytes(0x30 if byte in b"0123456789." else 0x20 for byte in range(256))
 _MANY = b"0" * 17
 """Numbers of fewer digits are the same in double precision and back (IEEE 754)."""
 _LONGEST, _SMALLEST = 1_000, -1_000
-"""Digits, and the exponent, of numbers that all databases store as they are, or round."""
+"""Limits of digits and exponent for numbers that all databases store without an error."""
 
 
 class ExactNumber(float):
-    """A number of a document that has more digits than a float: counts as it, is written whole.
+    """A JSON number with more digits than a float, which is serialized with all digits.
 
     Args:
-        text: It, as JSON has it.
+        text: The number in JSON.
     """
 
     __slots__ = ("text",)
     text: str
 
     def __new__(cls, text: str) -> ExactNumber:
-        """Round it, and keep it."""
-        found = super().__new__(cls, text)
-        found.text = text
-        return found
+        """Round the number and keep its text."""
+        rounded = super().__new__(cls, text)
+        rounded.text = text
+        return rounded
 
 
 class JsonText(str):
-    """A string that is JSON already: column types write it as it is."""
+    """A string that is serialized JSON; column types write it unchanged."""
 
     __slots__ = ()
 
@@ -78,9 +78,9 @@ def clean_text(value: str) -> str:
         value: Any Python string.
 
     Returns:
-        The same string where all databases can store it, else a copy with NUL and
-        lone surrogates replaced; never of a subclass, which serializers and drivers take
-        for something of its own.
+        The same string if all databases can store it, else a copy with NUL and lone
+        surrogates replaced; never an instance of a subclass, which serializers and drivers
+        may treat differently.
 
     Example:
         >>> clean_text("a\x00b")
@@ -98,7 +98,7 @@ def dumps(value: Any) -> JsonText:
     """Serialize to JSON that every supported database accepts.
 
     Args:
-        value: Anything; see the table in the module for what is not JSON.
+        value: Any value; the table of the module lists how other types are stored.
 
     Returns:
         Compact JSON.
@@ -116,7 +116,7 @@ def dumps(value: Any) -> JsonText:
         if b"\\u0000" not in raw:
             return JsonText(raw.decode())
     except (orjson.JSONEncodeError, RecursionError):
-        pass  # Rare: cleaned member by member below, or refused there with a reason.
+        pass  # Rare: cleaned member by member below, which raises an error with a reason.
     return JsonText(orjson.dumps(_clean(value, 0), default=_plain, option=_OPTIONS).decode())
 
 
@@ -136,13 +136,13 @@ def loads(raw: str | bytes) -> Any:
 
 
 def loads_exact(raw: str | bytes) -> Any:
-    """Parse JSON; numbers that a float would round are each an `ExactNumber`.
+    """Parse JSON, with an `ExactNumber` for each number that a float would round.
 
     Args:
         raw: JSON text.
 
     Returns:
-        The value; `dumps` writes those numbers with all their digits.
+        The value; `dumps` writes such numbers with all digits.
 
     Raises:
         ValueError: If the text is not JSON.
@@ -156,22 +156,22 @@ def loads_exact(raw: str | bytes) -> Any:
         return value
     try:
         return json.loads(raw, parse_float=number, parse_int=integer)
-    except (ValueError, RecursionError):  # Where readers differ, ours is asked.
+    except (ValueError, RecursionError):  # Parsers differ; that of orjson decides.
         return value
 
 
 def write_exact(value: Any) -> Any:
-    """What orjson is to do with an `ExactNumber`, as its ``default``."""
+    """Serialize an `ExactNumber`; the ``default`` function for orjson."""
     if isinstance(value, ExactNumber):
         return orjson.Fragment(value.text)
     raise TypeError(f"{type(value).__name__} is no JSON")
 
 
 def number(text: str) -> float:
-    """Read a number, whole where a float would round it; one that no float holds is infinite.
+    """Parse a number; an `ExactNumber` where a float would round it.
 
     Args:
-        text: It, as JSON has it.
+        text: The number in JSON.
     """
     rounded = float(text)
     if math.isinf(rounded):
@@ -184,10 +184,10 @@ def number(text: str) -> float:
 
 
 def integer(text: str) -> float:
-    """Read a whole number: beyond 64 bits as `number` does.
+    """Parse an integer; beyond 64 bits, by the rules of `number`.
 
     Args:
-        text: It, as JSON has it.
+        text: The integer in JSON.
     """
     if len(text) <= 20 and int(text) in _INTEGERS:
         return int(text)
@@ -195,7 +195,7 @@ def integer(text: str) -> float:
 
 
 def _plain(value: Any) -> Any:
-    """Turn an object that is not JSON into one that is."""
+    """Convert an object into one that JSON can represent."""
     if isinstance(value, ExactNumber):
         return orjson.Fragment(value.text)
     if isinstance(value, (set, frozenset, deque)):
@@ -209,7 +209,7 @@ def _plain(value: Any) -> Any:
             try:
                 return convert()
             except Exception:
-                break  # Not the method that it was taken for.
+                break  # A method of the same name with another meaning.
     return str(value)
 
 
@@ -231,7 +231,7 @@ def _clean(value: Any, depth: int) -> Any:
         return {_clean_key(k): _clean(v, depth + 1) for k, v in value.items()}
     if isinstance(value, (list, tuple)):
         return [_clean(item, depth + 1) for item in value]
-    try:  # What orjson knows by itself: datetime, UUID, dataclass.
+    try:  # Types that orjson supports: datetime, UUID, dataclass.
         return _clean(orjson.loads(orjson.dumps(value)), depth + 1)
     except orjson.JSONEncodeError:
         return _clean(_plain(value), depth + 1)

@@ -1,12 +1,12 @@
-"""`Watch`: who is told how far something long is."""
+"""`Watch`: the progress callback of long operations."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 Watch = Callable[[str, int, int | None], object]
-"""Called with what is done, how much of it, and of how much where that is known."""
+"""Called with a description, the number of finished items and their total, if known."""
 
 
 def quiet(_what: str, _done: int, _total: int | None) -> None:
-    """Show nothing."""
+    """Ignore progress."""

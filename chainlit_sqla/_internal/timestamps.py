@@ -1,4 +1,4 @@
-"""Instants: what Chainlit and other writers send, and what the frontend needs."""
+"""Timestamps: parsed from all forms that occur, formatted as the frontend expects."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 _MILLISECONDS_FROM = 100_000_000_000
-"""Epoch numbers from here on are milliseconds: as seconds they would be the year 5138."""
+"""Larger epoch numbers are milliseconds: as seconds they would be after the year 5138."""
 
 
 def now() -> datetime:
-    """The current instant in UTC."""
+    """Return the current time in UTC."""
     return datetime.now(UTC)
 
 
 def parse_instant(value: Any) -> datetime | None:
-    """Read an instant in any of the forms seen in the wild.
+    """Parse a timestamp in any form that occurs in practice.
 
     Args:
         value: ISO 8601 text with or without offset and fraction (without offset it is
-            UTC, as Chainlit's ``utc_now``), a datetime, or epoch seconds or milliseconds.
+            UTC, as in Chainlit's ``utc_now``), a datetime, or epoch seconds or milliseconds.
 
     Returns:
-        The instant in UTC, or None if it cannot be read as one.
+        The timestamp in UTC, or None if it cannot be parsed.
 
     Example:
         >>> parse_instant("2026-01-31T10:00:00+02:00")
@@ -38,7 +38,7 @@ def parse_instant(value: Any) -> datetime | None:
         if not isinstance(value, datetime):
             return None
         instant: datetime = value
-        if type(value) is not datetime:  # Of pandas or pendulum: only ours is serialized.
+        if type(value) is not datetime:  # Subclasses of pandas or pendulum are not serializable.
             instant = datetime.combine(value.date(), value.time(), value.tzinfo)
         if instant.tzinfo is UTC:
             return instant
@@ -50,7 +50,7 @@ def parse_instant(value: Any) -> datetime | None:
 
 
 def format_instant(value: datetime | None) -> str | None:
-    """Write an instant as Chainlit does: UTC, ``Z``, no fraction where it is zero.
+    """Format a timestamp as Chainlit does: UTC, ``Z``, no fraction where it is zero.
 
     Args:
         value: An aware datetime or None.
@@ -65,10 +65,10 @@ def format_instant(value: datetime | None) -> str | None:
 
 
 def instant_of(ordinal: int) -> datetime:
-    """The instant at which an ordinal was given out.
+    """Return the time at which an ordinal was assigned.
 
     Args:
-        ordinal: From `next_ordinal`.
+        ordinal: A result of `next_ordinal`.
 
     Example:
         >>> instant_of(1_500_000)
@@ -81,10 +81,10 @@ _last_ordinal = 0
 
 
 def next_ordinal() -> int:
-    """A number greater than any that this process gave before, comparable across processes.
+    """Return a number greater than all before it in this process, comparable across processes.
 
-    It orders rows of the same instant by arrival. Microseconds since the epoch, moved on
-    by one where the clock has not moved: 2**63 of them last until the year 294,000.
+    It orders rows with the same timestamp by arrival. It is the time in microseconds since
+    the epoch, increased by one where the clock has not advanced.
     """
     global _last_ordinal
     _last_ordinal = max(_last_ordinal + 1, time.time_ns() // 1_000)

@@ -17,8 +17,8 @@ from typing import Annotated, Any
 
 import typer
 
+from .. import demo as demo_files
 from ..database import migrator
-from ..demo import place as demo_files
 from ..errors import ChainlitSqlaError, ConfigurationError, StorageError
 from ..settings import Settings
 from ..storage.base import StorageClient
@@ -83,7 +83,7 @@ def demo(
     CHAINLIT_AUTH_SECRET.
     """
     _check_port(host, port)  # Before anything is written.
-    root = demo_files.make(Path.cwd())
+    root = demo_files.create_folder(Path.cwd())
     settings = demo_files.settings(root)
     demo_files.enter(root)
     run_async(_prepare_database(settings))

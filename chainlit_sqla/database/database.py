@@ -1,4 +1,4 @@
-"""`Database`: a URL, its dialect, its engine and its pool."""
+"""`Database`: the URL, dialect, engine and connection pool of a database."""
 
 from __future__ import annotations
 
@@ -42,20 +42,18 @@ _SECRETS = {"password", "sslpassword", "passfile"}
 
 
 class Database:
-    """One database: everything that needs a connection is given one of these.
+    """A database and its connections.
 
-    Nothing is opened before the first use. Two databases can live side by side.
+    Connections are opened on first use. Several databases can be used side by side.
 
     Args:
         url: A URL with or without a driver (``postgresql://…``, ``mysql://…``,
-            ``sqlite:///chats.db``);
-            None takes it from the settings.
-        settings: Settings; None reads the environment.
-        read_only: Whether nothing at all is to be changed in it, neither a file's journal
-            nor by a connection.
+            ``sqlite:///chats.db``); None uses the one of the settings.
+        settings: The settings; None reads them from the environment.
+        read_only: Whether to prevent all changes, including the journal of a SQLite file.
 
     Raises:
-        ConfigurationError: The URL cannot be used; says why.
+        ConfigurationError: The URL cannot work.
 
     Example:
         >>> database = Database("sqlite:///chats.db")
@@ -77,16 +75,15 @@ class Database:
         if read_only:
             self.url = self.dialect.reading_url(self.url)
         self.schema = self._checked_schema()
-        self._make_folder()
-        self.engine = self._make_engine()
+        self._create_folder()
+        self.engine = self._create_engine()
         self._pooler = self.dialect.is_pooler(self.given_url, self.settings)
         self._no_fast_batch_before = 0.0
         self._compiled = CompiledCache()
-        # More readers at once would not get more: their rows are made one after the other.
-        # But the writer would wait for its turn, and connections beyond those that the pool
-        # keeps would be made and closed.
+        # More concurrent reads are not faster, because rows are parsed one after the other.
+        # They would delay the writer, and open connections that the pool does not keep.
         readers = self.settings.pool_size // 2 + 1
-        self._reading = PerLoop(lambda: asyncio.Semaphore(readers))
+        self._reader_slots = PerLoop(lambda: asyncio.Semaphore(readers))
         self._worker = self.dialect.worker(self.url, readers)
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -95,14 +92,14 @@ class Database:
 
     @property
     def label(self) -> str:
-        """The URL without its password, for people."""
+        """The URL without secrets, for messages."""
         url = self.given_url
-        shown = {name: v if name not in _SECRETS else "***" for name, v in url.query.items()}
-        return url.set(query=shown).render_as_string(hide_password=True)
+        query = {name: "***" if name in _SECRETS else v for name, v in url.query.items()}
+        return url.set(query=query).render_as_string(hide_password=True)
 
     @property
     def place(self) -> str:
-        """The same for the same tables, however the URL is spelled and whoever logs in."""
+        """Identifies the tables: equal for all URLs and logins that reach the same ones."""
         return f"{self.dialect.place(self.given_url)} {self.schema or ''}"
 
     @property
@@ -117,7 +114,7 @@ class Database:
 
     @asynccontextmanager
     async def write(self) -> AsyncIterator[AsyncConnection]:
-        """A connection in a transaction that commits at the end of the block."""
+        """Open a connection in a transaction that commits at the end of the block."""
         self._adopt_loop()
         engine = self.engine.execution_options(**self.dialect.write_options())
         async with engine.connect() as connection, connection.begin():
@@ -125,7 +122,7 @@ class Database:
 
     @asynccontextmanager
     async def connect(self) -> AsyncIterator[AsyncConnection]:
-        """A connection that only reads."""
+        """Open a connection for reading."""
         self._adopt_loop()
         engine = self.engine.execution_options(**self.dialect.read_options())
         async with engine.connect() as connection:
@@ -133,7 +130,7 @@ class Database:
 
     @asynccontextmanager
     async def snapshot(self) -> AsyncIterator[AsyncConnection]:
-        """A connection that reads one state of the whole database, in one transaction."""
+        """Open a connection that reads one snapshot of the database, in one transaction."""
         self._adopt_loop()
         engine = self.engine.execution_options(**self.dialect.snapshot_options())
         async with engine.connect() as connection, connection.begin():
@@ -142,22 +139,22 @@ class Database:
 
     @asynccontextmanager
     async def driver(self) -> AsyncIterator[PoolProxiedConnection]:
-        """A pooled connection for the driver's own methods, in no transaction.
+        """Check out a pooled connection for the driver's own methods, without a transaction.
 
-        A third of the price of `connect`. An error after which the connection cannot be
-        used any more takes it out of the pool.
+        It costs a third of `connect`. A connection that an error leaves broken is removed
+        from the pool.
         """
         self._adopt_loop()
         pooled = await self._checkout()
         try:
             yield pooled
         except BaseException as error:
-            # Where a query was cancelled or the server is gone, nobody knows its state.
+            # After a cancelled query or a lost server, the state of the connection is unknown.
             if self.dialect.is_broken(pooled, error):
-                pooled.invalidate(error)  # Without waiting: whoever was cancelled goes on.
+                pooled.invalidate(error)  # Does not wait, so that a cancelled caller ends.
             raise
         finally:
-            await greenlet_spawn(pooled.close)  # Waits only where the pool has too many.
+            await greenlet_spawn(pooled.close)  # Waits only where the pool is full.
 
     async def transact(self, work: Callable[[Connection], T]) -> T:
         """Run a synchronous function in a write transaction, as fast as the database allows.
@@ -202,7 +199,7 @@ class Database:
         return outcome is FastBatchOutcome.WRITTEN
 
     async def read(self, query: Callable[[AsyncConnection], Awaitable[T]]) -> T:
-        """Run a query, again where the connection was lost under it.
+        """Run a query, and repeat it after a lost connection.
 
         Args:
             query: Called with a connection; must not write.
@@ -219,11 +216,12 @@ class Database:
         return await self._again(once)
 
     async def fetch(self, *statements: BoundStatement) -> list[Rows]:
-        """Run statements that only read, in the fastest way that the database has.
+        """Run statements that only read, by the fastest method of the database.
 
         Args:
-            *statements: Statements that are kept, with the values of their parameters. They
-                select instants and documents by `Dialect.select_timestamp` and ``select_json``.
+            *statements: Statements that are compiled once, with the values of their parameters.
+                They select timestamps and documents by `Dialect.select_timestamp` and
+                ``select_json``.
 
         Returns:
             The rows of each statement as tuples.
@@ -238,7 +236,7 @@ class Database:
         return await self._again(lambda: self._fetch(statements))
 
     async def _fetch(self, statements: Sequence[BoundStatement]) -> list[Rows]:
-        async with self._turn_to_read():
+        async with self._reader_slot():
             if self._worker:
                 return await self._worker.fetch([self._call(*bound) for bound in statements])
             if self.dialect.fetches_on_driver:
@@ -249,26 +247,26 @@ class Database:
                 return [(await connection.execute(*bound)).all() for bound in statements]
 
     @asynccontextmanager
-    async def _turn_to_read(self) -> AsyncIterator[None]:
-        """One of a few places for readers; who waits for long tries without one."""
-        reading, placed = self._reading.get(), True
+    async def _reader_slot(self) -> AsyncIterator[None]:
+        """Limit concurrent reads; after a long wait, read without a slot."""
+        slots, acquired = self._reader_slots.get(), True
         try:
             async with asyncio.timeout(self.settings.connect_timeout):
-                await reading.acquire()
+                await slots.acquire()
         except TimeoutError:
-            placed = False  # The pool says what is the matter.
+            acquired = False  # The pool raises the error that explains the delay.
         try:
             yield
         finally:
-            if placed:
-                reading.release()
+            if acquired:
+                slots.release()
 
     def _call(self, statement: Executable, values: Mapping[str, Any]) -> CompiledCall:
         compiled = self._compiled.get(statement, self.engine.dialect, self.schema)
         return compiled.sql, compiled.arguments(values)
 
     async def _again(self, once: Callable[[], Awaitable[T]]) -> T:
-        """Read once more after a lost connection, a few times."""
+        """Run a read, and repeat it a few times after a lost connection."""
 
         def is_transient(error: Exception) -> bool:
             if not isinstance(error, self.dialect.errors):
@@ -290,23 +288,23 @@ class Database:
             raise self.translate(error) from error
 
     def translate(self, error: BaseException) -> BaseException:
-        """Give an error of the driver the form that a user can act on.
+        """Return the exception of ours for an error of the driver.
 
         Args:
-            error: What the driver or SQLAlchemy raised.
+            error: The error of the driver or of SQLAlchemy.
 
         Returns:
-            One of ours, or the error itself where it needs no words of ours.
+            An exception whose message names the repair, or the error itself.
         """
         if sentence := self.dialect.explain(error, self.given_url):
             return DatabaseUnavailable(sentence)
-        fault = self.dialect.classify(error)
-        if fault is ErrorKind.SCHEMA:
+        kind = self.dialect.classify(error)
+        if kind is ErrorKind.SCHEMA:
             return SchemaOutdated(
                 f"The tables in {self.label} do not fit this release ({one_line(error)}); "
                 "run: chainlit-sqla upgrade"
             )
-        if fault is ErrorKind.TRANSIENT:
+        if kind is ErrorKind.TRANSIENT:
             return DatabaseUnavailable(
                 f"{self.label} does not answer ({one_line(error)}); "
                 "check that the server runs, then try again"
@@ -314,18 +312,18 @@ class Database:
         return error
 
     async def server_version(self) -> str:
-        """The server's name and version for people."""
+        """Return the name and version of the server, for messages."""
         return await self.read(self.dialect.server_version)
 
     async def close(self) -> None:
-        """Close all connections; the database can be used again after."""
+        """Close all connections; a later use opens new ones."""
         self._adopt_loop()
         if self._worker:
             await self._worker.close()
         await self.engine.dispose()
 
     async def _checkout(self) -> PoolProxiedConnection:
-        """A connection that is open as far as its driver knows."""
+        """Check out a connection that its driver believes to be open."""
         try:
             while True:
                 pooled = await self.engine.raw_connection()
@@ -333,13 +331,13 @@ class Database:
                     return pooled
                 pooled.invalidate()
         except Exception as error:
-            # Without SQLAlchemy's connection, its adapter's own class of error is raised.
+            # A raw connection raises the error class of SQLAlchemy's adapter.
             if isinstance(error.__cause__, self.dialect.errors):
                 raise error.__cause__ from None
             raise
 
     def _adopt_loop(self) -> None:
-        """Leave the connections of an event loop that has ended to it, and open new ones.
+        """Abandon the connections of an event loop that has ended.
 
         A script may call ``asyncio.run`` several times; connections cannot change loops.
         """
@@ -349,7 +347,7 @@ class Database:
                 if self._loop.is_running():
                     raise ConfigurationError(
                         f"{self.label} is in use in another event loop; "
-                        "make a Database or a data layer for each loop"
+                        "create a Database or a data layer for each loop"
                     )
                 if self.dialect.bound_to_loop:
                     self.engine.sync_engine.dispose(close=False)
@@ -360,8 +358,8 @@ class Database:
             return None
         return self.dialect.schema_name(self.settings.db_schema)
 
-    def _make_folder(self) -> None:
-        """The folder of the default SQLite file; others must exist, a typo shall show."""
+    def _create_folder(self) -> None:
+        """Create the folder of the default SQLite file; others must exist, so that typos show."""
         if self.given_url.database and self.given_url == make_url(self.settings.embedded_database):
             folder = Path(self.given_url.database).parent
             try:
@@ -371,11 +369,11 @@ class Database:
                     ignore.write_text("*\n")
             except OSError as error:
                 raise ConfigurationError(
-                    f"The folder {folder} cannot be made ({error.strerror}); give this user "
+                    f"Cannot create the folder {folder} ({error.strerror}); give this user "
                     "write permission, or set DATABASE_URL or CHAINLIT_SQLA_DATA_DIR"
                 ) from error
 
-    def _make_engine(self) -> AsyncEngine:
+    def _create_engine(self) -> AsyncEngine:
         options = self.dialect.engine_options(self.given_url, self.settings)
         try:
             engine = create_async_engine(self.url, hide_parameters=True, **options)
@@ -386,7 +384,7 @@ class Database:
             ) from None
         except (ArgumentError, ValueError, TypeError) as error:
             raise ConfigurationError(
-                f"{self.label} cannot be used as a database URL ({error}); correct it"
+                f"{self.label} is not a valid database URL ({error}); correct it"
             ) from None
         self.dialect.install(engine)
         if self.schema:
@@ -398,31 +396,31 @@ def parse_url(url: str | URL) -> URL:
     """Parse a database URL.
 
     Args:
-        url: Text as found in environments, or a URL.
+        url: The text of an environment variable, or a URL.
 
     Raises:
-        ConfigurationError: It is no URL; the message holds no password.
+        ConfigurationError: The text is not a URL; the message contains no password.
     """
     try:
         parsed = make_url(url.strip().strip("'\"") if isinstance(url, str) else url)
-        if isinstance(url, str) and _is_torn(parsed, url):
-            raise ValueError("The password is not where it seems to be")
+        if isinstance(url, str) and _has_unescaped_at(parsed, url):
+            raise ValueError("The password contains an unescaped @")
         if parsed.port is not None and not 0 < parsed.port < 65_536:
             raise ValueError(parsed.port)
         return parsed
     except (ArgumentError, ValueError):
         raise ConfigurationError(
-            "The database URL cannot be read; write it as "
+            "Cannot parse the database URL; write it as "
             "postgresql://user:password@host:5432/name, mysql://user:password@host:3306/name or "
             "sqlite:///file.db (special characters in the password as %40 for @, %2F for /)"
         ) from None
 
 
-def _is_torn(parsed: URL, url: str) -> bool:
-    """Whether an @ of the password was taken for its end: the host would show the rest of it."""
-    names = (pair.partition("=")[0] for pair in url.partition("?")[2].split("&"))
-    behind = (parsed.host or "", parsed.database or "", *names)
-    return parsed.password is not None and any("@" in part for part in behind)
+def _has_unescaped_at(parsed: URL, url: str) -> bool:
+    """Return whether an @ in the password ended it early: the host would contain the rest."""
+    parameters = (pair.partition("=")[0] for pair in url.partition("?")[2].split("&"))
+    parts = (parsed.host or "", parsed.database or "", *parameters)
+    return parsed.password is not None and any("@" in part for part in parts)
 
 
 __all__ = ["Database", "parse_url"]

@@ -1,7 +1,8 @@
-"""A Chainlit app without a data layer: `chainlit-sqla demo` gives it one.
+"""The Chainlit app of ``chainlit-sqla demo``, which adds the data layer.
 
-It uses a bit of everything that can be kept: streamed answers, nested steps, files,
-pictures, a task list, buttons, commands, feedback. No network, no language model.
+It uses every feature that a data layer stores: streamed answers, nested steps, files,
+pictures, a task list, buttons, commands and feedback. It needs no network and no language
+model.
 """
 
 # Much of Chainlit has no types.
@@ -14,16 +15,16 @@ import asyncio
 import chainlit as cl
 from chainlit.types import ThreadDict
 
+from chainlit_sqla.demo import PASSWORD
 from chainlit_sqla.demo.picture import picture
-from chainlit_sqla.demo.place import PASSWORD
 
 _PAUSE = 0.02
-"""Seconds between two words, so that streaming can be seen."""
+"""Seconds between two words, so that streaming is visible."""
 
 
 @cl.password_auth_callback
 async def log_in(name: str, password: str) -> cl.User | None:
-    """Take any name; it is a demo."""
+    """Accept any user name with the demo's password."""
     if name and password == PASSWORD:
         return cl.User(identifier=name, metadata={"role": "guest", "provider": "demo"})
     return None
@@ -31,7 +32,7 @@ async def log_in(name: str, password: str) -> cl.User | None:
 
 @cl.on_chat_start
 async def start() -> None:
-    """Greet."""
+    """Send the greeting."""
     await _offer_commands()
     cl.user_session.set("questions", 0)
     await cl.Message(
@@ -42,13 +43,13 @@ async def start() -> None:
 
 @cl.on_chat_resume
 async def resume(_thread: ThreadDict) -> None:
-    """Go on where the conversation stopped; the session's values are there again."""
+    """Restore the commands; Chainlit restores the values of the session."""
     await _offer_commands()
 
 
 @cl.on_message
 async def answer(message: cl.Message) -> None:
-    """Answer a question, or draw for the command."""
+    """Answer a message, or draw a picture for the command."""
     cl.user_session.set("questions", (cl.user_session.get("questions") or 0) + 1)
     if message.command == "Picture":
         await _send_picture(message.content)
@@ -73,19 +74,19 @@ async def answer(message: cl.Message) -> None:
 
 @cl.step(type="tool", name="analyse")
 async def analyse(text: str) -> dict[str, int]:
-    """A tool with a tool inside."""
+    """Count characters and words; a tool that calls another tool."""
     return {"characters": len(text), "words": await count_words(text)}
 
 
 @cl.step(type="tool", name="count words")
 async def count_words(text: str) -> int:
-    """The inner tool."""
+    """Count words."""
     return len(text.split())
 
 
 @cl.action_callback("picture")
 async def draw(action: cl.Action) -> None:
-    """What the button does."""
+    """Draw the picture of the button."""
     await _send_picture(str(action.payload.get("text", "")))
 
 

@@ -1,4 +1,4 @@
-"""A PNG image made of nothing, so that the demo needs no network and no imaging package."""
+"""Draws a PNG image, so that the demo needs neither network nor imaging package."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ import zlib
 
 
 def picture(text: str, *, cells: int = 12, cell: int = 16) -> bytes:
-    r"""Draw a symmetric pattern that depends on a text only.
+    r"""Draw a symmetric pattern that depends only on a text.
 
     Args:
         text: Any text.
-        cells: Cells on each side.
-        cell: Pixels on each side of a cell.
+        cells: The number of cells on each side.
+        cell: The number of pixels on each side of a cell.
 
     Returns:
-        A PNG file of ``cells * cell`` pixels square.
+        A square PNG image with ``cells * cell`` pixels on each side.
 
     Example:
         >>> picture("hello")[:4]
@@ -28,7 +28,7 @@ def picture(text: str, *, cells: int = 12, cell: int = 16) -> bytes:
     for y in range(cells):
         half = [digest[(7 * y + 3 * x) % 32] >> (x % 5) & 1 for x in range(cells // 2)]
         line = b"".join((ink if bit else paper) * cell for bit in half + half[::-1])
-        rows.append((b"\x00" + line) * cell)  # 0: the line is not filtered.
+        rows.append((b"\x00" + line) * cell)  # 0: the row is not filtered.
     side = cells // 2 * 2 * cell
     header = struct.pack(">IIBBBBB", side, cells * cell, 8, 2, 0, 0, 0)  # 8 bits, RGB.
     body = zlib.compress(b"".join(rows))

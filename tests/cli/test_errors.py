@@ -36,13 +36,13 @@ def refused(result: Result, *words: str) -> None:
 @pytest.mark.parametrize(
     ("url", "words"),
     [
-        ("garbage", ("cannot be read", "postgresql://user:password@host:5432/name")),
+        ("garbage", ("Cannot parse", "postgresql://user:password@host:5432/name")),
         (f"oracle://me:{PASSWORD}@localhost/x", ("'oracle'", "use a postgresql://, mysql://,")),
         (f"mysql://me:{PASSWORD}@no-such-host.invalid/x", ("cannot be reached", "correct")),
         (f"mysql://me:{PASSWORD}@localhost/x?ssl-mode=OFTEN", ("'OFTEN'", "use DISABLED,")),
         (f"mysql://me:{PASSWORD}@localhost/x?ssl_ca=/none", ("ssl_ca", "correct its path")),
         (f"mysql://me:{PASSWORD}@localhost/x?charm=1", ("'charm'", "remove it from the URL")),
-        (f"postgresql://me:{PASSWORD}@localhost:port/x", ("cannot be read", "write it as")),
+        (f"postgresql://me:{PASSWORD}@localhost:port/x", ("Cannot parse", "write it as")),
         (f"postgresql://me:{PASSWORD}@h:1,h:2/x", ("database URL",)),
         (f"postgresql://me:{PASSWORD}@no-such-host.invalid/x", ("cannot be reached", "correct")),
         ("", ("--url is empty",)),
@@ -180,7 +180,7 @@ def test_a_folder_that_is_not_there(cli: Command, folder: Path, path: str) -> No
 def test_a_data_folder_that_cannot_be_made(cli: Command, folder: Path) -> None:
     (folder / "a_file").touch()
     result = cli("upgrade", CHAINLIT_SQLA_DATA_DIR=str(folder / "a_file" / "data"))
-    refused(result, "cannot be made", "CHAINLIT_SQLA_DATA_DIR")
+    refused(result, "Cannot create the folder", "CHAINLIT_SQLA_DATA_DIR")
 
 
 @pytest.mark.parametrize(
@@ -265,7 +265,7 @@ def as_other_user(folder: Path, *arguments: str) -> Result:
 
 def test_no_permission_for_the_data_folder(public_folder: Path) -> None:
     result = as_other_user(public_folder, "upgrade")
-    refused(result, "cannot be made (Permission denied)", "give this user write permission")
+    refused(result, "(Permission denied)", "give this user write permission")
 
 
 def test_no_permission_for_the_file(cli: Command, public_folder: Path) -> None:
