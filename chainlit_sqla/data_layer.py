@@ -38,8 +38,9 @@ from .integration.session import (
     defer_until_first_message,
     deletion_scope,
 )
-from .queries import elements, search, steps, thread_detail, threads, users
+from .queries import elements, steps, thread_detail, threads, users
 from .queries.pagination import Cursor
+from .queries.search import Search
 from .settings import Settings
 from .storage.base import StorageClient
 from .storage.deletion_queue import DeletionQueue
@@ -106,6 +107,7 @@ class SQLADataLayer(BaseDataLayer):
             self.database = Database(database, settings=self.settings)
         self.storage: StorageClient = resolve_storage(storage, self.settings, public_prefix)
         self._deletion_queue = DeletionQueue(self.database, self.storage)
+        self._search = Search(self.database)
         self._ready = RunOnce(self._prepare)
         self.write_queue = WriteQueue(self.database, self._ready.wait, self._deletion_queue.wake)
         self._uploads = Uploads(
@@ -373,8 +375,11 @@ class SQLADataLayer(BaseDataLayer):
             filters.feedback,
         )
         dialect = self.database.dialect
-        statement = (search if query.search else threads).page(dialect, query)
-        [rows] = await self._fetch(statement, wait_for=Pending.ALL)
+        if query.search:
+            await self._wait_for(Pending.ALL)
+            rows = await self._search.page(query)
+        else:
+            [rows] = await self._fetch(threads.page(dialect, query), wait_for=Pending.ALL)
         page = [serialize.thread_dict(row, dialect) for row in rows[:first]]
         return PaginatedResponse(
             pageInfo=PageInfo(

@@ -6,7 +6,7 @@ Revises: 0003
 
 from __future__ import annotations
 
-from alembic import context
+from alembic import context, op
 
 revision = "0004"
 down_revision = "0003"
@@ -19,4 +19,10 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    """Drop SQLite's search index too, which older releases do not know; PostgreSQL's stays."""
+    if op.get_context().dialect.name == "sqlite":
+        for trigger in ("insert", "update", "delete"):
+            op.execute(f"DROP TRIGGER IF EXISTS chainlit_sqla_search_{trigger}")
+        for suffix in ("_built", "_rows", ""):
+            op.execute(f"DROP TABLE IF EXISTS chainlit_sqla_search{suffix}")
     context.script.get_revision("0002").module.upgrade()

@@ -8,7 +8,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from . import adopt, doctor, export, import_, run, schema, storage
+from . import adopt, doctor, export, import_, run, schema, search, storage
 from .runtime import DEBUG_VARIABLE, InterruptibleGroup, exit_with_error, package_version
 
 app = typer.Typer(
@@ -34,6 +34,7 @@ app.command("export")(export.export)
 app.command("adopt")(adopt.adopt)
 app.command("unadopt")(adopt.unadopt)
 app.command("demo")(run.demo)
+app.add_typer(search.app, name="search")
 app.add_typer(storage.app, name="storage")
 
 

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from ..settings import Settings
     from .fast_batch import FastBatch, FastBatchOutcome
     from .in_place import TableReplacement
+    from .search import SearchIndex
     from .sqlite.worker import SQLiteWorker
 
 BoundStatement = tuple[Executable, Mapping[str, Any]]
@@ -75,6 +76,8 @@ class Dialect(Valued, Portioned, ABC):
     """Whether a connection works only in the event loop that opened it."""
     max_parameters: int = 30_000
     """Bind parameters in one statement."""
+    search_index: SearchIndex | None = None
+    """The index that ``chainlit-sqla search enable`` builds; None: no index is worth it here."""
     commits_ddl: bool = False
     """Whether each change of the schema is final at once, whatever fails after it."""
     fetches_on_driver: bool = False
@@ -239,12 +242,15 @@ class Dialect(Valued, Portioned, ABC):
         """A text in the form that `contains` takes."""
 
     @abstractmethod
-    def contains(self, column: ColumnElement[str], term: ColumnElement[str]) -> ColumnElement[bool]:
+    def contains(
+        self, column: ColumnElement[str], term: ColumnElement[str], *, icu: bool = True
+    ) -> ColumnElement[bool]:
         """Whether a text contains another one, literally and without regard to case.
 
         Args:
             column: The text.
             term: What `search_term` made.
+            icu: Whether the server has ICU collations; only PostgreSQL asks.
         """
 
     def before(

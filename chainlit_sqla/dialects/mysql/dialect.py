@@ -210,7 +210,13 @@ class MySQL(Dialect):
         """Itself, but for the dotted capital I, which the servers fold to a plain i."""
         return text.replace("İ", _LOWER_I)
 
-    def contains(self, column: ColumnElement[str], term: ColumnElement[str]) -> ColumnElement[bool]:
+    def contains(
+        self,
+        column: ColumnElement[str],
+        term: ColumnElement[str],
+        *,
+        icu: bool = True,  # noqa: ARG002
+    ) -> ColumnElement[bool]:
         """By a collation that both servers have, so that one rule folds the cases of both."""
         literally = func.replace(column.collate("utf8mb4_bin"), "İ", _LOWER_I)
         return func.instr(func.lower(literally), func.lower(term.collate("utf8mb4_bin"))) > 0

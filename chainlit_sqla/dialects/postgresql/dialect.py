@@ -40,6 +40,7 @@ from ..shield import shield_with_timeout
 from . import errors as postgresql_errors
 from . import fast_batch
 from .cursor import declared
+from .search import TrigramIndex, folded
 
 if TYPE_CHECKING:
     from sqlalchemy import PoolProxiedConnection
@@ -76,6 +77,7 @@ class PostgreSQL(Dialect):
     title = "PostgreSQL"
     driver = "asyncpg"
     port = 5432
+    search_index = TrigramIndex()
     has_schemas = True
     fetches_on_driver = True
     has_fast_batch = True
@@ -247,13 +249,15 @@ class PostgreSQL(Dialect):
         pattern = text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
         return f"%{pattern}%"
 
-    def contains(self, column: ColumnElement[str], term: ColumnElement[str]) -> ColumnElement[bool]:
+    def contains(
+        self, column: ColumnElement[str], term: ColumnElement[str], *, icu: bool = True
+    ) -> ColumnElement[bool]:
         """As ``ILIKE`` by ICU's rules: with the C locale the server folds ASCII only.
 
         The pattern is folded once for the statement, where ``ILIKE`` does it for each row.
         """
-        folded = select(func.lower(term.collate("und-x-icu"))).scalar_subquery()
-        return func.lower(column.collate("und-x-icu")).like(folded)
+        pattern = select(folded(term, icu=icu)).scalar_subquery()
+        return folded(column, icu=icu).like(pattern)
 
     def size_of(self, column: ColumnElement[Any]) -> ColumnElement[Any]:
         """What is stored outside its row, or was long before it was packed, as text."""

@@ -41,6 +41,7 @@ from ..base import Dialect
 from ..conflict import on_conflict
 from ..error_kinds import ErrorKind, driver_error
 from . import errors as sqlite_errors
+from .search import FtsIndex
 from .worker import SQLiteWorker
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ class SQLite(Dialect):
     title = "SQLite"
     driver = "aiosqlite"
     auto_upgrade = True
+    search_index = FtsIndex()
     ignores_case = True
     bound_to_loop = False
     max_parameters = 32_000
@@ -188,7 +190,13 @@ class SQLite(Dialect):
         """Without its case."""
         return text.casefold()
 
-    def contains(self, column: ColumnElement[str], term: ColumnElement[str]) -> ColumnElement[bool]:
+    def contains(
+        self,
+        column: ColumnElement[str],
+        term: ColumnElement[str],
+        *,
+        icu: bool = True,  # noqa: ARG002
+    ) -> ColumnElement[bool]:
         """SQLite's own ``lower`` knows ASCII only, so Python folds the case."""
         return func.instr(func.chainlit_sqla_fold(column), term) > 0
 

@@ -1,0 +1,116 @@
+"""Building, dropping and describing the index of ``chainlit-sqla search``."""
+
+from __future__ import annotations
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from ..database import Database
+from ..database.revision import HEAD, current_revision
+from ..dialects.search import SearchIndex
+from ..errors import ConfigurationError, SchemaOutdated
+from .search import read_state
+
+_ENABLE = "run: chainlit-sqla search enable"
+
+
+async def enable(database: Database) -> str:
+    """Build the index, or complete and repair one whose building was interrupted.
+
+    Args:
+        database: The database.
+
+    Returns:
+        A sentence about what the database has now.
+
+    Raises:
+        ConfigurationError: The database has no such index, or lacks what it needs.
+        SchemaOutdated: The tables are missing or older than this release.
+        DatabaseUnavailable: The database cannot be reached.
+    """
+    index = _index(database)
+    revision = await database.read(lambda c: current_revision(c, database.schema))
+    if revision != HEAD:
+        raise SchemaOutdated(
+            f"{database.label} {f'is at {revision}' if revision else 'has no tables yet'}, the "
+            f"search index needs {HEAD}; run: chainlit-sqla upgrade"
+        )
+    if not (await read_state(database)).usable:
+        try:
+            await index.build(database.engine, database.schema)
+        except SQLAlchemyError as error:
+            raise database.translate(error) from error
+    return await status(database)
+
+
+async def disable(database: Database) -> str:
+    """Drop the index; nothing happens where there is none.
+
+    Args:
+        database: The database.
+
+    Returns:
+        A sentence about what the database has now.
+
+    Raises:
+        ConfigurationError: The database has no such index, or lacks what dropping needs.
+        DatabaseUnavailable: The database cannot be reached.
+    """
+    try:
+        await _index(database).drop(database.engine, database.schema)
+    except SQLAlchemyError as error:
+        raise database.translate(error) from error
+    return await status(database)
+
+
+async def status(database: Database) -> str:
+    """Describe the index in one sentence: its size, its age and whether searches use it.
+
+    Args:
+        database: The database.
+
+    Raises:
+        DatabaseUnavailable: The database cannot be reached.
+    """
+    index, label = database.dialect.search_index, database.label
+    if index is None:
+        return f"{label}: no search index; {_no_index(database)}"
+    state = await read_state(database)
+    if not state.exists:
+        return f"{label}: no search index; searches read the user's messages"
+    if not state.usable:
+        return f"{label}: the search index is incomplete and not used; {_ENABLE}"
+    size = await database.read(lambda c: index.size(c, database.schema))
+    text = f"{label}: search index of {size / 1e6:.1f} MB in use, built {state.built_at}"
+    if not state.indexes_unicode:
+        text += "; the database's locale is C, so it serves ASCII letters and digits only"
+    return text
+
+
+async def case_warning(database: Database) -> str:
+    """Return what ``doctor`` reports of searches that distinguish cases, empty if none do.
+
+    Args:
+        database: The database.
+
+    Raises:
+        DatabaseUnavailable: The database cannot be reached.
+    """
+    if (await read_state(database)).folds_unicode:
+        return ""
+    return (
+        "this PostgreSQL has no ICU collations, so searches ignore the case of letters only as "
+        "far as the database's locale does; use a server built with ICU to ignore all"
+    )
+
+
+def _index(database: Database) -> SearchIndex:
+    if (index := database.dialect.search_index) is None:
+        raise ConfigurationError(f"No index was built: {_no_index(database)}")
+    return index
+
+
+def _no_index(database: Database) -> str:
+    return (
+        f"{database.dialect.title} has no index that finds text faster than reading one user's "
+        "messages does; searches work without one"
+    )
