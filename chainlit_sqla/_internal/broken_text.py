@@ -38,6 +38,11 @@ class BrokenText(str):
         return found
 
     @property
+    def escaped(self) -> str:
+        r"""The text with bytes that are not UTF-8 written as ``\xfc``."""
+        return self.told_apart
+
+    @property
     def told_apart(self) -> str:
         """The text, with bytes in hex where it cannot be read: two of them stay two."""
         return self.raw.decode("utf-8", "backslashreplace")

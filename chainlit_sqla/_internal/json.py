@@ -160,6 +160,30 @@ def loads_exact(raw: str | bytes) -> Any:
         return value
 
 
+def loads_lenient(raw: str) -> Any:
+    r"""Parse JSON that only some readers accept: ``NaN``, ``1e400``, ``\\ud83d`` on its own.
+
+    Args:
+        raw: Text that `loads` refuses.
+
+    Returns:
+        The value as the table in the module says; the text itself where nobody reads it.
+
+    Example:
+        >>> loads_lenient('{"a": NaN, "b": 1e400, "c": "\\ud83d"}')
+        {'a': None, 'b': None, 'c': '�'}
+    """
+    if raw.lstrip()[:1] not in ("{", "["):
+        return raw  # A text such as NaN.
+    try:
+        value = json.loads(
+            raw, parse_float=number, parse_int=integer, parse_constant=lambda _: None
+        )
+        return loads_exact(dumps(value))
+    except (ValueError, RecursionError):
+        return raw
+
+
 def write_exact(value: Any) -> Any:
     """Serialize an `ExactNumber`; the ``default`` function for orjson."""
     if isinstance(value, ExactNumber):

@@ -5,23 +5,23 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
+import shutil
 import signal
 import sqlite3
 import sys
-from collections import Counter
 from contextlib import closing
 from pathlib import Path
 from urllib.parse import quote
 
 import pytest
 
-from chainlit_sqla.cli.import_report import lines
+from chainlit_sqla.cli.import_ import report_lines
 from chainlit_sqla.storage.base import BlobSource
 from chainlit_sqla.storage.local.client import LocalStorage
 from chainlit_sqla.transfer.importing import Comparison, Difference, Result
-from chainlit_sqla.transfer.sources.base import BATCH
+from chainlit_sqla.transfer.sources import BATCH
 from tests.cli.conftest import Command
-from tests.cli.programs import Result as Done
+from tests.cli.programs import Result as Completed
 from tests.cli.programs import run_program
 from tests.frozen.catalog import CATALOG
 from tests.frozen.load import execute
@@ -29,40 +29,27 @@ from tests.importers.bulk import fill
 from tests.servers.postgres import PostgresServer
 
 STEPS = 5 * BATCH // 2
-# Ends itself in the second batch: some of it is written, and not noted.
+# Ends itself in the second batch: some of it is written, without its resume token.
 ENDED = """
 import os, sys
 from chainlit_sqla.cli.app import main
-from chainlit_sqla.transfer.importing.target import Target
+from chainlit_sqla.transfer.importing import ImportTarget
 
-ending, noted, write = int(sys.argv.pop(1)), 0, Target.write
+ending, batches = int(sys.argv.pop(1)), 0
+write, save = ImportTarget.write, ImportTarget.save
 
-async def ended(self, records, *rest, **more):
-    global noted
-    written = await write(self, records, *rest, **more)
-    noted += "position" in more
-    if noted == 1 and any(record.kind == "step" for record in records):
+async def ended(self, records):
+    written = await write(self, records)
+    if batches == 1 and any(record.kind == "step" for record in records):
         os.kill(os.getpid(), ending)
     return written
 
-Target.write = ended
-main(sys.argv[1:])
-"""
+async def counted(self, quarantined=(), progress=None):
+    global batches
+    await save(self, quarantined, progress)
+    batches += progress is not None
 
-
-# Is interrupted at its beginning, when nobody knows how far it is.
-EARLY = """
-import os, signal, sys
-from chainlit_sqla.cli import import_
-from chainlit_sqla.cli.app import main
-
-load = import_.settings_for
-
-def interrupted(*given):
-    os.kill(os.getpid(), signal.SIGINT)
-    return load(*given)
-
-import_.settings_for = interrupted
+ImportTarget.write, ImportTarget.save = ended, counted
 main(sys.argv[1:])
 """
 
@@ -94,7 +81,7 @@ def rows_in(url: str, postgres: PostgresServer | None) -> int:
 
 
 @pytest.mark.parametrize("ending", [signal.SIGKILL, signal.SIGINT])
-def test_ended_in_the_middle_it_goes_on_to_a_correct_end(
+def test_ended_in_the_middle_it_continues_to_a_correct_end(
     folder: Path, cli: Command, new: str, request: pytest.FixtureRequest, ending: signal.Signals
 ) -> None:
     fill(folder / "big.db", STEPS, each=1)  # Several batches.
@@ -103,40 +90,34 @@ def test_ended_in_the_middle_it_goes_on_to_a_correct_end(
     arguments = ("import", "--from", str(folder / "big.db"), "--url", new)
     ended = run_program([sys.executable, "-c", ENDED, str(int(ending)), *arguments], folder, {})
     assert ended.code == {signal.SIGKILL: -signal.SIGKILL, signal.SIGINT: 130}[ending], ended
-    assert ("Run the same command again to go on." in ended.err) == (ending == signal.SIGINT), ended
+    assert ("Run the same command again to continue." in ended.err) == (ending == signal.SIGINT), (
+        ended
+    )
     assert "Compared" not in ended.out
     assert BATCH < rows_in(new, postgres) < 2 * BATCH
     again = cli(*arguments)
     assert again.code == 0, again
-    assert "gone on after an interruption" in again.out
-    assert "Users who are there already" not in again.out  # It brought them itself.
+    assert "continued after an interruption" in again.out
+    assert "Users that already exist" not in again.out  # The first run created them.
     counted = ["steps", f"{STEPS:,}", f"{STEPS:,}", "0", "0"]
     assert counted in [line.split() for line in again.out.splitlines()]
     assert "no difference" in again.out
     assert rows_in(new, postgres) == STEPS
 
 
-def test_interrupted_at_its_beginning_it_says_how_to_go_on(folder: Path, old: Path) -> None:
-    arguments = ("import", "--from", str(old), "--url", f"sqlite:///{folder}/new.db")
-    ended = run_program([sys.executable, "-c", EARLY, *arguments], folder, {})
-    assert ended.code == 130, ended
-    assert ended.err == "Interrupted. Run the same command again to go on.\n"
-
-
-def test_it_says_what_it_did(folder: Path, old: Path, cli: Command, new: str) -> None:
+def test_the_report(folder: Path, old: Path, cli: Command, new: str) -> None:
     if new.startswith("postgresql"):
         assert cli("upgrade", "--url", new).code == 0
     done = cli("import", "--from", str(old), "--url", new)
     assert done.code == 0, done
     assert f"From sqlite:///{old}" in done.out
-    assert "           in source  in target  put aside  different" in done.out
-    assert "users              3          3          0          0" in done.out
-    assert "put aside" in done.out
+    assert "           in source  in target  quarantined  different" in done.out
+    assert "users              3          3            0          0" in done.out
     assert "local time" in done.out
     assert "no difference" in done.out
     again = cli("import", "--from", f"sqlite:///{old}", "--url", new)
     assert again.code == 0
-    assert "Users who are there already, by their identifier: 3" in again.out
+    assert "Users that already exist, by their identifier: 3" in again.out
 
 
 def test_only_comparing_writes_nothing(folder: Path, old: Path, cli: Command) -> None:
@@ -176,7 +157,7 @@ def exported(folder: Path, old: Path, cli: Command) -> Path:
     return file
 
 
-def test_an_export_comes_back_the_same(
+def test_an_export_comes_back_unchanged(
     exported: Path, folder: Path, cli: Command, new: str
 ) -> None:
     if new.startswith("postgresql"):
@@ -194,14 +175,8 @@ def test_an_export_comes_back_the_same(
     assert before == after
 
 
-def test_a_packed_file_is_unpacked(exported: Path, folder: Path, cli: Command) -> None:
-    packed = folder / "packed"
-    packed.write_bytes(gzip.compress(exported.read_bytes()))
-    assert cli("import", "--from", str(packed), "--url", f"sqlite:///{folder}/b.db").code == 0
-
-
 @pytest.mark.parametrize("cut", ["last line", "one line", "half a line"])
-def test_a_cut_file_is_refused_with_the_repair(
+def test_a_truncated_file_is_refused_with_the_repair(
     exported: Path, folder: Path, cli: Command, cut: str
 ) -> None:
     lines = exported.read_bytes().splitlines(keepends=True)
@@ -214,34 +189,36 @@ def test_a_cut_file_is_refused_with_the_repair(
     url = f"sqlite:///{folder}/b.db"
     refused = cli("import", "--from", str(exported), "--url", url)
     assert refused.code == 1
-    assert "export it again, or delete its first line to import what there is" in refused.err
-    exported.write_bytes(b"".join(left[1:]))
+    assert (
+        "export it again, or delete its first line to import the lines that it has" in refused.err
+    )
+    exported.write_bytes(gzip.compress(b"".join(left[1:])))  # Recognised by its content.
     accepted = cli("import", "--from", str(exported), "--url", url)
     assert accepted.code == 0, accepted
     assert ("bad lines" in accepted.out) == (cut == "half a line")
-    assert "nobody can tell whether it is whole" in accepted.out
+    assert "has no header line, so it may be incomplete" in accepted.out
 
 
-def test_lines_made_by_hand_are_taken_and_bad_ones_put_aside(folder: Path, cli: Command) -> None:
+def test_lines_made_by_hand_are_imported_and_bad_ones_quarantined(
+    folder: Path, cli: Command
+) -> None:
     (folder / "hand.jsonl").write_text(
         '{"kind": "user", "id": "u", "identifier": "me"}\n\n'
         '{"kind": "thread", "id": "t", "userId": "u", "userIdentifier": "me"}\n'
         '{"kind": "step", "threadId": "t", "id": "s", "output": "hi", "createdAt": "2026-01-01"}\n'
-        '{"kind": "step", "threadId": "none", "id": "s2"}\n'
         '{"kind": "step", "threadId": "t"}\n'
         "not json\n"
     )
     url = f"sqlite:///{folder}/new.db"
     done = cli("import", "--from", "hand.jsonl", "--url", url)
-    assert done.code == 1  # The step without a thread is missing.
+    assert done.code == 0, done
     assert "bad lines: 1 (it is not JSON)" in done.out
     assert "bad lines: 1 (its id is missing)" in done.out
-    assert "steps: 1 (the database refuses it)" in done.out
     with sqlite3.connect(folder / "new.db") as connection:
         rows = connection.execute("SELECT id, output FROM steps").fetchall()
-        aside = connection.execute("SELECT origin FROM chainlit_sqla_quarantine").fetchall()
+        quarantined = connection.execute("SELECT origin FROM chainlit_sqla_quarantine").fetchall()
     assert rows == [("s", "hi")]
-    assert sorted(aside) == [("hand.jsonl",), ("hand.jsonl",), ("steps",)]
+    assert sorted(quarantined) == [("hand.jsonl",), ("hand.jsonl",)]
 
 
 @pytest.mark.parametrize("form", ["~/{}", "{}", "file://{home}/{}", "file://localhost{home}/{}"])
@@ -268,11 +245,11 @@ def test_a_file_is_found_however_its_path_is_written(
         (["--from", "oracle://x/y"], "is not a database that chainlit-sqla speaks"),
         (["--from", "old.db", "--layer", "mine"], "give one of chainlit-sqla, sqlalchemy, asyncpg"),
         (["--from", "old.db", "--layer", "asyncpg"], "has no tables named Step, Thread, User"),
-        (["--from", "new.db"], "is the database that is imported into"),
-        (["--from", "."], ". is no file; give"),
+        (["--from", "new.db"], "is the database to import into"),
+        (["--from", "."], ". is not a file; give"),
     ],
 )
-def test_a_mistake_is_told_with_the_repair(
+def test_a_mistake_is_reported_with_the_repair(
     folder: Path, old: Path, cli: Command, arguments: list[str], words: str
 ) -> None:
     assert cli("upgrade", "--url", "sqlite:///new.db").code == 0
@@ -282,7 +259,7 @@ def test_a_mistake_is_told_with_the_repair(
     assert refused.err.count("\n") == 1
 
 
-def test_a_target_without_tables_is_told_how_to_get_them(
+def test_a_target_without_tables_is_refused_with_the_repair(
     old: Path, database: str, cli: Command
 ) -> None:
     refused = cli("import", "--from", str(old), "--url", database)
@@ -309,7 +286,7 @@ def put(store: Path, keys: list[str]) -> None:
     asyncio.run(put_all())
 
 
-def import_with_files(cli: Command, folder: Path, old: Path) -> Done:
+def import_with_files(cli: Command, folder: Path, old: Path) -> Completed:
     return cli(
         *("import", "--from", str(old), "--url", f"sqlite:///{folder}/new.db"),
         *("--copy-storage", f"file://{folder}/files"),
@@ -317,7 +294,7 @@ def import_with_files(cli: Command, folder: Path, old: Path) -> Done:
     )
 
 
-def test_files_come_along(folder: Path, old: Path, cli: Command) -> None:
+def test_files_are_copied_too(folder: Path, old: Path, cli: Command) -> None:
     keys = keys_of(old)
     assert len(keys) > 1
     put(folder / "files", [*keys[:-1], "of no element"])
@@ -328,7 +305,7 @@ def test_files_come_along(folder: Path, old: Path, cli: Command) -> None:
     assert "1 already in the target, 0 failed." in done.out
 
 
-def test_a_file_that_is_nowhere_is_told_and_fails(folder: Path, old: Path, cli: Command) -> None:
+def test_a_file_that_is_in_neither_store_fails(folder: Path, old: Path, cli: Command) -> None:
     keys = keys_of(old)
     put(folder / "files", keys[1:])
     done = import_with_files(cli, folder, old)
@@ -339,7 +316,7 @@ def test_a_file_that_is_nowhere_is_told_and_fails(folder: Path, old: Path, cli: 
     assert "correct --copy-storage" in done.err
 
 
-def test_a_folder_of_another_layout_is_told_by_the_option_that_named_it(
+def test_a_folder_of_another_layout_is_refused_with_the_repair(
     folder: Path, old: Path, cli: Command
 ) -> None:
     keys = keys_of(old)
@@ -354,7 +331,7 @@ def test_a_folder_of_another_layout_is_told_by_the_option_that_named_it(
 
 
 @pytest.mark.parametrize("storage", ["ftp://x/y", "file:///nowhere/at/all"])
-def test_a_wrong_store_is_told_before_anything_is_imported(
+def test_an_unusable_store_is_reported_before_anything_is_imported(
     folder: Path, old: Path, cli: Command, storage: str
 ) -> None:
     new = f"sqlite:///{folder}/new.db"
@@ -364,57 +341,123 @@ def test_a_wrong_store_is_told_before_anything_is_imported(
     assert not (folder / "new.db").exists()
 
 
-def test_rows_that_came_during_an_interruption_are_told_with_the_repair() -> None:
+def test_rows_added_during_an_interruption_are_reported_with_the_repair() -> None:
     found = Comparison(threads=1)
     found.add(Difference(("step", "t", "s"), "missing"))
     again = "run the same command again"
-    told = "\n".join(lines(Result("old", resumed=True, comparison=found), update=False))
+    told = "\n".join(report_lines(Result("old", resumed=True, comparison=found), update=False))
     assert again in told
-    assert again not in "\n".join(lines(Result("old", comparison=found), update=False))
+    assert again not in "\n".join(report_lines(Result("old", comparison=found), update=False))
 
 
-def test_threads_of_which_nothing_can_be_said_are_told_with_the_repair() -> None:
-    found = Comparison(threads=1)
-    found.doubt("t", Counter({"thread": 1, "step": 2}))
-    told = "\n".join(lines(Result("old", comparison=found), update=False))
-    assert "Compared 1 thread: 3 unclear, for the source did not give their thread" in told
-    assert "thread t: unclear" in told
-    assert "run the same command again" in told
-
-
-def test_a_text_in_another_encoding_stops_nothing(folder: Path, old: Path, cli: Command) -> None:
-    execute(f"sqlite:///{old}", "UPDATE steps SET output = CAST(x'6772fcdf65' AS TEXT)")
-    done = cli("import", "--from", str(old), "--url", f"sqlite:///{folder}/new.db")
-    assert done.code == 0, done
-    with sqlite3.connect(folder / "new.db") as connection:
-        assert connection.execute("SELECT DISTINCT output FROM steps").fetchall() == [("gr��e",)]
-
-
-def test_a_url_without_its_beginning_shows_no_password(folder: Path, cli: Command) -> None:
+def test_a_url_without_its_scheme_shows_no_password(folder: Path, cli: Command) -> None:
     refused = cli("import", "--from", "me:secret@host/old", "--url", "sqlite:///new.db")
     assert refused.code == 1
     assert "secret" not in refused.err
     assert "postgresql://user@host/name" in refused.err
 
 
-def test_comparing_with_nothing_makes_nothing(folder: Path, old: Path, cli: Command) -> None:
+def test_comparing_with_a_missing_file_creates_none(folder: Path, old: Path, cli: Command) -> None:
     compared = cli("import", "--from", str(old), "--url", "sqlite:///none.db", "--verify-only")
     assert compared.code == 1
     assert not (folder / "none.db").exists()
 
 
-def test_a_line_that_is_there_twice_is_different_not_missing(folder: Path, cli: Command) -> None:
-    thread = '{"kind": "thread", "id": "t", "name": "%s"}\n'
-    (folder / "twice.jsonl").write_text(thread % "first" + thread % "second")
-    done = cli("import", "--from", "twice.jsonl", "--url", "sqlite:///new.db")
-    assert done.code == 1
-    assert "thread t: different (name)" in done.out
-    assert "missing" not in done.out
-
-
-def test_a_source_with_nothing_in_it_is_told(folder: Path, cli: Command) -> None:
+def test_an_empty_source_is_reported(folder: Path, cli: Command) -> None:
     for url in ("sqlite:///empty.db", "sqlite:///new.db"):
         assert cli("upgrade", "--url", url).code == 0
     done = cli("import", "--from", "empty.db", "--url", "sqlite:///new.db")
     assert done.code == 0
-    assert "There is nothing in the source.\n" in done.out
+    assert "The source is empty.\n" in done.out
+
+
+# --delete-missing
+
+THREAD = "10000000-0000-4000-8000-000000000002"
+# With --update, as what lies behind a deleted step has another number in its thread then.
+IMPORT = ("import", "--from", "old.db", "--url", "sqlite:///new.db", "--update")
+
+
+@pytest.fixture
+def imported(folder: Path, cli: Command) -> None:
+    """An import, after which a thread and a step were deleted in the source."""
+    old = f"sqlite:///{folder}/old.db"
+    execute(old, CATALOG["sqlite_v8"].file.read_text())
+    assert cli(*IMPORT).code == 0
+    for table in ("feedbacks", "elements", "steps"):
+        execute(old, f"DELETE FROM {table} WHERE \"threadId\" = '{THREAD}'")
+    execute(old, f"DELETE FROM threads WHERE id = '{THREAD}'")
+    execute(old, "DELETE FROM steps WHERE id = '20000000-0000-4000-8000-000100000003'")
+
+
+def threads_in(folder: Path) -> int:
+    with sqlite3.connect(folder / "new.db") as connection:
+        return int(connection.execute("SELECT count(*) FROM threads").fetchone()[0])
+
+
+@pytest.mark.usefixtures("imported")
+def test_what_is_missing_is_listed_before_it_is_deleted(folder: Path, cli: Command) -> None:
+    before = threads_in(folder)
+    unasked = cli(*IMPORT)
+    assert unasked.code == 0
+    assert threads_in(folder) == before
+    refused = cli(*IMPORT, "--delete-missing")
+    assert refused.code == 1
+    assert "Only in the target, to be deleted permanently: threads 1, steps " in refused.out
+    assert f"thread {THREAD}: the whole thread" in refused.out
+    assert "thread 10000000-0000-4000-8000-000000000001: 1 row" in refused.out
+    assert "Make a backup of the target, then re-run with --yes." in refused.err
+    assert threads_in(folder) == before
+    done = cli(*IMPORT, "--delete-missing", "--yes")
+    assert done.code == 0, done
+    assert "Deleted from the target: threads 1, steps " in done.out
+    assert threads_in(folder) == before - 1
+    again = cli(*IMPORT, "--delete-missing", "--yes")
+    assert "The target has nothing that the source does not have." in again.out
+
+
+@pytest.mark.usefixtures("imported")
+@pytest.mark.parametrize(
+    ("source", "options", "reason"),
+    [
+        ("old.db", ["--verify-only"], "give one of them"),
+        ("hand.jsonl", [], "may be incomplete"),
+        ("bad.jsonl", [], "1 line of bad.jsonl could not be read, and may be what is missing"),
+        ("empty.db", [], "check whether it is the right source"),
+    ],
+)
+def test_a_source_that_may_have_what_is_missing_deletes_nothing(
+    folder: Path, cli: Command, source: str, options: list[str], reason: str
+) -> None:
+    (folder / "hand.jsonl").write_text('{"kind": "user", "id": "u", "identifier": "me"}\n')
+    assert cli("upgrade", "--url", "sqlite:///empty.db").code == 0
+    assert cli("export", "--url", "sqlite:///new.db", "-o", "whole.jsonl").code == 0
+    text = (folder / "whole.jsonl").read_text()
+    (folder / "bad.jsonl").write_text(text.replace('{"kind":"step",', '{"kind":"step"', 1))
+    before = threads_in(folder)
+    arguments = ("import", "--from", source, "--url", "sqlite:///new.db", *options)
+    refused = cli(*arguments, "--delete-missing", "--yes")
+    assert refused.code == 1
+    assert reason in refused.err
+    assert threads_in(folder) == before
+
+
+@pytest.mark.usefixtures("imported")
+def test_threads_of_users_whom_the_source_does_not_have_are_reported(
+    folder: Path, cli: Command
+) -> None:
+    before = threads_in(folder)
+    shutil.copyfile(folder / "old.db", folder / "part.db")
+    with closing(sqlite3.connect(folder / "part.db")) as connection:
+        connection.execute('DELETE FROM threads WHERE "userId" IS NOT NULL')
+        for table in ("feedbacks", "elements", "steps"):
+            connection.execute(
+                f'DELETE FROM {table} WHERE "threadId" NOT IN (SELECT id FROM threads)'
+            )
+        connection.execute("DELETE FROM users")
+        [(left,)] = connection.execute("SELECT count(*) FROM threads")
+        connection.commit()
+    done = cli("import", "--from", "part.db", *IMPORT[3:], "--delete-missing", "--yes")
+    assert f"stay, of users whom the source does not have: {before - left}." in done.out
+    assert "The target has nothing else that the source does not have." in done.out
+    assert threads_in(folder) == before

@@ -10,7 +10,7 @@ from chainlit_sqla.database import Database
 from chainlit_sqla.models import elements, steps
 from chainlit_sqla.transfer.exporting.conversation import MAX_STEPS, ConversationReader
 from chainlit_sqla.transfer.exporting.step_tree import StepNode, order_steps
-from chainlit_sqla.transfer.importing import OurSource
+from chainlit_sqla.transfer.sources import NativeSource
 from tests.contract import build
 from tests.export import many
 
@@ -24,7 +24,7 @@ async def shown(database: Database) -> dict[str, list[str]]:
     """The ids of what is shown of each conversation; of files without a step their names."""
     found: dict[str, list[str]] = {}
     async with database.snapshot() as connection:
-        source = OurSource(connection, "", "")
+        source = NativeSource(connection, "", "")
         async for conversation in ConversationReader(connection, source).read():
             found[conversation.thread.values["id"]] = entries = []
             async for entry in conversation.entries:

@@ -14,8 +14,9 @@ from chainlit_sqla.database import Database
 from chainlit_sqla.database import migrator as migrations
 from chainlit_sqla.models import quarantine, steps
 from chainlit_sqla.settings import Settings
-from chainlit_sqla.transfer.importing import Import, Result, open_source
+from chainlit_sqla.transfer.importing import Import, Result
 from chainlit_sqla.transfer.record_file import Header
+from chainlit_sqla.transfer.sources import open_source
 
 from .conftest import EVERYWHERE, Exported
 from .place import Memory
@@ -114,7 +115,11 @@ async def test_it_comes_back_on_another_database_as_a_direct_import_brings_it(
     assert [row for row in found if row[0].startswith("digest")] == before
     assert len(found) == len(before) + 7
     assert [row[:4] for row in found] == [row[:4] for row in await aside(direct)]
-    assert (result.read, result.aside, result.partly) == (same.read, same.aside, same.partly)
+    assert (result.read, result.quarantined, result.partly_quarantined) == (
+        same.read,
+        same.aside,
+        same.partly,
+    )
     assert result.comparison is not None
     assert result.comparison.equal
     await brought(path, target)

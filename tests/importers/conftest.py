@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator, Callable, Iterator
-from typing import cast
+from pathlib import Path
+from typing import Any, cast
 
 import pytest
+from sqlalchemy import select
 
-from chainlit_sqla.database import Database
-from chainlit_sqla.database import migrator as migrations
+from chainlit_sqla.database import Database, migrator
+from chainlit_sqla.models import quarantine
 from chainlit_sqla.settings import Settings
-from chainlit_sqla.transfer.importing import Import, Result, open_source
+from chainlit_sqla.transfer.importing import Comparison, Deletions, Import, Result
+from chainlit_sqla.transfer.sources import NativeSource, open_source
 from tests.frozen.catalog import CATALOG
 from tests.frozen.load import *  # noqa: F403
 from tests.frozen.load import Shelf
 from tests.servers.mysql import Kind, MySQLServer, start_mysql
+
+DIALECTS = ("sqlite", "postgresql")
+WITH_MARIADB = (*DIALECTS, "mariadb")
 
 
 class Targets:
@@ -23,7 +30,7 @@ class Targets:
     def __init__(self, shelf: Shelf, mysql: Callable[[Kind], MySQLServer]) -> None:
         self._shelf = shelf
         self._mysql = mysql
-        self._made: list[tuple[MySQLServer, str]] = []
+        self._created: list[tuple[MySQLServer, str]] = []
         self._open: list[Database] = []
 
     async def make(self, dialect: str) -> Database:
@@ -31,21 +38,21 @@ class Targets:
         if dialect in ("mariadb", "mysql"):
             server = self._mysql(cast("Kind", dialect))
             url = server.create_database()
-            self._made.append((server, url))
+            self._created.append((server, url))
             return await self.at(url)
         return await self.at(self._shelf.empty(dialect))
 
     async def at(self, url: str) -> Database:
-        """The one at a URL, brought up to date."""
+        """The one at a URL, upgraded."""
         database = Database(url, settings=Settings.load(database_url=url))
-        await migrations.upgrade(database)
+        await migrator.upgrade(database)
         self._open.append(database)
         return database
 
     async def close(self) -> None:
         for database in self._open:
             await database.close()
-        for server, url in self._made:
+        for server, url in self._created:
             server.drop_database(url)
 
 
@@ -60,8 +67,8 @@ def mysql_servers() -> Iterator[Callable[[Kind], MySQLServer]]:
         return started[kind]
 
     yield server
-    for one in started.values():
-        one.stop()
+    for mysql in started.values():
+        mysql.stop()
 
 
 @pytest.fixture
@@ -75,38 +82,113 @@ async def targets(
 
 
 async def bring(
-    name_or_url: str,
-    url: str,
+    location: str,
     target: Database,
     *,
     update: bool = False,
     layer: str | None = None,
+    name: str = "",
 ) -> Result:
-    """Import from a loaded database or a file."""
-    entry = CATALOG.get(name_or_url)
-    schema = entry.schema if entry else None
+    """Import from a database or a file.
+
+    Args:
+        location: The URL or the path.
+        target: Where to.
+        update: Whether the source wins.
+        layer: The layer of the source.
+        name: The frozen database that it is.
+    """
+    schema = CATALOG[name].schema if name else None
     async with open_source(
-        url, target.settings, schema=schema, layer=layer, target=target
+        location, target.settings, schema=schema, layer=layer, target=target
     ) as source:
         return await Import(source, target, update=update).run()
 
 
-async def bring_in_two(url: str, target: Database, after: int) -> Result:
-    """Import, interrupted after some chunks, and again; what the second run did."""
-    shown = 0
+async def bring_interrupted(location: str, target: Database, after: int) -> Result:
+    """Import, interrupted after some chunks, and again; the result of the second run."""
+    chunks = 0
 
-    def cut(_what: str, _done: int, _total: int | None) -> None:
-        nonlocal shown
-        shown += 1
-        if shown == after:
+    def interrupt(_what: str, _done: int, _total: int | None) -> None:
+        nonlocal chunks
+        chunks += 1
+        if chunks == after:
             raise KeyboardInterrupt
 
-    async with open_source(url, Settings.load()) as source:
+    async with open_source(location, Settings.load()) as source:
         with pytest.raises(KeyboardInterrupt):
-            await Import(source, target, watch=cut).run()
-    return await bring("", url, target)
+            await Import(source, target, watch=interrupt).run()
+    return await bring(location, target)
+
+
+async def compare(location: str, target: Database) -> Comparison:
+    """Only compare."""
+    async with open_source(location, target.settings, target=target) as source:
+        result = await Import(source, target).compare()
+    assert result.comparison is not None
+    return result.comparison
+
+
+async def bring_and_delete(location: str, target: Database) -> tuple[Result, Deletions]:
+    """Import, and delete what the source does not have."""
+    async with open_source(location, target.settings, target=target) as source:
+        result = await Import(source, target, find_deletions=True).run()
+    assert result.deletions is not None
+    await result.deletions.delete(target)
+    return result, result.deletions
+
+
+def assert_equal(result: Result) -> None:
+    """Both sides are the same."""
+    assert result.comparison is not None
+    assert result.comparison.equal, [str(one) for one in result.comparison.differences]
 
 
 def url_of(database: Database) -> str:
     """Its URL, with the password."""
     return database.given_url.render_as_string(hide_password=False)
+
+
+async def digests(database: Database) -> dict[Any, int]:
+    """The digest of each record, by its key."""
+    found = {}
+    async with database.snapshot() as connection:
+        source = NativeSource(connection, schema=database.schema)
+        for chunks in (source.users(), source.threads(), source.rest()):
+            async for chunk in chunks:
+                found |= {record.key: record.digest() for record in chunk.records}
+    return found
+
+
+async def read(database: Database, query: Any) -> list[tuple[Any, ...]]:
+    """The rows of a query."""
+    async with database.snapshot() as connection:
+        return [tuple(row) for row in await connection.execute(query)]
+
+
+async def quarantined(database: Database) -> list[Any]:
+    """The rows of the quarantine."""
+    columns = quarantine.c.id, quarantine.c.origin, quarantine.c.reason, quarantine.c.row
+    async with database.connect() as connection:
+        rows = await connection.execute(select(*columns))
+        return sorted(rows.all(), key=lambda row: row.id)
+
+
+# Lines of a file
+
+ADA: dict[str, Any] = {"kind": "user", "id": "a", "identifier": "ada"}
+BOB: dict[str, Any] = {"kind": "user", "id": "b", "identifier": "bob"}
+
+
+def thread(id: str, **values: Any) -> dict[str, Any]:
+    return {"kind": "thread", "id": id, **values}
+
+
+def step(id: str, thread_id: str, **values: Any) -> dict[str, Any]:
+    return {"kind": "step", "id": id, "threadId": thread_id, "output": "said", **values}
+
+
+def write(path: Path, *lines: dict[str, Any]) -> str:
+    """Write a file of lines; returns its path."""
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return str(path)

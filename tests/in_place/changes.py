@@ -13,8 +13,8 @@ from sqlalchemy import select
 from chainlit_sqla.database import Database
 from chainlit_sqla.models import quarantine
 from chainlit_sqla.settings import Settings
-from chainlit_sqla.transfer.importing import OurSource
 from chainlit_sqla.transfer.in_place import Adoption, Report, Unadoption
+from chainlit_sqla.transfer.sources import NativeSource
 from tests.frozen.catalog import CATALOG
 
 Key = tuple[str, ...]
@@ -64,7 +64,7 @@ async def digests(url: str, **settings: Any) -> dict[Key, int]:
     """A digest of each of our records."""
     found = {}
     async with opened(url, **settings) as database, database.write() as connection:
-        source = OurSource(connection, "", "", database.schema)
+        source = NativeSource(connection, schema=database.schema)
         for part in (source.users(), source.threads(), source.rest()):
             async for chunk in part:
                 found |= {record.key: record.digest() for record in chunk.records}

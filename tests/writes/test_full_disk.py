@@ -14,8 +14,8 @@ from chainlit_sqla.database.migrator import upgrade
 from chainlit_sqla.errors import DatabaseUnavailable
 from chainlit_sqla.models import Step, quarantine
 from chainlit_sqla.settings import Settings
-from chainlit_sqla.transfer.importing import Import, open_source
-from chainlit_sqla.transfer.importing import target as import_target
+from chainlit_sqla.transfer.importing import Import, writer
+from chainlit_sqla.transfer.sources import open_source
 from chainlit_sqla.writes.operations import SaveStep
 from chainlit_sqla.writes.queue import WriteQueue
 from tests.importers.bulk import fill
@@ -52,7 +52,7 @@ async def count(database: Database, table: Any) -> int:
 async def test_an_import_says_what_to_do_puts_nothing_aside_and_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(import_target, "_PAUSES", (0.0,))
+    monkeypatch.setattr(writer, "ATTEMPTS", 1)
     fill(tmp_path / "old.db", STEPS, each=1)
     target = Database(f"sqlite:///{tmp_path}/new.db")
     await upgrade(target)

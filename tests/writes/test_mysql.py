@@ -19,7 +19,7 @@ from chainlit_sqla.errors import RejectedRow, RetriesExhausted
 from chainlit_sqla.models import BlobDeletion, Step, Thread
 from chainlit_sqla.models import User as UserRow
 from chainlit_sqla.settings import Settings
-from chainlit_sqla.transfer.importing.target import Target
+from chainlit_sqla.transfer.importing import ImportTarget
 from chainlit_sqla.transfer.records import Record
 from chainlit_sqla.writes import deletion_queue as deletions
 from chainlit_sqla.writes.operations import Op, SaveFeedback, SaveStep, SaveThread, SaveUser
@@ -256,7 +256,7 @@ async def test_an_import_of_a_row_larger_than_a_packet_writes_the_others_and_say
         for id, output in outputs.items()
     ]
     with pytest.raises(RejectedRow, match="raise its max_allowed_packet"):
-        await Target(database, "a file").write(records)  # It cannot be put aside either.
+        await ImportTarget(database, "a file").write(records)
     assert await ids(database) == ["b", "s000", "s001"]
 
 

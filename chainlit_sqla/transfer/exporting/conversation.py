@@ -15,8 +15,8 @@ from sqlalchemy import ColumnElement, and_, exists, func, literal, not_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ...models import elements, feedbacks, steps, threads, users
-from ..importing import OurSource
 from ..records import Record
+from ..sources import NativeSource
 from .step_tree import StepNode, StepPosition, is_wrapper, order_steps
 
 T = TypeVar("T")
@@ -111,7 +111,7 @@ class ConversationReader:
     def __init__(
         self,
         connection: AsyncConnection,
-        source: OurSource,
+        source: NativeSource,
         where: ColumnElement[bool] | None = None,
         report: Callable[[int], object] = bool,
     ) -> None:

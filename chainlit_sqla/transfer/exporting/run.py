@@ -15,9 +15,9 @@ from ..._internal.timestamps import format_instant, now
 from ...database import Database
 from ...database.revision import REVISIONS, current_revision, foreign_tables, revision_mismatch
 from ...errors import SchemaUnknown
-from ..importing import OurSource, kind_of, line_of
 from ..record_file import End, Header
 from ..records import TABLES
+from ..sources import NativeSource
 from .conversation import Conversation, ConversationReader
 from .formatting import Document, Write, file_name
 from .html import HtmlExport
@@ -125,8 +125,8 @@ class Export:
 
     async def _run(self, connection: AsyncConnection, target: ExportTarget) -> ExportResult:
         database = self._database
-        source = OurSource(
-            connection, database.label, "", database.schema, where=self._where, strangers=True
+        source = NativeSource(
+            connection, database.label, "", database.schema, where=self._where, unknown_columns=True
         )
         counts = await source.count()
         result = ExportResult(database.label, counts["thread"])
@@ -199,7 +199,7 @@ class Export:
 
 
 async def _write_jsonl(
-    source: OurSource, header: Header, write: Write, report: _Report
+    source: NativeSource, header: Header, write: Write, report: _Report
 ) -> Counter[str]:
     """Write every row as a line of a record file, which ``chainlit-sqla import`` reads.
 
@@ -212,11 +212,11 @@ async def _write_jsonl(
         async with aclosing(chunks) as opened:
             async for chunk in opened:
                 lines = [record.line() for record in chunk.records]
-                lines += map(line_of, chunk.misfits)
+                lines += (row.line() for row in chunk.quarantined)
                 if lines:
                     write(b"\n".join(lines) + b"\n")
                     counts.update(record.kind for record in chunk.records)
-                    counts.update(map(kind_of, chunk.misfits))
+                    counts.update(row.line_kind for row in chunk.quarantined)
                     report(len(lines))
     write(End(counts).line() + b"\n")
     return counts

@@ -1,27 +1,16 @@
-"""Sources of conversations: what was stored elsewhere, as records of ours."""
+"""Imports: the conversations of a source brought into a database of ours."""
 
-from ..sources.base import Chunk, Misfit, Source
-from ..sources.detect import LAYERS, open_source
-from ..sources.misfit_lines import kind_of, line_of
-from ..sources.native import OurSource
-from .comparison import Comparison, Difference
-from .deletions import Missing
+from .comparison import LISTED, Comparison, Difference
+from .deletions import Deletions
 from .run import Import, Result
-from .target import alive
+from .writer import ImportTarget
 
 __all__ = [
-    "LAYERS",
-    "Chunk",
+    "LISTED",
     "Comparison",
+    "Deletions",
     "Difference",
     "Import",
-    "Misfit",
-    "Missing",
-    "OurSource",
+    "ImportTarget",
     "Result",
-    "Source",
-    "alive",
-    "kind_of",
-    "line_of",
-    "open_source",
 ]

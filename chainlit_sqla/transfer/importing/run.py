@@ -1,66 +1,62 @@
 """`Import`: brings the conversations of a source into a database of ours.
 
-It can be begun again at any moment: it goes on after the last batch of threads that was
-written whole, and writing a batch twice changes nothing. Memory does not grow with the source.
-At the end both sides are compared.
+It can be started again at any moment: it continues after the last batch of threads that was
+written, and writing a batch twice changes nothing. Memory does not grow with the source. At the
+end both sides are compared.
 """
 
 from __future__ import annotations
 
-import logging
 from collections import Counter
-from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, Select, select
+from sqlalchemy import Row, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ..._internal.progress import Watch, quiet
 from ..._internal.timestamps import now
 from ...database import Database
 from ...models import imports
-from ..sources.base import Chunk, Source
-from .comparison import Comparison
-from .deletions import Missing
-from .target import Target, Written
-from .verify import Verification
-
-log = logging.getLogger(__name__)
+from ..sources import Chunk, Source
+from .comparison import Comparer, Comparison
+from .deletions import Deletions
+from .writer import ImportTarget, Written
 
 
 @dataclass(slots=True)
 class Result:
-    """What an import did.
+    """The result of an import.
 
     Args:
-        source: Where it read, for people.
-        target: Where it wrote, for people.
-        read: Rows of the source by kind, those of an earlier run included.
-        aside: Rows put aside, by kind and reason.
-        partly: Rows that are there, of which a value was put aside, by kind and reason.
-        deleted: Rows that were not brought back, since they were deleted in the target.
-        known_users: Users that were there under the same identifier.
-        notes: What people should know of the source.
-        resumed: Whether it went on where an earlier run was interrupted.
-        comparison: What is different at the end; None: it was not compared.
-        missing: What the target has and the source has not; None: nobody asked.
-        seconds: Of this run.
+        source: The title of the source.
+        target: The title of the target.
+        read: Rows of the source by kind, including those of interrupted runs.
+        quarantined: Rows that were quarantined, by kind and reason.
+        partly_quarantined: Rows that were imported but for some values, by kind and reason.
+        deleted: Rows that were not imported, since they were deleted in the target.
+        known_users: Users whose identifier the target had.
+        notes: Sentences about the source.
+        resumed: Whether the run continued an interrupted one.
+        comparison: The comparison at the end.
+        deletions: What only the target has; None: it was not asked for.
+        seconds: The duration of this run.
     """
 
     source: str
     target: str = ""
     read: Counter[str] = field(default_factory=Counter)
-    aside: Counter[tuple[str, str]] = field(default_factory=Counter)
-    partly: Counter[tuple[str, str]] = field(default_factory=Counter)
+    quarantined: Counter[tuple[str, str]] = field(default_factory=Counter)
+    partly_quarantined: Counter[tuple[str, str]] = field(default_factory=Counter)
     deleted: int = 0
     known_users: int = 0
     notes: Sequence[str] = ()
     resumed: bool = False
     comparison: Comparison | None = None
-    missing: Missing | None = None
+    deletions: Deletions | None = None
     seconds: float = 0.0
 
     @property
@@ -68,20 +64,30 @@ class Result:
         """Rows of the source that were read."""
         return self.read.total()
 
+    def add(self, chunk: Chunk, written: Written) -> None:
+        """Count what became of a chunk."""
+        self.read.update(record.kind for record in chunk.records)
+        self.read.update(row.kind for row in chunk.quarantined if not row.partial)
+        for row in (*chunk.quarantined, *written.refused):
+            counts = self.partly_quarantined if row.partial else self.quarantined
+            counts[row.kind, row.general_reason] += 1
+        self.deleted += written.deleted
+        self.known_users += written.known_users
+
     def document(self) -> dict[str, Any]:
-        """What is to be remembered when it goes on later."""
+        """What a later run needs to continue, as JSON."""
         return {
             "read": dict(self.read),
-            "aside": [[*key, count] for key, count in self.aside.items()],
-            "partly": [[*key, count] for key, count in self.partly.items()],
+            "aside": [[*key, count] for key, count in self.quarantined.items()],
+            "partly": [[*key, count] for key, count in self.partly_quarantined.items()],
             "deleted": self.deleted,
             "knownUsers": self.known_users,
         }
 
-    def remember(self, document: Mapping[str, Any]) -> None:
-        """Take over what an earlier run did."""
+    def resume(self, document: Mapping[str, Any]) -> None:
+        """Add the counts of an interrupted run."""
         self.read.update(document.get("read", {}))
-        for name, counts in (("aside", self.aside), ("partly", self.partly)):
+        for name, counts in (("aside", self.quarantined), ("partly", self.partly_quarantined)):
             counts.update({(kind, why): n for kind, why, n in document.get(name, [])})
         self.deleted += document.get("deleted", 0)
         self.known_users += document.get("knownUsers", 0)
@@ -92,11 +98,11 @@ class Import:
     """Brings a source into a database.
 
     Args:
-        source: Open.
-        database: At this release's revision; it may be in use.
-        update: Whether a row of the source replaces a different one that is there.
-        watch: Is told of the progress.
-        missing: Whether to look what the target has and the source has not.
+        source: An open source.
+        database: The target, at this release's revision; it may be in use.
+        update: Whether a row of the source replaces a different one.
+        watch: Called with the progress.
+        find_deletions: Whether to find what only the target has.
 
     Example:
         >>> async with open_source("old.jsonl", settings) as source:
@@ -112,13 +118,13 @@ class Import:
         *,
         update: bool = False,
         watch: Watch = quiet,
-        missing: bool = False,
+        find_deletions: bool = False,
     ) -> None:
         self._source = source
         self._database = database
         self._watch = watch
-        self._target = Target(database, source.title, update=update)
-        self._result = Result(source.title, missing=Missing() if missing else None)
+        self._target = ImportTarget(database, source.title, update=update)
+        self._result = Result(source.title, deletions=Deletions() if find_deletions else None)
         self._began = self._started = now()
         self._total = 0
 
@@ -127,95 +133,87 @@ class Import:
 
         Raises:
             ImportSourceError: The source cannot be read.
-            DatabaseUnavailable: The target stayed away; the same again goes on.
+            DatabaseUnavailable: The target stayed unavailable; another run continues.
         """
-        position = await self._resume()
+        token = await self._resume()
         self._total = sum((await self._source.count()).values())
-        # Users each time from the beginning: their ids in the target are needed.
-        await self._bring(self._source.users(), counted=not self._result.read)
-        await self._bring(self._source.threads(after=position))
-        await self._bring(self._source.rest())
-        await self._save(None, finished=now())
-        await self._target.settle()
-        await self._verify()
-        return await self._finish()
+        # Users always from the beginning: their ids in the target are needed.
+        await self._write(self._source.users(), counted=not self._result.read)
+        await self._write(self._source.threads(token))
+        await self._write(self._source.rest())
+        await self._save_progress(None, finished=now())
+        await self._target.refresh_statistics()
+        return await self._compare()
 
     async def compare(self) -> Result:
         """Only compare, and write nothing."""
         self._total = sum((await self._source.count()).values())
-        await self._verify()
-        return await self._finish()
+        return await self._compare()
 
     async def _resume(self) -> str | None:
-        """Where an interrupted run of the same source stood."""
+        """The resume token of an interrupted run of the same source."""
         query = select(imports).where(imports.c.id == self._source.identity)
-        row = await self._database.read(lambda c: _first(c, query))
+
+        async def read(connection: AsyncConnection) -> Row[Any] | None:
+            row: Row[Any] | None = (await connection.execute(query)).one_or_none()
+            return row
+
+        row = await self._database.read(read)
         if row is None or row.finishedAt is not None or row.position is None:
             return None
         self._started = row.startedAt
-        self._result.remember(row.details)
-        position: str = row.position
-        return position
+        self._result.resume(row.details)
+        token: str = row.position
+        return token
 
-    async def _bring(self, chunks: AsyncGenerator[Chunk, None], *, counted: bool = True) -> None:
-        """Write chunks, and where to go on after each batch.
+    async def _write(self, chunks: AsyncGenerator[Chunk, None], *, counted: bool = True) -> None:
+        """Write chunks, and the resume token after each batch.
 
         Args:
-            chunks: Of the source.
-            counted: Whether they are to be counted; not where an earlier run has done it.
+            chunks: Chunks of the source.
+            counted: Whether they are counted; an interrupted run may have done it.
         """
         async with aclosing(chunks):
             async for chunk in chunks:
-                written = await self._target.write(chunk.records, chunk.misfits)
+                written = await self._target.write(chunk.records)
+                await self._target.save([*chunk.quarantined, *written.refused])
                 if counted:
-                    self._count(chunk, written)
+                    self._result.add(chunk, written)
                 if chunk.threads is not None:
-                    self._target.end_batch()
-                if chunk.position is not None:
-                    await self._save(chunk.position)
-                self._show()
+                    self._target.owners.end_batch()
+                    await self._save_progress(chunk.resume_token)
+                self._watch("Importing", min(self._result.rows, self._total), self._total)
 
-    async def _save(self, position: str | None, finished: datetime | None = None) -> None:
-        row = {
+    async def _save_progress(self, token: str | None, finished: datetime | None = None) -> None:
+        progress = {
             "id": self._source.identity,
             "source": self._source.title,
-            "position": position,
+            "position": token,
             "details": self._result.document(),
             "startedAt": self._started,
             "finishedAt": finished,
         }
-        await self._target.write((), position=row)
+        await self._target.save(progress=progress)
 
-    async def _verify(self) -> None:
-        verification = Verification(self._source, self._target, self._result.missing)
-        await verification.users()
+    async def _compare(self) -> Result:
+        comparer = Comparer(self._source, self._target, self._snapshot, self._result.deletions)
+        await comparer.users()
         done = 0
-        async with aclosing(verification.threads()) as chunks:
+        async with aclosing(comparer.threads()) as chunks:
             async for chunk in chunks:
-                done += chunk.read
+                done += chunk.rows
                 self._watch("Comparing", done, self._total)
         self._watch("Comparing", self._total, self._total)
-        self._result.comparison = verification.found
-
-    def _count(self, chunk: Chunk, written: Written) -> None:
-        result = self._result
-        result.read.update(record.kind for record in chunk.records)
-        result.read.update(misfit.kind for misfit in chunk.misfits if not misfit.kept)
-        for misfit in (*chunk.misfits, *written.refused):
-            counts = result.partly if misfit.kept else result.aside
-            counts[misfit.kind, misfit.general] += 1
-        result.deleted += written.deleted
-        result.known_users += written.known_users
-
-    def _show(self) -> None:
-        self._watch("Importing", min(self._result.rows, self._total), self._total)
-
-    async def _finish(self) -> Result:
+        self._result.comparison = comparer.result
         self._result.notes = await self._source.notes()
         self._result.seconds = (now() - self._began).total_seconds()
         return self._result
 
-
-async def _first(connection: AsyncConnection, query: Select[Any]) -> Row[Any] | None:
-    row: Row[Any] | None = (await connection.execute(query)).one_or_none()
-    return row
+    @asynccontextmanager
+    async def _snapshot(self) -> AsyncIterator[AsyncConnection]:
+        """A connection that reads one state of the target, and whose errors name it."""
+        try:
+            async with self._database.snapshot() as connection:
+                yield connection
+        except self._database.dialect.errors as error:
+            raise self._database.translate(error) from error

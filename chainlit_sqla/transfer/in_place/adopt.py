@@ -19,9 +19,8 @@ from ...database.revision import REVISIONS, VERSION_TABLE, current_revision
 from ...errors import AdoptionRefused, ConfigurationError, SchemaUnknown
 from ...models import Base
 from ..importing import Import, Result
-from ..importing.quarantine import ADOPTION
 from ..records import COLUMNS
-from ..sources.sqlalchemy_layer import DocumentedSource
+from ..sources import ADOPTION, SqlAlchemyLayerSource
 from .change import REPORT_DEFECT, InPlaceChange, TransactionDatabase
 from .legacy_tables import BACKUP_NAMES, TABLE_NAMES, column_names, mismatches
 
@@ -112,15 +111,15 @@ class Adoption(InPlaceChange):
 
     async def _import(self, connection: AsyncConnection, columns: dict[str, list[str]]) -> Result:
         """Copy the renamed tables into ours, and compare."""
-        source = DocumentedSource(
+        source = SqlAlchemyLayerSource(
             connection,
             self._database.dialect,
             ADOPTION,
             ADOPTION,
             schema=self._schema,
-            names=BACKUP_NAMES,
+            table_names=BACKUP_NAMES,
             # Without ``extra``, the values of unknown columns stay in the renamed tables.
-            strangers={
+            ignored_columns={
                 kind: [] if kind in _WITH_EXTRA else [n for n in found if n not in COLUMNS[kind]]
                 for kind, found in columns.items()
             },
@@ -131,11 +130,14 @@ class Adoption(InPlaceChange):
 
     async def _check_result(self, connection: AsyncConnection, result: Result) -> None:
         report, comparison = self._report, result.comparison
-        report.quarantined, report.partly_quarantined = result.aside, result.partly
+        report.quarantined, report.partly_quarantined = (
+            result.quarantined,
+            result.partly_quarantined,
+        )
         report.after = await self._count(connection, TABLE_NAMES)
         lost = []
         for kind, name in TABLE_NAMES.items():
-            quarantined = sum(n for (k, _), n in result.aside.items() if k == kind)
+            quarantined = sum(n for (k, _), n in result.quarantined.items() if k == kind)
             if report.before[kind] != report.after[kind] + quarantined:
                 lost.append(
                     f"of {report.before[kind]:,} rows of {name}, {report.after[kind]:,} were "
@@ -144,7 +146,7 @@ class Adoption(InPlaceChange):
         if comparison is not None:
             report.threads = comparison.threads
             # A row that the database refused is missing, and was counted as quarantined.
-            lost += [str(d) for d in comparison.differences if d.what in ("different", "unclear")]
+            lost += [str(d) for d in comparison.differences if d.what == "different"]
         if lost:
             raise AdoptionRefused(f"No changes made: {'; '.join(lost)}. {REPORT_DEFECT}")
 

@@ -17,9 +17,9 @@ from ...database.revision import CHAINLIT_TABLES, REQUIRED_TABLES
 from ...dialects import BACKUP_SUFFIX
 from ...dialects.letter_case import canonical
 from ..records import COLUMNS, JSON
-from ..sources.sqlalchemy_layer import DocumentedSource
+from ..sources import SqlAlchemyLayerSource
 
-TABLE_NAMES: Mapping[str, str] = DocumentedSource.NAMES
+TABLE_NAMES: Mapping[str, str] = SqlAlchemyLayerSource.TABLE_NAMES
 """The table of each kind of record, in Chainlit's schema and in ours."""
 BACKUP_NAMES: Mapping[str, str] = {
     kind: f"{name}{BACKUP_SUFFIX}" for kind, name in TABLE_NAMES.items()

@@ -30,12 +30,9 @@ from ...database import Database, migrator
 from ...database.revision import HEAD, VERSION_TABLE, current_revision
 from ...dialects import ErrorKind
 from ...errors import SchemaOutdated, SchemaUnknown
-from ..importing import Chunk, OurSource, kind_of, line_of
-from ..importing.quarantine import ADOPTION
 from ..record_file import End, Header
 from ..records import COLUMNS, EPOCH, IN_THREADS, TABLES, Record, sorted_by_kind
-from ..sources.base import BATCH
-from ..sources.sqlalchemy_layer import DocumentedSource
+from ..sources import ADOPTION, BATCH, Chunk, NativeSource, SqlAlchemyLayerSource
 from .change import InPlaceChange, Report
 from .legacy_tables import (
     BACKUP_NAMES,
@@ -183,15 +180,15 @@ class _CopyBack:
     ) -> None:
         self._connection, self._dialect = connection, database.dialect
         self._report, self._file, self._watch = report, file, watch
-        self._ours = OurSource(connection, "", "", database.schema, strangers=True)
-        self._theirs = DocumentedSource(
+        self._ours = NativeSource(connection, schema=database.schema, unknown_columns=True)
+        self._theirs = SqlAlchemyLayerSource(
             connection,
             database.dialect,
             ADOPTION,
             ADOPTION,
             schema=database.schema,
-            names=BACKUP_NAMES,
-            strangers={
+            table_names=BACKUP_NAMES,
+            ignored_columns={
                 kind: [name for name in types[kind] if name not in COLUMNS[kind]]
                 for kind in ("user", "thread", "feedback")
             },
@@ -227,9 +224,11 @@ class _CopyBack:
         await self._delete(deleted_users)
         async for chunk in self._ours.rest():
             self._file.write([record.line() for record in chunk.records], "tombstone")
-            others = [one for one in chunk.misfits if one.origin and one.origin.source != ADOPTION]
+            others = [
+                row for row in chunk.quarantined if row.entry and row.entry.source != ADOPTION
+            ]
             for row in others:
-                self._file.write([line_of(row)], kind_of(row))
+                self._file.write([row.line()], row.line_kind)
 
     async def _new_threads(self, known: Collection[str]) -> AsyncGenerator[Sequence[str], None]:
         """The ids of threads that the backup does not have."""

@@ -1,14 +1,14 @@
-"""The tables of Chainlit's asyncpg layer, which Prisma makes (Chainlit/chainlit-datalayer).
+"""`AsyncpgLayerSource`: the tables of Chainlit's asyncpg layer, created by Prisma.
 
-What is particular: times are UTC without saying so; a step's ``createdAt`` as Chainlit sent
-it is in ``startTime``, while the column ``createdAt`` is the time of the row's insertion; an
-element's type is in its metadata; feedback does not say its thread. Threads that have a
-``deletedAt`` are not shown by Chainlit, and stay behind.
+See Chainlit/chainlit-datalayer. Timestamps are UTC without saying so. A step's ``startTime`` is
+the ``createdAt`` that Chainlit sent, while its column ``createdAt`` is the time of the insertion.
+An element's type is in its metadata; feedback does not name its thread. Threads with a
+``deletedAt`` are not shown by Chainlit, and are not imported.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Collection, Mapping, Sequence, Set
 from datetime import datetime
 from typing import Any
 
@@ -16,24 +16,27 @@ from sqlalchemy import Select, func, select
 
 from ..._internal.timestamps import format_instant
 from ..records import EPOCH
-from . import normalize as shape
-from .lenient_values import Row
-from .tables import PLACE, Items, TableSource, rating
+from .base import Items
+from .normalize import document, feedback_value, instant, is_lenient
+from .tables import THREAD_ID, Row, TableSource
 
 _NO_DATE = {"createdAt": EPOCH}
-_OF_ELEMENT = {"size", "language", "display", "type", "page"}
+_IN_METADATA = {"size", "language", "display", "type", "page"}
+"""Columns of elements that the layer keeps in their metadata."""
 
 
-class PrismaSource(TableSource):
-    """Reads a database of Chainlit's asyncpg layer; for the arguments see `TableSource`."""
+class AsyncpgLayerSource(TableSource):
+    """Reads a database of Chainlit's asyncpg layer; for the arguments see `TableSource`.
 
-    NAMES: Mapping[str, str] = {
-        "user": "User",
-        "thread": "Thread",
-        "step": "Step",
-        "element": "Element",
-        "feedback": "Feedback",
-    }
+    Example:
+        >>> source = AsyncpgLayerSource(connection, database.dialect, "chats", "")
+        >>> await source.open()
+        >>> async for chunk in source.users(): ...
+    """
+
+    TABLE_NAMES: Mapping[str, str] = {
+        kind: kind.capitalize() for kind in ("user", "thread", "step", "element")
+    } | {"feedback": "Feedback"}
     NEEDED: Mapping[str, Set[str]] = {
         "user": {"id", "identifier"},
         "thread": {"id", "userId", "createdAt", "deletedAt"},
@@ -41,7 +44,7 @@ class PrismaSource(TableSource):
         "element": {"id", "threadId", "stepId", "createdAt"},
         "feedback": {"id", "stepId", "createdAt"},
     }
-    strangers: Mapping[str, Sequence[str]] = {
+    IGNORED: Mapping[str, Collection[str]] = {
         "user": ("updatedAt",),
         "thread": ("updatedAt", "deletedAt"),
         "step": ("updatedAt", "startTime", "endTime"),
@@ -52,96 +55,99 @@ class PrismaSource(TableSource):
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self._identifiers: dict[str, str] = {}
-        self._last: dict[str, datetime] = {}
+        self._last_message: dict[str, datetime] = {}
 
     async def count(self) -> Mapping[str, int]:
-        """The rows of each table, without those of deleted threads."""
+        """The number of rows of each table, without those of deleted threads."""
         counts = dict(await super().count())
-        threads = self._tables["thread"]
-        deleted = select(threads.c.id).where(threads.c.deletedAt.is_not(None))
-        for kind in self._of_threads:
-            place = threads.c.id if kind == "thread" else self._place(kind)
-            query = select(func.count()).select_from(self._tables[kind])
-            counts[kind] -= await self._connection.scalar(query.where(place.in_(deleted))) or 0
+        threads = self._columns("thread")
+        deleted = select(threads.id).where(threads.deletedAt.is_not(None))
+        for kind in self._thread_kinds:
+            thread_id = threads.id if kind == "thread" else self._thread_column(kind)
+            query = select(func.count()).select_from(self._tables[kind].clause)
+            counts[kind] -= await self._connection.scalar(query.where(thread_id.in_(deleted))) or 0
         return counts
 
     async def notes(self) -> Sequence[str]:
-        """How many threads were deleted in the source."""
-        threads = self._tables["thread"]
-        query = select(func.count()).select_from(threads).where(threads.c.deletedAt.is_not(None))
-        deleted = await self._connection.scalar(query)
+        """How many threads are deleted in the source."""
+        query = select(func.count()).select_from(self._tables["thread"].clause)
+        deleted_at = self._columns("thread").deletedAt
+        deleted = await self._connection.scalar(query.where(deleted_at.is_not(None)))
         if not deleted:
-            return ()
-        return (f"Threads with a deletedAt, which Chainlit does not show, stay behind: {deleted}.",)
+            return self.extra_notes
+        note = f"Threads with a deletedAt, which Chainlit hides, are not imported: {deleted}."
+        return (*self.extra_notes, note)
 
-    def _ids(self) -> Select[Any]:
-        return super()._ids().where(self._tables["thread"].c.deletedAt.is_(None))
+    def _thread_ids(self) -> Select[Any]:
+        return super()._thread_ids().where(self._columns("thread").deletedAt.is_(None))
 
     async def _prepare(self, ids: Sequence[Any]) -> None:
-        """The owners and the last activity of the threads."""
-        users, threads, steps = (self._tables[kind] for kind in ("user", "thread", "step"))
-        self._identifiers, self._last = {}, {}
-        owners = select(threads.c.userId).where(threads.c.id.in_(ids))
-        query = select(users.c.id, users.c.identifier).where(users.c.id.in_(owners))
-        async for row in self._rows(query, narrow=True):
+        users, threads, steps = (self._columns(kind) for kind in ("user", "thread", "step"))
+        self._identifiers, self._last_message = {}, {}
+        owner_ids = select(threads.userId).where(threads.id.in_(ids))
+        query = select(users.id, users.identifier).where(users.id.in_(owner_ids))
+        async for row in self._rows(query):
             self._identifiers[row["id"]] = row["identifier"]
-        of_batch = steps.c.threadId.in_(ids)
-        activity = select(steps.c.threadId, steps.c.startTime, steps.c.type).where(of_batch)
-        async for row in self._rows(activity, narrow=True):
-            at, id = shape.instant(row["startTime"]), row["threadId"]
+        activity = select(steps.threadId, steps.startTime, steps.type)
+        async for row in self._rows(activity.where(steps.threadId.in_(ids))):
+            at, id = instant(row["startTime"]), row["threadId"]
             if at is not None and "message" in row["type"]:
-                self._last[id] = max(at, self._last.get(id, at))
+                self._last_message[id] = max(at, self._last_message.get(id, at))
 
-    def _place(self, kind: str) -> Any:
+    def _thread_column(self, kind: str) -> Any:
         if kind == "step":
-            return super()._place(kind)
-        found = self._of_step(kind, "stepId")
-        return found if kind == "feedback" else func.coalesce(super()._place(kind), found)
+            return super()._thread_column(kind)
+        of_step = self._thread_of_step(kind, "stepId")
+        if kind == "feedback":
+            return of_step
+        return func.coalesce(super()._thread_column(kind), of_step)
+
+    def _is_decoded(self, kind: str, name: str) -> bool:
+        return super()._is_decoded(kind, name) or (kind, name) == ("element", "metadata")
 
     def _order(self, kind: str) -> Sequence[Any]:
-        """As Chainlit shows them; of several feedbacks the newest counts."""
-        columns = self._tables[kind].c
+        """As Chainlit shows them; of several feedbacks for a step the newest counts."""
+        columns = self._columns(kind)
         if kind == "step":
             return [columns.startTime, columns.createdAt, columns.id]
-        made = columns.createdAt
-        return [made.desc() if kind == "feedback" else made, columns.id]
+        created = columns.createdAt
+        return [created.desc() if kind == "feedback" else created, columns.id]
 
-    def _shape(self, kind: str, row: Row) -> Items:
+    def _convert(self, kind: str, row: Row) -> Items:
         if kind == "user":
-            return self._finish(kind, row, {}, _NO_DATE)
+            return self._normalized(kind, row, {}, _NO_DATE)
         if kind == "thread":
-            made = shape.instant(row["createdAt"]) or EPOCH
-            owner = self._identifiers.get(row["userId"] or "")
-            moved = self._last.get(row["id"], made)
-            named = {"updatedAt": moved, "userIdentifier": owner}
-            return self._finish(kind, row, named, _NO_DATE)
-        thread_id = row.pop(PLACE)
+            created = instant(row["createdAt"]) or EPOCH
+            activity = {"updatedAt": self._last_message.get(row["id"], created)}
+            owner = {"userIdentifier": self._identifiers.get(row["userId"] or "")}
+            return self._normalized(kind, row, {**activity, **owner}, _NO_DATE)
+        thread_id = row.pop(THREAD_ID)
         if kind == "feedback":
             return self._feedback(row, thread_id)
-        known = {"threadId": thread_id, "ordinal": self._next(kind, thread_id)}
+        known = {"threadId": thread_id, "ordinal": self._next_ordinal(kind, thread_id)}
         return self._step(row, known) if kind == "step" else self._element(row, known)
 
     def _step(self, row: Row, known: dict[str, Any]) -> Items:
-        """By its time it is ordered; when the row was made is kept beside."""
-        start, made = shape.instant(row["startTime"]), shape.instant(row["createdAt"])
-        known |= {"createdAt": start, "start": start, "end": shape.instant(row["endTime"])}
-        if made != start:
-            known["extra"] = {"createdAt": format_instant(made)}
-        return self._finish("step", row, known, _NO_DATE)
+        start, created = instant(row["startTime"]), instant(row["createdAt"])
+        known |= {"createdAt": start, "start": start, "end": instant(row["endTime"])}
+        if created != start:
+            known["extra"] = {"createdAt": format_instant(created)}
+        return self._normalized("step", row, known, _NO_DATE)
 
     def _element(self, row: Row, known: dict[str, Any]) -> Items:
-        described = shape.document(row["metadata"])
-        described = described if isinstance(described, dict) else {}
-        raw = {name: described.get(name) for name in _OF_ELEMENT} | {
-            name: value for name, value in row.items() if value is not None
-        }
-        raw |= {name: value for name, value in described.items() if name not in _OF_ELEMENT}
+        metadata = document(row["metadata"])
+        metadata = metadata if isinstance(metadata, dict) else {}
+        merged = {name: metadata.get(name) for name in _IN_METADATA}
+        merged |= {name: value for name, value in row.items() if value is not None}
+        merged |= {name: value for name, value in metadata.items() if name not in _IN_METADATA}
         known["forId"] = row["stepId"]
-        return self._finish("element", raw, known, _NO_DATE)
+        lenient = ("metadata",) if is_lenient(row["metadata"]) else ()
+        return self._normalized("element", merged, known, _NO_DATE, lenient)
 
     def _feedback(self, row: Row, thread_id: str) -> Items:
-        known = {"threadId": thread_id, "forId": row["stepId"], "value": rating(row["value"])}
-        self._newest(thread_id, row["stepId"])
+        value = feedback_value(row["value"])
+        self._accept_newest(thread_id, row["stepId"])
         if row.get("name") == "user_feedback":
-            del row["name"]  # All of them have this one.
-        return self._finish("feedback", row, known, _NO_DATE)
+            del row["name"]  # The layer gives every feedback this name.
+        known = {"threadId": thread_id, "forId": row["stepId"]}
+        return self._normalized("feedback", row, {**known, "value": value}, _NO_DATE)

@@ -1,9 +1,9 @@
-"""A file of records: what ``chainlit-sqla export`` wrote, or made by hand without its frame.
+"""`JsonlSource`: a file that ``chainlit-sqla export`` wrote, or made by hand without a header.
 
-A position is where a batch begins, in bytes of the unpacked file; for where batches end see
-`spread`. A thread whose lines lie in several batches, or whose own line
-is not the first, comes whole in a batch at the end. So a batch always says whose its threads are,
-also after an interruption, and the comparison meets each thread once.
+A batch is some threads and the lines that belong to them: it ends before a thread that follows
+other lines, once it has enough threads. Its resume token is the position of its end in bytes of
+the uncompressed file. The line of a thread comes before those that belong to it, in the same
+batch: so a batch always says who owns its threads, also after an interruption.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ import hashlib
 import zlib
 from codecs import BOM_UTF8
 from collections import Counter
-from collections.abc import AsyncGenerator, Collection, Generator, Iterator, Mapping, Sequence, Set
-from contextlib import aclosing, contextmanager
+from collections.abc import AsyncGenerator, Collection, Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
@@ -22,14 +22,13 @@ import orjson
 
 from ...errors import ImportSourceError
 from ..record_file import End, Header, open_lines
-from ..records import COLUMNS, IN_THREADS, Record, strangers
-from .base import QUARANTINED, Chunk, Misfit
-from .misfit_lines import UNPLACED, kind_of, misfit_of
-from .spread import Cut, Spread
+from ..records import COLUMNS, IN_THREADS, Record, unknown_columns
+from .base import BATCH, Chunk, Items
+from .quarantine import QUARANTINED, UNPLACED, QuarantinedRow
 
-BAD = "line"
-"""The kind of a line that is no record."""
-_SHOWN = 200
+BAD_LINE = "line"
+"""The kind of a line that is not a record."""
+_THREAD_KINDS = ("thread", *IN_THREADS)
 
 
 class JsonlSource:
@@ -39,204 +38,219 @@ class JsonlSource:
         path: The file; gzip is recognised.
 
     Raises:
-        ImportSourceError: It cannot be read, or is of a newer format.
+        ImportSourceError: The file cannot be read, or has a newer format.
+
+    Example:
+        >>> async for chunk in JsonlSource(Path("chats.jsonl.gz")).users(): ...
     """
 
     def __init__(self, path: Path) -> None:
         self.title = str(path)
         self._path = path
-        with _told(path), open_lines(path) as file:
-            first = _line(file)
+        with _reading(path), open_lines(path) as file:
+            first = _first_line(file)
+            self._state = _state_of(path)
         self._header = _header(first, path)
-        name = f"{path.resolve()}\n".encode() + first
-        self.identity = hashlib.sha256(name).hexdigest()
+        self.identity = hashlib.sha256(f"{path.resolve()}\n".encode() + first).hexdigest()
         self._counts: Counter[str] | None = None
-        self._spread: Set[str] = frozenset()
 
     async def count(self) -> Mapping[str, int]:
-        """The lines of each kind.
+        """The number of lines of each kind.
 
         Raises:
-            ImportSourceError: The file was cut, or lines were lost.
+            ImportSourceError: The file is truncated, lines are missing or in the wrong order.
         """
-        return self._look()
+        if self._counts is None:
+            self._counts = self._scan()
+        return self._counts
 
     async def notes(self) -> Sequence[str]:
-        """Whether it is a part of a database."""
-        return (self.part,) if self.part else ()
+        """Why the file may hold only a part of a database."""
+        return (self.incomplete,) if self.incomplete else ()
 
     @property
-    def part(self) -> str:
-        """That it is a selection, or may be."""
+    def incomplete(self) -> str:
+        """That the file is a selection, or has no header."""
         if self._header is None:
-            return "It has no first line of an export: nobody can tell whether it is whole."
+            return "The file has no header line, so it may be incomplete."
         filters = ", ".join(f"{name} {value}" for name, value in self._header.filters.items())
-        return f"It is a selection ({filters})." if filters else ""
+        return f"The file is a selection ({filters})." if filters else ""
 
     async def users(self) -> AsyncGenerator[Chunk, None]:
-        """All users, and lines that are no records."""
-        async for chunk in self._chunks({"user", BAD}):
+        """Read all users, and lines that are not records."""
+        async for chunk in self._of_kinds({"user", BAD_LINE}):
             yield chunk
 
-    async def threads(
-        self, after: str | None = None, only: Collection[str] | None = None
-    ) -> AsyncGenerator[Chunk, None]:
-        """Threads and what lies in them, in the order of the file but for those spread over it.
+    async def threads(self, after: str | None = None) -> AsyncGenerator[Chunk, None]:
+        """Read threads and what belongs to them in the order of the file.
 
         Args:
-            after: Where the next batch begins.
-            only: Just these threads.
+            after: The resume token of an earlier batch.
         """
-        self._look()
-        if only is None:
-            parts = [self._in_order(int(after or 0)), self._at_the_end()]
-        else:
-            parts = [self._chunks({"thread", *IN_THREADS}, frozenset(only))]
-        for part in parts:
-            async with aclosing(part) as chunks:
-                async for chunk in chunks:
-                    yield chunk
-
-    async def _in_order(self, start: int) -> AsyncGenerator[Chunk, None]:
-        cut, chunk, ids, position = Cut(), Chunk(), set[str](), start
+        await self.count()  # Checks the order of the lines.
+        batch, chunk = _Batch(), Chunk()
+        end = start = int(after or 0)
         for position, line in self._lines(start):
-            found = self._parse(line)
-            if not isinstance(found, Record) or found.kind not in ("thread", *IN_THREADS):
+            end = position + len(line)
+            record = self._parse(line)
+            if not isinstance(record, Record) or record.kind not in _THREAD_KINDS:
                 continue
-            if cut.before(found):
-                chunk.threads, chunk.position = sorted(ids), str(position)
+            if batch.ends_before(record):
+                chunk.threads, chunk.resume_token = batch.thread_ids, str(position)
                 yield chunk
-                chunk, ids = Chunk(), set()
-            if (place := found.thread_id or "") in self._spread:
-                continue
-            ids.add(place)
-            chunk.take(found, *self._rest_of(found, line), weight=len(line))
-            if chunk.full:
+                batch, chunk = _Batch(), Chunk()
+            batch.add(record)
+            chunk.add(self._items(record, line), len(line))
+            if chunk.is_full:
                 yield chunk
                 chunk = Chunk()
-        if ids:
-            chunk.threads, chunk.position = sorted(ids), str(position + 1)
+        if batch.thread_ids:
+            chunk.threads, chunk.resume_token = batch.thread_ids, str(end)
             yield chunk
-
-    async def _at_the_end(self) -> AsyncGenerator[Chunk, None]:
-        """Threads that are spread over the file, as one batch without a position."""
-        if not self._spread:
-            return
-        for kinds in ({"thread"}, set(IN_THREADS)):
-            async for chunk in self._chunks(kinds, self._spread):
-                yield chunk
-        yield Chunk(threads=sorted(self._spread))
 
     async def rest(self) -> AsyncGenerator[Chunk, None]:
-        """What was deleted, and what has no place."""
-        async for chunk in self._chunks({"tombstone", UNPLACED, QUARANTINED}):
+        """Read tombstones, quarantined rows, and values without a column."""
+        async for chunk in self._of_kinds({"tombstone", UNPLACED, QUARANTINED}):
             yield chunk
 
-    async def _chunks(
-        self, kinds: Collection[str], ids: Set[str] | None = None
-    ) -> AsyncGenerator[Chunk, None]:
-        """Lines of some kinds in their order; with ids, records of these threads."""
+    async def _of_kinds(self, kinds: Collection[str]) -> AsyncGenerator[Chunk, None]:
         chunk = Chunk()
         for _, line in self._lines(0):
-            found = self._parse(line)
-            if found is None or _kind(found) not in kinds:
+            item = self._parse(line)
+            if item is None or _kind_of(item) not in kinds:
                 continue
-            if ids is not None and not (isinstance(found, Record) and found.thread_id in ids):
-                continue
-            chunk.take(found, *self._rest_of(found, line), weight=len(line))
-            if chunk.full:
+            chunk.add(self._items(item, line), len(line))
+            if chunk.is_full:
                 yield chunk
                 chunk = Chunk()
-        if chunk.read:
+        if chunk.rows:
             yield chunk
 
-    def _parse(self, line: bytes) -> Record | Misfit | None:
-        """A record, what has no place, a line that is neither, or None for the file's frame."""
+    def _parse(self, line: bytes) -> Record | QuarantinedRow | None:
+        """What a line holds; None for the header and the end."""
         try:
             return Record.parse(line)
         except ImportSourceError as error:
-            if (aside := misfit_of(line)) is not None:
-                return aside
+            if (row := QuarantinedRow.parse(line)) is not None:
+                return row
             if b'"kind"' in line[:40] and (_is_header(line) or End.parse(line) is not None):
                 return None
             text = line.decode("utf-8", "replace")
-            return Misfit(BAD, self._path.name, str(error), {"line": text})
+            return QuarantinedRow(BAD_LINE, self._path.name, str(error), {"line": text})
 
-    def _rest_of(self, found: Record | Misfit, line: bytes) -> Sequence[Misfit]:
-        """What of a line has no column; steps and elements have a place for it."""
-        if isinstance(found, Misfit) or "extra" in COLUMNS[found.kind]:
-            return ()
-        row = orjson.loads(line)
-        if not (more := strangers(found.kind, row)):
-            return ()
-        reason = f"there is no place for {', '.join(sorted(more))}"
-        return (Misfit(found.kind, self._path.name, reason, row, kept=True),)
+    def _items(self, item: Record | QuarantinedRow, line: bytes) -> Items:
+        """What a line becomes: steps and elements keep values without a column in ``extra``."""
+        if isinstance(item, QuarantinedRow) or "extra" in COLUMNS[item.kind]:
+            return (item,)
+        members = orjson.loads(line)
+        if not (unknown := unknown_columns(item.kind, members)):
+            return (item,)
+        reason = f"there is no column for {', '.join(sorted(unknown))}"
+        return item, QuarantinedRow(item.kind, self._path.name, reason, members, partial=True)
 
-    def _look(self) -> Counter[str]:
-        """Read all of it once: how much there is, and which threads are spread."""
-        if self._counts is not None:
-            return self._counts
+    def _scan(self) -> Counter[str]:
+        """Read the whole file once: count its lines and check their order."""
         counts: Counter[str] = Counter()
-        spread = Spread()
-        end = None
-        for _, line in self._lines(0):
-            found = self._parse(line)
-            if found is None:
+        batch, end = _Batch(), None
+        for number, (_, line) in enumerate(self._lines(0), start=1):
+            item = self._parse(line)
+            if item is None:
                 end = End.parse(line) or end
                 continue
-            counts[_kind(found)] += 1
-            if isinstance(found, Record) and found.kind in ("thread", *IN_THREADS):
-                spread.see(found)
+            counts[_kind_of(item)] += 1
+            if isinstance(item, Record) and item.kind in _THREAD_KINDS:
+                batch = _Batch() if batch.ends_before(item) else batch
+                if not batch.add(item):
+                    raise ImportSourceError(
+                        f"{self._path}, line {number:,}: the {item.kind} belongs to the thread "
+                        f"{item.thread_id!r}, whose own line is not before it; put the line of "
+                        "each thread directly before its steps, elements and feedbacks, or delete "
+                        "those of a thread that has none"
+                    )
         if self._header is not None:
-            self._compare(counts, end)
-        elif not counts.total() - counts[BAD]:
+            self._check_counts(counts, end)
+        elif not counts.total() - counts[BAD_LINE]:
             raise ImportSourceError(
                 f"No line of {self._path} is a record of chainlit-sqla; give --from a file made by "
                 "chainlit-sqla export, a SQLite file or the URL of a database"
             )
-        del counts[UNPLACED]  # They are no rows.
-        self._counts, self._spread = counts, spread.threads
+        del counts[UNPLACED]  # Part of rows that are counted already.
         return counts
 
-    def _compare(self, counts: Counter[str], end: End | None) -> None:
-        remedy = "export it again, or delete its first line to import what there is"
+    def _check_counts(self, counts: Counter[str], end: End | None) -> None:
+        repair = "export it again, or delete its first line to import the lines that it has"
         if end is None:
-            raise ImportSourceError(f"{self._path} was cut: its last line is missing; {remedy}")
+            raise ImportSourceError(
+                f"{self._path} is truncated: its last line is missing; {repair}"
+            )
         lost = {k: n - counts[k] for k, n in end.counts.items() if n != counts[k]}
-        # A line that is no record now may have been one; it is put aside, and not lost.
-        if sum(lost.values()) != counts[BAD] or (lost and min(lost.values()) < 0):
+        # A line that is not a record may have been one; it is quarantined, and not lost.
+        if sum(lost.values()) != counts[BAD_LINE] or (lost and min(lost.values()) < 0):
             numbers = ", ".join(f"{kind}: {count:+,}" for kind, count in sorted(lost.items()))
             raise ImportSourceError(
                 f"{self._path} has lost lines, or has more than were written (lost: {numbers}); "
-                f"{remedy}"
+                f"{repair}"
             )
 
     def _lines(self, start: int) -> Iterator[tuple[int, bytes]]:
-        """Lines that are not empty, and where each begins."""
-        with _told(self._path), open_lines(self._path) as file:
+        """Lines that are not empty, with their positions.
+
+        Raises:
+            ImportSourceError: The file was replaced or changed since it was opened first.
+        """
+        with _reading(self._path), open_lines(self._path) as file:
             file.seek(start)
             position = start
             for line in file:
                 begin, position = position, position + len(line)
                 if line.strip():
                     yield begin, line if begin else line.removeprefix(BOM_UTF8)
+            if _state_of(self._path) != self._state:
+                raise ImportSourceError(
+                    f"{self._path} has changed while it was read; run the same command again "
+                    "once it is complete"
+                )
 
 
-def _kind(found: Record | Misfit) -> str:
+class _Batch:
+    """The threads of a batch while its lines are read."""
+
+    def __init__(self) -> None:
+        self._ids: dict[str, None] = {}
+        self._has_other_lines = False
+
+    @property
+    def thread_ids(self) -> Sequence[str]:
+        return list(self._ids)
+
+    def ends_before(self, record: Record) -> bool:
+        is_thread = record.kind == "thread"
+        return is_thread and self._has_other_lines and len(self._ids) >= BATCH
+
+    def add(self, record: Record) -> bool:
+        """Add a record; False: the line of its thread is not in the batch."""
+        if record.kind == "thread":
+            self._ids[record.values["id"]] = None
+            return True
+        self._has_other_lines = True
+        return record.thread_id in self._ids
+
+
+def _kind_of(item: Record | QuarantinedRow) -> str:
     """What a line is counted as."""
-    if isinstance(found, Record) or found.kind == BAD:
-        return found.kind
-    return kind_of(found)
+    if isinstance(item, Record) or item.kind == BAD_LINE:
+        return item.kind
+    return item.line_kind
 
 
 @contextmanager
-def _told(path: Path) -> Generator[None, None, None]:
-    """Say what is to be done about a file that cannot be read."""
+def _reading(path: Path) -> Generator[None, None, None]:
+    """Translate the errors of a file that cannot be read."""
     try:
         yield
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:  # The second is an OSError.
         raise ImportSourceError(
-            f"{path} is packed and was cut or damaged ({error}); copy it or export it again"
+            f"{path} is compressed and truncated or damaged ({error}); copy it or export it again"
         ) from error
     except OSError as error:
         raise ImportSourceError(
@@ -244,7 +258,13 @@ def _told(path: Path) -> Generator[None, None, None]:
         ) from error
 
 
-def _line(file: IO[bytes]) -> bytes:
+def _state_of(path: Path) -> tuple[int, int, int]:
+    """What changes when a file is changed or replaced."""
+    status = path.stat()
+    return status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def _first_line(file: IO[bytes]) -> bytes:
     return file.readline(1_000_000).removeprefix(BOM_UTF8)
 
 
@@ -258,4 +278,4 @@ def _header(line: bytes, path: Path) -> Header | None:
 
 
 def _is_header(line: bytes) -> bool:
-    return line[:_SHOWN].replace(b" ", b"").startswith(b'{"kind":"chainlit-sqla"')
+    return line[:200].replace(b" ", b"").startswith(b'{"kind":"chainlit-sqla"')

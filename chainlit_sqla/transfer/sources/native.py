@@ -1,4 +1,4 @@
-"""Another database of ours, on any dialect and at any revision."""
+"""`NativeSource`: another database of chainlit-sqla, on any dialect and at any revision."""
 
 from __future__ import annotations
 
@@ -7,66 +7,61 @@ from contextlib import aclosing
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import (
-    ColumnElement,
-    Select,
-    Table,
-    false,
-    func,
-    inspect,
-    literal_column,
-    select,
-)
+from sqlalchemy import ColumnElement, Select, false, func, inspect, literal_column, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ...models import quarantine
 from ..records import COLUMNS, IN_THREADS, KEYS, TABLES, Record, default, is_wide
-from .aside import StoredAside
-from .base import BATCH, QUARANTINED, Chunk, Misfit, rechunked
-from .bounded_fetch import portions
+from .base import BATCH, Chunk, Items, chunked
+from .bounded_fetch import fetch_portions
 from .normalize import plain
+from .quarantine import QUARANTINED, QuarantinedRow, read_quarantine
 
 
-class OurSource:
+class NativeSource:
     """Reads a database of chainlit-sqla.
 
     Args:
         connection: In a transaction that sees one state of the database.
-        title: What it is, for people.
+        title: See `Source`.
         identity: See `Source`.
         schema: The schema of the tables; None: the connection's default one.
-        where: Which threads; then only their owners are users, and nothing of the
-            rest but what was put aside of them.
-        strangers: Whether columns that we do not have, such as an adoption keeps, come along.
+        where: Selects threads; then only their owners are read as users, and of the rest only
+            the quarantined rows that belong to them.
+        unknown_columns: Whether columns that we do not have, and the quarantine, are read.
+
+    Example:
+        >>> async with database.snapshot() as connection:
+        ...     async for chunk in NativeSource(connection).threads(): ...
     """
 
-    part = ""
+    incomplete = ""
+    extra_notes: Sequence[str] = ()
 
     def __init__(
         self,
         connection: AsyncConnection,
-        title: str,
-        identity: str,
+        title: str = "",
+        identity: str = "",
         schema: str | None = None,
         *,
         where: ColumnElement[bool] | None = None,
-        strangers: bool = False,
+        unknown_columns: bool = False,
     ) -> None:
         self.title = title
         self.identity = identity
         self._connection = connection
         self._schema = schema
         self._where = where
-        self._strangers = strangers
-        self._there: dict[str, Sequence[str]] = {}
+        self._unknown_columns = unknown_columns
+        self._column_names: dict[str, Sequence[str]] = {}
+        """The columns of each table that exist: an older revision may have fewer."""
 
     async def count(self) -> Mapping[str, int]:
-        """The rows of each table; of those put aside only where all are read."""
+        """The number of rows of each table, and of the quarantine where all threads are read."""
         counts = {}
         for kind, table in TABLES.items():
-            query = select(func.count()).select_from(table)
-            if (narrowed := self._narrowed(kind)) is not None:
-                query = query.where(narrowed)
+            query = select(func.count()).select_from(table).where(*self._conditions(kind))
             counts[kind] = await self._connection.scalar(query) or 0
         if self._where is None and await self._has_quarantine():
             query = select(func.count()).select_from(quarantine)
@@ -74,169 +69,152 @@ class OurSource:
         return counts
 
     async def notes(self) -> Sequence[str]:
-        """Nothing."""
-        return ()
+        """The notes of who opened the source."""
+        return self.extra_notes
 
     async def users(self) -> AsyncGenerator[Chunk, None]:
-        """All users, or the owners of the threads."""
-        narrowed = self._narrowed("user")
-        rows = self._items("user") if narrowed is None else self._items("user", narrowed)
-        async for chunk in rechunked(rows):
+        """Read all users, or the owners of the selected threads."""
+        async for chunk in chunked(self._items("user", *self._conditions("user"))):
             yield chunk
 
     async def threads(
         self, after: str | None = None, only: Collection[str] | None = None
     ) -> AsyncGenerator[Chunk, None]:
-        """Threads by id, and what lies in them.
+        """Read threads by id, and what belongs to them.
 
         Args:
             after: The id of the last thread of an earlier batch.
-            only: Just these threads.
+            only: The ids of the threads to read; None: all that are selected.
         """
         async for ids in self._batches(after, only):
             for kind in ("thread", *IN_THREADS):
-                async for chunk in rechunked(self._items(kind, place(kind).in_(ids))):
+                async for chunk in chunked(self._items(kind, thread_column(kind).in_(ids))):
                     yield chunk
-            yield Chunk(threads=ids, position=ids[-1])
+            yield Chunk(threads=ids, resume_token=ids[-1])
 
     async def rest(self) -> AsyncGenerator[Chunk, None]:
-        """What was deleted: a late write must not bring it back. And what was put aside before."""
+        """Read tombstones, so that late writes restore nothing, and quarantined rows."""
         if self._where is None:
-            async for chunk in rechunked(self._items("tombstone")):
+            async for chunk in chunked(self._items("tombstone")):
                 yield chunk
-        async for chunk in rechunked(self._put_aside()):
-            yield chunk
+        if await self._has_quarantine():
+            async for chunk in chunked(self._quarantined()):
+                yield chunk
 
     async def records(
         self, kind: str, *where: ColumnElement[bool], only: Collection[str] | None = None
     ) -> AsyncGenerator[Record, None]:
-        """Rows of one kind by their keys, a few at a time.
+        """Read records of one kind by primary key, a few at a time.
 
         Args:
             kind: A kind of record.
-            *where: What must hold for them.
-            only: The columns that are wanted; others have the value that says nothing.
+            *where: Conditions.
+            only: The columns to read; the others have their default.
         """
         async for record, _ in self._rows(kind, *where, only=only):
             yield record
 
-    async def _items(
-        self, kind: str, *where: ColumnElement[bool]
-    ) -> AsyncGenerator[tuple[Record | Misfit, ...], None]:
-        """Rows of one kind, and what of them has no place."""
-        async for record, strange in self._rows(kind, *where):
-            if not strange:
+    async def _items(self, kind: str, *where: ColumnElement[bool]) -> AsyncGenerator[Items, None]:
+        """Records of one kind, with the values of columns that we do not have."""
+        async for record, unknown in self._rows(kind, *where):
+            if not unknown:
                 yield (record,)
-            elif kind in ("step", "element"):
+            elif "extra" in COLUMNS[kind]:
                 extra = record.values["extra"]
-                known = extra if isinstance(extra, dict) else {}
-                yield (replace(record, values={**record.values, "extra": {**strange, **known}}),)
+                extra = {**unknown, **(extra if isinstance(extra, dict) else {})}
+                yield (replace(record, values={**record.values, "extra": extra}),)
             else:
-                reason = f"there is no place for {', '.join(sorted(strange))}"
-                row = {name: record.values[name] for name in KEYS[kind]} | dict(strange)
-                yield record, Misfit(kind, TABLES[kind].name, reason, row, kept=True)
+                reason = f"there is no column for {', '.join(sorted(unknown))}"
+                row = {name: record.values[name] for name in KEYS[kind]} | dict(unknown)
+                yield record, QuarantinedRow(kind, TABLES[kind].name, reason, row, partial=True)
+
+    async def _quarantined(self) -> AsyncGenerator[Items, None]:
+        async with aclosing(read_quarantine(self._connection, self._where)) as rows:
+            async for row in rows:
+                yield (row,)
 
     async def _rows(
         self, kind: str, *where: ColumnElement[bool], only: Collection[str] | None = None
     ) -> AsyncGenerator[tuple[Record, Mapping[str, Any]], None]:
-        """Records, and what there is in columns that we do not have."""
-        names = await self._names(kind, only)
-        query = self._select(kind, names).where(*where)
+        """Records, and the values of columns that we do not have."""
+        names, unknown = await self._names(kind, only)
+        query = self._select(kind, names, unknown).where(*where)
         missing = {name: default(kind, name) for name in COLUMNS[kind] if name not in names}
-        strange = self._strange(kind)
         wide = [column for column in query.selected_columns if is_wide(kind, str(column.key))]
-        async with aclosing(portions(self._connection, query, wide)) as found:
-            async for portion in found:
+        async with aclosing(fetch_portions(self._connection, query, wide)) as portions:
+            async for portion in portions:
                 for row in portion:
                     values = dict(zip(names, row[: len(names)], strict=True)) | missing
-                    others = zip(strange, row[len(names) :], strict=True)
+                    others = zip(unknown, row[len(names) :], strict=True)
                     yield (
                         Record(kind, values),
                         {name: plain(value) for name, value in others if value is not None},
                     )
 
-    def _strange(self, kind: str) -> Sequence[str]:
-        if not self._strangers:
-            return ()
-        return [name for name in self._there[kind] if name not in COLUMNS[kind]]
+    def _select(self, kind: str, names: Sequence[str], unknown: Sequence[str]) -> Select[Any]:
+        table = TABLES[kind]
+        quote = self._connection.dialect.identifier_preparer.quote
+        columns: list[ColumnElement[Any]] = [table.c[name] for name in names]
+        columns += [literal_column(quote(name)) for name in unknown]
+        return select(*columns).order_by(*table.primary_key.columns)
+
+    async def _names(
+        self, kind: str, only: Collection[str] | None
+    ) -> tuple[Sequence[str], Sequence[str]]:
+        """The columns of a table that are ours, and the others that are wanted."""
+        if kind not in self._column_names:
+            columns = await self._connection.run_sync(
+                lambda sync: inspect(sync).get_columns(TABLES[kind].name, schema=self._schema)
+            )
+            self._column_names[kind] = [str(column["name"]) for column in columns]
+        existing, known = self._column_names[kind], COLUMNS[kind]
+        wanted = known if only is None else only
+        ours = [name for name in known if name in existing and name in wanted]
+        return ours, [name for name in existing if name not in known and self._unknown_columns]
 
     async def _has_quarantine(self) -> bool:
-        return self._strangers and await self._connection.run_sync(
+        return self._unknown_columns and await self._connection.run_sync(
             lambda sync: inspect(sync).has_table(quarantine.name, schema=self._schema)
         )
 
-    async def _put_aside(self) -> AsyncGenerator[tuple[Misfit], None]:
-        if await self._has_quarantine():
-            async for misfit in StoredAside(self._connection, self._where).read():
-                yield (misfit,)
-
-    def _narrowed(self, kind: str) -> ColumnElement[bool] | None:
-        """What holds for the rows of a kind that are read; None: all are."""
+    def _conditions(self, kind: str) -> Sequence[ColumnElement[bool]]:
+        """What the rows of a kind must meet to be read."""
         if self._where is None:
-            return None
-        threads = TABLES["thread"]
+            return ()
+        threads = TABLES["thread"].c
         if kind == "user":
-            owners = select(threads.c.userId).where(self._where)
-            return TABLES["user"].c.id.in_(owners)
+            return (TABLES["user"].c.id.in_(select(threads.userId).where(self._where)),)
         if kind == "tombstone":
-            return false()
+            return (false(),)
         if kind == "thread":
-            return self._where
-        return place(kind).in_(select(threads.c.id).where(self._where))
+            return (self._where,)
+        return (thread_column(kind).in_(select(threads.id).where(self._where)),)
 
     async def _batches(
         self, after: str | None, only: Collection[str] | None
     ) -> AsyncGenerator[Sequence[str], None]:
-        column = TABLES["thread"].c.id
         if only is not None:
             wanted = sorted(only)
             for start in range(0, len(wanted), BATCH):
                 yield wanted[start : start + BATCH]
             return
+        id = TABLES["thread"].c.id
         while True:
-            query = select(column).order_by(column).limit(BATCH)
-            if self._where is not None:
-                query = query.where(self._where)
+            query = select(id).where(*self._conditions("thread")).order_by(id).limit(BATCH)
             if after is not None:
-                query = query.where(column > after)
+                query = query.where(id > after)
             ids: Sequence[str] = (await self._connection.scalars(query)).all()
             if not ids:
                 return
             yield ids
             after = ids[-1]
 
-    async def _names(self, kind: str, only: Collection[str] | None) -> Sequence[str]:
-        """The columns of ours that are there, in the same order each time."""
-        if kind not in self._there:  # An older revision may have fewer.
-            name = TABLES[kind].name
-            self._there[kind] = await self._connection.run_sync(
-                lambda sync: [
-                    str(column["name"])
-                    for column in inspect(sync).get_columns(name, schema=self._schema)
-                ]
-            )
-        wanted = COLUMNS[kind] if only is None else only
-        return [name for name in COLUMNS[kind] if name in self._there[kind] and name in wanted]
 
-    def _select(self, kind: str, names: Sequence[str]) -> Select[Any]:
-        table = TABLES[kind]
-        quote = self._connection.dialect.identifier_preparer.quote
-        others: list[ColumnElement[Any]] = [
-            literal_column(quote(name)) for name in self._strange(kind)
-        ]
-        columns = [table.c[name] for name in names]
-        return select(*columns, *others).order_by(*_order(table))
-
-
-def place(kind: str) -> ColumnElement[str]:
-    """The column that names the thread of a row.
+def thread_column(kind: str) -> ColumnElement[str]:
+    """The column with the id of the thread that a row is or belongs to.
 
     Args:
-        kind: A kind of record, no user.
+        kind: A kind of record other than ``user``.
     """
     column: ColumnElement[str] = TABLES[kind].c["id" if kind == "thread" else "threadId"]
     return column
-
-
-def _order(table: Table) -> Sequence[Any]:
-    return list(table.primary_key.columns)

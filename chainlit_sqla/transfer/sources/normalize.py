@@ -1,15 +1,16 @@
-"""From a raw row of another layer to a record of ours: pure, no I/O.
+"""Turns a raw row of another layer into a record of ours; pure functions without I/O.
 
-A row is what a driver gives for columns of any type. The rules, besides those of
-`chainlit_sqla.integration.deserialize`:
+A raw row has the values that a driver returns for columns of any type. The rules, besides those
+of `chainlit_sqla.integration.deserialize`:
 
-- JSON may come as text, also where it is the literal ``null``; what is no JSON is a string;
-  what only some readers take is read as far as it can be (`chainlit_sqla._internal.odd_json`).
+- JSON may come as text, also as the literal ``null``; text that is not JSON becomes a string.
+  JSON that only some readers accept is read as far as possible
+  (`chainlit_sqla._internal.json.loads_lenient`), and the row is also quarantined.
 - Tags may come as an array, as JSON, or as PostgreSQL writes an array (``{a,"b c"}``).
 - ``showInput`` may be ``true`` or ``false`` in any form, or the name of a language.
-- An instant that cannot be read is kept in ``extra`` and the column stays empty.
-- The link of a stored file is kept in ``extra`` (`without_link`).
-- A column that we do not have goes into ``extra``, where there is one; else aside.
+- A timestamp that cannot be read is kept in ``extra`` and the column stays empty.
+- The URL of a stored file is kept in ``extra``: it was signed and has expired.
+- A column that we do not have goes into ``extra``, where there is one, else into the quarantine.
 """
 
 from __future__ import annotations
@@ -17,19 +18,17 @@ from __future__ import annotations
 import math
 import re
 import uuid
-from collections.abc import Collection, Mapping
-from dataclasses import replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
 from ..._internal import json as _json
-from ..._internal import odd_json as _odd_json
 from ..._internal.timestamps import parse_instant
 from ...integration.deserialize import fit
 from ..records import COLUMNS, FLAG, INSTANT, INTEGER, JSON, Record, default
 
-_HAS_EXTRA = {"step", "element"}
 _NULLS = {"", "null", "none"}
 _TWO_ZONES = re.compile(r"([+-]\d\d:?\d\d)\s*(?:Z|UTC)$", re.IGNORECASE)
 _NAMED_ZONE = re.compile(r"\s*(?:UTC|GMT)$", re.IGNORECASE)
@@ -37,83 +36,89 @@ _NUMBER = re.compile(r"-?\d{9,17}(?:\.\d+)?$")
 _ARRAY_ITEM = re.compile(r'"((?:[^"\\]|\\.)*)"|([^",{}]+)')
 
 
-def record(
+@dataclass(frozen=True, slots=True)
+class NormalizedRow:
+    """What became of a raw row.
+
+    Args:
+        record: The record.
+        unplaced: Values that the record has no column for.
+        lenient: Columns whose JSON could only be read in part.
+    """
+
+    record: Record
+    unplaced: Mapping[str, Any]
+    lenient: Sequence[str]
+
+
+def normalize(
     kind: str,
     raw: Mapping[str, Any],
     *,
     known: Mapping[str, Any],
-    else_: Mapping[str, Any],
-    aside: Collection[str] = (),
-) -> tuple[Record, dict[str, Any]]:
-    """Read a row.
+    fallbacks: Mapping[str, Any],
+    ignored: Collection[str] = (),
+) -> NormalizedRow:
+    """Make a record of a raw row.
 
     Args:
-        kind: What it is.
-        raw: The values by the names of our columns; other names are strangers.
-        known: Values of our columns that are known better than by the row.
-        else_: Values of our columns where the row has none that can be read.
-        aside: Names of strangers that need no place.
-
-    Returns:
-        The record, and what found no place in it.
+        kind: The kind of the record.
+        raw: The values by column name.
+        known: Values that replace those of the row.
+        fallbacks: Values of columns that the row has no readable value for.
+        ignored: Names of columns that are dropped.
 
     Raises:
         ValueError: A document is nested too deeply.
     """
     columns = COLUMNS[kind]
     values: dict[str, Any] = {}
-    rest: dict[str, Any] = {}
-    for name, value in raw.items():
-        if name in known or value is None:
+    unplaced: dict[str, Any] = {}
+    lenient = []
+    for name, raw_value in raw.items():
+        if name in known or raw_value is None:
             continue
-        if name not in columns:
-            if name not in aside:
-                rest[name] = plain(value)
+        value_type = columns.get(name)
+        if value_type is None:
+            if name not in ignored:
+                unplaced[name] = plain(raw_value)
             continue
-        fitting = value_of(columns[name], value, name)
-        if fitting is not None:
-            values[name] = fitting
-        elif not _says_nothing(columns[name], value):
-            rest[name] = plain(value)
-    values = {**else_, **values, **known}
-    if kind in _HAS_EXTRA and rest:
-        known_extra = values.get("extra")
-        if known_extra is not None and not isinstance(known_extra, dict):
-            known_extra = {"extra": known_extra}  # Somebody else's column of this name.
-        values["extra"] = {**(known_extra or {}), **rest}
-        rest = {}
+        if value_type == JSON and is_lenient(raw_value):
+            lenient.append(name)
+        value = value_of(value_type, raw_value, name)
+        if value is not None:
+            values[name] = value
+        elif not _is_empty(value_type, raw_value):
+            unplaced[name] = plain(raw_value)
+    values = {**fallbacks, **values, **known}
+    if kind == "element" and values.get("objectKey") and values.get("url") is not None:
+        unplaced["url"] = values.pop("url")
+    if "extra" in columns and unplaced:
+        extra = values.get("extra")
+        if extra is not None and not isinstance(extra, dict):
+            extra = {"extra": extra}  # Somebody else's column of this name.
+        values["extra"] = {**(extra or {}), **unplaced}
+        unplaced = {}
     complete = {
         name: default(kind, name) if values.get(name) is None else values[name] for name in columns
     }
-    return Record(kind, complete), rest
+    return NormalizedRow(Record(kind, complete), unplaced, lenient)
 
 
-def without_link(record: Record) -> Record:
-    """The link of a stored file, signed for a time, moves into ``extra``.
-
-    There it is no loss, and is shown only where no fresh one can be made.
+def value_of(value_type: str, value: Any, name: str = "") -> Any:
+    """Convert a value to what a column of ours holds.
 
     Args:
-        record: An element; others stay as they are.
-    """
-    values = record.values
-    if record.kind != "element" or not values["objectKey"] or values["url"] is None:
-        return record
-    extra = {**(values["extra"] or {}), "url": values["url"]}
-    return replace(record, values={**values, "url": None, "extra": extra})
-
-
-def value_of(what: str, value: Any, name: str = "") -> Any:
-    """A value as a column of ours holds it, None where it cannot.
-
-    Args:
-        what: The kind of the column.
-        value: As a driver gives it.
+        value_type: What the values of the column are, such as `JSON`.
+        value: A value of a driver.
         name: The name of the column.
+
+    Returns:
+        None where the column cannot hold it.
     """
-    if what == INSTANT:
+    if value_type == INSTANT:
         return instant(value)
-    if what == JSON:
+    if value_type == JSON:
         if name == "tags":
             return tags(value)
         return show_input(value) if name == "showInput" else document(value)
@@ -121,21 +126,23 @@ def value_of(what: str, value: Any, name: str = "") -> Any:
         value = int(value) if value == value.to_integral_value() else float(value)
     if isinstance(value, (uuid.UUID, datetime, bytes)):
         value = plain(value)
-    if what == INTEGER and isinstance(value, str):
+    if value_type == INTEGER and isinstance(value, str):
         try:
             value = float(value)
         except ValueError:
             return None
-    if what == FLAG and isinstance(value, str) and value.strip().lower() in _NULLS | {"f", "n"}:
-        return None if value.strip().lower() in _NULLS else False
-    return fit(what, value)
+    if value_type == FLAG and isinstance(value, str):
+        text = value.strip().lower()
+        if text in _NULLS | {"f", "n"}:
+            return None if text in _NULLS else False
+    return fit(value_type, value)
 
 
 def identifier(value: Any) -> str | None:
-    """An id as text; None where there is none.
+    """An id as text; None for an empty one.
 
     Args:
-        value: As a driver gives it: text, UUID or, by SQLite's affinity, a number.
+        value: Text, a UUID or, on SQLite, a number.
     """
     if value is None or value == "":
         return None
@@ -143,7 +150,7 @@ def identifier(value: Any) -> str | None:
 
 
 def instant(value: Any) -> datetime | None:
-    """An instant in any form seen in the wild, besides those of `parse_instant`.
+    """A timestamp in any form seen in the wild, besides those of `parse_instant`.
 
     Args:
         value: Text, a number of seconds or milliseconds, or a datetime.
@@ -157,15 +164,15 @@ def instant(value: Any) -> datetime | None:
     if isinstance(value, str):
         text = _TWO_ZONES.sub(r"\1", value.strip())
         value = float(text) if _NUMBER.match(text) else _NAMED_ZONE.sub("Z", text)
-    read = parse_instant(value)
-    return None if read is None else read.astimezone(UTC)
+    moment = parse_instant(value)
+    return None if moment is None else moment.astimezone(UTC)
 
 
 def document(value: Any) -> Any:
     """A JSON document.
 
     Args:
-        value: Decoded or as text.
+        value: A decoded document or its text.
 
     Example:
         >>> document('{"a": 1}'), document("null"), document("plain")
@@ -179,9 +186,19 @@ def document(value: Any) -> Any:
         except ValueError:
             if not value.strip():
                 return None
-            odd = _odd_json.read(value)
-            value = value if odd is None else odd
+            value = _json.loads_lenient(value)
     return _json.loads_exact(_json.dumps(value))
+
+
+def is_lenient(value: Any) -> bool:
+    """Whether `document` reads a text only in part, such as ``NaN`` in an object."""
+    if not isinstance(value, str) or value.lstrip()[:1] not in ("{", "["):
+        return False
+    try:
+        _json.loads(value)
+    except ValueError:
+        return not isinstance(_json.loads_lenient(value), str)
+    return False
 
 
 def tags(value: Any) -> Any:
@@ -194,17 +211,17 @@ def tags(value: Any) -> Any:
         >>> tags('{a,"b, c"}'), tags('["a"]'), tags("a")
         (['a', 'b, c'], ['a'], ['a'])
     """
-    found = document(value)
-    if isinstance(found, str):
-        text = found.strip()
+    parsed = document(value)
+    if isinstance(parsed, str):
+        text = parsed.strip()
         if text.startswith("{") and text.endswith("}"):
             return [_unquoted(*item.groups()) for item in _ARRAY_ITEM.finditer(text[1:-1])]
-        return [found] if text else None
-    return found
+        return [parsed] if text else None
+    return parsed
 
 
 def show_input(value: Any) -> Any:
-    """True, False or a language; None where nothing is said.
+    """True, False, the name of a language, or None.
 
     Args:
         value: A flag, or its text in any form.
@@ -220,34 +237,39 @@ def show_input(value: Any) -> Any:
     return bool(value) if isinstance(value, int) else document(value)
 
 
-def feedback_value(value: Any) -> int | None:
-    """0 or 1, None for anything else.
+def feedback_value(value: Any) -> int:
+    """0 or 1.
 
     Args:
         value: A number or its text; Chainlit's asyncpg layer stores 0.0 and 1.0.
+
+    Raises:
+        ValueError: It is neither.
     """
     try:
         number = float(value)
     except (TypeError, ValueError):
-        return None
-    return int(number) if number in (0, 1) else None
+        number = math.nan
+    if number not in (0, 1):
+        raise ValueError("its value is neither 0 nor 1")
+    return int(number)
 
 
 def plain(value: Any) -> Any:
-    """A value as JSON can hold it."""
+    """Convert a value of a driver to what JSON can hold."""
     if isinstance(value, datetime):
         return value.isoformat()
     if isinstance(value, Decimal):
-        whole = _json.number(f"{value:f}") if value.is_finite() else float(value)
-        return str(value) if math.isinf(whole) else whole
+        number = _json.number(f"{value:f}") if value.is_finite() else float(value)
+        return str(value) if math.isinf(number) else number
     return str(value) if isinstance(value, uuid.UUID) else _json.loads_exact(_json.dumps(value))
 
 
-def _says_nothing(what: str, value: Any) -> bool:
-    """Whether an empty value is no loss: ``""`` where there is no text, JSON's ``null``."""
+def _is_empty(value_type: str, value: Any) -> bool:
+    """Whether losing a value loses nothing: ``""`` where there is no text, JSON's ``null``."""
     if not isinstance(value, str):
         return False
-    return value.strip().lower() in (_NULLS if what in (JSON, FLAG) else {""})
+    return value.strip().lower() in (_NULLS if value_type in (JSON, FLAG) else {""})
 
 
 def _unquoted(quoted: str | None, bare: str | None) -> str | None:

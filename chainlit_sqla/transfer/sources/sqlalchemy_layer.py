@@ -1,14 +1,14 @@
-"""The tables that Chainlit documents for its SQLAlchemy layer, in any of their variants.
+"""`SqlAlchemyLayerSource`: the tables of Chainlit's SQLAlchemy layer, in any of their variants.
 
-What was seen in the wild: ids as UUID or text, instants and JSON as text, flags as ``'0'``,
+Variants seen in the wild: ids as UUID or text, timestamps and JSON as text, flags as ``'0'``,
 columns missing and added, no foreign keys, no primary keys, feedback twice for one step or
-without its thread. The users' and threads' ``createdAt`` are local time labelled as UTC;
-nobody can tell by how much they are off, so they stay.
+without its thread. The ``createdAt`` of users and threads is local time labelled as UTC; the
+offset is unknown, so it stays.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Collection, Mapping, Sequence, Set
+from collections.abc import AsyncGenerator, Mapping, Sequence, Set
 from contextlib import aclosing
 from datetime import datetime
 from typing import Any
@@ -16,23 +16,23 @@ from typing import Any
 from sqlalchemy import func, select
 
 from ..._internal.broken_text import BrokenText
-from ..records import EPOCH, Record
-from . import normalize as shape
-from .base import Chunk, Misfit
-from .lenient_values import Row
-from .tables import PLACE, Items, TableSource, rating
+from ..records import EPOCH
+from .base import Chunk, Items
+from .normalize import feedback_value, identifier, instant
+from .quarantine import QuarantinedRow
+from .tables import THREAD_ID, Row, TableSource
 
 
-class DocumentedSource(TableSource):
-    """Reads a database made for Chainlit's SQLAlchemy layer.
+class SqlAlchemyLayerSource(TableSource):
+    """Reads a database of Chainlit's SQLAlchemy layer; for the arguments see `TableSource`.
 
-    Args:
-        strangers: Columns by kind that we do not have and that need no place; others go
-            into ``extra`` where there is one, else aside.
-        **options: Those of `TableSource`.
+    Example:
+        >>> source = SqlAlchemyLayerSource(connection, database.dialect, "old.db", "")
+        >>> await source.open()
+        >>> async for chunk in source.users(): ...
     """
 
-    NAMES: Mapping[str, str] = {
+    TABLE_NAMES: Mapping[str, str] = {
         "user": "users",
         "thread": "threads",
         "step": "steps",
@@ -47,166 +47,153 @@ class DocumentedSource(TableSource):
         "feedback": {"id", "forId"},
     }
 
-    def __init__(
-        self, *args: Any, strangers: Mapping[str, Collection[str]] | None = None, **options: Any
-    ) -> None:
+    def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        self.strangers = strangers or {}
-        self._kept: dict[str, str] = {}
-        """The ids of users by identifier, where these may be there twice."""
-        self._same: dict[str, str] = {}
-        """Users that are another one by their identifier."""
+        self._id_of_identifier: dict[str, str] = {}
+        """The user of each identifier, where the table does not make it unique."""
+        self._merged: dict[str, str] = {}
+        """The ids of users whose identifier another user has, with the id of that user."""
         self._identifiers: dict[str, str] = {}
-        self._owners: dict[str, str] = {}
-        self._first: dict[str, datetime] = {}
-        self._last: dict[str, datetime] = {}
-        self._made: dict[str, datetime] = {}
+        self._owner_ids: dict[str, str] = {}
+        """The users of the batch: identifier by id, and id by identifier."""
+        self._first_step: dict[str, datetime] = {}
+        self._last_message: dict[str, datetime] = {}
+        self._created: dict[str, datetime] = {}
         self._seen: set[tuple[str, ...]] = set()
 
     async def notes(self) -> Sequence[str]:
-        """What nobody can repair."""
+        """That some timestamps are in an unknown timezone."""
         return (
+            *self.extra_notes,
             "Chainlit's SQLAlchemy layer wrote the createdAt of users and threads in local time "
-            "labelled as UTC: they stay as they are.",
+            "labelled as UTC: these values are not corrected.",
         )
 
     async def users(self) -> AsyncGenerator[Chunk, None]:
-        """All users, each time from the beginning."""
+        """Read all users."""
         self._seen = set()
         async with aclosing(super().users()) as chunks:
             async for chunk in chunks:
                 yield chunk
 
     async def _prepare(self, ids: Sequence[Any]) -> None:
-        """The owners, the first and the last activity of the threads."""
-        self._first, self._last, self._made = {}, {}, {}
-        self._seen = set()
+        self._created, self._seen = {}, set()
         await self._look_up_activity(ids)
         await self._look_up_owners(ids)
 
     async def _look_up_activity(self, ids: Sequence[Any]) -> None:
-        steps = self._tables["step"]
-        query = select(steps.c.threadId, steps.c.createdAt, steps.c.type)
-        async for row in self._rows(query.where(steps.c.threadId.in_(ids)), narrow=True):
-            at = shape.instant(row["createdAt"])
-            id = shape.identifier(row["threadId"])
+        self._first_step, self._last_message = {}, {}
+        steps = self._columns("step")
+        query = select(steps.threadId, steps.createdAt, steps.type)
+        async for row in self._rows(query.where(steps.threadId.in_(ids))):
+            at, id = instant(row["createdAt"]), identifier(row["threadId"])
             if at is None or id is None:
                 continue
-            self._first[id] = min(at, self._first.get(id, at))
+            self._first_step[id] = min(at, self._first_step.get(id, at))
             if "message" in str(row["type"]):
-                self._last[id] = max(at, self._last.get(id, at))
+                self._last_message[id] = max(at, self._last_message.get(id, at))
 
     async def _look_up_owners(self, ids: Sequence[Any]) -> None:
-        users, threads = self._tables["user"], self._tables["thread"]
-        of_batch = threads.c.id.in_(ids)
-        owners = select(threads.c.userId).where(of_batch)
-        named = select(threads.c.userIdentifier).where(of_batch)
-        query = select(users.c.id, users.c.identifier)
-        self._identifiers, self._owners = {}, {}
-        async for row in self._rows(
-            query.where(users.c.id.in_(owners) | users.c.identifier.in_(named)), narrow=True
-        ):
-            id, name = (
-                shape.identifier(row["id"]),
-                shape.identifier(self._people.readable("identifier", row["identifier"])),
-            )
-            if isinstance(row["id"], BrokenText):
-                continue  # The user is put aside.
+        self._identifiers, self._owner_ids = {}, {}
+        users, threads = self._columns("user"), self._columns("thread")
+        owner_ids = select(threads.userId).where(threads.id.in_(ids))
+        identifiers = select(threads.userIdentifier).where(threads.id.in_(ids))
+        query = select(users.id, users.identifier).where(
+            users.id.in_(owner_ids) | users.identifier.in_(identifiers)
+        )
+        async for row in self._rows(query):
+            if isinstance(row["id"], BrokenText) or isinstance(row["identifier"], BrokenText):
+                continue  # The user is quarantined.
+            id, name = identifier(row["id"]), identifier(row["identifier"])
             if id is not None and name is not None:
                 self._identifiers[id] = name
-                self._owners[name] = self._same.get(id, id)
+                self._owner_ids[name] = self._merged.get(id, id)
 
-    def _place(self, kind: str) -> Any:
-        """Before July 2024, feedback did not say its thread; and it may be empty since."""
-        own = super()._place(kind) if self.PLACE in self._types[kind] else None
+    def _thread_column(self, kind: str) -> Any:
+        """Before July 2024 feedback did not name its thread, and it may be empty since."""
+        own = super()._thread_column(kind) if self._has_column(kind, "threadId") else None
         if kind != "feedback":
             return own
-        found = self._of_step(kind, "forId")
-        return found if own is None else func.coalesce(own, found)
+        of_step = self._thread_of_step(kind, "forId")
+        return of_step if own is None else func.coalesce(own, of_step)
 
     def _order(self, kind: str) -> Sequence[Any]:
-        """As they were written; of several feedbacks the newest counts."""
-        if kind in self._keys:
-            columns = self._tables[kind].c
-            made = ["createdAt"] if "createdAt" in columns else []
-            return [columns[name] for name in (*made, *self._keys[kind])]
+        """As they were written; of several feedbacks for a step the newest counts."""
+        key = self._tables[kind].key
+        if key:
+            columns = self._columns(kind)
+            created = ["createdAt"] if self._has_column(kind, "createdAt") else []
+            return [columns[name] for name in (*created, *key)]
         order = self._dialect.physical_order()
         return [order.desc() if kind == "feedback" else order]
 
-    def _shape(self, kind: str, row: Row) -> Items:
+    def _convert(self, kind: str, row: Row) -> Items:
         if kind == "user":
             return self._user(row)
         if kind == "thread":
             return self._thread(row)
-        thread_id = shape.identifier(row.pop(PLACE))
+        thread_id = identifier(row.pop(THREAD_ID))
         if thread_id is None:
             raise ValueError("its thread has no id")
-        known: dict[str, Any] = {"threadId": thread_id}
-        else_: dict[str, Any] = {"createdAt": self._made.get(thread_id, EPOCH)}
+        known: dict[str, Any] = {"threadId": thread_id, "id": _required(row, "id")}
+        fallbacks = {"createdAt": self._created.get(thread_id, EPOCH)}
         if kind == "feedback":
-            return self._feedback(row, known, else_)
-        known |= {"id": _id(row, "id"), "ordinal": self._next(kind, thread_id)}
-        self._once(kind, (thread_id, known["id"]))
-        return self._finish(kind, row, known, else_)
+            known |= {"value": feedback_value(row.get("value")), "forId": _required(row, "forId")}
+            self._accept_newest(thread_id, known["forId"])
+        else:
+            known["ordinal"] = self._next_ordinal(kind, thread_id)
+            self._refuse_duplicate(kind, (thread_id, known["id"]))
+        return self._normalized(kind, row, known, fallbacks)
 
     def _user(self, row: Row) -> Items:
-        id, name = _id(row, "id"), _id(row, "identifier")
-        if not {"id", "identifier"} <= self._unique["user"]:
-            if self._kept.setdefault(name, id) != id:
-                self._same[id] = self._kept[name]
+        id, name = _required(row, "id"), _required(row, "identifier")
+        if not {"id", "identifier"} <= self._tables["user"].unique:
+            if self._id_of_identifier.setdefault(name, id) != id:
+                self._merged[id] = self._id_of_identifier[name]
                 raise ValueError("another user has the same identifier")
-            self._once("user", (id,))
-        return self._finish("user", row, {"id": id, "identifier": name}, {"createdAt": EPOCH})
+            self._refuse_duplicate("user", (id,))
+        return self._normalized("user", row, {"id": id, "identifier": name}, {"createdAt": EPOCH})
 
     def _thread(self, row: Row) -> Items:
-        kind = "thread"
-        id = _id(row, "id")
-        self._once("thread", (id,))
-        made = shape.instant(row.get("createdAt")) or self._first.get(id, EPOCH)
-        self._made[id] = made
-        owner, odd = self._owner(row)
+        id = _required(row, "id")
+        self._refuse_duplicate("thread", (id,))
+        created = instant(row.get("createdAt")) or self._first_step.get(id, EPOCH)
+        self._created[id] = created
+        owner_id, problem = self._owner(row)
         known = {
             "id": id,
-            "createdAt": made,
-            "updatedAt": self._last.get(id, made),
-            "userId": owner,
+            "createdAt": created,
+            "updatedAt": self._last_message.get(id, created),
+            "userId": owner_id,
         }
-        items: list[Record | Misfit] = list(
-            self._finish(
-                "thread", row, known, {"userIdentifier": self._identifiers.get(owner or "")}
-            )
-        )
-        if odd:
-            items.append(Misfit(kind, self._names[kind], odd, row, kept=True))
-        return tuple(items)
+        fallbacks = {"userIdentifier": self._identifiers.get(owner_id or "")}
+        items = self._normalized("thread", row, known, fallbacks)
+        if problem:
+            name = self._names["thread"]
+            items += (QuarantinedRow("thread", name, problem, row, partial=True),)
+        return items
 
     def _owner(self, row: Row) -> tuple[str | None, str]:
-        given = shape.identifier(row.get("userId"))
-        name = shape.identifier(row.get("userIdentifier"))
-        if given is None:
+        """The owner of a thread, and what is wrong with the owner that the row names."""
+        user_id = identifier(row.get("userId"))
+        if user_id is None:
             return None, ""
-        if given in self._identifiers:
-            return self._same.get(given, given), ""
-        by_name = self._owners.get(name or "")
-        kept = "its identifier's user has it now" if by_name else "the thread has no owner now"
-        return by_name, f"its user is not there; {kept}"
+        if user_id in self._identifiers:
+            return self._merged.get(user_id, user_id), ""
+        by_name = self._owner_ids.get(identifier(row.get("userIdentifier")) or "")
+        owner = "the user with its userIdentifier" if by_name else "nobody"
+        return by_name, f"its user is missing; it now belongs to {owner}"
 
-    def _feedback(self, row: Row, known: dict[str, Any], else_: Mapping[str, Any]) -> Items:
-        known["value"] = rating(row.get("value"))
-        known |= {"forId": _id(row, "forId"), "id": _id(row, "id")}
-        self._newest(known["threadId"], known["forId"])
-        return self._finish("feedback", row, known, else_)
-
-    def _once(self, kind: str, key: tuple[str, ...]) -> None:
-        if "id" in self._unique[kind]:
+    def _refuse_duplicate(self, kind: str, key: tuple[str, ...]) -> None:
+        if "id" in self._tables[kind].unique:
             return
         if (kind, *key) in self._seen:
-            raise ValueError("its id is there twice")
+            raise ValueError("its id is not unique")
         self._seen.add((kind, *key))
 
 
-def _id(row: Row, name: str) -> str:
-    found = shape.identifier(row.get(name))
-    if found is None:
+def _required(row: Mapping[str, Any], name: str) -> str:
+    value = identifier(row.get(name))
+    if value is None:
         raise ValueError(f"it has no {name}")
-    return found
+    return value

@@ -1,8 +1,8 @@
-"""`TableSource`: what reading another layer's tables has in common.
+"""`TableSource`: what reading the tables of Chainlit's two layers has in common.
 
-Tables are read as they are: whatever columns there are, of whatever types, in the order in
-which the rows were written where nothing else orders them. No index is expected: what lies
-in a batch of threads is read in one go.
+Whatever columns a table has are read, of whatever types, in the order in which the rows were
+written where nothing else orders them. No index is expected: what belongs to a batch of threads
+is read with one query a table.
 """
 
 from __future__ import annotations
@@ -11,14 +11,19 @@ import uuid
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Collection, Mapping, Sequence, Set
 from contextlib import aclosing
+from dataclasses import dataclass
 from typing import Any
 
+import orjson
 from sqlalchemy import (
-    ColumnClause,
+    JSON,
+    ColumnElement,
     Connection,
     Select,
     TableClause,
+    Text,
     Uuid,
+    cast,
     column,
     func,
     inspect,
@@ -31,41 +36,60 @@ from ..._internal.broken_text import BrokenText
 from ...dialects import Dialect, dialect_named
 from ...dialects.letter_case import canonical
 from ...errors import ImportSourceError, RejectedRow
-from ..records import COLUMNS, IN_THREADS, Record
-from . import normalize as shape
-from .base import BATCH, Chunk, Misfit, rechunked
-from .bounded_fetch import portions
-from .lenient_values import Names, Row, exact, reasons
-from .resume_token import id_at, position_of
+from ..records import COLUMNS, IN_THREADS
+from ..records import JSON as DOCUMENT
+from .base import BATCH, Chunk, Items, chunked
+from .bounded_fetch import fetch_portions
+from .normalize import identifier, normalize
+from .quarantine import QuarantinedRow
 
-PLACE = "chainlit_sqla_place"
-"""The name under which a row's thread is read, where a row does not say it by itself."""
+THREAD_ID = "chainlit_sqla_thread_id"
+"""The name under which the id of a row's thread is read."""
+UNDECODABLE = "text in it is not valid UTF-8"
+LENIENT_JSON = "its JSON has values that not every database can store"
+NO_OBJECT = "its metadata is not a JSON object"
+_KEY_COLUMNS = ("id", "threadId", "identifier")
+"""Columns that identify rows and people: a replacement could be that of another one."""
+
+Row = dict[str, Any]
 
 
-Items = tuple[Record | Misfit, ...]
+@dataclass(frozen=True, slots=True)
+class _Table:
+    """A table as it was found.
+
+    Args:
+        clause: For queries.
+        types: The types of its columns by name.
+        unique: Columns whose values are unique by themselves.
+        key: The primary key of a table that does not keep the order of its rows, else empty.
+    """
+
+    clause: TableClause
+    types: Mapping[str, Any]
+    unique: Set[str]
+    key: Sequence[str]
 
 
 class TableSource(ABC):
-    """Another layer's tables.
+    """Reads the tables of a layer.
 
     Args:
         connection: In a transaction that sees one state of the database.
-        dialect: The database's dialect.
-        title: What it is, for people.
+        dialect: The dialect of the database.
+        title: See `Source`.
         identity: See `Source`.
         schema: The schema of the tables; None: the connection's default one.
-        names: The names of the tables by kind, where they are not `NAMES`.
+        table_names: The names of the tables by kind, where they are not `TABLE_NAMES`.
+        ignored_columns: Columns by kind that are dropped; others that we do not have are kept.
     """
 
-    part = ""
-    NAMES: Mapping[str, str]
-    """The table of each kind."""
+    TABLE_NAMES: Mapping[str, str]
     NEEDED: Mapping[str, Set[str]]
     """Columns by kind without which a table cannot be read."""
-    PLACE = "threadId"
-    """The column that names the thread."""
-    strangers: Mapping[str, Collection[str]]
-    """Columns by kind that we do not have and that need no place."""
+    IGNORED: Mapping[str, Collection[str]] = {}
+    incomplete = ""
+    extra_notes: Sequence[str] = ()
 
     def __init__(
         self,
@@ -75,108 +99,82 @@ class TableSource(ABC):
         identity: str,
         *,
         schema: str | None = None,
-        names: Mapping[str, str] | None = None,
+        table_names: Mapping[str, str] | None = None,
+        ignored_columns: Mapping[str, Collection[str]] | None = None,
     ) -> None:
         self.title = title
         self.identity = identity
         self._connection = connection
         self._dialect = dialect
         self._schema = schema
-        self._names = names or self.NAMES
-        self._tables: dict[str, TableClause] = {}
-        self._types: dict[str, dict[str, Any]] = {}
-        self._unique: dict[str, set[str]] = {}
-        self._keys: dict[str, Sequence[str]] = {}
-        """The primary keys of tables that keep no other order."""
-        self._numbers: dict[tuple[str, str], int] = {}
+        self._names = table_names or self.TABLE_NAMES
+        self._ignored = ignored_columns or self.IGNORED
+        self._tables: dict[str, _Table] = {}
+        self._ordinals: dict[tuple[str, str], int] = {}
         self._rated: set[tuple[str, str]] = set()
-        self._odd: dict[str, list[Any]] = {}
-        """Ids of the batch that was read last, by their text, which does not find them."""
-        self._may_break = False
-        self._people = Names()
 
     async def open(self) -> None:
-        """Look which columns there are; before anything else.
+        """Inspect the tables; to be called first.
 
         Raises:
-            ImportSourceError: One is missing that is needed.
+            ImportSourceError: A needed column is missing.
         """
-        self._may_break = await self._dialect.keep_broken_text(self._connection)
+        await self._dialect.keep_broken_text(self._connection)
         for kind, name in self._names.items():
-            found = await self._connection.run_sync(_inspected, name, self._schema, COLUMNS[kind])
+            found = await self._connection.run_sync(_inspect, name, self._schema, COLUMNS[kind])
             if found is None:
-                continue  # No table, no rows.
-            columns, unique, key = found
-            if missing := ", ".join(sorted(self.NEEDED[kind] - columns.keys())):
+                continue  # An app without attachments may have no table for them.
+            if missing := ", ".join(sorted(self.NEEDED[kind] - found.types.keys())):
                 raise ImportSourceError(
                     f"{self.title}: the table {name} has no column {missing}, without which it "
                     "cannot be read; correct --from or --from-schema, or add it as Chainlit "
                     "documents it"
                 )
-            if key:
-                self._keys[kind] = key
-            self._types[kind] = columns
-            self._unique[kind] = unique
-            self._tables[kind] = table(name, *(column(one) for one in columns), schema=self._schema)
-        if self._may_break:
-            named = select(self._tables["user"].c.identifier)
-            await self._people.look(lambda: self._rows(named, narrow=True))
+            self._tables[kind] = found
 
     async def count(self) -> Mapping[str, int]:
-        """The rows of each table."""
+        """The number of rows of each table."""
         counts = {}
-        for kind, one in self._tables.items():
-            query = select(func.count()).select_from(one)
+        for kind, found in self._tables.items():
+            query = select(func.count()).select_from(found.clause)
             counts[kind] = await self._connection.scalar(query) or 0
         return counts
 
     async def notes(self) -> Sequence[str]:
-        """Nothing, unless a layer has something."""
-        return ()
+        """The notes of who opened the source."""
+        return self.extra_notes
 
     async def users(self) -> AsyncGenerator[Chunk, None]:
-        """All users."""
-        rows = self._rows(self._all("user"))
-        async for chunk in rechunked(self._shaped("user", rows)):
+        """Read all users."""
+        async for chunk in chunked(self._converted("user", self._all("user"))):
             yield chunk
 
     async def threads(
         self, after: str | None = None, only: Collection[str] | None = None
     ) -> AsyncGenerator[Chunk, None]:
-        """Threads by id, and what lies in them; after `users`.
+        """Read threads by id, and what belongs to them; after `users`.
 
         Args:
-            after: The id of the last thread of an earlier batch.
-            only: Just these threads; those whose id is no text, or is shown otherwise, only
-                while their batch was the last that was read.
+            after: The resume token of an earlier batch.
+            only: The ids of the threads to read; None: all.
         """
         async for ids in self._batches(after, only):
-            texts = [shape.identifier(id) or "" for id in ids]
-            if only is None:
-                self._remember_odd(texts, ids)
-            self._numbers, self._rated = {}, set()
+            self._ordinals, self._rated = {}, set()
             await self._prepare(ids)
-            for kind in self._of_threads:
-                rows = self._rows(self._of_batch(kind, ids))
-                async for chunk in rechunked(self._shaped(kind, rows)):
+            for kind in self._thread_kinds:
+                async for chunk in chunked(self._converted(kind, self._of_batch(kind, ids))):
                     yield chunk
-            yield Chunk(threads=texts, position=position_of(ids[-1]))
+            texts = [identifier(id) or "" for id in ids]
+            yield Chunk(threads=texts, resume_token=orjson.dumps(ids[-1], default=str).decode())
 
     async def rest(self) -> AsyncGenerator[Chunk, None]:
-        """Rows without a thread."""
-        broken = [id async for id in self._broken_ids()]
-        for kind in self._of_threads:
-            name = self._names[kind]
-            async for chunk in rechunked(self._stray(kind, name)):
+        """Read rows whose thread is missing."""
+        for kind in self._thread_kinds:
+            async for chunk in chunked(self._orphans(kind)):
                 yield chunk
-            for start in range(0, len(broken), BATCH):
-                rows = self._rows(self._of_batch(kind, broken[start : start + BATCH]))
-                async for chunk in rechunked(self._unnamed(kind, name, rows)):
-                    yield chunk
 
     @property
-    def _of_threads(self) -> Sequence[str]:
-        """Kinds that have a table, but for users; an app without files may have none for these."""
+    def _thread_kinds(self) -> Sequence[str]:
         return [kind for kind in ("thread", *IN_THREADS) if kind in self._tables]
 
     @abstractmethod
@@ -184,195 +182,203 @@ class TableSource(ABC):
         """Look up what the rows of a batch of threads need."""
 
     @abstractmethod
-    def _shape(self, kind: str, row: Row) -> Items:
+    def _convert(self, kind: str, row: Row) -> Items:
         """Make records of a row.
 
         Raises:
-            ValueError: It cannot be one; says why.
+            ValueError: The row cannot be stored; says why.
         """
-
-    def _all(self, kind: str) -> Select[Any]:
-        """All rows in their order, and under `PLACE` the thread of what lies in one."""
-        query = select(*self._tables[kind].c).order_by(*self._order(kind))
-        return query.add_columns(self._place(kind).label(PLACE)) if kind in IN_THREADS else query
 
     @abstractmethod
     def _order(self, kind: str) -> Sequence[Any]:
         """What rows are ordered by."""
 
+    def _thread_column(self, kind: str) -> Any:
+        """The id of the thread that a row belongs to."""
+        return self._columns(kind).threadId
+
+    def _columns(self, kind: str) -> Any:
+        return self._tables[kind].clause.c
+
+    def _has_column(self, kind: str, name: str) -> bool:
+        return name in self._tables[kind].types
+
+    def _is_decoded(self, kind: str, name: str) -> bool:
+        """Whether a driver would decode a column, and hide what only some readers accept."""
+        types = self._tables[kind].types
+        return isinstance(types[name], JSON) and COLUMNS[kind].get(name) == DOCUMENT
+
+    def _all(self, kind: str) -> Select[Any]:
+        """All rows in their order, with the id of their thread as `THREAD_ID`."""
+        found = self._tables[kind]
+        columns: list[ColumnElement[Any]] = [
+            cast(one, Text).label(one.name) if self._is_decoded(kind, one.name) else one
+            for one in found.clause.c
+        ]
+        query = select(*columns).order_by(*self._order(kind))
+        if kind in IN_THREADS:
+            query = query.add_columns(self._thread_column(kind).label(THREAD_ID))
+        return query
+
     def _of_batch(self, kind: str, ids: Sequence[Any]) -> Select[Any]:
-        place = self._tables["thread"].c.id if kind == "thread" else self._place(kind)
-        return self._all(kind).where(place.in_(ids))
+        is_thread = kind == "thread"
+        thread_id = self._columns(kind).id if is_thread else self._thread_column(kind)
+        return self._all(kind).where(thread_id.in_(ids))
 
-    def _place(self, kind: str) -> Any:
-        return self._tables[kind].c[self.PLACE]
-
-    def _of_step(self, kind: str, name: str) -> Any:
+    def _thread_of_step(self, kind: str, name: str) -> Any:
         """The thread of the step that a column names."""
-        steps, own = self._tables["step"], self._tables[kind]
-        found = select(steps.c.threadId).where(steps.c.id == own.c[name]).limit(1)
-        return found.correlate(own).scalar_subquery()
+        steps, own = self._tables["step"].clause, self._tables[kind].clause
+        query = select(steps.c.threadId).where(steps.c.id == own.c[name]).limit(1)
+        return query.correlate(own).scalar_subquery()
 
-    def _strays(self, kind: str) -> Select[Any]:
-        """Rows whose thread is not there, or that have no id where they are threads."""
-        id = self._tables["thread"].c.id
+    async def _orphans(self, kind: str) -> AsyncGenerator[Items, None]:
+        """Rows whose thread is missing, and threads without an id."""
+        id = self._columns("thread").id
         if kind == "thread":
-            return self._all(kind).where(id.is_(None))
-        there = select(id).where(id == self._place(kind)).exists()
-        return self._all(kind).where(~there)
+            query, reason = self._all(kind).where(id.is_(None)), "it has no id"
+        else:
+            owner = select(id).where(id == self._thread_column(kind)).exists()
+            query, reason = self._all(kind).where(~owner), "its thread is missing"
+        async for row in self._rows(query, self._tables[kind].clause):
+            row.pop(THREAD_ID, None)
+            yield (QuarantinedRow(kind, self._names[kind], reason, row),)
 
-    async def _stray(self, kind: str, name: str) -> AsyncGenerator[Items, None]:
-        async for row in self._rows(self._strays(kind)):
-            row.pop(PLACE, None)
-            reason = "it has no id" if kind == "thread" else "its thread is not there"
-            yield (Misfit(kind, name, reason, row),)
-
-    async def _broken_ids(self) -> AsyncGenerator[Any, None]:
-        """The ids of threads that are no UTF-8: these cannot be asked for by their text."""
-        if not self._may_break:
-            return
-        query = select(self._tables["thread"].c.id).distinct()
-        async for row in self._rows(query, narrow=True):
-            if isinstance(row["id"], BrokenText):
-                yield exact(row["id"])
-
-    async def _unnamed(
-        self, kind: str, name: str, rows: AsyncGenerator[Row, None]
-    ) -> AsyncGenerator[Items, None]:
-        whose = "id" if kind == "thread" else "thread's id"
-        async for row in rows:
-            row.pop(PLACE, None)
-            yield (Misfit(kind, name, f"its {whose} is no UTF-8", row),)
-
-    async def _shaped(
-        self, kind: str, rows: AsyncGenerator[Row, None]
-    ) -> AsyncGenerator[Items, None]:
-        async for row in rows:
-            broken = sorted(name for name, one in row.items() if isinstance(one, BrokenText))
+    async def _converted(self, kind: str, query: Select[Any]) -> AsyncGenerator[Items, None]:
+        """What the rows of a query became."""
+        table_name = self._names[kind]
+        async for row in self._rows(query, self._tables[kind].clause):
+            undecodable = [name for name, value in row.items() if isinstance(value, BrokenText)]
+            raw = {name: value for name, value in row.items() if name != THREAD_ID}
             try:
-                items = self._shape(kind, self._people.row(row, broken) if broken else row)
+                for name in _KEY_COLUMNS:
+                    if name in undecodable:
+                        raise ValueError(f"its {name} is not valid UTF-8")
+                if "userIdentifier" in undecodable:
+                    row = {**row, "userIdentifier": None}  # It could read as another person's.
+                items = self._convert(kind, row)
             except (ValueError, RejectedRow) as error:
-                row.pop(PLACE, None)
-                items = (Misfit(kind, self._names[kind], str(error), row),)
+                items = (QuarantinedRow(kind, table_name, str(error), raw),)
             else:
-                row.pop(PLACE, None)
-                table, why = self._names[kind], reasons(kind, row, broken, items)
-                items += tuple(Misfit(kind, table, one, row, kept=True) for one in why)
+                if undecodable:
+                    reason = f"{UNDECODABLE}: {', '.join(sorted(undecodable))}"
+                    items += (QuarantinedRow(kind, table_name, reason, raw, partial=True),)
             yield items
 
-    async def _rows(self, query: Select[Any], *, narrow: bool = False) -> AsyncGenerator[Row, None]:
-        columns = list(query.selected_columns)
-        names = [str(one.key) for one in columns]
-        wide = [one for one in columns if isinstance(one, ColumnClause) and not narrow]
-        async with aclosing(portions(self._connection, query, wide)) as found:
-            async for portion in found:
-                for row in portion:
-                    yield dict(zip(names, row, strict=True))
+    def _normalized(
+        self,
+        kind: str,
+        row: Row,
+        known: Mapping[str, Any],
+        fallbacks: Mapping[str, Any],
+        lenient: Sequence[str] = (),
+    ) -> Items:
+        """Make a record of a row, and quarantine what the record cannot hold of it.
+
+        Args:
+            kind: The kind of the record.
+            row: The row.
+            known: See `normalize`.
+            fallbacks: See `normalize`.
+            lenient: Columns whose JSON could only be read in part, besides those of ours.
+        """
+        result = normalize(
+            kind, row, known=known, fallbacks=fallbacks, ignored=self._ignored.get(kind, ())
+        )
+        reasons = []
+        if result.unplaced:
+            reasons.append(f"there is no column for {', '.join(sorted(result.unplaced))}")
+        if names := sorted({*result.lenient, *lenient}):
+            reasons.append(f"{LENIENT_JSON}: {', '.join(names)}")
+        values = result.record.values
+        if kind in ("user", "thread") and not isinstance(values["metadata"], dict):
+            reasons.append(NO_OBJECT)
+        name = self._names[kind]
+        quarantined = [QuarantinedRow(kind, name, reason, row, partial=True) for reason in reasons]
+        return (result.record, *quarantined)
+
+    async def _rows(
+        self, query: Select[Any], wide_of: TableClause | None = None
+    ) -> AsyncGenerator[Row, None]:
+        """Read rows as dicts.
+
+        Args:
+            query: What to read.
+            wide_of: The table whose columns may be large; None: none is.
+        """
+        names = [str(one.key) for one in query.selected_columns]
+        wide = () if wide_of is None else list(wide_of.c)
+        async with aclosing(fetch_portions(self._connection, query, wide)) as portions:
+            async for portion in portions:
+                for values in portion:
+                    yield dict(zip(names, values, strict=True))
 
     async def _batches(
         self, after: str | None, only: Collection[str] | None
     ) -> AsyncGenerator[Sequence[Any], None]:
-        id = self._tables["thread"].c.id
-        last = None if after is None else id_at(after)
-        wanted = None if only is None else [raw for id in sorted(only) for raw in self._raw(id)]
-        start = 0
+        if only is not None:
+            wanted = [self._native_id(id) for id in sorted(only)]
+            for start in range(0, len(wanted), BATCH):
+                yield wanted[start : start + BATCH]
+            return
+        id = self._columns("thread").id
+        # In its type: for SQLite 5 is not '5'.
+        last = None if after is None else self._native_id(orjson.loads(after))
         while True:
-            query = self._ids().limit(BATCH)
-            if wanted is not None:
-                portion = wanted[start : start + BATCH]
-                start += BATCH
-                ids: Sequence[Any] = portion
-            else:
-                if last is not None:
-                    query = query.where(id > last)
-                ids = (await self._connection.scalars(query)).all()
+            query = self._thread_ids().limit(BATCH)
+            if last is not None:
+                query = query.where(id > last)
+            ids: Sequence[Any] = (await self._connection.scalars(query)).all()
+            for thread_id in ids:
+                self._check_id(thread_id)
             if not ids:
                 return
-            last = exact(ids[-1])
-            if readable := [id for id in ids if not isinstance(id, BrokenText)]:
-                yield readable
+            yield ids
+            last = ids[-1]
 
-    def _ids(self) -> Select[Any]:
-        """The ids of the threads; without a primary key one may be there twice."""
-        id = self._tables["thread"].c.id
+    def _thread_ids(self) -> Select[Any]:
+        """The ids of the threads; without a primary key an id may be there twice."""
+        id = self._columns("thread").id
         return select(id).where(id.is_not(None)).distinct().order_by(id)
 
-    def _next(self, kind: str, thread_id: str) -> int:
-        """The place among its like: what is written from now on comes after it."""
-        number = self._numbers[kind, thread_id] = self._numbers.get((kind, thread_id), 0) + 1
+    def _check_id(self, id: Any) -> None:
+        """Refuse ids that no query finds again: SQLite stores any bytes in any column."""
+        if isinstance(id, (BrokenText, bytes)):
+            shown = id.escaped if isinstance(id, BrokenText) else id.hex()
+            raise ImportSourceError(
+                f"{self.title}: the id of a thread is not text ({shown}); give the thread another "
+                f"id in {', '.join(self._names[kind] for kind in self._thread_kinds)}, then run "
+                "the same command again"
+            )
+
+    def _native_id(self, id: Any) -> Any:
+        return uuid.UUID(id) if isinstance(self._tables["thread"].types["id"], Uuid) else id
+
+    def _next_ordinal(self, kind: str, thread_id: str) -> int:
+        """The number of a row in its thread: below the ordinals of rows that are written later."""
+        number = self._ordinals[kind, thread_id] = self._ordinals.get((kind, thread_id), 0) + 1
         return number
 
-    def _newest(self, thread_id: str, for_id: str) -> None:
-        """Take the first feedback that is read for a step.
+    def _accept_newest(self, thread_id: str, step_id: str) -> None:
+        """Accept the first feedback that is read for a step.
 
         Raises:
-            ValueError: There was one.
+            ValueError: A newer one was accepted.
         """
-        if (thread_id, for_id) in self._rated:
-            raise ValueError("a newer feedback is there for the same step")
-        self._rated.add((thread_id, for_id))
-
-    def _finish(
-        self, kind: str, row: Row, known: Mapping[str, Any], else_: Mapping[str, Any]
-    ) -> Items:
-        """A record of a row, and what found no place in it: see `shape.record`."""
-        record, rest = shape.record(
-            kind, row, known=known, else_=else_, aside=self.strangers.get(kind, ())
-        )
-        return (shape.without_link(record), *self._aside(kind, row, rest))
-
-    def _aside(self, kind: str, row: Row, rest: Collection[str]) -> Sequence[Misfit]:
-        """What of a row found no place."""
-        if not rest:
-            return []
-        names = ", ".join(sorted(rest))
-        reason = f"there is no place for {names}"
-        return [Misfit(kind, self._names[kind], reason, row, kept=True)]
-
-    def _remember_odd(self, texts: Sequence[str], ids: Sequence[Any]) -> None:
-        """SQLite has ids that are numbers, or have a NUL: their text finds no row."""
-        self._odd = {}
-        for text, id in zip(texts, ids, strict=True):
-            if id != self._native(text):
-                self._odd.setdefault(text, []).append(id)
-
-    def _raw(self, id: str) -> Sequence[Any]:
-        """The ids of the database that a text stands for."""
-        return [self._native(id), *self._odd.get(id, ())]
-
-    def _native(self, id: str) -> Any:
-        """An id as the database has it."""
-        return uuid.UUID(id) if isinstance(self._types["thread"]["id"], Uuid) else id
+        if (thread_id, step_id) in self._rated:
+            raise ValueError("there is newer feedback for the same step")
+        self._rated.add((thread_id, step_id))
 
 
-def rating(value: Any) -> int:
-    """The value of a feedback.
-
-    Raises:
-        ValueError: It is none.
-    """
-    found = shape.feedback_value(value)
-    if found is None:
-        raise ValueError("its value is neither 0 nor 1")
-    return found
-
-
-def _inspected(
+def _inspect(
     sync: Connection, name: str, schema: str | None, known: Collection[str]
-) -> tuple[dict[str, Any], set[str], Sequence[str]] | None:
-    """The columns by name with their types, those of which a value is there once, and the key.
-
-    The key only where it is all the order there is: SQLite's tables WITHOUT ROWID. None where
-    there is no such table.
-    """
+) -> _Table | None:
     inspector = inspect(sync)
-    there = canonical(sync, inspector.get_table_names(schema=schema), [name])
-    name = next((real for real, ours in there.items() if ours == name), name)
+    spellings = canonical(sync, inspector.get_table_names(schema=schema), [name])
+    name = next((real for real, spelling in spellings.items() if spelling == name), name)
     if not inspector.has_table(name, schema=schema):
         return None
     types = {one["name"]: one["type"] for one in inspector.get_columns(name, schema=schema)}
-    ours = canonical(sync, types, known)
-    columns = {ours[one]: type_ for one, type_ in types.items()}
+    spelled = canonical(sync, types, known)
     key = inspector.get_pk_constraint(name, schema=schema)["constrained_columns"]
     keys: list[Any] = [key]
     keys += [one["column_names"] for one in inspector.get_unique_constraints(name, schema=schema)]
@@ -381,6 +387,10 @@ def _inspected(
         for one in inspector.get_indexes(name, schema=schema)
         if one["unique"] and not one.get("dialect_options")
     ]
-    unique = {ours[one[0]] for one in keys if len(one) == 1 and one[0]}
-    numbered = dialect_named(sync.dialect.name).numbers_rows(sync, name)
-    return columns, unique, () if numbered else [ours[one] for one in key]
+    keeps_order = dialect_named(sync.dialect.name).numbers_rows(sync, name)
+    return _Table(
+        table(name, *(column(spelled[one]) for one in types), schema=schema),
+        {spelled[one]: type_ for one, type_ in types.items()},
+        {spelled[columns[0]] for columns in keys if len(columns) == 1 and columns[0]},
+        () if keeps_order else [spelled[one] for one in key],
+    )

@@ -14,7 +14,16 @@ from hypothesis import strategies as st
 
 from chainlit_sqla._internal import json as _json
 from chainlit_sqla.transfer.records import COLUMNS, KEYS, Record, default
-from chainlit_sqla.transfer.sources import normalize as shape
+from chainlit_sqla.transfer.sources.normalize import (
+    feedback_value,
+    identifier,
+    instant,
+    normalize,
+    show_input,
+)
+from chainlit_sqla.transfer.sources.normalize import (
+    tags as read_tags,
+)
 
 NOON = datetime(2024, 5, 1, 12, tzinfo=UTC)
 texts = st.text(max_size=30)
@@ -52,21 +61,21 @@ values: st.SearchStrategy[Any] = st.recursive(
     ],
 )
 def test_instants_in_all_forms_seen_are_read(value: Any) -> None:
-    assert shape.instant(value) == NOON
+    assert instant(value) == NOON
 
 
 @pytest.mark.parametrize("value", ["", "yesterday", "2024-13-01", None, {}, True, "12:00"])
 def test_what_is_no_instant_is_none(value: Any) -> None:
-    assert shape.instant(value) is None
+    assert instant(value) is None
 
 
 @given(st.lists(texts.map(_json.clean_text), max_size=4))
 def test_tags_survive_as_a_list_as_json_and_as_postgres_writes_arrays(tags: list[str]) -> None:
     quoted = (tag.replace("\\", "\\\\").replace('"', '\\"') for tag in tags)
     array = "{" + ",".join(f'"{tag}"' for tag in quoted) + "}"
-    assert shape.tags(tags) == shape.tags(json.dumps(tags)) == tags
+    assert read_tags(tags) == read_tags(json.dumps(tags)) == tags
     if tags:
-        assert shape.tags(array) == tags
+        assert read_tags(array) == tags
 
 
 @pytest.mark.parametrize(
@@ -84,15 +93,21 @@ def test_tags_survive_as_a_list_as_json_and_as_postgres_writes_arrays(tags: list
     ],
 )
 def test_show_input_is_a_flag_or_a_language(value: Any, expected: Any) -> None:
-    assert shape.show_input(value) == expected
+    assert show_input(value) == expected
 
 
 @pytest.mark.parametrize(
     ("value", "expected"),
-    [(1, 1), (0, 0), (1.0, 1), ("1.0", 1), (Decimal(0), 0), (-1, None), (0.5, None), ("x", None)],
+    [(1, 1), (0, 0), (1.0, 1), ("1.0", 1), (Decimal(0), 0)],
 )
-def test_feedback_is_a_thumb_up_or_down(value: Any, expected: int | None) -> None:
-    assert shape.feedback_value(value) == expected
+def test_feedback_is_a_thumb_up_or_down(value: Any, expected: int) -> None:
+    assert feedback_value(value) == expected
+
+
+@pytest.mark.parametrize("value", [-1, 0.5, "x", None])
+def test_other_feedback_is_refused(value: Any) -> None:
+    with pytest.raises(ValueError, match="neither 0 nor 1"):
+        feedback_value(value)
 
 
 @given(st.sampled_from(sorted(COLUMNS)), st.dictionaries(columns, values, max_size=4), st.data())
@@ -101,25 +116,26 @@ def test_any_row_becomes_a_record_that_can_be_stored_or_is_refused(
 ) -> None:
     names = data.draw(st.lists(st.sampled_from(sorted(COLUMNS[kind])), unique=True))
     raw = strange | {name: data.draw(values) for name in names}
-    else_ = {"createdAt": NOON} if "createdAt" in COLUMNS[kind] else {}
-    # What a source sees to by itself: rows without them are put aside.
+    fallbacks = {"createdAt": NOON} if "createdAt" in COLUMNS[kind] else {}
+    # What a source sees to by itself: rows without them are quarantined.
     known: dict[str, Any] = dict.fromkeys((*KEYS[kind], "id"), "key")
     known |= {"user": {"identifier": "me"}, "feedback": {"value": 1}}.get(kind, {})
-    record, rest = shape.record(kind, raw, known=known, else_=else_)
+    result = normalize(kind, raw, known=known, fallbacks=fallbacks)
+    record = result.record
     assert record.values.keys() == COLUMNS[kind].keys()
     assert Record.parse(record.line()).digest() == record.digest()
     lost = set(raw) - set(COLUMNS[kind])
-    there = record.values.get("extra") or {}
+    extra = record.values.get("extra") or {}
     for name in lost:
         said = raw[name] is not None
-        assert not said or name in rest or name in there
+        assert not said or name in result.unplaced or name in extra
 
 
 @given(st.sampled_from(sorted(COLUMNS)))
-def test_a_row_that_says_nothing_gets_what_says_nothing(kind: str) -> None:
-    record, rest = shape.record(kind, {}, known={}, else_={})
-    assert dict(record.values) == {name: default(kind, name) for name in COLUMNS[kind]}
-    assert not rest
+def test_an_empty_row_gets_defaults(kind: str) -> None:
+    result = normalize(kind, {}, known={}, fallbacks={})
+    assert dict(result.record.values) == {name: default(kind, name) for name in COLUMNS[kind]}
+    assert not result.unplaced
 
 
 @pytest.mark.parametrize(
@@ -133,4 +149,4 @@ def test_a_row_that_says_nothing_gets_what_says_nothing(kind: str) -> None:
     ],
 )
 def test_an_id_is_text(value: Any, expected: str | None) -> None:
-    assert shape.identifier(value) == expected
+    assert identifier(value) == expected

@@ -1,0 +1,114 @@
+"""Nobody gets the conversations of another user by an import."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from chainlit.user import User
+from sqlalchemy import insert, select
+
+from chainlit_sqla import SQLADataLayer
+from chainlit_sqla.models import steps, threads, users
+from tests.importers.conftest import (
+    ADA,
+    BOB,
+    DIALECTS,
+    WITH_MARIADB,
+    Targets,
+    bring,
+    bring_interrupted,
+    quarantined,
+    read,
+    step,
+    thread,
+    url_of,
+    write,
+)
+from tests.importers.test_import import message, used
+
+
+@pytest.mark.parametrize("dialect", WITH_MARIADB)
+@pytest.mark.parametrize("update", [False, True])
+async def test_a_thread_of_another_user_is_never_taken_over(
+    targets: Targets, tmp_path: Path, dialect: str, update: bool
+) -> None:
+    target = await targets.make(dialect)
+    bobs = thread("t", userId="b", userIdentifier="bob")
+    await bring(write(tmp_path / "bob", BOB, bobs, step("s1", "t")), target)
+    for number, named in enumerate(({"userIdentifier": "ada"}, {})):
+        lines = ADA, thread("t", userId="a", **named), step("s2", "t")
+        result = await bring(write(tmp_path / f"ada{number}", *lines), target, update=update)
+        assert {kind for kind, _ in result.quarantined} == {"thread", "step"}
+    assert await read(target, select(threads.c.userIdentifier)) == [("bob",)]
+    assert await read(target, select(steps.c.id)) == [("s1",)]
+
+
+async def test_nothing_is_written_into_another_users_thread_after_an_interruption(
+    targets: Targets, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("chainlit_sqla.transfer.sources.jsonl.BATCH", 1)
+    target = await targets.make("sqlite")
+    bobs = thread("t2", userId="b", userIdentifier="bob")
+    await bring(write(tmp_path / "bob", BOB, bobs, step("bob's", "t2")), target)
+    lines = [ADA]
+    for number in range(1, 4):
+        lines += [thread(f"t{number}", userId="a"), step(f"s{number}", f"t{number}")]
+    assert (await bring_interrupted(write(tmp_path / "ada", *lines), target, 2)).resumed
+    assert await read(target, select(steps.c.id).order_by(steps.c.id)) == [
+        ("bob's",),
+        ("s1",),
+        ("s3",),
+    ]
+    assert {row.row["id"] for row in await quarantined(target)} == {"t2", "s2"}
+
+
+async def test_two_users_with_one_identifier_become_one(targets: Targets, tmp_path: Path) -> None:
+    target = await targets.make("sqlite")
+    lines = ADA, {**ADA, "id": "a2"}, thread("t1", userId="a"), thread("t2", userId="a2")
+    result = await bring(write(tmp_path / "lines", *lines), target)
+    assert not result.quarantined
+    assert await read(target, select(threads.c.userId)) == [("a",), ("a",)]
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+async def test_a_user_who_exists_gets_the_threads(targets: Targets, dialect: str) -> None:
+    origin, target = await targets.make("sqlite"), await targets.make(dialect)
+    await (await used(url_of(origin))).close()
+    layer = SQLADataLayer(url_of(target))
+    user = await layer.create_user(User(identifier="ada@example.com", metadata={"mine": True}))
+    result = await bring(url_of(origin), target)
+    assert user is not None
+    assert result.known_users == 1
+    assert result.comparison is not None
+    assert result.comparison.counts == {"different": 1}  # The user's metadata and createdAt.
+    shown, again = await layer.get_thread("t1"), await layer.get_user("ada@example.com")
+    assert shown is not None
+    assert shown["userId"] == user.id
+    assert again is not None
+    assert again.metadata == {"mine": True}
+    await layer.close()
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+async def test_a_user_id_that_another_user_has_is_replaced(targets: Targets, dialect: str) -> None:
+    origin, target = await targets.make("sqlite"), await targets.make(dialect)
+    for database, name in ((origin, "ada"), (target, "eve")):
+        async with database.write() as connection:
+            await connection.execute(insert(users).values(id="1", identifier=name, metadata={}))
+        layer = SQLADataLayer(url_of(database))
+        for id in ("common", f"own-{name}"):
+            await layer.update_thread(id, name=name, user_id="1")
+            await layer.create_step(message(id, f"-{name}", "2026-01-01T00:00:00Z"))
+        await layer.close()
+    result = await bring(url_of(origin), target)
+    layer = SQLADataLayer(url_of(target))
+    assert await layer.get_thread_author("own-ada") == "ada"
+    assert await layer.get_thread_author("own-eve") == "eve"
+    assert await layer.get_thread_author("common") == "eve"
+    common = await layer.get_thread("common")
+    assert common is not None
+    assert [shown["id"] for shown in common["steps"]] == ["common-eve"]
+    await layer.close()
+    assert {row.row["id"] for row in await quarantined(target)} == {"common", "common-ada"}
+    assert result.quarantined.total() == 2
