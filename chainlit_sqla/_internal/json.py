@@ -71,6 +71,40 @@ class JsonText(str):
     __slots__ = ()
 
 
+class UndecodableText(str):
+    r"""Text of a database that is not valid UTF-8, with U+FFFD for what cannot be decoded.
+
+    Args:
+        raw: Its bytes.
+
+    Example:
+        >>> text = UndecodableText(b"Gr\xfc\xdfe")
+        >>> text, text.escaped
+        ('Gr��e', 'Gr\\xfc\\xdfe')
+    """
+
+    __slots__ = ("escaped",)
+    escaped: str
+
+    def __new__(cls, raw: bytes) -> UndecodableText:
+        """Decode what can be decoded."""
+        text = super().__new__(cls, raw.decode("utf-8", "replace"))
+        text.escaped = raw.decode("utf-8", "backslashreplace")
+        return text
+
+
+def decode_text(raw: bytes) -> str:
+    """Decode text of a database, whether it is valid UTF-8 or not.
+
+    Args:
+        raw: Its bytes.
+    """
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        return UndecodableText(raw)
+
+
 def clean_text(value: str) -> str:
     r"""Replace what a database cannot store in a text.
 
@@ -182,6 +216,21 @@ def loads_lenient(raw: str) -> Any:
         return loads_exact(dumps(value))
     except (ValueError, RecursionError):
         return raw
+
+
+def loads_stored(raw: str) -> Any:
+    """Parse what a database accepted as JSON, so that no row stops its reader.
+
+    Args:
+        raw: JSON text.
+
+    Returns:
+        The value of `loads_exact`, else that of `loads_lenient`.
+    """
+    try:
+        return loads_exact(raw)
+    except ValueError:
+        return loads_lenient(raw)
 
 
 def write_exact(value: Any) -> Any:

@@ -140,13 +140,8 @@ class Dialect(Valued, Portioned, ABC):
     async def see_all(self, connection: AsyncConnection) -> None:
         """Let the transaction fail where rows would be hidden from it."""
 
-    async def keep_broken_text(self, connection: AsyncConnection) -> bool:  # noqa: ARG002 - a hook
-        """Read text that is no UTF-8 as `BrokenText` from now on.
-
-        Returns:
-            Whether there can be such text.
-        """
-        return False
+    async def read_undecodable_text(self, connection: AsyncConnection) -> None:
+        """Read text that is not valid UTF-8 as `UndecodableText` on a connection."""
 
     def snapshot_options(self) -> dict[str, Any]:
         """Execution options of a transaction that sees one state of the database to its end."""

@@ -30,7 +30,6 @@ from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP, aggregate_order_by,
 from sqlalchemy.types import TypeEngine
 
 from ..._internal import json as _json
-from ..._internal import odd_json as _odd_json
 from ...errors import ConfigurationError
 from ..base import CompiledCall, Dialect, Rows
 from ..conflict import on_conflict
@@ -111,7 +110,7 @@ class PostgreSQL(Dialect):
             "pool_timeout": settings.connect_timeout,
             "connect_args": arguments,
             "json_serializer": _serialize,
-            "json_deserializer": _odd_json.loads,
+            "json_deserializer": _json.loads_stored,
         }
 
     def is_pooler(self, url: URL, settings: Settings) -> bool:

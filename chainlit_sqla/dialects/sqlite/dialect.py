@@ -34,7 +34,6 @@ from sqlalchemy.pool import AsyncAdaptedQueuePool
 from sqlalchemy.types import TypeEngine
 
 from ..._internal import json as _json
-from ..._internal.broken_text import read_text
 from ..._internal.timestamps import format_instant
 from ...errors import ConfigurationError
 from ..base import Dialect
@@ -106,12 +105,11 @@ class SQLite(Dialect):
         _listen(engine.sync_engine)
         event.listen(engine.sync_engine, "invalidate", _give_up_lock)
 
-    async def keep_broken_text(self, connection: AsyncConnection) -> bool:
+    async def read_undecodable_text(self, connection: AsyncConnection) -> None:
         """SQLite stores any bytes as text (https://www.sqlite.org/invalidutf.html)."""
         raw = await connection.get_raw_connection()
         driver: Any = raw.driver_connection
-        driver.text_factory = read_text
-        return True
+        driver.text_factory = _json.decode_text
 
     def write_options(self) -> dict[str, Any]:
         """Mark the connection for `BEGIN IMMEDIATE`."""

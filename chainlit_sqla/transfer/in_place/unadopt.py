@@ -209,7 +209,7 @@ class _CopyBack:
         backup: dict[Key, int] = {}
         await self._digest(self._theirs.users(), backup)
         deleted_users = await self._write(self._ours.users(), backup)
-        await self._compare(self._theirs.users(), self._ours.users())
+        await self._compare()
         threads: set[str] = set()
         backup = {}
         async with aclosing(self._theirs.threads()) as chunks:
@@ -246,7 +246,7 @@ class _CopyBack:
         """Bring some threads into the backup, and check what it holds of them then."""
         await self._delete(await self._write(self._ours.threads(only=ids), backup))
         self._report.threads += len(ids)
-        await self._compare(self._theirs.threads(only=ids), self._ours.threads(only=ids))
+        await self._compare(ids)
 
     async def _digest(self, chunks: AsyncGenerator[Chunk, None], digests: dict[Key, int]) -> None:
         async with aclosing(chunks) as opened:
@@ -277,26 +277,37 @@ class _CopyBack:
                 self._watch("Copying", self._done, self._report.before.total())
         return list(backup)
 
-    async def _compare(
-        self, theirs: AsyncGenerator[Chunk, None], ours: AsyncGenerator[Chunk, None]
-    ) -> None:
-        """Write to the file what Chainlit's tables do not hold completely."""
+    async def _compare(self, ids: Sequence[str] | None = None) -> None:
+        """Write to the file what Chainlit's tables do not hold completely.
+
+        Args:
+            ids: The threads to compare; None: the users.
+        """
+
+        def read(source: NativeSource | SqlAlchemyLayerSource) -> AsyncGenerator[Chunk, None]:
+            return source.users() if ids is None else source.threads(only=ids)
+
         held: dict[Key, int] = {}
-        await self._digest(theirs, held)
-        incomplete: set[str] = set()
-        complete_threads: set[str] = set()
-        async with aclosing(ours) as chunks:
+        await self._digest(read(self._theirs), held)
+        incomplete: set[Key] = set()
+        async with aclosing(read(self._ours)) as chunks:
+            async for chunk in chunks:
+                incomplete.update(
+                    record.key
+                    for record in chunk.records
+                    if held.get(record.key) != _digest(record)
+                )
+        if not incomplete:
+            return
+        # An import needs the line of a thread, which names its owner, before those of its rows.
+        thread_ids = {key[1] for key in incomplete}
+        async with aclosing(read(self._ours)) as chunks:
             async for chunk in chunks:
                 for record in chunk.records:
-                    if held.get(record.key) != _digest(record):
+                    if record.key in incomplete:
                         self._file.write([record.line()], record.kind)
-                        incomplete.add(record.thread_id or "")
-                    elif record.kind == "thread":
-                        complete_threads.add(record.values["id"])
-        # An import writes into a thread only if the file says whose it is.
-        wanted = incomplete & complete_threads
-        async for record in self._ours.records("thread", TABLES["thread"].c.id.in_(wanted)):
-            self._file.write([record.line()], record.kind, counted=False)
+                    elif record.kind == "thread" and record.values["id"] in thread_ids:
+                        self._file.write([record.line()], record.kind, counted=False)
 
     def _insert_statement(self, kind: str) -> Any:
         return self._tables[kind].insert()

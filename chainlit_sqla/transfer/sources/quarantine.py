@@ -23,7 +23,7 @@ from sqlalchemy import ColumnElement, Row, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ..._internal import json as _json
-from ..._internal.broken_text import BrokenText
+from ..._internal.json import UndecodableText
 from ..._internal.timestamps import format_instant, now, parse_instant
 from ...dialects import Dialect
 from ...models import quarantine, steps, threads, users
@@ -88,7 +88,7 @@ class QuarantinedRow:
     def document(self) -> dict[str, Any]:
         r"""The row as JSON can hold it; bytes that are not UTF-8 are escaped as ``\xfc``."""
         readable = {
-            name: value.escaped if isinstance(value, BrokenText) else value
+            name: value.escaped if isinstance(value, UndecodableText) else value
             for name, value in self.row.items()
         }
         document: dict[str, Any] = _json.loads_exact(_json.dumps(readable))

@@ -15,7 +15,7 @@ from typing import Any
 
 from sqlalchemy import func, select
 
-from ..._internal.broken_text import BrokenText
+from ..._internal.json import UndecodableText
 from ..records import EPOCH
 from .base import Chunk, Items
 from .normalize import feedback_value, identifier, instant
@@ -102,7 +102,9 @@ class SqlAlchemyLayerSource(TableSource):
             users.id.in_(owner_ids) | users.identifier.in_(identifiers)
         )
         async for row in self._rows(query):
-            if isinstance(row["id"], BrokenText) or isinstance(row["identifier"], BrokenText):
+            if isinstance(row["id"], UndecodableText) or isinstance(
+                row["identifier"], UndecodableText
+            ):
                 continue  # The user is quarantined.
             id, name = identifier(row["id"]), identifier(row["identifier"])
             if id is not None and name is not None:

@@ -32,7 +32,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from ..._internal.broken_text import BrokenText
+from ..._internal.json import UndecodableText
 from ...dialects import Dialect, dialect_named
 from ...dialects.letter_case import canonical
 from ...errors import ImportSourceError, RejectedRow
@@ -119,7 +119,7 @@ class TableSource(ABC):
         Raises:
             ImportSourceError: A needed column is missing.
         """
-        await self._dialect.keep_broken_text(self._connection)
+        await self._dialect.read_undecodable_text(self._connection)
         for kind, name in self._names.items():
             found = await self._connection.run_sync(_inspect, name, self._schema, COLUMNS[kind])
             if found is None:
@@ -247,7 +247,9 @@ class TableSource(ABC):
         """What the rows of a query became."""
         table_name = self._names[kind]
         async for row in self._rows(query, self._tables[kind].clause):
-            undecodable = [name for name, value in row.items() if isinstance(value, BrokenText)]
+            undecodable = [
+                name for name, value in row.items() if isinstance(value, UndecodableText)
+            ]
             raw = {name: value for name, value in row.items() if name != THREAD_ID}
             try:
                 for name in _KEY_COLUMNS:
@@ -342,8 +344,8 @@ class TableSource(ABC):
 
     def _check_id(self, id: Any) -> None:
         """Refuse ids that no query finds again: SQLite stores any bytes in any column."""
-        if isinstance(id, (BrokenText, bytes)):
-            shown = id.escaped if isinstance(id, BrokenText) else id.hex()
+        if isinstance(id, (UndecodableText, bytes)):
+            shown = id.escaped if isinstance(id, UndecodableText) else id.hex()
             raise ImportSourceError(
                 f"{self.title}: the id of a thread is not text ({shown}); give the thread another "
                 f"id in {', '.join(self._names[kind] for kind in self._thread_kinds)}, then run "
