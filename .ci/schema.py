@@ -9,8 +9,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from tests.servers.binaries import find_binaries
 from tests.servers.mysql import query
+from tests.servers.postgres_process import find_binaries
 
 
 def sqlite_schema(path: str) -> str:

@@ -20,8 +20,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from tests.servers.binaries import LocalCluster, find_binaries, find_packaged_binaries
 from tests.servers.postgres import PostgresServer
+from tests.servers.postgres_process import LocalCluster, find_binaries, find_packaged_binaries
 
 from .contenders import BEFORE, CONTENDERS, OURS, Target, create_tables
 from .worker import ROOT, Worker

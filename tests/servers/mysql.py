@@ -25,8 +25,7 @@ import asyncmy
 from asyncmy.cursors import DictCursor
 from sqlalchemy import make_url
 
-from .docker import NoEngineError, NoImageError
-from .mysql_container import MySQLContainer
+from .containers import MySQLContainer, NoEngineError, NoImageError
 from .mysql_process import LocalServer, find_program
 from .require import unavailable
 from .server import DatabaseServer, shared

@@ -3,50 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import atexit
 import os
-import pwd
-import secrets
 import shutil
+import signal
 import subprocess
-import tempfile
-import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import asyncmy
 from asyncmy.errors import MySQLError
 
-from tests.until import PATIENCE
-
-from .binaries import _credentials, _open_to_all
-from .ports import free_port
+from .local import LocalProcess
 
 UNPACKED = "/var/lib/test-mysql"
 """Where .ci/packages unpacks MySQL proper, which Debian's releases do not have."""
-
-# A committed transaction must survive kill(), which leaves the operating system alone; so
-# only what guards against a power cut is switched off.
-SETTINGS: dict[str, object] = {
-    "bind-address": "127.0.0.1",
-    "innodb-flush-log-at-trx-commit": 2,
-    "innodb-doublewrite": 0,
-    "sync-binlog": 0,
-    "innodb-buffer-pool-size": "32M",
-    "performance-schema": "OFF",
-    "max-connections": 200,
-    "skip-name-resolve": "ON",
-}
-
-# Reads until the test process is gone, however it went, then ends the server and its folder.
-GUARD = """
-cat >/dev/null
-pid=$(cat "$1/pid" 2>/dev/null) && kill -KILL "$pid"
-while [ -n "$pid" ] && kill -0 "$pid" 2>/dev/null; do sleep 0.1; done
-rm -rf "$1"
-"""
 
 
 class Program:
@@ -119,8 +91,8 @@ def _by_own_loader(root: Path) -> list[str]:
     ]
 
 
-class LocalServer:
-    """One data folder and one server process on 127.0.0.1, gone when this process is gone.
+class LocalServer(LocalProcess):
+    """A MySQL or MariaDB server of the tests.
 
     Args:
         program: What to run.
@@ -130,26 +102,29 @@ class LocalServer:
         RuntimeError: It does not start; carries what it printed.
     """
 
+    NAME = "mysql"
+    PID_FILE = "pid"
+    CRASH = signal.SIGKILL
+    # A committed transaction must survive kill(), which leaves the operating system alone; so
+    # only what guards against a power cut is switched off.
+    SETTINGS: ClassVar[Mapping[str, object]] = {
+        "bind-address": "127.0.0.1",
+        "innodb-flush-log-at-trx-commit": 2,
+        "innodb-doublewrite": 0,
+        "sync-binlog": 0,
+        "innodb-buffer-pool-size": "32M",
+        "performance-schema": "OFF",
+        "max-connections": 200,
+        "skip-name-resolve": "ON",
+    }
+
     def __init__(self, program: Program, settings: Mapping[str, object] | None = None) -> None:
+        super().__init__(settings)
         self._program = program
-        self._settings = {**SETTINGS, **(settings or {})}
-        self.port = free_port()
-        self.password = secrets.token_urlsafe(12)
-        self._user = _unprivileged_user()
-        self._folder = self._make_folder()
         # MariaDB's start removes temporary tables there, also those of another server.
-        self._temporary = self._folder / "tmp"
+        self._temporary = self.folder / "tmp"
         self._temporary.mkdir()
-        self._hand_over(self._temporary)
-        self._server: subprocess.Popen[Any] | None = None
-        self._guard = subprocess.Popen(
-            ["sh", "-c", GUARD, "guard", str(self._folder)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-        atexit.register(self.stop)
+        self.hand_over(self._temporary)
         self._initialize()
         self.start()
 
@@ -162,42 +137,20 @@ class LocalServer:
     @property
     def socket(self) -> Path:
         """The Unix socket."""
-        return self._folder / "socket"
+        return self.folder / "socket"
 
-    def start(self) -> None:
-        """Start the server and wait until it takes logins; the port stays the same."""
-        options = self._settings | {
-            "datadir": self._folder / "data",
+    def command(self) -> Sequence[str | Path]:
+        options = self.settings | {
+            "datadir": self.folder / "data",
             "tmpdir": self._temporary,
             "port": self.port,
             "socket": self.socket,
-            "pid-file": self._folder / "pid",
-            "init-file": self._folder / "accounts.sql",
+            "pid-file": self.folder / "pid",
+            "init-file": self.folder / "accounts.sql",
         }
-        command = [*self._program.command, *(f"--{name}={v}" for name, v in options.items())]
-        self._server = self._run(command)
-        deadline = time.monotonic() + PATIENCE
-        while not self._answers():
-            if self._server.poll() is not None or time.monotonic() > deadline:
-                self._stop_and_raise("the server did not start")
-            time.sleep(0.05)
+        return [*self._program.command, *(f"--{name}={value}" for name, value in options.items())]
 
-    def kill(self) -> None:
-        """End the server at once, as a crash does; `start` recovers what was committed."""
-        if self._server is not None:
-            self._server.kill()
-            self._server.wait()
-            self._server = None
-
-    def stop(self) -> None:
-        """End the server and remove its folder; may be called twice."""
-        atexit.unregister(self.stop)
-        self.kill()
-        if self._guard.stdin:
-            self._guard.stdin.close()
-        self._guard.wait()
-
-    def _answers(self) -> bool:
+    def is_ready(self, server: subprocess.Popen[Any]) -> bool:
         async def log_in() -> None:
             connection = await asyncmy.connect(
                 host="127.0.0.1", port=self.port, user="tester", password=self.password
@@ -218,52 +171,10 @@ class LocalServer:
             return thread.submit(run).result()
 
     def _initialize(self) -> None:
-        accounts = self._folder / "accounts.sql"
-        accounts.write_text(
+        self.write(
+            "accounts.sql",
             f"CREATE USER IF NOT EXISTS tester@'%' IDENTIFIED BY '{self.password}';\n"
-            "GRANT ALL ON *.* TO tester@'%' WITH GRANT OPTION;\n"
+            "GRANT ALL ON *.* TO tester@'%' WITH GRANT OPTION;\n",
         )
-        self._hand_over(accounts)
-        if self._run(self._program.initialize(self._folder / "data", self._temporary)).wait():
-            self._stop_and_raise("the data folder could not be made")
-
-    def _run(self, command: list[str]) -> subprocess.Popen[Any]:
-        with (self._folder / "log").open("ab") as log:
-            return subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                cwd=self._folder,
-                start_new_session=True,
-                **_credentials(self._user),
-            )
-
-    def _stop_and_raise(self, what: str) -> None:
-        said = (self._folder / "log").read_text(errors="replace")[-2000:]
-        self.stop()
-        raise RuntimeError(f"{what}: {said}")
-
-    def _make_folder(self) -> Path:
-        home = next(
-            folder
-            for folder in map(Path, (tempfile.gettempdir(), "/tmp", "/var/tmp"))
-            if self._user is None or _open_to_all(folder)
-        )
-        folder = Path(tempfile.mkdtemp(prefix="test-mysql-", dir=home))
-        self._hand_over(folder)
-        return folder
-
-    def _hand_over(self, path: Path) -> None:
-        if self._user is not None:
-            os.chown(path, self._user.pw_uid, self._user.pw_gid)
-
-
-def _unprivileged_user() -> pwd.struct_passwd | None:
-    """The user to run as when this is root, since the servers refuse root."""
-    if os.geteuid() != 0:
-        return None
-    try:
-        return pwd.getpwnam("mysql")
-    except KeyError:
-        return pwd.getpwnam("nobody")
+        if self.run(self._program.initialize(self.folder / "data", self._temporary)).wait():
+            self.stop_and_raise("the data folder could not be made")

@@ -24,8 +24,8 @@ from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 
-from .binaries import LocalCluster, find_binaries, find_packaged_binaries
-from .docker import NoEngineError, NoImageError, PostgresContainer
+from .containers import NoEngineError, NoImageError, PostgresContainer
+from .postgres_process import LocalCluster, find_binaries, find_packaged_binaries
 from .require import unavailable
 from .server import DatabaseServer, shared
 
