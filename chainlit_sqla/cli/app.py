@@ -16,13 +16,13 @@ app = typer.Typer(
     cls=InterruptibleGroup,
     no_args_is_help=True,
     add_completion=False,
-    # Plain text: the same with each release of typer, and docs/cli.md is made of it.
+    # Plain text is the same in each release of typer, and docs/cli.md is generated from it.
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
 
 app.command("upgrade")(schema.upgrade)
-# An unknown option may be a relative revision: `downgrade -1`.
+# A relative revision looks like an option: `downgrade -1`.
 app.command("downgrade", context_settings={"ignore_unknown_options": True})(schema.downgrade)
 app.command("current")(schema.current)
 app.command("doctor")(doctor.doctor)
@@ -46,7 +46,7 @@ def _print_version(wanted: bool) -> None:
 
 @app.callback()
 def _global(
-    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Print tracebacks of errors.")] = False,
     _version: Annotated[
         bool,
         typer.Option(
@@ -54,9 +54,9 @@ def _global(
         ),
     ] = False,
 ) -> None:
-    """The data layer for Chainlit applications.
+    """A SQLAlchemy data layer for Chainlit.
 
-    Settings come from the environment and from .env: see docs/settings.md.
+    Settings come from the environment and from .env; see docs/settings.md.
     """
     if debug:
         os.environ[DEBUG_VARIABLE] = "1"

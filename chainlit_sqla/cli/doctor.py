@@ -91,10 +91,10 @@ _Outcome = tuple[CheckStatus, str]
 
 
 def doctor(url: Url = None, schema: Schema = None) -> None:
-    """Check the settings, the database and the storage, and report what to repair.
+    """Check the settings, the database and the storage.
 
-    Tries to connect, to write to the tables and to store a file. Nothing that it writes remains.
-    Exit code 1 if a check fails.
+    Connects, writes to the tables and stores a file, and reports what to repair. Nothing that it
+    writes remains. Exit code 1 if a check fails.
     """
     console = Console(highlight=False, soft_wrap=True)
     _print_result(console, CheckResult("versions", CheckStatus.OK, _versions()))

@@ -128,7 +128,7 @@ def export(
     url: Url = None,
     schema: Schema = None,
 ) -> None:
-    """Export conversations: a complete backup, transcripts, or lines for chat models.
+    """Export conversations: a backup, transcripts, or training data.
 
     --user, --thread and --tag can be repeated and match any of their values; a conversation must
     meet every kind of condition. The export reads one snapshot, so the application may keep

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import re
 import tempfile
-import tomllib
 from pathlib import Path
 
+from chainlit_sqla import __version__
 from chainlit_sqla.database import Database
 from chainlit_sqla.database import migrator as migrations
 from chainlit_sqla.transfer.exporting import CHAT, FORMATS, ChatOptions, Export, Selection
@@ -50,7 +50,7 @@ async def fill(database: Database) -> None:
 
 async def examples() -> dict[str, str]:
     """What each form looks like, by its name."""
-    release = tomllib.loads((_ROOT / "pyproject.toml").read_text())["project"]["version"]
+    release = __version__
     with tempfile.TemporaryDirectory() as folder:
         database = Database(f"sqlite:///{folder}/chats.db")
         try:
