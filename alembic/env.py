@@ -11,13 +11,16 @@ from sqlalchemy import Connection, text
 
 from chainlit_sqla.database import Database, resumable
 from chainlit_sqla.database.revision import VERSION_TABLE
+from chainlit_sqla.dialects.search import INDEX
 from chainlit_sqla.models import Base
 
 config = context.config
 
 
 def ours_only(_object: object, name: str | None, kind: str, reflected: bool, _to: object) -> bool:
-    """Leave the host application's own tables alone when looking for drift."""
+    """Leave the host application's tables and the search index alone when looking for drift."""
+    if kind == "index" and name == INDEX:
+        return False
     return not (kind == "table" and reflected and name not in Base.metadata.tables)
 
 

@@ -138,7 +138,7 @@ async def main(url: str, number: int, rounds: int) -> None:
     began = time.perf_counter()
     print(await search_index.enable(database), f"({time.perf_counter() - began:.1f} s)")
     with_index = await search(layer, rounds)
-    for _ in range(5):
+    for _ in range(3):
         indexed.append(await write(layer, rng))
         await search_index.disable(database)
         plain.append(await write(layer, rng))

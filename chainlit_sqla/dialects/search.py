@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Executable, Select
+from sqlalchemy import Executable, Select, Table
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -64,12 +64,13 @@ class SearchIndex(ABC):
         """
 
     @abstractmethod
-    def hits(self, *, icu: bool) -> Select[Any]:
+    def hits(self, steps: Table, *, icu: bool) -> Select[Any]:
         """Select the ``threadId`` of messages that may contain the text, by the index alone.
 
         The parameters are ``term`` (`Dialect.search_term`) and ``match`` (of `match`).
 
         Args:
+            steps: The table of messages.
             icu: Whether the server has ICU collations; only PostgreSQL asks.
         """
 

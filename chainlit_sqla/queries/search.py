@@ -155,7 +155,7 @@ def _page(
     if is_indexed:
         assert dialect.search_index
         limit: ColumnElement[int] = literal_column(str(_COMMON + 1))
-        hits = dialect.search_index.hits(icu=icu).limit(limit).cte("hits")
+        hits = dialect.search_index.hits(steps, icu=icu).limit(limit).cte("hits")
         hits = hits.prefix_with("MATERIALIZED", dialect=dialect.name)
         is_common = select(func.count() > literal_column(str(_COMMON))).select_from(hits)
         may_contain = or_(is_common.scalar_subquery(), thread_id.in_(select(hits.c.threadId)))

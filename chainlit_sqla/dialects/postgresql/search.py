@@ -12,14 +12,12 @@ from sqlalchemy import (
     ColumnElement,
     Executable,
     Select,
-    String,
+    Table,
     Text,
     bindparam,
-    column,
     func,
     literal_column,
     select,
-    table,
     text,
 )
 from sqlalchemy.exc import DBAPIError
@@ -83,9 +81,8 @@ class TrigramIndex(SearchIndex):
         word = _WORD if state.indexes_unicode else _ASCII_WORD
         return "" if word.search(text) else None
 
-    def hits(self, *, icu: bool) -> Select[Any]:
+    def hits(self, steps: Table, *, icu: bool) -> Select[Any]:
         """Select by the index; the planner does not see the term, so it takes no other way."""
-        steps = table("steps", column("threadId"), column("type"), column("output", String()))
         term = select(folded(bindparam("term", type_=Text()), icu=icu)).scalar_subquery()
         return select(steps.c.threadId).where(
             steps.c.type.like(literal_column("'%message%'")),

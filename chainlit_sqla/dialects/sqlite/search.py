@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Executable, Select, String, Text, bindparam, column, select, text
+from sqlalchemy import Executable, Select, String, Table, Text, bindparam, column, select, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -119,7 +119,7 @@ class FtsIndex(SearchIndex):
         quoted = ('"' + trigram.replace('"', '""') + '"' for trigram in trigrams[::stride])
         return " AND ".join(quoted) or None
 
-    def hits(self, *, icu: bool) -> Select[Any]:
+    def hits(self, steps: Table, *, icu: bool) -> Select[Any]:
         """Select by the trigrams; unusual characters make a message a candidate."""
         matches = text(_HITS).bindparams(bindparam("match", type_=Text()))
         return select(matches.columns(column("threadId", String())).subquery("matches"))
