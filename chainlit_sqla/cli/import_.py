@@ -19,7 +19,7 @@ from ..transfer.sources import BAD_LINE, LAYERS, open_source
 from .options import Schema, Url, Yes, describe_database, open_database, settings_for
 from .output import KIND_NAMES, confirm, format_reasons, format_table, plural, progress
 from .runtime import exit_interrupted, forward_warnings, run_async
-from .storage import copy_files, describe_copy, open_stores, raise_copy_failures
+from .storage import copy_files, open_stores, report_copy
 
 _REPORTED_NAMES = {
     **KIND_NAMES,
@@ -344,8 +344,7 @@ def copy_imported_files(source: str, settings: Settings) -> None:
     """
     target = storage_url(settings)
     result = run_async(copy_files(source, target, settings))
-    typer.echo(f"Files: {describe_copy(result)}")
-    raise_copy_failures(result)
+    report_copy(result, "Files: ")
     if result.missing:
         other_layout = ""
         if urlsplit(source).scheme == "file" and result.missing == result.processed:

@@ -97,8 +97,7 @@ def copy(
         result = run_async(copy_files(source, target, settings))
     except KeyboardInterrupt:
         exit_interrupted("Interrupted. Run the same command again to continue.")
-    typer.echo(describe_copy(result))
-    raise_copy_failures(result)
+    report_copy(result)
     if result.missing:
         raise StorageError(
             f"{plural(result.missing, 'file')} of conversations are in neither store (the first: "
@@ -148,10 +147,10 @@ async def copy_files(source: str, target: str, settings: Settings) -> CopyResult
         StorageUnavailable: A store did not answer, even after retries.
         SchemaOutdated: The database has another revision.
     """
-    await _require_schema(settings)
     source_store, target_store = open_stores(source, target, settings)
     try:
         async with open_database(settings) as database:
+            await _require_schema(database)
             total = await database.read(queries.count_element_blobs)
             with progress() as watch, forward_warnings(_echo_error):
                 await target_store.check()
@@ -163,18 +162,19 @@ async def copy_files(source: str, target: str, settings: Settings) -> CopyResult
         await target_store.close()
 
 
-def describe_copy(result: CopyResult) -> str:
-    """Describe a copy in one line."""
-    copied = f"{plural(result.copied, 'file')} ({decimal(result.copied_bytes)}) copied and verified"
-    return f"{copied}, {result.existing:,} already in the target, {result.failed:,} failed."
+def report_copy(result: CopyResult, title: str = "") -> None:
+    """Print the numbers of a copy.
 
-
-def raise_copy_failures(result: CopyResult) -> None:
-    """Print why files were not copied.
+    Args:
+        result: The copy.
+        title: Stands before the line.
 
     Raises:
-        StorageError: A file was not copied.
+        StorageError: A file was not copied; the reasons are printed.
     """
+    copied = f"{plural(result.copied, 'file')} ({decimal(result.copied_bytes)}) copied and verified"
+    existing = f"{result.existing:,} already in the target"
+    typer.echo(f"{title}{copied}, {existing}, {result.failed:,} failed.")
     for key, reason in result.failures:
         _echo_error(reason if repr(key) in reason else f"{key!r}: {reason}")
     if result.failed:
@@ -188,7 +188,6 @@ async def _check(
     settings: Settings, location: str, *, list_all: bool, fix: bool, yes: bool
 ) -> bool:
     """Print a report, and delete orphans if asked to; returns whether all files fit now."""
-    await _require_schema(settings)
     storage = open_storage(location, settings)
     lines: list[str] = []
     counts: Counter[str] = Counter()
@@ -200,13 +199,14 @@ async def _check(
 
     try:
         async with open_database(settings) as database:
+            await _require_schema(database)
             with closing(StorageCheck(database, storage, on_problem=add_problem)) as task:
                 with progress() as watch, forward_warnings(lines.append):
                     report = await task.run(watch)
                 _print_report(report, describe_database(database), location, lines)
                 if fix and report.deletable and (yes or _confirm(report)):
                     deleted = await task.fix()
-                    typer.echo(f"Deleted {_describe_deletions(deleted, report.unfinished)}.")
+                    typer.echo(f"Deleted {plural(deleted, 'orphaned file')}.")
                 elif report.deletable:
                     return False
                 return not report.missing + report.wrong_size
@@ -214,9 +214,8 @@ async def _check(
         await storage.close()
 
 
-async def _require_schema(settings: Settings) -> None:
-    async with open_database(settings) as database:
-        is_current, text = await describe_revision(database)
+async def _require_schema(database: Database) -> None:
+    is_current, text = await describe_revision(database)
     if not is_current:
         raise SchemaOutdated(text)
 
@@ -229,14 +228,10 @@ async def _object_keys(database: Database) -> AsyncIterator[str]:
 
 def _confirm(report: Report) -> bool:
     return confirm(
-        f"Delete {_describe_deletions(report.orphaned, report.unfinished)}?",
+        f"Delete {plural(report.orphaned, 'orphaned file')} and "
+        f"{plural(report.unfinished, 'unfinished upload')}?",
         refusal="No changes made: confirmation needs a terminal. Re-run with --yes.",
     )
-
-
-def _describe_deletions(orphans: int, unfinished: int) -> str:
-    files = plural(orphans, "orphaned file")
-    return f"{files} and {plural(unfinished, 'unfinished upload')}" if unfinished else files
 
 
 def _print_report(report: Report, database: str, location: str, lines: list[str]) -> None:

@@ -167,10 +167,10 @@ class StorageCheck:
         """Delete the orphans that `run` found, and what unfinished uploads left.
 
         Returns:
-            The number of orphans. One that could not be deleted stays in the deletion queue.
+            The number of deleted orphans.
 
         Raises:
-            StorageError: The store cannot be written.
+            StorageError: The store refuses a deletion; what is left stays in the deletion queue.
         """
         await self._clear_unfinished(remove=True)
         deleted = 0

@@ -92,9 +92,9 @@ def content(text: str) -> BlobSource:
     return BlobSource(data=text.encode())
 
 
-async def read(layer: SQLADataLayer) -> list[dict[str, Any]]:
-    thread = await layer.get_thread("t")
-    return [dict(found) for found in (thread["elements"] or [])] if thread else []
+async def read(layer: SQLADataLayer, thread_id: str = "t") -> list[dict[str, Any]]:
+    thread = await layer.get_thread(thread_id)
+    return [dict(row) for row in (thread["elements"] or [])] if thread else []
 
 
 async def stored(layer: SQLADataLayer, key: str) -> str:

@@ -13,9 +13,16 @@ from sqlalchemy import select, text
 
 from chainlit_sqla.database import Database
 from chainlit_sqla.database import migrator as migrations
-from chainlit_sqla.errors import RejectedRow, SchemaOutdated, WriteQueueClosed
+from chainlit_sqla.errors import NotTheAuthor, RejectedRow, SchemaOutdated, WriteQueueClosed
 from chainlit_sqla.models import Step, Thread
-from chainlit_sqla.writes.operations import DeleteFeedback, Op, SaveFeedback, SaveStep, SaveThread
+from chainlit_sqla.writes.operations import (
+    DeleteFeedback,
+    Op,
+    SaveFeedback,
+    SaveStep,
+    SaveThread,
+    SaveUser,
+)
 from chainlit_sqla.writes.queue import WriteQueue
 from tests.until import PATIENCE
 
@@ -246,3 +253,22 @@ async def test_what_is_committed_is_answered_though_the_rest_of_its_batch_waits(
         await refused
     await pipeline.close()
     await database.close()
+
+
+async def test_only_the_author_writes_into_a_thread(
+    pipeline: WriteQueue, database: Database
+) -> None:
+    for name in ("ann", "bob"):
+        await pipeline.submit(SaveUser(name, {"id": name, "metadata": {}}))
+    await pipeline.submit(SaveThread("t", {"userId": "ann"}, actor="ann"))
+    for op in (
+        SaveThread("t", {"userId": "bob"}, actor="bob"),
+        SaveStep("t", "s", {"output": "mine now"}, actor="bob"),
+    ):
+        with pytest.raises(NotTheAuthor, match="'bob' is not the author of thread t"):
+            await pipeline.submit(op)
+    by_bob = SaveStep("t", "s", {"output": "bob's"}, actor="bob")
+    by_ann = SaveStep("t", "s", {"output": "ann's"}, actor="ann")
+    answers = await all_of(pipeline, [by_bob, by_ann])
+    assert [type(answer) for answer in answers] == [NotTheAuthor, type(None)]
+    assert await outputs(database) == {"s": "ann's"}
