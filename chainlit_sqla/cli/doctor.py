@@ -33,6 +33,7 @@ from ..errors import (
 )
 from ..models import Base, User
 from ..queries.blobs import newest
+from ..queries.search_index import case_warning
 from ..settings import Settings
 from ..storage.base import Inventory
 from ..storage.config import storage_from
@@ -133,7 +134,7 @@ def _print_result(console: Console, result: CheckResult) -> None:
 async def _run_checks(settings: Settings) -> list[CheckResult]:
     """Run all checks; the storage is checked also where the database fails."""
     results = await _check_database(settings)
-    has_tables = all(result.status is CheckStatus.OK for result in results)
+    has_tables = all(result.status in {CheckStatus.OK, CheckStatus.NOTE} for result in results)
     return [*results, await _check_storage(settings, has_tables)]
 
 
@@ -157,6 +158,8 @@ async def _check_database(settings: Settings) -> list[CheckResult]:
         if not await check("schema", _check_schema(database)):
             return [*results, *_skipped(later[1:], "the tables do not match this release")]
         await check("write permission", _check_writing(database))
+        if warning := await case_warning(database):
+            results.append(CheckResult("search", CheckStatus.NOTE, warning))
         if backups := await database.read(lambda c: _backup_tables(c, database.schema)):
             text = f"{', '.join(backups)}; drop them with: chainlit-sqla adopt --drop-old"
             results.append(CheckResult("backup of adopt", CheckStatus.OK, text))
