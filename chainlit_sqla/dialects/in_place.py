@@ -103,10 +103,10 @@ class TableReplacement(ABC):
         name = self.qualified(connection, schema, table)
         connection.exec_driver_sql(f"ALTER TABLE {name} RENAME TO {quote(to)}")
 
-    def inherit_row_security(  # noqa: B027 - for PostgreSQL
+    def inherit_security(  # noqa: B027 - for PostgreSQL
         self, connection: Connection, schema: str | None, tables: Sequence[str], like: str
     ) -> None:
-        """Enable row level security on tables if another table has it."""
+        """Give tables the owner of another table, and row level security if that has it."""
 
     def copy_for_dry_run(self, url: URL, folder: Path) -> URL | None:  # noqa: ARG002 - for SQLite
         """Copy a database that even an undone transaction would change.

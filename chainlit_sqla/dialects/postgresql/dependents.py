@@ -42,10 +42,6 @@ _POLICIES = f"""
         SELECT FROM pg_depend d WHERE d.classid = 'pg_policy'::regclass AND d.objid = p.oid
           AND d.refclassid = 'pg_class'::regclass AND d.refobjid = ANY(:tables))
     ) policy ORDER BY 1"""
-_ROW_SECURITY = f"""
-    SELECT {_TABLE}, 'ALTER TABLE ' || {_TABLE} || ' ENABLE ROW LEVEL SECURITY'
-      || CASE WHEN c.relforcerowsecurity THEN ', FORCE ROW LEVEL SECURITY' ELSE '' END, ''
-    FROM {_TABLES} WHERE c.oid = ANY(:tables) AND c.relrowsecurity ORDER BY 1"""
 _TRIGGERS = f"""
     SELECT quote_ident(t.tgname) || ' on ' || {_TABLE}, pg_get_triggerdef(t.oid),
       'DROP TRIGGER ' || quote_ident(t.tgname) || ' ON ' || {_TABLE}
@@ -99,7 +95,6 @@ _QUERIES = {
     "view": _VIEWS,
     "rule": _RULES,
     "trigger": _TRIGGERS,
-    "row level security of": _ROW_SECURITY,
     "policy": _POLICIES,
     "publication": _PUBLICATIONS,
 }

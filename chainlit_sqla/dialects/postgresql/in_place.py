@@ -109,15 +109,23 @@ class PostgreSQLTableReplacement(TableReplacement):
                 connection.exec_driver_sql(f"ALTER INDEX {place} RENAME TO {quote(new)}")
         super().rename(connection, schema, table, to)
 
-    def inherit_row_security(
+    def inherit_security(
         self, connection: Connection, schema: str | None, tables: Sequence[str], like: str
     ) -> None:
-        """Without policies: hosts that grant every role access to new tables show no row."""
-        query = text("SELECT relrowsecurity FROM pg_class WHERE oid = to_regclass(:table)")
-        if connection.scalar(query, {"table": self.qualified(connection, schema, like)}):
-            for table in tables:
-                name = self.qualified(connection, schema, table)
-                connection.exec_driver_sql(f"ALTER TABLE {name} ENABLE ROW LEVEL SECURITY")
+        """Row level security without policies: hosts that open new tables to all show no row."""
+        query = text(
+            "SELECT relrowsecurity AS secured, quote_ident(pg_get_userbyid(relowner)) AS owner, "
+            "relowner = current_user::regrole AS mine FROM pg_class WHERE oid = to_regclass(:table)"
+        )
+        legacy = connection.execute(
+            query, {"table": self.qualified(connection, schema, like)}
+        ).one()
+        for table in tables:
+            change = f"ALTER TABLE {self.qualified(connection, schema, table)}"
+            if legacy.secured:
+                connection.exec_driver_sql(f"{change} ENABLE ROW LEVEL SECURITY")
+            if not legacy.mine:
+                connection.exec_driver_sql(f"{change} OWNER TO {legacy.owner}")
 
 
 def _schema_name(connection: Connection, schema: str | None) -> str:

@@ -105,9 +105,8 @@ class Adoption(InPlaceChange):
             await self._sync(connection, self._tables.rename, name, BACKUP_NAMES[kind])
         await migrator.upgrade_inside(self._database, connection)
         await self._check_result(connection, await self._import(connection, columns))
-        tables = list(Base.metadata.tables)
-        like = BACKUP_NAMES["step"]
-        await self._sync(connection, self._tables.inherit_row_security, tables, like)
+        tables, like = [*Base.metadata.tables, VERSION_TABLE], BACKUP_NAMES["step"]
+        await self._sync(connection, self._tables.inherit_security, tables, like)
 
     async def _import(self, connection: AsyncConnection, columns: dict[str, list[str]]) -> Result:
         """Copy the renamed tables into ours, and compare."""

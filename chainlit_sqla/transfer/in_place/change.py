@@ -173,8 +173,8 @@ class InPlaceChange(ABC):
                 f"{self._database.dialect.title} cannot drop a foreign key; create these tables "
                 "again without it"
                 if fixed
-                else "Drop it, or run the command again with --drop-dependents, which drops it and "
-                "prints these statements"
+                else "Drop them, or run the command again with --drop-dependents, which drops them "
+                "and prints these statements"
             )
             raise AdoptionRefused(
                 f"No changes made: {len(fixed or found)} objects of {self._database.label} depend "

@@ -122,11 +122,11 @@ class Unadoption(InPlaceChange):
         await self._sync(connection, self._tables.lock, names)
         self._report.before = await self._count(connection, TABLE_NAMES)
         await self._clear_dependents(connection, names)
+        has_backup = bool(await self._sync(connection, column_names, BACKUP_NAMES))
         types = await self._complete_backup(connection)
         with _RecordFile(self._file, self._database.label, self._report) as file:
-            await _CopyBack(
-                self._database, connection, types, self._report, file, self._watch
-            ).run()
+            copy = _CopyBack(self._database, connection, types, self._report, file, self._watch)
+            await copy.run(has_backup=has_backup)
         await migrator.downgrade_inside(self._database, connection)
         version_table = await self._sync(connection, self._tables.qualified, VERSION_TABLE)
         await connection.exec_driver_sql(f"DROP TABLE {version_table}")
@@ -203,8 +203,12 @@ class _CopyBack:
         }
         self._done = 0
 
-    async def run(self) -> None:
-        """Copy everything."""
+    async def run(self, *, has_backup: bool) -> None:
+        """Copy everything.
+
+        Args:
+            has_backup: Whether Chainlit's tables still have the rows that the adoption quarantined.
+        """
         await self._theirs.open()
         backup: dict[Key, int] = {}
         await self._digest(self._theirs.users(), backup)
@@ -224,11 +228,9 @@ class _CopyBack:
         await self._delete(deleted_users)
         async for chunk in self._ours.rest():
             self._file.write([record.line() for record in chunk.records], "tombstone")
-            others = [
-                row for row in chunk.quarantined if row.entry and row.entry.source != ADOPTION
-            ]
-            for row in others:
-                self._file.write([row.line()], row.line_kind)
+            for row in chunk.quarantined:
+                if not (has_backup and row.entry and row.entry.source == ADOPTION):
+                    self._file.write([row.line()], row.line_kind)
 
     async def _new_threads(self, known: Collection[str]) -> AsyncGenerator[Sequence[str], None]:
         """The ids of threads that the backup does not have."""
