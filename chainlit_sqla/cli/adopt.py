@@ -150,6 +150,9 @@ def _run(
             "The change was nearly complete" if change and change.committing else "No changes made"
         )
         exit_interrupted(f"Interrupted. {state}; run the same command again.")
+    if report.nothing_to_do:  # Another process was faster.
+        typer.echo(f"{report.nothing_to_do}; nothing to do.")
+        return
     typer.echo(label + (": dry run, no changes made" if dry_run else ""))
     for line in lines(report):
         typer.echo(line)

@@ -107,7 +107,7 @@ def test_the_backup_is_dropped_when_it_is_no_longer_needed(cli: Command, old: Pa
     assert "has no tables of an adoption to drop" in result.err
     assert "to drop them: chainlit-sqla adopt --drop-old" in cli("adopt", "--yes", "--url", url).out
     assert cli("upgrade", "--url", url).code == 0
-    assert "users_before_adoption" not in cli("doctor", "--url", url).out
+    assert "drop them with: chainlit-sqla adopt --drop-old" in cli("doctor", "--url", url).out
     result = cli("adopt", "--drop-old", "--yes", "--url", url)
     assert "Dropped users_before_adoption with 3 rows" in result.out
     assert cli("unadopt", "--yes", "--url", url).code == 0

@@ -22,6 +22,7 @@ from typing import IO, Any
 
 from sqlalchemy import Column, MetaData, Table, bindparam, delete, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.types import TypeEngine
 
 from ..._internal.bisect import bisect
 from ..._internal.progress import Watch, quiet
@@ -29,6 +30,7 @@ from ..._internal.timestamps import format_instant, now
 from ...database import Database, migrator
 from ...database.revision import HEAD, VERSION_TABLE, current_revision
 from ...dialects import ErrorKind
+from ...dialects.letter_case import canonical
 from ...errors import SchemaOutdated, SchemaUnknown
 from ..record_file import End, Header
 from ..records import COLUMNS, EPOCH, IN_THREADS, TABLES, Record, sorted_by_kind
@@ -140,10 +142,7 @@ class Unadoption(InPlaceChange):
         A database that was never adopted, or whose backup was dropped, gets all tables.
         """
         existing = await self._sync(connection, column_names, BACKUP_NAMES)
-        types = {
-            kind: await self._sync(connection, self._tables.column_types, BACKUP_NAMES[kind])
-            for kind in existing
-        }
+        types = {kind: await self._types(connection, kind) for kind in existing}
         quoted = {
             kind: await self._sync(connection, self._tables.qualified, name)
             for kind, name in BACKUP_NAMES.items()
@@ -151,10 +150,13 @@ class Unadoption(InPlaceChange):
         native = self._tables.has_native_types
         for statement in completing_statements(types, quoted, native=native):
             await connection.exec_driver_sql(statement)
-        return {
-            kind: await self._sync(connection, self._tables.column_types, name)
-            for kind, name in BACKUP_NAMES.items()
-        }
+        return {kind: await self._types(connection, kind) for kind in BACKUP_NAMES}
+
+    async def _types(self, connection: AsyncConnection, kind: str) -> dict[str, TypeEngine[Any]]:
+        """The types of Chainlit's columns, by their names as Chainlit writes them."""
+        types = await self._sync(connection, self._tables.column_types, BACKUP_NAMES[kind])
+        names = await connection.run_sync(canonical, types, COLUMNS[kind])
+        return {names[name]: type_ for name, type_ in types.items()}
 
 
 class _CopyBack:
@@ -286,13 +288,17 @@ class _CopyBack:
             ids: The threads to compare; None: the users.
         """
 
-        def read(source: NativeSource | SqlAlchemyLayerSource) -> AsyncGenerator[Chunk, None]:
-            return source.users() if ids is None else source.threads(only=ids)
+        def read(
+            source: NativeSource | SqlAlchemyLayerSource, only: Sequence[str] | None
+        ) -> AsyncGenerator[Chunk, None]:
+            return source.users() if only is None else source.threads(only=only)
 
         held: dict[Key, int] = {}
-        await self._digest(read(self._theirs), held)
+        type_ = self._tables["thread"].c["id"].type
+        fitting = ids and [id for id in ids if legacy_value("thread", "id", id, type_)]
+        await self._digest(read(self._theirs, fitting), held)
         incomplete: set[Key] = set()
-        async with aclosing(read(self._ours)) as chunks:
+        async with aclosing(read(self._ours, ids)) as chunks:
             async for chunk in chunks:
                 incomplete.update(
                     record.key
@@ -303,7 +309,7 @@ class _CopyBack:
             return
         # An import needs the line of a thread, which names its owner, before those of its rows.
         thread_ids = {key[1] for key in incomplete}
-        async with aclosing(read(self._ours)) as chunks:
+        async with aclosing(read(self._ours, ids)) as chunks:
             async for chunk in chunks:
                 for record in chunk.records:
                     if record.key in incomplete:

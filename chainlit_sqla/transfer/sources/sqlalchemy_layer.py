@@ -171,7 +171,7 @@ class SqlAlchemyLayerSource(TableSource):
         fallbacks = {"userIdentifier": self._identifiers.get(owner_id or "")}
         items = self._normalized("thread", row, known, fallbacks)
         if problem:
-            name = self._names["thread"]
+            name = self.TABLE_NAMES["thread"]
             items += (QuarantinedRow("thread", name, problem, row, partial=True),)
         return items
 

@@ -241,11 +241,11 @@ class TableSource(ABC):
             query, reason = self._all(kind).where(~owner), "its thread is missing"
         async for row in self._rows(query, self._tables[kind].clause):
             row.pop(THREAD_ID, None)
-            yield (QuarantinedRow(kind, self._names[kind], reason, row),)
+            yield (QuarantinedRow(kind, self.TABLE_NAMES[kind], reason, row),)
 
     async def _converted(self, kind: str, query: Select[Any]) -> AsyncGenerator[Items, None]:
         """What the rows of a query became."""
-        table_name = self._names[kind]
+        table_name = self.TABLE_NAMES[kind]
         async for row in self._rows(query, self._tables[kind].clause):
             undecodable = [
                 name for name, value in row.items() if isinstance(value, UndecodableText)
@@ -294,7 +294,7 @@ class TableSource(ABC):
         values = result.record.values
         if kind in ("user", "thread") and not isinstance(values["metadata"], dict):
             reasons.append(NO_OBJECT)
-        name = self._names[kind]
+        name = self.TABLE_NAMES[kind]
         quarantined = [QuarantinedRow(kind, name, reason, row, partial=True) for reason in reasons]
         return (result.record, *quarantined)
 
