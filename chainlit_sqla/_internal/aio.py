@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import Generic, TypeGuard, TypeVar
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, Generic, TypeGuard, TypeVar
 
 T = TypeVar("T")
+SHIELD_SECONDS = 5.0
+"""How long a cancelled caller of `shield_with_timeout` waits."""
 
 
 class PerLoop(Generic[T]):
@@ -77,3 +79,28 @@ def is_working(task: asyncio.Task[T] | None) -> TypeGuard[asyncio.Task[T]]:
         task: The task, if there was one.
     """
     return task is not None and not task.done() and task.get_loop() is asyncio.get_running_loop()
+
+
+async def shield_with_timeout(
+    work: Coroutine[Any, Any, T], give_up: Callable[[], Awaitable[object]]
+) -> T:
+    """Let work finish although its caller is cancelled, but not for long.
+
+    Args:
+        work: The work that is not to be cancelled.
+        give_up: Called where it does not finish in time; then it is cancelled all the same.
+
+    Example:
+        >>> await shield_with_timeout(connection.execute(statement, rows), terminate)
+    """
+    task = asyncio.ensure_future(work)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        if not (await asyncio.wait([task], timeout=SHIELD_SECONDS))[0]:
+            await give_up()
+            task.cancel()
+            await asyncio.wait([task], timeout=SHIELD_SECONDS)
+        if task.done() and not task.cancelled():
+            task.exception()  # Otherwise asyncio logs that nobody asked for it.
+        raise

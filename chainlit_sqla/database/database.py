@@ -100,7 +100,7 @@ class Database:
     @property
     def place(self) -> str:
         """Identifies the tables: equal for all URLs and logins that reach the same ones."""
-        return f"{self.dialect.place(self.given_url)} {self.schema or ''}"
+        return f"{self.dialect.location(self.given_url)} {self.schema or ''}"
 
     @property
     def pool(self) -> Pool:
@@ -134,7 +134,7 @@ class Database:
         self._adopt_loop()
         engine = self.engine.execution_options(**self.dialect.snapshot_options())
         async with engine.connect() as connection, connection.begin():
-            await self.dialect.see_all(connection)
+            await self.dialect.refuse_hidden_rows(connection)
             yield connection
 
     @asynccontextmanager

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from sqlalchemy import Column, Connection, MetaData, String, Table, inspect, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from ..dialects.letter_case import canonical
+from ..dialects import canonical_names
 from ..errors import SchemaError, SchemaOutdated, SchemaUnknown
 
 VERSION_TABLE = "chainlit_sqla_version"
@@ -116,7 +116,7 @@ def _are_chainlits(connection: Connection, schema: str | None, taken: Sequence[s
 
     def columns(name: str) -> set[str]:
         names = [column["name"] for column in inspector.get_columns(name, schema=schema)]
-        return set(canonical(connection, names, CHAINLIT_TABLES[name]).values())
+        return set(canonical_names(connection, names, CHAINLIT_TABLES[name]).values())
 
     return all(name in taken and CHAINLIT_TABLES[name] <= columns(name) for name in REQUIRED_TABLES)
 
@@ -124,6 +124,6 @@ def _are_chainlits(connection: Connection, schema: str | None, taken: Sequence[s
 async def _table_names(connection: AsyncConnection, schema: str | None) -> list[str]:
     def names(sync: Connection) -> list[str]:
         tables = inspect(sync).get_table_names(schema=schema)
-        return list(canonical(sync, tables, CHAINLIT_TABLES).values())
+        return list(canonical_names(sync, tables, CHAINLIT_TABLES).values())
 
     return await connection.run_sync(names)

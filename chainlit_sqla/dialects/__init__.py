@@ -1,8 +1,11 @@
-"""All that differs between databases, one file each; nothing else compares their names."""
+"""All that differs between databases; nothing else compares their names."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from importlib import import_module
+
+from sqlalchemy import Connection
 
 from ..errors import ConfigurationError
 from .base import BoundStatement, CompiledCall, Dialect, Rows
@@ -12,7 +15,7 @@ from .fast_batch import FastBatch, FastBatchOutcome, FastBatchSteps, FastBatchTh
 from .in_place import BACKUP_SUFFIX, Dependent, TableReplacement, TablesInUse
 
 # Each is imported when it is first used, for SQLAlchemy's part of it is large.
-_HOMES = {
+_MODULES = {
     "postgresql": ("postgresql.dialect", "PostgreSQL"),
     "postgres": ("postgresql.dialect", "PostgreSQL"),
     "sqlite": ("sqlite.dialect", "SQLite"),
@@ -20,6 +23,26 @@ _HOMES = {
     "mariadb": ("mysql.dialect", "MariaDB"),
 }
 _DIALECTS: dict[str, Dialect] = {}
+
+
+def canonical_names(
+    connection: Connection, names: Iterable[str], known: Iterable[str]
+) -> dict[str, str]:
+    """Map names of tables or columns to how we write them, where letter case does not count.
+
+    Args:
+        connection: To the database, which knows whether case counts.
+        names: Names in the database.
+        known: Names as we write them; others stay.
+
+    Example:
+        >>> canonical_names(connection, ["Threads", "other"], ["threads"])  # on SQLite
+        {'Threads': 'threads', 'other': 'other'}
+    """
+    spellings = {}
+    if dialect_named(connection.dialect.name).ignores_case:
+        spellings = {name.lower(): name for name in known}
+    return {name: spellings.get(name.lower(), name) for name in names}
 
 
 def dialect_named(name: str) -> Dialect:
@@ -35,18 +58,18 @@ def dialect_named(name: str) -> Dialect:
         >>> dialect_named("postgres").title
         'PostgreSQL'
     """
-    if (found := _DIALECTS.get(name)) is not None:
-        return found
-    if name not in _HOMES:
+    if (dialect := _DIALECTS.get(name)) is not None:
+        return dialect
+    if name not in _MODULES:
         raise ConfigurationError(
-            f"{name!r} is not a database that chainlit-sqla speaks; "
+            f"{name!r} is not a supported database; "
             "use a postgresql://, mysql://, mariadb:// or sqlite:/// URL"
         )
-    module, kind = home = _HOMES[name]
-    made = getattr(import_module(f".{module}", __name__), kind)()
-    for other in _HOMES:
-        if _HOMES[other] == home:
-            _DIALECTS.setdefault(other, made)
+    module, class_name = _MODULES[name]
+    dialect = getattr(import_module(f".{module}", __name__), class_name)()
+    for alias, target in _MODULES.items():
+        if target == _MODULES[name]:
+            _DIALECTS.setdefault(alias, dialect)
     return _DIALECTS[name]
 
 
@@ -65,6 +88,7 @@ __all__ = [
     "Rows",
     "TableReplacement",
     "TablesInUse",
+    "canonical_names",
     "dialect_named",
     "driver_error",
     "one_line",

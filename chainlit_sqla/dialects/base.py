@@ -8,8 +8,17 @@ database does otherwise, or faster.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy import (
@@ -18,6 +27,7 @@ from sqlalchemy import (
     Connection,
     Executable,
     Insert,
+    Select,
     Table,
     Text,
     func,
@@ -26,11 +36,11 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.types import TypeEngine
 
 from .._internal import json as _json
-from .cursor import Portioned
+from .._internal.timestamps import format_instant
 from .error_kinds import ErrorKind, driver_error
-from .valued import Valued
 
 if TYPE_CHECKING:
     from sqlalchemy import PoolProxiedConnection
@@ -42,32 +52,32 @@ if TYPE_CHECKING:
     from .search import SearchIndex
     from .sqlite.worker import SQLiteWorker
 
+T = TypeVar("T")
 BoundStatement = tuple[Executable, Mapping[str, Any]]
 """A statement that is kept for good, and the values of its parameters."""
 CompiledCall = tuple[str, Sequence[Any]]
 """SQL as the driver takes it, and its arguments in order."""
 Rows = Sequence[Sequence[Any]]
 """Rows as tuples, in the order of the statement's columns."""
+FetchMany = Callable[[int], Awaitable[Sequence[Any]]]
+"""Returns the next rows, at most so many; none: these were all."""
+
+_LOOPBACK = {"", "localhost", "127.0.0.1", "::1"}
 
 
-T = TypeVar("T")
-_HERE = {"", "localhost", "127.0.0.1", "::1"}
-"""Names of one server: this machine's."""
-
-
-class Dialect(Valued, Portioned, ABC):
+class Dialect(ABC):
     """One kind of database."""
 
     name: str
     """SQLAlchemy's name of the backend, as in a URL."""
     title: str
-    """The name for people."""
+    """The name in messages."""
     driver: str
     """The async driver that a plain URL is given."""
     port: int | None = None
     """The port of a URL that names none."""
     auto_upgrade: bool = False
-    """Whether the schema is made on first use unless a setting says otherwise."""
+    """Whether the schema is created on first use unless a setting says otherwise."""
     ignores_case: bool = False
     """Whether names that differ in the case of letters are the same, quoted or not."""
     has_schemas: bool = False
@@ -79,7 +89,7 @@ class Dialect(Valued, Portioned, ABC):
     search_index: SearchIndex | None = None
     """The index that ``chainlit-sqla search enable`` builds; None: no index is worth it here."""
     commits_ddl: bool = False
-    """Whether each change of the schema is final at once, whatever fails after it."""
+    """Whether each change of the schema commits immediately, whatever fails after it."""
     fetches_on_driver: bool = False
     """Whether `fetch` reads past SQLAlchemy, on the driver."""
     has_fast_batch: bool = False
@@ -99,11 +109,11 @@ class Dialect(Valued, Portioned, ABC):
         """
         return url
 
-    def place(self, url: URL) -> str:
+    def location(self, url: URL) -> str:
         """A name for the database that does not depend on the login."""
         port = url.port or self.port
         host = (url.host or "").lower()
-        host = "localhost" if host in _HERE else host
+        host = "localhost" if host in _LOOPBACK else host
         return f"{self.name}://{host}:{port}/{url.database or ''}"
 
     @abstractmethod
@@ -114,7 +124,7 @@ class Dialect(Valued, Portioned, ABC):
         """Whether the URL leads to a transaction pooler."""
         return False
 
-    def install(self, engine: AsyncEngine) -> None:
+    def install(self, engine: AsyncEngine) -> None:  # noqa: B027 - a hook
         """Attach connection events."""
 
     def is_lost(self, connection: PoolProxiedConnection) -> bool:  # noqa: ARG002
@@ -137,10 +147,10 @@ class Dialect(Valued, Portioned, ABC):
         """Execution options of a connection that writes."""
         return {}
 
-    async def see_all(self, connection: AsyncConnection) -> None:
+    async def refuse_hidden_rows(self, connection: AsyncConnection) -> None:  # noqa: B027
         """Let the transaction fail where rows would be hidden from it."""
 
-    async def read_undecodable_text(self, connection: AsyncConnection) -> None:
+    async def read_undecodable_text(self, connection: AsyncConnection) -> None:  # noqa: B027
         """Read text that is not valid UTF-8 as `UndecodableText` on a connection."""
 
     def snapshot_options(self) -> dict[str, Any]:
@@ -149,7 +159,7 @@ class Dialect(Valued, Portioned, ABC):
 
     @abstractmethod
     async def server_version(self, connection: AsyncConnection) -> str:
-        """The server's version for people."""
+        """The server's name and version."""
 
     def schema_name(self, name: str) -> str:
         """Check the name of a schema.
@@ -159,7 +169,89 @@ class Dialect(Valued, Portioned, ABC):
         """
         return name
 
-    # Reads
+    # Column types: how values are declared, stored and read
+
+    @abstractmethod
+    def timestamp_type(self) -> TypeEngine[Any]:
+        """The column type of an instant with microseconds."""
+
+    @abstractmethod
+    def json_type(self) -> TypeEngine[Any]:
+        """The column type of a JSON document."""
+
+    def text_type(self) -> TypeEngine[Any]:
+        """The column type of a text of any length."""
+        return Text()
+
+    def key_type(self, length: int) -> TypeEngine[Any]:  # noqa: ARG002 - where keys have one
+        """The column type of a text that is part of a key or an index.
+
+        Args:
+            length: Characters, where the database must know it.
+        """
+        return self.text_type()
+
+    def object_key_type(self) -> TypeEngine[Any]:
+        """The column type of a key that is an object key: text of up to 1,024 bytes."""
+        return self.text_type()
+
+    def bind_object_key(self, value: str) -> Any:
+        """Convert an object key for the driver."""
+        return value
+
+    def result_object_key(self, value: Any) -> str:
+        """Convert the driver's value to an object key."""
+        return value  # type: ignore[no-any-return]
+
+    def bind_timestamp(self, value: Any) -> Any:
+        """Convert an aware UTC datetime for the driver."""
+        return value
+
+    def result_timestamp(self, value: Any) -> Any:
+        """Convert the driver's value to an aware UTC datetime."""
+        return value
+
+    def bind_json(self, value: Any) -> Any:
+        """Convert a value or `JsonText` for the driver."""
+        return value
+
+    def result_json(self, value: Any) -> Any:
+        """Convert the driver's value to Python's objects."""
+        return value
+
+    def select_timestamp(self, column: ColumnElement[Any]) -> ColumnElement[Any]:
+        """What to select for a timestamp that `format_timestamp` takes: the cheapest form."""
+        return column
+
+    def format_timestamp(self, value: Any) -> str | None:
+        """Format a value of `select_timestamp` as `format_instant` does."""
+        return format_instant(value)
+
+    def select_json(self, column: ColumnElement[Any]) -> ColumnElement[Any]:
+        """What to select for a JSON document that `load_json` takes: the cheapest form."""
+        return column
+
+    def load_json(self, value: Any) -> Any:
+        """Convert a value of `select_json` to objects that nobody else has."""
+        return value
+
+    def packed(
+        self,
+        columns: Sequence[ColumnElement[Any]],  # noqa: ARG002 - others use them
+        order_by: ColumnElement[Any] | None = None,  # noqa: ARG002
+    ) -> ColumnElement[Any] | None:
+        """A row as a JSON array, to read it in the same statement as other rows.
+
+        Args:
+            columns: Its values: text, numbers and flags.
+            order_by: All rows of a subquery by this, as an array of arrays; None: one row.
+
+        Returns:
+            None where one statement more costs less than the packing.
+        """
+        return None
+
+    # Reads and writes
 
     def worker(self, url: URL, readers: int) -> SQLiteWorker | None:  # noqa: ARG002 - for SQLite
         """Threads that run whole transactions and reads; None: the async driver does.
@@ -191,9 +283,28 @@ class Dialect(Valued, Portioned, ABC):
         """
         raise NotImplementedError
 
+    def size_of(self, column: ColumnElement[Any]) -> ColumnElement[Any]:
+        """About how many bytes a value has when it is read; NULL for NULL."""
+        return func.octet_length(column)
+
+    def cursor(
+        self, connection: AsyncConnection, query: Select[Any]
+    ) -> AbstractAsyncContextManager[FetchMany]:
+        """Read the rows of a query, never more of them than were asked for.
+
+        Args:
+            connection: In a transaction; nothing else is asked on it inside the block.
+            query: What to read.
+
+        Example:
+            >>> async with dialect.cursor(connection, select(steps.c.id)) as fetch_many:
+            ...     while rows := await fetch_many(100):
+            ...         ...
+        """
+        return _stream(connection, query)
+
     # Statements
 
-    @abstractmethod
     def upsert(self, table: Table, keys: Sequence[str], update: Iterable[str]) -> Insert:
         """Insert a row, or update the named columns of the one with the same keys.
 
@@ -202,15 +313,23 @@ class Dialect(Valued, Portioned, ABC):
             keys: Names of the columns of the unique key that decides.
             update: Names of the columns written where the row exists; none: it stays.
         """
+        return _upsert(self, table, tuple(keys), tuple(update))
+
+    @abstractmethod
+    def build_upsert(self, table: Table, keys: Sequence[str], update: Sequence[str]) -> Insert:
+        """Build the statement of `upsert`, which keeps it."""
 
     async def execute_many(
         self, connection: AsyncConnection, statement: Any, rows: Sequence[Mapping[str, Any]]
     ) -> None:
-        """Run one statement for many rows: the seam for a faster path than SQLAlchemy's."""
-        await connection.execute(statement, rows)
+        """Run one statement for many rows; see `run_to_end`."""
+        await self.run_to_end(connection, lambda sync: sync.execute(statement, rows))
 
     async def run_to_end(self, connection: AsyncConnection, work: Callable[[Connection], T]) -> T:
-        """Run a synchronous function on a connection in a transaction."""
+        """Run a synchronous function on a connection in a transaction.
+
+        A cancelled caller must not leave the driver in the middle of a message.
+        """
         return await connection.run_sync(work)
 
     async def write_fast_batch(
@@ -249,15 +368,15 @@ class Dialect(Valued, Portioned, ABC):
         """
 
     def before(
-        self, place: Sequence[ColumnElement[Any]], other: Sequence[ColumnElement[Any]]
+        self, columns: Sequence[ColumnElement[Any]], values: Sequence[ColumnElement[Any]]
     ) -> ColumnElement[bool]:
-        """Whether a row stands before another, in the order of several columns.
+        """Whether a row comes before others, in the order of several columns.
 
         Args:
-            place: The columns of the row.
-            other: Those of the other one.
+            columns: The columns of the row.
+            values: The values of the other row.
         """
-        return tuple_(*place) < tuple_(*other)
+        return tuple_(*columns) < tuple_(*values)
 
     @abstractmethod
     def json_is_true(self, column: ColumnElement[Any], key: str) -> ColumnElement[bool]:
@@ -291,10 +410,10 @@ class Dialect(Valued, Portioned, ABC):
         # MySQL's and MariaDB's name for it.
         return func.json_contains(column, literal(_json.dumps(item), Text())) == 1
 
-    async def refresh_statistics(
+    async def refresh_statistics(  # noqa: B027 - a hook
         self, connection: AsyncConnection, tables: Iterable[Table], schema: str | None
     ) -> None:
-        """Tell the planner that much has been written; it finds out by itself, but later.
+        """Gather the planner's statistics; the server would do it by itself, but later.
 
         Args:
             connection: In a transaction.
@@ -326,7 +445,7 @@ class Dialect(Valued, Portioned, ABC):
         return (SQLAlchemyError, OSError)
 
     def classify(self, error: BaseException) -> ErrorKind:
-        """Tell by the driver's code what an error means for a write."""
+        """Classify an error by the driver's code: what it means for a write."""
         if isinstance(error, (OSError, PoolTimeout)):
             return ErrorKind.TRANSIENT
         if isinstance(error, DBAPIError):
@@ -339,8 +458,36 @@ class Dialect(Valued, Portioned, ABC):
 
     @abstractmethod
     def classify_driver_error(self, error: BaseException) -> ErrorKind:
-        """The same for an error of the driver itself."""
+        """Classify an error of the driver itself."""
 
     @abstractmethod
     def explain(self, error: BaseException, url: URL) -> str | None:
-        """Say in one sentence with the repair why a connection fails; None: not known."""
+        """Explain in one sentence, with the repair, why a connection fails; None: not known."""
+
+
+@lru_cache(maxsize=512)
+def _upsert(dialect: Dialect, table: Table, keys: Sequence[str], update: Sequence[str]) -> Insert:
+    return dialect.build_upsert(table, keys, update)
+
+
+def insert_on_conflict(insert: Any, keys: Sequence[str], update: Sequence[str]) -> Insert:
+    """Complete an INSERT for databases that know ``ON CONFLICT``.
+
+    Args:
+        insert: The dialect's own ``insert(table)``.
+        keys: See `Dialect.upsert`.
+        update: See `Dialect.upsert`.
+    """
+    changes = {name: insert.excluded[name] for name in update}
+    statement: Insert = (
+        insert.on_conflict_do_update(index_elements=list(keys), set_=changes)
+        if changes
+        else insert.on_conflict_do_nothing(index_elements=list(keys))
+    )
+    return statement
+
+
+@asynccontextmanager
+async def _stream(connection: AsyncConnection, query: Select[Any]) -> AsyncIterator[FetchMany]:
+    async with connection.stream(query) as rows:
+        yield rows.fetchmany

@@ -207,7 +207,7 @@ def test_a_file_is_found_however_its_path_is_written(
     [
         (["--from", ""], "--from is empty"),
         (["--from", "nowhere.db"], "There is no file nowhere.db"),
-        (["--from", "oracle://x/y"], "is not a database that chainlit-sqla speaks"),
+        (["--from", "oracle://x/y"], "is not a supported database"),
         (["--from", "old.db", "--layer", "mine"], "give one of chainlit-sqla, sqlalchemy, asyncpg"),
         (["--from", "old.db", "--layer", "asyncpg"], "has no tables named Step, Thread, User"),
         (["--from", "new.db"], "is the database to import into"),

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from sqlalchemy import insert, text
 
+from chainlit_sqla._internal import aio
 from chainlit_sqla.database import Database
 from chainlit_sqla.database.migrator import upgrade
-from chainlit_sqla.dialects import shield as patience
 from chainlit_sqla.models import users
 from tests.servers.postgres import PostgresServer
 from tests.until import PATIENCE, until
@@ -35,7 +35,7 @@ async def write(database: Database, drivers: list[Any]) -> None:
 async def test_a_write_that_is_cancelled_while_it_is_sent_ends(
     postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch, goes_on: bool
 ) -> None:
-    monkeypatch.setattr(patience, "SECONDS", PATIENCE if goes_on else 0.1)
+    monkeypatch.setattr(aio, "SHIELD_SECONDS", PATIENCE if goes_on else 0.1)
     url = postgres.create_database()
     database = Database(url)
     await upgrade(database)

@@ -15,8 +15,13 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import AbstractAsyncContextManager, contextmanager, suppress
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import (
+    AbstractAsyncContextManager,
+    asynccontextmanager,
+    contextmanager,
+    suppress,
+)
 from datetime import UTC, datetime
 from functools import partial
 from importlib.util import find_spec
@@ -44,11 +49,9 @@ from sqlalchemy.types import TypeEngine
 
 from ..._internal import json as _json
 from ...errors import ConfigurationError, DatabaseUnavailable, MissingExtraError, RejectedRow
-from ..base import Dialect
-from ..cursor import Fetch
+from ..base import Dialect, FetchMany
 from ..error_kinds import ErrorKind
 from . import errors as mysql_errors
-from .cursor import held_back
 from .url import connect_arguments
 
 if TYPE_CHECKING:
@@ -62,6 +65,8 @@ _SESSION = (
     "SET SESSION sql_mode = 'STRICT_ALL_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION', "
     "time_zone = '+00:00', sql_notes = 0"
 )
+_WAIT = text("SET SESSION net_write_timeout = 3600")
+"""Seconds that the server waits for a reader who is writing meanwhile, instead of 60."""
 _LOCK_SECONDS = 3600
 _KEY_BYTES = 1_100
 """Of an object key; one of more than 1,024 no store has."""
@@ -191,7 +196,7 @@ class MySQL(Dialect):
 
     # Statements
 
-    def upsert(self, table: Table, keys: Sequence[str], update: Iterable[str]) -> Insert:
+    def build_upsert(self, table: Table, keys: Sequence[str], update: Sequence[str]) -> Insert:
         """``INSERT … ON DUPLICATE KEY UPDATE``.
 
         It takes any unique key for the one that decides. A row that has another one of an
@@ -222,16 +227,16 @@ class MySQL(Dialect):
         return func.instr(func.lower(literally), func.lower(term.collate("utf8mb4_bin"))) > 0
 
     def before(
-        self, place: Sequence[ColumnElement[Any]], other: Sequence[ColumnElement[Any]]
+        self, columns: Sequence[ColumnElement[Any]], values: Sequence[ColumnElement[Any]]
     ) -> ColumnElement[bool]:
         """With what is known of the first column, for which an index can be used."""
-        return and_(place[0] <= other[0], super().before(place, other))
+        return and_(columns[0] <= values[0], super().before(columns, values))
 
     def cursor(
         self, connection: AsyncConnection, query: Select[Any]
-    ) -> AbstractAsyncContextManager[Fetch]:
+    ) -> AbstractAsyncContextManager[FetchMany]:
         """Without the driver's reading ahead."""
-        return held_back(connection, query)
+        return _paused_cursor(connection, query)
 
     def json_is_true(self, column: ColumnElement[Any], key: str) -> ColumnElement[bool]:
         """As text, which tells ``true`` from ``"true"`` on both servers."""
@@ -360,3 +365,47 @@ def _depth(value: Any) -> int:
         ]
         depth += 1
     return depth
+
+
+@asynccontextmanager
+async def _paused_cursor(
+    connection: AsyncConnection, query: Select[Any]
+) -> AsyncIterator[FetchMany]:
+    """A cursor whose rows the driver does not receive before they are wanted.
+
+    The server sends all rows at once, and the driver keeps what comes, also while nobody asks
+    it for rows. So its socket is read only while somebody does.
+    """
+    await connection.execute(_WAIT)
+    transport = await _transport(connection)
+    async with connection.stream(query) as rows:
+        transport.pause_reading()
+
+        async def fetch(number: int) -> Sequence[Any]:
+            transport.resume_reading()
+            try:
+                found: Sequence[Any] = await rows.fetchmany(number)
+                return found
+            finally:
+                transport.pause_reading()
+
+        try:
+            yield fetch
+        finally:
+            transport.resume_reading()
+
+
+async def _transport(connection: AsyncConnection) -> Any:
+    driver: Any = (await connection.get_raw_connection()).driver_connection
+    # Not public: without it there is nothing to hold back, and more memory is needed.
+    return getattr(driver, "_transport", None) or _Nothing()
+
+
+class _Nothing:
+    """In the place of a transport."""
+
+    def pause_reading(self) -> None:
+        """Let it come."""
+
+    def resume_reading(self) -> None:
+        """It comes."""

@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import inspect
 import ssl
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, nullcontext
 from datetime import UTC
+from itertools import count
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import orjson
 from sqlalchemy import (
     URL,
+    ClauseElement,
     ColumnElement,
     Connection,
+    Executable,
     Insert,
     Select,
     Table,
     Text,
     case,
     cast,
+    column,
     func,
     literal_column,
     select,
@@ -27,18 +31,16 @@ from sqlalchemy import (
     type_coerce,
 )
 from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP, aggregate_order_by, insert
+from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.types import TypeEngine
 
 from ..._internal import json as _json
+from ..._internal.aio import shield_with_timeout
 from ...errors import ConfigurationError
-from ..base import CompiledCall, Dialect, Rows
-from ..conflict import on_conflict
-from ..cursor import Fetch
+from ..base import CompiledCall, Dialect, FetchMany, Rows, insert_on_conflict
 from ..error_kinds import ErrorKind
-from ..shield import shield_with_timeout
 from . import errors as postgresql_errors
 from . import fast_batch
-from .cursor import declared
 from .search import TrigramIndex, folded
 
 if TYPE_CHECKING:
@@ -50,6 +52,8 @@ if TYPE_CHECKING:
     from ..in_place import TableReplacement
 
 T = TypeVar("T")
+# A name more than once would meet what the driver has prepared for other columns.
+_numbers = count(1)
 _LOCK = 0x636C_7371_6C61  # "clsqla": the advisory lock around migrations.
 
 # Parameters that other clients put into a URL and asyncpg does not know.
@@ -138,7 +142,7 @@ class PostgreSQL(Dialect):
         """Each statement sees what was committed before it: the plan relies on that."""
         return {"isolation_level": "READ COMMITTED"}
 
-    async def see_all(self, connection: AsyncConnection) -> None:
+    async def refuse_hidden_rows(self, connection: AsyncConnection) -> None:
         """Row level security hides rows without a word; so it raises instead.
 
         https://www.postgresql.org/docs/current/ddl-rowsecurity.html
@@ -193,12 +197,6 @@ class PostgreSQL(Dialect):
         """Parse the text."""
         return {} if value == "{}" else None if value is None else orjson.loads(value)
 
-    async def execute_many(
-        self, connection: AsyncConnection, statement: Any, rows: Sequence[Mapping[str, Any]]
-    ) -> None:
-        """To its end; see `run_to_end`."""
-        await self.run_to_end(connection, lambda sync: sync.execute(statement, rows))
-
     async def run_to_end(self, connection: AsyncConnection, work: Callable[[Connection], T]) -> T:
         """To its end: asyncpg, cancelled while it sends, waits for an answer for ever."""
 
@@ -226,9 +224,9 @@ class PostgreSQL(Dialect):
                 raise ConnectionResetError(str(error)) from error
             raise
 
-    def upsert(self, table: Table, keys: Sequence[str], update: Iterable[str]) -> Insert:
+    def build_upsert(self, table: Table, keys: Sequence[str], update: Sequence[str]) -> Insert:
         """``INSERT … ON CONFLICT``."""
-        return on_conflict(insert(table), keys, update)
+        return insert_on_conflict(insert(table), keys, update)
 
     async def write_fast_batch(
         self,
@@ -265,9 +263,9 @@ class PostgreSQL(Dialect):
 
     def cursor(
         self, connection: AsyncConnection, query: Select[Any]
-    ) -> AbstractAsyncContextManager[Fetch]:
+    ) -> AbstractAsyncContextManager[FetchMany]:
         """By SQL."""
-        return declared(connection, query)
+        return _declared_cursor(connection, query)
 
     def physical_order(self) -> ColumnElement[Any]:
         """By ``ctid``."""
@@ -374,3 +372,42 @@ def _check_query(query: Mapping[str, Any]) -> None:
 
 def _serialize(value: Any) -> str:
     return value if isinstance(value, _json.JsonText) else _json.dumps(value)
+
+
+class _Declare(Executable, ClauseElement):
+    """``DECLARE … CURSOR FOR`` a query."""
+
+    inherit_cache = False
+
+    def __init__(self, name: str, query: Select[Any]) -> None:
+        self.name = name
+        self.query = query
+
+
+@compiles(_Declare)
+def _compiled(element: _Declare, compiler: Any, **options: Any) -> str:
+    return f"DECLARE {element.name} NO SCROLL CURSOR FOR " + str(
+        compiler.process(element.query, **options)
+    )
+
+
+@asynccontextmanager
+async def _declared_cursor(
+    connection: AsyncConnection, query: Select[Any]
+) -> AsyncIterator[FetchMany]:
+    """A cursor by SQL: SQLAlchemy's for asyncpg fetches 50 rows, however wide they are.
+
+    After an error, the end of the transaction closes it.
+    """
+    name = f"chainlit_sqla_{next(_numbers)}"
+    # All rows will be read: a plan that gives the first ones soon may be slow to the end.
+    await connection.execute(text("SELECT set_config('cursor_tuple_fraction', '1', true)"))
+    await connection.execute(_Declare(name, query))
+    columns = [column(str(selected.key), selected.type) for selected in query.selected_columns]
+
+    async def fetch(number: int) -> Sequence[Any]:
+        rows = text(f"FETCH {number} FROM {name}").columns(*columns)
+        return (await connection.execute(rows)).all()
+
+    yield fetch
+    await connection.execute(text(f"CLOSE {name}"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -36,10 +36,8 @@ from sqlalchemy.types import TypeEngine
 from ..._internal import json as _json
 from ..._internal.timestamps import format_instant
 from ...errors import ConfigurationError
-from ..base import Dialect
-from ..conflict import on_conflict
+from ..base import Dialect, insert_on_conflict
 from ..error_kinds import ErrorKind, driver_error
-from . import errors as sqlite_errors
 from .search import FtsIndex
 from .worker import SQLiteWorker
 
@@ -53,6 +51,9 @@ _WRITE = "chainlit_sqla_write"
 _LENGTH = len("2026-01-31T08:00:00.000000Z")
 
 _BUSY_SECONDS = 30.0
+_TRANSIENT_CODES = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL}
+_DISK_CODES = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR}
+"""The disk's fault, not the row's: it may have room again later."""
 
 
 class SQLite(Dialect):
@@ -77,7 +78,7 @@ class SQLite(Dialect):
         file = f"file:{quote(str(path))}"
         return url.set(database=file).update_query_dict({"mode": "ro", "uri": "true"})
 
-    def place(self, url: URL) -> str:
+    def location(self, url: URL) -> str:
         """The file, wherever the process stands."""
         return f"sqlite://{url.database or '' if _in_memory(url) else file_of(url).resolve()}"
 
@@ -180,9 +181,9 @@ class SQLite(Dialect):
         _listen(engine)
         return SQLiteWorker(engine, self.write_options(), readers)
 
-    def upsert(self, table: Table, keys: Sequence[str], update: Iterable[str]) -> Insert:
+    def build_upsert(self, table: Table, keys: Sequence[str], update: Sequence[str]) -> Insert:
         """``INSERT … ON CONFLICT``."""
-        return on_conflict(insert(table), keys, update)
+        return insert_on_conflict(insert(table), keys, update)
 
     def search_term(self, text: str) -> str:
         """Without its case."""
@@ -243,12 +244,22 @@ class SQLite(Dialect):
         return (*super().errors, sqlite3.Error)
 
     def classify_driver_error(self, error: BaseException) -> ErrorKind:
-        """By SQLite's result code."""
-        return sqlite_errors.classify(error)
+        """By SQLite's result code (https://www.sqlite.org/rescode.html)."""
+        code = getattr(error, "sqlite_errorcode", None)
+        if code is None:
+            return ErrorKind.REJECTED
+        if code & 0xFF in _TRANSIENT_CODES | _DISK_CODES:
+            return ErrorKind.TRANSIENT
+        if code == sqlite3.SQLITE_CONSTRAINT_FOREIGNKEY:
+            return ErrorKind.REPEAT
+        if code == sqlite3.SQLITE_ERROR:  # No such table or column; syntax is ours.
+            return ErrorKind.SCHEMA
+        return ErrorKind.REJECTED
 
     def explain(self, error: BaseException, url: URL) -> str | None:
         """For files that cannot be opened, are no database, or cannot be written."""
-        return sqlite_errors.explain(error, url, _BUSY_SECONDS)
+        code = getattr(driver_error(error), "sqlite_errorcode", None)
+        return None if code is None else _explain(code & 0xFF, url.database)
 
 
 def _in_memory(url: URL) -> bool:
@@ -316,7 +327,7 @@ def _switch_to_wal(cursor: Any) -> None:
         cursor.fetchone()
     except Exception as error:
         code = getattr(driver_error(error), "sqlite_errorcode", 0) & 0xFF
-        if code not in {*sqlite_errors.TRANSIENT, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN}:
+        if code not in {*_TRANSIENT_CODES, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN}:
             raise
 
 
@@ -327,3 +338,38 @@ def _fold(value: str | None) -> str | None:
 def _begin(connection: Connection) -> None:
     immediate = connection.get_execution_options().get(_WRITE, False)
     connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
+
+
+def _explain(code: int, database: str | None) -> str | None:
+    match code:
+        case sqlite3.SQLITE_CANTOPEN:
+            return (
+                f"The SQLite file {database} cannot be opened; check that its folder "
+                "exists and that this user may write in it"
+            )
+        case sqlite3.SQLITE_NOTADB:
+            return f"{database} is not a SQLite database; name another file"
+        case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_PERM:
+            return (
+                f"The SQLite file {database} cannot be written; "
+                "give this user write permission on the file and its folder"
+            )
+        case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
+            return (
+                f"The SQLite file {database} has been locked for "
+                f"{_BUSY_SECONDS:.0f} s; end the other program that is writing to it"
+            )
+        case sqlite3.SQLITE_FULL:
+            return f"There is no room for {database}; free disk space, and run it again"
+        case sqlite3.SQLITE_IOERR:
+            return (
+                f"The disk did not read or write {database} or a file beside it "
+                "(disk I/O error); see the log of the system, free disk space, check the disk "
+                "or mount, and run it again"
+            )
+        case sqlite3.SQLITE_CORRUPT:
+            return (
+                f"The SQLite file {database} is damaged; restore a backup, or save what "
+                "can be read with sqlite3's .recover"
+            )
+    return None

@@ -14,8 +14,7 @@ from sqlalchemy.types import NullType, TypeEngine
 
 from ..._internal import json as _json
 from ...database.revision import CHAINLIT_TABLES, REQUIRED_TABLES
-from ...dialects import BACKUP_SUFFIX
-from ...dialects.letter_case import canonical
+from ...dialects import BACKUP_SUFFIX, canonical_names
 from ..records import COLUMNS, JSON
 from ..sources import SqlAlchemyLayerSource
 
@@ -62,13 +61,13 @@ def column_names(
         names: `TABLE_NAMES` or `BACKUP_NAMES`.
     """
     inspector = inspect(connection)
-    existing = canonical(connection, inspector.get_table_names(schema=schema), names.values())
+    existing = canonical_names(connection, inspector.get_table_names(schema=schema), names.values())
     actual = {name: real for real, name in existing.items()}
     found = {}
     for kind, name in names.items():
         if name in actual:
             columns = inspector.get_columns(actual[name], schema=schema)
-            own = canonical(connection, [str(c["name"]) for c in columns], COLUMNS[kind])
+            own = canonical_names(connection, [str(c["name"]) for c in columns], COLUMNS[kind])
             found[kind] = list(own.values())
     return found
 

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ...database import Database
 from ...database.revision import REVISIONS, VERSION_TABLE, current_revision, revision_mismatch
-from ...dialects.letter_case import canonical
+from ...dialects import canonical_names
 from ...errors import ConfigurationError, ImportSourceError
 from ...settings import Settings
 from .asyncpg_layer import AsyncpgLayerSource
@@ -181,7 +181,9 @@ class _Detection:
 async def _table_names(connection: AsyncConnection, schema: str | None) -> set[str]:
     def names(sync: Connection) -> set[str]:
         known = SqlAlchemyLayerSource.TABLE_NAMES.values()
-        return set(canonical(sync, inspect(sync).get_table_names(schema=schema), known).values())
+        return set(
+            canonical_names(sync, inspect(sync).get_table_names(schema=schema), known).values()
+        )
 
     return await connection.run_sync(names)
 

@@ -33,8 +33,7 @@ from sqlalchemy import (
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ..._internal.json import UndecodableText
-from ...dialects import Dialect, dialect_named
-from ...dialects.letter_case import canonical
+from ...dialects import Dialect, canonical_names, dialect_named
 from ...errors import ImportSourceError, RejectedRow
 from ..records import COLUMNS, IN_THREADS
 from ..records import JSON as DOCUMENT
@@ -375,12 +374,12 @@ def _inspect(
     sync: Connection, name: str, schema: str | None, known: Collection[str]
 ) -> _Table | None:
     inspector = inspect(sync)
-    spellings = canonical(sync, inspector.get_table_names(schema=schema), [name])
+    spellings = canonical_names(sync, inspector.get_table_names(schema=schema), [name])
     name = next((real for real, spelling in spellings.items() if spelling == name), name)
     if not inspector.has_table(name, schema=schema):
         return None
     types = {one["name"]: one["type"] for one in inspector.get_columns(name, schema=schema)}
-    spelled = canonical(sync, types, known)
+    spelled = canonical_names(sync, types, known)
     key = inspector.get_pk_constraint(name, schema=schema)["constrained_columns"]
     keys: list[Any] = [key]
     keys += [one["column_names"] for one in inspector.get_unique_constraints(name, schema=schema)]
