@@ -30,7 +30,6 @@ from ..._internal.timestamps import format_instant, now
 from ...database import Database, migrator
 from ...database.revision import HEAD, VERSION_TABLE, current_revision
 from ...dialects import ErrorKind
-from ...dialects.letter_case import canonical
 from ...errors import SchemaOutdated, SchemaUnknown
 from ..record_file import End, Header
 from ..records import COLUMNS, EPOCH, IN_THREADS, TABLES, Record, sorted_by_kind
