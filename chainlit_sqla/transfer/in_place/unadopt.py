@@ -29,7 +29,7 @@ from ..._internal.progress import Watch, quiet
 from ..._internal.timestamps import format_instant, now
 from ...database import Database, migrator
 from ...database.revision import HEAD, VERSION_TABLE, current_revision
-from ...dialects import ErrorKind
+from ...dialects import ErrorKind, canonical_names
 from ...errors import SchemaOutdated, SchemaUnknown
 from ..record_file import End, Header
 from ..records import COLUMNS, EPOCH, IN_THREADS, TABLES, Record, sorted_by_kind
@@ -154,7 +154,7 @@ class Unadoption(InPlaceChange):
     async def _types(self, connection: AsyncConnection, kind: str) -> dict[str, TypeEngine[Any]]:
         """The types of Chainlit's columns, by their names as Chainlit writes them."""
         types = await self._sync(connection, self._tables.column_types, BACKUP_NAMES[kind])
-        names = await connection.run_sync(canonical, types, COLUMNS[kind])
+        names = await connection.run_sync(canonical_names, types, COLUMNS[kind])
         return {names[name]: type_ for name, type_ in types.items()}
 
 
