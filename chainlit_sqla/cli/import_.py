@@ -13,7 +13,7 @@ from ..database.revision import revision_mismatch
 from ..errors import ConfigurationError, StorageError
 from ..settings import Settings
 from ..storage.config import storage_url
-from ..storage.urls import shown_url
+from ..storage.urls import mask_storage_url
 from ..transfer.importing import LISTED, Comparison, Deletions, Import, Result
 from ..transfer.sources import BAD_LINE, LAYERS, open_source
 from .options import Schema, Url, Yes, describe_database, open_database, settings_for
@@ -354,7 +354,7 @@ def copy_imported_files(source: str, settings: Settings) -> None:
             )
         raise StorageError(
             f"{result.missing:,} of the {result.processed:,} files of the imported elements are "
-            f"neither in {shown_url(source)} nor in {shown_url(target)} (the first: "
+            f"neither in {mask_storage_url(source)} nor in {mask_storage_url(target)} (the first: "
             f"{result.first_missing!r}); {other_layout}correct --copy-storage and run the same "
             "command again. Lost files are listed by: chainlit-sqla storage check"
         )

@@ -22,7 +22,7 @@ from rich.progress import (
 
 from .._internal.progress import Watch
 from ..errors import ConfigurationError
-from ..storage.urls import shown_url
+from ..storage.urls import mask_storage_url
 
 KIND_NAMES = {
     "user": "users",
@@ -60,7 +60,7 @@ def mask_url(url: str) -> str:
         's3://***@bucket'
     """
     if _CLOUD_URL.match(url):
-        return shown_url(url)
+        return mask_storage_url(url)
     return _PASSWORD_PARAMETER.sub("***", _PASSWORD.sub(r"\1***", url))
 
 

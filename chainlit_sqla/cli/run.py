@@ -23,7 +23,7 @@ from ..errors import ChainlitSqlaError, ConfigurationError, StorageError
 from ..settings import Settings
 from ..storage.base import StorageClient
 from ..storage.config import storage_from, storage_url
-from ..storage.urls import shown_url
+from ..storage.urls import mask_storage_url
 from .options import Schema, Url, describe_database, given_options, open_database, settings_for
 from .runtime import run_async
 
@@ -62,7 +62,7 @@ def run(
     database = run_async(_prepare_database(settings))
     if problem := run_async(_check_storage(storage)):
         typer.echo(f"Warning: attachments will not be stored. {problem}", err=True)
-    files = shown_url(storage_url(settings))
+    files = mask_storage_url(storage_url(settings))
     announcement = f"Conversations are stored in {database}, attachments in {files}."
     _run_chainlit(chainlit_arguments, settings, announcement)
 

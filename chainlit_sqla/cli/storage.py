@@ -22,7 +22,7 @@ from ..storage.copy import CopyResult, copy_blobs
 from ..storage.keys import key_bytes
 from ..storage.local.client import LocalStorage
 from ..storage.local.folder import blob_digest
-from ..storage.urls import open_storage, shown_url
+from ..storage.urls import mask_storage_url, open_storage
 from .options import (
     Schema,
     Url,
@@ -108,7 +108,7 @@ def copy(
         typer.echo(
             "The application keeps its store. To switch, stop it, run this command again for the "
             "files uploaded meanwhile, and start it with "
-            f"CHAINLIT_SQLA_STORAGE={shlex.quote(shown_url(target))}"
+            f"CHAINLIT_SQLA_STORAGE={shlex.quote(mask_storage_url(target))}"
         )
 
 
@@ -125,11 +125,13 @@ def open_stores(source: str, target: str, settings: Settings) -> tuple[Inventory
             does not exist.
     """
     if source == target:
-        raise ConfigurationError(f"{shown_url(source)} is both source and target; name two stores")
+        raise ConfigurationError(
+            f"{mask_storage_url(source)} is both source and target; name two stores"
+        )
     clients = open_storage(source, settings), open_storage(target, settings)
     if isinstance(clients[0], LocalStorage) and not clients[0].root.is_dir():
         raise ConfigurationError(
-            f"There is no folder {clients[0].root} to copy from; correct {shown_url(source)}"
+            f"There is no folder {clients[0].root} to copy from; correct {mask_storage_url(source)}"
         )
     return clients
 
@@ -235,7 +237,7 @@ def _confirm(report: Report) -> bool:
 
 
 def _print_report(report: Report, database: str, location: str, lines: list[str]) -> None:
-    typer.echo(f"database  {database}\nstore     {shown_url(location)}\n")
+    typer.echo(f"database  {database}\nstore     {mask_storage_url(location)}\n")
     rows = [
         ("conversations' files by the database", report.rows),
         ("files in the store", report.blobs),

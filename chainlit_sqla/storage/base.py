@@ -1,4 +1,4 @@
-"""What every store of blobs offers: the `StorageClient` protocol.
+"""The protocols that storage clients implement, and the blobs they exchange.
 
 A blob is written once under a key that is never used again, so a retry, a late
 delete or a second upload can't touch a newer blob.
@@ -18,22 +18,22 @@ from typing import BinaryIO, Protocol, runtime_checkable
 from ..errors import StorageError
 
 CHUNK = 256 * 1024
-"""Bytes that are read, copied or handed on at once."""
+"""Bytes in one step of reading, copying or sending."""
 
 
 @dataclass(frozen=True, slots=True)
 class BlobSource:
     """The bytes of a blob before they are stored.
 
-    Exactly one of the three is set. A file is streamed by the storage client; it is
-    never read into memory as a whole.
+    Exactly one of the three is set. Storage clients stream a file; they never read all of
+    it into memory.
 
     Args:
         path: A file on this machine; the caller keeps it in place until ``put`` ends.
         data: The bytes themselves.
         file: A file opened for buffered binary reading, see `opened`. It is read from
-            its start, so a ``put`` that failed can be tried again, but not by two
-            ``put`` at once.
+            its start, so a failed ``put`` can be repeated, but two must not run
+            concurrently.
 
     Example:
         >>> BlobSource(data=b"hello").size
@@ -48,9 +48,6 @@ class BlobSource:
     def opened(cls, path: Path) -> BlobSource:
         """Open a file now, so that it may be deleted before it is stored.
 
-        Args:
-            path: A file on this machine.
-
         Returns:
             A source that must be closed with `close`.
 
@@ -64,7 +61,7 @@ class BlobSource:
         """The number of bytes.
 
         Raises:
-            OSError: The file is not there.
+            OSError: The file does not exist.
         """
         if self.file is not None:
             return os.fstat(self.file.fileno()).st_size
@@ -96,7 +93,7 @@ class BlobSource:
 
 @dataclass(frozen=True, slots=True)
 class BlobInfo:
-    """What a store knows about a blob.
+    """A blob as a store describes it.
 
     Args:
         key: The object key that it was stored under, without a prefix of the store's own.
@@ -115,7 +112,7 @@ class BlobInfo:
 
 @contextmanager
 def source_errors(key: str) -> Iterator[None]:
-    """Say that it is the caller's file which cannot be read, not the store.
+    """Report a failure to read the caller's file, as distinct from one of the store.
 
     Args:
         key: The object key that the file is for.
@@ -134,11 +131,11 @@ def source_errors(key: str) -> Iterator[None]:
 
 @runtime_checkable
 class StorageClient(Protocol):
-    """A store of blobs: local folder, S3, or an adapter around another client.
+    """A store of blobs: a folder, a bucket, or an adapter around another client.
 
     All methods raise `chainlit_sqla.errors.StorageError` whose message names the key
     and the repair. Implementations open their connections lazily, in the running
-    loop, and may be used concurrently.
+    loop, and allow concurrent calls.
     """
 
     async def put(self, key: str, source: BlobSource, *, mime: str, name: str = "") -> int:
@@ -175,10 +172,11 @@ class StorageClient(Protocol):
         ...
 
     async def delete(self, keys: Sequence[str]) -> None:
-        """Delete blobs; a key that is not there is no error.
+        """Delete blobs; a key without a blob is no error.
 
-        All that can be deleted is deleted, whatever the others: a key that is impossible or
-        a blob that the store keeps is told at the end. Only a store that is away ends it.
+        Everything that can be deleted is deleted: a key that is impossible or a blob that
+        the store refuses to delete is reported at the end. Only a store that is unavailable
+        ends it early.
 
         Args:
             keys: Object keys, in any number.
@@ -192,7 +190,7 @@ class StorageClient(Protocol):
         """Write, read and delete a small blob.
 
         Returns:
-            A sentence naming the store, for people.
+            The name of the store, such as "the folder /srv/files".
         """
         ...
 
@@ -203,26 +201,23 @@ class StorageClient(Protocol):
 
 @runtime_checkable
 class Inventory(StorageClient, Protocol):
-    """A `StorageClient` that can tell what is in it; all but the adapter can.
+    """A `StorageClient` that lists its blobs; all but the adapter do.
 
-    A data layer does not need it; ``chainlit-sqla storage`` does.
+    ``chainlit-sqla storage`` requires it; a data layer does not.
     """
 
     def list_blobs(self) -> AsyncIterator[BlobInfo]:
         """List all blobs, in no particular order and in bounded memory.
 
-        A blob that is stored or deleted meanwhile may be in it or not.
+        A blob that is stored or deleted meanwhile may be missing or not.
         """
         ...
 
     async def stat(self, key: str) -> BlobInfo:
         """Look one blob up.
 
-        Args:
-            key: An object key.
-
         Returns:
-            What is known about it, type and name included.
+            Its description with type and name.
 
         Raises:
             BlobNotFound: There is no blob under this key.
@@ -232,18 +227,16 @@ class Inventory(StorageClient, Protocol):
     async def clear_unfinished(
         self, before: datetime, *, is_ours: Callable[[str], bool], remove: bool
     ) -> int:
-        """Count what uploads that never ended have left in the store.
-
-        Such parts take space, and are billed, but no listing shows them.
+        """Count unfinished uploads, whose parts are billed but appear in no listing.
 
         Args:
-            before: Only what was begun earlier, in UTC, so that an upload under way is
-                left alone.
-            is_ours: Tells by its key whether an upload counts: other software may use the
-                same bucket.
-            remove: Remove it, too.
+            before: Only uploads that began earlier, in UTC, so that none under way is
+                touched.
+            is_ours: Whether an upload counts, by its key: other software may use the same
+                bucket.
+            remove: Remove them, too.
 
         Returns:
-            How many uploads were found; always 0 where the store cleans up itself.
+            Their number; always 0 where the store cleans up itself.
         """
         ...

@@ -17,16 +17,16 @@ from .keys import url_safe_key
 
 _NO_BUCKET = re.compile(rb"NoSuchBucket|ContainerNotFound")  # S3, Google; Azure.
 
-AT_ONCE = 8
-"""Calls to the client that are under way at most, for one call of ours."""
+CONCURRENT_CALLS = 8
+"""Calls to the client that run concurrently for one call of ours."""
 
 
 class ChainlitClientStorage:
     """A `StorageClient` over any Chainlit ``BaseStorageClient``.
 
-    Chainlit's clients log an error and answer ``{}``, False or the bare key; here each
-    becomes a StorageError. They take a blob as bytes: unlike with our own clients, a
-    ``put`` holds the whole file in memory, and how long links last is theirs to decide
+    Chainlit's clients log an error and return ``{}``, False or the bare key; here each
+    becomes a StorageError. They take a blob as bytes: unlike our own clients, ``put``
+    holds the whole file in memory. They decide how long links last
     (``STORAGE_EXPIRY_TIME``).
 
     Args:
@@ -39,21 +39,21 @@ class ChainlitClientStorage:
     def __init__(self, client: Any) -> None:
         self._client = client
         self._kind = type(client).__name__
-        self._takes_disposition = _takes(client.upload_file, "content_disposition")
+        self._accepts_disposition = _accepts(client.upload_file, "content_disposition")
         self._closed = False
 
     async def put(self, key: str, source: BlobSource, *, mime: str, name: str = "") -> int:
         """Store a blob; see `StorageClient.put`.
 
         Raises:
-            StorageUnavailable: The client failed. It does not tell whether for good, and
-                another try is harmless, since keys are never used again.
+            StorageUnavailable: The client failed. It does not report whether for good, and
+                repeating is harmless, since keys are never used again.
         """
         target = url_safe_key(key)
         with source_errors(key):
             data = await asyncio.to_thread(_read, source)
         arguments = {"object_key": target, "data": data, "mime": content_type(mime)}
-        if self._takes_disposition:
+        if self._accepts_disposition:
             arguments["content_disposition"] = content_disposition(mime, name)
         try:
             answer = await self._client.upload_file(**arguments, overwrite=True)
@@ -65,9 +65,9 @@ class ChainlitClientStorage:
 
     async def read_urls(self, keys: Sequence[str]) -> Mapping[str, str]:
         """Ask the client for its links; see `StorageClient.read_urls`."""
-        different = list(dict.fromkeys(keys))
-        urls = await _bounded(self._read_url, different)
-        return dict(zip(different, urls, strict=True))
+        unique_keys = list(dict.fromkeys(keys))
+        urls = await _for_each(self._read_url, unique_keys)
+        return dict(zip(unique_keys, urls, strict=True))
 
     async def open(self, key: str) -> AsyncGenerator[bytes, None]:
         """Read a blob through its link; see `StorageClient.open`."""
@@ -96,7 +96,7 @@ class ChainlitClientStorage:
 
     async def delete(self, keys: Sequence[str]) -> None:
         """Delete blobs one by one; see `StorageClient.delete`."""
-        await _bounded(self._delete, list(dict.fromkeys(keys)))
+        await _for_each(self._delete, list(dict.fromkeys(keys)))
 
     async def check(self) -> str:
         """Write, read and delete a small blob; see `StorageClient.check`."""
@@ -129,14 +129,14 @@ class ChainlitClientStorage:
 
     async def _delete(self, key: str) -> None:
         try:
-            done = await self._client.delete_file(url_safe_key(key))
+            is_deleted = await self._client.delete_file(url_safe_key(key))
         except Exception as error:
             raise self._error(f"delete {key!r}", error) from error
-        if not done and not await self._is_gone(key):
+        if not is_deleted and not await self._is_gone(key):
             raise self._error(f"delete {key!r}")
 
     async def _is_gone(self, key: str) -> bool:
-        """Tell a blob that is not there, which some clients refuse to delete, from a fault."""
+        """Whether the blob does not exist, which some clients report like a failure."""
         try:
             async with aclosing(self.open(key)) as chunks:
                 await anext(chunks, b"")
@@ -147,16 +147,16 @@ class ChainlitClientStorage:
         return False
 
     def _error(
-        self, doing: str, why: object = "", kind: type[StorageError] = StorageError
+        self, action: str, why: object = "", kind: type[StorageError] = StorageError
     ) -> StorageError:
         reason = f" ({why})" if why else ""
         return kind(
-            f"Cannot {doing} with Chainlit's {self._kind}{reason}; "
+            f"Cannot {action} with Chainlit's {self._kind}{reason}; "
             "see its warning in the log, and check its bucket and credentials"
         )
 
 
-def _takes(function: Any, name: str) -> bool:
+def _accepts(function: Any, name: str) -> bool:
     parameters = inspect.signature(function).parameters
     return name in parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values())
 
@@ -166,15 +166,15 @@ def _read(source: BlobSource) -> bytes:
         return file.read()
 
 
-async def _bounded(function: Any, keys: Sequence[str]) -> list[Any]:
-    """Call a coroutine function for each key; all run to their end, the first error counts."""
-    slots = asyncio.Semaphore(AT_ONCE)
+async def _for_each(function: Any, keys: Sequence[str]) -> list[Any]:
+    """Call a coroutine function for each key; raise the first error once all have ended."""
+    limit = asyncio.Semaphore(CONCURRENT_CALLS)
 
-    async def one(key: str) -> Any:
-        async with slots:
+    async def call(key: str) -> Any:
+        async with limit:
             return await function(key)
 
-    results = await asyncio.gather(*map(one, keys), return_exceptions=True)
+    results = await asyncio.gather(*map(call, keys), return_exceptions=True)
     for result in results:
         if isinstance(result, BaseException):
             raise result

@@ -1,4 +1,4 @@
-"""Which store the settings mean."""
+"""Derives the store from the settings."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .urls import open_storage
 
 Cloud = Literal["s3", "gs", "az"]
 
-_NEEDED = {  # An account without its key is right: the machine's own identity stands for it.
+_REQUIRED_WITH = {  # An account without its key is valid: the machine has its own identity.
     "APP_AWS_ACCESS_KEY": "APP_AWS_SECRET_KEY",
     "APP_AWS_SECRET_KEY": "APP_AWS_ACCESS_KEY",
     "APP_GCS_PRIVATE_KEY": "APP_GCS_CLIENT_EMAIL",
@@ -22,13 +22,10 @@ _NEEDED = {  # An account without its key is right: the machine's own identity s
 
 
 def storage_url(settings: Settings) -> str:
-    """Decide which store the settings mean; opens nothing.
+    """Return the URL of the store that the settings name.
 
     ``CHAINLIT_SQLA_STORAGE`` wins, then comes ``BUCKET_NAME`` with the variables of one
     cloud (with none: S3 by the default AWS credentials), else the local folder.
-
-    Args:
-        settings: The settings.
 
     Returns:
         A URL for `open_storage`.
@@ -61,14 +58,11 @@ def storage_url(settings: Settings) -> str:
 
 
 def storage_from(settings: Settings, *, url_prefix: Callable[[], str] | None = None) -> Inventory:
-    """Make the storage client that the settings mean; connects to nothing.
+    """Create the storage client that the settings name, without connecting.
 
     Args:
         settings: The settings.
-        url_prefix: What stands before links to local files; None: ``public_url``.
-
-    Returns:
-        The client.
+        url_prefix: Returns what precedes links to local files; None: ``public_url``.
 
     Raises:
         ConfigurationError: The settings cannot work.
@@ -78,7 +72,7 @@ def storage_from(settings: Settings, *, url_prefix: Callable[[], str] | None = N
 
 
 def _variables(settings: Settings) -> Mapping[Cloud, Mapping[str, str]]:
-    # A region alone says nothing: other software of the same machine needs it too.
+    # A region alone means nothing: other software of the same machine needs it too.
     return {
         "s3": {
             "APP_AWS_ACCESS_KEY": settings.aws_access_key,
@@ -98,7 +92,7 @@ def _variables(settings: Settings) -> Mapping[Cloud, Mapping[str, str]]:
 
 
 def _clouds(settings: Settings) -> dict[Cloud, str]:
-    """Name one variable that is set of each cloud that has any."""
+    """Return one variable that is set for each cloud that has any."""
     return {
         cloud: next(name for name, value in variables.items() if value)
         for cloud, variables in _variables(settings).items()
@@ -108,6 +102,6 @@ def _clouds(settings: Settings) -> dict[Cloud, str]:
 
 def _check_complete(cloud: Cloud, settings: Settings) -> None:
     values = _variables(settings)[cloud]
-    for present, absent in _NEEDED.items():
-        if values.get(present) and not values[absent]:
-            raise ConfigurationError(f"{present} is set but {absent} is not; set both")
+    for name, required in _REQUIRED_WITH.items():
+        if values.get(name) and not values[required]:
+            raise ConfigurationError(f"{name} is set but {required} is not; set both")

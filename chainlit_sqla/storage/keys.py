@@ -17,7 +17,7 @@ KEY_BYTES = 1024
 _LONGEST_PART = 200
 # Keys of `new_object_key`, and of the blob that `StorageClient.check` writes.
 _OWN_KEY = re.compile(r"threads/([^/]+)/[^/]+/[0-9a-f]{32}|chainlit-sqla-check/[0-9a-f]{16}")
-_SAFE_DOTS = re.compile(r"\.{1,2}~+")
+_ESCAPED_DOTS = re.compile(r"\.{1,2}~+")
 _DOTS = re.compile(r"\.{1,2}~*")
 
 
@@ -93,18 +93,11 @@ def key_bytes(key: str) -> bytes:
 
 
 def url_safe_key(key: str) -> str:
-    """Rewrite the parts of a key that HTTP clients would resolve as a path.
+    """Escape the parts of a key that HTTP clients would resolve as a path.
 
-    ``..`` in a URL is removed by browsers and some HTTP libraries before they send
-    it: the request then reaches another object, or another bucket. So the parts
-    ``.`` and ``..`` get a ``~``; every other key stays as it is, and different keys
-    stay different.
-
-    Args:
-        key: An object key.
-
-    Returns:
-        A key without parts that are only dots.
+    Browsers and some HTTP libraries remove ``..`` from a URL before they send it: the
+    request then reaches another object, or another bucket. So the parts ``.`` and ``..``
+    get a ``~``; every other key stays unchanged, and different keys stay different.
 
     Raises:
         StorageError: The key is empty, too long or not text.
@@ -123,28 +116,22 @@ def url_safe_key(key: str) -> str:
 def original_key(safe: str) -> str:
     """Undo `url_safe_key`, for keys that a store lists.
 
-    Args:
-        safe: What `url_safe_key` made.
-
     Example:
         >>> original_key("a/..~/b.png")
         'a/../b.png'
     """
     parts = safe.split("/")
-    return "/".join(part[:-1] if _SAFE_DOTS.fullmatch(part) else part for part in parts)
+    return "/".join(part[:-1] if _ESCAPED_DOTS.fullmatch(part) else part for part in parts)
 
 
 def possible_names(
     keys: Iterable[str], name_of: Callable[[str], str]
 ) -> tuple[dict[str, str], list[StorageError]]:
-    """Name each key in a store; one that no store can have must not stop the others.
+    """Return the names of keys in a store, and the errors of keys that have none.
 
     Args:
         keys: Object keys, or any text.
-        name_of: Gives a key its name in the store, or raises a StorageError.
-
-    Returns:
-        The names by key, and the errors of the keys that have none.
+        name_of: Returns the name of a key, or raises a StorageError.
 
     Example:
         >>> possible_names(["a/../b", ""], url_safe_key)[0]
@@ -161,18 +148,15 @@ def possible_names(
 
 
 def key_behind(name: str, key_of: Callable[[str], str], name_of: Callable[[str], str]) -> str:
-    """Return the key that a name in a listing stands for.
+    """Return the key of a name in a listing; empty if no key has this name.
 
-    Other software may have stored under names that no key leads to; whoever got a key for
-    them would find nothing, or another blob.
+    Other software may store under such names; a key for one would lead nowhere, or to
+    another blob.
 
     Args:
         name: The name, with the prefix of the store.
         key_of: Turns a name into a key.
         name_of: Turns that key into its name.
-
-    Returns:
-        The key, with the prefix; empty where there is none.
 
     Example:
         >>> key_behind("a/..~/b", original_key, url_safe_key)

@@ -26,9 +26,9 @@ _OTHER_NAMES: Mapping[str, str] = {
 
 _SECRETS = (
     (re.compile(r"//.*@", re.DOTALL), "//***@"),
-    # In an endpoint that is written with codes.
+    # In an endpoint that is percent-encoded.
     (re.compile(r"(\?.*?(?://|%2f%2f))[^&]*%40", re.DOTALL | re.IGNORECASE), r"\1***%40"),
-    # What stands behind a colon may be the beginning of a secret, if it is no port.
+    # Text after a colon may be the beginning of a secret, unless it is a port.
     (re.compile(r"\A([^/?#]*://)[^/?#@]*:(?!\d{1,5}(?:[/?#]|\Z)).*", re.DOTALL), r"\1***"),
 )
 
@@ -37,28 +37,28 @@ _OPTION = re.compile(r"([?&]([^=&]*)=)[^&]+")
 
 @dataclass(frozen=True, slots=True)
 class _Bucket:
-    """What a URL of a cloud says."""
+    """The parts of a cloud's URL."""
 
     name: str
     prefix: str
     options: Mapping[str, str]
     settings: Settings
 
-    def option(self, name: str, otherwise: str = "") -> str:
-        return self.options.get(name) or otherwise
+    def option(self, name: str, default: str = "") -> str:
+        return self.options.get(name) or default
 
 
 def open_storage(
     url: str, settings: Settings, *, url_prefix: Callable[[], str] | None = None
 ) -> Inventory:
-    """Make the storage client for a URL; connects to nothing.
+    """Create the storage client for a URL, without connecting.
 
     Args:
         url: ``s3://bucket/prefix``, ``gs://bucket/prefix``, ``az://container/prefix`` or
-            ``file:///folder``. What differs from the settings stands behind a ``?``; the
-            options are in docs/storage.md.
+            ``file:///folder``. Options after a ``?`` override the settings; they are in
+            docs/storage.md.
         settings: Credentials, secret and expiry.
-        url_prefix: What stands before links to local files; None: ``public_url``.
+        url_prefix: Returns what precedes links to local files; None: ``public_url``.
 
     Returns:
         The client.
@@ -73,73 +73,69 @@ def open_storage(
     parts = _split(url)
     if parts.scheme == "file":
         return _local(settings, _folder(parts, url), url_prefix)
-    make, known = _CLOUDS[parts.scheme]
+    create, known_options = _CLOUDS[parts.scheme]
     options = dict(parse_qsl(parts.query, keep_blank_values=True))
-    # A secret may have any of "/", "?" and "#" in it, so it may end up anywhere.
+    # A secret may contain "/", "?" and "#", so it may end up anywhere.
     if ":" in parts.netloc or "@" in url.partition("?")[0] or any("@" in name for name in options):
-        raise ConfigurationError(
-            f"The storage URL {shown_url(url)!r} has credentials in it; put them into "
-            f"{CREDENTIAL_VARIABLES[parts.scheme]} (an @ of a prefix is written as %40)"
+        raise _url_error(
+            url,
+            "has credentials in it; put them into "
+            f"{CREDENTIAL_VARIABLES[parts.scheme]} (an @ of a prefix is written as %40)",
         )
     if not parts.netloc:
-        raise ConfigurationError(
-            f"The storage URL {shown_url(url)!r} names no bucket; write it as {_FORMS}"
+        raise _url_error(url, f"names no bucket; write it as {_FORMS}")
+    if unknown := options.keys() - set(known_options):
+        raise _url_error(
+            url,
+            f"has an unknown option {min(unknown)!r}; "
+            f"use {', '.join(known_options[:-1])} or {known_options[-1]}",
         )
-    if unknown := options.keys() - set(known):
-        raise ConfigurationError(
-            f"The storage URL {shown_url(url)!r} has an unknown option {min(unknown)!r}; "
-            f"use {', '.join(known[:-1])} or {known[-1]}"
-        )
-    return make(_Bucket(unquote(parts.netloc), unquote(parts.path), options, settings))
+    return create(_Bucket(unquote(parts.netloc), unquote(parts.path), options, settings))
 
 
-def shown_url(url: str) -> str:
-    """Write a storage URL for people, without what may be a password.
+def mask_storage_url(url: str) -> str:
+    """Replace everything in a storage URL that may be a password.
 
     Args:
         url: Any text.
 
     Example:
-        >>> shown_url("s3://key:secret@bucket")
+        >>> mask_storage_url("s3://key:secret@bucket")
         's3://***@bucket'
-        >>> shown_url("s3://key:se/cret@bucket?region=eu-west-1")
+        >>> mask_storage_url("s3://key:se/cret@bucket?region=eu-west-1")
         's3://***@bucket?region=eu-west-1'
     """
     if url.startswith("file:///"):
         return url
-    for pattern, shown in _SECRETS:
-        url = pattern.sub(shown, url)
-    return _OPTION.sub(lambda found: found[0] if found[2] in _OPTIONS else f"{found[1]}***", url)
+    for pattern, replacement in _SECRETS:
+        url = pattern.sub(replacement, url)
+    return _OPTION.sub(lambda match: match[0] if match[2] in _OPTIONS else f"{match[1]}***", url)
+
+
+def _url_error(url: str, problem: str) -> ConfigurationError:
+    return ConfigurationError(f"The storage URL {mask_storage_url(url)!r} {problem}")
 
 
 def _split(url: str) -> SplitResult:
     try:
         parts = urlsplit(url)
     except ValueError as error:
-        raise ConfigurationError(
-            f"The storage URL {shown_url(url)!r} cannot be read ({error}); write it as {_FORMS}"
-        ) from None
+        raise _url_error(url, f"cannot be read ({error}); write it as {_FORMS}") from None
     if parts.scheme not in ("file", *_CLOUDS):
-        instead = _OTHER_NAMES.get(parts.scheme, _FORMS)
-        raise ConfigurationError(
-            f"The storage URL {shown_url(url)!r} is of no kind that can be opened; "
-            f"write it as {instead}"
-        )
+        form = _OTHER_NAMES.get(parts.scheme, _FORMS)
+        raise _url_error(url, f"is of no kind that can be opened; write it as {form}")
     return parts
 
 
 def _folder(parts: SplitResult, url: str) -> Path:
     path = unquote(parts.path)
     if parts.query or parts.fragment:
-        raise ConfigurationError(
-            f"The storage URL {shown_url(url)!r} has a ? or # in it; write them as %3F and %23"
-        )
+        raise _url_error(url, "has a ? or # in it; write them as %3F and %23")
     if os.name == "nt":
         path = path.removeprefix("/")  # file:///C:/files
     if parts.netloc not in ("", "localhost") or not Path(path).is_absolute():
-        raise ConfigurationError(
-            f"The storage URL {shown_url(url)!r} names no absolute folder; "
-            "write it with three slashes, like file:///srv/files"
+        raise _url_error(
+            url, "names no absolute folder; write it with three slashes, like file:///srv/files"
         )
     return Path(path)
 
@@ -155,9 +151,7 @@ def _local(settings: Settings, root: Path, url_prefix: Callable[[], str] | None)
 
 
 def _s3(bucket: _Bucket) -> Inventory:
-    from .s3.client import (
-        S3Storage,  # aiobotocore costs a cold start that local files need not pay.
-    )
+    from .s3.client import S3Storage  # Importing aiobotocore takes long.
 
     style = bucket.option("path_style")
     if style not in ("", "true", "false"):
@@ -216,4 +210,4 @@ _CLOUDS: Mapping[str, tuple[Callable[[_Bucket], Inventory], tuple[str, ...]]] = 
     "gs": (_gcs, ("endpoint", "project")),
     "az": (_azure, ("account", "endpoint")),
 }
-_OPTIONS = frozenset(name for _, known in _CLOUDS.values() for name in known)
+_OPTIONS = frozenset(name for _, options in _CLOUDS.values() for name in options)

@@ -18,7 +18,7 @@ from chainlit_sqla.storage.config import storage_from, storage_url
 from chainlit_sqla.storage.gcs.client import GCSStorage
 from chainlit_sqla.storage.local.client import LocalStorage
 from chainlit_sqla.storage.s3.client import S3Storage
-from chainlit_sqla.storage.urls import open_storage, shown_url
+from chainlit_sqla.storage.urls import mask_storage_url, open_storage
 
 from .conftest import Bucket
 
@@ -184,7 +184,7 @@ def test_an_endpoint_of_the_environment_has_no_credentials(
     ],
 )
 def test_a_url_is_shown_without_its_secrets(url: str, shown: str | None) -> None:
-    assert shown_url(url) == (shown or url)
+    assert mask_storage_url(url) == (shown or url)
     assert mask_url(url) == (shown or url)
 
 

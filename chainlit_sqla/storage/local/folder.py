@@ -104,7 +104,7 @@ class Folder:
             The number of bytes stored.
 
         Raises:
-            Stopped: `stop` was set before the blob was there.
+            Stopped: `stop` was set before the blob was stored.
             OSError: The source or the folder cannot be used.
         """
         self.make()
@@ -163,13 +163,13 @@ class Folder:
         for digest in digests:
             subfolders[self._subfolder(digest)].add(digest)
         failed: dict[str, OSError] = {}
-        for subfolder, wanted in subfolders.items():
+        for subfolder, group in subfolders.items():
             try:
-                failed |= _clear(subfolder, wanted)
+                failed |= _clear(subfolder, group)
             except FileNotFoundError:
                 continue
             except OSError as error:
-                failed |= dict.fromkeys(wanted, error)
+                failed |= dict.fromkeys(group, error)
         return failed
 
     def make(self) -> None:
@@ -223,13 +223,13 @@ class Folder:
         return self._subfolder(digest) / f"{digest}.{version}"
 
     def _follow(self, digest: str, use: Callable[[Path], T]) -> tuple[Entry, T]:
-        """Call a function with the path of the bytes that count at this moment."""
+        """Call a function with the path of the current bytes."""
         before = None
         while (entry := self._entry(digest)) is not None and entry != before:
             try:
                 return entry, use(self._path(digest, entry.version))
             except FileNotFoundError:
-                before = entry  # It was replaced since: look again, unless it was not.
+                before = entry  # If it was replaced meanwhile, look again.
         raise BlobNotFound(
             f"There is no such blob in the folder {self.root}; it was deleted or never stored"
         )
@@ -275,11 +275,11 @@ def folder_errors(action: str, root: Path) -> Iterator[None]:
         ) from error
 
 
-def _clear(subfolder: Path, wanted: Collection[str]) -> dict[str, OSError]:
+def _clear(subfolder: Path, digests: Collection[str]) -> dict[str, OSError]:
     """Delete the files of blobs; return those that failed."""
-    names = [path.name for path in subfolder.iterdir() if path.name[:64] in wanted]
+    names = [path.name for path in subfolder.iterdir() if path.name[:64] in digests]
     failed: dict[str, OSError] = {}
-    # The description goes first, and holds the rest: it must never point at nothing.
+    # The description goes first; while it exists, the bytes that it names must stay.
     for name in sorted(names, key=lambda name: not name.endswith(".json")):
         if name[:64] not in failed:
             try:
@@ -299,7 +299,7 @@ def _copy(source: BlobSource, path: Path, stop: threading.Event) -> int:
             file.write(chunk)
         file.flush()
         os.fsync(file.fileno())
-        if stop.is_set():  # While the disk was waited for.
+        if stop.is_set():  # During the sync.
             raise Stopped
         return file.tell()
 
@@ -323,7 +323,7 @@ def _write_private(path: Path, text: str) -> None:
 
 
 def _sync(folder: Path) -> None:
-    """Make renames and deletions in a folder survive a power cut."""
+    """Make renames and deletions in a folder durable."""
     if os.name == "nt":  # Windows has no such call.
         return
     descriptor = os.open(folder, os.O_RDONLY)

@@ -43,12 +43,12 @@ def blob_info(entry: Entry, file: os.stat_result) -> BlobInfo:
     """Describe a blob by its entry and the file with its bytes.
 
     Args:
-        entry: What was written beside the bytes.
-        file: What the file system says of the bytes: a file that was cut shows here.
+        entry: The description.
+        file: What the file system reports of the bytes, such as that they were truncated.
     """
     if file.st_size != entry.size:
         logger.warning(
-            "The file of %r has %d bytes instead of %d; restore it from a backup",
+            "Wrong size: the file of %r has %d bytes instead of %d; restore it from a backup",
             entry.key,
             file.st_size,
             entry.size,
@@ -104,9 +104,9 @@ def clear_leftovers(folder: Folder, before: datetime, *, remove: bool) -> int:
 
 
 def _leftovers(folder: Folder) -> Iterator[Path]:
-    """Drafts, and bytes of which the description says that others count.
+    """Yield drafts, and bytes that the description no longer names.
 
-    Half of a pair is none: the other half may be in a backup.
+    Half of a pair is no leftover: the other half may be in a backup.
     """
     for parent in [folder.root, *subfolders(folder.root)]:
         for name in _names(parent):
@@ -121,13 +121,13 @@ def _is_replaced(folder: Folder, digest: str, version: str) -> bool:
         entry, _ = folder.find(digest)
     except BlobNotFound:
         logger.warning(
-            "Of the pair of files %s/%s.* one is missing; restore it from a backup, or delete "
-            "the other",
+            "Not removed: of the pair of files %s/%s.* one is missing; restore it from a backup, "
+            "or delete the other",
             digest[:2],
             digest,
         )
         return False
-    except StorageError:  # Where the description is damaged, nobody knows.
+    except StorageError:  # A damaged description does not say.
         return False
     return entry.version != version
 
