@@ -18,6 +18,7 @@ from chainlit_sqla.database import Database
 from chainlit_sqla.database import migrator as migrations
 from chainlit_sqla.dialects.search import SearchState
 from chainlit_sqla.dialects.sqlite import search as sqlite_search
+from chainlit_sqla.dialects.sqlite.dialect import SQLite
 from chainlit_sqla.errors import ConfigurationError, SchemaOutdated
 from chainlit_sqla.queries import search, search_index
 from chainlit_sqla.queries.threads import ThreadQuery
@@ -227,6 +228,10 @@ async def test_a_migration_keeps_hits(layer: SQLADataLayer) -> None:
     await migrations.downgrade(database, "base")
     with pytest.raises(SchemaOutdated, match=r"has no tables yet.*run: chainlit-sqla upgrade"):
         await search_index.enable(database)
+    if database.dialect.name == "sqlite":
+        names = "SELECT count(*) FROM sqlite_master WHERE name LIKE 'chainlit_sqla_search%'"
+        async with database.connect() as connection:
+            assert await connection.scalar(text(names)) == 0
 
 
 class Clock:
@@ -420,3 +425,10 @@ async def test_a_python_without_trigrams_is_named(
         with pytest.raises(ConfigurationError, match=r"no FTS5 index of trigrams.*use a Python"):
             await search_index.enable(database)
         assert "no search index" in await search_index.status(database)
+
+
+def test_a_sqlite_without_fts5_is_told_what_to_do() -> None:
+    error = sqlite3.OperationalError("no such module: fts5")
+    sentence = SQLite().explain(error, make_url("sqlite:///chats.db"))
+    assert sentence
+    assert "run with one: chainlit-sqla search disable" in sentence

@@ -258,6 +258,12 @@ class SQLite(Dialect):
 
     def explain(self, error: BaseException, url: URL) -> str | None:
         """For files that cannot be opened, are no database, or cannot be written."""
+        if "no such module: fts5" in str(driver_error(error)):
+            return (
+                f"The SQLite file {url.database} has a search index, and the SQLite of this "
+                "Python has no FTS5; use a Python that has it, or run with one: "
+                "chainlit-sqla search disable"
+            )
         code = getattr(driver_error(error), "sqlite_errorcode", None)
         return None if code is None else _explain(code & 0xFF, url.database)
 
