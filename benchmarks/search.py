@@ -12,10 +12,10 @@ Run from the root of the repository::
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import random
 import statistics
+import sys
 import time
 import uuid
 from collections.abc import Iterator
@@ -31,16 +31,14 @@ from chainlit_sqla.models import steps, threads, users
 from chainlit_sqla.queries import search_index
 from chainlit_sqla.settings import Settings
 
-STEPS = 20
+THREADS, STEPS, ROUNDS = 15_000, 20, 7
 OWNERS = {100: "few", 1_000: "some", 10_000: "many"}
 """How many threads a user has, and the user's id; the other threads belong to others."""
 WORDS = {"rare": "grainvat", "common": "tretgrim", "no hit": "shortrem"}
 """What is searched for: in 10 messages of each user, in a fifth of the threads, nowhere."""
 TYPES = ("user_message", "run", "tool", "assistant_message")
 SYLLABLES = [f"{a}{b}{c}" for a in "brchfglmprstw" for b in "aeiou" for c in ("n", "st", "m", "")]
-VOCABULARY = [
-    "".join(random.Random(number).choices(SYLLABLES, k=1 + number % 3)) for number in range(5_000)
-]
+VOCABULARY = ["".join(random.Random(n).choices(SYLLABLES, k=1 + n % 3)) for n in range(5_000)]
 WEIGHTS = [1 / (rank + 10) for rank in range(len(VOCABULARY))]
 BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -52,15 +50,15 @@ def text(rng: random.Random, *words: str) -> str:
     return " ".join(said)
 
 
-def owners(number: int) -> Iterator[str]:
+def owners() -> Iterator[str]:
     """The owner of each thread, in a random order that is the same for every database."""
     names = [name for count, name in OWNERS.items() for _ in range(count)]
-    names += ["others"] * (number - len(names))
+    names += ["others"] * (THREADS - len(names))
     random.Random(1).shuffle(names)
     return iter(names)
 
 
-async def fill(database: Database, number: int) -> None:
+async def fill(database: Database) -> None:
     await migrator.upgrade(database)
     rng = random.Random(2)
     rare = dict.fromkeys(OWNERS.values(), 10)
@@ -70,7 +68,7 @@ async def fill(database: Database, number: int) -> None:
         await connection.execute(insert(users), rows)
     thread_rows: list[dict[str, Any]] = []
     step_rows: list[dict[str, Any]] = []
-    for index, owner in enumerate(owners(number)):
+    for index, owner in enumerate(owners()):
         thread_id, at = f"thread-{index}", BEGIN + timedelta(minutes=index)
         row = {"id": thread_id, "name": text(rng)[:40], "userId": owner, "metadata": {}}
         thread_rows.append(row | {"createdAt": at, "updatedAt": at})
@@ -79,26 +77,25 @@ async def fill(database: Database, number: int) -> None:
         if is_rare:
             rare[owner] -= 1
         for step in range(STEPS):
-            words = [WORDS["common"]] * (is_common and step == 4) + [WORDS["rare"]] * (
-                is_rare and step == 8
-            )
+            words = [WORDS["common"]] * (is_common and step == 4)
+            words += [WORDS["rare"]] * (is_rare and step == 8)
             row = {"threadId": thread_id, "id": f"{index}-{step}", "type": TYPES[step % 4]}
             row |= {"name": "bot", "metadata": {}, "output": text(rng, *words)}
             step_rows.append(row | {"createdAt": at, "ordinal": index * STEPS + step})
-        if len(thread_rows) == 250 or index == number - 1:
+        if len(thread_rows) == 250 or index == THREADS - 1:
             async with database.write() as connection:
                 await connection.execute(insert(threads), thread_rows)
                 await connection.execute(insert(steps), step_rows)
             thread_rows, step_rows = [], []
 
 
-async def search(layer: SQLADataLayer, rounds: int) -> dict[str, float]:
+async def search(layer: SQLADataLayer) -> dict[str, float]:
     """The median milliseconds of the first page by the number of threads and the word."""
     medians = {}
     for count, owner in OWNERS.items():
         for title, word in WORDS.items():
             seconds = []
-            for _ in range(rounds):
+            for _ in range(ROUNDS):
                 began = time.perf_counter()
                 filters = ThreadFilter(userId=owner, search=word)
                 await layer.list_threads(Pagination(first=20), filters)
@@ -128,16 +125,15 @@ async def write(layer: SQLADataLayer, rng: random.Random) -> dict[str, float]:
     return {"50 sessions, writes/s": rate, "turns/s": 20 / (time.perf_counter() - began)}
 
 
-async def main(url: str, number: int, rounds: int) -> None:
+async def main(url: str) -> None:
     database = Database(url, settings=Settings.load())
-    await fill(database, number)
+    await fill(database)
     layer = SQLADataLayer(database, settings=database.settings)
-    rng = random.Random(3)
-    without = await search(layer, rounds)
-    plain, indexed = [], []
+    rng, plain, indexed = random.Random(3), [], []
+    without = await search(layer)
     began = time.perf_counter()
     print(await search_index.enable(database), f"({time.perf_counter() - began:.1f} s)")
-    with_index = await search(layer, rounds)
+    with_index = await search(layer)
     for _ in range(3):
         indexed.append(await write(layer, rng))
         await search_index.disable(database)
@@ -147,15 +143,9 @@ async def main(url: str, number: int, rounds: int) -> None:
         print(f"{case}: {milliseconds:.1f} ms, with the index {with_index[case]:.1f} ms")
     for case in plain[0]:
         ratio = statistics.median(b[case] / a[case] for a, b in zip(plain, indexed, strict=True))
-        rate = statistics.median(one[case] for one in plain)
-        print(f"{case}: {rate:.0f}, with the index {ratio:.2f} of it")
+        print(f"{case}: {plain[0][case]:.0f}, with the index {ratio:.2f} of it")
     await layer.close()
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("url")
-    parser.add_argument("--threads", type=int, default=15_000)
-    parser.add_argument("--rounds", type=int, default=7)
-    given = parser.parse_args()
-    asyncio.run(main(given.url, given.threads, given.rounds))
+    asyncio.run(main(sys.argv[1]))

@@ -212,7 +212,7 @@ class MySQL(Dialect):
         return statement.on_duplicate_key_update(changes or {keys[0]: table.c[keys[0]]})
 
     def search_term(self, text: str) -> str:
-        """Itself, but for the dotted capital I, which the servers fold to a plain i."""
+        """Replace the dotted capital I, which the servers would fold to a plain i."""
         return text.replace("İ", _LOWER_I)
 
     def contains(

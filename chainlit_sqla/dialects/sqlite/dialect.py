@@ -186,7 +186,7 @@ class SQLite(Dialect):
         return insert_on_conflict(insert(table), keys, update)
 
     def search_term(self, text: str) -> str:
-        """Without its case."""
+        """Return the text casefolded."""
         return text.casefold()
 
     def contains(
