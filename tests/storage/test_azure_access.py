@@ -224,7 +224,7 @@ def test_a_delegation_key_is_used_until_links_would_outlive_it(stored: dict[str,
         )
 
 
-async def test_an_identity_that_is_refused_is_told_in_one_line(
+async def test_an_identity_that_is_refused_gets_one_line(
     tls_server: AzuriteServer, entra: EntraServer, tmp_path: Path
 ) -> None:
     said = by_identity(tls_server, entra, tmp_path, "of another cluster")["error"]

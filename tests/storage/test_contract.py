@@ -135,7 +135,7 @@ async def test_what_runs_script_is_a_download(store: Store, mime: str) -> None:
 @pytest.mark.parametrize(
     "mime", ["", "nonsense", "text/html\r\nSet-Cookie: x=1", "a/b, text/html", "*/*"]
 )
-async def test_a_type_that_is_none_becomes_plain_bytes(store: Store, mime: str) -> None:
+async def test_an_invalid_type_becomes_plain_bytes(store: Store, mime: str) -> None:
     await store.client.put("k", BlobSource(data=b"x"), mime=mime)
     answer = await store.get("k")
     assert answer.headers["content-type"] == "application/octet-stream"
@@ -181,7 +181,7 @@ async def test_concurrent_puts_do_not_mix(store: Store) -> None:
     assert found == [key.encode() * 1000 for key in keys]
 
 
-async def test_links_are_made_for_all_keys_at_once(store: Store) -> None:
+async def test_one_call_signs_links_for_all_keys(store: Store) -> None:
     keys = [f"key {number}" for number in range(50)]
     urls = await store.client.read_urls([*keys, keys[0]])
     assert list(urls) == keys

@@ -251,7 +251,7 @@ async def test_what_the_server_answers_in_passing_is_tried_again(google: GoogleB
     await storage.close()
 
 
-async def test_a_server_that_stays_overloaded_is_told(google: GoogleBucket) -> None:
+async def test_a_server_that_stays_overloaded_is_unavailable(google: GoogleBucket) -> None:
     storage, front = google.storage(retry_seconds=0.3), google.server.front
     await storage.put("k", BlobSource(data=b"x"), mime="text/plain")
     front.answer(503, "/o", times=FOREVER)

@@ -110,7 +110,7 @@ async def test_a_machine_may_sign_as_another_account(
     await storage.close()
 
 
-async def test_a_machine_that_may_not_sign_is_told_the_role(
+async def test_a_machine_that_may_not_sign_learns_the_role(
     google: GoogleBucket, machine: Identity
 ) -> None:
     for changes in ({}, {"client_email": "nobody@project.example.com"}):

@@ -115,7 +115,7 @@ async def test_what_is_not_there_is_not_found(inventory: Inventory) -> None:
         await inventory.stat("k")
 
 
-async def test_parts_of_an_upload_that_never_ended_are_given_up(swift: Bucket) -> None:
+async def test_parts_of_an_upload_that_never_ended_are_removed(swift: Bucket) -> None:
     for key in ("p/ours", "p/somebody's", "q/of-others"):
         swift.boto.create_multipart_upload(Bucket=swift.name, Key=key)
     store = swift.storage(prefix="p")
@@ -186,7 +186,7 @@ async def test_a_file_that_was_cut_shows_its_real_size(tmp_path: Path) -> None:
     assert await sizes(store) == {}
 
 
-async def test_a_damaged_description_is_told_and_its_bytes_are_kept(
+async def test_a_damaged_description_is_reported_and_its_bytes_are_kept(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     store = LocalStorage(tmp_path)

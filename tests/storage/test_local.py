@@ -175,7 +175,7 @@ async def test_a_write_cancelled_while_the_disk_is_slow_stores_nothing(
     assert sorted(files(tmp_path)) == before
 
 
-async def test_a_write_cancelled_before_it_has_a_thread_is_over_at_once(tmp_path: Path) -> None:
+async def test_a_write_cancelled_before_it_has_a_thread_ends_immediately(tmp_path: Path) -> None:
     storage = LocalStorage(tmp_path)
     held = [Held(b"x") for _ in range(40)]  # More than the loop has threads.
     tasks = [

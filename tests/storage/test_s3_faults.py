@@ -76,7 +76,7 @@ async def test_a_server_that_is_busy_twice_costs_nothing(
 
 
 @pytest.mark.parametrize("at", ["POST .*uploads", "partNumber=2", r"POST .*\?uploadId"])
-async def test_a_server_that_stays_broken_is_told_and_leaves_nothing(
+async def test_a_server_that_stays_broken_is_reported_and_leaves_nothing(
     moto: Bucket, front: Front, at: str
 ) -> None:
     storage = through(front, moto)
@@ -118,7 +118,7 @@ async def test_one_blob_that_cannot_be_deleted_keeps_no_other(
     await storage.close()
 
 
-async def test_a_server_that_is_away_is_not_asked_for_each_key(moto: Bucket, front: Front) -> None:
+async def test_an_unavailable_server_is_not_asked_for_each_key(moto: Bucket, front: Front) -> None:
     storage = through(front, moto, attempts=1)
     front.fail(r"POST /.*\?delete", 501, "NotImplemented")
     front.fail("DELETE /", 503, "SlowDown")
@@ -196,7 +196,7 @@ class Chat:
         return list(thread["elements"] or [])
 
 
-async def test_a_message_is_unharmed_when_the_server_of_its_file_is_killed_and_stays_away(
+async def test_a_message_is_unharmed_when_the_server_of_its_file_is_killed_for_good(
     own_swift: s3_swift.SwiftServer, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with Chat.over(own_swift, tmp_path, retry_seconds=0) as chat:
@@ -237,7 +237,9 @@ async def test_a_file_is_stored_when_its_server_is_killed_and_comes_back(
 
 
 @pytest.mark.parametrize("at", ["PUT /", "POST .*uploads", "partNumber=2", r"POST .*\?uploadId"])
-async def test_a_server_that_never_answers_is_given_up(moto: Bucket, front: Front, at: str) -> None:
+async def test_a_server_that_never_answers_is_unavailable(
+    moto: Bucket, front: Front, at: str
+) -> None:
     storage = moto.storage(endpoint=front.endpoint, part_size=5 * MIB, patience=0.5, attempts=1)
     front.hold(at)
     size = 10 if at == "PUT /" else 11 * MIB
