@@ -217,8 +217,8 @@ def _difference_lines(comparison: Comparison, *, update: bool, resumed: bool) ->
         "different": "different in the target",
         "more": "only in the target",
     }
-    found = [f"{counts[what]:,} {label}" for what, label in labels.items() if counts[what]]
-    yield f"Compared {threads}: {', '.join(found)}."
+    amounts = [f"{counts[what]:,} {label}" for what, label in labels.items() if counts[what]]
+    yield f"Compared {threads}: {', '.join(amounts)}."
     for difference in comparison.differences:
         yield f"  {difference}"
     more = sum(counts[what] for what in labels) - len(comparison.differences)

@@ -202,8 +202,7 @@ def unknown_columns(kind: str, members: Mapping[str, Any]) -> dict[str, Any]:
         >>> unknown_columns("user", {"kind": "user", "id": "1", "age": 7})
         {'age': 7}
     """
-    known = COLUMNS[kind]
-    unknown = {name: value for name, value in members.items() if name not in known}
+    unknown = {name: value for name, value in members.items() if name not in COLUMNS[kind]}
     unknown.pop("kind", None)
     values: dict[str, Any] = _json.loads_exact(_json.dumps(unknown)) if unknown else {}
     return values

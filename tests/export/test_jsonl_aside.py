@@ -117,8 +117,8 @@ async def test_it_comes_back_on_another_database_as_a_direct_import_brings_it(
     assert [row[:4] for row in found] == [row[:4] for row in await aside(direct)]
     assert (result.read, result.quarantined, result.partly_quarantined) == (
         same.read,
-        same.aside,
-        same.partly,
+        same.quarantined,
+        same.partly_quarantined,
     )
     assert result.comparison is not None
     assert result.comparison.equal

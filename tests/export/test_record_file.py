@@ -19,9 +19,9 @@ def test_a_header_is_read_as_it_was_written() -> None:
 @pytest.mark.parametrize(
     ("line", "words"),
     [
-        ("", "first line is not that of an export"),
-        ("[]", "first line is not that of an export"),
-        ('{"kind": "user"}', "first line is not that of an export"),
+        ("", "first line is not the header of an export"),
+        ("[]", "first line is not the header of an export"),
+        ('{"kind": "user"}', "first line is not the header of an export"),
         ('{"kind": "chainlit-sqla", "format": 2}', "format 2, this release reads up to 1"),
         ('{"kind": "chainlit-sqla"}', "format None"),
     ],

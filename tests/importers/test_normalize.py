@@ -118,9 +118,9 @@ def test_any_row_becomes_a_record_that_can_be_stored_or_is_refused(
     raw = strange | {name: data.draw(values) for name in names}
     fallbacks = {"createdAt": NOON} if "createdAt" in COLUMNS[kind] else {}
     # What a source sees to by itself: rows without them are quarantined.
-    known: dict[str, Any] = dict.fromkeys((*KEYS[kind], "id"), "key")
-    known |= {"user": {"identifier": "me"}, "feedback": {"value": 1}}.get(kind, {})
-    result = normalize(kind, raw, known=known, fallbacks=fallbacks)
+    overrides: dict[str, Any] = dict.fromkeys((*KEYS[kind], "id"), "key")
+    overrides |= {"user": {"identifier": "me"}, "feedback": {"value": 1}}.get(kind, {})
+    result = normalize(kind, raw, overrides=overrides, fallbacks=fallbacks)
     record = result.record
     assert record.values.keys() == COLUMNS[kind].keys()
     assert Record.parse(record.line()).digest() == record.digest()
@@ -133,7 +133,7 @@ def test_any_row_becomes_a_record_that_can_be_stored_or_is_refused(
 
 @given(st.sampled_from(sorted(COLUMNS)))
 def test_an_empty_row_gets_defaults(kind: str) -> None:
-    result = normalize(kind, {}, known={}, fallbacks={})
+    result = normalize(kind, {}, overrides={}, fallbacks={})
     assert dict(result.record.values) == {name: default(kind, name) for name in COLUMNS[kind]}
     assert not result.unplaced
 

@@ -191,8 +191,8 @@ class Comparer:
             await self._target.match_users(connection, records)
         for name, same_name in by_name.items():
             self.result.records["user"] += len(same_name)
-            found: Sequence[tuple[str, ...] | None] = columns.get(name, [None] * len(same_name))
-            for record, differing in zip(same_name, found, strict=True):
+            of_user: Sequence[tuple[str, ...] | None] = columns.get(name, [None] * len(same_name))
+            for record, differing in zip(same_name, of_user, strict=True):
                 if differing is None:
                     self.result.add(Difference(record.key, "missing"))
                 elif differing:

@@ -78,8 +78,8 @@ class Result:
         """What a later run needs to continue, as JSON."""
         return {
             "read": dict(self.read),
-            "aside": [[*key, count] for key, count in self.quarantined.items()],
-            "partly": [[*key, count] for key, count in self.partly_quarantined.items()],
+            "quarantined": [[*key, count] for key, count in self.quarantined.items()],
+            "partlyQuarantined": [[*key, count] for key, count in self.partly_quarantined.items()],
             "deleted": self.deleted,
             "knownUsers": self.known_users,
         }
@@ -87,7 +87,10 @@ class Result:
     def resume(self, document: Mapping[str, Any]) -> None:
         """Add the counts of an interrupted run."""
         self.read.update(document.get("read", {}))
-        for name, counts in (("aside", self.quarantined), ("partly", self.partly_quarantined)):
+        for name, counts in (
+            ("quarantined", self.quarantined),
+            ("partlyQuarantined", self.partly_quarantined),
+        ):
             counts.update({(kind, why): n for kind, why, n in document.get(name, [])})
         self.deleted += document.get("deleted", 0)
         self.known_users += document.get("knownUsers", 0)

@@ -63,8 +63,8 @@ async def retry_transient(database: Database, work: Callable[[], Awaitable[Any]]
     """
 
     def is_transient(error: BaseException) -> bool:
-        known = isinstance(error, database.dialect.errors)
-        return known and database.dialect.classify(error) is ErrorKind.TRANSIENT
+        is_database_error = isinstance(error, database.dialect.errors)
+        return is_database_error and database.dialect.classify(error) is ErrorKind.TRANSIENT
 
     def log_retry(error: BaseException, pause: float) -> None:
         log.warning("Not written, next attempt in %.1f s: %s", pause, one_line(error))
@@ -147,7 +147,7 @@ class ImportTarget:
         )
         id_of = {row.identifier: row.id for row in stored}
         taken_ids = set(id_of.values())
-        known = len(id_of.keys() & set(names))
+        known_users = len(id_of.keys() & set(names))
         for record in records:
             id, name = record.values["id"], record.values["identifier"]
             target_id = id_of.get(name, id)
@@ -156,7 +156,7 @@ class ImportTarget:
             id_of[name] = target_id  # Two users with one identifier are one.
             if target_id != id:
                 self._target_ids[id] = target_id
-        return known
+        return known_users
 
     async def write(self, records: Sequence[Record]) -> Written:
         """Write a chunk.
@@ -179,8 +179,8 @@ class ImportTarget:
 
         def is_refusal(error: Exception) -> bool:
             refusals = (ErrorKind.REJECTED, ErrorKind.REPEAT)
-            known = isinstance(error, self._dialect.errors)
-            return known and self._dialect.classify(error) in refusals
+            is_database_error = isinstance(error, self._dialect.errors)
+            return is_database_error and self._dialect.classify(error) in refusals
 
         def quarantine(record: Record, error: Exception) -> None:
             reason = f"the database refuses it: {one_line(error)}"
@@ -244,7 +244,7 @@ class ImportTarget:
                 await self._write_threads(connection, by_kind, written)
 
     async def _write_users(self, connection: AsyncConnection, records: Sequence[Record]) -> int:
-        known = await self.match_users(connection, records)
+        known_users = await self.match_users(connection, records)
         rows_by_columns: dict[tuple[str, ...], list[dict[str, Any]]] = {}
         for record in records:
             changed = imported_columns(record) if self._update else ()
@@ -252,7 +252,7 @@ class ImportTarget:
         for changed, rows in rows_by_columns.items():
             statement = self._dialect.upsert(users, ["identifier"], changed)
             await self._dialect.execute_many(connection, statement, rows)
-        return known
+        return known_users
 
     async def _write_tombstones(
         self, connection: AsyncConnection, records: Sequence[Record], written: Written

@@ -124,30 +124,30 @@ class AsyncpgLayerSource(TableSource):
         thread_id = row.pop(THREAD_ID)
         if kind == "feedback":
             return self._feedback(row, thread_id)
-        known = {"threadId": thread_id, "ordinal": self._next_ordinal(kind, thread_id)}
-        return self._step(row, known) if kind == "step" else self._element(row, known)
+        overrides = {"threadId": thread_id, "ordinal": self._next_ordinal(kind, thread_id)}
+        return self._step(row, overrides) if kind == "step" else self._element(row, overrides)
 
-    def _step(self, row: Row, known: dict[str, Any]) -> Items:
+    def _step(self, row: Row, overrides: dict[str, Any]) -> Items:
         start, created = instant(row["startTime"]), instant(row["createdAt"])
-        known |= {"createdAt": start, "start": start, "end": instant(row["endTime"])}
+        overrides |= {"createdAt": start, "start": start, "end": instant(row["endTime"])}
         if created != start:
-            known["extra"] = {"createdAt": format_instant(created)}
-        return self._normalized("step", row, known, _NO_DATE)
+            overrides["extra"] = {"createdAt": format_instant(created)}
+        return self._normalized("step", row, overrides, _NO_DATE)
 
-    def _element(self, row: Row, known: dict[str, Any]) -> Items:
+    def _element(self, row: Row, overrides: dict[str, Any]) -> Items:
         metadata = document(row["metadata"])
         metadata = metadata if isinstance(metadata, dict) else {}
         merged = {name: metadata.get(name) for name in _IN_METADATA}
         merged |= {name: value for name, value in row.items() if value is not None}
         merged |= {name: value for name, value in metadata.items() if name not in _IN_METADATA}
-        known["forId"] = row["stepId"]
+        overrides["forId"] = row["stepId"]
         lenient = ("metadata",) if is_lenient(row["metadata"]) else ()
-        return self._normalized("element", merged, known, _NO_DATE, lenient)
+        return self._normalized("element", merged, overrides, _NO_DATE, lenient)
 
     def _feedback(self, row: Row, thread_id: str) -> Items:
         value = feedback_value(row["value"])
         self._accept_newest(thread_id, row["stepId"])
         if row.get("name") == "user_feedback":
             del row["name"]  # The layer gives every feedback this name.
-        known = {"threadId": thread_id, "forId": row["stepId"]}
-        return self._normalized("feedback", row, {**known, "value": value}, _NO_DATE)
+        overrides = {"threadId": thread_id, "forId": row["stepId"]}
+        return self._normalized("feedback", row, {**overrides, "value": value}, _NO_DATE)

@@ -180,9 +180,9 @@ class _Detection:
 
 async def _table_names(connection: AsyncConnection, schema: str | None) -> set[str]:
     def names(sync: Connection) -> set[str]:
-        known = SqlAlchemyLayerSource.TABLE_NAMES.values()
+        spellings = SqlAlchemyLayerSource.TABLE_NAMES.values()
         return set(
-            canonical_names(sync, inspect(sync).get_table_names(schema=schema), known).values()
+            canonical_names(sync, inspect(sync).get_table_names(schema=schema), spellings).values()
         )
 
     return await connection.run_sync(names)

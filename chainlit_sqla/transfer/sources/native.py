@@ -167,10 +167,10 @@ class NativeSource:
                 lambda sync: inspect(sync).get_columns(TABLES[kind].name, schema=self._schema)
             )
             self._column_names[kind] = [str(column["name"]) for column in columns]
-        existing, known = self._column_names[kind], COLUMNS[kind]
-        wanted = known if only is None else only
-        ours = [name for name in known if name in existing and name in wanted]
-        return ours, [name for name in existing if name not in known and self._unknown_columns]
+        existing, own = self._column_names[kind], COLUMNS[kind]
+        wanted = own if only is None else only
+        ours = [name for name in own if name in existing and name in wanted]
+        return ours, [name for name in existing if name not in own and self._unknown_columns]
 
     async def _has_quarantine(self) -> bool:
         return self._unknown_columns and await self._connection.run_sync(

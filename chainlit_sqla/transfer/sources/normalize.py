@@ -10,7 +10,7 @@ of `chainlit_sqla.integration.deserialize`:
 - ``showInput`` may be ``true`` or ``false`` in any form, or the name of a language.
 - A timestamp that cannot be read is kept in ``extra`` and the column stays empty.
 - The URL of a stored file is kept in ``extra``: it was signed and has expired.
-- A column that we do not have goes into ``extra``, where there is one, else into the quarantine.
+- A column that we do not have goes into ``extra``, where the kind has it, else into the quarantine.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def normalize(
     kind: str,
     raw: Mapping[str, Any],
     *,
-    known: Mapping[str, Any],
+    overrides: Mapping[str, Any],
     fallbacks: Mapping[str, Any],
     ignored: Collection[str] = (),
 ) -> NormalizedRow:
@@ -64,7 +64,7 @@ def normalize(
     Args:
         kind: The kind of the record.
         raw: The values by column name.
-        known: Values that replace those of the row.
+        overrides: Values that replace those of the row.
         fallbacks: Values of columns that the row has no readable value for.
         ignored: Names of columns that are dropped.
 
@@ -76,7 +76,7 @@ def normalize(
     unplaced: dict[str, Any] = {}
     lenient = []
     for name, raw_value in raw.items():
-        if name in known or raw_value is None:
+        if name in overrides or raw_value is None:
             continue
         value_type = columns.get(name)
         if value_type is None:
@@ -90,7 +90,7 @@ def normalize(
             values[name] = value
         elif not _is_empty(value_type, raw_value):
             unplaced[name] = plain(raw_value)
-    values = {**fallbacks, **values, **known}
+    values = {**fallbacks, **values, **overrides}
     if kind == "element" and values.get("objectKey") and values.get("url") is not None:
         unplaced["url"] = values.pop("url")
     if "extra" in columns and unplaced:

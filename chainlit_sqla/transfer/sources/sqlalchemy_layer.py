@@ -137,15 +137,18 @@ class SqlAlchemyLayerSource(TableSource):
         thread_id = identifier(row.pop(THREAD_ID))
         if thread_id is None:
             raise ValueError("its thread has no id")
-        known: dict[str, Any] = {"threadId": thread_id, "id": _required(row, "id")}
+        overrides: dict[str, Any] = {"threadId": thread_id, "id": _required(row, "id")}
         fallbacks = {"createdAt": self._created.get(thread_id, EPOCH)}
         if kind == "feedback":
-            known |= {"value": feedback_value(row.get("value")), "forId": _required(row, "forId")}
-            self._accept_newest(thread_id, known["forId"])
+            overrides |= {
+                "value": feedback_value(row.get("value")),
+                "forId": _required(row, "forId"),
+            }
+            self._accept_newest(thread_id, overrides["forId"])
         else:
-            known["ordinal"] = self._next_ordinal(kind, thread_id)
-            self._refuse_duplicate(kind, (thread_id, known["id"]))
-        return self._normalized(kind, row, known, fallbacks)
+            overrides["ordinal"] = self._next_ordinal(kind, thread_id)
+            self._refuse_duplicate(kind, (thread_id, overrides["id"]))
+        return self._normalized(kind, row, overrides, fallbacks)
 
     def _user(self, row: Row) -> Items:
         id, name = _required(row, "id"), _required(row, "identifier")
@@ -162,14 +165,14 @@ class SqlAlchemyLayerSource(TableSource):
         created = instant(row.get("createdAt")) or self._first_step.get(id, EPOCH)
         self._created[id] = created
         owner_id, problem = self._owner(row)
-        known = {
+        overrides = {
             "id": id,
             "createdAt": created,
             "updatedAt": self._last_message.get(id, created),
             "userId": owner_id,
         }
         fallbacks = {"userIdentifier": self._identifiers.get(owner_id or "")}
-        items = self._normalized("thread", row, known, fallbacks)
+        items = self._normalized("thread", row, overrides, fallbacks)
         if problem:
             name = self.TABLE_NAMES["thread"]
             items += (QuarantinedRow("thread", name, problem, row, partial=True),)

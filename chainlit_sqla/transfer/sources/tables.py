@@ -120,22 +120,22 @@ class TableSource(ABC):
         """
         await self._dialect.read_undecodable_text(self._connection)
         for kind, name in self._names.items():
-            found = await self._connection.run_sync(_inspect, name, self._schema, COLUMNS[kind])
-            if found is None:
+            inspected = await self._connection.run_sync(_inspect, name, self._schema, COLUMNS[kind])
+            if inspected is None:
                 continue  # An app without attachments may have no table for them.
-            if missing := ", ".join(sorted(self.NEEDED[kind] - found.types.keys())):
+            if missing := ", ".join(sorted(self.NEEDED[kind] - inspected.types.keys())):
                 raise ImportSourceError(
                     f"{self.title}: the table {name} has no column {missing}, without which it "
                     "cannot be read; correct --from or --from-schema, or add it as Chainlit "
                     "documents it"
                 )
-            self._tables[kind] = found
+            self._tables[kind] = inspected
 
     async def count(self) -> Mapping[str, int]:
         """The number of rows of each table."""
         counts = {}
-        for kind, found in self._tables.items():
-            query = select(func.count()).select_from(found.clause)
+        for kind, inspected in self._tables.items():
+            query = select(func.count()).select_from(inspected.clause)
             counts[kind] = await self._connection.scalar(query) or 0
         return counts
 
@@ -209,10 +209,9 @@ class TableSource(ABC):
 
     def _all(self, kind: str) -> Select[Any]:
         """All rows in their order, with the id of their thread as `THREAD_ID`."""
-        found = self._tables[kind]
         columns: list[ColumnElement[Any]] = [
-            cast(one, Text).label(one.name) if self._is_decoded(kind, one.name) else one
-            for one in found.clause.c
+            cast(column, Text).label(column.name) if self._is_decoded(kind, column.name) else column
+            for column in self._tables[kind].clause.c
         ]
         query = select(*columns).order_by(*self._order(kind))
         if kind in IN_THREADS:
@@ -269,7 +268,7 @@ class TableSource(ABC):
         self,
         kind: str,
         row: Row,
-        known: Mapping[str, Any],
+        overrides: Mapping[str, Any],
         fallbacks: Mapping[str, Any],
         lenient: Sequence[str] = (),
     ) -> Items:
@@ -278,12 +277,12 @@ class TableSource(ABC):
         Args:
             kind: The kind of the record.
             row: The row.
-            known: See `normalize`.
+            overrides: See `normalize`.
             fallbacks: See `normalize`.
             lenient: Columns whose JSON could only be read in part, besides those of ours.
         """
         result = normalize(
-            kind, row, known=known, fallbacks=fallbacks, ignored=self._ignored.get(kind, ())
+            kind, row, overrides=overrides, fallbacks=fallbacks, ignored=self._ignored.get(kind, ())
         )
         reasons = []
         if result.unplaced:
@@ -306,7 +305,7 @@ class TableSource(ABC):
             query: What to read.
             wide_of: The table whose columns may be large; None: none is.
         """
-        names = [str(one.key) for one in query.selected_columns]
+        names = [str(column.key) for column in query.selected_columns]
         wide = () if wide_of is None else list(wide_of.c)
         async with aclosing(fetch_portions(self._connection, query, wide)) as portions:
             async for portion in portions:
@@ -371,27 +370,29 @@ class TableSource(ABC):
 
 
 def _inspect(
-    sync: Connection, name: str, schema: str | None, known: Collection[str]
+    sync: Connection, name: str, schema: str | None, our_names: Collection[str]
 ) -> _Table | None:
     inspector = inspect(sync)
     spellings = canonical_names(sync, inspector.get_table_names(schema=schema), [name])
     name = next((real for real, spelling in spellings.items() if spelling == name), name)
     if not inspector.has_table(name, schema=schema):
         return None
-    types = {one["name"]: one["type"] for one in inspector.get_columns(name, schema=schema)}
-    spelled = canonical_names(sync, types, known)
+    columns = inspector.get_columns(name, schema=schema)
+    types = {reflected["name"]: reflected["type"] for reflected in columns}
+    spelled = canonical_names(sync, types, our_names)
     key = inspector.get_pk_constraint(name, schema=schema)["constrained_columns"]
     keys: list[Any] = [key]
-    keys += [one["column_names"] for one in inspector.get_unique_constraints(name, schema=schema)]
+    constraints = inspector.get_unique_constraints(name, schema=schema)
+    keys += [constraint["column_names"] for constraint in constraints]
     keys += [
-        one["column_names"]
-        for one in inspector.get_indexes(name, schema=schema)
-        if one["unique"] and not one.get("dialect_options")
+        index["column_names"]
+        for index in inspector.get_indexes(name, schema=schema)
+        if index["unique"] and not index.get("dialect_options")
     ]
     keeps_order = dialect_named(sync.dialect.name).numbers_rows(sync, name)
     return _Table(
-        table(name, *(column(spelled[one]) for one in types), schema=schema),
-        {spelled[one]: type_ for one, type_ in types.items()},
-        {spelled[columns[0]] for columns in keys if len(columns) == 1 and columns[0]},
-        () if keeps_order else [spelled[one] for one in key],
+        table(name, *(column(spelled[real]) for real in types), schema=schema),
+        {spelled[real]: type_ for real, type_ in types.items()},
+        {spelled[names[0]] for names in keys if len(names) == 1 and names[0]},
+        () if keeps_order else [spelled[real] for real in key],
     )
