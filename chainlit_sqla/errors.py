@@ -14,7 +14,7 @@
     │   ├── RejectedRow         the database (or the layer) refuses this one row
     │   │   └── NotTheAuthor    a client tried to write to another user's thread
     │   ├── RetriesExhausted    the database stayed unavailable until the deadline
-    │   └── WriteQueueClosed      the layer was closed before the write
+    │   └── WriteQueueClosed    the layer was closed before the write
     ├── InvalidCursor           a page cursor that this layer did not issue
     ├── StorageError            a blob could not be written, read or deleted
     │   ├── BlobNotFound        there is no blob under this key
