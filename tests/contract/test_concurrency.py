@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 from typing import Any
 
 import pytest
@@ -41,17 +40,6 @@ async def test_dropped_tasks_keep_their_order(layer: Any) -> None:
     await asyncio.wait(list(running))
     found = await read(layer, thread_id)
     assert found["steps"] == [as_read(step, {"output": "round 9"}) for step in steps]
-
-
-async def test_tasks_that_nobody_holds_are_not_lost(layer: Any) -> None:
-    thread_id = await thread(layer)
-    ids = [new_id() for _ in range(50)]
-    for i, step_id in enumerate(ids):
-        asyncio.create_task(layer.create_step(message(thread_id, id=step_id, createdAt=at(i))))  # noqa: RUF006
-    for _ in range(3):
-        await asyncio.sleep(0)
-        gc.collect()
-    assert list(await steps_of(layer, thread_id)) == ids
 
 
 async def test_a_read_sees_the_writes_made_before_it(layer: Any, alice: Any) -> None:
@@ -103,26 +91,6 @@ async def test_many_threads_at_once(layer: Any, alice: Any) -> None:
         found = await read(layer, thread_id)
         assert (found["name"], found["userId"]) == (thread_id, alice.id)
         assert [one["output"] for one in found["steps"]] == ["hi", "0", "1", "2", "3", "4"]
-
-
-async def test_two_layers_on_one_database(layer: Any, backend: Backend) -> None:
-    other = backend.open()
-    thread_id = new_id()
-    steps = [message(thread_id, "one", createdAt=at(i)) for i in range(40)]
-    writers = (layer, other)
-    await asyncio.gather(*(writers[i % 2].create_step(dict(step)) for i, step in enumerate(steps)))
-    await asyncio.gather(
-        *(
-            writers[(i + 1) % 2].update_step({**step, "output": "two"})
-            for i, step in enumerate(steps)
-        )
-    )
-    expected = [as_read(step, {"output": "two"}) for step in steps]
-    for reader in writers:
-        assert (await read(reader, thread_id))["steps"] == expected
-    await other.update_thread(thread_id, metadata={"a": 1})
-    await layer.update_thread(thread_id, metadata={"b": 2})
-    assert (await read(other, thread_id))["metadata"] == {"a": 1, "b": 2}
 
 
 async def test_two_layers_merge_the_metadata_of_one_thread(layer: Any, backend: Backend) -> None:

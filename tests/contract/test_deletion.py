@@ -157,15 +157,6 @@ async def test_a_step_takes_its_descendants_along(layer: Any, alice: Any, backen
     assert await backend.fetch(url) == b"some bytes"
 
 
-async def test_steps_in_a_ring_can_be_deleted(layer: Any) -> None:
-    thread_id = await thread(layer)
-    ids = [new_id() for _ in range(3)]
-    for i, step_id in enumerate(ids):
-        await layer.create_step(tool(thread_id, id=step_id, parentId=ids[i - 1]))
-    await layer.delete_step(ids[1])
-    assert await steps_of(layer, thread_id) == {}
-
-
 @pytest.mark.parametrize("late", ["create_step", "update_step"])
 async def test_a_deleted_step_stays_deleted(layer: Any, backend: Backend, late: str) -> None:
     thread_id = await thread(layer)
@@ -178,31 +169,6 @@ async def test_a_deleted_step_stays_deleted(layer: Any, backend: Backend, late: 
         assert list(await steps_of(layer, thread_id)) == [other]
         assert await layer.get_step(step["id"]) is None
         layer = await backend.reopen(layer)
-
-
-async def test_made_changed_and_removed_in_one_moment(layer: Any) -> None:
-    thread_id = await thread(layer)
-    before = await said(layer, thread_id)
-    step = message(thread_id)
-    tasks = [
-        asyncio.create_task(layer.create_step(dict(step))),
-        asyncio.create_task(layer.update_step({**step, "output": "more"})),
-        asyncio.create_task(layer.delete_step(step["id"])),
-        asyncio.create_task(layer.update_step({**step, "output": "late"})),
-    ]
-    await asyncio.gather(*tasks)
-    assert list(await steps_of(layer, thread_id)) == [before]
-
-
-async def test_a_child_that_came_first_goes_with_its_parent(layer: Any) -> None:
-    thread_id = await thread(layer)
-    parent = new_id()
-    await asyncio.gather(
-        layer.create_step(tool(thread_id, parentId=parent)),
-        layer.create_step(tool(thread_id, id=parent)),
-        layer.delete_step(parent),
-    )
-    assert await steps_of(layer, thread_id) == {}
 
 
 async def test_a_late_end_of_a_child_does_not_bring_it_back(layer: Any) -> None:
@@ -230,23 +196,3 @@ async def test_a_deleted_element_is_gone_with_its_blob(layer: Any, backend: Back
     await layer.delete_element(other.id)
     assert await elements_of(layer, thread_id) == {}
     await backend.until_blobs(0)
-
-
-async def test_a_deleted_element_can_be_sent_again(layer: Any, backend: Backend) -> None:
-    thread_id = await thread(layer)
-    element = file_element(thread_id, await said(layer, thread_id), content=b"one")
-    await layer.create_element(element)
-    await layer.delete_element(element.id, thread_id)
-    element.content = b"two"
-    await layer.create_element(element)
-    found = await elements_of(layer, thread_id)
-    assert await backend.fetch(found[element.id]["url"]) == b"two"
-
-
-async def test_a_deleted_feedback_can_be_given_again(layer: Any) -> None:
-    thread_id = await thread(layer)
-    step_id = await said(layer, thread_id)
-    first = await layer.upsert_feedback(Feedback(forId=step_id, value=0, threadId=thread_id))
-    await layer.delete_feedback(first)
-    await layer.upsert_feedback(Feedback(forId=step_id, value=1, threadId=thread_id))
-    assert (await steps_of(layer, thread_id))[step_id]["feedback"]["value"] == 1

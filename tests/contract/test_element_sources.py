@@ -33,18 +33,6 @@ async def test_a_link_stays_a_link_and_is_never_fetched(
     assert backend.blobs() == set()
 
 
-async def test_a_dead_link_is_kept(layer: Any) -> None:
-    thread_id = await thread(layer)
-    element = Image(
-        thread_id=thread_id,
-        for_id=await said(layer, thread_id),
-        name="link",
-        url="http://127.0.0.1:1/nothing",
-    )
-    await layer.create_element(element)
-    assert (await elements_of(layer, thread_id))[element.id]["url"] == element.url
-
-
 async def test_a_file_may_vanish_once_the_call_was_made(
     layer: Any, backend: Backend, tmp_path: Path
 ) -> None:
@@ -59,26 +47,6 @@ async def test_a_file_may_vanish_once_the_call_was_made(
     await writing
     url = (await elements_of(layer, thread_id))[element.id]["url"]
     assert await backend.fetch(url) == b"precious"
-
-
-async def test_many_files_may_vanish_once_the_calls_were_made(
-    layer: Any, backend: Backend, tmp_path: Path
-) -> None:
-    thread_id = await thread(layer)
-    step_id = await said(layer, thread_id)
-    sent = []
-    for i in range(20):
-        path = tmp_path / f"upload {i}"
-        path.write_bytes(b"precious %d" % i)
-        sent.append(file_element(thread_id, step_id, path=str(path)))
-    writing = [asyncio.create_task(layer.create_element(element)) for element in sent]
-    await asyncio.sleep(0)
-    for element in sent:
-        Path(str(element.path)).unlink()
-    await asyncio.gather(*writing)
-    found = await elements_of(layer, thread_id)
-    for i, element in enumerate(sent):
-        assert await backend.fetch(found[element.id]["url"]) == b"precious %d" % i
 
 
 @pytest.mark.parametrize("path", ["missing.txt", "."])

@@ -6,16 +6,11 @@ import copy
 from typing import Any
 
 from tests.contract.backends import Backend
-from tests.contract.build import as_read, at, message, said, same, thread, tool
+from tests.contract.build import as_read, at, message, said, same, thread
 
 
 async def favorites(layer: Any, user: Any) -> list[str]:
     return [step["id"] for step in await layer.get_favorite_steps(user.id)]
-
-
-async def test_a_user_without_favorites(layer: Any, alice: Any) -> None:
-    await said(layer, await thread(layer, alice))
-    assert await layer.get_favorite_steps(alice.id) == []
 
 
 async def test_marking_and_unmarking(layer: Any, alice: Any, backend: Backend) -> None:
@@ -66,17 +61,3 @@ async def test_only_a_true_mark_is_a_favorite(layer: Any, alice: Any) -> None:
         await said(layer, thread_id, metadata=metadata)
     wanted = await said(layer, thread_id, metadata={"z": 1, "favorite": True, "a": [{}]})
     assert await favorites(layer, alice) == [wanted]
-
-
-async def test_a_deleted_step_is_no_favorite(layer: Any, alice: Any) -> None:
-    thread_id = await thread(layer, alice)
-    step_id = await said(layer, thread_id, metadata={"favorite": True})
-    await layer.delete_step(step_id)
-    assert await favorites(layer, alice) == []
-
-
-async def test_a_tool_step_can_be_a_favorite(layer: Any, alice: Any) -> None:
-    thread_id = await thread(layer, alice)
-    step = tool(thread_id, showInput=False, metadata={"favorite": True})
-    await layer.create_step(dict(step))
-    assert same([dict(one) for one in await layer.get_favorite_steps(alice.id)], [as_read(step)])

@@ -68,19 +68,6 @@ async def test_the_id_given_with_new_feedback_is_used(layer: Any) -> None:
     assert (await feedback_of(layer, thread_id, step_id))["id"] == "feedback/ü 1"
 
 
-async def test_two_clicks_at_once_leave_one_feedback(layer: Any) -> None:
-    thread_id = await thread(layer)
-    step_id = await said(layer, thread_id)
-    ids = await asyncio.gather(
-        *(
-            layer.upsert_feedback(Feedback(forId=step_id, value=value, threadId=thread_id))
-            for value in (1, 0, 1, 0)
-        )
-    )
-    found = await feedback_of(layer, thread_id, step_id)
-    assert (found["value"], found["id"]) == (0, ids[-1])
-
-
 async def test_deleting_says_whether_it_was_there(layer: Any) -> None:
     thread_id = await thread(layer)
     step_id, other = await said(layer, thread_id), await said(layer, thread_id)
@@ -138,16 +125,6 @@ async def test_feedback_before_its_step_waits_for_it(layer: Any, backend: Backen
         "value": 1,
         "comment": "nice",
     }
-
-
-async def test_writing_the_step_again_keeps_its_feedback(layer: Any) -> None:
-    thread_id = await thread(layer)
-    step = message(thread_id)
-    await layer.create_step(dict(step))
-    await layer.upsert_feedback(Feedback(forId=step["id"], value=1, threadId=thread_id))
-    await layer.update_step({**step, "output": "edited"})
-    await layer.update_step({**step, "feedback": None})
-    assert (await feedback_of(layer, thread_id, step["id"]))["value"] == 1
 
 
 async def test_a_step_read_and_written_back_is_the_same(layer: Any) -> None:

@@ -10,7 +10,7 @@ import pytest
 from chainlit_sqla import SQLADataLayer
 from chainlit_sqla.errors import SchemaOutdated
 from tests.contract.backends import Server
-from tests.contract.build import elements_of, file_element, message, new_id, person, said, steps_of
+from tests.contract.build import message, new_id, person, steps_of
 from tests.contract.ours import OurSqlite
 
 
@@ -26,12 +26,6 @@ async def test_sqlite_gets_its_tables(tmp_path: Path) -> None:
     await backend.close()
 
 
-async def test_a_read_may_be_the_first_use(tmp_path: Path) -> None:
-    backend = OurSqlite(tmp_path, None)
-    assert await backend.open().get_thread(new_id()) is None
-    await backend.close()
-
-
 async def test_four_layers_may_start_at_once(tmp_path: Path) -> None:
     backend = OurSqlite(tmp_path, None)
     layers = [backend.open() for _ in range(4)]
@@ -39,20 +33,6 @@ async def test_four_layers_may_start_at_once(tmp_path: Path) -> None:
     await asyncio.gather(*(layer.create_step(message(thread_id)) for layer in layers))
     assert len(await steps_of(layers[0], thread_id)) == 4
     await backend.close()
-
-
-async def test_layers_on_different_files_may_start_at_once(tmp_path: Path) -> None:
-    backends = []
-    for i in range(4):
-        folder = tmp_path / str(i)
-        folder.mkdir()
-        backends.append(OurSqlite(folder, None))
-    layers = [backend.open() for backend in backends]
-    thread_id = new_id()
-    await asyncio.gather(*(layer.create_step(message(thread_id)) for layer in layers))
-    for backend, layer in zip(backends, layers, strict=True):
-        assert len(await steps_of(layer, thread_id)) == 1
-        await backend.close()
 
 
 @pytest.mark.parametrize("url", ["sqlite://", "sqlite:///:memory:"])
@@ -76,15 +56,3 @@ async def test_postgresql_asks_for_its_tables(tmp_path: Path, postgres: Server) 
         await layer.create_step(message(new_id()))
     await layer.close()
     postgres.drop_database(url)
-
-
-async def test_storage_may_be_a_url(tmp_path: Path) -> None:
-    folder = tmp_path / "some files"
-    layer = SQLADataLayer(f"sqlite:///{tmp_path / 'chats.db'}", storage=folder.as_uri())
-    thread_id = new_id()
-    element = file_element(thread_id, await said(layer, thread_id), content=b"in the folder")
-    await layer.create_element(element)
-    assert (await elements_of(layer, thread_id))[element.id]["url"]
-    await layer.close()
-    stored = [path.read_bytes() for path in folder.rglob("*") if path.is_file()]
-    assert b"in the folder" in stored

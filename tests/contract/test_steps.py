@@ -39,13 +39,6 @@ async def test_a_message_comes_back_as_sent(layer: Any) -> None:
     assert same((await steps_of(layer, thread_id))[sent["id"]], as_read(sent))
 
 
-async def test_a_tool_step_comes_back_as_sent(layer: Any) -> None:
-    thread_id = await thread(layer)
-    sent = tool(thread_id, generation=ASK, metadata={"icon": "search"}, autoCollapse=True)
-    await layer.create_step(copy.deepcopy(sent))
-    assert same((await steps_of(layer, thread_id))[sent["id"]], as_read(sent))
-
-
 @pytest.mark.parametrize(
     ("key", "value"),
     [
@@ -111,31 +104,6 @@ async def test_unknown_keys_come_back(layer: Any, kind: Any) -> None:
     assert same((await steps_of(layer, thread_id))[sent["id"]], as_read(sent, change))
 
 
-async def test_a_partial_update_erases_nothing(layer: Any) -> None:
-    thread_id = await thread(layer)
-    sent = tool(
-        thread_id,
-        generation=ASK,
-        tags=["t"],
-        metadata={"m": 1},
-        parentId=new_id(),
-        modes={"a": "b"},
-    )
-    await layer.create_step(copy.deepcopy(sent))
-    change = {"id": sent["id"], "threadId": thread_id, "output": "rain"}
-    await layer.update_step(dict(change))
-    assert same((await steps_of(layer, thread_id))[sent["id"]], as_read(sent, change))
-
-
-async def test_a_message_dict_over_a_step_dict_keeps_the_keys_of_both(layer: Any) -> None:
-    thread_id = await thread(layer)
-    first = tool(thread_id, generation=ASK)
-    second = message(thread_id, id=first["id"], modes={"a": "b"}, command="Go")
-    await layer.create_step(copy.deepcopy(first))
-    await layer.create_step(copy.deepcopy(second))
-    assert same((await steps_of(layer, thread_id))[first["id"]], as_read(first, second))
-
-
 @pytest.mark.parametrize("key", ["output", "input", "name"])
 async def test_an_empty_text_on_purpose_is_kept(layer: Any, key: str) -> None:
     thread_id = await thread(layer)
@@ -166,16 +134,6 @@ async def test_a_none_that_is_given_is_stored(layer: Any, key: str, before: Any)
     await layer.create_step(copy.deepcopy(sent))
     await layer.update_step({**copy.deepcopy(sent), key: None})
     assert (await steps_of(layer, thread_id))[sent["id"]][key] is None
-
-
-async def test_the_metadata_of_a_step_is_replaced(layer: Any) -> None:
-    thread_id = await thread(layer)
-    sent = message(thread_id, metadata={"a": 1, "b": 2})
-    await layer.create_step(copy.deepcopy(sent))
-    await layer.update_step({**sent, "metadata": {"c": 3}})
-    assert (await steps_of(layer, thread_id))[sent["id"]]["metadata"] == {"c": 3}
-    await layer.update_step({**sent, "metadata": {}})
-    assert (await steps_of(layer, thread_id))[sent["id"]]["metadata"] == {}
 
 
 async def test_an_update_before_its_create_is_completed_by_it(layer: Any) -> None:

@@ -41,13 +41,6 @@ def ids(found: Any) -> list[str]:
     return [one["id"] for one in found.data]
 
 
-async def test_a_user_without_threads(layer: Any, alice: Any) -> None:
-    found = await page(layer, alice, 35)
-    assert found.data == []
-    assert not found.pageInfo.hasNextPage
-    assert found.to_dict()["data"] == []
-
-
 async def test_the_list_names_its_threads(layer: Any, alice: Any) -> None:
     thread_id = await thread(layer, alice, name="Trip", metadata={"a": 1}, tags=["t"])
     step = await said(layer, thread_id)

@@ -18,9 +18,7 @@ from tests.contract.build import (
     listed,
     message,
     new_id,
-    person,
     read,
-    said,
     same,
     steps_of,
     thread,
@@ -125,13 +123,6 @@ async def test_the_first_message_and_the_owner_arrive_together(layer: Any, alice
     assert list(await steps_of(layer, thread_id)) == [step["id"]]
 
 
-async def test_renaming_changes_the_name_only(layer: Any, alice: Any) -> None:
-    thread_id = await thread(layer, alice, name="old", metadata={"a": 1}, tags=["t"])
-    before = await read(layer, thread_id)
-    await layer.update_thread(thread_id, name="new")
-    assert same(await read(layer, thread_id), before | {"name": "new"})
-
-
 async def test_what_is_not_given_stays(layer: Any, alice: Any) -> None:
     thread_id = await thread(layer, alice, name="n", metadata={"a": 1}, tags=["t"])
     before = await read(layer, thread_id)
@@ -153,28 +144,6 @@ async def test_tags_are_replaced_and_emptied(layer: Any) -> None:
     assert (await read(layer, thread_id))["tags"] == ["e"]
     await layer.update_thread(thread_id, tags=[])
     assert (await read(layer, thread_id))["tags"] == []
-
-
-async def test_metadata_merges_and_none_removes(layer: Any) -> None:
-    thread_id = await thread(layer, metadata={"a": 1, "b": {"x": 1, "y": 2}, "c": [1]})
-    await layer.update_thread(thread_id, metadata={"b": {"z": 3}, "c": None, "d": "new"})
-    expected = {"a": 1, "b": {"z": 3}, "d": "new"}
-    assert (await read(layer, thread_id))["metadata"] == expected
-    await layer.update_thread(thread_id, metadata={"gone": None, "b": {"keep": None}})
-    assert (await read(layer, thread_id))["metadata"] == expected | {"b": {"keep": None}}
-
-
-async def test_metadata_merges_in_one_moment(layer: Any) -> None:
-    thread_id = new_id()
-    changes: list[dict[str, Any]] = [
-        {"a": 1, "b": 1},
-        {"b": None},
-        {"c": {"x": 1}},
-        {"c": {"y": 2}},
-        {"a": None, "b": 3},
-    ]
-    await asyncio.gather(*(layer.update_thread(thread_id, metadata=one) for one in changes))
-    assert (await read(layer, thread_id))["metadata"] == {"b": 3, "c": {"y": 2}}
 
 
 async def test_sharing_and_unsharing(layer: Any, alice: Any) -> None:
@@ -221,21 +190,5 @@ async def test_an_unknown_owner_makes_no_thread(layer: Any) -> None:
     assert await layer.get_thread(thread_id) is None
 
 
-async def test_threads_are_apart(layer: Any, alice: Any, bob: Any) -> None:
-    mine, yours = await thread(layer, alice), await thread(layer, bob)
-    my_step, your_step = await said(layer, mine), await said(layer, yours)
-    await layer.create_element(file_element(mine, my_step))
-    assert list(await steps_of(layer, mine)) == [my_step]
-    assert list(await steps_of(layer, yours)) == [your_step]
-    assert (await read(layer, yours))["elements"] == []
-
-
 async def test_the_debug_url_is_text(layer: Any) -> None:
     assert isinstance(await layer.build_debug_url(), str)
-
-
-async def test_two_users_of_like_names_are_two(layer: Any) -> None:
-    small, large = await person(layer, "kim"), await person(layer, "Kim")
-    thread_id = await thread(layer, small)
-    assert (await read(layer, thread_id))["userIdentifier"] == "kim"
-    assert await listed(layer, large) == []

@@ -35,12 +35,6 @@ async def test_a_second_reading_asks_nobody(layer: Any) -> None:
     assert await statements(layer, lambda: layer.get_user(user.identifier)) == 0
 
 
-async def test_what_this_process_writes_is_seen_at_once(layer: Any) -> None:
-    for number in range(20):
-        answer = await layer.create_user(User(identifier="me", metadata={"n": number}))
-        assert answer.metadata == await metadata(layer, "me") == {"n": number}
-
-
 async def test_readers_beside_a_writer_never_go_back(layer: Any) -> None:
     await layer.create_user(User(identifier="me", metadata={"n": 0}))
     done = asyncio.Event()

@@ -1,4 +1,4 @@
-"""Servers for the journeys: one for each kind of database, restarted where a journey says so."""
+"""Servers for the journeys: one for each database, restarted where a journey requires it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .person import Person
 from .server import AppServer
 
 
-@pytest.fixture(scope="package", params=["sqlite", "postgres", "mariadb"])
+@pytest.fixture(scope="package", params=["sqlite", "postgres"])
 def running(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[AppServer]:

@@ -16,9 +16,6 @@ from tests.until import PATIENCE
 from .person import PASSWORD
 from .server import AppServer
 
-# MariaDB has the other journeys: here Chainlit decides, whatever the database is.
-pytestmark = pytest.mark.parametrize("running", ["sqlite", "postgres"], indirect=True)
-
 FLAGS = (
     "--no-sandbox",
     "--disable-gpu",

@@ -4,17 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
 from tests.until import until
 
 from .chat import Chat
 from .person import Person
 from .same import assert_same_steps
 from .server import AppServer
-
-# MariaDB has the other journeys: here Chainlit decides, whatever the database is.
-pytestmark = pytest.mark.parametrize("running", ["sqlite", "postgres"], indirect=True)
 
 
 async def test_what_follows_an_edited_message_stays_removed(

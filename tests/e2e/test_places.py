@@ -12,7 +12,7 @@ import httpx
 import pytest
 from botocore.config import Config
 
-from tests.servers import s3_moto, s3_swift
+from tests.servers import s3_moto
 from tests.servers.require import unavailable
 from tests.until import PATIENCE, until
 
@@ -64,13 +64,12 @@ async def test_files_are_served_below_a_path(tmp_path: Path, mounted: bool) -> N
     server.check_log()
 
 
-@pytest.fixture(params=[s3_moto, s3_swift], ids=["moto", "swift"])
-def s3(request: pytest.FixtureRequest) -> Iterator[Any]:
+@pytest.fixture
+def s3() -> Iterator[Any]:
     """An S3 server."""
-    module = request.param
-    if why := module.missing():
+    if why := s3_moto.missing():
         unavailable(f"S3: {why}", "pip install 'chainlit-sqla[test]'")
-    server = module.MotoServer() if module is s3_moto else module.SwiftServer()
+    server = s3_moto.MotoServer()
     yield server
     server.stop()
 

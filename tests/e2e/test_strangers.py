@@ -111,26 +111,17 @@ async def test_no_feedback_is_given_by_another(
     await bob.give_feedback(forId=step, threadId=own.thread, id=target.feedback, **given)
 
 
-@pytest.mark.parametrize("coding", ["utf-16", "utf-32", "utf-8-sig"])
-async def test_no_feedback_is_smuggled_in_another_coding(
-    server: AppServer, target: Target, bob: Person, coding: str
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "utf-32"])
+async def test_no_feedback_is_smuggled_in_an_unusual_body(
+    server: AppServer, target: Target, bob: Person, encoding: str
 ) -> None:
     server.expect(REFUSED)
-    body = {"feedback": {"forId": target.answer, "threadId": target.thread, "value": 0}}
-    await send_raw(bob, "PUT", json.dumps({**body, "sessionId": ""}).encode(coding))
-    await send_raw(bob, "DELETE", json.dumps({"feedbackId": target.feedback}).encode(coding))
-
-
-@pytest.mark.parametrize("junk", ["NaN", "-Infinity", '"\\ud800"', "1" * 400, "1e999"])
-async def test_no_feedback_is_smuggled_beside_odd_json(
-    server: AppServer, target: Target, bob: Person, junk: str
-) -> None:
-    server.expect(REFUSED)
+    junk = '"junk": [NaN, 1e999, "\\ud800"]'
     feedback = f'{{"forId": "{target.answer}", "threadId": "{target.thread}", "value": 0}}'
-    body = f'{{"junk": {junk}, "sessionId": "", "feedback": {feedback}}}'
-    await send_raw(bob, "PUT", body.encode())
-    body = f'{{"junk": {junk}, "feedbackId": "{target.feedback}"}}'
-    await send_raw(bob, "DELETE", body.encode())
+    body = f'{{{junk}, "sessionId": "", "feedback": {feedback}}}'
+    await send_raw(bob, "PUT", body.encode(encoding))
+    body = f'{{{junk}, "feedbackId": "{target.feedback}"}}'
+    await send_raw(bob, "DELETE", body.encode(encoding))
 
 
 async def send_raw(person: Person, method: str, body: bytes) -> None:

@@ -113,29 +113,3 @@ def test_pydantic_models_are_their_fields() -> None:
         b: str = "\x00"
 
     assert _json.loads(_json.dumps({"m": Model()})) == {"m": {"a": 1, "b": "␀"}}
-
-
-def nested(levels: int) -> Any:
-    value: Any = "x\x00"
-    for _ in range(levels):
-        value = [value]
-    return value
-
-
-def test_deep_values_are_stored_up_to_the_limit() -> None:
-    assert _json.loads(_json.dumps(nested(240))) == json.loads(
-        json.dumps(nested(240)).replace("\\u0000", "␀")
-    )
-
-
-@pytest.mark.parametrize("levels", [300, 5_000])
-def test_deeper_values_are_refused(levels: int) -> None:
-    with pytest.raises(ValueError, match="flatter"):
-        _json.dumps(nested(levels))
-
-
-def test_a_circle_is_refused() -> None:
-    circle: dict[str, Any] = {}
-    circle["self"] = circle
-    with pytest.raises(ValueError, match="refers to itself"):
-        _json.dumps(circle)

@@ -9,11 +9,13 @@ import subprocess
 import sys
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import chainlit_sqla
 from chainlit_sqla import errors
+from chainlit_sqla.database import Database, migrator
 from tests.until import PATIENCE
 
 STATE = """
@@ -48,10 +50,42 @@ print(json.dumps([len(app.router.routes) - count, app.router.routes[0].__class__
 """
 
 
-def run(script: str, folder: Path) -> object:
+FIRST_QUERY = """
+import asyncio, json, sys
+import chainlit, chainlit.data
+
+before = set(sys.modules)
+from chainlit_sqla import SQLADataLayer
+
+async def main():
+    layer = SQLADataLayer("sqlite:///chats.db")
+    assert await layer.get_user("nobody") is None
+    imported = sorted(set(sys.modules) - before)
+    await layer.close()
+    return imported
+
+print(json.dumps(asyncio.run(main())))
+"""
+NOT_IMPORTED = {
+    "alembic",
+    "aiobotocore",
+    "botocore",
+    "google",
+    "azure",
+    "typer",
+    "rich",
+    "asyncpg",
+    "chainlit_sqla.cli",
+    "chainlit_sqla.storage.s3",
+    "chainlit_sqla.dialects.postgresql.dialect",
+    "sqlalchemy.dialects.postgresql",
+}
+
+
+def run(script: str, folder: Path) -> Any:
     """Run Python code in a process of its own and return the JSON that it prints."""
     process = subprocess.run(
-        [sys.executable, "-c", STATE + script],
+        [sys.executable, "-c", script],
         env={**os.environ, "CHAINLIT_APP_ROOT": str(folder)},
         cwd=folder,
         capture_output=True,
@@ -63,11 +97,21 @@ def run(script: str, folder: Path) -> object:
 
 
 def test_importing_the_package_changes_nothing_in_the_process(tmp_path: Path) -> None:
-    assert run(CHANGES, tmp_path) == [[], []]
+    assert run(STATE + CHANGES, tmp_path) == [[], []]
 
 
 def test_creating_a_layer_adds_the_guard_and_the_file_route(tmp_path: Path) -> None:
-    assert run(LAYER, tmp_path) == [2, "FeedbackGuard"]
+    assert run(STATE + LAYER, tmp_path) == [2, "FeedbackGuard"]
+
+
+async def test_the_first_query_imports_nothing_that_is_used_later(tmp_path: Path) -> None:
+    database = Database(f"sqlite:///{tmp_path / 'chats.db'}")
+    await migrator.upgrade(database)
+    await database.close()
+    imported = run(FIRST_QUERY, tmp_path)
+    assert "chainlit_sqla.data_layer" in imported
+    packages = {".".join(name.split(".")[:n]) for name in imported for n in range(1, 5)}
+    assert packages & NOT_IMPORTED == set()
 
 
 @pytest.mark.parametrize("name", sorted(chainlit_sqla.__all__))
