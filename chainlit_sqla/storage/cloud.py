@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
-import logging
 import re
 import secrets
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from ..errors import BlobNotFound, ConfigurationError, StorageError, StorageUnavailable
 from .base import BlobSource, StorageClient
-
-logger = logging.getLogger("chainlit_sqla")
 
 CREDENTIAL_VARIABLES: Mapping[str, str] = {
     "s3": "APP_AWS_ACCESS_KEY and APP_AWS_SECRET_KEY",
@@ -116,21 +112,6 @@ def closed_error(location: str) -> StorageError:
     return StorageError(
         f"The {location} was closed meanwhile; repeat the call if it is still needed"
     )
-
-
-@asynccontextmanager
-async def bounded_close(location: str) -> AsyncIterator[None]:
-    """Close connections in the block, and abandon them after `CLOSE_SECONDS`."""
-    try:
-        async with asyncio.timeout(CLOSE_SECONDS):
-            yield
-    except TimeoutError:
-        logger.warning(
-            "The connections to the %s did not close within %s s and were abandoned; "
-            "check the network if this happens again",
-            location,
-            CLOSE_SECONDS,
-        )
 
 
 async def check_round_trip(storage: StorageClient) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import hashlib
+import logging
 from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack, suppress
 from typing import Any, TypeVar
@@ -13,8 +14,10 @@ from aiobotocore.config import AioConfig
 from aiobotocore.session import get_session
 from botocore.exceptions import BotoCoreError
 
-from ..cloud import bounded_close, closed_error
+from ..cloud import CLOSE_SECONDS, closed_error
 from .upload import ABORT_SECONDS, PARTS
+
+logger = logging.getLogger("chainlit_sqla")
 
 SMALL_UPLOADS = 16
 LARGE_UPLOADS = 4
@@ -94,8 +97,16 @@ class Connection:
         if self._uploads:
             await asyncio.wait(set(self._uploads), timeout=ABORT_SECONDS)
         self._closed = True
-        async with bounded_close(self._location), self._lock:
-            await self._stack.aclose()
+        try:
+            async with asyncio.timeout(CLOSE_SECONDS), self._lock:
+                await self._stack.aclose()
+        except TimeoutError:
+            logger.warning(
+                "Not closed within %s s: connections to the %s, which were abandoned; check the "
+                "network if this happens again",
+                CLOSE_SECONDS,
+                self._location,
+            )
 
     async def _open(self) -> None:
         session = self._session or get_session()
