@@ -1,4 +1,4 @@
-"""Deletions of blobs: what is in use stays, and nothing keeps the rest from being deleted."""
+"""The deletion queue of blobs: what is in use stays, and nothing holds up the rest."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ def saved(key: str) -> Op:
     return SaveElement("t", "e", {"objectKey": key})
 
 
-async def waiting(database: Database) -> list[str]:
+async def queued(database: Database) -> list[str]:
     async with database.connect() as connection:
         return sorted(await connection.scalars(select(blob_deletions.c.objectKey)))
 
 
 async def emptied(database: Database, keys: Sequence[str] = ()) -> bool:
-    """Whether nothing waits, or none of these."""
-    left = set(await waiting(database))
+    """Whether the queue is empty, or has none of these keys."""
+    left = set(await queued(database))
     return not (left & set(keys) if keys else left)
 
 
@@ -52,7 +52,7 @@ async def in_use(database: Database) -> list[str | None]:
 
 
 @pytest.mark.parametrize("between", ["nothing", "its deletion", "that of its thread"])
-async def test_a_batch_that_is_carried_out_twice_keeps_the_blob_in_use(
+async def test_a_repeated_batch_keeps_the_blob_in_use(
     proxy: FlakyProxy, behind_proxy: Database, between: str
 ) -> None:
     pipeline = WriteQueue(behind_proxy)
@@ -67,12 +67,12 @@ async def test_a_batch_that_is_carried_out_twice_keeps_the_blob_in_use(
     await asyncio.gather(*(pipeline.submit(op) for op in ops))
     assert not proxy.cut_pending
     assert await in_use(behind_proxy) == ["second"]
-    assert await waiting(behind_proxy) == ["first"]
+    assert await queued(behind_proxy) == ["first"]
     await pipeline.close()
 
 
 class Picky(LocalStorage):
-    """A folder with blobs that it cannot delete, together with which it deletes nothing."""
+    """A folder that deletes nothing if one of the blobs cannot be deleted."""
 
     undeletable: frozenset[str] = frozenset()
     away = False
@@ -105,7 +105,7 @@ async def left(store: LocalStorage) -> list[str]:
     return sorted([info.key async for info in store.list_blobs()])
 
 
-async def test_a_blob_that_cannot_be_deleted_keeps_none_of_the_others(
+async def test_a_blob_that_cannot_be_deleted_holds_up_no_other(
     database: Database, tmp_path: Path
 ) -> None:
     store = Picky(tmp_path / "files")
@@ -114,13 +114,13 @@ async def test_a_blob_that_cannot_be_deleted_keeps_none_of_the_others(
     queue = DeletionQueue(database, store)
     with pytest.raises(StorageError, match="unlock it"):
         await queue.drain()
-    assert await left(store) == await waiting(database) == [keys[0], keys[30]]
+    assert await left(store) == await queued(database) == [keys[0], keys[30]]
     store.undeletable = frozenset()
     await queue.drain()
-    assert await left(store) == await waiting(database) == []
+    assert await left(store) == await queued(database) == []
 
 
-async def test_a_key_that_no_store_can_have_is_forgotten(
+async def test_an_impossible_key_leaves_the_queue(
     database: Database, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     store = Picky(tmp_path / "files")
@@ -128,11 +128,13 @@ async def test_a_key_that_no_store_can_have_is_forgotten(
     async with database.write() as connection:
         await connection.run_sync(rows.enqueue, database.dialect, ["", "k" * 1030])
     await DeletionQueue(database, store).drain()
-    assert await left(store) == await waiting(database) == []
+    assert await left(store) == await queued(database) == []
     assert caplog.text.count("no store can have such a blob") == 2
 
 
-async def test_a_store_that_refuses_all_is_not_stormed(database: Database, tmp_path: Path) -> None:
+async def test_a_store_that_refuses_everything_is_not_flooded(
+    database: Database, tmp_path: Path
+) -> None:
     store = Picky(tmp_path / "files")
     keys = await fill(database, store, 200)
     store.undeletable = frozenset(keys)
@@ -143,10 +145,10 @@ async def test_a_store_that_refuses_all_is_not_stormed(database: Database, tmp_p
     with pytest.raises(StorageUnavailable):
         await DeletionQueue(database, store).drain()
     assert store.calls == 1
-    assert await waiting(database) == keys
+    assert await queued(database) == keys
 
 
-async def test_a_deletion_waits_for_its_time(database: Database, tmp_path: Path) -> None:
+async def test_a_delayed_deletion_is_not_early(database: Database, tmp_path: Path) -> None:
     store = Picky(tmp_path / "files")
     await fill(database, store, 1)
     key = "threads/t/e/late"
@@ -161,9 +163,7 @@ async def test_a_deletion_waits_for_its_time(database: Database, tmp_path: Path)
     await queue.close()
 
 
-async def test_a_deletion_with_time_does_not_hold_up_others(
-    database: Database, tmp_path: Path
-) -> None:
+async def test_a_delayed_deletion_holds_up_no_other(database: Database, tmp_path: Path) -> None:
     store = Picky(tmp_path / "files")
     queue = DeletionQueue(database, store)
     await queue.add("threads/t/e/late", timedelta(minutes=5))
@@ -175,7 +175,7 @@ async def test_a_deletion_with_time_does_not_hold_up_others(
     await queue.close()
 
 
-def test_the_sweeper_works_in_one_event_loop_after_another(
+def test_the_queue_works_in_one_event_loop_after_another(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "_FIRST_PAUSE", 0.01)

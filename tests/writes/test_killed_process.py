@@ -1,4 +1,4 @@
-"""What is left of attachments when a process is killed in the middle of its work on them."""
+"""Attachments after a process was killed while it worked on them."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ FILES = 5
 DELETIONS = r"POST /\S*\?delete|DELETE /"
 
 
-class InFolder:
-    """A local folder; the process that is killed stands still by itself."""
+class FolderStore:
+    """A local folder; the killed process stops by itself."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -48,17 +48,17 @@ class InFolder:
         return LocalStorage(self.folder)
 
     def held(self, doing: str) -> tuple[set[str], None]:
-        """What the process says when it stands still; see `blob_child.Stuck`."""
+        """What the process prints when it stops; see `killed_process.Stuck`."""
         return {"halfway"} if doing == "upload" else {"done", "deleting"}, None
 
     def left(self) -> list[str]:
-        """All files but the two that belong to the folder itself."""
-        found = [path.name for path in self.folder.rglob("*") if path.is_file()]
-        return sorted(name for name in found if name not in {".gitignore", ".secret"})
+        """All files but the two of the folder itself."""
+        names = [path.name for path in self.folder.rglob("*") if path.is_file()]
+        return sorted(name for name in names if name not in {".gitignore", ".secret"})
 
 
-class InBucket:
-    """A bucket of a server that goes on when the process is killed, behind a front."""
+class BucketStore:
+    """A bucket behind a proxy that holds requests; its server survives the process."""
 
     def __init__(self, server: s3_moto.MotoServer, front: Front) -> None:
         self.front = front
@@ -80,20 +80,20 @@ class InBucket:
         return S3Storage(**self.about)
 
     def held(self, doing: str) -> tuple[set[str], ErrorKind]:
-        """What the process says before it stands still, and the request that stands still."""
+        """What the process prints before it stops, and the request that is held."""
         if doing == "upload":
             return set(), self.front.hold("partNumber=2")
         return {"done"}, self.front.hold(DELETIONS)
 
     def left(self) -> list[str]:
-        """The keys of all objects, and of uploads that were begun and not ended."""
+        """The keys of all objects and of unfinished uploads."""
         objects = self.boto.list_objects_v2(Bucket=self.bucket).get("Contents", [])
         begun = self.boto.list_multipart_uploads(Bucket=self.bucket).get("Uploads", [])
         return [item["Key"] for item in objects + begun]
 
 
 @dataclass
-class Place:
+class Deployment:
     """A database and a store, and the layers that were opened on them."""
 
     url: str
@@ -115,7 +115,7 @@ class Place:
             await database.close()
 
     async def until_cleared(self, left: int = 0) -> None:
-        """Wait until nothing waits to be deleted, and so many blobs are left."""
+        """Wait until the deletion queue is empty and so many blobs are left."""
         async with asyncio.timeout(PATIENCE):
             while await self.count(blob_deletions) or blobs(self.store.left()) != left:
                 await asyncio.sleep(0.02)
@@ -126,23 +126,23 @@ def blobs(names: list[str]) -> int:
 
 
 @pytest.fixture
-def bucket() -> Iterator[InBucket]:
+def bucket() -> Iterator[BucketStore]:
     if why := s3_moto.missing():
         unavailable(f"S3 by moto: {why}", "pip install 'moto[server]'")
     server = s3_moto.MotoServer()
     with Front(server.endpoint) as front:
-        yield InBucket(server, front)
+        yield BucketStore(server, front)
     server.stop()
 
 
 @pytest.fixture(params=["sqlite and a folder", "postgresql and a bucket"])
-async def place(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Place]:
+async def deployment(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Deployment]:
     server: PostgresServer | None = None
     if request.param == "sqlite and a folder":
-        made = Place(f"sqlite:///{tmp_path / 'chats.db'}", InFolder(tmp_path / "files"))
+        made = Deployment(f"sqlite:///{tmp_path / 'chats.db'}", FolderStore(tmp_path / "files"))
     else:
         server = request.getfixturevalue("postgres")
-        made = Place(server.create_database(), request.getfixturevalue("bucket"))
+        made = Deployment(server.create_database(), request.getfixturevalue("bucket"))
     database = Database(made.url)
     await migrations.upgrade(database)
     await database.close()
@@ -154,11 +154,16 @@ async def place(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
 
 
 @contextmanager
-def killed(place: Place, doing: str, files: int = 0) -> Iterator[None]:
-    """Run `blob_child` until it stands still; look at what is there; then kill it."""
-    about = {"do": doing, "files": files, "database": place.url, "storage": place.store.about}
-    command = [sys.executable, "-m", "tests.writes.blob_child", json.dumps(about)]
-    words, request = place.store.held(doing)
+def killed(deployment: Deployment, doing: str, files: int = 0) -> Iterator[None]:
+    """Run `killed_process` until it stops, run the block, then kill it."""
+    about = {
+        "do": doing,
+        "files": files,
+        "database": deployment.url,
+        "storage": deployment.store.about,
+    }
+    command = [sys.executable, "-m", "tests.writes.killed_process", json.dumps(about)]
+    words, request = deployment.store.held(doing)
     pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
     with subprocess.Popen(command, cwd=ROOT, text=True, **pipes) as child:
         try:
@@ -173,65 +178,65 @@ def killed(place: Place, doing: str, files: int = 0) -> Iterator[None]:
             child.kill()
 
 
-async def test_what_a_killed_process_had_still_to_delete_is_deleted_at_the_next_start(
-    place: Place,
+async def test_queued_deletions_of_a_killed_process_run_at_the_next_start(
+    deployment: Deployment,
 ) -> None:
-    with killed(place, "delete", FILES):
+    with killed(deployment, "delete", FILES):
         for table in (threads, steps, elements):
-            assert await place.count(table) == 0
-        assert await place.count(blob_deletions) == FILES
-        assert blobs(place.store.left()) in (FILES - 1, FILES)
-    layer = place.restart()
+            assert await deployment.count(table) == 0
+        assert await deployment.count(blob_deletions) == FILES
+        assert blobs(deployment.store.left()) in (FILES - 1, FILES)
+    layer = deployment.restart()
     assert await layer.get_thread("t") is None  # No deletion: any first use will do.
-    await place.until_cleared()
-    assert place.store.left() == []
+    await deployment.until_cleared()
+    assert deployment.store.left() == []
 
 
-async def test_the_old_bytes_of_a_replaced_file_are_deleted_at_the_next_start(
-    place: Place,
+async def test_the_blob_of_a_replaced_file_is_deleted_at_the_next_start(
+    deployment: Deployment,
 ) -> None:
-    with killed(place, "replace", 1):
-        assert await place.count(elements) == 1
-        assert await place.count(blob_deletions) == 1
-    layer = place.restart()
+    with killed(deployment, "replace", 1):
+        assert await deployment.count(elements) == 1
+        assert await deployment.count(blob_deletions) == 1
+    layer = deployment.restart()
     thread = await layer.get_thread("t")
     assert thread
-    [found] = thread["elements"] or []
-    await place.until_cleared(left=1)
-    chunks = [chunk async for chunk in layer.storage.open(str(found["objectKey"]))]
+    [element] = thread["elements"] or []
+    await deployment.until_cleared(left=1)
+    chunks = [chunk async for chunk in layer.storage.open(str(element["objectKey"]))]
     assert b"".join(chunks) == b"new"
 
 
-async def test_a_process_killed_during_an_upload_leaves_only_what_can_be_cleared(
-    place: Place,
+async def test_a_killed_upload_leaves_only_what_can_be_cleared(
+    deployment: Deployment,
 ) -> None:
-    with killed(place, "upload"):
-        assert await place.count(elements) == 0
-    layer = place.restart()
+    with killed(deployment, "upload"):
+        assert await deployment.count(elements) == 0
+    layer = deployment.restart()
     thread = await layer.get_thread("t")
     assert thread
     assert ([step["output"] for step in thread["steps"]], thread["elements"]) == (["kept"], [])
     storage = layer.storage
     assert isinstance(storage, Inventory)
     assert [blob async for blob in storage.list_blobs()] == []
-    assert len(place.store.left()) == 1
+    assert len(deployment.store.left()) == 1
     soon = datetime.now(UTC) + timedelta(hours=1)
     counts = [
         await storage.clear_unfinished(soon, is_ours=is_own_key, remove=remove)
         for remove in (False, True, True)
     ]
     assert counts == [1, 1, 0]
-    assert place.store.left() == []
+    assert deployment.store.left() == []
 
 
 @pytest.mark.parametrize("deletion", ["element", "step", "thread"])
-@pytest.mark.parametrize("place", ["postgresql and a bucket"], indirect=True)
+@pytest.mark.parametrize("deployment", ["postgresql and a bucket"], indirect=True)
 async def test_a_deletion_in_another_process_wins_over_an_upload_to_a_bucket(
-    place: Place, deletion: str
+    deployment: Deployment, deletion: str
 ) -> None:
-    uploading, deleting = place.restart(), place.restart()
+    uploading, deleting = deployment.restart(), deployment.restart()
     await uploading.create_step({"id": "s", "threadId": "t", "type": "tool"})
-    request = place.store.front.hold("PUT /")
+    request = deployment.store.front.hold("PUT /")
     file = File(id="e", thread_id="t", for_id="s", name="e", content=b"secret")
     upload = asyncio.create_task(uploading.create_element(file))
     assert await asyncio.to_thread(request.met.wait, PATIENCE)
@@ -242,7 +247,7 @@ async def test_a_deletion_in_another_process_wins_over_an_upload_to_a_bucket(
             await deleting.delete_step("s")
         case "thread":
             await deleting.delete_thread("t")
-    place.store.front.calm()
+    deployment.store.front.calm()
     await upload
-    assert await place.count(elements) == 0
-    await place.until_cleared()
+    assert await deployment.count(elements) == 0
+    await deployment.until_cleared()

@@ -1,6 +1,6 @@
-"""A process with a data layer that a test kills: ``python -m tests.writes.blob_child JSON``.
+"""A process with a data layer that a test kills: ``python -m tests.writes.killed_process JSON``.
 
-It prints a word when it has come to a point and ends when its input closes.
+It prints a word when it reaches a point, and exits when its input closes.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ MIB = 1024 * 1024
 
 
 def say(word: str) -> None:
-    """Tell the test."""
+    """Report to the test."""
     print(word, flush=True)
 
 
 class Stuck(LocalStorage):
-    """A folder whose work stands still halfway, as on a network drive that went away."""
+    """A folder that stops answering halfway, as a lost network drive does."""
 
     async def delete(self, keys: Sequence[str]) -> None:
         await super().delete(keys[:1])
@@ -44,7 +44,7 @@ class Stuck(LocalStorage):
 
 
 class Endless(BlobSource):
-    """Bytes of which the last never come."""
+    """Bytes that never end."""
 
     @contextmanager
     def reader(self) -> Iterator[BinaryIO]:
@@ -63,19 +63,19 @@ state = threading.local()
 
 
 def storage(about: dict[str, Any]) -> StorageClient:
-    """Open the store that the test named: a folder, or a bucket behind a front that holds."""
+    """Open the store of the test: a folder, or a bucket behind a proxy that holds requests."""
     if "folder" in about:
         return Stuck(Path(about["folder"]))
     return S3Storage(**about)
 
 
 def file(id: str, content: bytes) -> File:
-    """Make an element of the one message."""
+    """An element of the message."""
     return File(id=id, thread_id="t", for_id="s", name=id, content=content)
 
 
 async def main(about: dict[str, Any]) -> None:
-    """Do what the test named, and stay."""
+    """Do what the test asks for, then wait."""
     layer = SQLADataLayer(about["database"], storage=storage(about["storage"]))
     user_message: Any = {"id": "s", "threadId": "t", "type": "user_message", "output": "kept"}
     await layer.create_step(user_message)
@@ -93,7 +93,7 @@ async def main(about: dict[str, Any]) -> None:
 
 
 def end_with_the_test() -> None:
-    """End this process when the test is gone, however it went."""
+    """Exit when the test is gone."""
     sys.stdin.read()
     os._exit(1)
 
