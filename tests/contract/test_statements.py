@@ -8,7 +8,6 @@ import sqlite3
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from itertools import product
-from threading import current_thread
 from typing import Any
 
 import pytest
@@ -166,24 +165,7 @@ async def test_a_step_is_one_transaction(layer: Any, alice: Any) -> None:
     assert 1 <= len(count.statements) <= most, count.statements
 
 
-async def test_a_step_on_sqlite_is_one_visit_to_the_writers_thread(layer: Any, alice: Any) -> None:
-    if layer.database.dialect.name != "sqlite":
-        pytest.skip("only SQLite has a thread for its writer")
-    thread_id = await thread(layer, alice)
-    visits: list[str] = []
-
-    def visit(dbapi: Any, record: Any, proxy: Any) -> None:
-        visits.append(current_thread().name)
-
-    for engine in layer.database.sync_engines:
-        event.listen(engine, "checkout", visit)
-    await layer.create_step(message(thread_id))
-    for engine in layer.database.sync_engines:
-        event.remove(engine, "checkout", visit)
-    assert [name.rpartition("_")[0] for name in visits] == ["chainlit-sqla-writer"]
-
-
-async def test_a_burst_is_a_few_transactions(layer: Any, alice: Any) -> None:
+async def test_many_concurrent_writes_are_a_few_transactions(layer: Any, alice: Any) -> None:
     thread_id = await thread(layer, alice)
     await said(layer, thread_id)
     async with counted(layer) as count:

@@ -45,7 +45,7 @@ async def behind_proxy(postgres: PostgresServer, proxy: FlakyProxy) -> AsyncIter
     postgres.drop_database(url)
 
 
-@pytest.fixture(params=["sqlite", "postgresql", "mariadb"])
+@pytest.fixture(params=["sqlite", "postgresql"])
 async def database(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Database]:
     server: PostgresServer | MySQLServer | None = None
     if request.param != "sqlite":

@@ -21,12 +21,13 @@ async def count(database: Database, model: type) -> int:
     return int(found)
 
 
+@pytest.mark.parametrize("database", ["sqlite", "postgresql", "mariadb"], indirect=True)
 async def test_a_step_with_more_descendants_than_a_statement_has_parameters(
     database: Database,
 ) -> None:
-    pipeline = WriteQueue(database)
-    await pipeline.submit(SaveStep("t", "root", {}))
-    await pipeline.submit(SaveStep("t", "other", {}))
+    write_queue = WriteQueue(database)
+    await write_queue.submit(SaveStep("t", "root", {}))
+    await write_queue.submit(SaveStep("t", "other", {}))
     row = {"threadId": "t", "createdAt": now(), "metadata": {}, "name": "", "type": "tool"}
     async with database.write() as connection:
         await connection.execute(
@@ -43,10 +44,10 @@ async def test_a_step_with_more_descendants_than_a_statement_has_parameters(
             ]
             + [{**row, "id": "s0", "parentId": "root", "ordinal": 0, "streaming": False}],
         )
-    assert await pipeline.submit(DeleteStep("root"))
+    assert await write_queue.submit(DeleteStep("root"))
     assert await count(database, Step) == 1
     assert await count(database, Tombstone) == MANY + 1
-    await pipeline.close()
+    await write_queue.close()
 
 
 @pytest.mark.parametrize("in_session", [True, False])
@@ -54,21 +55,21 @@ async def test_what_came_before_a_step_goes_with_its_deletion(
     database: Database, in_session: bool
 ) -> None:
     """Chainlit flushes queued calls method by method: a deletion can come before all else."""
-    pipeline = WriteQueue(database)
-    await pipeline.submit(SaveElement("t", "e", {"forId": "s"}))
-    await pipeline.submit(SaveFeedback("t", "s", "f", 1))
+    write_queue = WriteQueue(database)
+    await write_queue.submit(SaveElement("t", "e", {"forId": "s"}))
+    await write_queue.submit(SaveFeedback("t", "s", "f", 1))
     if not in_session:
-        await pipeline.submit(SaveStep("t", "s", {}))
-    await pipeline.submit(DeleteStep("s", Scope("t") if in_session else Scope()))
-    await pipeline.submit(SaveStep("t", "s", {}))
+        await write_queue.submit(SaveStep("t", "s", {}))
+    await write_queue.submit(DeleteStep("s", Scope("t") if in_session else Scope()))
+    await write_queue.submit(SaveStep("t", "s", {}))
     assert [await count(database, model) for model in (Step, Element, Feedback)] == [0, 0, 0]
-    await pipeline.close()
+    await write_queue.close()
 
 
 async def test_a_circle_of_parents_ends(database: Database) -> None:
-    pipeline = WriteQueue(database)
+    write_queue = WriteQueue(database)
     for id, parent in (("a", "b"), ("b", "a"), ("c", "c")):
-        await pipeline.submit(SaveStep("t", id, {"parentId": parent}))
-    await pipeline.submit(DeleteStep("a"))
+        await write_queue.submit(SaveStep("t", id, {"parentId": parent}))
+    await write_queue.submit(DeleteStep("a"))
     assert await count(database, Step) == 1
-    await pipeline.close()
+    await write_queue.close()

@@ -1,4 +1,4 @@
-"""The pipeline while its server dies, comes back, and conflicts."""
+"""The write queue while its server dies, comes back, and conflicts."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ async def ids(database: Database) -> list[str]:
 async def test_a_server_that_is_killed_and_started_again_costs_nothing(
     postgres: PostgresServer, behind_proxy: Database
 ) -> None:
-    pipeline = WriteQueue(behind_proxy)
-    await pipeline.submit(step(0))
+    write_queue = WriteQueue(behind_proxy)
+    await write_queue.submit(step(0))
     tasks: list[asyncio.Task[Any]] = []
     for number in range(1, 120):
-        tasks.append(asyncio.create_task(pipeline.submit(step(number))))
+        tasks.append(asyncio.create_task(write_queue.submit(step(number))))
         if number == 60:
             await asyncio.to_thread(postgres.kill)
         await asyncio.sleep(0)
@@ -47,60 +47,60 @@ async def test_a_server_that_is_killed_and_started_again_costs_nothing(
     await asyncio.to_thread(postgres.start)
     await asyncio.gather(*tasks)
     assert await ids(behind_proxy) == [f"s{n:03}" for n in range(120)]
-    assert await pipeline.close() == []
+    assert await write_queue.close() == []
 
 
 @pytest.mark.parametrize("deliver", [False, True])
 @pytest.mark.parametrize(
     ("at", "more"),
     [(b"COMMIT", [SaveFeedback("t", "s000", "f", 1)]), (b"s001", [])],
-    ids=["the commit", "a burst, which has none"],
+    ids=["the commit", "a fast batch, which has none"],
 )
 async def test_a_connection_that_is_lost_at_the_end_costs_nothing(
     proxy: FlakyProxy, behind_proxy: Database, deliver: bool, at: bytes, more: list[Op]
 ) -> None:
     """Whether the server got the COMMIT cannot be known; writing again is harmless."""
-    pipeline = WriteQueue(behind_proxy)
-    await pipeline.submit(step(0))
+    write_queue = WriteQueue(behind_proxy)
+    await write_queue.submit(step(0))
     proxy.cut_at(at, deliver=deliver)
-    await asyncio.gather(*(pipeline.submit(op) for op in [step(1), *more]))
+    await asyncio.gather(*(write_queue.submit(op) for op in [step(1), *more]))
     assert not proxy.cut_pending
     assert await ids(behind_proxy) == ["s000", "s001"]
-    await pipeline.close()
+    await write_queue.close()
 
 
 async def test_idle_connections_that_were_dropped_are_replaced(
     proxy: FlakyProxy, behind_proxy: Database
 ) -> None:
-    pipeline = WriteQueue(behind_proxy)
-    await pipeline.submit(step(0))
+    write_queue = WriteQueue(behind_proxy)
+    await write_queue.submit(step(0))
     proxy.drop_all()
-    await pipeline.submit(step(1))
+    await write_queue.submit(step(1))
     proxy.drop_all()
     assert await behind_proxy.read(lambda c: c.scalar(select(Thread.id))) == "t"
-    await pipeline.close()
+    await write_queue.close()
 
 
-async def test_a_server_that_stays_away_is_said_and_later_writes_work(
+async def test_an_unavailable_server_is_reported_and_later_writes_work(
     proxy: FlakyProxy, behind_proxy: Database, caplog: pytest.LogCaptureFixture
 ) -> None:
     settings = behind_proxy.settings.model_copy(update={"retry_seconds": 0.3})
     database = Database(behind_proxy.given_url, settings=settings)
-    pipeline = WriteQueue(database)
-    await pipeline.submit(step(0))
+    write_queue = WriteQueue(database)
+    await write_queue.submit(step(0))
     proxy.refuse()
     proxy.drop_all()
     with pytest.raises(RetriesExhausted, match=r"step s001 of thread t.*0\.3 s of trying"):
-        await pipeline.submit(step(1))
+        await write_queue.submit(step(1))
     assert "Not written: step s001 of thread t" in caplog.text
     proxy.accept()
-    await pipeline.submit(step(2))
+    await write_queue.submit(step(2))
     assert await ids(database) == ["s000", "s002"]
-    await pipeline.close()
+    await write_queue.close()
     await database.close()
 
 
-async def test_a_server_without_a_free_connection_is_asked_again(
+async def test_a_server_without_a_free_connection_is_retried(
     postgres: PostgresServer, behind_proxy: Database
 ) -> None:
     where = direct(postgres, behind_proxy)
@@ -114,13 +114,13 @@ async def test_a_server_without_a_free_connection_is_asked_again(
     database = Database(url, settings=behind_proxy.settings)
     with pytest.raises(DatabaseUnavailable, match="no connection left"):
         await database.read(lambda c: c.scalar(select(Thread.id)))
-    pipeline = WriteQueue(database)
-    write = asyncio.create_task(pipeline.submit(step(1)))
+    write_queue = WriteQueue(database)
+    write = asyncio.create_task(write_queue.submit(step(1)))
     await asyncio.sleep(0)
     await asyncio.to_thread(postgres.execute, "ALTER ROLE limited CONNECTION LIMIT 5")
     await write
     assert await ids(behind_proxy) == ["s001"]
-    await pipeline.close()
+    await write_queue.close()
     await database.close()
     for statement in ("DROP OWNED BY limited", "DROP ROLE limited"):
         await asyncio.to_thread(postgres.execute, statement, url=where)
@@ -131,13 +131,15 @@ async def test_close_names_what_it_could_not_write(
 ) -> None:
     settings = behind_proxy.settings.model_copy(update={"close_seconds": 0.3})
     database = Database(behind_proxy.given_url, settings=settings)
-    pipeline = WriteQueue(database)
-    await pipeline.submit(step(0))
+    write_queue = WriteQueue(database)
+    await write_queue.submit(step(0))
     proxy.refuse()
     proxy.drop_all()
-    tasks = [asyncio.create_task(pipeline.submit(step(n))) for n in (1, 2)]
+    tasks = [asyncio.create_task(write_queue.submit(step(n))) for n in (1, 2)]
     await asyncio.sleep(0)
-    assert await pipeline.close() == [step_like(task_number) for task_number in (1, 2)]
+    assert [op.label for op in await write_queue.close()] == [
+        f"step s00{number} of thread t" for number in (1, 2)
+    ]
     results = await asyncio.gather(*tasks, return_exceptions=True)
     assert [type(result) for result in results] == [RetriesExhausted] * 2
     for number in (1, 2):
@@ -145,26 +147,14 @@ async def test_close_names_what_it_could_not_write(
     await database.close()
 
 
-class step_like:  # noqa: N801 - reads as the value it stands for
-    """Equal to the operation for a step, whenever that was made."""
-
-    def __init__(self, number: int) -> None:
-        self.id = f"s{number:03}"
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, SaveStep) and other.id == self.id
-
-    __hash__ = None  # type: ignore[assignment]
-
-
-async def test_a_deadlock_is_tried_again(postgres: PostgresServer, behind_proxy: Database) -> None:
-    pipeline = WriteQueue(behind_proxy)
-    await asyncio.gather(*(pipeline.submit(SaveThread(id, {"name": "old"})) for id in "ab"))
+async def test_a_deadlock_is_retried(postgres: PostgresServer, behind_proxy: Database) -> None:
+    write_queue = WriteQueue(behind_proxy)
+    await asyncio.gather(*(write_queue.submit(SaveThread(id, {"name": "old"})) for id in "ab"))
     other = await asyncpg.connect(direct(postgres, behind_proxy))
     transaction = other.transaction()
     await transaction.start()
     await other.execute("UPDATE threads SET name = 'other' WHERE id = 'b'")
-    writes = asyncio.gather(*(pipeline.submit(SaveThread(id, {"name": "new"})) for id in "ab"))
+    writes = asyncio.gather(*(write_queue.submit(SaveThread(id, {"name": "new"})) for id in "ab"))
     await waiting_for_a_lock(postgres, behind_proxy)
     await other.execute("UPDATE threads SET name = 'other' WHERE id = 'a'")  # They meet here.
     await transaction.commit()
@@ -173,14 +163,14 @@ async def test_a_deadlock_is_tried_again(postgres: PostgresServer, behind_proxy:
         names = list(await connection.scalars(select(Thread.name).order_by(Thread.id)))
     assert names == ["new", "new"]
     await other.close()
-    await pipeline.close()
+    await write_queue.close()
 
 
 async def test_a_thread_that_another_process_is_deleting_stays_deleted(
     postgres: PostgresServer, behind_proxy: Database
 ) -> None:
-    pipeline = WriteQueue(behind_proxy)
-    await pipeline.submit(step(0))
+    write_queue = WriteQueue(behind_proxy)
+    await write_queue.submit(step(0))
     other = await asyncpg.connect(direct(postgres, behind_proxy))
     transaction = other.transaction()
     await transaction.start()
@@ -188,7 +178,7 @@ async def test_a_thread_that_another_process_is_deleting_stays_deleted(
     await other.execute("INSERT INTO chainlit_sqla_tombstones VALUES ('t', '', now())")
     await other.execute("DELETE FROM threads WHERE id = 't'")
     late = asyncio.gather(
-        pipeline.submit(step(1)), pipeline.submit(SaveThread("t", {}, {"late": True}))
+        write_queue.submit(step(1)), write_queue.submit(SaveThread("t", {}, {"late": True}))
     )
     await waiting_for_a_lock(postgres, behind_proxy)
     await transaction.commit()
@@ -196,21 +186,21 @@ async def test_a_thread_that_another_process_is_deleting_stays_deleted(
     assert await ids(behind_proxy) == []
     assert await behind_proxy.read(lambda c: c.scalar(select(Thread.id))) is None
     await other.close()
-    await pipeline.close()
+    await write_queue.close()
 
 
-async def test_a_thread_removed_by_hand_is_made_again_by_the_next_write(
+async def test_a_thread_removed_by_hand_is_recreated_by_the_next_write(
     postgres: PostgresServer, behind_proxy: Database
 ) -> None:
-    pipeline = WriteQueue(behind_proxy)
-    await pipeline.submit(step(0))
+    write_queue = WriteQueue(behind_proxy)
+    await write_queue.submit(step(0))
     other = await asyncpg.connect(direct(postgres, behind_proxy))
     await other.execute("DELETE FROM threads")  # No tombstone: nobody asked the layer.
-    await pipeline.submit(step(1))
+    await write_queue.submit(step(1))
     assert await ids(behind_proxy) == ["s001"]
-    await pipeline.submit(DeleteThread("t"))
+    await write_queue.submit(DeleteThread("t"))
     await other.close()
-    await pipeline.close()
+    await write_queue.close()
 
 
 def direct(postgres: PostgresServer, behind_proxy: Database) -> str:
@@ -219,7 +209,7 @@ def direct(postgres: PostgresServer, behind_proxy: Database) -> str:
 
 
 async def waiting_for_a_lock(postgres: PostgresServer, database: Database) -> None:
-    """Return when a connection of the pipeline waits for somebody's lock."""
+    """Return when a connection of the write_queue waits for somebody's lock."""
     query = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = $1"
     async with asyncio.timeout(PATIENCE):
         while True:
@@ -238,11 +228,11 @@ async def waiting_for_a_lock(postgres: PostgresServer, database: Database) -> No
         pytest.param("53100", id="disk full"),
     ],
 )
-async def test_what_may_pass_is_tried_again(
+async def test_transient_errors_are_retried(
     postgres: PostgresServer, behind_proxy: Database, code: str
 ) -> None:
-    pipeline = WriteQueue(behind_proxy)
-    await pipeline.submit(step(0))
+    write_queue = WriteQueue(behind_proxy)
+    await write_queue.submit(step(0))
     for statement in (
         "CREATE SEQUENCE tries",
         # A sequence is not rolled back, so the third attempt gets through.
@@ -253,9 +243,9 @@ async def test_what_may_pass_is_tried_again(
     ):
         where = direct(postgres, behind_proxy)
         await asyncio.to_thread(postgres.execute, statement, url=where)
-    await asyncio.gather(pipeline.submit(step(1)), pipeline.submit(step(2)))
+    await asyncio.gather(write_queue.submit(step(1)), write_queue.submit(step(2)))
     assert await ids(behind_proxy) == ["s000", "s001", "s002"]
-    await pipeline.close()
+    await write_queue.close()
 
 
 async def test_a_cancelled_write_keeps_no_lock_on_the_file(tmp_path: Path) -> None:

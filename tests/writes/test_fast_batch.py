@@ -1,4 +1,4 @@
-"""The fast way of writing: the same rows as the long way, also beside other processes."""
+"""The fast batch: the same rows as statement by statement, also beside other processes."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ from chainlit_sqla.writes.planner import fast_batch_of, plan
 from chainlit_sqla.writes.queue import WriteQueue
 from tests.servers.postgres import PostgresServer
 from tests.until import PATIENCE, until
-from tests.writes.test_plan import extras, metadata, moments, rows, step_values
+from tests.writes.test_planner import extras, metadata, moments, rows, step_values
 
 ids = st.sampled_from(["a", "b", "ü'\"\\"])
 owned = st.fixed_dictionaries(
@@ -87,7 +87,7 @@ async def reset(database: Database) -> None:
         await connection.execute(insert(User), known)
 
 
-async def long_way(database: Database, batch: Sequence[Op]) -> type[Exception] | None:
+async def write_by_statements(database: Database, batch: Sequence[Op]) -> type[Exception] | None:
     try:
         async with database.write() as connection:
             for segment in plan(batch):
@@ -102,7 +102,7 @@ async def long_way(database: Database, batch: Sequence[Op]) -> type[Exception] |
 async def test_a_fast_batch_leaves_the_same_rows_as_single_statements(
     pair: tuple[Database, Database],
 ) -> None:
-    fast, long = pair
+    fast, slow = pair
     loop = asyncio.get_running_loop()
     taken: list[bool] = []
 
@@ -110,7 +110,7 @@ async def test_a_fast_batch_leaves_the_same_rows_as_single_statements(
         for database in pair:
             await reset(database)
             for op in before:
-                await long_way(database, [op])
+                await write_by_statements(database, [op])
         for batch in batches:
             for segment in plan(batch):
                 fast_batch = fast_batch_of(segment)
@@ -118,10 +118,10 @@ async def test_a_fast_batch_leaves_the_same_rows_as_single_statements(
                 written = await fast.write_fast_batch(fast_batch)
                 taken.append(written)
                 if not written:
-                    assert await rows(fast) == await rows(long), "nothing may be written"
-                    await long_way(fast, batch)
-            await long_way(long, batch)
-            assert await rows(fast) == await rows(long)
+                    assert await rows(fast) == await rows(slow), "nothing may be written"
+                    await write_by_statements(fast, batch)
+            await write_by_statements(slow, batch)
+            assert await rows(fast) == await rows(slow)
 
     @settings(max_examples=60)
     @given(
@@ -155,16 +155,16 @@ async def two(postgres: PostgresServer) -> AsyncIterator[tuple[Database, Databas
 async def beside(two: tuple[Database, Database], theirs: Sequence[Op], ours: Sequence[Op]) -> Any:
     """Carry ours out while theirs are written and not committed yet; return our answers."""
     here, other = two
-    pipeline = WriteQueue(here)
+    write_queue = WriteQueue(here)
     async with other.write() as connection:
         for segment in plan(theirs):
             await connection.run_sync(execute_saves, other.dialect, segment)
             for _, op in segment.deletes:
                 await connection.run_sync(execute_delete, other.dialect, op)
-        tasks = [asyncio.ensure_future(pipeline.submit(op)) for op in ours]
+        tasks = [asyncio.ensure_future(write_queue.submit(op)) for op in ours]
         await waits_for_a_lock(here)
     answers = await asyncio.gather(*tasks, return_exceptions=True)
-    await pipeline.close()
+    await write_queue.close()
     return answers
 
 
@@ -186,32 +186,32 @@ async def stored(database: Database, column: Any) -> list[Any]:
 
 
 @pytest.fixture
-def pipelines(two: tuple[Database, Database]) -> WriteQueue:
+def write_queue(two: tuple[Database, Database]) -> WriteQueue:
     return WriteQueue(two[0])
 
 
 async def test_a_step_that_is_deleted_meanwhile_stays_deleted(
-    two: tuple[Database, Database], pipelines: WriteQueue
+    two: tuple[Database, Database], write_queue: WriteQueue
 ) -> None:
-    await pipelines.submit(SaveStep("t", "s", {"output": "old"}))
+    await write_queue.submit(SaveStep("t", "s", {"output": "old"}))
     await beside(two, [DeleteStep("s")], [SaveStep("t", "s", {"output": "new"})])
     assert await stored(two[0], Step.id) == []
     assert await stored(two[0], Thread.id) == ["t"]
 
 
 async def test_a_thread_that_is_deleted_meanwhile_stays_deleted(
-    two: tuple[Database, Database], pipelines: WriteQueue
+    two: tuple[Database, Database], write_queue: WriteQueue
 ) -> None:
-    await pipelines.submit(SaveStep("t", "s", {"output": "old"}))
+    await write_queue.submit(SaveStep("t", "s", {"output": "old"}))
     await beside(two, [DeleteThread("t")], [SaveStep("t", "new", {}), SaveStep("u", "other", {})])
     assert await stored(two[0], Thread.id) == ["u"]
     assert await stored(two[0], Step.id) == ["other"]
 
 
 async def test_a_thread_that_gets_another_owner_meanwhile_is_refused(
-    two: tuple[Database, Database], pipelines: WriteQueue
+    two: tuple[Database, Database], write_queue: WriteQueue
 ) -> None:
-    await pipelines.submit(SaveThread("t"))
+    await write_queue.submit(SaveThread("t"))
     [answer] = await beside(
         two, [SaveThread("t", {"userId": "u2"})], [SaveStep("t", "s", {}, actor="ann")]
     )
@@ -234,10 +234,10 @@ async def test_a_thread_that_is_made_meanwhile_gets_what_both_say(
 
 
 async def test_what_is_deleted_before_it_is_there_stays_deleted(
-    two: tuple[Database, Database], pipelines: WriteQueue
+    two: tuple[Database, Database], write_queue: WriteQueue
 ) -> None:
     """Another process makes and deletes it while this one waits for another thread."""
-    await pipelines.submit(SaveThread("a"))
+    await write_queue.submit(SaveThread("a"))
     here, other = two
     ours = WriteQueue(here)
     async with other.write() as connection:
@@ -276,17 +276,17 @@ async def test_documents_that_are_null_are_replaced(
     url = f"sqlite:///{tmp_path}/c.db" if kind == "sqlite" else postgres.create_database()
     database = Database(url)
     await migrations.upgrade(database)
-    pipeline = WriteQueue(database)
-    await pipeline.submit(SaveStep("t", "s", {"output": "a"}))
+    write_queue = WriteQueue(database)
+    await write_queue.submit(SaveStep("t", "s", {"output": "a"}))
     async with database.write() as connection:
         for table, column in (("threads", "metadata"), ("steps", "extra")):
             await connection.execute(text(f"UPDATE {table} SET {column} = 'null'"))
-    await pipeline.submit(SaveThread("t", {}, {"k": 1}))
-    await pipeline.submit(SaveStep("t", "s", {}, {"x": 2}))
+    await write_queue.submit(SaveThread("t", {}, {"k": 1}))
+    await write_queue.submit(SaveStep("t", "s", {}, {"x": 2}))
     assert await stored(database, Thread.metadata_) == [{"k": 1}]
     async with database.connect() as connection:
         assert await connection.scalar(select(Step.extra)) == {"x": 2}
-    await pipeline.close()
+    await write_queue.close()
     await database.close()
 
 
@@ -298,15 +298,16 @@ async def test_a_schema_may_have_any_name(postgres: PostgresServer) -> None:
         segment = plan([SaveStep("t", "s", {"output": "a"})])[0]
         assert (batch := fast_batch_of(segment))
         assert await database.write_fast_batch(batch), name
-        assert await stored(database, Step.id) == ["s"]
+        [step_rows] = await database.fetch((select(Step.id), {}))
+        assert [tuple(row) for row in step_rows] == [("s",)], "reads are made for the schema, too"
         await database.close()
     postgres.drop_database(url)
 
 
 async def test_the_metadata_of_two_processes_is_merged(
-    two: tuple[Database, Database], pipelines: WriteQueue
+    two: tuple[Database, Database], write_queue: WriteQueue
 ) -> None:
-    await pipelines.submit(SaveThread("t", {}, {"old": 0}))
+    await write_queue.submit(SaveThread("t", {}, {"old": 0}))
     await beside(two, [SaveThread("t", {}, {"a": 1})], [SaveThread("t", {}, {"b": 2, "old": None})])
     assert await stored(two[0], Thread.metadata_) == [{"a": 1, "b": 2}]
 
@@ -330,7 +331,7 @@ async def test_processes_that_write_to_the_same_threads_do_not_stop_each_other(
 
 async def test_a_server_without_fast_batches_is_written_statement_by_statement(
     two: tuple[Database, Database],
-    pipelines: WriteQueue,
+    write_queue: WriteQueue,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
@@ -339,7 +340,7 @@ async def test_a_server_without_fast_batches_is_written_statement_by_statement(
     monkeypatch.setattr(postgresql_fast_batch, "_KNOWN", foreign)
     postgresql_fast_batch._statement.cache_clear()
     for number in range(3):
-        await pipelines.submit(SaveStep("t", f"s{number}", {}))
+        await write_queue.submit(SaveStep("t", f"s{number}", {}))
     postgresql_fast_batch._statement.cache_clear()
     assert await stored(two[0], Step.id) == ["s0", "s1", "s2"]
     assert caplog.text.count("writing statement by statement") == 1

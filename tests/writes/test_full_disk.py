@@ -77,12 +77,12 @@ async def test_a_message_waits_for_room(tmp_path: Path) -> None:
     database = Database(f"sqlite:///{tmp_path}/chats.db")
     await upgrade(database)
     disk = Disk(database)
-    pipeline = WriteQueue(database)
-    saving = asyncio.create_task(pipeline.submit(SaveStep("t", "s", {"output": "x" * 100_000})))
+    write_queue = WriteQueue(database)
+    saving = asyncio.create_task(write_queue.submit(SaveStep("t", "s", {"output": "x" * 100_000})))
     await until(lambda: disk.refused > 0 or saving.done())
     assert not saving.done()
     disk.grow()
     await saving
     assert await count(database, Step) == 1
-    await pipeline.close()
+    await write_queue.close()
     await database.close()

@@ -1,4 +1,4 @@
-"""The pipeline on MySQL and MariaDB: the server dies, conflicts and refuses."""
+"""The write queue on MySQL and MariaDB: the server dies, conflicts and refuses."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sqlalchemy import insert, select, text
 from chainlit_sqla import SQLADataLayer
 from chainlit_sqla.database import Database
 from chainlit_sqla.database import migrator as migrations
-from chainlit_sqla.errors import RejectedRow, RetriesExhausted
+from chainlit_sqla.errors import RejectedRow
 from chainlit_sqla.models import BlobDeletion, Step, Thread
 from chainlit_sqla.models import User as UserRow
 from chainlit_sqla.settings import Settings
@@ -59,7 +59,7 @@ async def database(server: MySQLServer, proxy: FlakyProxy) -> AsyncIterator[Data
 
 
 @pytest.fixture
-async def pipeline(database: Database) -> AsyncIterator[WriteQueue]:
+async def write_queue(database: Database) -> AsyncIterator[WriteQueue]:
     made = WriteQueue(database)
     await made.submit(step(0))
     yield made
@@ -67,11 +67,11 @@ async def pipeline(database: Database) -> AsyncIterator[WriteQueue]:
 
 
 async def test_a_server_that_is_killed_and_started_again_costs_nothing(
-    server: MySQLServer, database: Database, pipeline: WriteQueue
+    server: MySQLServer, database: Database, write_queue: WriteQueue
 ) -> None:
     tasks: list[asyncio.Task[Any]] = []
     for number in range(1, 120):
-        tasks.append(asyncio.create_task(pipeline.submit(step(number))))
+        tasks.append(asyncio.create_task(write_queue.submit(step(number))))
         if number == 60:
             await asyncio.to_thread(server.kill)
         await asyncio.sleep(0)
@@ -84,40 +84,22 @@ async def test_a_server_that_is_killed_and_started_again_costs_nothing(
 @pytest.mark.parametrize("deliver", [False, True])
 @pytest.mark.parametrize("at", [b"COMMIT", b"s001"], ids=["the commit", "a row"])
 async def test_a_connection_that_is_lost_costs_nothing(
-    proxy: FlakyProxy, database: Database, pipeline: WriteQueue, deliver: bool, at: bytes
+    proxy: FlakyProxy, database: Database, write_queue: WriteQueue, deliver: bool, at: bytes
 ) -> None:
     proxy.cut_at(at, deliver=deliver)
     more: list[Op] = [step(1), SaveFeedback("t", "s000", "f", 1)]
-    await asyncio.gather(*(pipeline.submit(op) for op in more))
+    await asyncio.gather(*(write_queue.submit(op) for op in more))
     assert not proxy.cut_pending
     assert await ids(database) == ["s000", "s001"]
 
 
 async def test_idle_connections_that_were_dropped_are_replaced(
-    proxy: FlakyProxy, database: Database, pipeline: WriteQueue, caplog: pytest.LogCaptureFixture
+    proxy: FlakyProxy, database: Database, write_queue: WriteQueue, caplog: pytest.LogCaptureFixture
 ) -> None:
     proxy.drop_all()
-    await pipeline.submit(step(1))
+    await write_queue.submit(step(1))
     proxy.drop_all()
     assert await database.read(lambda c: c.scalar(select(Thread.id))) == "t"
-
-
-async def test_a_server_that_stays_away_is_said_and_later_writes_work(
-    proxy: FlakyProxy, database: Database, caplog: pytest.LogCaptureFixture
-) -> None:
-    settings = database.settings.model_copy(update={"retry_seconds": 0.3})
-    impatient = Database(database.given_url, settings=settings)
-    pipeline = WriteQueue(impatient)
-    await pipeline.submit(step(0))
-    proxy.refuse()
-    proxy.drop_all()
-    with pytest.raises(RetriesExhausted, match=r"step s001 of thread t.*0\.3 s of trying"):
-        await pipeline.submit(step(1))
-    proxy.accept()
-    await pipeline.submit(step(2))
-    assert await ids(impatient) == ["s000", "s002"]
-    await pipeline.close()
-    await impatient.close()
 
 
 async def waiting_for_a_lock(server: MySQLServer) -> None:
@@ -131,17 +113,19 @@ async def waiting_for_a_lock(server: MySQLServer) -> None:
     await until(waits)
 
 
-async def test_a_deadlock_is_tried_again(
-    server: MySQLServer, database: Database, pipeline: WriteQueue
+async def test_a_deadlock_is_retried(
+    server: MySQLServer, database: Database, write_queue: WriteQueue
 ) -> None:
-    await asyncio.gather(*(pipeline.submit(SaveThread(id, {"name": "old"})) for id in "ab"))
+    await asyncio.gather(*(write_queue.submit(SaveThread(id, {"name": "old"})) for id in "ab"))
     rename = "UPDATE threads SET name = 'other' WHERE id = '{}'"
     async with database.engine.connect() as other, other.begin():
         await other.execute(text(rename.format("b")))
         # The server ends the lighter one: a few rows make it ours.
         weight = text("INSERT INTO chainlit_sqla_tombstones VALUES (:id, '', now())")
         await other.execute(weight, [{"id": f"x{n}"} for n in range(20)])
-        writes = asyncio.gather(*(pipeline.submit(SaveThread(id, {"name": "new"})) for id in "ab"))
+        writes = asyncio.gather(
+            *(write_queue.submit(SaveThread(id, {"name": "new"})) for id in "ab")
+        )
         await waiting_for_a_lock(server)
         await other.execute(text(rename.format("a")))  # They meet here.
     await writes
@@ -151,27 +135,19 @@ async def test_a_deadlock_is_tried_again(
 
 
 async def test_a_thread_that_another_process_is_deleting_stays_deleted(
-    server: MySQLServer, database: Database, pipeline: WriteQueue
+    server: MySQLServer, database: Database, write_queue: WriteQueue
 ) -> None:
     async with database.engine.connect() as other, other.begin():
         await other.execute(text("SELECT 1 FROM threads WHERE id = 't' FOR UPDATE"))
         await other.execute(text("INSERT INTO chainlit_sqla_tombstones VALUES ('t', '', now())"))
         await other.execute(text("DELETE FROM threads WHERE id = 't'"))
         late = asyncio.gather(
-            pipeline.submit(step(1)), pipeline.submit(SaveThread("t", {}, {"late": True}))
+            write_queue.submit(step(1)), write_queue.submit(SaveThread("t", {}, {"late": True}))
         )
         await waiting_for_a_lock(server)
     await late
     assert await ids(database) == []
     assert await database.read(lambda c: c.scalar(select(Thread.id))) is None
-
-
-async def test_a_thread_removed_by_hand_is_made_again_by_the_next_write(
-    server: MySQLServer, database: Database, pipeline: WriteQueue
-) -> None:
-    await asyncio.to_thread(server.execute, "DELETE FROM threads", url=direct(server, database))
-    await pipeline.submit(step(1))
-    assert await ids(database) == ["s001"]
 
 
 def direct(server: MySQLServer, database: Database) -> str:
@@ -190,8 +166,8 @@ def direct(server: MySQLServer, database: Database) -> str:
         pytest.param(1047, id="a node without its cluster"),
     ],
 )
-async def test_what_may_pass_is_tried_again(
-    server: MySQLServer, database: Database, pipeline: WriteQueue, number: int
+async def test_transient_errors_are_retried(
+    server: MySQLServer, database: Database, write_queue: WriteQueue, number: int
 ) -> None:
     for statement in (
         # What it counts up to is not rolled back, so the third attempt gets through.
@@ -203,19 +179,19 @@ async def test_what_may_pass_is_tried_again(
             END IF; END""",
     ):
         await asyncio.to_thread(server.execute, statement, url=direct(server, database))
-    await pipeline.submit(SaveFeedback("t", "s000", "f", 1))
+    await write_queue.submit(SaveFeedback("t", "s000", "f", 1))
     counted = "SELECT (SELECT max(n) FROM tries) AS n, (SELECT count(*) FROM feedbacks) AS rows_"
     [row] = await asyncio.to_thread(server.execute, counted, url=direct(server, database))
     assert (row["n"], row["rows_"]) == (3, 1)
 
 
 async def test_a_row_larger_than_a_packet_is_refused_and_others_are_written(
-    database: Database, pipeline: WriteQueue
+    database: Database, write_queue: WriteQueue
 ) -> None:
     large = SaveStep("t", "large", {"output": "x" * (PACKET + 10)})
     quoted = SaveStep("t", "quoted", {"output": "'" * (PACKET // 2 + 10)})
     results = await asyncio.gather(
-        *(pipeline.submit(op) for op in (step(1), large, step(2), quoted, step(3))),
+        *(write_queue.submit(op) for op in (step(1), large, step(2), quoted, step(3))),
         return_exceptions=True,
     )
     assert [type(result) for result in results] == [
@@ -227,29 +203,29 @@ async def test_a_row_larger_than_a_packet_is_refused_and_others_are_written(
     ]
     assert "raise its max_allowed_packet" in str(results[1])
     assert await ids(database) == ["s000", "s001", "s002", "s003"]
-    await pipeline.submit(SaveStep("t", "fits", {"output": "x" * (PACKET - 2_000)}))
+    await write_queue.submit(SaveStep("t", "fits", {"output": "x" * (PACKET - 2_000)}))
 
 
-async def test_a_row_of_many_packets_is_refused_at_once(server: MySQLServer) -> None:
+async def test_a_row_of_many_packets_is_refused_immediately(server: MySQLServer) -> None:
     """The server answers while the driver still sends, and the driver loses its step."""
     url = server.create_database()  # Not through the proxy, which takes all first.
     made = Database(url, settings=Settings.load(retry_seconds=300, close_seconds=PATIENCE))
     await migrations.upgrade(made)
-    pipeline = WriteQueue(made)
+    write_queue = WriteQueue(made)
     huge = SaveStep("t", "huge", {"output": "x" * 100_000_000})
     with pytest.raises(RejectedRow, match="raise its max_allowed_packet"):
-        await asyncio.wait_for(pipeline.submit(huge), PATIENCE)
-    await pipeline.submit(step(1))
+        await asyncio.wait_for(write_queue.submit(huge), PATIENCE)
+    await write_queue.submit(step(1))
     assert await ids(made) == ["s001"]
-    await pipeline.close()
+    await write_queue.close()
     await made.close()
     server.drop_database(url)
 
 
 async def test_an_import_of_a_row_larger_than_a_packet_writes_the_others_and_says_what_to_do(
-    database: Database, pipeline: WriteQueue
+    database: Database, write_queue: WriteQueue
 ) -> None:
-    await pipeline.submit(step(1))
+    await write_queue.submit(step(1))
     outputs = {"a": "x" * (PACKET + 10), "b": "said", "c": "x" * (PACKET - 100)}
     records = [
         Record.parse(json.dumps({"kind": "step", "threadId": "t", "id": id, "output": output}))
@@ -263,21 +239,21 @@ async def test_an_import_of_a_row_larger_than_a_packet_writes_the_others_and_say
 
 
 async def test_an_id_that_is_too_long_is_refused_and_never_cut(
-    database: Database, pipeline: WriteQueue
+    database: Database, write_queue: WriteQueue
 ) -> None:
     longest, longer = "é" * 255, "é" * 256
-    await pipeline.submit(SaveStep(longest, longest, {}))
+    await write_queue.submit(SaveStep(longest, longest, {}))
     for op in (SaveStep("t", longer, {}), SaveStep(longer, "s", {}), SaveThread(longer)):
         with pytest.raises(RejectedRow, match=r"255 characters at most.*use a shorter one"):
-            await pipeline.submit(op)
+            await write_queue.submit(op)
     with pytest.raises(RejectedRow, match="identifiers 512"):
-        await pipeline.submit(SaveUser("x" * 513, {"id": "u", "metadata": {}}))
+        await write_queue.submit(SaveUser("x" * 513, {"id": "u", "metadata": {}}))
     assert await ids(database) == ["s000", longest]
 
 
 @pytest.mark.parametrize("own_mode", ["", "ANSI,NO_BACKSLASH_ESCAPES,PAD_CHAR_TO_FULL_LENGTH"])
 async def test_the_servers_own_mode_does_not_matter(
-    server: MySQLServer, database: Database, pipeline: WriteQueue, own_mode: str
+    server: MySQLServer, database: Database, write_queue: WriteQueue, own_mode: str
 ) -> None:
     [before] = server.execute("SELECT @@GLOBAL.sql_mode AS mode")
     server.execute("SET GLOBAL sql_mode = %s", own_mode)
@@ -314,13 +290,13 @@ async def test_the_longest_object_keys_are_told_apart(database: Database) -> Non
 
 
 async def test_a_users_row_is_not_taken_by_another_identifier(
-    database: Database, pipeline: WriteQueue
+    database: Database, write_queue: WriteQueue
 ) -> None:
     """An upsert here means any unique key: it must not change the user with the same id."""
-    await pipeline.submit(SaveUser("alice", {"id": "u", "metadata": {"role": "a"}}))
+    await write_queue.submit(SaveUser("alice", {"id": "u", "metadata": {"role": "a"}}))
     with pytest.raises(RejectedRow):
-        await pipeline.submit(SaveUser("mallory", {"id": "u", "metadata": {"role": "m"}}))
-    await pipeline.submit(SaveUser("alice", {"id": "other", "metadata": {"role": "b"}}))
+        await write_queue.submit(SaveUser("mallory", {"id": "u", "metadata": {"role": "m"}}))
+    await write_queue.submit(SaveUser("alice", {"id": "other", "metadata": {"role": "b"}}))
     async with database.connect() as connection:
         rows = (await connection.execute(select(UserRow.id, UserRow.identifier))).all()
         metadata = await connection.scalar(select(UserRow.metadata_))
@@ -334,7 +310,7 @@ async def under_way(server: MySQLServer, query: str) -> bool:
 
 
 async def test_a_read_that_is_cancelled_leaves_no_answer_for_the_next_one(
-    server: MySQLServer, database: Database, pipeline: WriteQueue
+    server: MySQLServer, database: Database, write_queue: WriteQueue
 ) -> None:
     for number in range(8):  # More than the pool keeps.
         query = f"SELECT sleep({300 + number})"

@@ -1,4 +1,4 @@
-"""The pipeline when all goes well, and when a row is refused."""
+"""The write queue when all goes well, and when a row is refused."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from pathlib import Path
+from threading import current_thread
 from typing import Any
 
 import pytest
-from sqlalchemy import select, text
+from sqlalchemy import event, select, text
 
 from chainlit_sqla.database import Database
 from chainlit_sqla.database import migrator as migrations
@@ -24,11 +25,12 @@ from chainlit_sqla.writes.operations import (
     SaveUser,
 )
 from chainlit_sqla.writes.queue import WriteQueue
+from tests.servers.postgres import PostgresServer
 from tests.until import PATIENCE
 
 
 @pytest.fixture
-async def pipeline(database: Database) -> AsyncIterator[WriteQueue]:
+async def write_queue(database: Database) -> AsyncIterator[WriteQueue]:
     made = WriteQueue(database)
     yield made
     await made.close()
@@ -45,58 +47,39 @@ def bad(id: str = "bad") -> Op:
     return SaveStep("t", id, {"name": None})
 
 
-async def all_of(pipeline: WriteQueue, ops: list[Op]) -> list[Any]:
-    return await asyncio.gather(*(pipeline.submit(op) for op in ops), return_exceptions=True)
-
-
-async def test_what_was_awaited_is_committed(pipeline: WriteQueue, database: Database) -> None:
-    await pipeline.submit(SaveStep("t", "s", {"output": "a"}))
-    assert await outputs(database) == {"s": "a"}
+async def all_of(write_queue: WriteQueue, ops: list[Op]) -> list[Any]:
+    return await asyncio.gather(*(write_queue.submit(op) for op in ops), return_exceptions=True)
 
 
 async def test_the_queue_is_bounded_and_callers_wait_in_order(
-    pipeline: WriteQueue, database: Database
+    write_queue: WriteQueue, database: Database
 ) -> None:
     longest = 0
     size = database.settings.queue_size
 
     async def write(number: int) -> None:
         nonlocal longest
-        await pipeline.submit(SaveStep("t", "s", {"output": str(number)}))
-        longest = max(longest, pipeline.pending)
+        await write_queue.submit(SaveStep("t", "s", {"output": str(number)}))
+        longest = max(longest, write_queue.pending)
 
     tasks = [asyncio.create_task(write(number)) for number in range(50)]
     await asyncio.sleep(0)
-    assert pipeline.pending == size
+    assert write_queue.pending == size
     await asyncio.gather(*tasks)
     assert longest <= size
     assert await outputs(database) == {"s": "49"}
 
 
-async def test_a_refused_row_fails_alone(
-    pipeline: WriteQueue, database: Database, caplog: pytest.LogCaptureFixture
+async def test_a_refused_row_fails_alone_and_the_order_stays(
+    write_queue: WriteQueue, database: Database, caplog: pytest.LogCaptureFixture
 ) -> None:
-    good: list[Op] = [SaveStep("t", f"s{n}", {"output": str(n)}) for n in range(4)]
-    results = await all_of(pipeline, [*good[:2], bad(), *good[2:]])
-    assert [type(result) for result in results] == [type(None)] * 2 + [RejectedRow] + [
-        type(None)
-    ] * 2
+    before = [SaveStep("t", "s1", {"output": "kept"}), SaveStep("t", "s2", {"output": "first"})]
+    results = await all_of(write_queue, [*before, bad(), SaveStep("t", "s2", {"output": "last"})])
+    assert results[:2] + results[3:] == [None] * 3
+    assert isinstance(results[2], RejectedRow)
     assert "step bad of thread t" in str(results[2])
     assert "Not written: step bad of thread t" in caplog.text
-    assert await outputs(database) == {f"s{n}": str(n) for n in range(4)}
-
-
-async def test_the_order_survives_a_refusal(pipeline: WriteQueue, database: Database) -> None:
-    results = await all_of(
-        pipeline,
-        [
-            SaveStep("t", "s", {"output": "first"}),
-            bad(),
-            SaveStep("t", "s", {"output": "last"}),
-        ],
-    )
-    assert isinstance(results[1], RejectedRow)
-    assert await outputs(database) == {"s": "last"}
+    assert await outputs(database) == {"s1": "kept", "s2": "last"}, "in the order of the calls"
 
 
 async def test_many_refused_rows_take_no_good_one_with_them(
@@ -120,10 +103,10 @@ async def test_many_refused_rows_take_no_good_one_with_them(
 
 
 async def test_an_unknown_owner_is_refused_and_the_step_is_kept(
-    pipeline: WriteQueue, database: Database
+    write_queue: WriteQueue, database: Database
 ) -> None:
     results = await all_of(
-        pipeline,
+        write_queue,
         [SaveStep("t", "s", {"output": "kept"}), SaveThread("t", {"userId": "nobody"})],
     )
     assert isinstance(results[1], RejectedRow)
@@ -131,104 +114,104 @@ async def test_an_unknown_owner_is_refused_and_the_step_is_kept(
     assert await outputs(database) == {"s": "kept"}
 
 
-async def test_results_reach_their_callers(pipeline: WriteQueue) -> None:
+async def test_results_reach_their_callers(write_queue: WriteQueue) -> None:
     results = await all_of(
-        pipeline,
+        write_queue,
         [SaveFeedback("t", "s", "f", 1), DeleteFeedback("f"), DeleteFeedback("f")],
     )
     assert results == [None, True, False]
 
 
-async def test_missing_tables_are_said_once_for_each_write(
-    pipeline: WriteQueue, database: Database, caplog: pytest.LogCaptureFixture
+async def test_missing_tables_are_reported_once_for_each_write(
+    write_queue: WriteQueue, database: Database, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with database.write() as connection:
         await connection.execute(text("ALTER TABLE steps RENAME TO gone"))
     with caplog.at_level(logging.ERROR):
-        [result] = await all_of(pipeline, [SaveStep("t", "s", {})])
+        [result] = await all_of(write_queue, [SaveStep("t", "s", {})])
     assert isinstance(result, SchemaOutdated)
     assert "chainlit-sqla upgrade" in str(result)
     assert len(caplog.records) == 1
     async with database.write() as connection:
         await connection.execute(text("ALTER TABLE gone RENAME TO steps"))
-    await pipeline.submit(SaveStep("t", "s", {"output": "now"}))
+    await write_queue.submit(SaveStep("t", "s", {"output": "now"}))
     assert await outputs(database) == {"s": "now"}
 
 
 async def test_close_writes_what_was_taken(database: Database) -> None:
-    pipeline = WriteQueue(database)
+    write_queue = WriteQueue(database)
     tasks = [
-        asyncio.create_task(pipeline.submit(SaveStep("t", f"s{n}", {"output": ""})))
+        asyncio.create_task(write_queue.submit(SaveStep("t", f"s{n}", {"output": ""})))
         for n in range(4)
     ]
     await asyncio.sleep(0)
-    assert await pipeline.close() == []
+    assert await write_queue.close() == []
     assert len(await outputs(database)) == 4
     await asyncio.gather(*tasks)
     with pytest.raises(WriteQueueClosed, match="make a new one"):
-        await pipeline.submit(SaveStep("t", "late", {}))
+        await write_queue.submit(SaveStep("t", "late", {}))
 
 
-async def test_two_pipelines_on_one_thread_lose_nothing(database: Database) -> None:
+async def test_two_queues_on_one_thread_lose_nothing(database: Database) -> None:
     """Two processes' worth of layers write metadata of one thread at the same time."""
     pipelines = [WriteQueue(database) for _ in range(2)]
     await asyncio.gather(
         *(
-            pipeline.submit(SaveThread("t", {}, {f"{which}-{n}": n}))
+            write_queue.submit(SaveThread("t", {}, {f"{which}-{n}": n}))
             for n in range(20)
-            for which, pipeline in enumerate(pipelines)
+            for which, write_queue in enumerate(pipelines)
         )
     )
     async with database.connect() as connection:
         metadata = await connection.scalar(select(Thread.metadata_))
     assert metadata == {f"{which}-{n}": n for n in range(20) for which in range(2)}
-    for pipeline in pipelines:
-        await pipeline.close()
+    for write_queue in pipelines:
+        await write_queue.close()
 
 
 async def test_a_reader_waits_for_the_write_of_a_caller_that_was_cancelled(
     database: Database,
 ) -> None:
     opened = asyncio.Event()
-    pipeline = WriteQueue(database, opened.wait)
-    caller = asyncio.create_task(pipeline.submit(SaveStep("t", "s", {"output": "a"})))
+    write_queue = WriteQueue(database, opened.wait)
+    caller = asyncio.create_task(write_queue.submit(SaveStep("t", "s", {"output": "a"})))
     await asyncio.sleep(0)
     caller.cancel()
     await asyncio.wait([caller])
-    reader = asyncio.create_task(pipeline.flush("t"))
+    reader = asyncio.create_task(write_queue.flush("t"))
     await asyncio.sleep(0)
     assert not reader.done()
     opened.set()
     await reader
     assert await outputs(database) == {"s": "a"}
-    await pipeline.close()
+    await write_queue.close()
 
 
-async def test_many_callers_that_write_again_and_again_get_every_answer(
+async def test_many_callers_that_keep_writing_get_every_result(
     database: Database,
 ) -> None:
     roomy = Database(
         database.given_url, settings=database.settings.model_copy(update={"queue_size": 100})
     )
-    pipeline = WriteQueue(roomy)
+    write_queue = WriteQueue(roomy)
 
     async def caller(number: int) -> list[Any]:
         answers = []
         for turn in range(4):
             values = {"output": str(turn)}
-            answers.append(await pipeline.submit(SaveStep("t", f"s{number:02}", values)))
-            answers.append(await pipeline.submit(DeleteFeedback(f"none {number}")))
+            answers.append(await write_queue.submit(SaveStep("t", f"s{number:02}", values)))
+            answers.append(await write_queue.submit(DeleteFeedback(f"none {number}")))
         return answers
 
     answers = await asyncio.gather(*(caller(number) for number in range(60)))
     assert answers == [[None, False] * 4] * 60
     assert await outputs(roomy) == {f"s{n:02}": "3" for n in range(60)}
-    assert pipeline.pending == 0
-    await pipeline.close()
+    assert write_queue.pending == 0
+    await write_queue.close()
     await roomy.close()
 
 
-async def test_what_is_committed_is_answered_though_the_rest_of_its_batch_waits(
+async def test_a_committed_operation_is_resolved_while_the_rest_of_its_batch_waits(
     tmp_path: Path,
 ) -> None:
     database = Database(f"sqlite:///{tmp_path}/c.db")
@@ -242,33 +225,67 @@ async def test_what_is_committed_is_answered_though_the_rest_of_its_batch_waits(
         if prepared == 3:  # The batch, its first half, and now the refused one.
             await away.wait()
 
-    pipeline = WriteQueue(database, prepare)
-    good = asyncio.create_task(pipeline.submit(SaveStep("t", "good", {})))
-    refused = asyncio.create_task(pipeline.submit(bad()))
+    write_queue = WriteQueue(database, prepare)
+    good = asyncio.create_task(write_queue.submit(SaveStep("t", "good", {})))
+    refused = asyncio.create_task(write_queue.submit(bad()))
     async with asyncio.timeout(PATIENCE):
         await good
     assert not refused.done()
     away.set()
     with pytest.raises(RejectedRow):
         await refused
-    await pipeline.close()
+    await write_queue.close()
     await database.close()
 
 
 async def test_only_the_author_writes_into_a_thread(
-    pipeline: WriteQueue, database: Database
+    write_queue: WriteQueue, database: Database
 ) -> None:
     for name in ("ann", "bob"):
-        await pipeline.submit(SaveUser(name, {"id": name, "metadata": {}}))
-    await pipeline.submit(SaveThread("t", {"userId": "ann"}, actor="ann"))
+        await write_queue.submit(SaveUser(name, {"id": name, "metadata": {}}))
+    await write_queue.submit(SaveThread("t", {"userId": "ann"}, actor="ann"))
     for op in (
         SaveThread("t", {"userId": "bob"}, actor="bob"),
         SaveStep("t", "s", {"output": "mine now"}, actor="bob"),
     ):
         with pytest.raises(NotTheAuthor, match="'bob' is not the author of thread t"):
-            await pipeline.submit(op)
+            await write_queue.submit(op)
     by_bob = SaveStep("t", "s", {"output": "bob's"}, actor="bob")
     by_ann = SaveStep("t", "s", {"output": "ann's"}, actor="ann")
-    answers = await all_of(pipeline, [by_bob, by_ann])
+    answers = await all_of(write_queue, [by_bob, by_ann])
     assert [type(answer) for answer in answers] == [NotTheAuthor, type(None)]
     assert await outputs(database) == {"s": "ann's"}
+
+
+async def test_a_batch_on_sqlite_is_one_visit_to_the_writers_thread(tmp_path: Path) -> None:
+    database = Database(f"sqlite:///{tmp_path}/chats.db")
+    await migrations.upgrade(database)
+    write_queue = WriteQueue(database)
+    threads: list[str] = []
+    for engine in database.sync_engines:
+        event.listen(engine, "checkout", lambda *_: threads.append(current_thread().name))
+    ops: list[Op] = [SaveThread("t", {"name": "n"}), SaveStep("t", "s", {}), SaveStep("t", "u", {})]
+    await all_of(write_queue, ops)
+    assert [name.rpartition("_")[0] for name in threads] == ["chainlit-sqla-writer"]
+    await write_queue.close()
+    await database.close()
+
+
+async def test_a_step_on_postgresql_is_a_fast_batch(postgres: PostgresServer) -> None:
+    url = postgres.create_database()
+    database = Database(url)
+    await migrations.upgrade(database)
+    write_queue = WriteQueue(database)
+    statements: list[str] = []
+    event.listen(
+        database.engine.sync_engine,
+        "before_cursor_execute",
+        lambda *arguments: statements.append(arguments[2]),
+    )
+    for values in ({"output": "new"}, {"output": "changed"}):
+        await write_queue.submit(SaveStep("t", "s", values))
+    assert statements == [], "the fast batch runs on the driver itself"
+    assert await outputs(database) == {"s": "changed"}
+    await write_queue.close()
+    await database.close()
+    postgres.drop_database(url)

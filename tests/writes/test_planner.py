@@ -154,10 +154,10 @@ def segments_of(batch: Sequence[Op]) -> Iterator[tuple[int, int]]:
         yield len(segment.steps), len(segment.deletes)
 
 
-def test_a_burst_is_one_segment() -> None:
-    burst: list[Op] = [SaveThread("t", {"name": "n"})]
-    burst += [SaveStep("t", f"s{n % 50}", {"output": str(n)}) for n in range(200)]
-    assert list(segments_of(burst)) == [(50, 0)]
+def test_saves_of_a_thread_are_one_segment() -> None:
+    saves: list[Op] = [SaveThread("t", {"name": "n"})]
+    saves += [SaveStep("t", f"s{n % 50}", {"output": str(n)}) for n in range(200)]
+    assert list(segments_of(saves)) == [(50, 0)]
 
 
 def test_deletions_close_a_segment_and_stay_in_order() -> None:
