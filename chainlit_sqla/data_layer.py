@@ -123,7 +123,7 @@ class SQLADataLayer(BaseDataLayer):
 
     async def _prepare(self) -> None:
         await migrations.ensure(self.database)
-        install_routes(self.storage)  # Chainlit's server may be loaded after the layer is made.
+        install_routes(self.storage)  # Chainlit's server may be loaded after the layer.
         self._deletion_queue.wake()
 
     async def _read(

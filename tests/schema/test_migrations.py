@@ -276,20 +276,6 @@ async def test_conversations_of_the_first_revision_are_found(url: str) -> None:
         await layer.close()
 
 
-async def test_a_schema_that_is_renamed_goes_on(postgres_url: str) -> None:
-    async with opened(postgres_url, db_schema="before") as database:
-        await migrations.upgrade(database)
-        async with database.write() as connection:
-            await connection.execute(text("ALTER SCHEMA before RENAME TO later"))
-    async with opened(postgres_url, db_schema="later") as database:
-        layer = SQLADataLayer(database, settings=database.settings)
-        old = {"type": "user_message", "createdAt": "2026-01-01T00:00:00Z"}
-        await layer.create_step({"id": "s", "threadId": "t", "output": "a", **old})
-        await layer.update_step({"id": "s", "threadId": "t", "output": "b"})
-        assert await layer.get_thread("t")
-        await layer.close()
-
-
 async def test_a_role_that_may_only_make_tables_upgrades_and_searches(
     postgres: PostgresServer, postgres_url: str
 ) -> None:
