@@ -279,3 +279,19 @@ async def test_what_began_before_closing_connects_no_more(
     await storage.delete(["a"])  # What begins after that opens it again.
     assert names(container) == ["b"]
     await storage.close()
+
+
+async def test_a_connection_lost_while_reading(container: Container) -> None:
+    with FlakyProxy("127.0.0.1", container.server.port) as proxy:
+        endpoint = f"http://127.0.0.1:{proxy.port}/{container.server.account}"
+        storage = container.storage(endpoint=endpoint, attempts=1)
+        await storage.put("k", BlobSource(data=b"x" * 20 * MIB), mime="text/plain")
+        chunks = storage.open("k")
+        await anext(chunks)
+        proxy.drop_all()
+        proxy.refuse()
+        with pytest.raises(StorageUnavailable, match=r"Cannot read 'k' .* and the network$"):
+            _ = [chunk async for chunk in chunks]
+        proxy.restore()
+        assert len(await blob(storage, "k")) == 20 * MIB
+        await storage.close()

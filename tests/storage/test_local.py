@@ -351,3 +351,17 @@ async def test_a_disk_that_is_full_halfway_keeps_the_old_blob_and_no_rest(tmp_pa
     assert await blob(storage, "k") == b"old"
     assert sorted(tmp_path.rglob("*")) == before
     assert await storage.put("k", BlobSource(data=b"x" * 2 * MIB), mime="text/plain") == 2 * MIB
+
+
+async def test_readers_see_one_version_while_it_is_replaced(tmp_path: Path) -> None:
+    storage = LocalStorage(tmp_path)
+    await put(storage, "k", b"0" * 100_000)
+
+    async def replace() -> None:
+        for number in range(20):
+            await put(storage, "k", str(number % 10).encode() * 100_000)
+
+    writing = asyncio.create_task(replace())
+    while not writing.done():
+        assert len(set(await blob(storage, "k"))) == 1
+    await writing

@@ -338,3 +338,18 @@ async def test_a_storage_that_is_closed_while_it_connects_stays_closed(
     await storage.put("k", source, mime="text/plain")
     assert keys(moto) == ["k"]
     await storage.close()
+
+
+async def test_a_batch_that_cannot_be_deleted_keeps_no_other(
+    moto: Bucket, front: Front, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("chainlit_sqla.storage.s3.client.BATCH", 2)
+    storage = through(front, moto)
+    stored = [f"k{number}" for number in range(6)]
+    for key in stored:
+        await storage.put(key, SMALL, mime="text/plain")
+    front.fail(r"POST /.*\?delete", 403, "AccessDenied", times=1)
+    with pytest.raises(StorageError, match=r"Cannot delete 'k0' and 1 more .*AccessDenied"):
+        await storage.delete(stored)
+    assert keys(moto) == ["k0", "k1"]
+    await storage.close()
