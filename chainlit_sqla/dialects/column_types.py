@@ -20,7 +20,7 @@ class LongText(TypeDecorator[str]):
 
     def load_dialect_impl(self, dialect: EngineDialect) -> TypeEngine[Any]:
         """Ask the dialect for its column type."""
-        return _asked(dialect).text_type()
+        return _dialect_of(dialect).text_type()
 
 
 class Key(TypeDecorator[str]):
@@ -39,7 +39,7 @@ class Key(TypeDecorator[str]):
 
     def load_dialect_impl(self, dialect: EngineDialect) -> TypeEngine[Any]:
         """Ask the dialect for its column type."""
-        return _asked(dialect).key_type(self.length)
+        return _dialect_of(dialect).key_type(self.length)
 
 
 class ObjectKey(TypeDecorator[str]):
@@ -50,15 +50,15 @@ class ObjectKey(TypeDecorator[str]):
 
     def load_dialect_impl(self, dialect: EngineDialect) -> TypeEngine[Any]:
         """Ask the dialect for its column type."""
-        return _asked(dialect).object_key_type()
+        return _dialect_of(dialect).object_key_type()
 
     def process_bind_param(self, value: str | None, dialect: EngineDialect) -> Any:
-        """To the driver's form."""
-        return None if value is None else _asked(dialect).bind_object_key(value)
+        """Convert for the driver."""
+        return None if value is None else _dialect_of(dialect).bind_object_key(value)
 
     def process_result_value(self, value: Any, dialect: EngineDialect) -> str | None:
-        """To text."""
-        return None if value is None else _asked(dialect).result_object_key(value)
+        """Convert to text."""
+        return None if value is None else _dialect_of(dialect).result_object_key(value)
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -73,40 +73,40 @@ class UtcDateTime(TypeDecorator[datetime]):
 
     def load_dialect_impl(self, dialect: EngineDialect) -> TypeEngine[Any]:
         """Ask the dialect for its column type."""
-        return dialect.type_descriptor(_asked(dialect).timestamp_type())
+        return dialect.type_descriptor(_dialect_of(dialect).timestamp_type())
 
     def process_bind_param(self, value: datetime | None, dialect: EngineDialect) -> Any:
-        """To the driver's form."""
+        """Convert for the driver."""
         if value is None:
             return None
         if value.tzinfo is None:
             raise ValueError(f"{value!r} has no time zone; use datetime.now(UTC)")
-        return _asked(dialect).bind_timestamp(value)
+        return _dialect_of(dialect).bind_timestamp(value)
 
     def process_result_value(self, value: Any, dialect: EngineDialect) -> datetime | None:
-        """To an aware datetime."""
-        return None if value is None else _asked(dialect).result_timestamp(value)
+        """Convert to an aware datetime."""
+        return None if value is None else _dialect_of(dialect).result_timestamp(value)
 
 
 class JsonDocument(TypeDecorator[Any]):
-    """A JSON value; None is SQL NULL, `JsonText` is written as it is."""
+    """A JSON value; None is SQL NULL, `JsonText` is written unchanged."""
 
     impl = Text
     cache_ok = True
 
     def load_dialect_impl(self, dialect: EngineDialect) -> TypeEngine[Any]:
         """Ask the dialect for its column type."""
-        return dialect.type_descriptor(_asked(dialect).json_type())
+        return dialect.type_descriptor(_dialect_of(dialect).json_type())
 
     def process_bind_param(self, value: Any, dialect: EngineDialect) -> Any:
-        """To the driver's form."""
-        return None if value is None else _asked(dialect).bind_json(value)
+        """Convert for the driver."""
+        return None if value is None else _dialect_of(dialect).bind_json(value)
 
     def process_result_value(self, value: Any, dialect: EngineDialect) -> Any:
-        """To Python's form."""
-        return None if value is None else _asked(dialect).result_json(value)
+        """Convert to Python's objects."""
+        return None if value is None else _dialect_of(dialect).result_json(value)
 
 
-def _asked(dialect: EngineDialect) -> Dialect:
-    """The dialect, or any where a statement is only printed, for no database."""
+def _dialect_of(dialect: EngineDialect) -> Dialect:
+    """The dialect; any of them where a statement is printed for no database."""
     return dialect_named("sqlite" if dialect.name == "default" else dialect.name)

@@ -1,4 +1,4 @@
-"""What an error of the database means, and in whose words."""
+"""What an error of the database means for a write."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ class ErrorKind(Enum):
 
 
 def one_line(error: BaseException) -> str:
-    """The driver's own words in one line: no SQL, and nothing that a user wrote.
+    """The driver's message in one line, without the SQL and its parameters.
 
     Args:
-        error: What SQLAlchemy or the driver raised.
+        error: An error of SQLAlchemy or of the driver.
     """
     error = driver_error(error)
     return (str(error).splitlines() or [""])[0] or type(error).__name__

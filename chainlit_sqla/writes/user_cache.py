@@ -1,13 +1,13 @@
-"""Users by the name under which they log in, kept for seconds: each request asks for one.
+"""Users by their identifier, cached for seconds: each request reads one.
 
-Promises:
+Guarantees:
 
 - A read that begins after a write of the same layer was answered shows it: while a user is
-  being written, nothing of that user is kept, and a read that began before is not kept.
-- What another process writes is seen after the age at the latest.
-- A name that nobody has is not kept: logging in makes the user at any time.
-- Reads of one name at the same time are one query.
-- What is handed out is new each time: callers may change it.
+  being written, nothing of that user is cached, nor is the result of a read that began before.
+- What another process writes is seen after the configured age at the latest.
+- An unknown identifier is not cached: logging in creates the user at any time.
+- Concurrent reads of one identifier are one query.
+- Each caller gets its own copy of the metadata and may change it.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from .._internal import json as _json
 from .._internal.aio import is_working
 
 SIZE = 1_024
-"""Users kept at most; the one not asked for longest goes."""
+"""Users cached at most; the least recently used one is evicted."""
 
 
 @dataclass(frozen=True, slots=True)
 class KnownUser:
-    """A user as the database has it; the metadata are JSON, so each caller has its own."""
+    """A row of the table of users; the metadata is JSON text, so each caller parses its own."""
 
     id: str
     identifier: str
@@ -37,18 +37,20 @@ class KnownUser:
     created_at: str
 
     def own_metadata(self) -> dict[str, Any]:
-        """The metadata, for one caller."""
-        found = _json.loads(self.metadata)
-        return found if isinstance(found, dict) else {}  # Other programs write what they like.
+        """Parse the metadata for one caller."""
+        metadata = _json.loads(self.metadata)
+        return (
+            metadata if isinstance(metadata, dict) else {}
+        )  # Other programs write what they like.
 
 
 class UserCache:
-    """Keeps users for a while.
+    """Caches users for some seconds.
 
     Args:
-        read: Asks the database for the user of a name.
-        seconds: How old an answer may be; 0 keeps nothing.
-        size: How many are kept at most.
+        read: Reads the user of an identifier from the database.
+        seconds: How old a result may be; 0 caches nothing.
+        size: How many users are cached at most.
 
     Example:
         >>> cache = UserCache(read, seconds=5.0)
@@ -75,10 +77,10 @@ class UserCache:
         return len(self._kept)
 
     async def get(self, identifier: str) -> KnownUser | None:
-        """The user of a name, None if there is none.
+        """Return the user of an identifier, None if there is none.
 
         Args:
-            identifier: The name.
+            identifier: The identifier.
         """
         if kept := self._kept.get(identifier):
             if time.monotonic() < kept[0]:
@@ -90,29 +92,29 @@ class UserCache:
         return await asyncio.shield(self._ask(identifier))
 
     def writing(self, identifier: str) -> Callable[[], None]:
-        """Keep nothing of a user from now on, nor what is being read.
+        """Stop caching a user, and discard the result of a read that is under way.
 
         Args:
-            identifier: The name of the user who is being written.
+            identifier: The identifier of the user who is being written.
 
         Returns:
             To be called once when the write is committed or has failed.
         """
         self._written[identifier] += 1
-        self._forget(identifier)
+        self._evict(identifier)
 
         def written() -> None:
             self._written -= Counter((identifier,))
-            self._forget(identifier)
+            self._evict(identifier)
 
         return written
 
-    def _forget(self, identifier: str) -> None:
+    def _evict(self, identifier: str) -> None:
         self._kept.pop(identifier, None)
         self._asked.pop(identifier, None)  # Who asked before gets it; nobody joins it now.
 
     def _ask(self, identifier: str) -> asyncio.Task[KnownUser | None]:
-        """The query that is under way, or a new one."""
+        """Return the query that is under way, or start one."""
         task = self._asked.get(identifier)
         if is_working(task):
             return task

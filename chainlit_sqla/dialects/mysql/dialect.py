@@ -191,7 +191,7 @@ class MySQL(Dialect):
         return value.astimezone(UTC).replace(tzinfo=None)
 
     def result_timestamp(self, value: datetime) -> Any:
-        """It is UTC."""
+        """Add the time zone: the database stores UTC."""
         return value.replace(tzinfo=UTC)
 
     # Statements
@@ -291,7 +291,7 @@ class MySQL(Dialect):
 
 
 class MariaDB(MySQL):
-    """The same, by its own name."""
+    """MariaDB, which differs from MySQL in little more than its name."""
 
     title = "MariaDB"
 

@@ -84,7 +84,7 @@ def classify(error: BaseException) -> ErrorKind:
 
 
 def explain(error: BaseException, url: URL) -> str | None:
-    """Say in one sentence with the repair why a connection fails; None: not known.
+    """Explain in one sentence, with the repair, why a connection fails; None: not known.
 
     Args:
         error: Of the driver or of SQLAlchemy.

@@ -1,4 +1,4 @@
-"""What PostgreSQL's errors mean, and the words for people."""
+"""What PostgreSQL's errors mean, and how to repair their causes."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ def classify(error: BaseException) -> ErrorKind:
 
 
 def explain(error: BaseException, url: URL, port: int | None) -> str | None:
-    """Say why a connection fails, with the repair; None: not known.
+    """Explain why a connection fails, with the repair; None: not known.
 
     Args:
-        error: Any.
+        error: An error of the driver or of SQLAlchemy.
         url: Where the connection leads.
-        port: The one that is meant.
+        port: The port that the connection uses.
     """
     error = driver_error(error)
     where = f"{url.host or 'localhost'}:{port}"
