@@ -23,6 +23,7 @@ from sqlalchemy.schema import CreateSchema, CreateTable, DropTable
 
 from ..database import Database
 from ..database.revision import HEAD, REVISIONS, current_revision, foreign_tables
+from ..dialects import BACKUP_SUFFIX
 from ..dialects.column_types import Key
 from ..errors import (
     BlobNotFound,
@@ -32,8 +33,9 @@ from ..errors import (
     StorageError,
 )
 from ..models import Base, User
+from ..queries import search_index
 from ..queries.blobs import newest
-from ..queries.search_index import case_warning
+from ..queries.search import read_state
 from ..settings import Settings
 from ..storage.base import Inventory
 from ..storage.config import storage_from
@@ -57,7 +59,6 @@ _OTHER_STORE = (
     "but it lacks the newest attachments of this database; if the storage was changed, copy them "
     "with: chainlit-sqla storage copy, else run: chainlit-sqla storage check"
 )
-_BACKUP_SUFFIX = "_before_adoption"
 _probe_table = Table("chainlit_sqla_probe", MetaData(), Column("id", Key(), primary_key=True))
 
 _SETTING_PREFIX = "CHAINLIT_SQLA_"
@@ -134,7 +135,7 @@ def _print_result(console: Console, result: CheckResult) -> None:
 async def _run_checks(settings: Settings) -> list[CheckResult]:
     """Run all checks; the storage is checked also where the database fails."""
     results = await _check_database(settings)
-    has_tables = all(result.status in {CheckStatus.OK, CheckStatus.NOTE} for result in results)
+    has_tables = all(result.status in (CheckStatus.OK, CheckStatus.NOTE) for result in results)
     return [*results, await _check_storage(settings, has_tables)]
 
 
@@ -158,8 +159,8 @@ async def _check_database(settings: Settings) -> list[CheckResult]:
         if not await check("schema", _check_schema(database)):
             return [*results, *_skipped(later[1:], "the tables do not match this release")]
         await check("write permission", _check_writing(database))
-        if warning := await case_warning(database):
-            results.append(CheckResult("search", CheckStatus.NOTE, warning))
+        if (await describe_revision(database))[0]:
+            await check("search", _check_search(database))
         if backups := await database.read(lambda c: _backup_tables(c, database.schema)):
             text = f"{', '.join(backups)}; drop them with: chainlit-sqla adopt --drop-old"
             results.append(CheckResult("backup of adopt", CheckStatus.OK, text))
@@ -246,10 +247,20 @@ async def _try_creating(connection: AsyncConnection, schema: str | None) -> None
     await connection.execute(CreateTable(_probe_table))
 
 
+async def _check_search(database: Database) -> _Outcome:
+    status = (await search_index.status(database)).removeprefix(f"{database.label}: ")
+    state = await read_state(database)
+    if state.exists and not state.usable:
+        return CheckStatus.NOTE, status
+    if warning := await search_index.case_warning(database):
+        return CheckStatus.NOTE, f"{status}; {warning}"
+    return CheckStatus.OK, status
+
+
 async def _backup_tables(connection: AsyncConnection, schema: str | None) -> list[str]:
     """The tables that ``adopt`` renamed and left as a backup."""
     names = await connection.run_sync(lambda sync: inspect(sync).get_table_names(schema=schema))
-    return sorted(name for name in names if name.endswith(_BACKUP_SUFFIX))
+    return sorted(name for name in names if name.endswith(BACKUP_SUFFIX))
 
 
 @asynccontextmanager
