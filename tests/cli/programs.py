@@ -49,11 +49,11 @@ class App:
     """A Chainlit server started by a command of ours.
 
     Args:
-        arguments: Of ``chainlit-sqla``; ``--headless`` and a free ``--port`` are added.
+        arguments: Of the command; a free ``--port`` is added, and ``--headless`` for Chainlit.
         folder: The current folder of the process.
         variables: Its environment.
         below: Its root path.
-        module: What is run: our command line, or Chainlit's.
+        module: The module to run: chainlit_sqla, chainlit or uvicorn.
     """
 
     def __init__(
@@ -68,9 +68,10 @@ class App:
         self.url = f"http://127.0.0.1:{self.port}{below}"
         self.log = folder / f"server-{self.port}.log"
         command = [sys.executable, "-m", module, *arguments]
+        headless = [] if module == "uvicorn" else ["--headless"]
         with self.log.open("w") as log:
             self._process = subprocess.Popen(
-                [*command, "--headless", "--port", str(self.port)],
+                [*command, *headless, "--port", str(self.port)],
                 cwd=folder,
                 env=environment(folder, variables),
                 stdin=subprocess.DEVNULL,

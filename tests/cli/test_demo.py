@@ -105,7 +105,7 @@ def test_a_folder_that_cannot_be_written(cli: Command, folder: Path) -> None:
     (folder / ".chainlit_sqla").touch()
     result = cli("demo", "--port", str(free_port()))
     assert result.code == 1
-    assert "cannot be written" in result.err
+    assert "Cannot write to the folder" in result.err
     assert result.err.count("\n") == 1
 
 

@@ -36,25 +36,19 @@ def test_the_command_line_reference_is_up_to_date() -> None:
     assert written == reference.reference(), "run: python -m tests.cli.reference"
 
 
-@pytest.mark.parametrize("name", reference.commands())
-def test_each_command_and_option_has_help(name: str) -> None:
-    command = reference.commands()[name]
-    assert command.help
-    for parameter in command.params:
-        assert parameter.help, parameter.name
-
-
 @pytest.mark.parametrize("name", ["", *reference.commands()])
-def test_help_works(cli: Command, name: str) -> None:
+def test_each_command_and_option_has_help(cli: Command, name: str) -> None:
     result = cli(*name.split(), "--help")
     assert result.code == 0
     assert "Usage: chainlit-sqla" in result.out
+    if command := reference.commands().get(name):
+        assert command.help
+        for parameter in command.params:
+            assert parameter.help, parameter.name
 
 
-def test_the_version_is_told(cli: Command) -> None:
-    result = cli("--version")
-    assert result.code == 0
-    assert result.out.startswith("chainlit-sqla ")
+def test_the_version_is_printed(cli: Command) -> None:
+    assert cli("--version").out.startswith("chainlit-sqla ")
 
 
 def test_each_setting_is_documented() -> None:

@@ -1,4 +1,4 @@
-"""`doctor`: what is wrong, the repair, and nothing changed."""
+"""`doctor` reports what is wrong and how to repair it, and changes nothing."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
+import boto3
 import pytest
 
 from tests.cli.conftest import Command
@@ -18,7 +19,7 @@ from tests.servers.require import unavailable
 
 @pytest.fixture(scope="module")
 def s3() -> Iterator[dict[str, str]]:
-    """The variables for a bucket on a quick S3 server."""
+    """The variables for a bucket that does not exist, on a local S3 server."""
     if reason := s3_moto.missing():
         unavailable(f"no S3 server ({reason})", "pip install -e '.[test]'")
     server = s3_moto.MotoServer()
@@ -34,11 +35,11 @@ def s3() -> Iterator[dict[str, str]]:
 
 def checks(report: str) -> dict[str, str]:
     """The results of the checks by name."""
-    found = re.findall(r"^(ok|note|FAILED|skipped) +([a-z ]+): ", report, re.MULTILINE)
-    return {name: mark for mark, name in found}
+    lines = re.findall(r"^(ok|note|FAILED|skipped) +([a-z ]+): ", report, re.MULTILINE)
+    return {name: status for status, name in lines}
 
 
-def test_all_is_well_in_an_empty_folder(cli: Command, folder: Path) -> None:
+def test_everything_works_in_an_empty_folder(cli: Command, folder: Path) -> None:
     report = cli("doctor")
     assert report.code == 0, report
     assert report.err == ""
@@ -47,26 +48,48 @@ def test_all_is_well_in_an_empty_folder(cli: Command, folder: Path) -> None:
     assert set(checks(report.out).values()) == {"ok"}
 
 
-def test_it_makes_no_tables(cli: Command, folder: Path) -> None:
+def test_nothing_that_it_writes_remains(
+    cli: Command, folder: Path, database: str, postgres: PostgresServer
+) -> None:
     assert cli("doctor", "--url", "sqlite:///chats.db").code == 0
     connection = sqlite3.connect(folder / "chats.db")
     assert connection.execute("SELECT name FROM sqlite_master").fetchall() == []
     connection.close()
-
-
-def test_what_it_writes_is_gone(cli: Command, database: str, postgres: PostgresServer) -> None:
     assert cli("upgrade", "--url", database).code == 0
     report = cli("doctor", DATABASE_URL=database)
     assert report.code == 0, report
     assert "wrote a user and rolled it back" in report.out
     assert postgres.execute("SELECT * FROM users", url=database) == []
+    server = r"^ok +database: PostgreSQL \d+\.\d+.*, postgresql://\w+:\*\*\*@"
+    assert re.search(server, report.out, re.M)
 
 
-def test_it_says_which_server_this_is(cli: Command, database: str) -> None:
-    report = cli("doctor", DATABASE_URL=database)
-    assert re.search(
-        r"^ok +database: PostgreSQL \d+\.\d+.*, postgresql://\w+:\*\*\*@", report.out, re.M
-    )
+def test_the_backup_of_an_adoption_is_named(cli: Command, folder: Path) -> None:
+    url = "sqlite:///chats.db"
+    assert cli("upgrade", "--url", url).code == 0
+    connection = sqlite3.connect(folder / "chats.db")
+    connection.execute("CREATE TABLE users_before_adoption (id TEXT)")
+    connection.close()
+    report = cli("doctor", "--url", url)
+    assert report.code == 0
+    line = "users_before_adoption; drop them with: chainlit-sqla adopt --drop-old"
+    assert f"ok      backup of adopt: {line}" in report.out
+
+
+def test_an_incomplete_search_index_is_noted(
+    cli: Command, database: str, postgres: PostgresServer
+) -> None:
+    assert cli("upgrade", "--url", database).code == 0
+    assert cli("search", "enable", "--url", database).code == 0
+    assert checks(cli("doctor", "--url", database).out)["search"] == "ok"
+    indexes = "SELECT indexname FROM pg_indexes WHERE indexdef LIKE '%gin_trgm_ops%'"
+    name = postgres.execute(indexes, url=database)[0][0]
+    invalid = "UPDATE pg_index SET indisvalid = false WHERE indexrelid = $1::text::regclass"
+    postgres.execute(invalid, f'"{name}"', url=database)
+    report = cli("doctor", "--url", database)
+    assert report.code == 0
+    assert checks(report.out)["search"] == "note"
+    assert "run: chainlit-sqla search enable" in report.out
 
 
 def test_missing_tables_on_postgresql(cli: Command, database: str) -> None:
@@ -77,7 +100,9 @@ def test_missing_tables_on_postgresql(cli: Command, database: str) -> None:
     assert report.out.endswith("\n1 check failed.\n")
 
 
-def test_tables_that_make_themselves(cli: Command, database: str, postgres: PostgresServer) -> None:
+def test_tables_that_are_created_on_first_use(
+    cli: Command, database: str, postgres: PostgresServer
+) -> None:
     automatic = {"DATABASE_URL": database, "CHAINLIT_SQLA_AUTO_UPGRADE": "true"}
     report = cli("doctor", **automatic, CHAINLIT_SQLA_SCHEMA="chat")
     assert report.code == 0, report
@@ -95,26 +120,26 @@ def test_no_permission_to_write(cli: Command, database: str, postgres: PostgresS
         postgres.execute("GRANT INSERT, UPDATE, DELETE ON users TO reader", url=database)
         report = cli("doctor", "--url", re.sub(r"//[^@]+@", "//reader:reader@", database))
         assert report.code == 1
-        marks = checks(report.out)
-        assert (marks["schema"], marks["write permission"]) == ("ok", "FAILED")
+        statuses = checks(report.out)
+        assert (statuses["schema"], statuses["write permission"]) == ("ok", "FAILED")
         assert "grant the permission" in report.out
     finally:
         postgres.drop_database(database)
         postgres.execute("DROP ROLE reader")
 
 
-def test_storage_is_checked_where_there_is_no_database(cli: Command) -> None:
+def test_storage_is_checked_without_a_database(cli: Command) -> None:
     url = f"postgresql://me:secret@127.0.0.1:{free_port()}/x"
     report = cli("doctor", DATABASE_URL=url)
     assert report.code == 1
-    marks = checks(report.out)
-    assert marks["database"] == "FAILED"
-    assert marks["schema"] == marks["write permission"] == "skipped"
-    assert marks["storage"] == "ok"
+    statuses = checks(report.out)
+    assert statuses["database"] == "FAILED"
+    assert statuses["schema"] == statuses["write permission"] == "skipped"
+    assert statuses["storage"] == "ok"
     assert "secret" not in report.out + report.err
 
 
-def test_a_folder_for_files_that_cannot_be_made(cli: Command, folder: Path) -> None:
+def test_a_folder_that_cannot_be_created(cli: Command, folder: Path) -> None:
     (folder / "a_file").touch()
     report = cli("doctor", CHAINLIT_SQLA_STORAGE=f"file://{folder}/a_file/files")
     assert report.code == 1
@@ -127,31 +152,23 @@ def test_a_folder_for_files_that_cannot_be_made(cli: Command, folder: Path) -> N
     }
 
 
-def test_a_wrong_bucket(cli: Command, s3: dict[str, str]) -> None:
+def test_s3_is_checked(cli: Command, s3: dict[str, str]) -> None:
     report = cli("doctor", **s3)
     assert report.code == 1
     line = next(line for line in report.out.splitlines() if "storage:" in line)
     assert line.startswith("FAILED")
     assert "attachments" in line
     assert s3["APP_AWS_SECRET_KEY"] not in report.out
-
-
-def test_a_bucket_that_is_there(cli: Command, s3: dict[str, str]) -> None:
-    import boto3
-
     boto3.client(
         "s3",
         endpoint_url=s3["DEV_AWS_ENDPOINT"],
         aws_access_key_id=s3["APP_AWS_ACCESS_KEY"],
         aws_secret_access_key=s3["APP_AWS_SECRET_KEY"],
         region_name=s3["APP_AWS_REGION"],
-    ).create_bucket(Bucket="present")
-    report = cli("doctor", **s3 | {"BUCKET_NAME": "present"})
+    ).create_bucket(Bucket="attachments")
+    report = cli("doctor", **s3)
     assert report.code == 0, report
     assert "wrote, read and deleted a file" in report.out
-
-
-def test_an_s3_server_that_is_not_there(cli: Command, s3: dict[str, str]) -> None:
     report = cli("doctor", **s3 | {"DEV_AWS_ENDPOINT": f"http://127.0.0.1:{free_port()}"})
     assert report.code == 1
     assert checks(report.out)["storage"] == "FAILED"
@@ -170,7 +187,7 @@ def test_it_shows_where_each_setting_comes_from(cli: Command, folder: Path) -> N
         "doctor",
         *("--url", "sqlite:///chats.db"),
         CHAINLIT_SQLA_POOL_SIZE="9",
-        CHAINLIT_AUTH_SECRET="do-not-tell",
+        CHAINLIT_AUTH_SECRET="a-secret-value",
         STORAGE_EXPIRY_TIME="",
     )
     rows = {tuple(line.split()) for line in report.out.splitlines()}
@@ -179,7 +196,7 @@ def test_it_shows_where_each_setting_comes_from(cli: Command, folder: Path) -> N
     assert ("CHAINLIT_SQLA_MAX_OVERFLOW", "8", ".env") in rows
     assert ("STORAGE_EXPIRY_TIME", "3600", "default") in rows
     assert ("CHAINLIT_AUTH_SECRET", "(set)", "environment") in rows
-    assert "do-not-tell" not in report.out
+    assert "a-secret-value" not in report.out
 
 
 def test_a_misspelt_setting_is_noted(cli: Command) -> None:
@@ -189,7 +206,7 @@ def test_a_misspelt_setting_is_noted(cli: Command) -> None:
     assert "did you mean CHAINLIT_SQLA_POOL_SIZE?" in report.out
 
 
-def test_an_impossible_setting(cli: Command) -> None:
+def test_an_invalid_setting(cli: Command) -> None:
     report = cli("doctor", CHAINLIT_SQLA_QUEUE_SIZE="none")
     assert report.code == 1
     assert "FAILED  settings: CHAINLIT_SQLA_QUEUE_SIZE='none'" in report.out

@@ -1,4 +1,4 @@
-"""Bad input: one clear sentence with the repair, exit code 1, no traceback, no password."""
+"""Errors are one sentence with the repair and exit code 1, without traceback or password."""
 
 from __future__ import annotations
 
@@ -21,16 +21,15 @@ PASSWORD = "pas5word"
 
 
 def refused(result: Result, *words: str) -> None:
-    """Check that a command ended with one sentence that says this."""
+    """Check that a command failed with one sentence that contains all of this."""
     assert result.code == 1, result
     assert result.out == ""
     assert result.err.startswith("Error: ")
     assert result.err.count("\n") == 1
     for word in words:
         assert word in result.err
-    said = result.err
-    assert "Traceback" not in said
-    assert PASSWORD not in said
+    assert "Traceback" not in result.err
+    assert PASSWORD not in result.err
 
 
 @pytest.mark.parametrize(
@@ -54,16 +53,14 @@ def test_unusable_url(cli: Command, url: str, words: tuple[str, ...]) -> None:
 
 @pytest.mark.parametrize("tail", ["", "/w", "?w", "#w", "@w"])
 @pytest.mark.parametrize("command", ["current", "doctor", "export"])
-def test_no_part_of_a_password_that_was_not_escaped_is_shown(
-    cli: Command, tail: str, command: str
-) -> None:
+def test_no_part_of_an_unescaped_password_is_printed(cli: Command, tail: str, command: str) -> None:
     result = cli(command, "--url", f"postgresql://me:p@{PASSWORD}{tail}@localhost/x")
     assert result.code == 1
     assert "%40 for @" in result.err + result.out
     assert PASSWORD not in result.err + result.out
 
 
-_ENDED_AT = """
+_INTERRUPTED_AT = """
 import os, signal, sys
 
 class Finder:
@@ -79,45 +76,38 @@ main()
 
 
 @pytest.mark.parametrize("module", ["typer", "sqlalchemy", "chainlit_sqla.cli.app", "aiosqlite"])
-def test_an_end_while_the_program_is_loaded_is_one_line(folder: Path, module: str) -> None:
-    code = _ENDED_AT.replace("MODULE", repr(module))
+def test_ctrl_c_during_the_imports_is_one_line(folder: Path, module: str) -> None:
+    code = _INTERRUPTED_AT.replace("MODULE", repr(module))
     result = run_program([sys.executable, "-c", code], folder, {})
     assert (result.code, result.err) == (130, "Interrupted.\n")
 
 
-def test_unreachable_server(cli: Command) -> None:
-    url = f"postgresql://me:{PASSWORD}@127.0.0.1:{free_port()}/x"
+def test_connection_errors_name_the_repair(cli: Command, database: str) -> None:
+    unreachable = f"postgresql://me:{PASSWORD}@127.0.0.1:{free_port()}/x"
     for command in ("upgrade", "current"):
-        refused(cli(command, "--url", url), "cannot be reached", "start the server or correct")
-
-
-def test_wrong_password(cli: Command, database: str) -> None:
-    url = re.sub(r":[^:@]+@", f":{PASSWORD}@", database)
-    refused(
-        cli("upgrade", "--url", url), "refuses the login of", "correct the user or the password"
-    )
-
-
-def test_missing_database(cli: Command, database: str) -> None:
+        result = cli(command, "--url", unreachable)
+        refused(result, "cannot be reached", "start the server or correct")
+    wrong_password = re.sub(r":[^:@]+@", f":{PASSWORD}@", database)
+    result = cli("upgrade", "--url", wrong_password)
+    refused(result, "refuses the login of", "correct the user or the password")
     refused(cli("upgrade", "--url", f"{database}_none"), "has no database", "createdb")
 
 
-@pytest.fixture
-def stranger(postgres: PostgresServer, database: str) -> Iterator[str]:
-    """The URL of an account that may read and nothing else."""
-    postgres.execute(f"CREATE ROLE stranger LOGIN PASSWORD '{PASSWORD}'")
-    postgres.execute("REVOKE CREATE ON SCHEMA public FROM PUBLIC", url=database)
-    yield re.sub(r"//[^@]+@", f"//stranger:{PASSWORD}@", database)
-    postgres.drop_database(database)
-    postgres.execute("DROP ROLE stranger")
+def test_missing_permissions_name_the_repair(
+    cli: Command, postgres: PostgresServer, database: str
+) -> None:
+    postgres.execute(f"CREATE ROLE reader LOGIN PASSWORD '{PASSWORD}'")
+    try:
+        postgres.execute("REVOKE CREATE ON SCHEMA public FROM PUBLIC", url=database)
+        url = re.sub(r"//[^@]+@", f"//reader:{PASSWORD}@", database)
+        for options in ([], ["--schema", "new"]):
+            refused(cli("upgrade", "--url", url, *options), "may not do this", "grant")
+    finally:
+        postgres.drop_database(database)
+        postgres.execute("DROP ROLE reader")
 
 
-def test_no_permission_to_make_tables(cli: Command, stranger: str) -> None:
-    refused(cli("upgrade", "--url", stranger), "may not do this", "grant the permission")
-    refused(cli("upgrade", "--url", stranger, "--schema", "new"), "may not do this", "grant")
-
-
-def test_a_database_that_takes_no_writes(
+def test_a_read_only_database_is_named(
     cli: Command, postgres: PostgresServer, database: str
 ) -> None:
     name = database.rpartition("/")[2]
@@ -125,12 +115,12 @@ def test_a_database_that_takes_no_writes(
     refused(cli("upgrade", "--url", database), "read-only", "connect to the primary")
 
 
-def test_somebody_elses_tables(cli: Command, postgres: PostgresServer, database: str) -> None:
+def test_foreign_tables_and_newer_revisions_are_refused(
+    cli: Command, postgres: PostgresServer, database: str
+) -> None:
     postgres.execute("CREATE TABLE users (name text)", url=database)
     refused(cli("upgrade", "--url", database), "users", "CHAINLIT_SQLA_SCHEMA")
-
-
-def test_a_newer_schema(cli: Command, postgres: PostgresServer, database: str) -> None:
+    postgres.execute("DROP TABLE users", url=database)
     assert cli("upgrade", "--url", database).code == 0
     postgres.execute("UPDATE chainlit_sqla_version SET version_num = '9999'", url=database)
     for command in (["upgrade"], ["downgrade", "base", "--yes"]):
@@ -140,8 +130,8 @@ def test_a_newer_schema(cli: Command, postgres: PostgresServer, database: str) -
     assert "pip install -U chainlit-sqla" in current.out
 
 
-@pytest.mark.parametrize("content", [b"These are no pages of a database.\n" * 9, os.urandom(8192)])
-def test_a_file_that_is_no_database(cli: Command, folder: Path, content: bytes) -> None:
+@pytest.mark.parametrize("content", [b"Not the pages of a database.\n" * 9, os.urandom(8192)])
+def test_a_file_that_is_not_a_database(cli: Command, folder: Path, content: bytes) -> None:
     (folder / "notes.db").write_bytes(content)
     refused(cli("upgrade", "--url", "sqlite:///notes.db"), "is not a SQLite database", "another")
     assert (folder / "notes.db").read_bytes() == content
@@ -155,7 +145,7 @@ def test_a_damaged_database(cli: Command, folder: Path) -> None:
     refused(cli("current", "--url", "sqlite:///chats.db"), "is damaged", "restore a backup")
 
 
-def test_a_disk_that_does_not_write(folder: Path) -> None:
+def test_a_failing_disk(folder: Path) -> None:
     # A file that may not grow: SQLite takes it for a broken disk, not for a full one.
     limited = (
         "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (8_192, 8_192)); "
@@ -166,13 +156,9 @@ def test_a_disk_that_does_not_write(folder: Path) -> None:
     refused(run_program([*python, "-c", limited], folder, {}), "disk I/O error", "check the disk")
 
 
-def test_a_folder_in_place_of_the_file(cli: Command, folder: Path) -> None:
-    (folder / "chats.db").mkdir()
-    refused(cli("upgrade", "--url", "sqlite:///chats.db"), "cannot be opened")
-
-
-@pytest.mark.parametrize("path", ["no/such/folder/chats.db", "a_file/chats.db"])
-def test_a_folder_that_is_not_there(cli: Command, folder: Path, path: str) -> None:
+@pytest.mark.parametrize("path", ["a_folder", "no/such/folder/chats.db", "a_file/chats.db"])
+def test_a_file_that_cannot_be_opened(cli: Command, folder: Path, path: str) -> None:
+    (folder / "a_folder").mkdir()
     (folder / "a_file").touch()
     refused(cli("upgrade", "--url", f"sqlite:///{path}"), "cannot be opened", "its folder exists")
 
@@ -192,19 +178,17 @@ def test_a_data_folder_that_cannot_be_made(cli: Command, folder: Path) -> None:
         (["upgrade", "--schema", "chat"], ("SQLite has no schemas", "leave --schema out")),
     ],
 )
-def test_a_revision_or_schema_that_is_not_there(
+def test_an_unknown_revision_or_schema(
     cli: Command, command: list[str], words: tuple[str, ...]
 ) -> None:
     refused(cli(*command), *words)
 
 
-def test_a_setting_that_is_no_number(cli: Command) -> None:
+def test_a_setting_that_is_not_a_number(cli: Command) -> None:
     refused(cli("upgrade", CHAINLIT_SQLA_POOL_SIZE="many"), "CHAINLIT_SQLA_POOL_SIZE='many'")
 
 
-def test_an_error_nobody_thought_of_is_one_sentence_too(
-    cli: Command, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_unexpected_error_is_one_sentence(cli: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     def explode(*_: object) -> None:
         raise ZeroDivisionError("division by zero\nand a second line")
 
@@ -247,12 +231,12 @@ def public_folder() -> Iterator[Path]:
 
 
 def as_other_user(folder: Path, *arguments: str) -> Result:
-    """Run a command as a user who owns nothing, for to root everything is permitted."""
+    """Run a command as a user who owns nothing: root may write everywhere."""
     program = [sys.executable, "-c", AS_NOBODY]
     if os.geteuid() != 0:
         program = [sys.executable, "-m", "chainlit_sqla"]
         folder.chmod(0o555)
-    done = subprocess.run(
+    process = subprocess.run(
         [*program, *arguments],
         cwd=folder,
         env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"},
@@ -260,7 +244,7 @@ def as_other_user(folder: Path, *arguments: str) -> Result:
         text=True,
         timeout=SECONDS,
     )
-    return Result(done.returncode, done.stdout, done.stderr)
+    return Result(process.returncode, process.stdout, process.stderr)
 
 
 def test_no_permission_for_the_data_folder(public_folder: Path) -> None:

@@ -26,7 +26,7 @@ def sqlite_tables(path: Path) -> set[str]:
         connection.close()
 
 
-def test_each_says_in_one_line_what_it_did(cli: Command, folder: Path) -> None:
+def test_each_command_reports_in_one_line(cli: Command, folder: Path) -> None:
     where = f"SQLite at sqlite:///{folder}/.chainlit_sqla/chainlit.db"
     assert cli("upgrade") == (0, f"{where}: now at 0004, created 9 tables\n", "")
     assert cli("upgrade") == (0, f"{where}: already at 0004\n", "")
@@ -37,7 +37,7 @@ def test_each_says_in_one_line_what_it_did(cli: Command, folder: Path) -> None:
     assert cli("downgrade", "base", "--yes") == (0, f"{where}: already at base\n", "")
 
 
-def test_they_work_on_postgresql_and_hide_the_password(
+def test_postgresql_without_the_password(
     cli: Command, database: str, postgres: PostgresServer
 ) -> None:
     made = cli("upgrade", DATABASE_URL=database)
@@ -54,9 +54,7 @@ def test_they_work_on_postgresql_and_hide_the_password(
     assert cli("current", DATABASE_URL=database).code == 1
 
 
-def test_schema_puts_the_tables_there(
-    cli: Command, database: str, postgres: PostgresServer
-) -> None:
+def test_tables_in_a_schema(cli: Command, database: str, postgres: PostgresServer) -> None:
     done = cli("upgrade", "--url", database, "--schema", "chainlit")
     assert done.code == 0
     assert "(schema chainlit)" in done.out
@@ -73,19 +71,16 @@ def test_current_names_the_repair_and_exits_with_1(cli: Command, database: str) 
     assert "has no tables yet, this release needs 0004; run: chainlit-sqla upgrade" in stale.out
 
 
-def test_url_wins_over_the_environment(cli: Command, folder: Path) -> None:
+def test_options_override_the_environment_and_its_file(cli: Command, folder: Path) -> None:
     assert cli("upgrade", "--url", "sqlite:///mine.db", DATABASE_URL="sqlite:///other.db").code == 0
     assert (folder / "mine.db").exists()
     assert not (folder / "other.db").exists()
-
-
-def test_the_env_file_is_read(cli: Command, folder: Path) -> None:
     (folder / ".env").write_text('DATABASE_URL="sqlite:///from_file.db"\n')
     assert cli("upgrade").code == 0
     assert sqlite_tables(folder / "from_file.db") >= TABLES
 
 
-def test_downgrade_without_a_terminal_refuses_and_says_what_would_be_lost(
+def test_downgrade_without_a_terminal_reports_the_loss_and_refuses(
     program: Command, folder: Path
 ) -> None:
     assert program("upgrade", DATABASE_URL="sqlite:///chats.db").code == 0
@@ -101,11 +96,11 @@ def test_downgrade_without_a_terminal_refuses_and_says_what_would_be_lost(
         )
     connection.close()
     done = program("downgrade", "0002", DATABASE_URL="sqlite:///chats.db")
-    aside = "1 row in chainlit_sqla_quarantine"
-    assert f"will be lost; kept for the next upgrade: {aside}." in done.out
+    quarantined = "1 row in chainlit_sqla_quarantine"
+    assert f"will be lost; kept for the next upgrade: {quarantined}." in done.out
     done = program("downgrade", "base", DATABASE_URL="sqlite:///chats.db")
     assert done.code == 1
-    assert f"will be dropped, with 1 user, 0 threads, 0 steps, {aside}." in done.out
+    assert f"will be dropped, with 1 user, 0 threads, 0 steps, {quarantined}." in done.out
     assert done.err == (
         "Error: No changes made: confirmation needs a terminal. Re-run with --yes.\n"
     )
@@ -128,21 +123,21 @@ def test_downgrade_asks_on_a_terminal(
         text=True,
     )
     os.write(ours, f"{answer}\n".encode())
-    said, _ = process.communicate(timeout=SECONDS)
+    output, _ = process.communicate(timeout=SECONDS)
     os.close(ours)
     os.close(theirs)
-    assert "Continue?" in said
-    assert process.returncode == code, said
+    assert "Continue?" in output
+    assert process.returncode == code, output
     assert bool(sqlite_tables(folder / "chats.db") & TABLES) is kept
 
 
-def test_migrating_imports_no_chainlit(program: Command, folder: Path) -> None:
+def test_migrations_do_not_import_chainlit(program: Command, folder: Path) -> None:
     for command in ("upgrade", "current", "doctor"):
         assert program(command).code == 0
     assert {path.name for path in folder.iterdir()} == {".chainlit_sqla"}
 
 
-def test_a_certificate_that_is_needed_and_missing_is_named(program: Command, database: str) -> None:
+def test_a_missing_certificate_is_named(program: Command, database: str) -> None:
     done = program("current", "--url", f"{database}?sslmode=verify-full")
     assert done.code == 1
     assert done.err.startswith("Error: The database URL cannot be used (root certificate file")

@@ -1,4 +1,4 @@
-"""`run`: an app without a data layer, in a server of its own, keeps its conversations."""
+"""`run` gives an app without a data layer one that keeps its conversations."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ import httpx
 import pytest
 
 from tests.cli.conftest import Command
-from tests.cli.programs import SECONDS, App, run_program
+from tests.cli.programs import ROOT, SECONDS, App, run_program
 from tests.servers.ports import free_port
 from tests.servers.postgres import PostgresServer
 
+EXAMPLES = ROOT / "examples"
 SECRET = {"CHAINLIT_AUTH_SECRET": "a-secret-for-tests-that-is-long-enough"}
 Serve = Callable[..., App]
 Example = Callable[[str], str]
@@ -32,12 +33,29 @@ def data_layer():
 
 
 def users(path: Path) -> list[str]:
-    """Who is in a SQLite file."""
+    """The identifiers of the users in a SQLite file."""
     connection = sqlite3.connect(path)
     try:
         return [name for (name,) in connection.execute("SELECT identifier FROM users")]
     finally:
         connection.close()
+
+
+@pytest.mark.parametrize(
+    ("module", "arguments", "below"),
+    [
+        ("chainlit", ["run", str(EXAMPLES / "with_data_layer.py")], ""),
+        ("uvicorn", ["mounted_fastapi:app", "--app-dir", str(EXAMPLES)], "/chat"),
+    ],
+)
+def test_the_examples_keep_their_users(
+    serve: Serve, folder: Path, module: str, arguments: list[str], below: str
+) -> None:
+    app = serve(*arguments, module=module, below=below, **SECRET)
+    client = app.log_in("ada", "secret")
+    assert client.get("/project/settings").json()["dataPersistence"] is True
+    app.stop()
+    assert users(folder / ".chainlit_sqla" / "chainlit.db") == ["ada"]
 
 
 def test_an_unmodified_app_keeps_its_users(serve: Serve, example: Example, folder: Path) -> None:
@@ -48,9 +66,11 @@ def test_an_unmodified_app_keeps_its_users(serve: Serve, example: Example, folde
     assert app.stop() == 0
     assert users(folder / ".chainlit_sqla" / "chainlit.db") == ["ada"]
     assert f"Conversations are stored in SQLite at sqlite:///{folder}" in app.said
+    assert f"attachments in file://{folder}/.chainlit_sqla/files." in app.said
+    assert "Warning" not in app.said
 
 
-def test_database_url_means_our_tables_not_chainlits_own(
+def test_database_url_does_not_select_chainlits_own_layer(
     serve: Serve, example: Example, cli: Command, database: str, postgres: PostgresServer
 ) -> None:
     assert cli("upgrade", "--url", database).code == 0
@@ -74,30 +94,21 @@ def test_the_env_file_and_the_options_of_chainlit(
     assert "POST /below/project/threads" in app.said  # The access log, by -d.
 
 
-def test_the_database_of_the_option(serve: Serve, example: Example, folder: Path) -> None:
+@pytest.mark.parametrize("own_layer", ["", OWN_LAYER.replace('"sqlite:///own.db"', "")])
+def test_the_url_option_is_that_of_any_layer(
+    serve: Serve, example: Example, folder: Path, own_layer: str
+) -> None:
+    (folder / "app.py").write_text(Path(example("minimal_app.py")).read_text() + own_layer)
     options = ["--url", "sqlite:///given.db", "--host", "127.0.0.1"]
-    app = serve(
-        "run", *options, example("minimal_app.py"), DATABASE_URL="sqlite:///no.db", **SECRET
-    )
+    app = serve("run", *options, "app.py", DATABASE_URL="sqlite:///no.db", **SECRET)
     assert app.threads(app.log_in("ada", "secret")) == []
     app.stop()
     assert users(folder / "given.db") == ["ada"]
     assert not (folder / "no.db").exists()
 
 
-def test_the_database_of_the_option_is_that_of_a_layer_that_the_app_makes(
-    serve: Serve, example: Example, folder: Path
-) -> None:
-    text = Path(example("minimal_app.py")).read_text()
-    (folder / "app.py").write_text(text + OWN_LAYER.replace('"sqlite:///own.db"', ""))
-    app = serve("run", "app.py", "--url", "sqlite:///given.db", **SECRET)
-    app.log_in("ada", "secret")
-    app.stop()
-    assert users(folder / "given.db") == ["ada"]
-
-
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "0.0.0.0"])
-def test_a_port_that_is_in_use_is_told(
+def test_a_port_in_use_is_reported(
     program: Command, example: Example, folder: Path, host: str
 ) -> None:
     with socket.socket() as used:
@@ -123,7 +134,7 @@ def test_the_apps_own_data_layer_wins(serve: Serve, example: Example, folder: Pa
     assert users(folder / ".chainlit_sqla" / "chainlit.db") == []
 
 
-def test_it_stays_after_a_reload(serve: Serve, example: Example, folder: Path) -> None:
+def test_the_layer_remains_after_a_reload(serve: Serve, example: Example, folder: Path) -> None:
     """With --watch Chainlit forgets all that was registered, and DATABASE_URL is set."""
     text = Path(example("minimal_app.py")).read_text()
     (folder / "app.py").write_text(text)
@@ -157,9 +168,7 @@ def log_in_when_reloaded(app: App) -> httpx.Client:
         (["none.py"], "the file 'none.py' does not exist"),
     ],
 )
-def test_an_app_that_is_not_there(
-    cli: Command, folder: Path, arguments: list[str], words: str
-) -> None:
+def test_a_missing_app(cli: Command, folder: Path, arguments: list[str], words: str) -> None:
     (folder / "app.txt").touch()
     result = cli("run", *arguments)
     assert result.code == 2
@@ -167,38 +176,25 @@ def test_an_app_that_is_not_there(
     assert {path.name for path in folder.iterdir()} == {"app.txt"}
 
 
-def test_an_unusable_database_stops_it_before_chainlit_starts(
-    program: Command, example: Example, folder: Path
+def test_what_the_app_needs_is_checked_before_chainlit_starts(
+    program: Command, example: Example, folder: Path, database: str, without_google: dict[str, str]
 ) -> None:
-    url = f"postgresql://me:secret@127.0.0.1:{free_port()}/x"
-    result = program("run", example("minimal_app.py"), "-h", DATABASE_URL=url)
-    assert result.code == 1
+    unreachable = f"postgresql://me:secret@127.0.0.1:{free_port()}/x"
+    result = program("run", example("minimal_app.py"), "-h", DATABASE_URL=unreachable)
     assert result.err.startswith("Error: PostgreSQL at 127.0.0.1:")
-    assert result.err.count("\n") == 1
+    assert (result.code, result.err.count("\n")) == (1, 1)
     assert list(folder.iterdir()) == []
-
-
-def test_missing_tables_name_the_command(program: Command, example: Example, database: str) -> None:
-    result = program("run", example("minimal_app.py"), "-h", DATABASE_URL=database)
-    assert result.code == 1
-    assert "run: chainlit-sqla upgrade" in result.err
-    assert result.err.count("\n") == 1
-
-
-def test_a_missing_extra(
-    program: Command, example: Example, without_google: dict[str, str]
-) -> None:
-    result = program("run", example("minimal_app.py"), "-h", **SECRET, **without_google)
-    assert result.code == 1
-    assert "Error: Google Cloud Storage needs an optional package" in result.err
-    assert "Traceback" not in result.err
-
-
-def test_a_missing_secret_is_one_sentence(program: Command, example: Example) -> None:
-    result = program("run", example("minimal_app.py"), "-h")
-    assert result.code == 1
-    assert "Traceback" not in result.err
-    assert "chainlit create-secret" in result.err
+    environments = {
+        "run: chainlit-sqla upgrade": {"DATABASE_URL": database},
+        "Error: Google Cloud Storage needs an optional package": SECRET | without_google,
+        "chainlit create-secret": {},
+        "write it as gs://bucket/prefix": SECRET | {"CHAINLIT_SQLA_STORAGE": "gcs://attachments"},
+    }
+    for words, variables in environments.items():
+        result = program("run", example("minimal_app.py"), "-h", **variables)
+        assert result.code == 1
+        assert words in result.err
+        assert "Traceback" not in result.err
 
 
 def test_an_error_in_the_app_shows_where_it_is(program: Command, folder: Path) -> None:
@@ -215,31 +211,13 @@ def test_an_unknown_option_is_refused_by_chainlit(program: Command, example: Exa
     assert "--nonsense" in result.err
 
 
-def test_it_says_where_files_are_kept(serve: Serve, example: Example, folder: Path) -> None:
-    app = serve("run", example("minimal_app.py"), **SECRET)
-    app.stop()
-    assert f"attachments in file://{folder}/.chainlit_sqla/files." in app.said
-    assert "Warning" not in app.said
-
-
-def test_a_store_that_does_not_work_is_told_at_the_start(serve: Serve, example: Example) -> None:
+def test_storage_that_fails_is_reported_at_the_start(serve: Serve, example: Example) -> None:
     store = f"s3://attachments?endpoint=http://127.0.0.1:{free_port()}"
     keys = {"APP_AWS_ACCESS_KEY": "key", "APP_AWS_SECRET_KEY": "secret"}
     app = serve("run", example("minimal_app.py"), CHAINLIT_SQLA_STORAGE=store, **keys, **SECRET)
     assert app.threads(app.log_in("ada", "secret")) == []
     app.stop()
     assert "Warning: attachments will not be stored. Cannot write " in app.said
-
-
-@pytest.mark.parametrize("app", ["minimal_app.py", "with_data_layer.py"])
-def test_storage_settings_that_cannot_work_are_one_sentence(
-    program: Command, example: Example, app: str
-) -> None:
-    store = {"CHAINLIT_SQLA_STORAGE": "gcs://attachments"}
-    result = program("run", example(app), "-h", **SECRET, **store)
-    assert result.code == 1
-    assert "write it as gs://bucket/prefix" in result.err
-    assert result.err.count("\n") == 1
 
 
 def test_a_link_works_right_after_the_start(serve: Serve, example: Example, folder: Path) -> None:
