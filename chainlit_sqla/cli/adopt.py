@@ -24,7 +24,7 @@ from ..transfer.in_place import (
     Unadoption,
     dry_run_database,
 )
-from .options import Schema, Url, Yes, describe_database, settings_for
+from .options import Schema, Url, Yes, describe_database, open_database, settings_for
 from .output import KIND_NAMES, confirm, format_reasons, format_table, plural, progress
 from .runtime import exit_interrupted, run_async, signals_as_interrupt
 
@@ -129,61 +129,50 @@ def _run(
     change: InPlaceChange | None = None
     try:
         with signals_as_interrupt(), ExitStack() as stack:
-            database = (
-                stack.enter_context(dry_run_database(settings))
-                if dry_run
-                else Database(settings=settings)
-            )
-            label = describe_database(database)
-            nothing_to_do = run_async(_check(make, database, settings, dry_run))
-            if nothing_to_do:
-                typer.echo(f"{nothing_to_do}; nothing to do.")
-                return
-            if not dry_run and not yes and not _confirmed(label):
-                typer.echo("No changes made.")
-                raise typer.Exit(1)
-            with progress() as watch:
-                change = make(database, watch)
-                report = run_async(_change(change, database, dry_run))
+            if dry_run:
+                database = stack.enter_context(dry_run_database(settings))
+            else:
+                database = Database(settings=settings)
+                nothing_to_do = run_async(_check(make, settings))
+                if nothing_to_do is None and not yes and not _confirmed(database):
+                    typer.echo("No changes made.")
+                    raise typer.Exit(1)
+            change = make(database, stack.enter_context(progress()))
+            report = run_async(_change(change, database, dry_run))
     except KeyboardInterrupt:
-        state = (
-            "The change was nearly complete" if change and change.committing else "No changes made"
-        )
+        committing = change is not None and change.committing
+        state = "The change was nearly complete" if committing else "No changes made"
         exit_interrupted(f"Interrupted. {state}; run the same command again.")
-    if report.nothing_to_do:  # Another process was faster.
+    if report.nothing_to_do:
         typer.echo(f"{report.nothing_to_do}; nothing to do.")
         return
-    typer.echo(label + (": dry run, no changes made" if dry_run else ""))
+    typer.echo(describe_database(database) + (": dry run, no changes made" if dry_run else ""))
     for line in lines(report):
         typer.echo(line)
 
 
-def _confirmed(label: str) -> bool:
+def _confirmed(database: Database) -> bool:
     return confirm(
         "Continue?",
-        f"The tables in {label} will be replaced.",
+        f"The tables in {describe_database(database)} will be replaced.",
         "Stop the application, and make a backup first.",
         refusal="No changes made: confirmation needs a terminal. Try --dry-run, make a backup, "
         "then re-run with --yes",
     )
 
 
-async def _check(make: Change, database: Database, settings: Settings, dry_run: bool) -> str | None:
+async def _check(make: Change, settings: Settings) -> str | None:
     """Check what would be changed; reading a file must neither create nor convert it."""
     try:
-        reading = database if dry_run else Database(settings=settings, read_only=True)
-        try:
-            return await make(reading, quiet).check()
-        finally:
-            await reading.close()
+        async with open_database(settings, read_only=True) as database:
+            return await make(database, quiet).check()
     except DatabaseUnavailable as error:
         name = getattr(driver_error(error.__cause__ or error), "sqlite_errorname", "")
         if not name.startswith("SQLITE_READONLY"):
             raise
-    try:  # What a killed process left in a file can only be read by somebody who may write.
+    # What a killed process left in a file can only be read by a login that may write.
+    async with open_database(settings) as database:
         return await make(database, quiet).check()
-    finally:
-        await database.close()
 
 
 async def _change(change: InPlaceChange, database: Database, dry_run: bool) -> Report:
