@@ -147,7 +147,7 @@ class S3Storage:
                 urls[key] = await signer.generate_presigned_url(
                     "get_object", Params=target, ExpiresIn=self._expiry
                 )
-                await asyncio.sleep(0)  # Signing takes a quarter of a millisecond.
+                await asyncio.sleep(0)  # Signing is all computing: let others run, too.
         return urls
 
     async def open(self, key: str) -> AsyncGenerator[bytes, None]:
