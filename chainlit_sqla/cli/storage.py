@@ -19,7 +19,6 @@ from ..storage.base import Inventory
 from ..storage.check import Problem, Report, StorageCheck
 from ..storage.config import storage_url
 from ..storage.copy import CopyResult, copy_blobs
-from ..storage.keys import key_bytes
 from ..storage.local.client import LocalStorage
 from ..storage.local.folder import blob_digest
 from ..storage.urls import mask_storage_url, open_storage
@@ -279,7 +278,7 @@ def _format_problem(problem: Problem, *, on_disk: bool) -> str:
         fields.append(f"stored={problem.stored_size}")
     if on_disk:
         with suppress(StorageError):  # A key that no store accepts.
-            digest = blob_digest(key_bytes(problem.key))
+            digest = blob_digest(problem.key)
             fields.append(f"file={digest[:2]}/{digest}.*")
     return " ".join(fields)
 

@@ -7,12 +7,12 @@ import threading
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Any, TypeVar
 
 from ..errors import BlobNotFound, StorageError, StorageUnavailable
-from .base import CHUNK, BlobInfo, BlobSource, source_errors
+from .base import CHUNK, BlobInfo, BlobSource
 from .cloud import CLOSE_SECONDS, check_round_trip, closed_error
 from .headers import content_disposition, content_type
 from .keys import possible_names
@@ -52,6 +52,8 @@ class BlockingStorage(ABC):
         self._prefix = prefix.strip("/")
         self._name_of = name_of
         self._session: _Session | None = None
+        self._lock = threading.Lock()
+        self._client: Any = None
 
     async def put(self, key: str, source: BlobSource, *, mime: str, name: str = "") -> int:
         """Store a blob; see `StorageClient.put`.
@@ -63,18 +65,9 @@ class BlockingStorage(ABC):
         session = self._opened()
 
         def write(stop: threading.Event) -> int:
-            with self._errors(f"write {key!r}"), ExitStack() as stack:
-                with source_errors(key):
-                    size = source.size
-                    file = stack.enter_context(source.reader())
-                upload_file = UploadFile(file, key, size, stop)
-                try:
-                    self._upload(target, upload_file, size, *headers, stop)
-                except Exception:
-                    if upload_file.error is not None:
-                        raise upload_file.error from None
-                    raise
-                return size
+            with self._errors(f"write {key!r}"), UploadFile.opened(source, key, stop) as file:
+                self._upload(target, file, *headers)
+                return file.size
 
         pool = session.small if _is_small(source) else session.large
         upload = StoppableWrite(write, pool)
@@ -156,23 +149,15 @@ class BlockingStorage(ABC):
         session, self._session = self._session, None
         if session is not None:
             await session.close(closed_error(self.location))
-            await asyncio.to_thread(self._disconnect)
+            await asyncio.to_thread(self._drop_client)
 
     @abstractmethod
     def _errors(self, action: str) -> AbstractContextManager[None]:
         """Turn the SDK's exceptions into errors of ours; see `cloud.cloud_errors`."""
 
     @abstractmethod
-    def _upload(
-        self,
-        name: str,
-        file: UploadFile,
-        size: int,
-        mime: str,
-        disposition: str,
-        stop: threading.Event,
-    ) -> None:
-        """Upload a file; repeat no request once ``stop`` is set."""
+    def _upload(self, name: str, file: UploadFile, mime: str, disposition: str) -> None:
+        """Upload a file; repeat no request once ``file.stop`` is set."""
 
     @abstractmethod
     def _download(self, key: str, name: str) -> Iterator[bytes]:
@@ -195,8 +180,25 @@ class BlockingStorage(ABC):
         """Return a function that links to a name, and in how many threads it should run."""
 
     @abstractmethod
-    def _disconnect(self) -> None:
-        """Close the SDK's client; the next call makes a new one."""
+    def _connect(self) -> Any:
+        """Make the SDK's client."""
+
+    @abstractmethod
+    def _disconnect(self, client: Any) -> None:
+        """Close the SDK's client."""
+
+    def _connected(self) -> Any:
+        """Return the SDK's client; the first call after `close` makes a new one."""
+        with self._lock:
+            if self._client is None:
+                self._client = self._connect()
+            return self._client
+
+    def _drop_client(self) -> None:
+        with self._lock:
+            client, self._client = self._client, None
+        if client is not None:
+            self._disconnect(client)
 
     def _name(self, key: str) -> str:
         return self._name_of(f"{self._prefix}/{key}" if self._prefix and key else key)

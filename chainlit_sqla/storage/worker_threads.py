@@ -6,10 +6,10 @@ import asyncio
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, InvalidStateError
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from typing import BinaryIO, Generic, TypeVar
 
-from .base import source_errors
+from .base import BlobSource, source_errors
 
 T = TypeVar("T")
 
@@ -33,8 +33,8 @@ class UploadFile:
     ) -> None:
         self._file = file
         self._key = key
-        self._size = size
-        self._stop = stop
+        self.size = size
+        self.stop = stop or threading.Event()
         self._lock = threading.Lock()
         self.error: Exception | None = None
         """What reading raised first; SDKs wrap some of it in errors of their own."""
@@ -47,10 +47,10 @@ class UploadFile:
             StorageError: The file cannot be read.
         """
         with self._noting_errors():
-            if self._stop is not None and self._stop.is_set():
+            if self.stop.is_set():
                 raise Stopped
             with source_errors(self._key):
-                remaining = self._size - self._file.tell()
+                remaining = self.size - self._file.tell()
                 expected = remaining if size < 0 else min(size, remaining)
                 data = self._file.read(expected)
                 if len(data) < expected:
@@ -75,6 +75,26 @@ class UploadFile:
     def seekable(self) -> bool:
         """Return True."""
         return True
+
+    @classmethod
+    @contextmanager
+    def opened(
+        cls, source: BlobSource, key: str, stop: threading.Event | None = None
+    ) -> Iterator[UploadFile]:
+        """Open a source; what reading it raises replaces what an SDK makes of that.
+
+        Raises:
+            StorageError: The source cannot be read.
+        """
+        with ExitStack() as stack:
+            with source_errors(key):
+                file = cls(stack.enter_context(source.reader()), key, source.size, stop)
+            try:
+                yield file
+            except Exception:
+                if file.error is not None:
+                    raise file.error from None
+                raise
 
     @contextmanager
     def _noting_errors(self) -> Iterator[None]:

@@ -7,7 +7,7 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chainlit_sqla.storage.azure.names import blob_name, key_of
+from chainlit_sqla.storage.azure.client import blob_name, key_of
 from chainlit_sqla.storage.base import BlobSource
 
 from .conftest import Store

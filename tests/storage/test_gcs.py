@@ -17,8 +17,7 @@ from hypothesis import strategies as st
 
 from chainlit_sqla.errors import BlobNotFound, ConfigurationError, StorageError, StorageUnavailable
 from chainlit_sqla.storage.base import BlobSource
-from chainlit_sqla.storage.gcs.client import GCSStorage
-from chainlit_sqla.storage.gcs.names import key_of, object_name
+from chainlit_sqla.storage.gcs.client import GCSStorage, key_of, object_name
 from tests.servers.proxy import FlakyProxy
 from tests.until import PATIENCE
 

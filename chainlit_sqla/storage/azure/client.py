@@ -6,7 +6,6 @@ import base64
 import binascii
 import logging
 import re
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -14,14 +13,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import quote
 
-from ...errors import ConfigurationError, MissingExtraError
+from ...errors import ConfigurationError, MissingExtraError, StorageError
 from ..base import BlobInfo
 from ..blocking import BlockingStorage
 from ..cloud import check_endpoint
 from ..headers import offered_name
-from ..keys import key_behind
+from ..keys import key_behind, original_key, url_safe_key
 from ..worker_threads import UploadFile
-from .names import blob_name, key_of
 
 BLOCK = 4 * 1024 * 1024
 """Bytes of a block; Azure takes 50,000 of them, so blobs of up to 195 GB."""
@@ -50,6 +48,18 @@ _RENEWAL = 3600
 # The SDK logs each request at INFO, and nothing of its own above that.
 _quiet = logging.getLogger("chainlit_sqla.azure")
 _quiet.setLevel(logging.WARNING)
+
+NAME_LENGTH = 1024
+"""Characters of a blob's name at most."""
+SEGMENTS = 254
+"""Parts between slashes that a name has at most."""
+
+# Control characters, what Windows takes for a slash, and what is no character.
+_UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\\\\\ue000-\uf8ff\ufdd0-\ufdef\ufffe\uffff]")
+_ESCAPE_LIKE = re.compile("~(?=[0-9A-F]{2})")
+_EMPTY_SEGMENT = re.compile(r"(?<![^/])/|/\Z")
+_LAST_DOT = re.compile(r"\.(?=/|\Z)")
+_ESCAPES = re.compile("(?:~[0-9A-F]{2})+")
 
 
 class AzureStorage(BlockingStorage):
@@ -119,8 +129,6 @@ class AzureStorage(BlockingStorage):
         self._expiry = expiry
         self._attempts = attempts
         self._clock = clock
-        self._lock = threading.Lock()
-        self._service: Any = None
         self._delegation_key: Any = None
         self._delegated = 0.0
 
@@ -129,20 +137,12 @@ class AzureStorage(BlockingStorage):
 
         return azure_errors(action, self.location)
 
-    def _upload(
-        self,
-        name: str,
-        file: UploadFile,
-        size: int,
-        mime: str,
-        disposition: str,
-        stop: threading.Event,  # noqa: ARG002 - the file stops the upload
-    ) -> None:
+    def _upload(self, name: str, file: UploadFile, mime: str, disposition: str) -> None:
         from azure.storage.blob import ContentSettings
 
         self._container().get_blob_client(name).upload_blob(
             file,
-            length=size,
+            length=file.size,
             overwrite=True,
             max_concurrency=BLOCKS,
             content_settings=ContentSettings(content_type=mime, content_disposition=disposition),
@@ -219,22 +219,15 @@ class AzureStorage(BlockingStorage):
     def _delegation_end(self) -> float:
         return self._delegated - _SKEW + LONGEST_DELEGATION
 
-    def _disconnect(self) -> None:
+    def _disconnect(self, client: Any) -> None:
         with self._lock:
-            service, self._service = self._service, None
             credential, self._own_credential = self._own_credential, None
             self._delegation_key = None
-        for connection in filter(None, (service, credential)):
+        for connection in filter(None, (client, credential)):
             connection.close()
 
     def _container(self) -> Any:
         return self._connected().get_container_client(self._names[1])
-
-    def _connected(self) -> Any:
-        with self._lock:
-            if self._service is None:
-                self._service = self._connect()
-            return self._service
 
     def _connect(self) -> Any:
         from azure.storage.blob import BlobServiceClient, LinearRetry
@@ -324,3 +317,61 @@ def _check_arguments(container: str, account: str, key: str, endpoint: str, expi
             f"Azure links are good for 1 to {longest:,} seconds here, not {expiry:,}; "
             "correct STORAGE_EXPIRY_TIME"
         )
+
+
+def blob_name(key: str) -> str:
+    r"""Escape what the name of a blob must not contain.
+
+    Azure refuses control characters and more than 254 parts, reads a backslash as a
+    slash, drops dots at the end of a part and slashes at the end of the name, and with a
+    hierarchical namespace knows no empty parts. Such characters become ``~XX``, the
+    hexadecimal of their bytes in UTF-8; so does a ``~`` that would read as an escape.
+    Different keys stay different, and usual ones stay unchanged.
+
+    Source: https://learn.microsoft.com/rest/api/storageservices/naming-and-referencing-containers--blobs--and-metadata
+
+    Args:
+        key: An object key, with the prefix of the store.
+
+    Returns:
+        A name of at most 1,024 characters.
+
+    Raises:
+        StorageError: The key is empty, too long (also once escaped) or not text.
+
+    Example:
+        >>> blob_name("a\nb./c/")
+        'a~0Ab~2E/c~2F'
+    """
+    name = _ESCAPE_LIKE.sub(_escape, url_safe_key(key))
+    for pattern in (_UNSAFE, _EMPTY_SEGMENT, _LAST_DOT):
+        name = pattern.sub(_escape, name)
+    parts = name.split("/", SEGMENTS - 1)
+    name = "/".join([*parts[:-1], parts[-1].replace("/", "~2F")])
+    if len(name) > NAME_LENGTH:
+        raise StorageError(
+            f"The object key {key[:80]!r} has {len(name):,} characters once those that Azure "
+            f"refuses are written as codes; use one of 1 to {NAME_LENGTH:,} characters then"
+        )
+    return name
+
+
+def key_of(name: str) -> str:
+    r"""Undo `blob_name`, for names that a container lists.
+
+    Example:
+        >>> key_of("a~0Ab~2E/c~2F")
+        'a\nb./c/'
+    """
+    return original_key(_ESCAPES.sub(_unescape, name))
+
+
+def _escape(match: re.Match[str]) -> str:
+    return "".join(f"~{byte:02X}" for byte in match[0].encode())
+
+
+def _unescape(match: re.Match[str]) -> str:
+    try:
+        return bytes.fromhex(match[0].replace("~", "")).decode()
+    except UnicodeDecodeError:
+        return match[0]

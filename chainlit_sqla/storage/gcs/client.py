@@ -11,14 +11,13 @@ from datetime import timedelta
 from typing import Any
 from urllib.parse import quote
 
-from ...errors import ConfigurationError, MissingExtraError
+from ...errors import ConfigurationError, MissingExtraError, StorageError
 from ..base import BlobInfo
 from ..blocking import CALLS, LANES, LARGE_UPLOADS, SMALL_UPLOADS, BlockingStorage
 from ..cloud import check_endpoint
 from ..headers import offered_name
-from ..keys import key_behind
+from ..keys import KEY_BYTES, key_behind, original_key, url_safe_key
 from ..worker_threads import UploadFile
-from .names import key_of, object_name
 
 GOOGLE = "https://storage.googleapis.com"
 LONGEST_EXPIRY = 7 * 24 * 3600
@@ -34,6 +33,11 @@ TIMEOUT = (10, 60)
 
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]")
 _LISTED = "items(name,size,timeCreated,contentType,contentDisposition),nextPageToken"
+
+_ESCAPED = "25|2E|0[0-9A-F]|1[0-9A-F]|7F"
+_UNSAFE = re.compile(rf"[\x00-\x1f\x7f]|%(?={_ESCAPED})")
+_ESCAPE = re.compile(f"%({_ESCAPED})")
+_RESERVED = ".well-known/"
 
 
 class GCSStorage(BlockingStorage):
@@ -98,33 +102,23 @@ class GCSStorage(BlockingStorage):
         self._expiry = expiry
         self._retry_seconds = retry_seconds
         self._login = Login(client_email, private_key, endpoint, credentials)
-        self._lock = threading.Lock()
-        self._client: Any = None
 
     def _errors(self, action: str) -> AbstractContextManager[None]:
         from .errors import google_errors
 
         return google_errors(action, self.location)
 
-    def _upload(
-        self,
-        name: str,
-        file: UploadFile,
-        size: int,
-        mime: str,
-        disposition: str,
-        stop: threading.Event,
-    ) -> None:
+    def _upload(self, name: str, file: UploadFile, mime: str, disposition: str) -> None:
         from .errors import CHECKSUM
 
         blob = self._bucket().blob(name, chunk_size=PART)
         blob.content_disposition = disposition
         blob.upload_from_file(
             file,
-            size=size,
+            size=file.size,
             content_type=mime,
             checksum=CHECKSUM,
-            retry=self._retry(stop),
+            retry=self._retry(file.stop),
             timeout=TIMEOUT,
         )
 
@@ -196,20 +190,16 @@ class GCSStorage(BlockingStorage):
         # Threads that compute slow each other down; those that wait for IAM don't.
         return sign, 1 if self._login.signs_locally else LANES
 
-    def _disconnect(self) -> None:
-        with self._lock:
-            client, self._client = self._client, None
-        if client is not None:
-            client._http.close()
+    def _disconnect(self, client: Any) -> None:
+        client._http.close()
 
     def _bucket(self, *, authorized: bool = True) -> Any:
         """Return the bucket; ``authorized`` with a token that is still valid."""
-        with self._lock:  # One thread renews the token, for all.
-            if self._client is None:
-                self._client = self._connect()
-            if authorized:
-                self._login.renew(self._client._http)
-            return self._client.bucket(self._bucket_name)
+        client = self._connected()
+        if authorized:
+            with self._lock:  # One thread renews the token, for all.
+                self._login.renew(client._http)
+        return client.bucket(self._bucket_name)
 
     def _connect(self) -> Any:
         from google.cloud import storage
@@ -271,3 +261,48 @@ def _check_arguments(
             f"Google signs links for 1 to {LONGEST_EXPIRY:,} seconds, not {expiry:,}; "
             "correct STORAGE_EXPIRY_TIME"
         )
+
+
+def object_name(key: str) -> str:
+    r"""Escape what an object's name must not or should not contain.
+
+    Google refuses line ends and the folder ``.well-known/acme-challenge/``, advises
+    against control characters, and resolves ``.`` and ``..``. Control characters, the
+    dot of ``.well-known/`` and a percent sign that would read as an escape become
+    ``%XX``; `url_safe_key` handles dots. Different keys stay different, and usual ones
+    stay unchanged.
+
+    Source: https://cloud.google.com/storage/docs/objects#naming
+
+    Args:
+        key: An object key, with the prefix of the store.
+
+    Returns:
+        A name of at most 1,024 bytes.
+
+    Raises:
+        StorageError: The key is empty, too long (also once escaped) or not text.
+
+    Example:
+        >>> object_name("a\nb/100%.txt")
+        'a%0Ab/100%.txt'
+    """
+    name = _UNSAFE.sub(lambda match: f"%{ord(match[0]):02X}", url_safe_key(key))
+    if name.startswith(_RESERVED):
+        name = f"%2E{name[1:]}"
+    if len(name.encode()) > KEY_BYTES:
+        raise StorageError(
+            f"The object key {key[:80]!r} has {len(name.encode()):,} bytes once its control "
+            f"characters are written as codes; use one of 1 to {KEY_BYTES:,} bytes then"
+        )
+    return name
+
+
+def key_of(name: str) -> str:
+    r"""Undo `object_name`, for names that a bucket lists.
+
+    Example:
+        >>> key_of("a%0Ab/100%.txt")
+        'a\nb/100%.txt'
+    """
+    return original_key(_ESCAPE.sub(lambda match: chr(int(match[1], 16)), name))

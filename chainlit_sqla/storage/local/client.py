@@ -16,7 +16,7 @@ from ...errors import BlobNotFound
 from ..base import CHUNK, BlobInfo, BlobSource, source_errors
 from ..cloud import check_round_trip
 from ..headers import content_type
-from ..keys import key_bytes, possible_names
+from ..keys import possible_names
 from ..worker_threads import StoppableWrite
 from .folder import Entry, Folder, blob_digest, folder_errors
 from .listing import blob_info, blobs_in, clear_leftovers, subfolders
@@ -66,7 +66,7 @@ class LocalStorage:
 
         When cancelled, it returns after the chunk that is being written.
         """
-        digest = _digest(key)
+        digest = blob_digest(key)
 
         def write(stop: threading.Event) -> int:
             with source_errors(key), source.reader():
@@ -82,11 +82,11 @@ class LocalStorage:
             return {}
         signer = await self._signer(create=True)
         base = self._url_prefix() + FILES_PATH
-        return {key: f"{base}/{signer.sign(_digest(key)).decode()}" for key in keys}
+        return {key: f"{base}/{signer.sign(blob_digest(key)).decode()}" for key in keys}
 
     async def open(self, key: str) -> AsyncGenerator[bytes, None]:
         """Read a blob in chunks; see `StorageClient.open`."""
-        digest = _digest(key)
+        digest = blob_digest(key)
         with folder_errors(f"read {key!r}", self.root):
             try:
                 file = await asyncio.to_thread(self._folder.open, digest)
@@ -105,7 +105,7 @@ class LocalStorage:
 
     async def stat(self, key: str) -> BlobInfo:
         """Look one blob up; see `Inventory.stat`."""
-        digest = _digest(key)
+        digest = blob_digest(key)
         with folder_errors(f"look up {key!r}", self.root):
             try:
                 entry, path = await asyncio.to_thread(self._folder.find, digest)
@@ -126,7 +126,7 @@ class LocalStorage:
 
     async def delete(self, keys: Sequence[str]) -> None:
         """Delete blobs; see `StorageClient.delete`."""
-        digests, refusals = possible_names(keys, _digest)
+        digests, refusals = possible_names(keys, blob_digest)
         failed = await asyncio.to_thread(self._folder.remove, digests.values())
         for key, digest in digests.items():
             if error := failed.get(digest):
@@ -193,7 +193,3 @@ class _Signer(TimestampSigner):
 
     def get_timestamp(self) -> int:
         return int(self._clock())
-
-
-def _digest(key: str) -> str:
-    return blob_digest(key_bytes(key))

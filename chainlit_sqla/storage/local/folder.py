@@ -26,6 +26,7 @@ from typing import BinaryIO, TypeVar
 
 from ...errors import BlobNotFound, StorageError
 from ..base import CHUNK, BlobSource
+from ..keys import key_bytes
 from ..worker_threads import Stopped
 
 DRAFT_SUFFIX = ".part"
@@ -59,16 +60,16 @@ class Entry:
     version: str
 
 
-def blob_digest(key: bytes) -> str:
+def blob_digest(key: str) -> str:
     """Hash an object key: the hash names its files, and stands in links instead of the key.
-
-    Args:
-        key: The object key in UTF-8.
 
     Returns:
         64 hexadecimal digits.
+
+    Raises:
+        StorageError: No store accepts the key.
     """
-    return hashlib.sha256(key).hexdigest()
+    return hashlib.sha256(key_bytes(key)).hexdigest()
 
 
 class Folder:

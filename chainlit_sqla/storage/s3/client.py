@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from contextlib import ExitStack
-from datetime import datetime
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
 from typing import Any
 
 from aiobotocore.session import AioSession
+from botocore.exceptions import ClientError
 
 from ...errors import ConfigurationError, StorageError, StorageUnavailable
 from ..base import CHUNK, BlobInfo, BlobSource, source_errors
 from ..cloud import check_endpoint, check_round_trip
-from ..headers import content_disposition, content_type
-from ..keys import possible_names, url_safe_key
+from ..headers import content_disposition, content_type, offered_name
+from ..keys import key_behind, original_key, possible_names, url_safe_key
 from ..worker_threads import UploadFile
-from . import listing
 from .connection import Connection, client_config
 from .errors import refusal, s3_errors
-from .upload import MAX_PARTS, Upload, abort
+from .upload import Upload, abort
 
 PART_SIZE = 5 * 1024 * 1024
 SMALLEST_PART = 5 * 1024 * 1024
@@ -36,8 +36,9 @@ _ABORTED = 5
 
 _KMS = "aws:kms"
 _ENCRYPTIONS = ("AES256", _KMS, "aws:kms:dsse")
+_UNKNOWN_REQUEST = ("NotImplemented", "MethodNotAllowed", "405", "501")
 # The server knows no such request, or refuses all of it for one key.
-_NO_BATCH = ("NotImplemented", "MethodNotAllowed", "405", "501", "MalformedXML", "KeyTooLongError")
+_NO_BATCH = (*_UNKNOWN_REQUEST, "MalformedXML", "KeyTooLongError")
 # A parser of XML 1.0 refuses these or, for the carriage return, turns them into others.
 _NOT_IN_XML = re.compile("[^\t\n\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
@@ -163,29 +164,52 @@ class S3Storage:
 
     async def list_blobs(self) -> AsyncGenerator[BlobInfo, None]:
         """List all blobs below the prefix; see `Inventory.list_blobs`."""
+        prefix = self._below
         with s3_errors("list the blobs", self.location):
-            client = await self._connect()
-            async for info in listing.blobs(client, self._bucket, self._below):
-                yield info
+            pages = await self._pages("list_objects_v2", prefix)
+            async for page in pages:
+                for item in page.get("Contents", ()):
+                    key = key_behind(item["Key"], original_key, url_safe_key)
+                    key = key.removeprefix(original_key(prefix))
+                    if key:  # The console marks a folder by an object of the prefix's own name.
+                        yield BlobInfo(key, item["Size"], item["LastModified"].astimezone(UTC))
 
     async def stat(self, key: str) -> BlobInfo:
         """Look one blob up; see `Inventory.stat`."""
         target = self._target(key)
         with s3_errors(f"look up {key!r}", self.location):
-            return await listing.blob(await self._connect(), target, key)
+            answer = await (await self._connect()).head_object(**target)
+        return BlobInfo(
+            key,
+            answer["ContentLength"],
+            answer["LastModified"].astimezone(UTC),
+            answer.get("ContentType", ""),
+            offered_name(answer.get("ContentDisposition", "")),
+        )
 
     async def clear_unfinished(
         self, before: datetime, *, is_ours: Callable[[str], bool], remove: bool
     ) -> int:
         """Count uploads in parts that never ended; see `Inventory.clear_unfinished`."""
+        count = 0
         with s3_errors("clear unfinished uploads", self.location):
-            return await listing.clear_uploads(
-                await self._connect(),
-                self._bucket,
-                self._below,
-                counts=lambda key, begun: begun < before and is_ours(key),
-                remove=remove,
-            )
+            client = await self._connect()
+            try:
+                async for page in await self._pages("list_multipart_uploads", self._below):
+                    for item in page.get("Uploads", ()):
+                        key = original_key(item["Key"].removeprefix(self._below))
+                        if item["Initiated"] >= before or not is_ours(key):
+                            continue
+                        count += 1
+                        if remove:
+                            with suppress(client.exceptions.NoSuchUpload):  # Somebody was faster.
+                                await client.abort_multipart_upload(
+                                    Bucket=self._bucket, Key=item["Key"], UploadId=item["UploadId"]
+                                )
+            except ClientError as error:
+                if error.response.get("Error", {}).get("Code") not in _UNKNOWN_REQUEST:
+                    raise
+        return count
 
     async def delete(self, keys: Sequence[str]) -> None:
         """Delete blobs, a thousand with one request; see `StorageClient.delete`."""
@@ -229,6 +253,13 @@ class S3Storage:
         full = f"{self._prefix}/{key}" if self._prefix and key else key
         return {"Bucket": self._bucket, "Key": url_safe_key(full)}
 
+    async def _pages(self, request: str, prefix: str) -> AsyncIterator[Mapping[str, Any]]:
+        paginator = (await self._connect()).get_paginator(request)
+        pages: AsyncIterator[Mapping[str, Any]] = paginator.paginate(
+            Bucket=self._bucket, Prefix=prefix
+        )
+        return pages
+
     async def _connect(self) -> Any:
         return (await self._connected()).client
 
@@ -256,29 +287,13 @@ class S3Storage:
         with source_errors(key):
             size = source.size
         async with connection.small if size < self._part_size else connection.large:
-            with ExitStack() as stack:
-                with source_errors(key):
-                    file = UploadFile(stack.enter_context(source.reader()), key, size)
-                part_size = max(self._part_size, -(-size // MAX_PARTS))
-                upload = Upload(
-                    connection.client,
-                    target,
-                    headers,
-                    file,
-                    size,
-                    part_size,
-                    self._patience,
-                    self._abandoned,
-                )
-                try:
-                    await upload.send()
-                except Exception:
-                    if file.error is not None:
-                        raise file.error from None
-                    raise
+            with UploadFile.opened(source, key) as file:
+                client, patience = connection.client, self._patience
+                upload = Upload(client, target, headers, file, patience, self._abandoned)
+                await upload.send(self._part_size)
         for abandoned in [self._abandoned.pop(0) for _ in self._abandoned[:_ABORTED]]:
             await abort(connection.client, abandoned, self._abandoned)
-        return size
+        return file.size
 
     def _make_client(self, session: Any, endpoint: str) -> Any:
         access_key, secret_key = self._credentials
@@ -302,7 +317,7 @@ class S3Storage:
                     Bucket=self._bucket,
                     Delete={"Objects": [{"Key": key} for key in keys], "Quiet": True},
                 )
-            except client.exceptions.ClientError as error:
+            except ClientError as error:
                 if error.response["Error"].get("Code") in _NO_BATCH:
                     return keys
                 raise

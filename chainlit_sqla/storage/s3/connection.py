@@ -127,13 +127,7 @@ class Connection:
 
 
 def client_config(*, path_style: bool, attempts: int, patience: float) -> Any:
-    """Configure a client.
-
-    Args:
-        path_style: Whether the bucket's name is in the path instead of the host.
-        attempts: How often a request is sent until it has failed.
-        patience: Seconds without an answer after which a request has failed.
-    """
+    """Configure a client; `S3Storage` describes the arguments."""
     # "virtual", not "auto": with "auto", links for other regions than us-east-1 go to a
     # host that redirects, and the redirect breaks the signature.
     options: dict[str, Any] = {

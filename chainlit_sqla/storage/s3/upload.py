@@ -86,8 +86,6 @@ class Upload:
         target: Bucket and key.
         headers: Content type and disposition.
         file: The bytes.
-        size: Their number.
-        part_size: Bytes of a part; a smaller blob goes in one request.
         patience: Seconds without progress after which a request has failed. aiohttp has no
             limit of its own while it writes a body or waits for ``100 Continue``.
         abandoned: Receives an upload in parts that could not be aborted.
@@ -97,21 +95,24 @@ class Upload:
     target: Mapping[str, Any]
     headers: Mapping[str, Any]
     file: UploadFile
-    size: int
-    part_size: int
     patience: float
     abandoned: list[Mapping[str, Any]]
 
-    async def send(self) -> None:
-        """Send the file."""
-        if self.size < self.part_size:
-            body = FileRange(self.file, 0, self.size)
+    async def send(self, part_size: int) -> None:
+        """Send the file.
+
+        Args:
+            part_size: Bytes of a part, more for a huge file; a smaller file goes in one request.
+        """
+        size = self.file.size
+        if size < part_size:
+            body = FileRange(self.file, 0, size)
             await self._send(self.client.put_object, body, {**self.target, **self.headers})
             return
         created = await self.client.create_multipart_upload(**self.target, **self.headers)
         target = {**self.target, "UploadId": created["UploadId"]}
         try:
-            parts = await self._send_parts(target)
+            parts = await self._send_parts(target, max(part_size, -(-size // MAX_PARTS)))
             await self.client.complete_multipart_upload(**target, MultipartUpload={"Parts": parts})
         except BaseException as error:
             # An unfinished upload is billed but never listed.
@@ -120,13 +121,14 @@ class Upload:
                 raise error.exceptions[0] from None
             raise
 
-    async def _send_parts(self, target: Mapping[str, Any]) -> list[dict[str, Any]]:
-        starts = enumerate(range(0, self.size, self.part_size), start=1)
+    async def _send_parts(self, target: Mapping[str, Any], part_size: int) -> list[dict[str, Any]]:
+        size = self.file.size
+        starts = enumerate(range(0, size, part_size), start=1)
         tags: dict[int, str] = {}
 
         async def worker() -> None:
             for number, start in starts:  # The workers share it.
-                body = FileRange(self.file, start, min(self.part_size, self.size - start))
+                body = FileRange(self.file, start, min(part_size, size - start))
                 arguments = {**target, "PartNumber": number}
                 tags[number] = (await self._send(self.client.upload_part, body, arguments))["ETag"]
 
