@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
@@ -57,13 +58,26 @@ async def retry(
         ...     on_retry=lambda error, pause: log.warning("Retry in %.1f s: %s", pause, error),
         ... )
     """
+    # Nearly all work succeeds at the first attempt, which need not pay for tenacity's machinery.
+    began = time.monotonic()
+    try:
+        return await work()
+    except Exception as error:
+        if not is_transient(error):
+            raise
+        pending: list[Exception] = [error]
 
-    async def attempt() -> T:  # tenacity would not await the result of a plain function.
+    async def attempt() -> T:
+        if pending:
+            raise pending[0]
         return await work()
 
     doubling = wait_exponential(multiplier=first_pause, max=longest_pause)
 
     def is_retried(error: BaseException) -> bool:
+        if pending:
+            pending.clear()  # `is_transient` was asked already.
+            return True
         return isinstance(error, Exception) and is_transient(error)
 
     def jittered_pause(state: RetryCallState) -> float:
@@ -76,7 +90,7 @@ async def retry(
 
     limits: list[stop_base] = []
     if seconds is not None:
-        limits.append(stop_before_delay(seconds))
+        limits.append(stop_before_delay(seconds - (time.monotonic() - began)))
     if attempts is not None:
         limits.append(stop_after_attempt(attempts))
     retrying = AsyncRetrying(
