@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import shutil
 import sqlite3
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Protocol
 
 import asyncpg
+from asyncmy.errors import MySQLError
 from chainlit.data.base import BaseDataLayer
 
 from tests.until import PATIENCE
@@ -134,36 +135,50 @@ END $$
 """
 
 
+def empty_postgres(url: str) -> None:
+    """Delete all rows but the revision's."""
+
+    async def empty() -> None:
+        connection = await asyncpg.connect(url)
+        try:
+            await connection.execute(EMPTY)
+        finally:
+            await connection.close()
+
+    run_apart(empty())
+
+
 class Databases:
-    """Empty PostgreSQL databases: emptying one is twenty times faster than copying one.
+    """Empty databases: emptying one is twenty times faster than making one.
 
     Args:
         server: Where they are made.
-        template: The URL of a database with the schema to copy.
+        create: Makes a database with the schema and returns its URL.
+        empty: Deletes all rows of a database.
     """
 
-    def __init__(self, server: Server, template: str) -> None:
+    def __init__(
+        self, server: Server, create: Callable[[], str], empty: Callable[[str], None]
+    ) -> None:
         self.server = server
-        self.template = template
-        self.free: list[str] = []
+        self._create = create
+        self._empty = empty
+        self._free: list[str] = []
+
+    @classmethod
+    def on_postgres(cls, server: Server, template: str) -> Databases:
+        """Databases that are copies of a template."""
+        return cls(server, lambda: server.create_database(template), empty_postgres)
 
     def take(self) -> str:
         """Give the URL of an empty database that nobody else uses."""
-        return self.free.pop() if self.free else self.server.create_database(self.template)
+        return self._free.pop() if self._free else self._create()
 
     def give_back(self, url: str) -> None:
         """Empty a database for the next test; one that is held is dropped."""
-
-        async def empty() -> None:
-            connection = await asyncpg.connect(url)
-            try:
-                await connection.execute(EMPTY)
-            finally:
-                await connection.close()
-
         try:
-            run_apart(empty())
-        except asyncpg.PostgresError:
+            self._empty(url)
+        except (asyncpg.PostgresError, MySQLError):
             self.server.drop_database(url)
         else:
-            self.free.append(url)
+            self._free.append(url)

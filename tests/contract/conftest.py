@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from chainlit_sqla.database.revision import VERSION_TABLE
 from tests.contract.backends import Backend, Databases, Server
 from tests.contract.fixtures import *  # noqa: F403
-from tests.contract.on_mysql import MySQLDatabases, OurMySQL
-from tests.contract.ours import OurPostgres, OurSqlite
-from tests.servers.mysql import start_mysql
+from tests.contract.ours import OurMySQL, OurPostgres, OurSqlite, create_on
+from tests.servers import mysql
 
 
 @pytest.fixture(scope="session")
@@ -23,23 +23,26 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def postgres_databases(postgres: Server) -> Databases:
     """PostgreSQL databases with the schema and nothing in them."""
-    return Databases(postgres, OurPostgres.make_template(postgres))
+    return Databases.on_postgres(postgres, create_on(postgres))
 
 
-@pytest.fixture(scope="session")
-def mariadb_databases() -> Iterator[MySQLDatabases]:
-    """MariaDB databases with the schema and nothing in them."""
-    server = start_mysql("mariadb")
-    yield MySQLDatabases(server)
+def databases_of(kind: mysql.Kind) -> Iterator[Databases]:
+    """Databases with the schema and nothing in them."""
+    server = mysql.start_mysql(kind)
+    yield Databases(server, lambda: create_on(server), lambda url: mysql.empty(url, VERSION_TABLE))
     server.stop()
 
 
 @pytest.fixture(scope="session")
-def mysql_databases() -> Iterator[MySQLDatabases]:
-    """MySQL databases with the schema and nothing in them."""
-    server = start_mysql("mysql")
-    yield MySQLDatabases(server)
-    server.stop()
+def mariadb_databases() -> Iterator[Databases]:
+    """MariaDB databases."""
+    yield from databases_of("mariadb")
+
+
+@pytest.fixture(scope="session")
+def mysql_databases() -> Iterator[Databases]:
+    """MySQL databases."""
+    yield from databases_of("mysql")
 
 
 MYSQL = {"test_rows", "test_search", "test_statements", "test_values"}

@@ -1,4 +1,4 @@
-"""The layer under test on SQLite and on PostgreSQL."""
+"""The layer under test on each database."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from tests.contract.backends import (
     run_apart,
     sqlite_rows,
 )
+from tests.servers import mysql
 
 
 async def _upgrade(url: str) -> None:
@@ -90,8 +91,8 @@ class OurSqlite(Ours):
         return await sqlite_rows(self.path, query)
 
 
-class OurPostgres(Ours):
-    """A PostgreSQL database.
+class OnServer(Ours):
+    """A database on a server.
 
     Args:
         folder: An empty folder.
@@ -103,15 +104,26 @@ class OurPostgres(Ours):
         self.databases = databases
         self.url = databases.take()
 
-    @staticmethod
-    def make_template(server: Server) -> str:
-        """Make a database with the schema."""
-        url = server.create_database()
-        run_apart(_upgrade(url))
-        return url
+    def drop(self) -> None:
+        self.databases.give_back(self.url)
+
+
+class OurPostgres(OnServer):
+    """A PostgreSQL database."""
 
     async def rows(self, query: str) -> list[dict[str, Any]]:
         return await postgres_rows(self.url, query)
 
-    def drop(self) -> None:
-        self.databases.give_back(self.url)
+
+class OurMySQL(OnServer):
+    """A database on MySQL or MariaDB."""
+
+    async def rows(self, query: str) -> list[dict[str, Any]]:
+        return await mysql.rows(self.url, query.replace("%", "%%"))
+
+
+def create_on(server: Server | mysql.MySQLServer) -> str:
+    """Make a database with the schema on a server."""
+    url = server.create_database()
+    run_apart(_upgrade(url))
+    return url

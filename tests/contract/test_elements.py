@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -93,27 +92,6 @@ async def test_content_is_stored_as_it_is(layer: Any, backend: Backend, content:
     assert await backend.fetch(url) == (content.encode() if isinstance(content, str) else content)
 
 
-async def test_a_file_is_stored(layer: Any, backend: Backend, tmp_path: Path) -> None:
-    path = tmp_path / "upload.bin"
-    path.write_bytes(b"\x00\x01" * 1_500_000)
-    thread_id = await thread(layer)
-    element = file_element(thread_id, await said(layer, thread_id), path=str(path))
-    await layer.create_element(element)
-    path.unlink()
-    layer = await backend.reopen(layer)
-    url = (await elements_of(layer, thread_id))[element.id]["url"]
-    assert await backend.fetch(url) == b"\x00\x01" * 1_500_000
-
-
-async def test_elements_are_listed_in_the_order_of_arrival(layer: Any) -> None:
-    thread_id = await thread(layer)
-    step_id = await said(layer, thread_id)
-    sent = [file_element(thread_id, step_id, name=f"{i}.txt") for i in (3, 1, 2)]
-    for element in sent:
-        await layer.create_element(element)
-    assert list(await elements_of(layer, thread_id)) == [element.id for element in sent]
-
-
 async def test_a_task_list_is_kept_and_replaced(layer: Any, backend: Backend) -> None:
     # Its for_id is "": it belongs to the thread, and is shown again on resume.
     thread_id = await thread(layer)
@@ -129,19 +107,6 @@ async def test_a_task_list_is_kept_and_replaced(layer: Any, backend: Backend) ->
         assert (found["forId"], found["type"]) == ("", "tasklist")
         content = json.loads(await backend.fetch(found["url"]))
         assert content["tasks"] == [{"title": "Cook", "status": status.value, "forId": None}]
-
-
-async def test_a_custom_element_is_replaced(layer: Any, backend: Backend) -> None:
-    thread_id = await thread(layer)
-    element = CustomElement(
-        thread_id=thread_id, for_id=await said(layer, thread_id), name="Chart", props={"a": 1}
-    )
-    await layer.create_element(element)
-    element.props = {"b": [2, 3]}
-    await layer.create_element(element)
-    (found,) = (await read(layer, thread_id))["elements"]
-    assert same(without_place(found), element_as_read(element))
-    assert same(found["props"], {"b": [2, 3]})
 
 
 @pytest.mark.ours

@@ -80,10 +80,14 @@ async def test_deleting_says_whether_it_was_there(layer: Any) -> None:
     assert (await feedback_of(layer, thread_id, other))["value"] == 1
 
 
-async def test_feedback_without_a_thread_finds_it_by_the_step(layer: Any) -> None:
-    # As Slack and Teams send it.
+@pytest.mark.parametrize("is_written", [True, False])
+async def test_feedback_without_a_thread_finds_it_by_the_step(layer: Any, is_written: bool) -> None:
+    # As Slack and Teams send it, perhaps before the step is written.
     thread_id = await thread(layer)
-    step_id = await said(layer, thread_id)
+    step = message(thread_id)
+    step_id = step["id"]
+    writing = asyncio.create_task(layer.create_step(step))
+    await (writing if is_written else asyncio.sleep(0))
     feedback_id = await layer.upsert_feedback(Feedback(forId=step_id, value=0, comment="c"))
     assert await feedback_of(layer, thread_id, step_id) == {
         "forId": step_id,
@@ -91,16 +95,7 @@ async def test_feedback_without_a_thread_finds_it_by_the_step(layer: Any) -> Non
         "value": 0,
         "comment": "c",
     }
-
-
-async def test_feedback_right_after_its_step_finds_the_thread(layer: Any) -> None:
-    thread_id = await thread(layer)
-    step = message(thread_id)
-    writing = asyncio.create_task(layer.create_step(step))
-    await asyncio.sleep(0)
-    await layer.upsert_feedback(Feedback(forId=step["id"], value=1))
     await writing
-    assert (await feedback_of(layer, thread_id, step["id"]))["value"] == 1
 
 
 async def test_feedback_for_nothing_known_is_refused(layer: Any) -> None:

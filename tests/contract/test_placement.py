@@ -156,21 +156,9 @@ async def test_a_step_deleted_here_can_be_written_there(layer: Any) -> None:
     assert await steps_of(layer, two) == {STEP: as_read(step)}
 
 
+@pytest.mark.parametrize("names_its_thread", [True, False])
 async def test_a_deletion_in_ones_own_thread_ends_no_upload_elsewhere(
-    layer: Any, backend: Backend
-) -> None:
-    one, two = await thread(layer), await thread(layer)
-    element = file_element(one, STEP, id=ELEMENT, content=b"x" * 2_000_000)
-    await asyncio.gather(
-        layer.create_element(element),
-        layer.delete_element(ELEMENT, two),
-    )
-    url = (await elements_of(layer, one))[ELEMENT]["url"]
-    assert await backend.fetch(url) == element.content
-
-
-async def test_a_session_ends_no_upload_elsewhere_by_an_id_alone(
-    layer: Any, backend: Backend
+    layer: Any, backend: Backend, names_its_thread: bool
 ) -> None:
     one, two = await thread(layer), await thread(layer)
     element = file_element(one, STEP, id=ELEMENT, content=b"x" * 2_000_000)
@@ -179,7 +167,7 @@ async def test_a_session_ends_no_upload_elsewhere_by_an_id_alone(
     socket = Socket()
     socket.enter(two)
     try:
-        await layer.delete_element(ELEMENT)
+        await layer.delete_element(ELEMENT, *([two] if names_its_thread else []))
     finally:
         await socket.leave()
     await writing

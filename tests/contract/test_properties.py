@@ -17,7 +17,6 @@ from tests.contract.build import (
     message,
     new_id,
     person,
-    read,
     said,
     same,
     steps_of,
@@ -108,25 +107,6 @@ async def test_a_step_is_the_union_of_its_writes(
             await write
     expected = as_read(sent, *changes)
     assert near((await steps_of(layer, key["threadId"]))[key["id"]], expected)
-
-
-@PROPERTY
-@given(changes=st.lists(documents, max_size=5), at_once=st.booleans())
-async def test_thread_metadata_is_a_merged_dict(
-    layer: Any, changes: list[dict[str, Any]], at_once: bool
-) -> None:
-    thread_id = new_id()
-    model: dict[str, Any] = {}
-    for change in changes:
-        model = {k: v for k, v in {**model, **change}.items() if v is not None}
-    writes = [layer.update_thread(thread_id, metadata=copy.deepcopy(one)) for one in changes]
-    if at_once:
-        await asyncio.gather(*writes)
-    else:
-        for write in writes:
-            await write
-    if changes:
-        assert near((await read(layer, thread_id))["metadata"], model)
 
 
 actions = st.lists(

@@ -230,12 +230,3 @@ async def test_fifty_readers_of_a_user_are_one_statement(layer: Any, backend: An
         found = await asyncio.gather(*(layer.get_user("bob") for _ in range(50)))
     assert {user.identifier for user in found} == {"bob"}
     assert len(count.statements) == 1, count.statements
-
-
-async def test_no_connection_is_left_checked_out(layer: Any, alice: Any) -> None:
-    thread_id = await thread(layer, alice)
-    await fill(layer, thread_id, 5)
-    await asyncio.gather(*(layer.get_thread(thread_id) for _ in range(5)))
-    pool = layer.database.engine.sync_engine.pool
-    if hasattr(pool, "checkedout"):
-        assert pool.checkedout() == 0

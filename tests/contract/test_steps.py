@@ -8,14 +8,12 @@ from typing import Any
 
 import pytest
 
-from tests.contract.backends import Backend
 from tests.contract.build import (
     STEP_KEYS,
     as_read,
     at,
     message,
     new_id,
-    read,
     same,
     steps_of,
     thread,
@@ -167,19 +165,6 @@ async def test_a_dict_changed_after_the_call_is_stored_as_it_was(layer: Any) -> 
     given["tags"].append("two")
     await writing
     assert same((await steps_of(layer, thread_id))[sent["id"]], as_read(sent))
-
-
-async def test_steps_survive_a_restart(layer: Any, backend: Backend) -> None:
-    thread_id = await thread(layer)
-    sent = [message(thread_id, "ä", createdAt=at(i), sparkles=i) for i in range(3)]
-    sent.append(tool(thread_id, generation=ASK, showInput=False, createdAt=at(9)))
-    for step in sent:
-        await layer.create_step(copy.deepcopy(step))
-    before = await read(layer, thread_id)
-    layer = await backend.reopen(layer)
-    after = await read(layer, thread_id)
-    assert same(after, before)
-    assert same(after["steps"], [as_read(step) for step in sent])
 
 
 async def test_get_step(layer: Any) -> None:

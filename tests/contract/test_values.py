@@ -21,7 +21,6 @@ from tests.contract.build import (
     file_element,
     listed,
     message,
-    new_id,
     person,
     read,
     said,
@@ -46,21 +45,21 @@ TEXTS = {
     "decomposed": ("e\u0301", "e\u0301"),
     "not a character": ("\uffff\U0010ffff", "\uffff\U0010ffff"),
 }
-TEXT = pytest.mark.parametrize(("sent", "stored"), TEXTS.values(), ids=TEXTS.keys())
 
 
-@TEXT
-async def test_text_in_a_step(layer: Any, sent: str, stored: str) -> None:
+async def test_texts_in_steps(layer: Any) -> None:
     thread_id = await thread(layer)
-    step_id = new_id()
 
-    def step(text: str) -> dict[str, Any]:
-        changes = {"id": step_id, "name": text, "input": text, "tags": [text], "language": text}
+    def step(id: str, text: str) -> dict[str, Any]:
+        changes = {"id": id, "name": text, "input": text, "tags": [text], "language": text}
         inner = {text: [text, {"deep": text}]}
         return tool(thread_id, output=text, metadata=inner, generation=inner) | changes
 
-    await layer.create_step(step(sent))
-    assert same((await steps_of(layer, thread_id))[step_id], as_read(step(stored)))
+    for id, (sent, _) in TEXTS.items():
+        await layer.create_step(step(id, sent))
+    found = await steps_of(layer, thread_id)
+    for id, (_, stored) in TEXTS.items():
+        assert same(found[id], as_read(step(id, stored))), id
 
 
 class Markup(str):
@@ -101,21 +100,16 @@ async def test_a_text_of_a_class_of_its_own_is_a_text(layer: Any, sent: str) -> 
     assert step["start"] == "2026-01-31T08:00:00Z"
 
 
-async def test_texts_in_threads(layer: Any) -> None:
+async def test_texts_in_threads_and_feedback(layer: Any) -> None:
     for sent, stored in TEXTS.values():
         thread_id = await thread(layer, name=sent, metadata={sent: [sent]}, tags=[sent])
-        found = await read(layer, thread_id)
-        fields = {"name": stored, "metadata": {stored: [stored]}, "tags": [stored]}
-        assert {key: found[key] for key in fields} == fields
-
-
-async def test_texts_in_feedback(layer: Any) -> None:
-    thread_id = await thread(layer)
-    for sent, stored in TEXTS.values():
         step_id = await said(layer, thread_id)
         given = Feedback(forId=step_id, value=1, threadId=thread_id, comment=sent)
         await layer.upsert_feedback(given)
-        assert (await steps_of(layer, thread_id))[step_id]["feedback"]["comment"] == stored
+        found = await read(layer, thread_id)
+        fields = {"name": stored, "metadata": {stored: [stored]}, "tags": [stored]}
+        assert {key: found[key] for key in fields} == fields
+        assert found["steps"][0]["feedback"]["comment"] == stored
 
 
 @pytest.mark.parametrize(

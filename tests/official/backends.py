@@ -137,4 +137,4 @@ def postgres_databases(server: Server, statements: list[str]) -> Databases:
         await connection.close()
 
     run_apart(run())
-    return Databases(server, url)
+    return Databases.on_postgres(server, url)
