@@ -23,7 +23,6 @@ from chainlit_sqla.transfer.records import Record
 from tests.cli.conftest import Command
 from tests.cli.exports import URL, fill, said, there
 from tests.export import many
-from tests.servers.ports import free_port
 
 
 @pytest.fixture
@@ -37,7 +36,7 @@ def mode(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
 
 
-def test_without_options_everything_goes_to_standard_output(
+def test_the_default_is_jsonl_on_standard_output(
     program: Command, chats: str, folder: Path
 ) -> None:
     result = program("export", "--url", chats)
@@ -62,7 +61,7 @@ def test_without_options_everything_goes_to_standard_output(
         ("a.md.gz", b"# Weather\n"),
     ],
 )
-def test_the_name_of_a_file_tells_its_form(
+def test_the_suffix_decides_the_format(
     cli: Command, chats: str, folder: Path, name: str, start: bytes
 ) -> None:
     result = cli("export", "--url", chats, "-o", name)
@@ -89,7 +88,7 @@ def test_a_folder_gets_a_file_for_each_conversation(cli: Command, chats: str, fo
     assert len(list(path.parent.iterdir())) == 2
 
 
-def test_what_is_there_is_replaced_only_by_force(cli: Command, chats: str, folder: Path) -> None:
+def test_existing_files_are_replaced_only_by_force(cli: Command, chats: str, folder: Path) -> None:
     (folder / "a.md").write_text("mine")
     (folder / "link.md").symlink_to("a.md")
     for name in ("a.md", "link.md"):
@@ -105,7 +104,7 @@ def test_what_is_there_is_replaced_only_by_force(cli: Command, chats: str, folde
     assert there(folder) == ["a.md", "link.md"]
 
 
-def test_conditions_select_and_an_empty_selection_says_so(
+def test_conditions_select_and_an_empty_selection_is_reported(
     cli: Command, chats: str, folder: Path
 ) -> None:
     chat = cli("export", "--url", chats, "--format", "chat", "--feedback", "up", "--tag", "travel")
@@ -130,13 +129,13 @@ def test_conversations_without_an_answer_are_counted(
     options = ("--format", "chat", "--messages-only")
     assert "Exported 1 conversation (" in cli("export", "--url", chats, *options).err
 
-    async def forget() -> None:
+    async def delete_answer() -> None:
         database = Database(chats)
         async with database.write() as connection:
             await connection.exec_driver_sql("DELETE FROM steps WHERE id = 's4'")
         await database.close()
 
-    asyncio.run(forget())
+    asyncio.run(delete_answer())
     result = cli("export", "--url", chats, *options)
     assert result.out == ""
     assert said(result) == (
@@ -185,7 +184,7 @@ def test_the_summary_counts_what_was_written(cli: Command, chats: str, folder: P
         (["--url", "postgresql://me:pas5word@127.0.0.1:1/x"], "cannot be reached"),
     ],
 )
-def test_what_cannot_be_done_is_said_in_a_sentence(
+def test_errors_are_one_sentence(
     cli: Command, chats: str, folder: Path, options: list[str], words: str
 ) -> None:
     result = cli("export", "--url", chats, *options)
@@ -198,7 +197,7 @@ def test_what_cannot_be_done_is_said_in_a_sentence(
 
 
 @pytest.mark.parametrize("option", ["--feedback", "--format"])
-def test_a_word_that_is_none_of_the_choices_is_refused_with_them(
+def test_an_invalid_value_is_refused_with_the_choices(
     cli: Command, chats: str, option: str
 ) -> None:
     result = cli("export", "--url", chats, option, "good")
@@ -207,7 +206,7 @@ def test_a_word_that_is_none_of_the_choices_is_refused_with_them(
     assert "Value error" not in result.err
 
 
-def test_a_database_stays_as_it_was(cli: Command, chats: str, folder: Path) -> None:
+def test_a_database_is_not_changed(cli: Command, chats: str, folder: Path) -> None:
     with closing(sqlite3.connect("chats.db")) as connection:
         connection.execute("PRAGMA journal_mode = DELETE")
     before = (folder / "chats.db").read_bytes()
@@ -216,7 +215,7 @@ def test_a_database_stays_as_it_was(cli: Command, chats: str, folder: Path) -> N
     assert [path.name for path in folder.iterdir()] == ["chats.db"]
 
 
-def test_a_database_of_somebody_else_is_told(cli: Command, folder: Path) -> None:
+def test_foreign_tables_are_refused(cli: Command, folder: Path) -> None:
     async def make(name: str, *statements: str) -> str:
         database = Database(f"sqlite:///{name}")
         async with database.write() as connection:
@@ -235,7 +234,7 @@ def test_a_database_of_somebody_else_is_told(cli: Command, folder: Path) -> None
 
 
 @pytest.mark.parametrize("revision", ["0001", "0002"])
-def test_an_older_revision_is_exported_as_it_is(
+def test_an_older_revision_is_exported_unchanged(
     cli: Command, chats: str, folder: Path, revision: str
 ) -> None:
     now = cli("export", "--url", chats).out
@@ -253,7 +252,7 @@ def test_an_older_revision_is_exported_as_it_is(
     assert result.out.splitlines()[1:] == now.splitlines()[1:]
 
 
-def test_what_was_exported_is_imported_as_it_was(
+def test_an_import_restores_an_export(
     cli: Command, chats: str, folder: Path, database: str
 ) -> None:
     fill("sqlite:///chats.db-2", turns=300)
@@ -273,7 +272,7 @@ def test_what_was_exported_is_imported_as_it_was(
     assert End.parse(after[-1]) == End.parse(before[-1])
 
 
-def test_without_a_terminal_lines_have_rate_and_time_left() -> None:
+def test_progress_without_a_terminal() -> None:
     log = io.StringIO()
     lines = ProgressLog(Console(file=log), seconds=0)
     lines("steps", 0, 2_000)
@@ -287,9 +286,3 @@ def test_without_a_terminal_lines_have_rate_and_time_left() -> None:
     assert third == "files: 5"
     ProgressLog(Console(file=log), seconds=60)("steps", 1, 2)
     assert len(log.getvalue().splitlines()) == 3, "what is short needs no lines"
-
-
-def test_an_unreachable_server_leaves_nothing(cli: Command, folder: Path) -> None:
-    url = f"postgresql://me@127.0.0.1:{free_port()}/x"
-    assert "cannot be reached" in cli("export", "--url", url, "-o", "a.md").err
-    assert there(folder) == []

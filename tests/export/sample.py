@@ -12,7 +12,7 @@ from chainlit_sqla.database import Database
 from chainlit_sqla.database import migrator as migrations
 from chainlit_sqla.transfer.exporting import CHAT, FORMATS, ChatOptions, Export, Selection
 from chainlit_sqla.transfer.records import TABLES, Record
-from tests.export.place import Memory
+from tests.export.conftest import Memory
 
 _ROOT = Path(__file__).parents[2]
 FILE = _ROOT / "docs" / "exporting.md"

@@ -15,25 +15,25 @@ from chainlit_sqla.transfer.exporting.openai import ChatOptions, arguments, tool
 from tests.contract import build
 
 from .conftest import Exported
-from .story import ANSWER, EVIL, OUTPUT, Story, say
+from .story import ANSWER, EVIL, Story, say
 
 
-def complain(line: dict[str, Any]) -> list[str]:
-    """What a validator of training data would refuse, after OpenAI's published checks."""
-    wrong = [f"member {name}" for name in line.keys() - {"messages", "tools"}]
-    wrong += [f"the tool {name}" for name in _odd_tools(line)]
-    wrong += [f"message {number}: {what}" for number, what in _odd_messages(line)]
+def violations(line: dict[str, Any]) -> list[str]:
+    """What a validator of training data rejects, after OpenAI's published checks."""
+    problems = [f"member {name}" for name in line.keys() - {"messages", "tools"}]
+    problems += [f"the tool {name}" for name in _odd_tools(line)]
+    problems += [f"message {number}: {what}" for number, what in _odd_messages(line)]
     roles = [m["role"] for m in line["messages"] if m["role"] != "system"]
     calls = [bool(m.get("tool_calls")) for m in line["messages"] if m["role"] != "system"]
-    wrong += [f"two of {one}" for one, two in pairwise(roles) if one == two != "tool"]
+    problems += [f"two of {one}" for one, two in pairwise(roles) if one == two != "tool"]
     talk = [role for role, call in zip(roles, calls, strict=True) if role != "tool" and not call]
     if talk != ["user", "assistant"] * (len(talk) // 2):
-        wrong.append(f"roles {talk}")
+        problems.append(f"roles {talk}")
     if line["messages"][-1]["role"] != "assistant" or calls[-1]:
-        wrong.append("it does not end with an answer")
+        problems.append("it does not end with an answer")
     if not any(m["role"] == "assistant" and m.get("weight", 1) for m in line["messages"]):
-        wrong.append("nothing to learn")
-    return wrong
+        problems.append("nothing to learn")
+    return problems
 
 
 def _odd_tools(line: dict[str, Any]) -> list[str]:
@@ -85,7 +85,7 @@ def _odd_messages(line: dict[str, Any]) -> Iterator[tuple[int, str]]:
             waiting.add(call["id"])
 
 
-async def test_a_rich_conversation_is_a_line_that_trainers_take(
+async def test_trainers_accept_a_rich_conversation(
     exported: Exported, layer: SQLADataLayer
 ) -> None:
     me = await build.person(layer)
@@ -125,7 +125,7 @@ async def test_a_rich_conversation_is_a_line_that_trainers_take(
 
     options = ChatOptions(tools=True, messages_only=True)
     [line] = (await exported("chat", chat=options)).lines
-    assert complain(line) == []
+    assert violations(line) == []
     kinds = [(m["role"], bool(m.get("tool_calls")), m.get("weight")) for m in line["messages"]]
     # What led to the answer with a thumb down is not learnt either.
     assert line["messages"][2]["content"] == "I look."
@@ -145,9 +145,9 @@ async def test_a_rich_conversation_is_a_line_that_trainers_take(
     ]
     liked = ChatOptions(tools=True, messages_only=True, only_liked=True)
     [line] = (await exported("chat", chat=liked)).lines
-    assert complain(line) == []
-    learnt = [m for m in line["messages"] if m["role"] == "assistant" and m.get("weight", 1)]
-    assert [m["content"] for m in learnt] == [None, "Rain in Rome."]
+    assert violations(line) == []
+    trainable = [m for m in line["messages"] if m["role"] == "assistant" and m.get("weight", 1)]
+    assert [m["content"] for m in trainable] == [None, "Rain in Rome."]
 
 
 async def test_a_conversation_is_a_line_of_questions_and_answers(
@@ -160,8 +160,8 @@ async def test_a_conversation_is_a_line_of_questions_and_answers(
         {"role": "user", "content": EVIL},
         {"role": "assistant", "content": f"{ANSWER}\n\nAnything else?"},
     ]
-    assert (memory.done.unanswered, memory.done.untrainable) == (1, 0)
-    assert (memory.done.conversations, memory.done.parts) == (2, 5)
+    assert (memory.result.unanswered, memory.result.untrainable) == (1, 0)
+    assert (memory.result.conversations, memory.result.parts) == (2, 5)
     # Without the greeting, and without the last message, which nobody answered.
     assert rome["messages"] == [
         {"role": "user", "content": "Rome?\n\nItaly."},
@@ -177,63 +177,33 @@ async def test_a_conversation_is_a_line_of_questions_and_answers(
     }
 
 
-async def test_feedback_is_a_field_that_names_its_message(exported: Exported, story: Story) -> None:
+async def test_feedback_names_its_message(
+    exported: Exported, layer: SQLADataLayer, story: Story
+) -> None:
     paris, rome = (await exported("chat")).lines
     assert paris["feedback"] == "up"
     assert paris["feedback_by_message"] == [{"message": 2, "value": "up", "comment": "great"}]
     assert rome["feedback"] == "down"
-    [given] = rome["feedback_by_message"]
-    assert given == {"message": 1, "value": "down", "comment": "useless *really*"}
-    assert rome["messages"][given["message"]]["content"] == "No idea."
-
-
-async def test_both_thumbs_in_a_conversation_are_mixed(
-    exported: Exported, layer: SQLADataLayer, story: Story
-) -> None:
+    [feedback] = rome["feedback_by_message"]
+    assert feedback == {"message": 1, "value": "down", "comment": "useless *really*"}
+    assert rome["messages"][feedback["message"]]["content"] == "No idea."
     await say(layer, story.rome, "assistant", "Ah, Rome!", 205, id="better")
     await layer.upsert_feedback(Feedback(forId="better", threadId=story.rome, value=1))
     _, rome = (await exported("chat")).lines
     assert rome["feedback"] == "mixed"
-    assert [one["value"] for one in rome["feedback_by_message"]] == ["down", "up"]
+    assert [feedback["value"] for feedback in rome["feedback_by_message"]] == ["down", "up"]
 
 
-async def test_only_messages_are_what_trainers_take(exported: Exported, story: Story) -> None:
+async def test_trainers_accept_messages_only(exported: Exported, story: Story) -> None:
     for tools in (False, True):
         options = ChatOptions(tools=tools, messages_only=True)
         memory = await exported("chat", chat=options)
         # Of the conversation whose only answer was refused there is nothing to learn.
         [paris] = memory.lines
-        assert complain(paris) == []
-        assert (memory.done.unanswered, memory.done.untrainable) == (1, 1)
-        assert memory.done.conversations == 1
-        assert memory.done.parts == len(paris["messages"])
-
-
-async def test_of_liked_answers_only_these_are_learnt(
-    exported: Exported, layer: SQLADataLayer, story: Story
-) -> None:
-    await say(layer, story.paris, "user", "And tomorrow?", 20)
-    await say(layer, story.paris, "assistant", "Rain.", 21)
-    options = ChatOptions(messages_only=True, only_liked=True)
-    [paris] = (await exported("chat", chat=options, feedback="up")).lines
-    weights = [m.get("weight", 1) for m in paris["messages"] if m["role"] == "assistant"]
-    assert weights == [1, 0]
-    assert complain(paris) == []
-
-
-async def test_tools_are_calls_and_results(exported: Exported, story: Story) -> None:
-    paris = (await exported("chat", chat=ChatOptions(tools=True))).lines[0]
-    _, _, call, result, _ = paris["messages"]
-    assert call["content"] is None
-    assert call["tool_calls"] == [
-        {
-            "id": "outer",
-            "type": "function",
-            "function": {"name": "look_up", "arguments": '{"city": "Paris"}'},
-        }
-    ]
-    assert result == {"role": "tool", "tool_call_id": "outer", "content": OUTPUT}
-    assert [tool["function"]["name"] for tool in paris["tools"]] == ["look_up"]
+        assert violations(paris) == []
+        assert (memory.result.unanswered, memory.result.untrainable) == (1, 1)
+        assert memory.result.conversations == 1
+        assert memory.result.parts == len(paris["messages"])
 
 
 async def test_a_long_conversation_is_one_line(exported: Exported, layer: SQLADataLayer) -> None:

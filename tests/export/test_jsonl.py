@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from datetime import UTC, datetime
 from typing import Any
@@ -46,7 +47,7 @@ async def test_all_rows_are_in_it_parents_first(
     assert kinds["tombstone"] >= 1
     end = End.parse(last)
     assert end is not None
-    assert end.counts == kinds == memory.done.rows
+    assert end.counts == kinds == memory.result.rows
     order = [record.kind for record in map(Record.parse, lines)]
     assert order == sorted(order, key=list(TABLES).index)
 
@@ -66,7 +67,7 @@ async def test_of_a_selection_the_owners_come_along_and_nothing_else(
     assert {r.values["identifier"] for r in records if r.kind == "user"} == {"bob"}
     assert {r.thread_id for r in records if r.kind != "user"} == {story.rome}
     assert Header.parse(memory.text.splitlines()[0]).filters == {"user": ["bob"]}
-    assert memory.done.rows == {"user": 1, "thread": 1, "step": 5, "feedback": 1}
+    assert memory.result.rows == {"user": 1, "thread": 1, "step": 5, "feedback": 1}
 
 
 async def test_more_threads_than_a_batch_are_each_there_once(
@@ -74,8 +75,7 @@ async def test_more_threads_than_a_batch_are_each_there_once(
 ) -> None:
     me = await build.person(layer)
     ids = [f"t{number:04}" for number in range(1_050)]
-    for id in ids:
-        await layer.update_thread(id, user_id=me.id)
+    await asyncio.gather(*(layer.update_thread(id, user_id=me.id) for id in ids))
     memory = await exported("jsonl")
     assert [line["id"] for line in memory.lines if line["kind"] == "thread"] == ids
 

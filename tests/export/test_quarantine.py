@@ -1,4 +1,4 @@
-"""What has no place in our tables goes into a file of records, and comes back from it."""
+"""Quarantined rows and foreign columns survive an export and an import."""
 
 from __future__ import annotations
 
@@ -18,11 +18,10 @@ from chainlit_sqla.transfer.importing import Import, Result
 from chainlit_sqla.transfer.record_file import Header
 from chainlit_sqla.transfer.sources import open_source
 
-from .conftest import EVERYWHERE, Exported
-from .place import Memory
+from .conftest import EVERYWHERE, Exported, Memory
 from .story import Story
 
-OTHER = {"sqlite": "postgresql", "postgresql": "sqlite", "mariadb": "postgresql", "mysql": "sqlite"}
+OTHER = {"sqlite": "postgresql", "postgresql": "sqlite", "mariadb": "postgresql"}
 OTHERS = "a thread with its id belongs to another user in the target"
 PARIS: list[tuple[str, str, Any]] = [
     ("steps", "odd: ü", {"id": "s", "threadId": "paris-1", "output": "ü🙂", "n": [1.5, None]}),
@@ -31,7 +30,7 @@ PARIS: list[tuple[str, str, Any]] = [
     ("users", "it is there twice", {"id": "second", "identifier": "alice@example.org"}),
     ("a.jsonl", "its page", {"line": '{"kind":"element","threadId":"paris-1","page":true}'}),
 ]
-"""Rows of alice and of her conversation."""
+"""Rows of Alice and of her conversation."""
 ELSEWHERE: list[tuple[str, str, Any]] = [
     ("steps", "odd", {"id": "s", "threadId": "Rome/../1", "output": "bob's"}),
     ("steps", "its thread is not there", {"id": "lost", "threadId": "gone"}),
@@ -39,10 +38,10 @@ ELSEWHERE: list[tuple[str, str, Any]] = [
     ("a.jsonl", "it is not JSON", {"line": "not JSON"}),
     ("steps", OTHERS, {"id": "secret", "threadId": "paris-1", "output": "somebody else's"}),
 ]
-STRANGERS = {"users": "mood", "threads": "kind", "feedbacks": "stars"}
-"""Columns of somebody else; one is named as a member of each line."""
+FOREIGN_COLUMNS = {"users": "mood", "threads": "kind", "feedbacks": "stars"}
+"""Columns of another program; one has the name of a member of each line."""
 
-Aside = list[tuple[Any, ...]]
+Quarantined = list[tuple[Any, ...]]
 
 
 @pytest.fixture
@@ -55,7 +54,7 @@ def other(request: pytest.FixtureRequest, url: str, tmp_path: Path) -> Any:
 
 @pytest.fixture
 async def full(database: Database, story: Story) -> Database:
-    """A database that has put rows aside, and has columns that are not ours."""
+    """A database with quarantined rows and foreign columns."""
     quote = _quoted(database)
     async with database.write() as connection:
         for number, (origin, reason, row) in enumerate((*PARIS, *ELSEWHERE)):
@@ -64,7 +63,7 @@ async def full(database: Database, story: Story) -> Database:
             await connection.execute(
                 quarantine.insert(), values | {"source": "old", "createdAt": created}
             )
-        for table, name in STRANGERS.items():
+        for table, name in FOREIGN_COLUMNS.items():
             column = quote(name)
             await connection.execute(text(f"ALTER TABLE {table} ADD COLUMN {column} VARCHAR(20)"))
             await connection.execute(text(f"UPDATE {table} SET {column} = '{name} of it'"))
@@ -75,8 +74,8 @@ def _quoted(database: Database) -> Any:
     return database.engine.dialect.identifier_preparer.quote
 
 
-async def aside(database: Database) -> Aside:
-    """All that is put aside, also when and where from."""
+async def quarantined(database: Database) -> Quarantined:
+    """The rows of the quarantine with their origin and time."""
     async with database.connect() as connection:
         rows = (await connection.execute(select(quarantine))).all()
     return sorted(
@@ -85,58 +84,57 @@ async def aside(database: Database) -> Aside:
     )
 
 
-async def brought(given: str, target: Database) -> Result:
+async def imported(given: str, target: Database) -> Result:
     async with open_source(given, target.settings, target=target) as source:
         return await Import(source, target).run()
 
 
-async def opened(url: str) -> Database:
+async def open_target(url: str) -> Database:
     database = Database(url, settings=Settings.load())
     await migrations.upgrade(database)
     return database
 
 
-def saved(memory: Memory, folder: Path) -> str:
+def save(memory: Memory, folder: Path) -> str:
     path = folder / "chats.jsonl"
     path.write_bytes(memory.files[""])
     return str(path)
 
 
 @EVERYWHERE
-async def test_it_comes_back_on_another_database_as_a_direct_import_brings_it(
+async def test_an_import_of_the_file_equals_a_direct_import(
     exported: Exported, full: Database, other: str, tmp_path: Path
 ) -> None:
-    path = saved(await exported("jsonl"), tmp_path)
-    target, direct = await opened(other), await opened(f"sqlite:///{tmp_path / 'direct.db'}")
-    result = await brought(path, target)
-    same = await brought(full.given_url.render_as_string(hide_password=False), direct)
-    found, before = await aside(target), await aside(full)
+    path = save(await exported("jsonl"), tmp_path)
+    target, direct = (
+        await open_target(other),
+        await open_target(f"sqlite:///{tmp_path / 'direct.db'}"),
+    )
+    result = await imported(path, target)
+    same = await imported(full.given_url.render_as_string(hide_password=False), direct)
+    found, before = await quarantined(target), await quarantined(full)
     # Two users, three threads and two feedbacks have a value in a column that is not ours.
     assert [row for row in found if row[0].startswith("digest")] == before
     assert len(found) == len(before) + 7
-    assert [row[:4] for row in found] == [row[:4] for row in await aside(direct)]
-    assert (result.read, result.quarantined, result.partly_quarantined) == (
-        same.read,
-        same.quarantined,
-        same.partly_quarantined,
-    )
+    assert [row[:4] for row in found] == [row[:4] for row in await quarantined(direct)]
+    for counts in ("read", "quarantined", "partly_quarantined"):
+        assert getattr(result, counts) == getattr(same, counts)
     assert result.comparison is not None
     assert result.comparison.equal
-    await brought(path, target)
-    assert await aside(target) == found, "a second run brought something twice"
+    await imported(path, target)
+    assert await quarantined(target) == found, "a second run brought something twice"
     await target.close()
     await direct.close()
 
 
-@EVERYWHERE
-async def test_a_selection_has_that_of_its_conversations_and_their_owners(
+async def test_a_selection_has_the_rows_of_its_conversations_and_owners(
     exported: Exported, full: Database, story: Story
 ) -> None:
     lines = (await exported("jsonl", threads=[story.paris])).lines
-    quarantined = [line for line in lines if line["kind"] == "quarantined"]
+    quarantine_lines = [line for line in lines if line["kind"] == "quarantined"]
     unplaced = [line for line in lines if line["kind"] == "unplaced"]
-    assert [(one["origin"], one["reason"], one["row"]) for one in quarantined] == PARIS
-    assert [(one["of"], one["row"]) for one in unplaced] == [
+    assert [(line["origin"], line["reason"], line["row"]) for line in quarantine_lines] == PARIS
+    assert [(line["of"], line["row"]) for line in unplaced] == [
         ("user", {"id": story.alice.id, "mood": "mood of it"}),
         ("thread", {"id": story.paris, "kind": "kind of it"}),
         ("feedback", {"threadId": story.paris, "forId": "run", "stars": "stars of it"}),
@@ -144,24 +142,27 @@ async def test_a_selection_has_that_of_its_conversations_and_their_owners(
     assert lines[-1]["counts"]["quarantined"] == len(PARIS)
 
 
-async def test_what_an_adoption_put_aside_is_not_taken_for_one_of_the_database_it_comes_to(
+async def test_rows_quarantined_by_an_adoption_keep_their_origin(
     exported: Exported, full: Database, other: str, tmp_path: Path
 ) -> None:
     async with full.write() as connection:
         await connection.execute(
             quarantine.update().where(quarantine.c.id == "digest 0").values(source="adoption")
         )
-    path = saved(await exported("jsonl"), tmp_path)
-    target, direct = await opened(other), await opened(f"sqlite:///{tmp_path / 'direct.db'}")
+    path = save(await exported("jsonl"), tmp_path)
+    target, direct = (
+        await open_target(other),
+        await open_target(f"sqlite:///{tmp_path / 'direct.db'}"),
+    )
     url = full.given_url.render_as_string(hide_password=False)
     for database, given, title in ((target, path, path), (direct, url, full.label)):
-        await brought(given, database)
-        [row] = [row for row in await aside(database) if row[0] == "digest 0"]
+        await imported(given, database)
+        [row] = [row for row in await quarantined(database) if row[0] == "digest 0"]
         assert row[4] == f"{title} (adoption)"
         await database.close()
 
 
-async def test_a_line_of_another_release_is_kept_as_it_is(
+async def test_a_line_of_an_unknown_kind_is_kept(
     exported: Exported, story: Story, other: str, tmp_path: Path
 ) -> None:
     memory = await exported("jsonl")
@@ -171,39 +172,39 @@ async def test_a_line_of_another_release_is_kept_as_it_is(
     end["counts"]["reaction"] = 1
     news = '{"kind":"reaction","threadId":"paris-1","emoji":"🙂"}'
     memory.files[""] = "\n".join([first, *lines, news, json.dumps(end), ""]).encode()
-    target = await opened(other)
-    result = await brought(saved(memory, tmp_path), target)
+    target = await open_target(other)
+    result = await imported(save(memory, tmp_path), target)
     assert result.read["line"] == 1
-    assert [json.loads(row[3]) for row in await aside(target)] == [{"line": news + "\n"}]
+    assert [json.loads(row[3]) for row in await quarantined(target)] == [{"line": news + "\n"}]
     await target.close()
 
 
-async def test_a_damaged_line_is_kept_as_it_is_and_a_lost_one_is_missed(
+async def test_a_damaged_line_is_kept_and_a_lost_one_reported(
     exported: Exported, full: Database, other: str, tmp_path: Path
 ) -> None:
     memory = await exported("jsonl")
     whole = memory.text
-    target = await opened(other)
+    target = await open_target(other)
     memory.files[""] = whole.replace('"origin":"Thread",', "").encode()
-    result = await brought(saved(memory, tmp_path), target)
+    result = await imported(save(memory, tmp_path), target)
     assert result.read["line"] == 1
     assert result.read["quarantined"] == len(PARIS) + len(ELSEWHERE) - 1
     kept = [line for line in whole.splitlines() if '"origin":"Thread"' not in line]
     memory.files[""] = "\n".join([*kept, ""]).encode()
     with pytest.raises(Exception, match=r"lost lines.*quarantined: \+1"):
-        await brought(saved(memory, tmp_path), target)
+        await imported(save(memory, tmp_path), target)
     await target.close()
 
 
-async def test_steps_and_elements_keep_it_in_their_extra(
+async def test_foreign_columns_of_steps_go_into_extra(
     exported: Exported, full: Database, other: str, tmp_path: Path
 ) -> None:
     column = _quoted(full)("tokens")
     async with full.write() as connection:
         await connection.execute(text(f"ALTER TABLE steps ADD COLUMN {column} INTEGER"))
         await connection.execute(text(f"UPDATE steps SET {column} = 7"))
-    target = await opened(other)
-    await brought(saved(await exported("jsonl"), tmp_path), target)
+    target = await open_target(other)
+    await imported(save(await exported("jsonl"), tmp_path), target)
     async with target.connect() as connection:
         extras = (await connection.scalars(select(steps.c.extra))).all()
     assert extras
