@@ -18,8 +18,6 @@ from typing import Any, BinaryIO, cast
 from chainlit.element import File
 
 from chainlit_sqla import BlobSource, LocalStorage, SQLADataLayer
-from chainlit_sqla.storage.base import StorageClient
-from chainlit_sqla.storage.s3.client import S3Storage
 
 MIB = 1024 * 1024
 
@@ -62,13 +60,6 @@ class Endless(BlobSource):
 state = threading.local()
 
 
-def storage(about: dict[str, Any]) -> StorageClient:
-    """Open the store of the test: a folder, or a bucket behind a proxy that holds requests."""
-    if "folder" in about:
-        return Stuck(Path(about["folder"]))
-    return S3Storage(**about)
-
-
 def file(id: str, content: bytes) -> File:
     """An element of the message."""
     return File(id=id, thread_id="t", for_id="s", name=id, content=content)
@@ -76,7 +67,7 @@ def file(id: str, content: bytes) -> File:
 
 async def main(about: dict[str, Any]) -> None:
     """Do what the test asks for, then wait."""
-    layer = SQLADataLayer(about["database"], storage=storage(about["storage"]))
+    layer = SQLADataLayer(about["database"], storage=Stuck(Path(about["folder"])))
     user_message: Any = {"id": "s", "threadId": "t", "type": "user_message", "output": "kept"}
     await layer.create_step(user_message)
     for number in range(about.get("files", 0)):

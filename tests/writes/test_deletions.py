@@ -21,7 +21,11 @@ async def count(database: Database, model: type) -> int:
     return int(found)
 
 
-@pytest.mark.parametrize("database", ["sqlite", "postgresql", "mariadb"], indirect=True)
+@pytest.mark.parametrize(
+    "database",
+    ["sqlite", pytest.param("postgresql", marks=pytest.mark.full), "mariadb"],
+    indirect=True,
+)
 async def test_a_step_with_more_descendants_than_a_statement_has_parameters(
     database: Database,
 ) -> None:

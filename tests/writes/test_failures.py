@@ -155,7 +155,7 @@ async def test_a_deadlock_is_retried(postgres: PostgresServer, behind_proxy: Dat
     await transaction.start()
     await other.execute("UPDATE threads SET name = 'other' WHERE id = 'b'")
     writes = asyncio.gather(*(write_queue.submit(SaveThread(id, {"name": "new"})) for id in "ab"))
-    await waiting_for_a_lock(postgres, behind_proxy)
+    await waits_for_a_lock(behind_proxy)
     await other.execute("UPDATE threads SET name = 'other' WHERE id = 'a'")  # They meet here.
     await transaction.commit()
     await writes
@@ -180,7 +180,7 @@ async def test_a_thread_that_another_process_is_deleting_stays_deleted(
     late = asyncio.gather(
         write_queue.submit(step(1)), write_queue.submit(SaveThread("t", {}, {"late": True}))
     )
-    await waiting_for_a_lock(postgres, behind_proxy)
+    await waits_for_a_lock(behind_proxy)
     await transaction.commit()
     await late
     assert await ids(behind_proxy) == []
@@ -208,14 +208,16 @@ def direct(postgres: PostgresServer, behind_proxy: Database) -> str:
     return postgres.url.rsplit("/", 1)[0] + f"/{behind_proxy.url.database}"
 
 
-async def waiting_for_a_lock(postgres: PostgresServer, database: Database) -> None:
-    """Return when a connection of the write_queue waits for somebody's lock."""
-    query = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = $1"
-    async with asyncio.timeout(PATIENCE):
-        while True:
-            [row] = await asyncio.to_thread(postgres.execute, query, database.url.database)
-            if row[0]:
-                return
+async def waits_for_a_lock(database: Database) -> None:
+    waiting = text(
+        "SELECT count(*) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    )
+
+    async def waits() -> bool:
+        return bool(await database.read(lambda c: c.scalar(waiting)))
+
+    await until(waits)
 
 
 @pytest.mark.parametrize(

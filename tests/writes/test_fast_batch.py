@@ -38,7 +38,8 @@ from chainlit_sqla.writes.operations import (
 from chainlit_sqla.writes.planner import fast_batch_of, plan
 from chainlit_sqla.writes.queue import WriteQueue
 from tests.servers.postgres import PostgresServer
-from tests.until import PATIENCE, until
+from tests.until import PATIENCE
+from tests.writes.test_failures import waits_for_a_lock
 from tests.writes.test_planner import extras, metadata, moments, rows, step_values
 
 ids = st.sampled_from(["a", "b", "ü'\"\\"])
@@ -62,7 +63,9 @@ befores = st.one_of(
 )
 
 
-@pytest.fixture(params=["postgresql", "postgresql behind a pooler"])
+@pytest.fixture(
+    params=["postgresql", pytest.param("postgresql behind a pooler", marks=pytest.mark.full)]
+)
 async def pair(
     request: pytest.FixtureRequest, postgres: PostgresServer
 ) -> AsyncIterator[tuple[Database, Database]]:
@@ -166,18 +169,6 @@ async def beside(two: tuple[Database, Database], theirs: Sequence[Op], ours: Seq
     answers = await asyncio.gather(*tasks, return_exceptions=True)
     await write_queue.close()
     return answers
-
-
-async def waits_for_a_lock(database: Database) -> None:
-    waiting = text(
-        "SELECT count(*) FROM pg_stat_activity"
-        " WHERE datname = current_database() AND wait_event_type = 'Lock'"
-    )
-
-    async def waits() -> bool:
-        return bool(await database.read(lambda c: c.scalar(waiting)))
-
-    await until(waits)
 
 
 async def stored(database: Database, column: Any) -> list[Any]:

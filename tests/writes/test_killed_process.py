@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import secrets
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -14,9 +13,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
-from chainlit.element import File
 from sqlalchemy import Table, func, select
 
 from chainlit_sqla import LocalStorage, SQLADataLayer
@@ -25,16 +22,10 @@ from chainlit_sqla.database import migrator as migrations
 from chainlit_sqla.models import blob_deletions, elements, steps, threads
 from chainlit_sqla.storage.base import Inventory
 from chainlit_sqla.storage.keys import is_own_key
-from chainlit_sqla.storage.s3.client import S3Storage
-from tests.servers import s3_moto
-from tests.servers.postgres import PostgresServer
-from tests.servers.require import unavailable
-from tests.servers.s3_faults import ErrorKind, Front
 from tests.until import PATIENCE
 
 ROOT = Path(__file__).parents[2]
 FILES = 5
-DELETIONS = r"POST /\S*\?delete|DELETE /"
 
 
 class FolderStore:
@@ -42,14 +33,13 @@ class FolderStore:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.about = {"folder": str(folder)}
 
-    def open(self) -> Inventory:
+    def open(self) -> LocalStorage:
         return LocalStorage(self.folder)
 
-    def held(self, doing: str) -> tuple[set[str], None]:
+    def held(self, doing: str) -> set[str]:
         """What the process prints when it stops; see `killed_process.Stuck`."""
-        return {"halfway"} if doing == "upload" else {"done", "deleting"}, None
+        return {"halfway"} if doing == "upload" else {"done", "deleting"}
 
     def left(self) -> list[str]:
         """All files but the two of the folder itself."""
@@ -57,47 +47,12 @@ class FolderStore:
         return sorted(name for name in names if name not in {".gitignore", ".secret"})
 
 
-class BucketStore:
-    """A bucket behind a proxy that holds requests; its server survives the process."""
-
-    def __init__(self, server: s3_moto.MotoServer, front: Front) -> None:
-        self.front = front
-        self.bucket = f"bucket-{secrets.token_hex(6)}"
-        keys = {"access_key": server.access_key, "secret_key": server.secret_key}
-        self.about = {"bucket": self.bucket, "region": server.region, **keys}
-        self.about |= {"endpoint": front.endpoint}
-        self.boto = boto3.client(
-            "s3",
-            endpoint_url=server.endpoint,
-            region_name=server.region,
-            aws_access_key_id=server.access_key,
-            aws_secret_access_key=server.secret_key,
-        )
-        self.boto.create_bucket(Bucket=self.bucket)
-
-    def open(self) -> Inventory:
-        self.front.calm()
-        return S3Storage(**self.about)
-
-    def held(self, doing: str) -> tuple[set[str], ErrorKind]:
-        """What the process prints before it stops, and the request that is held."""
-        if doing == "upload":
-            return set(), self.front.hold("partNumber=2")
-        return {"done"}, self.front.hold(DELETIONS)
-
-    def left(self) -> list[str]:
-        """The keys of all objects and of unfinished uploads."""
-        objects = self.boto.list_objects_v2(Bucket=self.bucket).get("Contents", [])
-        begun = self.boto.list_multipart_uploads(Bucket=self.bucket).get("Uploads", [])
-        return [item["Key"] for item in objects + begun]
-
-
 @dataclass
 class Deployment:
     """A database and a store, and the layers that were opened on them."""
 
     url: str
-    store: Any
+    store: FolderStore
     layers: list[SQLADataLayer] = field(default_factory=list)
 
     def restart(self) -> SQLADataLayer:
@@ -126,31 +81,14 @@ def blobs(names: list[str]) -> int:
 
 
 @pytest.fixture
-def bucket() -> Iterator[BucketStore]:
-    if why := s3_moto.missing():
-        unavailable(f"S3 by moto: {why}", "pip install 'moto[server]'")
-    server = s3_moto.MotoServer()
-    with Front(server.endpoint) as front:
-        yield BucketStore(server, front)
-    server.stop()
-
-
-@pytest.fixture(params=["sqlite and a folder", "postgresql and a bucket"])
-async def deployment(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Deployment]:
-    server: PostgresServer | None = None
-    if request.param == "sqlite and a folder":
-        made = Deployment(f"sqlite:///{tmp_path / 'chats.db'}", FolderStore(tmp_path / "files"))
-    else:
-        server = request.getfixturevalue("postgres")
-        made = Deployment(server.create_database(), request.getfixturevalue("bucket"))
+async def deployment(tmp_path: Path) -> AsyncIterator[Deployment]:
+    made = Deployment(f"sqlite:///{tmp_path / 'chats.db'}", FolderStore(tmp_path / "files"))
     database = Database(made.url)
     await migrations.upgrade(database)
     await database.close()
     yield made
     for layer in made.layers:
         await layer.close()
-    if server:
-        server.drop_database(made.url)
 
 
 @contextmanager
@@ -160,10 +98,10 @@ def killed(deployment: Deployment, doing: str, files: int = 0) -> Iterator[None]
         "do": doing,
         "files": files,
         "database": deployment.url,
-        "storage": deployment.store.about,
+        "folder": str(deployment.store.folder),
     }
     command = [sys.executable, "-m", "tests.writes.killed_process", json.dumps(about)]
-    words, request = deployment.store.held(doing)
+    words = deployment.store.held(doing)
     pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
     with subprocess.Popen(command, cwd=ROOT, text=True, **pipes) as child:
         try:
@@ -172,7 +110,6 @@ def killed(deployment: Deployment, doing: str, files: int = 0) -> Iterator[None]
                 line = child.stdout.readline()
                 assert line, "the process ended by itself"
                 words.discard(line.strip())
-            assert request is None or request.met.wait(PATIENCE)
             yield
         finally:
             child.kill()
@@ -192,6 +129,7 @@ async def test_queued_deletions_of_a_killed_process_run_at_the_next_start(
     assert deployment.store.left() == []
 
 
+@pytest.mark.full
 async def test_the_blob_of_a_replaced_file_is_deleted_at_the_next_start(
     deployment: Deployment,
 ) -> None:
@@ -207,6 +145,7 @@ async def test_the_blob_of_a_replaced_file_is_deleted_at_the_next_start(
     assert b"".join(chunks) == b"new"
 
 
+@pytest.mark.full
 async def test_a_killed_upload_leaves_only_what_can_be_cleared(
     deployment: Deployment,
 ) -> None:
@@ -227,27 +166,3 @@ async def test_a_killed_upload_leaves_only_what_can_be_cleared(
     ]
     assert counts == [1, 1, 0]
     assert deployment.store.left() == []
-
-
-@pytest.mark.parametrize("deletion", ["element", "step", "thread"])
-@pytest.mark.parametrize("deployment", ["postgresql and a bucket"], indirect=True)
-async def test_a_deletion_in_another_process_wins_over_an_upload_to_a_bucket(
-    deployment: Deployment, deletion: str
-) -> None:
-    uploading, deleting = deployment.restart(), deployment.restart()
-    await uploading.create_step({"id": "s", "threadId": "t", "type": "tool"})
-    request = deployment.store.front.hold("PUT /")
-    file = File(id="e", thread_id="t", for_id="s", name="e", content=b"secret")
-    upload = asyncio.create_task(uploading.create_element(file))
-    assert await asyncio.to_thread(request.met.wait, PATIENCE)
-    match deletion:
-        case "element":
-            await deleting.delete_element("e", "t")
-        case "step":
-            await deleting.delete_step("s")
-        case "thread":
-            await deleting.delete_thread("t")
-    deployment.store.front.calm()
-    await upload
-    assert await deployment.count(elements) == 0
-    await deployment.until_cleared()

@@ -19,6 +19,8 @@ from tests.servers.ports import free_port
 from tests.servers.require import unavailable
 from tests.until import PATIENCE
 
+pytestmark = pytest.mark.full
+
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[LocalServer]:

@@ -14,12 +14,11 @@ from sqlalchemy import event, select, text
 
 from chainlit_sqla.database import Database
 from chainlit_sqla.database import migrator as migrations
-from chainlit_sqla.errors import NotTheAuthor, RejectedRow, SchemaOutdated, WriteQueueClosed
-from chainlit_sqla.models import Step, Thread
+from chainlit_sqla.errors import NotTheAuthor, RejectedRow, SchemaOutdated
+from chainlit_sqla.models import Step
 from chainlit_sqla.writes.operations import (
     DeleteFeedback,
     Op,
-    SaveFeedback,
     SaveStep,
     SaveThread,
     SaveUser,
@@ -102,26 +101,6 @@ async def test_many_refused_rows_take_no_good_one_with_them(
     await wide._database.close()
 
 
-async def test_an_unknown_owner_is_refused_and_the_step_is_kept(
-    write_queue: WriteQueue, database: Database
-) -> None:
-    results = await all_of(
-        write_queue,
-        [SaveStep("t", "s", {"output": "kept"}), SaveThread("t", {"userId": "nobody"})],
-    )
-    assert isinstance(results[1], RejectedRow)
-    assert "create_user" in str(results[1])
-    assert await outputs(database) == {"s": "kept"}
-
-
-async def test_results_reach_their_callers(write_queue: WriteQueue) -> None:
-    results = await all_of(
-        write_queue,
-        [SaveFeedback("t", "s", "f", 1), DeleteFeedback("f"), DeleteFeedback("f")],
-    )
-    assert results == [None, True, False]
-
-
 async def test_missing_tables_are_reported_once_for_each_write(
     write_queue: WriteQueue, database: Database, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -136,37 +115,6 @@ async def test_missing_tables_are_reported_once_for_each_write(
         await connection.execute(text("ALTER TABLE gone RENAME TO steps"))
     await write_queue.submit(SaveStep("t", "s", {"output": "now"}))
     assert await outputs(database) == {"s": "now"}
-
-
-async def test_close_writes_what_was_taken(database: Database) -> None:
-    write_queue = WriteQueue(database)
-    tasks = [
-        asyncio.create_task(write_queue.submit(SaveStep("t", f"s{n}", {"output": ""})))
-        for n in range(4)
-    ]
-    await asyncio.sleep(0)
-    assert await write_queue.close() == []
-    assert len(await outputs(database)) == 4
-    await asyncio.gather(*tasks)
-    with pytest.raises(WriteQueueClosed, match="make a new one"):
-        await write_queue.submit(SaveStep("t", "late", {}))
-
-
-async def test_two_queues_on_one_thread_lose_nothing(database: Database) -> None:
-    """Two processes' worth of layers write metadata of one thread at the same time."""
-    pipelines = [WriteQueue(database) for _ in range(2)]
-    await asyncio.gather(
-        *(
-            write_queue.submit(SaveThread("t", {}, {f"{which}-{n}": n}))
-            for n in range(20)
-            for which, write_queue in enumerate(pipelines)
-        )
-    )
-    async with database.connect() as connection:
-        metadata = await connection.scalar(select(Thread.metadata_))
-    assert metadata == {f"{which}-{n}": n for n in range(20) for which in range(2)}
-    for write_queue in pipelines:
-        await write_queue.close()
 
 
 async def test_a_reader_waits_for_the_write_of_a_caller_that_was_cancelled(
