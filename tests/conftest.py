@@ -66,11 +66,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.full)
 
 
+_OTHER_SERVER = re.compile(r"(mysql|mariadb)(_url|_server|_ours_\d+)?")
+"""Names of fixtures, parameters and frozen databases that need MySQL or MariaDB."""
+
+
 def _needs_other_server(item: pytest.Item) -> bool:
     names = set(getattr(item, "fixturenames", ()))
     if callspec := getattr(item, "callspec", None):
         names |= {value for value in callspec.params.values() if isinstance(value, str)}
-    return bool(names & {"mysql", "mariadb"})
+    return any(map(_OTHER_SERVER.fullmatch, names))
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:

@@ -22,6 +22,7 @@ from tests.until import until
 Serve = Callable[..., App]
 
 
+@pytest.mark.full
 async def test_a_conversation_is_there_again_after_a_restart(serve: Serve, folder: Path) -> None:
     app = serve("demo")
     client = app.log_in("ada", "demo")

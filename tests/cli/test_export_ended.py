@@ -19,6 +19,8 @@ from tests.cli.programs import SECONDS, environment
 from tests.servers.postgres import PostgresServer
 from tests.servers.proxy import FlakyProxy
 
+FULL = pytest.mark.full
+
 # Stands still when some of many rows are written.
 HELD = """
 import sys
@@ -44,7 +46,9 @@ main(sys.argv[1:])
 """
 
 
-@pytest.mark.parametrize("form", ["jsonl", "markdown", "html", "chat"])
+@pytest.mark.parametrize(
+    "form", ["jsonl", *(pytest.param(form, marks=FULL) for form in ("markdown", "html", "chat"))]
+)
 def test_a_reader_that_goes_away_ends_it_quietly(folder: Path, form: str) -> None:
     fill(URL, turns=500)  # Far more than a pipe holds.
     with subprocess.Popen(
@@ -66,9 +70,9 @@ def test_a_reader_that_goes_away_ends_it_quietly(folder: Path, form: str) -> Non
     ("output", "ending"),
     [
         ("a.jsonl.gz", signal.SIGINT),
-        ("a.html", signal.SIGINT),
+        pytest.param("a.html", signal.SIGINT, marks=FULL),
         ("a.html", signal.SIGTERM),
-        ("a.html", signal.SIGHUP),
+        pytest.param("a.html", signal.SIGHUP, marks=FULL),
     ],
 )
 def test_ctrl_c_or_a_request_to_end_leaves_no_half_file(
@@ -122,6 +126,7 @@ def test_a_server_that_goes_away_in_the_middle_leaves_no_half_file(
     assert there(folder) == []
 
 
+@pytest.mark.full
 def test_a_terminal_shows_a_bar(folder: Path) -> None:
     fill(URL, turns=500)
     terminal, side = pty.openpty()

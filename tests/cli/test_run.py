@@ -17,6 +17,7 @@ from tests.cli.programs import ROOT, SECONDS, App, run_program
 from tests.servers.ports import free_port
 from tests.servers.postgres import PostgresServer
 
+FULL = pytest.mark.full
 EXAMPLES = ROOT / "examples"
 SECRET = {"CHAINLIT_AUTH_SECRET": "a-secret-for-tests-that-is-long-enough"}
 Serve = Callable[..., App]
@@ -41,6 +42,7 @@ def users(path: Path) -> list[str]:
         connection.close()
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     ("module", "arguments", "below"),
     [
@@ -81,6 +83,7 @@ def test_database_url_does_not_select_chainlits_own_layer(
     assert [row[0] for row in rows] == ["ada"]
 
 
+@pytest.mark.full
 def test_the_env_file_and_the_options_of_chainlit(
     serve: Serve, example: Example, folder: Path
 ) -> None:
@@ -94,6 +97,7 @@ def test_the_env_file_and_the_options_of_chainlit(
     assert "POST /below/project/threads" in app.said  # The access log, by -d.
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("own_layer", ["", OWN_LAYER.replace('"sqlite:///own.db"', "")])
 def test_the_url_option_is_that_of_any_layer(
     serve: Serve, example: Example, folder: Path, own_layer: str
@@ -107,7 +111,9 @@ def test_the_url_option_is_that_of_any_layer(
     assert not (folder / "no.db").exists()
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "0.0.0.0"])
+@pytest.mark.parametrize(
+    "host", ["127.0.0.1", *(pytest.param(name, marks=FULL) for name in ("localhost", "0.0.0.0"))]
+)
 def test_a_port_in_use_is_reported(
     program: Command, example: Example, folder: Path, host: str
 ) -> None:
@@ -134,6 +140,7 @@ def test_the_apps_own_data_layer_wins(serve: Serve, example: Example, folder: Pa
     assert users(folder / ".chainlit_sqla" / "chainlit.db") == []
 
 
+@pytest.mark.full
 def test_the_layer_remains_after_a_reload(serve: Serve, example: Example, folder: Path) -> None:
     """With --watch Chainlit forgets all that was registered, and DATABASE_URL is set."""
     text = Path(example("minimal_app.py")).read_text()
@@ -211,6 +218,7 @@ def test_an_unknown_option_is_refused_by_chainlit(program: Command, example: Exa
     assert "--nonsense" in result.err
 
 
+@pytest.mark.full
 def test_storage_that_fails_is_reported_at_the_start(serve: Serve, example: Example) -> None:
     store = f"s3://attachments?endpoint=http://127.0.0.1:{free_port()}"
     keys = {"APP_AWS_ACCESS_KEY": "key", "APP_AWS_SECRET_KEY": "secret"}
@@ -220,6 +228,7 @@ def test_storage_that_fails_is_reported_at_the_start(serve: Serve, example: Exam
     assert "Warning: attachments will not be stored. Cannot write " in app.said
 
 
+@pytest.mark.full
 def test_a_link_works_right_after_the_start(serve: Serve, example: Example, folder: Path) -> None:
     """The page was open before; the route is added when the layer is made."""
     code = (

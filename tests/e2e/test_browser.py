@@ -16,6 +16,8 @@ from tests.until import PATIENCE
 from .person import PASSWORD
 from .server import AppServer
 
+pytestmark = pytest.mark.full
+
 FLAGS = (
     "--no-sandbox",
     "--disable-gpu",

@@ -8,6 +8,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from .person import Person
 from .same import assert_same_steps, without_links
 from .server import AppServer
@@ -38,6 +40,7 @@ async def test_what_was_read_or_changed_survives_sigkill(server: AppServer, alic
     assert_same_steps(chat, thread)
 
 
+@pytest.mark.full
 async def test_no_gap_is_left_by_sigkill(server: AppServer, alice: Person) -> None:
     chat = await alice.talk()
     await chat.send("Burst 300", wait=False)

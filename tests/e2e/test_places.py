@@ -20,6 +20,8 @@ from .person import Person
 from .same import assert_same_elements, assert_same_steps, live_files
 from .server import AppServer
 
+pytestmark = pytest.mark.full
+
 
 async def resume_a_tour(server: AppServer) -> dict[str, Any]:
     """Show everything, resume it in a new window, and compare; returns the thread."""

@@ -338,6 +338,7 @@ async def test_a_location_without_conversations_is_refused_with_the_repair(
     assert "cannot be reached" in unavailable
 
 
+@pytest.mark.full  # It needs MariaDB.
 async def test_tables_of_chainlits_layer_on_mariadb_are_refused_with_the_repair(
     targets: Targets, mysql_servers: Callable[[Kind], MySQLServer]
 ) -> None:

@@ -267,6 +267,7 @@ async def test_numbers_keep_all_their_digits(
             assert document["n"][1] == Decimal("-0.1234567890123456789012345")
 
 
+@pytest.mark.full  # It needs MySQL.
 async def test_a_database_that_rounds_numbers_is_not_different(
     frozen: Shelf, targets: Targets
 ) -> None:

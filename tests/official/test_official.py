@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from fnmatch import fnmatch
 
+import pytest
+
 from tests.contract import (
     test_concurrency,
     test_context,
@@ -22,6 +24,8 @@ from tests.contract import (
     test_values,
 )
 from tests.official.differences import DIFFERENCES
+
+pytestmark = pytest.mark.full
 
 MODULES = [
     test_concurrency,

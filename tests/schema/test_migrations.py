@@ -109,6 +109,7 @@ async def test_drift_is_found(url: str) -> None:
             await migrations.check(database)
 
 
+@pytest.mark.full
 async def test_eight_processes_upgrade_at_once(url: str) -> None:
     command = [sys.executable, "-m", "chainlit_sqla", "upgrade"]
     environment = os.environ | {"DATABASE_URL": url, "PYTHONPATH": str(ROOT)}

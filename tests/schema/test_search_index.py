@@ -366,6 +366,7 @@ async def test_a_server_without_icu_is_searched_and_reported(postgres_url: str) 
 # SQLite
 
 
+@pytest.mark.full
 def test_every_letter_is_folded_as_python_does_or_is_unusual() -> None:
     connection = sqlite3.connect(":memory:")
     connection.execute(
