@@ -10,6 +10,7 @@ NUL (U+0000)           ``␀`` (U+2400); PostgreSQL has no NUL in text or JSONB
 lone surrogate         ``�`` (U+FFFD); a split pair is joined to its character
 NaN, Infinity          ``null``, as JavaScript's ``JSON.stringify`` (ECMA-262)
 integer over 64 bits   its digits as a string
+number in JSON text    the nearest double, where it is no integer of 64 bits
 datetime, UUID, Path   ISO 8601, hex form, path as strings
 set, tuple, deque      an array
 bytes                  ``data:;base64,…`` (RFC 2397)
@@ -23,11 +24,9 @@ from __future__ import annotations
 
 import base64
 import json
-import math
 import re
 from collections import deque
 from collections.abc import Mapping
-from decimal import Decimal
 from enum import Enum
 from typing import Any
 
@@ -39,30 +38,6 @@ MAX_DEPTH = 250
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _INTEGERS = range(-(2**63), 2**64)
 _OPTIONS = orjson.OPT_NON_STR_KEYS
-
-
-_DIGITS = bytes(0x30 if byte in b"0123456789." else 0x20 for byte in range(256))
-_MANY = b"0" * 17
-"""Numbers of fewer digits are the same in double precision and back (IEEE 754)."""
-_LONGEST, _SMALLEST = 1_000, -1_000
-"""Limits of digits and exponent for numbers that all databases store without an error."""
-
-
-class ExactNumber(float):
-    """A JSON number with more digits than a float, which is serialized with all digits.
-
-    Args:
-        text: The number in JSON.
-    """
-
-    __slots__ = ("text",)
-    text: str
-
-    def __new__(cls, text: str) -> ExactNumber:
-        """Round the number and keep its text."""
-        rounded = super().__new__(cls, text)
-        rounded.text = text
-        return rounded
 
 
 class JsonText(str):
@@ -169,31 +144,6 @@ def loads(raw: str | bytes) -> Any:
     return orjson.loads(str(raw) if isinstance(raw, JsonText) else raw)
 
 
-def loads_exact(raw: str | bytes) -> Any:
-    """Parse JSON, with an `ExactNumber` for each number that a float would round.
-
-    Args:
-        raw: JSON text.
-
-    Returns:
-        The value; `dumps` writes such numbers with all digits.
-
-    Raises:
-        ValueError: If the text is not JSON.
-
-    Example:
-        >>> dumps(loads_exact("[0.1234567890123456789]"))
-        '[0.1234567890123456789]'
-    """
-    value = loads(raw)
-    if _MANY not in (raw.encode() if isinstance(raw, str) else raw).translate(_DIGITS):
-        return value
-    try:
-        return json.loads(raw, parse_float=number, parse_int=integer)
-    except (ValueError, RecursionError):  # Parsers differ; that of orjson decides.
-        return value
-
-
 def loads_lenient(raw: str) -> Any:
     r"""Parse JSON that only some readers accept: ``NaN``, ``1e400``, ``\\ud83d`` on its own.
 
@@ -210,10 +160,8 @@ def loads_lenient(raw: str) -> Any:
     if raw.lstrip()[:1] not in ("{", "["):
         return raw  # A text such as NaN.
     try:
-        value = json.loads(
-            raw, parse_float=number, parse_int=integer, parse_constant=lambda _: None
-        )
-        return loads_exact(dumps(value))
+        value = json.loads(raw, parse_int=_integer, parse_constant=lambda _: None)
+        return loads(dumps(value))
     except (ValueError, RecursionError):
         return raw
 
@@ -225,52 +173,21 @@ def loads_stored(raw: str) -> Any:
         raw: JSON text.
 
     Returns:
-        The value of `loads_exact`, else that of `loads_lenient`.
+        The value of `loads`, else that of `loads_lenient`.
     """
     try:
-        return loads_exact(raw)
+        return loads(raw)
     except ValueError:
         return loads_lenient(raw)
 
 
-def write_exact(value: Any) -> Any:
-    """Serialize an `ExactNumber`; the ``default`` function for orjson."""
-    if isinstance(value, ExactNumber):
-        return orjson.Fragment(value.text)
-    raise TypeError(f"{type(value).__name__} is no JSON")
-
-
-def number(text: str) -> float:
-    """Parse a number; an `ExactNumber` where a float would round it.
-
-    Args:
-        text: The number in JSON.
-    """
-    rounded = float(text)
-    if math.isinf(rounded):
-        return rounded
-    exact = Decimal(text)
-    if exact == Decimal(repr(rounded)):
-        return rounded
-    usual = len(text) <= _LONGEST and (not exact or exact.adjusted() >= _SMALLEST)
-    return ExactNumber(text) if usual else rounded
-
-
-def integer(text: str) -> float:
-    """Parse an integer; beyond 64 bits, by the rules of `number`.
-
-    Args:
-        text: The integer in JSON.
-    """
-    if len(text) <= 20 and int(text) in _INTEGERS:
-        return int(text)
-    return number(text)
+def _integer(text: str) -> float:
+    """Parse an integer; beyond 64 bits, a float as orjson does."""
+    return int(text) if len(text) <= 20 and int(text) in _INTEGERS else float(text)
 
 
 def _plain(value: Any) -> Any:
     """Convert an object into one that JSON can represent."""
-    if isinstance(value, ExactNumber):
-        return orjson.Fragment(value.text)
     if isinstance(value, (set, frozenset, deque)):
         return list(value)
     if isinstance(value, (bytes, bytearray, memoryview)):

@@ -125,7 +125,7 @@ class Record:
         values = {"kind": self.kind} | dict(self.values)
         for name in _INSTANTS[self.kind]:
             values[name] = format_instant(values[name])
-        return orjson.dumps(values, _json.write_exact)
+        return orjson.dumps(values)
 
     @classmethod
     def parse(cls, line: bytes | str) -> Record:
@@ -139,7 +139,7 @@ class Record:
             'user'
         """
         try:
-            members = _json.loads_exact(line)
+            members = _json.loads(line)
         except ValueError as error:
             raise ImportSourceError(f"it is not JSON: {error}") from error
         kind = members.get("kind") if isinstance(members, dict) else None
@@ -204,7 +204,7 @@ def unknown_columns(kind: str, members: Mapping[str, Any]) -> dict[str, Any]:
     """
     unknown = {name: value for name, value in members.items() if name not in COLUMNS[kind]}
     unknown.pop("kind", None)
-    values: dict[str, Any] = _json.loads_exact(_json.dumps(unknown)) if unknown else {}
+    values: dict[str, Any] = _json.loads(_json.dumps(unknown)) if unknown else {}
     return values
 
 
@@ -220,7 +220,7 @@ def _read_value(members: Mapping[str, Any], kind: str, name: str) -> Any:
         raise ImportSourceError(f"its {name} is no {value_type}: {value!r}")
     if isinstance(read, str) and value_type == TEXT:
         return _json.clean_text(read)
-    return _json.loads_exact(_json.dumps(read)) if value_type == JSON else read
+    return _json.loads(_json.dumps(read)) if value_type == JSON else read
 
 
 def _with_whole_numbers(value: Any) -> Any:
@@ -230,7 +230,7 @@ def _with_whole_numbers(value: Any) -> Any:
     """
     if isinstance(value, float):
         whole = int(Decimal(repr(value))) if value.is_integer() else None
-        return float(value) if whole is None or not -(2**63) <= whole < 2**64 else whole
+        return value if whole is None or not -(2**63) <= whole < 2**64 else whole
     if isinstance(value, dict):
         return {name: _with_whole_numbers(member) for name, member in value.items()}
     if isinstance(value, list):

@@ -13,7 +13,6 @@ from sqlalchemy import select
 from chainlit_sqla.errors import ImportSourceError
 from chainlit_sqla.models import steps, threads
 from chainlit_sqla.transfer.importing import Import
-from chainlit_sqla.transfer.records import Record
 from chainlit_sqla.transfer.sources import NativeSource, open_source
 from tests.importers.conftest import (
     ADA,
@@ -174,11 +173,3 @@ async def test_a_file_that_changes_meanwhile_is_refused(targets: Targets, tmp_pa
     with pytest.raises(ImportSourceError, match="has changed while it was read; run the same"):
         async with open_source(str(path), target.settings) as source:
             await Import(source, target, watch=change).run()
-
-
-def test_a_line_has_all_digits_of_a_number() -> None:
-    line = (
-        b'{"kind":"user","id":"1","identifier":"me","metadata":{"n":0.12345678901234567890},'
-        b'"createdAt":"2026-01-01T00:00:00.000000Z"}'
-    )
-    assert b'{"n":0.12345678901234567890}' in Record.parse(line).line()

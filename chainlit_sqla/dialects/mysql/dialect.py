@@ -347,9 +347,9 @@ def _serialize(value: Any) -> str:
 
 
 def _deserialize(raw: str) -> Any:
-    value = _json.loads_exact(raw)
+    value = _json.loads(raw)
     if isinstance(value, str) and value.startswith(_DEEP):
-        return _json.loads_exact(value[1:])
+        return _json.loads(value[1:])
     return value
 
 

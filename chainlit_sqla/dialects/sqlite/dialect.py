@@ -143,7 +143,7 @@ class SQLite(Dialect):
 
     def result_json(self, value: Any) -> Any:
         """Parse the text."""
-        return _json.loads_exact(value)
+        return _json.loads(value)
 
     def select_timestamp(self, column: ColumnElement[Any]) -> ColumnElement[Any]:
         """The stored text."""

@@ -28,7 +28,6 @@ from typing import Any
 
 import orjson
 
-from ..._internal import json as _json
 from ..._internal.timestamps import format_instant
 from ..records import Record
 from .conversation import Conversation, TranscriptEntry
@@ -166,7 +165,7 @@ class _Line:
         self._write(b"}\n")
 
     def _write_member(self, name: str, value: Any) -> None:
-        self._write(b"," + orjson.dumps(name) + b":" + orjson.dumps(value, _json.write_exact))
+        self._write(b"," + orjson.dumps(name) + b":" + orjson.dumps(value))
 
     def _add_message(self, role: str, text: str, feedback: Sequence[Record]) -> None:
         if role == "assistant" and not self._user_began:

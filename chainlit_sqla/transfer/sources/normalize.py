@@ -182,12 +182,12 @@ def document(value: Any) -> Any:
         value = bytes(value).decode("utf-8", "replace")
     if isinstance(value, str):
         try:
-            value = _json.loads_exact(value)
+            value = _json.loads(value)
         except ValueError:
             if not value.strip():
                 return None
             value = _json.loads_lenient(value)
-    return _json.loads_exact(_json.dumps(value))
+    return _json.loads(_json.dumps(value))
 
 
 def is_lenient(value: Any) -> bool:
@@ -260,9 +260,9 @@ def plain(value: Any) -> Any:
     if isinstance(value, datetime):
         return value.isoformat()
     if isinstance(value, Decimal):
-        number = _json.number(f"{value:f}") if value.is_finite() else float(value)
+        number = float(value)
         return str(value) if math.isinf(number) else number
-    return str(value) if isinstance(value, uuid.UUID) else _json.loads_exact(_json.dumps(value))
+    return str(value) if isinstance(value, uuid.UUID) else _json.loads(_json.dumps(value))
 
 
 def _is_empty(value_type: str, value: Any) -> bool:

@@ -91,7 +91,7 @@ class QuarantinedRow:
             name: value.escaped if isinstance(value, UndecodableText) else value
             for name, value in self.row.items()
         }
-        document: dict[str, Any] = _json.loads_exact(_json.dumps(readable))
+        document: dict[str, Any] = _json.loads(_json.dumps(readable))
         return document
 
     @property
@@ -117,7 +117,7 @@ class QuarantinedRow:
         members |= {"origin": self.table, "reason": self.reason, "row": self.document}
         if self.entry is not None:
             members["createdAt"] = format_instant(self.entry.created)
-        return orjson.dumps(members, _json.write_exact)
+        return orjson.dumps(members)
 
     @classmethod
     def parse(cls, line: bytes | str) -> QuarantinedRow | None:
@@ -129,10 +129,10 @@ class QuarantinedRow:
             True
         """
         try:
-            members = _json.loads_exact(line)
+            members = _json.loads(line)
             if not isinstance(members, dict) or members.get("kind") not in (UNPLACED, QUARANTINED):
                 return None
-            row = _json.loads_exact(_json.dumps(members["row"]))
+            row = _json.loads(_json.dumps(members["row"]))
             parts = _text(members, "origin"), _text(members, "reason"), row
             if not isinstance(row, dict):
                 return None
