@@ -391,14 +391,9 @@ class Dialect(ABC):
         """
         return True
 
-    def physical_order(self) -> ColumnElement[Any]:
-        """Orders the rows of a table about as they were written, where no column does.
-
-        Raises:
-            NotImplementedError: Databases of this kind do not tell, nor do Chainlit's own
-                layers know them.
-        """
-        raise NotImplementedError
+    def physical_order(self) -> ColumnElement[Any] | None:
+        """Return what orders rows roughly as they were written; None: the database cannot."""
+        return None
 
     def json_has(self, column: ColumnElement[Any], item: str) -> ColumnElement[bool]:
         """Whether a JSON array holds a text.
@@ -423,13 +418,9 @@ class Dialect(ABC):
 
     # Migrations
 
-    def table_replacement(self) -> TableReplacement:
-        """Replaces tables in place.
-
-        Raises:
-            NotImplementedError: The database cannot do that in one transaction.
-        """
-        raise NotImplementedError
+    def table_replacement(self) -> TableReplacement | None:
+        """Return what replaces tables in place; None: not possible in one transaction."""
+        return None
 
     @contextmanager
     def migration_lock(self, connection: Connection) -> Iterator[None]:

@@ -89,7 +89,6 @@ class CompiledCache:
 
         Raises:
             ValueError: The text depends on the values.
-            NotImplementedError: The driver's parameters have names and no order.
         """
         key = id(statement), id(dialect), schema
         try:
@@ -129,8 +128,7 @@ def compile_statement(
     if compiled.post_compile_params or compiled.literal_execute_params:
         raise ValueError(f"The text depends on the values, so it is not kept: {compiled}")
     order = compiled.positiontup
-    if order is None:
-        raise NotImplementedError(f"{dialect.name}+{dialect.driver} names its parameters")
+    assert order is not None  # None of our drivers names its parameters.
     slots = tuple((name, _fixed(compiled, name), _bind(compiled, name, dialect)) for name in order)
     return Compiled(str(compiled), slots)
 

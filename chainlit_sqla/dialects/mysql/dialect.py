@@ -1,13 +1,10 @@
 """MySQL and MariaDB through asyncmy.
 
-What must be known of them, beside what their methods here say:
-
-- Ids are ``VARCHAR(255)``, identifiers of users ``VARCHAR(512)``, in tables whose collation
-  is binary and does not pad: it tells cases and trailing spaces apart. An object key, longer
-  than an index takes as characters, is bytes.
-- Documents deeper than both servers' JSON can be (31 levels on MariaDB, 100 on MySQL) are
-  stored as a JSON string that begins with NUL, which no text of ours contains, and holds
-  the document.
+- Ids are ``VARCHAR(255)``, user identifiers ``VARCHAR(512)``. The collation of the tables is
+  binary without padding, so letter case and trailing spaces count. Object keys are bytes, because
+  an index cannot hold 1,024 characters.
+- Documents of more than 31 levels, the limit of MariaDB's JSON (MySQL's is 100), are stored as a
+  JSON string that begins with NUL, which no text of ours contains, and holds the document.
 """
 
 from __future__ import annotations
@@ -60,23 +57,24 @@ if TYPE_CHECKING:
 
     from ...settings import Settings
 
-# Whatever the server's own mode: nothing is cut, and quotes and backslashes mean one thing.
+# Independent of the server's mode: values are never truncated, and quotes and backslashes have
+# one meaning.
 _SESSION = (
     "SET SESSION sql_mode = 'STRICT_ALL_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION', "
     "time_zone = '+00:00', sql_notes = 0"
 )
 _WAIT = text("SET SESSION net_write_timeout = 3600")
-"""Seconds that the server waits for a reader who is writing meanwhile, instead of 60."""
+"""How many seconds the server waits for a slow reader, instead of 60."""
 _LOCK_SECONDS = 3600
 _KEY_BYTES = 1_100
-"""Of an object key; one of more than 1,024 no store has."""
+"""The length of an object key's column; no store takes a key of more than 1,024 bytes."""
 
 _LOWER_I = "i\u0307"
-"""What İ is in Unicode without its case; MySQL makes it a plain i."""
+"""The lower case of İ in Unicode; MySQL's is a plain i."""
 _DEEP = "\0"
 _LEVELS = 31
 _NAMED_KEY = "chainlit_sqla_version_pkc"
-"""Alembic names the key of its table; MariaDB takes no name, and the driver logs that."""
+"""Alembic names the key of its table; MariaDB ignores the name, and the driver logs that."""
 
 
 class MySQL(Dialect):
@@ -89,10 +87,10 @@ class MySQL(Dialect):
     commits_ddl = True
 
     def engine_url(self, url: URL) -> URL:
-        """Give the URL its driver; its parameters are `engine_options`.
+        """Add the driver; the parameters move to `engine_options`.
 
         Raises:
-            ConfigurationError: It names no database, or a parameter cannot be used.
+            ConfigurationError: The URL names no database, or a parameter cannot be used.
         """
         connect_arguments(url.query)
         if not url.database:
@@ -103,7 +101,7 @@ class MySQL(Dialect):
         return super().engine_url(url).set(query={})
 
     def engine_options(self, url: URL, settings: Settings) -> dict[str, Any]:
-        """Pool and driver options, the same session whatever the server's defaults are.
+        """Return pool and driver options; sessions do not depend on the server's defaults.
 
         Raises:
             MissingExtraError: The driver is not installed.
@@ -112,21 +110,21 @@ class MySQL(Dialect):
             raise MissingExtraError("MySQL or MariaDB", "mysql")
         arguments = {
             "charset": "utf8mb4",
-            # The driver's own limit ends where the server has accepted the connection.
+            # The driver's own timeout ends when the server has accepted the connection.
             "async_creator_fn": partial(_connect, settings.connect_timeout),
             "connect_timeout": 2 * settings.connect_timeout,
             "init_command": _SESSION,
             "program_name": "chainlit-sqla",
             **connect_arguments(url.query),
         }
-        if url.password:  # The driver would write it as Latin-1.
+        if url.password:  # The driver would encode it in Latin-1.
             arguments["password"] = str(url.password).encode()
         return {
             "pool_size": settings.pool_size,
             "max_overflow": settings.max_overflow,
             "pool_timeout": settings.connect_timeout,
             "connect_args": arguments,
-            # Each statement sees what was committed before it: the plan relies on that.
+            # Each statement must see what was committed before it.
             "isolation_level": "READ COMMITTED",
             "json_serializer": _serialize,
             "json_deserializer": _deserialize,
@@ -138,19 +136,19 @@ class MySQL(Dialect):
         event.listen(engine.sync_engine, "connect", packet.measure)
         event.listen(engine.sync_engine, "handle_error", packet.explain)
         event.listen(engine.sync_engine, "checkout", _refuse_lost)
-        logging.getLogger("asyncmy").addFilter(_is_news)  # Added once, however often.
+        logging.getLogger("asyncmy").addFilter(_is_relevant)  # Not added twice.
 
     def is_lost(self, connection: PoolProxiedConnection) -> bool:
-        """The driver sees at once that the server has closed a connection."""
+        """Ask the driver, which sees that the server has closed the connection."""
         driver: Any = connection.driver_connection
         return driver is None or _is_closed(driver)
 
     def snapshot_options(self) -> dict[str, Any]:
-        """``REPEATABLE READ``: InnoDB reads what was there at the first statement."""
+        """``REPEATABLE READ``: InnoDB's snapshot is taken by the first statement."""
         return {"isolation_level": "REPEATABLE READ"}
 
     async def server_version(self, connection: AsyncConnection) -> str:
-        """As the server says it, without what its packager adds."""
+        """Return the server's version without the suffix of its packager."""
         version = str(await connection.scalar(text("SELECT VERSION()")))
         kind = "MariaDB" if "mariadb" in version.lower() else "MySQL"
         return f"{kind} {version.partition('-')[0]}"
@@ -162,20 +160,20 @@ class MySQL(Dialect):
         return LONGTEXT()
 
     def key_type(self, length: int) -> TypeEngine[Any]:
-        """``VARCHAR``, whose collation is its table's."""
+        """``VARCHAR`` with the collation of the table."""
         return VARCHAR(length)
 
     def object_key_type(self) -> TypeEngine[Any]:
-        """Bytes: 1,024 of them fit an index, as many characters do not."""
+        """Bytes: an index holds 1,024 bytes, but not 1,024 characters."""
         return VARBINARY(_KEY_BYTES)
 
     def bind_object_key(self, value: str) -> Any:
-        """In UTF-8; one that is longer than any store takes is cut, and still too long."""
+        """Encode in UTF-8; a key that is too long for any store is truncated, and still is."""
         raw = value.encode()
         return raw[:_KEY_BYTES].decode(errors="ignore").encode() if len(raw) > _KEY_BYTES else raw
 
     def result_object_key(self, value: Any) -> str:
-        """From UTF-8."""
+        """Decode from UTF-8."""
         return value if isinstance(value, str) else bytes(value).decode()
 
     def timestamp_type(self) -> TypeEngine[Any]:
@@ -187,7 +185,7 @@ class MySQL(Dialect):
         return JSON(none_as_null=True)
 
     def bind_timestamp(self, value: Any) -> Any:
-        """Without its zone."""
+        """Convert to UTC and remove the time zone."""
         return value.astimezone(UTC).replace(tzinfo=None)
 
     def result_timestamp(self, value: datetime) -> Any:
@@ -199,8 +197,8 @@ class MySQL(Dialect):
     def build_upsert(self, table: Table, keys: Sequence[str], update: Sequence[str]) -> Insert:
         """``INSERT … ON DUPLICATE KEY UPDATE``.
 
-        It takes any unique key for the one that decides. A row that has another one of an
-        existing row is refused, as elsewhere: its first column becomes NULL, which it may not.
+        MySQL updates on a conflict of any unique key. A conflict of another key than the given
+        one must be an error, as on other databases: it sets a column that is NOT NULL to NULL.
         """
         statement = insert(table)
         changes: dict[str, Any] = {}
@@ -222,46 +220,46 @@ class MySQL(Dialect):
         *,
         icu: bool = True,  # noqa: ARG002
     ) -> ColumnElement[bool]:
-        """By a collation that both servers have, so that one rule folds the cases of both."""
+        """Compare by a collation that MySQL and MariaDB share, so both fold case alike."""
         literally = func.replace(column.collate("utf8mb4_bin"), "İ", _LOWER_I)
         return func.instr(func.lower(literally), func.lower(term.collate("utf8mb4_bin"))) > 0
 
     def before(
         self, columns: Sequence[ColumnElement[Any]], values: Sequence[ColumnElement[Any]]
     ) -> ColumnElement[bool]:
-        """With what is known of the first column, for which an index can be used."""
+        """Add a condition on the first column, for which an index can be used."""
         return and_(columns[0] <= values[0], super().before(columns, values))
 
     def cursor(
         self, connection: AsyncConnection, query: Select[Any]
     ) -> AbstractAsyncContextManager[FetchMany]:
-        """Without the driver's reading ahead."""
+        """Keep the driver from reading ahead."""
         return _paused_cursor(connection, query)
 
     def json_is_true(self, column: ColumnElement[Any], key: str) -> ColumnElement[bool]:
-        """As text, which tells ``true`` from ``"true"`` on both servers."""
+        """Compare as text, which distinguishes ``true`` from ``"true"`` on both servers."""
         return cast(func.json_extract(column, f'$."{key}"'), CHAR()) == "true"
 
     # Migrations
 
     @contextmanager
     def migration_lock(self, connection: Connection) -> Iterator[None]:
-        """A lock by name, for changes of the schema end every transaction.
+        """Hold a named lock: DDL commits, so a lock of a transaction would not last.
 
         Raises:
             ConfigurationError: The server is too old.
-            DatabaseUnavailable: Another process has it for an hour.
+            DatabaseUnavailable: Another process has held the lock for an hour.
         """
         _check_version(connection)
         with connection.begin():
             name = "chainlit_sqla " + hashlib.md5(_database(connection)).hexdigest()  # noqa: S324
-            got = connection.scalar(func.get_lock(name, _LOCK_SECONDS).select())
-            if got is None:
+            acquired = connection.scalar(func.get_lock(name, _LOCK_SECONDS).select())
+            if acquired is None:
                 raise DatabaseUnavailable(
                     "The server ended the wait for the lock of migrations (it has no memory left, "
                     "or an administrator killed the statement); try again"
                 )
-            if got != 1:
+            if acquired != 1:
                 raise DatabaseUnavailable(
                     "Another process has been migrating this database for an hour; "
                     "wait for it or end it, then try again"
@@ -269,29 +267,29 @@ class MySQL(Dialect):
             try:
                 yield
             finally:
-                with suppress(DBAPIError):  # It went with the connection.
+                with suppress(DBAPIError):  # A lost connection has released it.
                     connection.execute(func.release_lock(name).select())
 
     # Errors
 
     @property
     def errors(self) -> tuple[type[Exception], ...]:
-        """Those of the driver too, and ours for a row that can never be written."""
+        """Add the driver's errors, and `RejectedRow`, which `Packet` raises."""
         from asyncmy.errors import MySQLError
 
         return (*super().errors, MySQLError, RejectedRow)
 
     def classify_driver_error(self, error: BaseException) -> ErrorKind:
-        """By the server's number."""
+        """Classify by the server's error number."""
         return mysql_errors.classify(error)
 
     def explain(self, error: BaseException, url: URL) -> str | None:
-        """For refused, unanswered and unauthorized connections."""
+        """Explain failed connections and missing permissions."""
         return mysql_errors.explain(error, url)
 
 
 class MariaDB(MySQL):
-    """MariaDB, which differs from MySQL in little more than its name."""
+    """MariaDB: differs from MySQL only in its title."""
 
     title = "MariaDB"
 
@@ -308,19 +306,19 @@ def _refuse_lost(connection: Any, _record: Any, _proxy: Any) -> None:
         raise DisconnectionError("closed by the server")
 
 
-def _is_news(record: logging.LogRecord) -> bool:
+def _is_relevant(record: logging.LogRecord) -> bool:
     return _NAMED_KEY not in record.getMessage()
 
 
 def _is_closed(driver: Any) -> bool:
-    # Not public: without it, the first statement finds out.
+    # asyncmy has no public attribute for a broken stream; without it, the first statement fails.
     return not driver.connected or bool(getattr(driver, "_stream_broken", False))
 
 
 def _has_other_keys(table: Table, keys: Sequence[str]) -> bool:
-    unique = [one for one in table.constraints if isinstance(one, UniqueConstraint)]
+    unique = [key for key in table.constraints if isinstance(key, UniqueConstraint)]
     return any(
-        {column.name for column in one.columns} != set(keys) for one in (table.primary_key, *unique)
+        {column.name for column in key.columns} != set(keys) for key in (table.primary_key, *unique)
     )
 
 
@@ -328,9 +326,9 @@ def _check_version(connection: Connection) -> None:
     dialect: Any = connection.dialect
     lowest = (10, 6) if dialect.is_mariadb else (8, 0, 19)
     if dialect.server_version_info < lowest:
-        found = ".".join(map(str, dialect.server_version_info))
+        version = ".".join(map(str, dialect.server_version_info))
         raise ConfigurationError(
-            f"{'MariaDB' if dialect.is_mariadb else 'MySQL'} {found} is too old; "
+            f"{'MariaDB' if dialect.is_mariadb else 'MySQL'} {version} is too old; "
             f"upgrade the server to {'.'.join(map(str, lowest))} or newer"
         )
 
@@ -354,14 +352,14 @@ def _deserialize(raw: str) -> Any:
 
 
 def _depth(value: Any) -> int:
-    """How many levels a document has, as far as it matters."""
+    """Count the levels of a document, up to one more than `_LEVELS`."""
     level, depth = [value], 0
     while level and depth <= _LEVELS:
+        containers = [item for item in level if isinstance(item, (dict, list))]
         level = [
-            inner
-            for one in level
-            if isinstance(one, (dict, list))
-            for inner in (one.values() if isinstance(one, dict) else one)
+            member
+            for container in containers
+            for member in (container.values() if isinstance(container, dict) else container)
         ]
         depth += 1
     return depth
@@ -371,41 +369,29 @@ def _depth(value: Any) -> int:
 async def _paused_cursor(
     connection: AsyncConnection, query: Select[Any]
 ) -> AsyncIterator[FetchMany]:
-    """A cursor whose rows the driver does not receive before they are wanted.
+    """A cursor that reads the socket only while rows are fetched.
 
-    The server sends all rows at once, and the driver keeps what comes, also while nobody asks
-    it for rows. So its socket is read only while somebody does.
+    The server sends all rows immediately, and the driver would keep all of them in memory.
     """
     await connection.execute(_WAIT)
-    transport = await _transport(connection)
+    driver: Any = (await connection.get_raw_connection()).driver_connection
+    # asyncmy has no public way to it; without it, the rows need more memory.
+    transport = getattr(driver, "_transport", None)
     async with connection.stream(query) as rows:
-        transport.pause_reading()
 
         async def fetch(number: int) -> Sequence[Any]:
+            if transport is None:
+                return await rows.fetchmany(number)
             transport.resume_reading()
             try:
-                found: Sequence[Any] = await rows.fetchmany(number)
-                return found
+                return await rows.fetchmany(number)
             finally:
                 transport.pause_reading()
 
+        if transport is not None:
+            transport.pause_reading()
         try:
             yield fetch
         finally:
-            transport.resume_reading()
-
-
-async def _transport(connection: AsyncConnection) -> Any:
-    driver: Any = (await connection.get_raw_connection()).driver_connection
-    # Not public: without it there is nothing to hold back, and more memory is needed.
-    return getattr(driver, "_transport", None) or _Nothing()
-
-
-class _Nothing:
-    """In the place of a transport."""
-
-    def pause_reading(self) -> None:
-        """Let it come."""
-
-    def resume_reading(self) -> None:
-        """It comes."""
+            if transport is not None:
+                transport.resume_reading()

@@ -1,7 +1,7 @@
-"""What the errors of MySQL and MariaDB mean, and what to do about them.
+"""What the errors of MySQL and MariaDB mean, and how to repair their causes.
 
-A statement larger than ``max_allowed_packet`` ends the connection. That looks like a lost one,
-for which a write would be repeated; so then the size is looked at.
+A statement larger than ``max_allowed_packet`` ends the connection. It looks like a lost connection,
+after which a write is repeated; `Packet` distinguishes the two by the size of the statement.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 # https://mariadb.com/docs/server/reference/error-codes
 _TRANSIENT = {
     *(1040, 1203, 1226),  # No connection left; the user's limits.
-    *(1044, 1045, 1049, 1129, 1130, 1698, 2059, 3118, 3159),  # Login; no such database.
+    *(1044, 1045, 1049, 1129, 1130, 1698, 2059, 3118, 3159),  # Login; database missing.
     *(1021, 1114),  # Disk full; table full.
-    *(1205, 1206, 1213, 1412, 1020, 3572, 1180),  # Lock wait, deadlock, changed meanwhile.
-    *(1290, 1792, 1836, 1047),  # Read-only: a replica now; a Galera node without its cluster.
+    *(1205, 1206, 1213, 1412, 1020, 3572, 1180),  # Lock wait, deadlock, concurrent change.
+    *(1290, 1792, 1836, 1047),  # Read-only replica; a Galera node without its cluster.
     *(1053, 1077, 1152, 1158, 1159, 1160, 1161, 1184, 1927, 3169, 4031),  # Ended connections.
     *(2002, 2003, 2006, 2013, 2014, 2055),
 }
@@ -33,8 +33,8 @@ _SCHEMA = {1051, 1054, 1142, 1143, 1146}
 _TOO_LONG, _TOO_LARGE = 1406, 1153
 _UNREACHED = {2002, 2003}
 _OUT_OF_STEP = "Packet sequence number wrong"
-"""The driver's words for the answer that it reads while it sends the packets of a statement; the
-connection cannot be used any more."""
+"""How the driver's message begins when an error arrives while it sends a large statement. The
+connection is unusable then."""
 _ESCAPED = "\\'\"\n\r\0\x1a"
 
 _LOGIN = (
@@ -70,10 +70,10 @@ _EXPLAINED = {
 
 
 def classify(error: BaseException) -> ErrorKind:
-    """What an error of the driver means for a write.
+    """Return what an error of the driver means for a write.
 
     Args:
-        error: Of the driver.
+        error: The driver's error.
     """
     number = _number(error)
     if number in _TRANSIENT or _is_out_of_step(error):
@@ -87,8 +87,8 @@ def explain(error: BaseException, url: URL) -> str | None:
     """Explain in one sentence, with the repair, why a connection fails; None: not known.
 
     Args:
-        error: Of the driver or of SQLAlchemy.
-        url: Where it was to lead.
+        error: An error of the driver or of SQLAlchemy.
+        url: The URL of the database.
     """
     error = driver_error(error)
     where = f"{url.host or 'localhost'}:{url.port or 3306}"
@@ -108,20 +108,20 @@ def explain(error: BaseException, url: URL) -> str | None:
 
 
 class Packet:
-    """How large a statement may be, for the error of one that was larger."""
+    """Recognizes statements that are larger than the server's ``max_allowed_packet``."""
 
     def __init__(self) -> None:
         self._bytes = 0
 
     def measure(self, connection: Any, _record: Any) -> None:
-        """Ask a new connection."""
+        """Read the limit on a new connection."""
         cursor = connection.cursor()
         cursor.execute("SELECT @@max_allowed_packet")
         self._bytes = int(cursor.fetchone()[0])
         cursor.close()
 
     def explain(self, context: ExceptionContext) -> Exception | None:
-        """One of our errors for a row that can never be written; None: what it is otherwise."""
+        """Return a `RejectedRow` for a row that can never be written, None for other errors."""
         number = _number(context.original_exception)
         lost = number == _TOO_LARGE or _is_out_of_step(context.original_exception)
         if number == _TOO_LONG:
@@ -130,15 +130,15 @@ class Packet:
                 "ids have 255 characters at most, user identifiers 512; use a shorter one"
             )
         if lost or context.is_disconnect:
-            if lost:  # The server has closed it; the others are as they were.
+            if lost:  # The server has closed this connection only.
                 context.is_disconnect = True
                 context.invalidate_pool_on_disconnect = False
             size = _largest(context.parameters)
-            # The statement is sent with the row. Some servers cut the connection before the
-            # client has read why.
+            # The statement is sent with the row. Some servers close the connection before the
+            # client has read the error.
             if number == _TOO_LARGE or 0 < self._bytes <= size + len(context.statement or ""):
                 return RejectedRow(
-                    f"A row of {size:,} bytes is more than the server takes at once "
+                    f"A row of {size:,} bytes is more than the server accepts "
                     f"({self._bytes:,}); raise its max_allowed_packet"
                 )
         return None
@@ -150,7 +150,7 @@ def _is_out_of_step(error: BaseException) -> bool:
 
 
 def _largest(parameters: Any) -> int:
-    """The bytes of the largest row, as they are sent."""
+    """Return the size of the largest row in bytes, as it is sent."""
     rows = parameters if isinstance(parameters, list) else [parameters]
     return max((sum(map(_size, _values(row))) for row in rows), default=0)
 

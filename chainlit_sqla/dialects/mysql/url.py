@@ -1,4 +1,4 @@
-"""The parameters of MySQL's URLs, as they are written for other clients, for asyncmy."""
+"""Translates the parameters of a MySQL URL into arguments of asyncmy."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from ...errors import ConfigurationError
 
-# As the clients of MySQL, libpq, Prisma and SQLAlchemy's drivers write the same thing.
+# The spellings of MySQL's clients, libpq, Prisma and SQLAlchemy's drivers.
 _NAMES = {
     "ssl": "mode",
     "tls": "mode",
@@ -28,7 +28,7 @@ _NAMES = {
     "socket": "socket",
     "read_timeout": "read_timeout",
 }
-# What we decide ourselves, or what is of no use here.
+# Decided by this package, or without effect here.
 _IGNORED = {
     "charset",
     "collation",
@@ -51,7 +51,7 @@ _MODES = {
     "disable": None,
     "false": None,
     "0": None,
-    # The driver cannot try one after the other.
+    # The driver cannot fall back to a connection without TLS.
     "preferred": None,
     "prefer": None,
     "required": "required",
@@ -67,34 +67,34 @@ _FLAGS = {"1", "true", "on", "yes"}
 
 
 def connect_arguments(query: Mapping[str, Any]) -> dict[str, Any]:
-    """What a URL's parameters say, as arguments of ``asyncmy.connect``.
+    """Return the arguments of ``asyncmy.connect`` for the parameters of a URL.
 
     Args:
-        query: The URL's parameters.
+        query: The parameters.
 
     Raises:
-        ConfigurationError: One is not known, or a file that it names cannot be used.
+        ConfigurationError: A parameter is unknown, or a file that it names cannot be used.
 
     Example:
         >>> connect_arguments({"unix_socket": "/run/mysqld/mysqld.sock"})
         {'unix_socket': '/run/mysqld/mysqld.sock'}
     """
-    known: dict[str, str] = {}
+    parameters: dict[str, str] = {}
     for name, value in query.items():
         plain = name.lower().replace("-", "_")
         if meaning := _NAMES.get(plain):
-            known[meaning] = str(value)
+            parameters[meaning] = str(value)
         elif plain not in _IGNORED:
             raise ConfigurationError(
                 f"The database URL has the parameter {name!r}, which is not known; "
                 "remove it from the URL"
             )
     arguments: dict[str, Any] = {}
-    if "socket" in known:
-        arguments["unix_socket"] = known["socket"]
-    if "read_timeout" in known:
-        arguments["read_timeout"] = _seconds(known["read_timeout"])
-    if (context := _tls(known)) is not None:
+    if "socket" in parameters:
+        arguments["unix_socket"] = parameters["socket"]
+    if "read_timeout" in parameters:
+        arguments["read_timeout"] = _seconds(parameters["read_timeout"])
+    if (context := _tls(parameters)) is not None:
         arguments["ssl"] = context
     return arguments
 
@@ -108,24 +108,24 @@ def _seconds(value: str) -> float:
         ) from None
 
 
-def _tls(known: Mapping[str, str]) -> ssl.SSLContext | None:
-    """A context, None without TLS; certificates are checked where a mode or a CA asks for it."""
-    given = known.get("mode", "").lower().replace("_", "-")
+def _tls(parameters: Mapping[str, str]) -> ssl.SSLContext | None:
+    """Return a context, None without TLS; a mode or a CA demands a check of the certificate."""
+    given = parameters.get("mode", "").lower().replace("_", "-")
     if given and given not in _MODES:
         raise ConfigurationError(
-            f"ssl-mode={known['mode']!r} in the database URL is not known; "
+            f"ssl-mode={parameters['mode']!r} in the database URL is not known; "
             "use DISABLED, REQUIRED, VERIFY_CA or VERIFY_IDENTITY"
         )
     mode = _MODES.get(given)
-    if (given and mode is None) or not (mode or {"ca", "cert", "verify_cert"} & set(known)):
+    if (given and mode is None) or not (mode or {"ca", "cert", "verify_cert"} & set(parameters)):
         return None
-    identity = mode == "identity" or known.get("verify_identity", "").lower() in _FLAGS
-    checked = identity or mode == "ca" or "ca" in known
-    checked |= known.get("verify_cert", "").lower() in _FLAGS
+    identity = mode == "identity" or parameters.get("verify_identity", "").lower() in _FLAGS
+    checked = identity or mode == "ca" or "ca" in parameters
+    checked |= parameters.get("verify_cert", "").lower() in _FLAGS
     try:
-        context = ssl.create_default_context(cafile=known.get("ca"))
-        if certificate := known.get("cert"):
-            context.load_cert_chain(certificate, known.get("key"))
+        context = ssl.create_default_context(cafile=parameters.get("ca"))
+        if certificate := parameters.get("cert"):
+            context.load_cert_chain(certificate, parameters.get("key"))
     except (OSError, ssl.SSLError) as error:
         raise ConfigurationError(
             "A file that the database URL names in ssl_ca, ssl_cert or ssl_key cannot be used "

@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     from ..in_place import TableReplacement
 
 T = TypeVar("T")
-# A name more than once would meet what the driver has prepared for other columns.
+# A reused name would meet a statement that the driver has prepared for other columns.
 _numbers = count(1)
 _LOCK = 0x636C_7371_6C61  # "clsqla": the advisory lock around migrations.
 
@@ -65,10 +65,10 @@ _ADAPTERS = {"prepared_statement_cache_size", "prepared_statement_name_func", "a
 _SSL = {"disable", "allow", "prefer", "require", "verify-ca", "verify-full"}
 _FLAGS = {"1", "true", "on", "yes"}
 
-# Bytes; a row is packed when it has more.
 _PACKED = 2_000
+"""Bytes of a row above which PostgreSQL compresses it."""
 _SECONDS = len("2026-01-31T08:00:00")
-# The driver stores the last microsecond as infinity, and reads infinity as that.
+# The driver stores the last microsecond as infinity, and reads infinity as the last microsecond.
 _ENDS = {'"infinity"': "9999-12-31T23:59:59.999999", '"-infinity"': "0001-01-01T00:00:00"}
 _FULL = len('"2026-01-31T08:00:00.000001"')
 
@@ -86,20 +86,20 @@ class PostgreSQL(Dialect):
     has_fast_batch = True
 
     def engine_url(self, url: URL) -> URL:
-        """Give the URL its driver and asyncpg's names for libpq's parameters."""
+        """Add the driver, and replace libpq's parameters by asyncpg's."""
         query = dict(url.query)
         for name in _PRISMA | _LIBPQ:
             query.pop(name, None)
         if sslmode := query.pop("sslmode", None):
             query.setdefault("ssl", sslmode)
-        if _CERTIFICATES & set(query):  # Then `engine_options` gives a context.
+        if _CERTIFICATES & set(query):  # `engine_options` passes an SSLContext instead.
             for name in (*_CERTIFICATES, "ssl"):
                 query.pop(name, None)
         _check_query(query)
         return super().engine_url(url).set(query=query)
 
     def engine_options(self, url: URL, settings: Settings) -> dict[str, Any]:
-        """Pool and driver options; no prepared statements behind a transaction pooler."""
+        """Return pool and driver options; no prepared statements behind a transaction pooler."""
         arguments: dict[str, Any] = {"timeout": settings.connect_timeout}
         if _CERTIFICATES & set(url.query):
             arguments["ssl"] = _tls(url.query)
@@ -118,32 +118,32 @@ class PostgreSQL(Dialect):
         }
 
     def is_pooler(self, url: URL, settings: Settings) -> bool:
-        """As Prisma's URLs say it, or our setting."""
-        named = str(url.query.get("pgbouncer", "")).lower() in _FLAGS
-        return named or not settings.prepared_statements
+        """Read the ``pgbouncer`` parameter of Prisma's URLs and the setting."""
+        has_flag = str(url.query.get("pgbouncer", "")).lower() in _FLAGS
+        return has_flag or not settings.prepared_statements
 
     def is_lost(self, connection: PoolProxiedConnection) -> bool:
-        """The driver sees at once that the server has closed a connection."""
+        """Ask the driver, which sees that the server has closed the connection."""
         driver: Any = connection.driver_connection
         return driver is None or driver.is_closed()
 
     def is_broken(self, connection: PoolProxiedConnection, error: BaseException) -> bool:
-        """Where the server is gone, a transaction is open or a query was given up."""
+        """Return True after a lost server, in an open transaction, or after a cancelled query."""
         driver: Any = connection.driver_connection
         if driver is None or driver.is_closed() or driver.is_in_transaction():
             return True
         return getattr(error, "sqlstate", None) is None
 
     def read_options(self) -> dict[str, Any]:
-        """Without BEGIN and ROLLBACK: two round trips less."""
+        """Omit BEGIN and ROLLBACK, which are two round trips."""
         return {"isolation_level": "AUTOCOMMIT"}
 
     def write_options(self) -> dict[str, Any]:
-        """Each statement sees what was committed before it: the plan relies on that."""
+        """``READ COMMITTED``: each statement must see what was committed before it."""
         return {"isolation_level": "READ COMMITTED"}
 
     async def refuse_hidden_rows(self, connection: AsyncConnection) -> None:
-        """Row level security hides rows without a word; so it raises instead.
+        """Make row level security raise an error instead of hiding rows.
 
         https://www.postgresql.org/docs/current/ddl-rowsecurity.html
         """
@@ -154,7 +154,7 @@ class PostgreSQL(Dialect):
         return {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
 
     async def server_version(self, connection: AsyncConnection) -> str:
-        """As the server says it."""
+        """Return the server's version."""
         return f"PostgreSQL {await connection.scalar(text('SHOW server_version'))}"
 
     def timestamp_type(self) -> TypeEngine[Any]:
@@ -162,7 +162,7 @@ class PostgreSQL(Dialect):
         return TIMESTAMP(timezone=True)
 
     def result_timestamp(self, value: Any) -> Any:
-        """The driver takes the first instant that Python has for -infinity, and gives no zone."""
+        """Add the time zone that the driver omits for -infinity."""
         return value if value.tzinfo is not None else value.replace(tzinfo=UTC)
 
     def json_type(self) -> TypeEngine[Any]:
@@ -170,35 +170,35 @@ class PostgreSQL(Dialect):
         return JSONB(none_as_null=True)
 
     def select_timestamp(self, column: ColumnElement[Any]) -> ColumnElement[Any]:
-        """ISO 8601 in quotes: JSON's form depends on no setting, unlike a cast to text."""
+        """Select ISO 8601 in quotes: unlike a cast to text, JSON depends on no setting."""
         return cast(func.to_json(func.timezone(literal_column("'UTC'"), column)), Text)
 
     def select_json(self, column: ColumnElement[Any]) -> ColumnElement[Any]:
-        """As text, past the driver's codecs."""
+        """Select text, which bypasses the driver's codecs."""
         return cast(column, Text)
 
     def packed(
         self, columns: Sequence[ColumnElement[Any]], order_by: ColumnElement[Any] | None = None
     ) -> ColumnElement[Any] | None:
-        """By the server: few rows of JSON cost less than a round trip."""
+        """Build JSON on the server: a few rows of it cost less than a round trip."""
         row = func.json_build_array(*columns)
         return row if order_by is None else func.json_agg(aggregate_order_by(row, order_by))
 
     def format_timestamp(self, value: Any) -> str | None:
-        """Without the quotes, with all six digits of a fraction."""
+        """Remove the quotes and pad the fraction to six digits."""
         if value is None:
             return None
         if len(value) == _FULL:
             return value[1:-1] + "Z"  # type: ignore[no-any-return]
-        shown: str = _ENDS.get(value) or value[1:-1]
-        return (shown.ljust(26, "0") if len(shown) > _SECONDS else shown) + "Z"
+        timestamp: str = _ENDS.get(value) or value[1:-1]
+        return (timestamp.ljust(26, "0") if len(timestamp) > _SECONDS else timestamp) + "Z"
 
     def load_json(self, value: Any) -> Any:
         """Parse the text."""
         return {} if value == "{}" else None if value is None else orjson.loads(value)
 
     async def run_to_end(self, connection: AsyncConnection, work: Callable[[Connection], T]) -> T:
-        """To its end: asyncpg, cancelled while it sends, waits for an answer for ever."""
+        """Shield the work: asyncpg, cancelled while it sends, waits for an answer for ever."""
 
         async def terminate() -> None:
             pooled = await connection.get_raw_connection()
@@ -214,7 +214,7 @@ class PostgreSQL(Dialect):
         *,
         pooler: bool,
     ) -> list[Rows]:
-        """One round trip a statement; behind a pooler in a transaction, which keeps the session."""
+        """Run each statement in one round trip; a pooler needs a transaction for one session."""
         driver: Any = connection.driver_connection
         try:
             async with driver.transaction(readonly=True) if pooler else nullcontext():
@@ -236,88 +236,88 @@ class PostgreSQL(Dialect):
         *,
         pooler: bool,
     ) -> FastBatchOutcome:
-        """In one statement, and so in one round trip."""
+        """Write the batch in one statement, which is one round trip."""
         driver: Any = connection.driver_connection
         async with driver.transaction() if pooler else nullcontext():  # As in `fetch`.
             return await fast_batch.write(driver, batch, schema)
 
     def search_term(self, text: str) -> str:
-        """A pattern that stands for itself."""
+        """Return a LIKE pattern that matches the text literally."""
         pattern = text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
         return f"%{pattern}%"
 
     def contains(
         self, column: ColumnElement[str], term: ColumnElement[str], *, icu: bool = True
     ) -> ColumnElement[bool]:
-        """As ``ILIKE`` by ICU's rules: with the C locale the server folds ASCII only.
+        """Match like ``ILIKE``, but by ICU's rules: with the C locale the server folds ASCII only.
 
-        The pattern is folded once for the statement, where ``ILIKE`` does it for each row.
+        The pattern is folded once per statement; ``ILIKE`` folds it for each row.
         """
         pattern = select(folded(term, icu=icu)).scalar_subquery()
         return folded(column, icu=icu).like(pattern)
 
     def size_of(self, column: ColumnElement[Any]) -> ColumnElement[Any]:
-        """What is stored outside its row, or was long before it was packed, as text."""
+        """Return the stored size; for compressed values, the size of the text."""
         stored = func.pg_column_size(column)
         return case((stored > _PACKED, func.octet_length(cast(column, Text))), else_=stored)
 
     def cursor(
         self, connection: AsyncConnection, query: Select[Any]
     ) -> AbstractAsyncContextManager[FetchMany]:
-        """By SQL."""
+        """Declare a cursor in SQL."""
         return _declared_cursor(connection, query)
 
     def physical_order(self) -> ColumnElement[Any]:
-        """By ``ctid``."""
+        """Order by ``ctid``."""
         return literal_column("ctid")
 
     async def refresh_statistics(
         self, connection: AsyncConnection, tables: Iterable[Table], schema: str | None
     ) -> None:
-        """``ANALYZE``: until then long threads are sorted whole for each portion of them."""
+        """``ANALYZE``: without statistics, each portion of a long thread sorts the whole thread."""
         quote = connection.dialect.identifier_preparer.quote
         for table in tables:
-            place = f"{quote(schema)}." if schema else ""
-            await connection.execute(text(f"ANALYZE {place}{quote(table.name)}"))
+            prefix = f"{quote(schema)}." if schema else ""
+            await connection.execute(text(f"ANALYZE {prefix}{quote(table.name)}"))
 
     def json_is_true(self, column: ColumnElement[Any], key: str) -> ColumnElement[bool]:
-        """By containment, which an index can serve."""
+        """Test containment, which an index can serve."""
         return type_coerce(column, JSONB()).contains({key: True})
 
     def json_has(self, column: ColumnElement[Any], item: str) -> ColumnElement[bool]:
-        """By containment, which an index can serve."""
+        """Test containment, which an index can serve."""
         return type_coerce(column, JSONB()).contains([item])
 
     def table_replacement(self) -> TableReplacement:
-        """In one transaction."""
+        """Replace tables in one transaction."""
         from .in_place import PostgreSQLTableReplacement
 
         return PostgreSQLTableReplacement(_LOCK)
 
     @contextmanager
     def migration_lock(self, connection: Connection) -> Iterator[None]:
-        """An advisory lock held to the end of the transaction, so a pooler may be between."""
+        """Hold an advisory lock until the transaction ends, which works behind a pooler."""
         with connection.begin():
             connection.execute(text(f"SELECT pg_advisory_xact_lock({_LOCK})"))
             yield
 
     @property
     def errors(self) -> tuple[type[Exception], ...]:
-        """Those of the driver too."""
+        """Add the driver's errors."""
         import asyncpg
 
         return (*super().errors, asyncpg.PostgresError, asyncpg.InterfaceError)
 
     def classify_driver_error(self, error: BaseException) -> ErrorKind:
-        """By SQLSTATE."""
+        """Classify by SQLSTATE."""
         return postgresql_errors.classify(error)
 
     def explain(self, error: BaseException, url: URL) -> str | None:
-        """For refused, unanswered and unauthorized connections."""
+        """Explain failed connections and missing permissions."""
         return postgresql_errors.explain(error, url, url.port or self.port)
 
     def schema_name(self, name: str) -> str:
-        """Names of up to 63 bytes that are not the system's."""
+        """Accept names of up to 63 bytes that do not begin with ``pg_``."""
         if not name or len(name.encode()) > 63 or "\x00" in name or name.startswith("pg_"):
             raise ConfigurationError(
                 f"CHAINLIT_SQLA_SCHEMA={name!r} is no name for a PostgreSQL schema; "
@@ -327,7 +327,7 @@ class PostgreSQL(Dialect):
 
 
 def _tls(query: Mapping[str, Any]) -> ssl.SSLContext:
-    """A context for the certificate files that libpq's parameters name.
+    """Return a context with the certificate files that libpq's parameters name.
 
     Raises:
         ConfigurationError: A file cannot be read.
@@ -350,15 +350,15 @@ def _tls(query: Mapping[str, Any]) -> ssl.SSLContext:
 
 
 def _check_query(query: Mapping[str, Any]) -> None:
-    """Refuse what the driver would refuse later, and less clearly.
+    """Refuse parameters that the driver would refuse later, with a less clear message.
 
     Raises:
-        ConfigurationError: A parameter or the value of ``ssl`` is not known.
+        ConfigurationError: A parameter or the value of ``ssl`` is unknown.
     """
     import asyncpg
 
-    known = set(inspect.signature(asyncpg.connect).parameters) | _ADAPTERS
-    if unknown := sorted(set(query) - known):
+    accepted = set(inspect.signature(asyncpg.connect).parameters) | _ADAPTERS
+    if unknown := sorted(set(query) - accepted):
         raise ConfigurationError(
             f"The database URL has the parameter {unknown[0]!r}, which asyncpg does not know; "
             "remove it from the URL"
@@ -395,12 +395,12 @@ def _compiled(element: _Declare, compiler: Any, **options: Any) -> str:
 async def _declared_cursor(
     connection: AsyncConnection, query: Select[Any]
 ) -> AsyncIterator[FetchMany]:
-    """A cursor by SQL: SQLAlchemy's for asyncpg fetches 50 rows, however wide they are.
+    """Declare a cursor: SQLAlchemy's for asyncpg fetches 50 rows, however wide they are.
 
-    After an error, the end of the transaction closes it.
+    After an error, the end of the transaction closes the cursor.
     """
     name = f"chainlit_sqla_{next(_numbers)}"
-    # All rows will be read: a plan that gives the first ones soon may be slow to the end.
+    # All rows are read: a plan that returns the first rows early may be slower overall.
     await connection.execute(text("SELECT set_config('cursor_tuple_fraction', '1', true)"))
     await connection.execute(_Declare(name, query))
     columns = [column(str(selected.key), selected.type) for selected in query.selected_columns]

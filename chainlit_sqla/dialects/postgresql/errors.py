@@ -9,21 +9,21 @@ from ..error_kinds import ErrorKind, driver_error
 
 # SQLSTATE classes and codes: https://www.postgresql.org/docs/current/errcodes-appendix.html
 _TRANSIENT_CLASSES = {"08", "28", "40", "53", "57", "58"}
-# Lock timeout; now a standby; idle timeout; the database takes no connections or is not there.
+# Lock timeout; a standby; idle timeout; the database accepts no connections or does not exist.
 _TRANSIENT_CODES = {"55P03", "25006", "25P03", "55000", "3D000"}
 _SCHEMA_CODES = {"42P01", "42703", "3F000", "42501"}  # no table, column, schema; no permission
 _REPEAT_CODES = {"23503", "57014"}  # no parent row; statement timeout
 
 
 def classify(error: BaseException) -> ErrorKind:
-    """What an error means for a write, by its SQLSTATE.
+    """Return what an error means for a write, by its SQLSTATE.
 
     Args:
-        error: The driver's.
+        error: The driver's error.
     """
     code = getattr(error, "sqlstate", None)
     if not code:
-        # asyncpg's own: an argument is wrong, or it is used in a way it does not know.
+        # Raised by asyncpg itself: a wrong argument, or a misuse of the connection.
         return (
             ErrorKind.REJECTED
             if isinstance(error.__cause__ or error, ValueError)
@@ -43,7 +43,7 @@ def explain(error: BaseException, url: URL, port: int | None) -> str | None:
 
     Args:
         error: An error of the driver or of SQLAlchemy.
-        url: Where the connection leads.
+        url: The URL of the database.
         port: The port that the connection uses.
     """
     error = driver_error(error)

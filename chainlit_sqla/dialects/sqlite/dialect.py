@@ -53,7 +53,7 @@ _LENGTH = len("2026-01-31T08:00:00.000000Z")
 _BUSY_SECONDS = 30.0
 _TRANSIENT_CODES = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL}
 _DISK_CODES = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR}
-"""The disk's fault, not the row's: it may have room again later."""
+"""Errors of the disk, not of a row: it may have space again later."""
 
 
 class SQLite(Dialect):
@@ -69,7 +69,7 @@ class SQLite(Dialect):
     max_parameters = 32_000
 
     def reading_url(self, url: URL) -> URL:
-        """Opened for reading only, the file and its journal mode stay as they are."""
+        """Open the file for reading only, so that its journal mode does not change."""
         if _in_memory(url):
             return url
         path = file_of(url).absolute()
@@ -79,16 +79,16 @@ class SQLite(Dialect):
         return url.set(database=file).update_query_dict({"mode": "ro", "uri": "true"})
 
     def location(self, url: URL) -> str:
-        """The file, wherever the process stands."""
+        """Return the absolute path of the file."""
         return f"sqlite://{url.database or '' if _in_memory(url) else file_of(url).resolve()}"
 
     def engine_options(self, url: URL, settings: Settings) -> dict[str, Any]:
-        """One connection only where the database lives in it."""
+        """Return pool options; a database in memory has one connection."""
         options: dict[str, Any] = {
             "poolclass": AsyncAdaptedQueuePool,
             "pool_size": settings.pool_size,
             "max_overflow": settings.max_overflow,
-            # SQLAlchemy ends its own transactions; a rollback more is a visit more.
+            # SQLAlchemy ends its own transactions; one more rollback is one more thread switch.
             "pool_reset_on_return": None,
             "connect_args": {"timeout": _BUSY_SECONDS},
         }
@@ -97,10 +97,10 @@ class SQLite(Dialect):
         return options
 
     def install(self, engine: AsyncEngine) -> None:
-        """Set up each connection, and begin writes with the lock that they need.
+        """Set up each connection, and begin writes with BEGIN IMMEDIATE.
 
-        A deferred transaction that turns into a write can fail at once with
-        "database is locked"; BEGIN IMMEDIATE waits for its turn instead
+        A deferred transaction that turns into a write can fail immediately with
+        "database is locked"; BEGIN IMMEDIATE waits for the lock
         (https://www.sqlite.org/lang_transaction.html).
         """
         _listen(engine.sync_engine)
@@ -121,7 +121,7 @@ class SQLite(Dialect):
         return f"SQLite {await connection.scalar(text('SELECT sqlite_version()'))}"
 
     def timestamp_type(self) -> TypeEngine[Any]:
-        """UTC text of fixed width."""
+        """Text: UTC in a fixed width."""
         return Text()
 
     def json_type(self) -> TypeEngine[Any]:
@@ -130,7 +130,7 @@ class SQLite(Dialect):
 
     def bind_timestamp(self, value: Any) -> Any:
         """``2026-01-31T08:00:00.000000Z``: of fixed width, so that text order is time order."""
-        # A tenth of strftime's price, and a year has four digits on every platform.
+        # Ten times faster than strftime, and a year has four digits on every platform.
         return value.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
     def result_timestamp(self, value: Any) -> Any:
@@ -154,7 +154,7 @@ class SQLite(Dialect):
         return type_coerce(column, Text())
 
     def format_timestamp(self, value: Any) -> str | None:
-        """Our own form has only its zeros to lose; another writer's is read and written."""
+        """Remove a zero fraction; reformat timestamps that other programs wrote."""
         if value is None:
             return None
         if len(value) == _LENGTH and value[10] == "T" and value[26] == "Z":
@@ -166,16 +166,15 @@ class SQLite(Dialect):
         return {} if value == "{}" else None if value is None else orjson.loads(value)
 
     def worker(self, url: URL, readers: int) -> SQLiteWorker | None:
-        """Threads for whole transactions; a database in memory lives in one connection."""
+        """Return threads for whole transactions; None for a database in memory."""
         if _in_memory(url):
             return None
-        arguments = {"timeout": _BUSY_SECONDS, "check_same_thread": False}
         engine = create_engine(
             url.set(drivername=self.name),
             pool_size=readers + 1,
             # SQLAlchemy ends its own transactions.
             pool_reset_on_return=None,
-            connect_args=arguments,
+            connect_args={"timeout": _BUSY_SECONDS, "check_same_thread": False},
             hide_parameters=True,
         )
         _listen(engine)
@@ -196,37 +195,37 @@ class SQLite(Dialect):
         *,
         icu: bool = True,  # noqa: ARG002
     ) -> ColumnElement[bool]:
-        """SQLite's own ``lower`` knows ASCII only, so Python folds the case."""
+        """Fold case in Python: SQLite's own ``lower`` is limited to ASCII."""
         return func.instr(func.chainlit_sqla_fold(column), term) > 0
 
     def size_of(self, column: ColumnElement[Any]) -> ColumnElement[Any]:
-        """As bytes: ``octet_length`` came with 3.43, and a column holds anything."""
+        """Return the length as bytes; ``octet_length`` needs SQLite 3.43."""
         return func.length(cast(column, LargeBinary))
 
     def numbers_rows(self, connection: Connection, table: str) -> bool:
-        """Not WITHOUT ROWID, of which an index is named as the table.
+        """Detect WITHOUT ROWID by the index that has the table's name.
 
         See https://www.sqlite.org/withoutrowid.html, "Determining If An Existing Table Is WITHOUT
-        ROWID"; SQLAlchemy tells it since 2.1 only.
+        ROWID"; SQLAlchemy reflects it since 2.1 only.
         """
         name = connection.dialect.identifier_preparer.quote_identifier(table)
         return connection.exec_driver_sql(f"PRAGMA index_info({name})").first() is None
 
     def physical_order(self) -> ColumnElement[Any]:
-        """By ``rowid``."""
+        """Order by ``rowid``."""
         return literal_column("rowid")
 
     def json_is_true(self, column: ColumnElement[Any], key: str) -> ColumnElement[bool]:
-        """Through ``json_type``, which tells ``true`` from 1."""
+        """Use ``json_type``, which distinguishes ``true`` from 1."""
         return func.json_type(column, f'$."{key}"') == "true"
 
     def json_has(self, column: ColumnElement[Any], item: str) -> ColumnElement[bool]:
-        """Through ``json_each``."""
+        """Use ``json_each``."""
         items = func.json_each(type_coerce(column, Text())).table_valued("value")
         return exists().where(items.c.value == item)
 
     def table_replacement(self) -> TableReplacement:
-        """In one transaction."""
+        """Replace tables in one transaction."""
         from .in_place import SQLiteTableReplacement
 
         return SQLiteTableReplacement(self.write_options())
@@ -240,11 +239,11 @@ class SQLite(Dialect):
 
     @property
     def errors(self) -> tuple[type[Exception], ...]:
-        """Those of the driver too."""
+        """Add the driver's errors."""
         return (*super().errors, sqlite3.Error)
 
     def classify_driver_error(self, error: BaseException) -> ErrorKind:
-        """By SQLite's result code (https://www.sqlite.org/rescode.html)."""
+        """Classify by SQLite's result code (https://www.sqlite.org/rescode.html)."""
         code = getattr(error, "sqlite_errorcode", None)
         if code is None:
             return ErrorKind.REJECTED
@@ -257,7 +256,7 @@ class SQLite(Dialect):
         return ErrorKind.REJECTED
 
     def explain(self, error: BaseException, url: URL) -> str | None:
-        """For files that cannot be opened, are no database, or cannot be written."""
+        """Explain files that cannot be opened, read or written, and a missing FTS5."""
         if "no such module: fts5" in str(driver_error(error)):
             return (
                 f"The SQLite file {url.database} has a search index, and the SQLite of this "
@@ -303,7 +302,7 @@ def _set_up(connection: Any, _record: Any) -> None:
 
 
 def _read_any_text(connection: Any, _record: Any) -> None:
-    """Other programs may have stored text in other encodings: one such row must not stop all."""
+    """Replace invalid UTF-8, which another program may have stored in a row."""
     driver = getattr(connection, "driver_connection", connection)  # aiosqlite's or sqlite3's
     driver.text_factory = lambda raw: raw.decode("utf-8", "replace")
 
@@ -313,20 +312,20 @@ def _give_up_lock(connection: Any, _record: Any, _error: BaseException | None) -
 
     SQLite keeps a closed connection, and its lock, until its last statement is finalized
     (https://www.sqlite.org/c3ref/close.html): all writers would wait for Python's garbage
-    collector. Nobody waits for this; the thread does it before it closes.
+    collector. The driver's thread rolls back before it closes; nothing waits for it.
     """
     rollback = connection.driver_connection.rollback()
-    # Without a running loop there is nobody to cancel, either; nor without a connection.
+    # Raised without a running loop or a connection, where there is no lock, either.
     with suppress(RuntimeError, ValueError, StopIteration):
         rollback.send(None)  # Its first step puts it into the queue of the thread.
     rollback.close()
 
 
 def _switch_to_wal(cursor: Any) -> None:
-    """Change the journal once; a second process doing the same is no failure.
+    """Switch the file to WAL; ignore a refusal while another process does the same.
 
-    The switch does not wait for the busy timeout, and the file keeps the mode: whoever
-    is refused finds it done at the next connection, and works without it until then.
+    The switch does not wait for the busy timeout, and the file keeps the mode: a process that
+    is refused works without WAL until its next connection.
     """
     try:
         cursor.execute("PRAGMA journal_mode = WAL")

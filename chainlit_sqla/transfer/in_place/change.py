@@ -85,13 +85,13 @@ class InPlaceChange(ABC):
         self._report = Report(database.label)
         self.committing = False
         """Whether everything is done but the commit, which may have reached the database."""
-        try:
-            self._tables = database.dialect.table_replacement()
-        except NotImplementedError:
+        tables = database.dialect.table_replacement()
+        if tables is None:
             raise ConfigurationError(
                 f"{database.dialect.title} cannot replace tables in one transaction; run "
                 "chainlit-sqla import to copy the conversations into another database"
-            ) from None
+            )
+        self._tables = tables
 
     async def check(self) -> str | None:
         """Check whether the change is possible, without changing or locking anything.
@@ -238,11 +238,9 @@ def dry_run_database(settings: Settings) -> Iterator[Database]:
     original = Database(settings=settings, read_only=True)  # Refuses a file that does not exist.
     given = original.given_url
     with tempfile.TemporaryDirectory(prefix="chainlit_sqla_") as folder:
+        tables = original.dialect.table_replacement()
         try:
-            tables = original.dialect.table_replacement()
-            copy = tables.copy_for_dry_run(given, Path(folder))
-        except NotImplementedError:
-            copy = None
+            copy = tables.copy_for_dry_run(given, Path(folder)) if tables else None
         except OSError as error:
             raise DatabaseUnavailable(
                 f"{given.database} cannot be copied into {folder} ({error.strerror}) for the dry "

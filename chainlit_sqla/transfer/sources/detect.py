@@ -127,13 +127,11 @@ class _Detection:
             )
             native.extra_notes = notes
             return native
-        try:
-            database.dialect.physical_order()
-        except NotImplementedError:
+        if database.dialect.physical_order() is None:
             raise ImportSourceError(
                 f"{title} has tables of Chainlit's own layers, which are read from PostgreSQL and "
                 "SQLite only; copy them into a SQLite file and give that to --from"
-            ) from None
+            )
         reader = SqlAlchemyLayerSource if layer == "sqlalchemy" else AsyncpgLayerSource
         source = reader(connection, database.dialect, title, identity, schema=database.schema)
         await source.open()

@@ -127,6 +127,7 @@ class SqlAlchemyLayerSource(TableSource):
             created = ["createdAt"] if self._has_column(kind, "createdAt") else []
             return [columns[name] for name in (*created, *key)]
         order = self._dialect.physical_order()
+        assert order is not None  # Other databases are refused when the source is opened.
         return [order.desc() if kind == "feedback" else order]
 
     def _convert(self, kind: str, row: Row) -> Items:
