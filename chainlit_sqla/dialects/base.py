@@ -7,7 +7,7 @@ database does otherwise, or faster.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import (
     AsyncIterator,
     Awaitable,
@@ -34,13 +34,10 @@ from sqlalchemy import (
     literal,
     tuple_,
 )
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
-from sqlalchemy.types import TypeEngine
 
 from .._internal import json as _json
-from .._internal.timestamps import format_instant
-from .error_kinds import ErrorKind, driver_error
+from .error_kinds import ErrorClassification
+from .values import ValueConversion
 
 if TYPE_CHECKING:
     from sqlalchemy import PoolProxiedConnection
@@ -65,7 +62,7 @@ FetchMany = Callable[[int], Awaitable[Sequence[Any]]]
 _LOOPBACK = {"", "localhost", "127.0.0.1", "::1"}
 
 
-class Dialect(ABC):
+class Dialect(ValueConversion, ErrorClassification):
     """One kind of database."""
 
     name: str
@@ -124,7 +121,7 @@ class Dialect(ABC):
         """Whether the URL leads to a transaction pooler."""
         return False
 
-    def install(self, engine: AsyncEngine) -> None:  # noqa: B027 - a hook
+    def install(self, engine: AsyncEngine) -> None:
         """Attach connection events."""
 
     def is_lost(self, connection: PoolProxiedConnection) -> bool:  # noqa: ARG002
@@ -147,10 +144,10 @@ class Dialect(ABC):
         """Execution options of a connection that writes."""
         return {}
 
-    async def refuse_hidden_rows(self, connection: AsyncConnection) -> None:  # noqa: B027
+    async def refuse_hidden_rows(self, connection: AsyncConnection) -> None:
         """Let the transaction fail where rows would be hidden from it."""
 
-    async def read_undecodable_text(self, connection: AsyncConnection) -> None:  # noqa: B027
+    async def read_undecodable_text(self, connection: AsyncConnection) -> None:
         """Read text that is not valid UTF-8 as `UndecodableText` on a connection."""
 
     def snapshot_options(self) -> dict[str, Any]:
@@ -169,71 +166,7 @@ class Dialect(ABC):
         """
         return name
 
-    # Column types: how values are declared, stored and read
-
-    @abstractmethod
-    def timestamp_type(self) -> TypeEngine[Any]:
-        """The column type of an instant with microseconds."""
-
-    @abstractmethod
-    def json_type(self) -> TypeEngine[Any]:
-        """The column type of a JSON document."""
-
-    def text_type(self) -> TypeEngine[Any]:
-        """The column type of a text of any length."""
-        return Text()
-
-    def key_type(self, length: int) -> TypeEngine[Any]:  # noqa: ARG002 - where keys have one
-        """The column type of a text that is part of a key or an index.
-
-        Args:
-            length: Characters, where the database must know it.
-        """
-        return self.text_type()
-
-    def object_key_type(self) -> TypeEngine[Any]:
-        """The column type of a key that is an object key: text of up to 1,024 bytes."""
-        return self.text_type()
-
-    def bind_object_key(self, value: str) -> Any:
-        """Convert an object key for the driver."""
-        return value
-
-    def result_object_key(self, value: Any) -> str:
-        """Convert the driver's value to an object key."""
-        return value  # type: ignore[no-any-return]
-
-    def bind_timestamp(self, value: Any) -> Any:
-        """Convert an aware UTC datetime for the driver."""
-        return value
-
-    def result_timestamp(self, value: Any) -> Any:
-        """Convert the driver's value to an aware UTC datetime."""
-        return value
-
-    def bind_json(self, value: Any) -> Any:
-        """Convert a value or `JsonText` for the driver."""
-        return value
-
-    def result_json(self, value: Any) -> Any:
-        """Convert the driver's value to Python's objects."""
-        return value
-
-    def select_timestamp(self, column: ColumnElement[Any]) -> ColumnElement[Any]:
-        """What to select for a timestamp that `format_timestamp` takes: the cheapest form."""
-        return column
-
-    def format_timestamp(self, value: Any) -> str | None:
-        """Format a value of `select_timestamp` as `format_instant` does."""
-        return format_instant(value)
-
-    def select_json(self, column: ColumnElement[Any]) -> ColumnElement[Any]:
-        """What to select for a JSON document that `load_json` takes: the cheapest form."""
-        return column
-
-    def load_json(self, value: Any) -> Any:
-        """Convert a value of `select_json` to objects that nobody else has."""
-        return value
+    # Reads and writes
 
     def packed(
         self,
@@ -250,8 +183,6 @@ class Dialect(ABC):
             None where one statement more costs less than the packing.
         """
         return None
-
-    # Reads and writes
 
     def worker(self, url: URL, readers: int) -> SQLiteWorker | None:  # noqa: ARG002 - for SQLite
         """Threads that run whole transactions and reads; None: the async driver does.
@@ -405,7 +336,7 @@ class Dialect(ABC):
         # MySQL's and MariaDB's name for it.
         return func.json_contains(column, literal(_json.dumps(item), Text())) == 1
 
-    async def refresh_statistics(  # noqa: B027 - a hook
+    async def refresh_statistics(
         self, connection: AsyncConnection, tables: Iterable[Table], schema: str | None
     ) -> None:
         """Gather the planner's statistics; the server would do it by itself, but later.
@@ -427,33 +358,6 @@ class Dialect(ABC):
         """Let one process at a time migrate; a transaction is open inside."""
         with connection.begin():
             yield
-
-    # Errors
-
-    @property
-    def errors(self) -> tuple[type[Exception], ...]:
-        """What a connection can raise: SQLAlchemy 2.0 lets some errors of connecting through."""
-        return (SQLAlchemyError, OSError)
-
-    def classify(self, error: BaseException) -> ErrorKind:
-        """Classify an error by the driver's code: what it means for a write."""
-        if isinstance(error, (OSError, PoolTimeout)):
-            return ErrorKind.TRANSIENT
-        if isinstance(error, DBAPIError):
-            if error.connection_invalidated:
-                return ErrorKind.TRANSIENT
-            return self.classify_driver_error(driver_error(error))
-        if isinstance(error, self.errors) and not isinstance(error, SQLAlchemyError):
-            return self.classify_driver_error(error)
-        return ErrorKind.REJECTED
-
-    @abstractmethod
-    def classify_driver_error(self, error: BaseException) -> ErrorKind:
-        """Classify an error of the driver itself."""
-
-    @abstractmethod
-    def explain(self, error: BaseException, url: URL) -> str | None:
-        """Explain in one sentence, with the repair, why a connection fails; None: not known."""
 
 
 @lru_cache(maxsize=512)

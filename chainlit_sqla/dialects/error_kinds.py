@@ -1,10 +1,13 @@
-"""What an error of the database means for a write."""
+"""What the errors of databases mean for a write, and how they are explained."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from enum import Enum
 
+from sqlalchemy import URL
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 
 class ErrorKind(Enum):
@@ -37,3 +40,32 @@ def driver_error(error: BaseException) -> BaseException:
             break
         error = error.orig
     return error
+
+
+class ErrorClassification(ABC):
+    """What the errors of a database's driver mean."""
+
+    @property
+    def errors(self) -> tuple[type[Exception], ...]:
+        """What a connection can raise: SQLAlchemy 2.0 lets some errors of connecting through."""
+        return (SQLAlchemyError, OSError)
+
+    def classify(self, error: BaseException) -> ErrorKind:
+        """Classify an error by the driver's code: what it means for a write."""
+        if isinstance(error, (OSError, PoolTimeout)):
+            return ErrorKind.TRANSIENT
+        if isinstance(error, DBAPIError):
+            if error.connection_invalidated:
+                return ErrorKind.TRANSIENT
+            return self.classify_driver_error(driver_error(error))
+        if isinstance(error, self.errors) and not isinstance(error, SQLAlchemyError):
+            return self.classify_driver_error(error)
+        return ErrorKind.REJECTED
+
+    @abstractmethod
+    def classify_driver_error(self, error: BaseException) -> ErrorKind:
+        """Classify an error of the driver itself."""
+
+    @abstractmethod
+    def explain(self, error: BaseException, url: URL) -> str | None:
+        """Explain in one sentence, with the repair, why a connection fails; None: not known."""

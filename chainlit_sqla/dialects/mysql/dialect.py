@@ -380,13 +380,12 @@ async def _paused_cursor(
     async with connection.stream(query) as rows:
 
         async def fetch(number: int) -> Sequence[Any]:
-            if transport is None:
-                return await rows.fetchmany(number)
-            transport.resume_reading()
-            try:
-                return await rows.fetchmany(number)
-            finally:
+            if transport is not None:
+                transport.resume_reading()
+            portion: Sequence[Any] = await rows.fetchmany(number)
+            if transport is not None:
                 transport.pause_reading()
+            return portion
 
         if transport is not None:
             transport.pause_reading()
