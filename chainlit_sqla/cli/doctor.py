@@ -42,7 +42,6 @@ from ..storage.config import storage_from
 from .options import (
     Schema,
     Url,
-    auto_upgrades,
     describe_database,
     describe_revision,
     given_options,
@@ -197,7 +196,7 @@ async def _check_schema(database: Database) -> _Outcome:
     is_current, text = await describe_revision(database)
     if is_current:
         return CheckStatus.OK, f"at {HEAD}, up to date"
-    if not foreign and revision in (None, *REVISIONS) and auto_upgrades(database):
+    if not foreign and revision in (None, *REVISIONS) and database.auto_upgrade:
         state = f"at {revision}, older than {HEAD}" if revision else "no tables yet"
         action = "upgraded" if revision else "created"
         return CheckStatus.OK, f"{state}; will be {action} on first use"

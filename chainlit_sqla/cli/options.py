@@ -78,12 +78,6 @@ def describe_database(database: Database) -> str:
     return f"{database.dialect.title} at {database.label}{schema}"
 
 
-def auto_upgrades(database: Database) -> bool:
-    """Whether the data layer creates or upgrades the tables when it starts."""
-    automatic = database.settings.auto_upgrade
-    return database.dialect.auto_upgrade if automatic is None else automatic
-
-
 async def describe_revision(database: Database) -> tuple[bool, str]:
     """Describe the tables of a database in a sentence with the repair.
 
@@ -97,6 +91,6 @@ async def describe_revision(database: Database) -> tuple[bool, str]:
         return True, f"{label}: at {HEAD}, up to date"
     if not revision and (foreign := await migrator.foreign_tables_message(database)):
         return False, f"{label} {foreign}"
-    if auto_upgrades(database) and isinstance(mismatch, SchemaOutdated):
+    if database.auto_upgrade and isinstance(mismatch, SchemaOutdated):
         return False, f"{mismatch} (or start the app: the data layer upgrades this database)"
     return False, str(mismatch)

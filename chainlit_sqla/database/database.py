@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,13 +20,13 @@ from .._internal.aio import PerLoop
 from .._internal.retry import retry
 from ..dialects import (
     BoundStatement,
-    CompiledCache,
     CompiledCall,
     Dialect,
     ErrorKind,
     FastBatch,
     FastBatchOutcome,
     Rows,
+    compile_statement,
     dialect_named,
     driver_error,
     one_line,
@@ -37,6 +38,8 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 _READ_ATTEMPTS = 3
+_STATEMENTS = 256
+"""How many compiled statements are kept; a statement must be one object that is used again."""
 _FAST_BATCH_AGAIN = 300.0
 _SECRETS = {"password", "sslpassword", "passfile"}
 
@@ -79,7 +82,7 @@ class Database:
         self.engine = self._create_engine()
         self._pooler = self.dialect.is_pooler(self.given_url, self.settings)
         self._no_fast_batch_before = 0.0
-        self._compiled = CompiledCache()
+        self._compile = lru_cache(maxsize=_STATEMENTS)(compile_statement)
         # More concurrent reads are not faster, because rows are parsed one after the other.
         # They would delay the writer, and open connections that the pool does not keep.
         readers = self.settings.pool_size // 2 + 1
@@ -101,6 +104,12 @@ class Database:
     def place(self) -> str:
         """Identifies the tables: equal for all URLs and logins that reach the same ones."""
         return f"{self.dialect.location(self.given_url)} {self.schema or ''}"
+
+    @property
+    def auto_upgrade(self) -> bool:
+        """Whether the tables are created and upgraded on first use."""
+        automatic = self.settings.auto_upgrade
+        return self.dialect.auto_upgrade if automatic is None else automatic
 
     @property
     def pool(self) -> Pool:
@@ -262,7 +271,7 @@ class Database:
                 slots.release()
 
     def _call(self, statement: Executable, values: Mapping[str, Any]) -> CompiledCall:
-        compiled = self._compiled.get(statement, self.engine.dialect, self.schema)
+        compiled = self._compile(statement, self.engine.dialect, self.schema)
         return compiled.sql, compiled.arguments(values)
 
     async def _again(self, once: Callable[[], Awaitable[T]]) -> T:

@@ -69,8 +69,7 @@ async def ensure(database: Database) -> None:
         raise mismatch
     if revision is None:
         await _refuse_foreign_tables(database)
-    automatic = database.settings.auto_upgrade
-    if automatic if automatic is not None else database.dialect.auto_upgrade:
+    if database.auto_upgrade:
         await upgrade(database)
         return
     raise SchemaOutdated(f"{mismatch} (or set CHAINLIT_SQLA_AUTO_UPGRADE=true)")
@@ -124,24 +123,18 @@ async def downgrade(database: Database, revision: str) -> None:
     await _run(database, lambda command, config: command.downgrade(config, revision))
 
 
-async def upgrade_inside(database: Database, connection: AsyncConnection) -> None:
-    """Create the tables within the caller's transaction, which holds the dialect's lock.
+async def migrate_inside(database: Database, connection: AsyncConnection, revision: str) -> None:
+    """Migrate within the caller's transaction, which holds the dialect's lock.
 
     Args:
         database: The database to change.
         connection: A connection to it, in that transaction.
+        revision: ``head`` creates the tables, ``base`` drops them.
     """
-    await _run(database, lambda command, config: command.upgrade(config, "head"), connection)
-
-
-async def downgrade_inside(database: Database, connection: AsyncConnection) -> None:
-    """Drop the tables within the caller's transaction, which holds the dialect's lock.
-
-    Args:
-        database: The database to change.
-        connection: A connection to it, in that transaction.
-    """
-    await _run(database, lambda command, config: command.downgrade(config, "base"), connection)
+    name = "downgrade" if revision == "base" else "upgrade"
+    await _run(
+        database, lambda command, config: getattr(command, name)(config, revision), connection
+    )
 
 
 async def check(database: Database) -> None:

@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 
 from ..errors import ConfigurationError
 from .base import BoundStatement, CompiledCall, Dialect, Rows
-from .compiled import CompiledCache
+from .compiled import compile_statement
 from .error_kinds import ErrorKind, driver_error, one_line
 from .fast_batch import FastBatch, FastBatchOutcome, FastBatchSteps, FastBatchThread
 from .in_place import BACKUP_SUFFIX, Dependent, TableReplacement, TablesInUse
@@ -76,7 +76,6 @@ def dialect_named(name: str) -> Dialect:
 __all__ = [
     "BACKUP_SUFFIX",
     "BoundStatement",
-    "CompiledCache",
     "CompiledCall",
     "Dependent",
     "Dialect",
@@ -89,6 +88,7 @@ __all__ = [
     "TableReplacement",
     "TablesInUse",
     "canonical_names",
+    "compile_statement",
     "dialect_named",
     "driver_error",
     "one_line",

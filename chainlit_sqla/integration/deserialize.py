@@ -18,9 +18,13 @@ import uuid
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
+from sqlalchemy import Boolean, Integer, Table
+
 from .._internal import json as _json
 from .._internal.timestamps import next_ordinal, now, parse_instant
+from ..dialects.column_types import JsonDocument, UtcDateTime
 from ..errors import RejectedRow
+from ..models import elements, steps
 from ..writes.operations import (
     SaveElement,
     SaveFeedback,
@@ -34,48 +38,27 @@ Dict = dict[str, Any]
 
 _TEXT, _FLAG, _JSON, _INSTANT, _INTEGER = "text", "flag", "json", "instant", "integer"
 
-STEP_KINDS: Mapping[str, str] = {
-    "name": _TEXT,
-    "type": _TEXT,
-    "parentId": _TEXT,
-    "command": _TEXT,
-    "modes": _JSON,
-    "streaming": _FLAG,
-    "waitForAnswer": _FLAG,
-    "isError": _FLAG,
-    "metadata": _JSON,
-    "tags": _JSON,
-    "input": _TEXT,
-    "output": _TEXT,
-    "createdAt": _INSTANT,
-    "start": _INSTANT,
-    "end": _INSTANT,
-    "generation": _JSON,
-    "showInput": _JSON,
-    "defaultOpen": _FLAG,
-    "autoCollapse": _FLAG,
-    "language": _TEXT,
+_COLUMN_KINDS: Mapping[type, str] = {
+    Boolean: _FLAG,
+    JsonDocument: _JSON,
+    UtcDateTime: _INSTANT,
+    Integer: _INTEGER,
 }
+
+
+def _kinds(table: Table, excluded: Collection[str]) -> Mapping[str, str]:
+    """Return the columns that hold a value of Chainlit's dict, with the kind of their values."""
+    return {
+        column.name: _COLUMN_KINDS.get(type(column.type), _TEXT)
+        for column in table.columns
+        if column.name not in excluded
+    }
+
+
+STEP_KINDS = _kinds(steps, ("threadId", "id", "extra", "ordinal"))
 """The columns of a step with the kind of their values."""
-
-ELEMENT_KINDS: Mapping[str, str] = {
-    "type": _TEXT,
-    "chainlitKey": _TEXT,
-    "url": _TEXT,
-    "objectKey": _TEXT,
-    "name": _TEXT,
-    "display": _TEXT,
-    "size": _TEXT,
-    "language": _TEXT,
-    "page": _INTEGER,
-    "props": _JSON,
-    "autoPlay": _FLAG,
-    "playerConfig": _JSON,
-    "forId": _TEXT,
-    "mime": _TEXT,
-}
+ELEMENT_KINDS = _kinds(elements, ("threadId", "id", "byteSize", "extra", "createdAt", "ordinal"))
 """The columns of an element with the kind of their values."""
-
 _REQUIRED = {"name", "type", "streaming", "metadata", "createdAt"}
 """Columns that are never NULL: None leaves them unchanged."""
 _HANDLED_STEP_KEYS = {"id", "threadId", "feedback"}

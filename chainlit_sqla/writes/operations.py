@@ -18,10 +18,10 @@ _LONGEST_ID = 100
 
 
 def printable_id(id: str) -> str:
-    """An id for messages: clients choose ids, and a log entry is one line.
+    """Return an id in a form for messages: clients choose ids, and a log entry is one line.
 
     Args:
-        id: Any text.
+        id: The id.
     """
     return id if len(id) < _LONGEST_ID and id.isprintable() else repr(id[:_LONGEST_ID])
 
@@ -34,11 +34,6 @@ class SaveUser:
     values: Mapping[str, Any]
     at: datetime = field(default_factory=now)
     thread_id: None = None
-
-    @property
-    def label(self) -> str:
-        """The operation in messages and log lines."""
-        return f"user {printable_id(self.identifier)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +59,6 @@ class SaveThread:
         """Only a new owner restores a deleted thread; a session's end does not."""
         return self.values.get("userId") is not None
 
-    @property
-    def label(self) -> str:
-        """The operation in messages and log lines."""
-        return f"thread {printable_id(self.thread_id)}"
-
 
 @dataclass(frozen=True, slots=True)
 class SaveStep:
@@ -92,11 +82,6 @@ class SaveStep:
     at: datetime = field(default_factory=now)
     ordinal: int = field(default_factory=next_ordinal)
 
-    @property
-    def label(self) -> str:
-        """The operation in messages and log lines."""
-        return f"step {printable_id(self.id)} of thread {printable_id(self.thread_id)}"
-
 
 @dataclass(frozen=True, slots=True)
 class SaveElement:
@@ -118,11 +103,6 @@ class SaveElement:
     at: datetime = field(default_factory=now)
     ordinal: int = field(default_factory=next_ordinal)
 
-    @property
-    def label(self) -> str:
-        """The operation in messages and log lines."""
-        return f"element {printable_id(self.id)} of thread {printable_id(self.thread_id)}"
-
 
 @dataclass(frozen=True, slots=True)
 class SaveFeedback:
@@ -135,12 +115,6 @@ class SaveFeedback:
     comment: str | None = None
     actor: str | None = None
     at: datetime = field(default_factory=now)
-
-    @property
-    def label(self) -> str:
-        """The operation in messages and log lines."""
-        step = f"step {printable_id(self.for_id)} of thread {printable_id(self.thread_id)}"
-        return f"feedback {printable_id(self.id)} for {step}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,11 +147,6 @@ class DeleteThread:
     thread_id: str
     ordinal: int = field(default_factory=next_ordinal)
 
-    @property
-    def label(self) -> str:
-        """The operation in messages and log lines."""
-        return f"deletion of thread {printable_id(self.thread_id)}"
-
 
 @dataclass(frozen=True, slots=True)
 class DeleteStep:
@@ -186,11 +155,6 @@ class DeleteStep:
     id: str
     scope: Scope = Scope()
     thread_id: None = None
-
-    @property
-    def label(self) -> str:
-        """The operation in messages and log lines."""
-        return f"deletion of step {printable_id(self.id)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,11 +174,6 @@ class DeleteElement:
     scope: Scope = Scope()
     ordinal: int = field(default_factory=next_ordinal)
 
-    @property
-    def label(self) -> str:
-        """The operation in messages and log lines."""
-        return f"deletion of element {printable_id(self.id)}"
-
 
 @dataclass(frozen=True, slots=True)
 class DeleteFeedback:
@@ -229,12 +188,35 @@ class DeleteFeedback:
     actor: str | None = None
     thread_id: None = None
 
-    @property
-    def label(self) -> str:
-        """The operation in messages and log lines."""
-        return f"deletion of feedback {printable_id(self.id)}"
-
 
 Save: TypeAlias = SaveUser | SaveThread | SaveStep | SaveElement | SaveFeedback
 Delete: TypeAlias = DeleteThread | DeleteStep | DeleteElement | DeleteFeedback
 Op: TypeAlias = Save | Delete
+
+
+def describe(op: Op) -> str:
+    """Name an operation in messages and log lines.
+
+    Args:
+        op: The operation.
+    """
+    match op:
+        case SaveUser():
+            return f"user {printable_id(op.identifier)}"
+        case SaveThread():
+            return f"thread {printable_id(op.thread_id)}"
+        case SaveStep():
+            return f"step {printable_id(op.id)} of thread {printable_id(op.thread_id)}"
+        case SaveElement():
+            return f"element {printable_id(op.id)} of thread {printable_id(op.thread_id)}"
+        case SaveFeedback():
+            step = f"step {printable_id(op.for_id)} of thread {printable_id(op.thread_id)}"
+            return f"feedback {printable_id(op.id)} for {step}"
+        case DeleteThread():
+            return f"deletion of thread {printable_id(op.thread_id)}"
+        case DeleteStep():
+            return f"deletion of step {printable_id(op.id)}"
+        case DeleteElement():
+            return f"deletion of element {printable_id(op.id)}"
+        case DeleteFeedback():
+            return f"deletion of feedback {printable_id(op.id)}"

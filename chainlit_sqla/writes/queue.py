@@ -42,7 +42,7 @@ from ..errors import (
 )
 from .execute_deletes import execute_delete
 from .execute_saves import execute_saves
-from .operations import Op
+from .operations import Op, describe
 from .planner import fast_batch_of, plan
 
 log = logging.getLogger(__name__)
@@ -186,7 +186,7 @@ class WriteQueue:
             self._fail(
                 queued,
                 RetriesExhausted(
-                    f"{queued.op.label} was not written before closing; "
+                    f"{describe(queued.op)} was not written before closing; "
                     "raise CHAINLIT_SQLA_CLOSE_SECONDS or check the database"
                 ),
             )
@@ -212,7 +212,8 @@ class WriteQueue:
                 size = min(len(self._queue), self._database.settings.batch_size)
                 batch = [self._queue[position] for position in range(size)]
                 # They stay in the queue while they are written: close() can name them.
-                await bisect(batch, self._commit, self._is_refusal, self._refuse)
+                # `_commit` raises only errors of refused rows.
+                await bisect(batch, self._commit, lambda _: True, self._refuse)
                 for _ in range(size):
                     self._queue.popleft()
 
@@ -236,7 +237,7 @@ class WriteQueue:
         def on_retry(error: Exception, pause: float) -> None:
             log.warning(
                 "Not written yet: %s and %d more, retrying in %.2f s: %s",
-                batch[0].op.label,
+                describe(batch[0].op),
                 len(batch) - 1,
                 pause,
                 one_line(error),
@@ -301,14 +302,11 @@ class WriteQueue:
             return ErrorKind.TRANSIENT
         return self._database.dialect.classify(error)
 
-    def _is_refusal(self, _error: Exception) -> bool:
-        return True  # `_commit` raises nothing else.
-
     def _refuse(self, queued: _QueuedOp, error: Exception) -> None:
         if not isinstance(error, RejectedRow):
             cause = error
             error = RejectedRow(
-                f"{queued.op.label} is refused by the database ({one_line(cause)}); "
+                f"{describe(queued.op)} is refused by the database ({one_line(cause)}); "
                 "change its values"
             )
             error.__cause__ = cause
@@ -321,13 +319,13 @@ class WriteQueue:
             self._fail(
                 queued,
                 RetriesExhausted(
-                    f"{queued.op.label} was not written in {seconds:g} s of trying: {reason}"
+                    f"{describe(queued.op)} was not written in {seconds:g} s of trying: {reason}"
                 ),
             )
 
     def _closed_error(self, op: Op) -> WriteQueueClosed:
         error = WriteQueueClosed(
-            f"{op.label} was not written: the data layer is closed; make a new one"
+            f"{describe(op)} was not written: the data layer is closed; make a new one"
         )
         log.error("Not written: %s", error)
         return error
@@ -342,7 +340,7 @@ class WriteQueue:
                 queued.future.set_result(queued.result)
 
     def _fail(self, queued: _QueuedOp, error: BaseException) -> None:
-        log.error("Not written: %s: %s", queued.op.label, error)
+        log.error("Not written: %s: %s", describe(queued.op), error)
         if self._end(queued) and _is_awaited(queued.future):
             queued.future.set_exception(error)
 

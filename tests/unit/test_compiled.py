@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import bindparam, literal, select
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from chainlit_sqla.dialects.compiled import CompiledCache
+from chainlit_sqla.dialects.compiled import compile_statement
 from chainlit_sqla.models import steps, users
 
 BY_NAME = select(users.c.id, literal("x")).where(
@@ -26,36 +26,27 @@ def postgresql() -> Any:
 
 
 def test_values_come_in_the_drivers_order_and_literals_from_the_statement(postgresql: Any) -> None:
-    compiled = CompiledCache().get(BY_NAME, postgresql)
+    compiled = compile_statement(BY_NAME, postgresql)
     assert compiled.arguments({"name": "n"}) == ["x", "n"]
-    in_sqlite = CompiledCache().get(BY_NAME, dialect("sqlite+aiosqlite://"))
+    in_sqlite = compile_statement(BY_NAME, dialect("sqlite+aiosqlite://"))
     assert in_sqlite.arguments({"name": "n"}) == ["x", "n", "n"]
 
 
 def test_a_missing_value_is_an_error_and_not_null(postgresql: Any) -> None:
     with pytest.raises(KeyError):
-        CompiledCache().get(BY_NAME, postgresql).arguments({})
+        compile_statement(BY_NAME, postgresql).arguments({})
 
 
 def test_each_schema_has_its_own_text(postgresql: Any) -> None:
-    cache = CompiledCache()
-    assert '"my schema".users' in cache.get(BY_NAME, postgresql, "my schema").sql
-    assert "my schema" not in cache.get(BY_NAME, postgresql).sql
-    assert cache.get(BY_NAME, postgresql) is cache.get(BY_NAME, postgresql)
-
-
-def test_only_so_many_are_kept(postgresql: Any) -> None:
-    cache = CompiledCache(size=3)
-    for number in range(10):
-        cache.get(select(users.c.id).where(users.c.id == str(number)), postgresql)
-    assert len(cache) == 3
+    assert '"my schema".users' in compile_statement(BY_NAME, postgresql, "my schema").sql
+    assert "my schema" not in compile_statement(BY_NAME, postgresql).sql
 
 
 def test_a_text_that_depends_on_the_values_is_refused(postgresql: Any) -> None:
     with pytest.raises(ValueError, match="depends on the values"):
-        CompiledCache().get(select(users).where(users.c.id.in_(["a", "b"])), postgresql)
+        compile_statement(select(users).where(users.c.id.in_(["a", "b"])), postgresql)
 
 
 def test_literals_of_null_stay_null(postgresql: Any) -> None:
-    compiled = CompiledCache().get(select(steps.c.id, literal(None)), postgresql)
+    compiled = compile_statement(select(steps.c.id, literal(None)), postgresql)
     assert compiled.arguments({}) in ([], [None])

@@ -16,7 +16,14 @@ from sqlalchemy import select, text
 from chainlit_sqla.database import Database
 from chainlit_sqla.errors import DatabaseUnavailable, RetriesExhausted
 from chainlit_sqla.models import Step, Thread
-from chainlit_sqla.writes.operations import DeleteThread, Op, SaveFeedback, SaveStep, SaveThread
+from chainlit_sqla.writes.operations import (
+    DeleteThread,
+    Op,
+    SaveFeedback,
+    SaveStep,
+    SaveThread,
+    describe,
+)
 from chainlit_sqla.writes.queue import WriteQueue
 from tests.servers.postgres import PostgresServer
 from tests.servers.proxy import FlakyProxy
@@ -137,7 +144,7 @@ async def test_close_names_what_it_could_not_write(
     proxy.drop_all()
     tasks = [asyncio.create_task(write_queue.submit(step(n))) for n in (1, 2)]
     await asyncio.sleep(0)
-    assert [op.label for op in await write_queue.close()] == [
+    assert [describe(op) for op in await write_queue.close()] == [
         f"step s00{number} of thread t" for number in (1, 2)
     ]
     results = await asyncio.gather(*tasks, return_exceptions=True)

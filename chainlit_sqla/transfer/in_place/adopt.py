@@ -103,7 +103,7 @@ class Adoption(InPlaceChange):
         await self._clear_dependents(connection, list(names.values()))
         for kind, name in names.items():
             await self._sync(connection, self._tables.rename, name, BACKUP_NAMES[kind])
-        await migrator.upgrade_inside(self._database, connection)
+        await migrator.migrate_inside(self._database, connection, "head")
         await self._check_result(connection, await self._import(connection, columns))
         tables, like = [*Base.metadata.tables, VERSION_TABLE], BACKUP_NAMES["step"]
         await self._sync(connection, self._tables.inherit_security, tables, like)

@@ -101,7 +101,7 @@ class Unadoption(InPlaceChange):
         with RecordFile(self._file, self._database.label, self._report) as file:
             copy = CopyOut(self._database, connection, types, self._report, file, self._watch)
             await copy.run(has_backup=has_backup)
-        await migrator.downgrade_inside(self._database, connection)
+        await migrator.migrate_inside(self._database, connection, "base")
         version_table = await self._sync(connection, self._tables.qualified, VERSION_TABLE)
         await connection.exec_driver_sql(f"DROP TABLE {version_table}")
         for kind, name in BACKUP_NAMES.items():
