@@ -1,8 +1,7 @@
-"""What differs between databases, asked for in one place.
+"""`Dialect`: everything that differs between databases.
 
-A `Dialect` answers everything that the rest of the package may not decide by a
-database's name. The defaults here are plain SQLAlchemy; a subclass overrides what its
-database does otherwise, or faster.
+The rest of the package never compares names of databases. The defaults are plain SQLAlchemy; a
+subclass overrides what its database does differently, or faster.
 """
 
 from __future__ import annotations
@@ -51,13 +50,13 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 BoundStatement = tuple[Executable, Mapping[str, Any]]
-"""A statement that is kept for good, and the values of its parameters."""
+"""A statement that is one object for all calls, and the values of its parameters."""
 CompiledCall = tuple[str, Sequence[Any]]
-"""SQL as the driver takes it, and its arguments in order."""
+"""SQL with the driver's placeholders, and its arguments in order."""
 Rows = Sequence[Sequence[Any]]
 """Rows as tuples, in the order of the statement's columns."""
 FetchMany = Callable[[int], Awaitable[Sequence[Any]]]
-"""Returns the next rows, at most so many; none: these were all."""
+"""Returns the next rows, at most the given number; an empty result ends them."""
 
 _LOOPBACK = {"", "localhost", "127.0.0.1", "::1"}
 
@@ -70,44 +69,44 @@ class Dialect(ValueConversion, ErrorClassification):
     title: str
     """The name in messages."""
     driver: str
-    """The async driver that a plain URL is given."""
+    """The async driver, which is added to a URL without one."""
     port: int | None = None
-    """The port of a URL that names none."""
+    """The port of a URL without one."""
     auto_upgrade: bool = False
     """Whether the schema is created on first use unless a setting says otherwise."""
     ignores_case: bool = False
-    """Whether names that differ in the case of letters are the same, quoted or not."""
+    """Whether names of tables and columns are case-insensitive, even quoted."""
     has_schemas: bool = False
-    """Whether `Settings.db_schema` means anything."""
+    """Whether `Settings.db_schema` has an effect."""
     bound_to_loop: bool = True
     """Whether a connection works only in the event loop that opened it."""
     max_parameters: int = 30_000
-    """Bind parameters in one statement."""
+    """The largest number of bind parameters in one statement."""
     search_index: SearchIndex | None = None
-    """The index that ``chainlit-sqla search enable`` builds; None: no index is worth it here."""
+    """The index that ``chainlit-sqla search enable`` builds; None: this database has none."""
     commits_ddl: bool = False
-    """Whether each change of the schema commits immediately, whatever fails after it."""
+    """Whether DDL commits the transaction."""
     fetches_on_driver: bool = False
-    """Whether `fetch` reads past SQLAlchemy, on the driver."""
+    """Whether `fetch` is implemented, which reads on the driver itself."""
     has_fast_batch: bool = False
-    """Whether `write_fast_batch` writes a usual batch in one statement."""
+    """Whether `write_fast_batch` is implemented, which writes a batch in one statement."""
 
     # Connections
 
     def engine_url(self, url: URL) -> URL:
-        """Give a plain URL the async driver."""
+        """Return a URL with the async driver."""
         return url.set(drivername=f"{self.name}+{self.driver}")
 
     def reading_url(self, url: URL) -> URL:
-        """An engine's URL for a database that must not be changed by opening it.
+        """Return an engine's URL for a database that opening must not change.
 
         Raises:
-            ConfigurationError: It is a file that is not there.
+            ConfigurationError: The file does not exist.
         """
         return url
 
     def location(self, url: URL) -> str:
-        """A name for the database that does not depend on the login."""
+        """Return an identification of the database that does not depend on the login."""
         port = url.port or self.port
         host = (url.host or "").lower()
         host = "localhost" if host in _LOOPBACK else host
@@ -125,44 +124,44 @@ class Dialect(ValueConversion, ErrorClassification):
         """Attach connection events."""
 
     def is_lost(self, connection: PoolProxiedConnection) -> bool:  # noqa: ARG002
-        """Whether the driver knows that a pooled connection has ended."""
+        """Whether the driver knows that a pooled connection is closed."""
         return False
 
     def is_broken(
         self,
-        connection: PoolProxiedConnection,  # noqa: ARG002 - others look at it
+        connection: PoolProxiedConnection,  # noqa: ARG002 - for PostgreSQL
         error: BaseException,
     ) -> bool:
-        """Whether a pooled connection can no longer be used after an error."""
+        """Whether an error leaves a pooled connection unusable."""
         return not isinstance(error, self.errors)
 
     def read_options(self) -> dict[str, Any]:
-        """Execution options of a connection that only reads."""
+        """Return execution options of a connection that only reads."""
         return {}
 
     def write_options(self) -> dict[str, Any]:
-        """Execution options of a connection that writes."""
+        """Return execution options of a connection that writes."""
         return {}
 
     async def refuse_hidden_rows(self, connection: AsyncConnection) -> None:
-        """Let the transaction fail where rows would be hidden from it."""
+        """Make the transaction fail if row level security would hide rows."""
 
     async def read_undecodable_text(self, connection: AsyncConnection) -> None:
         """Read text that is not valid UTF-8 as `UndecodableText` on a connection."""
 
     def snapshot_options(self) -> dict[str, Any]:
-        """Execution options of a transaction that sees one state of the database to its end."""
+        """Return execution options of a transaction that reads one snapshot."""
         return {}
 
     @abstractmethod
     async def server_version(self, connection: AsyncConnection) -> str:
-        """The server's name and version."""
+        """Return the server's name and version."""
 
     def schema_name(self, name: str) -> str:
         """Check the name of a schema.
 
         Raises:
-            ConfigurationError: The database would cut or refuse it.
+            ConfigurationError: The database would truncate or refuse it.
         """
         return name
 
@@ -170,22 +169,23 @@ class Dialect(ValueConversion, ErrorClassification):
 
     def packed(
         self,
-        columns: Sequence[ColumnElement[Any]],  # noqa: ARG002 - others use them
+        columns: Sequence[ColumnElement[Any]],  # noqa: ARG002 - for PostgreSQL
         order_by: ColumnElement[Any] | None = None,  # noqa: ARG002
     ) -> ColumnElement[Any] | None:
-        """A row as a JSON array, to read it in the same statement as other rows.
+        """Return a row as a JSON array, to read it in the same statement as other rows.
 
         Args:
-            columns: Its values: text, numbers and flags.
-            order_by: All rows of a subquery by this, as an array of arrays; None: one row.
+            columns: The values of the row: text, numbers and flags.
+            order_by: The order of the rows of a subquery, for an array of all of them; None for
+                one row.
 
         Returns:
-            None where one statement more costs less than the packing.
+            None where an additional statement costs less.
         """
         return None
 
     def worker(self, url: URL, readers: int) -> SQLiteWorker | None:  # noqa: ARG002 - for SQLite
-        """Threads that run whole transactions and reads; None: the async driver does.
+        """Return threads that run transactions and reads; None where the async driver does.
 
         Args:
             url: The engine's URL.
@@ -200,14 +200,13 @@ class Dialect(ValueConversion, ErrorClassification):
         *,
         pooler: bool,
     ) -> list[Rows]:
-        """Run reading statements on the driver itself; only where `fetches_on_driver`.
+        """Run reading statements on the driver itself, where `fetches_on_driver`.
 
         Args:
-            connection: A pooled connection in no transaction.
-            calls: Statements that select what `select_timestamp` and `select_json` return,
-                flags (which may come as numbers), text and numbers.
-            pooler: Whether a transaction pooler is between, which may give each
-                transaction another session.
+            connection: A pooled connection outside a transaction.
+            calls: Statements that select text, numbers, flags, `select_timestamp` and
+                `select_json`.
+            pooler: Whether a transaction pooler may give each transaction another session.
 
         Returns:
             The rows of each statement.
@@ -215,17 +214,17 @@ class Dialect(ValueConversion, ErrorClassification):
         raise NotImplementedError
 
     def size_of(self, column: ColumnElement[Any]) -> ColumnElement[Any]:
-        """About how many bytes a value has when it is read; NULL for NULL."""
+        """Return the approximate size of a value in bytes; NULL for NULL."""
         return func.octet_length(column)
 
     def cursor(
         self, connection: AsyncConnection, query: Select[Any]
     ) -> AbstractAsyncContextManager[FetchMany]:
-        """Read the rows of a query, never more of them than were asked for.
+        """Read the rows of a query in portions, without reading ahead.
 
         Args:
-            connection: In a transaction; nothing else is asked on it inside the block.
-            query: What to read.
+            connection: In a transaction; the block runs no other statement on it.
+            query: The query.
 
         Example:
             >>> async with dialect.cursor(connection, select(steps.c.id)) as fetch_many:
@@ -242,13 +241,13 @@ class Dialect(ValueConversion, ErrorClassification):
         Args:
             table: The table.
             keys: Names of the columns of the unique key that decides.
-            update: Names of the columns written where the row exists; none: it stays.
+            update: Names of the columns to update where the row exists.
         """
         return _upsert(self, table, tuple(keys), tuple(update))
 
     @abstractmethod
     def build_upsert(self, table: Table, keys: Sequence[str], update: Sequence[str]) -> Insert:
-        """Build the statement of `upsert`, which keeps it."""
+        """Build the statement of `upsert`, which caches it."""
 
     async def execute_many(
         self, connection: AsyncConnection, statement: Any, rows: Sequence[Mapping[str, Any]]
@@ -259,7 +258,7 @@ class Dialect(ValueConversion, ErrorClassification):
     async def run_to_end(self, connection: AsyncConnection, work: Callable[[Connection], T]) -> T:
         """Run a synchronous function on a connection in a transaction.
 
-        A cancelled caller must not leave the driver in the middle of a message.
+        Cancelling the caller must not interrupt the driver in the middle of a message.
         """
         return await connection.run_sync(work)
 
@@ -271,37 +270,36 @@ class Dialect(ValueConversion, ErrorClassification):
         *,
         pooler: bool,
     ) -> FastBatchOutcome:
-        """Write a batch in one statement; only where `has_fast_batch`.
+        """Write a batch in one statement, where `has_fast_batch`.
 
         Args:
-            connection: A pooled connection in no transaction.
+            connection: A pooled connection outside a transaction.
             batch: The rows to write.
             schema: The schema of our tables; None: the connection's default one.
-            pooler: Whether a transaction pooler is between, which may give each
-                transaction another session.
+            pooler: Whether a transaction pooler may give each transaction another session.
         """
         raise NotImplementedError
 
     @abstractmethod
     def search_term(self, text: str) -> str:
-        """A text in the form that `contains` takes."""
+        """Return a text in the form that `contains` takes."""
 
     @abstractmethod
     def contains(
         self, column: ColumnElement[str], term: ColumnElement[str], *, icu: bool = True
     ) -> ColumnElement[bool]:
-        """Whether a text contains another one, literally and without regard to case.
+        """Return whether a text contains another one, literally and case-insensitively.
 
         Args:
             column: The text.
-            term: What `search_term` made.
+            term: The result of `search_term`.
             icu: Whether the server has ICU collations; only PostgreSQL asks.
         """
 
     def before(
         self, columns: Sequence[ColumnElement[Any]], values: Sequence[ColumnElement[Any]]
     ) -> ColumnElement[bool]:
-        """Whether a row comes before others, in the order of several columns.
+        """Return whether a row precedes another one in the order of several columns.
 
         Args:
             columns: The columns of the row.
@@ -318,7 +316,7 @@ class Dialect(ValueConversion, ErrorClassification):
 
         Args:
             connection: To the database.
-            table: The name of a table that is there.
+            table: The name of an existing table.
         """
         return True
 
@@ -327,24 +325,23 @@ class Dialect(ValueConversion, ErrorClassification):
         return None
 
     def json_has(self, column: ColumnElement[Any], item: str) -> ColumnElement[bool]:
-        """Whether a JSON array holds a text.
+        """Return whether a JSON array contains a text.
 
         Args:
-            column: The array; NULL holds nothing.
+            column: The array; NULL contains nothing.
             item: The text.
         """
-        # MySQL's and MariaDB's name for it.
         return func.json_contains(column, literal(_json.dumps(item), Text())) == 1
 
     async def refresh_statistics(
         self, connection: AsyncConnection, tables: Iterable[Table], schema: str | None
     ) -> None:
-        """Gather the planner's statistics; the server would do it by itself, but later.
+        """Refresh the planner's statistics, which the server would do later.
 
         Args:
             connection: In a transaction.
-            tables: Those that were written to.
-            schema: Where they are; None: the connection's default one.
+            tables: The tables that were written to.
+            schema: The schema of the tables; None: the connection's default one.
         """
 
     # Migrations
@@ -366,7 +363,7 @@ def _upsert(dialect: Dialect, table: Table, keys: Sequence[str], update: Sequenc
 
 
 def insert_on_conflict(insert: Any, keys: Sequence[str], update: Sequence[str]) -> Insert:
-    """Complete an INSERT for databases that know ``ON CONFLICT``.
+    """Complete an INSERT for databases with ``ON CONFLICT``.
 
     Args:
         insert: The dialect's own ``insert(table)``.

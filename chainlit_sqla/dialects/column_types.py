@@ -1,4 +1,4 @@
-"""Column types that are the same in Python on every database."""
+"""Column types that have the same Python values on every database."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ class LongText(TypeDecorator[str]):
 
 
 class Key(TypeDecorator[str]):
-    """A text that is part of a key or an index; cases and trailing spaces tell keys apart.
+    """A text in a key or an index; letter case and trailing spaces are significant.
 
     Args:
-        length: Characters that it may have where the database must know it.
+        length: The largest number of characters, for databases that need one.
     """
 
     impl = Text
@@ -43,7 +43,7 @@ class Key(TypeDecorator[str]):
 
 
 class ObjectKey(TypeDecorator[str]):
-    """The key of a blob, as a key of a table: 1,024 bytes, more than some databases index."""
+    """The key of a blob as a primary key: up to 1,024 bytes, which not all text types index."""
 
     impl = Text
     cache_ok = True
@@ -65,7 +65,7 @@ class UtcDateTime(TypeDecorator[datetime]):
     """An instant with microseconds: aware in Python, UTC in the database.
 
     Raises:
-        ValueError: On writing a naive datetime, whose instant nobody knows.
+        ValueError: A written datetime has no time zone.
     """
 
     impl = Text
@@ -108,5 +108,5 @@ class JsonDocument(TypeDecorator[Any]):
 
 
 def _dialect_of(dialect: EngineDialect) -> Dialect:
-    """The dialect; any of them where a statement is printed for no database."""
+    """Return our dialect; for statements that are only printed, that of SQLite."""
     return dialect_named("sqlite" if dialect.name == "default" else dialect.name)

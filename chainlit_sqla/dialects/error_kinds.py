@@ -11,20 +11,20 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 
 class ErrorKind(Enum):
-    """What an error of the database means for the write that met it."""
+    """What an error of the database means for the failed write."""
 
     TRANSIENT = "transient"
     """Lost connection, deadlock, serialization failure: the same write may succeed later."""
     REPEAT = "repeat"
-    """A parent that vanished meanwhile, a statement that took too long: worth a few times."""
+    """A parent row that vanished meanwhile, a statement that took too long: repeat a few times."""
     SCHEMA = "schema"
     """A table or column is missing: no row can be written."""
     REJECTED = "rejected"
-    """This very row is refused."""
+    """The row is refused."""
 
 
 def one_line(error: BaseException) -> str:
-    """The driver's message in one line, without the SQL and its parameters.
+    """Return the driver's message in one line, without the SQL and its parameters.
 
     Args:
         error: An error of SQLAlchemy or of the driver.
@@ -34,7 +34,7 @@ def one_line(error: BaseException) -> str:
 
 
 def driver_error(error: BaseException) -> BaseException:
-    """The driver's error below SQLAlchemy's."""
+    """Return the driver's error that an error of SQLAlchemy wraps."""
     while isinstance(error, SQLAlchemyError) and isinstance(error, DBAPIError):
         if error.orig is None or error.orig is error:
             break
@@ -47,7 +47,7 @@ class ErrorClassification(ABC):
 
     @property
     def errors(self) -> tuple[type[Exception], ...]:
-        """What a connection can raise: SQLAlchemy 2.0 lets some errors of connecting through."""
+        """The errors of a connection; SQLAlchemy 2.0 does not wrap all errors of connecting."""
         return (SQLAlchemyError, OSError)
 
     def classify(self, error: BaseException) -> ErrorKind:
@@ -68,4 +68,4 @@ class ErrorClassification(ABC):
 
     @abstractmethod
     def explain(self, error: BaseException, url: URL) -> str | None:
-        """Explain in one sentence, with the repair, why a connection fails; None: not known."""
+        """Explain in one sentence, with the repair, why a connection fails; None if unknown."""

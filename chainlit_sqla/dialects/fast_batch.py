@@ -1,8 +1,8 @@
-"""`FastBatch`: what most batches are, in a form that a database can take in one statement.
+"""`FastBatch`: a batch of the most frequent kind, which a database can write in one statement.
 
-A turn of a chat touches one thread and some steps. Nothing was deleted, the thread exists or is
-new, and it belongs to whoever writes to it. The statement checks that itself; where it does not
-hold, nothing is written, and `chainlit_sqla.writes.execute_saves` writes the batch.
+A turn of a chat writes one thread and some steps, without deletions, as the owner of the thread.
+The statement checks these conditions; where they do not hold, it writes nothing, and
+`chainlit_sqla.writes.execute_saves` writes the batch.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from sqlalchemy import Table
 
 
 class FastBatchOutcome(Enum):
-    """What became of a fast batch."""
+    """The outcome of a fast batch."""
 
     WRITTEN = "written"
     NEEDS_STATEMENTS = "needs statements"
-    """There is a tombstone, another owner or a concurrent insert: nothing, or a part of it, was
-    written, and all of it is to be written statement by statement."""
+    """A tombstone, another owner or a concurrent insert: nothing or a part was written, and the
+    whole batch must be written statement by statement."""
     UNSUPPORTED = "unsupported"
-    """The server does not know the statement; nothing was written."""
+    """The server does not support the statement; nothing was written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +33,10 @@ class FastBatchThread:
 
     Args:
         id: The thread.
-        begun: When it begins, should it be new.
-        activity: The instant of its newest message in the batch.
-        actor: The identifier of the user whose client chose it; it must not be another's.
-        values: ``name``, ``userId`` and ``tags``, as far as they change; never None.
+        begun: The creation time of a new thread.
+        activity: The time of its newest message in the batch.
+        actor: The identifier of the user whose client chose the thread, who must own it.
+        values: ``name``, ``userId`` and ``tags`` that change; never None.
         metadata: Members to set; those that are None are removed.
     """
 
@@ -50,12 +50,11 @@ class FastBatchThread:
 
 @dataclass(frozen=True, slots=True)
 class FastBatchSteps:
-    """Steps that give the same columns.
+    """Steps with values for the same columns.
 
     Args:
-        columns: Columns that change where the step exists. Of ``extra`` only the members
-            given change.
-        rows: Values of the key, ``createdAt``, ``ordinal`` and the columns given.
+        columns: Columns that change where the step exists; ``extra`` is merged.
+        rows: Values of the key, ``createdAt``, ``ordinal`` and the columns.
     """
 
     columns: tuple[str, ...]
@@ -67,11 +66,14 @@ class FastBatch:
     """Saves of threads and steps that can be written together.
 
     Args:
-        users: The table of users, and so on.
+        users: The table of users.
+        threads: The table of threads.
+        steps: The table of steps.
+        tombstones: The table of tombstones.
         thread_rows: The threads, by id.
         step_groups: The steps, by their columns.
-        tombstone_ids: Ids of tombstones that, below one of the threads, forbid the fast batch.
-        step_defaults: Columns of new steps with their values where they are not given.
+        tombstone_ids: Ids of tombstones that, in one of the threads, prevent the fast batch.
+        step_defaults: The defaults of columns of new steps.
     """
 
     users: Table
@@ -89,7 +91,7 @@ class FastBatch:
         return any(thread.values or thread.metadata for thread in self.thread_rows)
 
     def within(self, thread_ids: Collection[str]) -> FastBatch:
-        """The part of it that lies in some threads."""
+        """Return the part of the batch that lies in some threads."""
         groups = (
             FastBatchSteps(
                 group.columns, [row for row in group.rows if row["threadId"] in thread_ids]

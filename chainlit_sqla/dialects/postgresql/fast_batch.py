@@ -1,19 +1,19 @@
 """A fast batch on PostgreSQL: one statement, which is its own transaction.
 
-All parts of a statement see one snapshot, taken before it waits for a lock; writing statement by
-statement relies on later statements seeing more. So the statement makes sure that nothing
-happened in between, and writes nothing otherwise:
+All parts of a statement see one snapshot, taken before it waits for a lock, while
+`chainlit_sqla.writes.execute_saves` relies on later statements seeing more. So the statement
+checks that nothing was committed in between, and writes nothing otherwise:
 
-1. It locks the rows of the threads in the order of their ids, as everybody does.
-2. Each thread of the snapshot must be locked in the very version of the snapshot
-   (``xmin``). Who deletes a thread removes its row, and who deletes from one changes the
-   row under an exclusive lock, so a deletion that was committed meanwhile shows.
-3. Tombstones and owners are read from the snapshot, which is then up to date for these.
-4. Of threads that do not exist, nothing shows what was deleted during a wait. So a
-   statement that inserts threads inserts all of its threads: it has none to wait for. Where
-   some exist and some do not, it answers which, and becomes two.
-5. Where somebody else inserted a thread meanwhile, its primary key makes the statement fail,
-   which undoes all of it.
+1. It locks the rows of the threads in the order of their ids, like all writers.
+2. The locked version of each row (``xmin``) must be that of the snapshot. Deleting a thread
+   removes its row, and deleting from a thread changes its row under an exclusive lock, so a
+   deletion that was committed meanwhile is detected.
+3. Tombstones and owners are read from the snapshot, which is then current.
+4. For threads that do not exist, a deletion during a wait would not be detected. So a statement
+   that inserts threads inserts all of its threads, and waits for no lock. If only some of them
+   exist, it returns their ids, and the batch becomes two statements.
+5. If another process inserted a thread meanwhile, its primary key makes the statement fail as a
+   whole.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from ..fast_batch import FastBatch, FastBatchOutcome, FastBatchThread
 
 _DIALECT = asyncpg.dialect()  # type: ignore[no-untyped-call]
 _quote = _DIALECT.identifier_preparer.quote
-# Not supported; no such column or function: what speaks PostgreSQL may lack system columns.
+# Not supported; no such column or function: PostgreSQL-compatible servers may lack system columns.
 _UNSUPPORTED_CODES = {"0A000", "42703", "42883"}
 
 
@@ -66,10 +66,10 @@ async def write(driver: Any, batch: FastBatch, schema: str | None) -> FastBatchO
     return outcome
 
 
-_KNOWN = """
+_CHECKS = """
 given AS MATERIALIZED (SELECT * FROM json_to_recordset($1::text::json)
   AS g(id text, begun timestamptz, activity timestamptz, actor text{columns})),
-found AS MATERIALIZED (
+locked_rows AS MATERIALIZED (
   SELECT id, "updatedAt", "userIdentifier", xmin::text AS version FROM {threads}
   WHERE id = ANY(ARRAY(SELECT id FROM given)) ORDER BY id FOR NO KEY UPDATE),
 verdict AS MATERIALIZED (SELECT
@@ -78,13 +78,13 @@ verdict AS MATERIALIZED (SELECT
       AND id = ANY(ARRAY(SELECT json_array_elements_text($2::text::json))))
   AND NOT EXISTS (
     SELECT FROM {threads} t WHERE t.id = ANY(ARRAY(SELECT id FROM given))
-      AND (t.id, t.xmin::text) NOT IN (SELECT id, version FROM found))
+      AND (t.id, t.xmin::text) NOT IN (SELECT id, version FROM locked_rows))
   AND NOT EXISTS (
-    SELECT FROM given g JOIN found f ON f.id = g.id AND f."userIdentifier" <> g.actor)
-  {known_owners} AS ok,
-  (SELECT count(*) FROM found) NOT IN (0, (SELECT count(*) FROM given)) AS mixed)"""
+    SELECT FROM given g JOIN locked_rows f ON f.id = g.id AND f."userIdentifier" <> g.actor)
+  {owner_checks} AS ok,
+  (SELECT count(*) FROM locked_rows) NOT IN (0, (SELECT count(*) FROM given)) AS mixed)"""
 _MORE_COLUMNS = ', name text, "userId" text, tags jsonb, metadata jsonb, removed json'
-_KNOWN_OWNERS = """
+_OWNER_CHECKS = """
   AND NOT EXISTS (
     SELECT FROM given g WHERE g."userId" IS NOT NULL AND NOT EXISTS (
       SELECT FROM {users} u WHERE u.id = g."userId"))
@@ -92,24 +92,24 @@ _KNOWN_OWNERS = """
     SELECT FROM given g JOIN {threads} t ON t.id = g.id
     WHERE g.metadata IS NOT NULL AND jsonb_typeof(t.metadata) NOT IN ('object', 'null'))"""
 
-_MOVED = """
-made AS (
+_TOUCH = """
+inserted AS (
   INSERT INTO {threads} (id, "createdAt", "updatedAt", metadata)
   SELECT g.id, g.begun, greatest(g.begun, g.activity), '{}' FROM given g, verdict
-  WHERE ok AND NOT mixed AND NOT EXISTS (SELECT FROM found f WHERE f.id = g.id)),
-moved AS (
-  UPDATE {threads} t SET "updatedAt" = g.activity FROM given g, found f, verdict
+  WHERE ok AND NOT mixed AND NOT EXISTS (SELECT FROM locked_rows f WHERE f.id = g.id)),
+updated AS (
+  UPDATE {threads} t SET "updatedAt" = g.activity FROM given g, locked_rows f, verdict
   WHERE ok AND NOT mixed AND t.id = g.id AND f.id = g.id AND g.activity > f."updatedAt")"""
 
-_CHANGED = """
+_CHANGE = """
 owned AS (SELECT g.*, u.identifier FROM given g LEFT JOIN {users} u ON u.id = g."userId"),
-made AS (
+inserted AS (
   INSERT INTO {threads} (id, "createdAt", "updatedAt", metadata,
     name, "userId", "userIdentifier", tags)
   SELECT g.id, g.begun, greatest(g.begun, g.activity), coalesce(g.metadata, '{}'),
     g.name, g."userId", g.identifier, g.tags FROM owned g, verdict
-  WHERE ok AND NOT mixed AND NOT EXISTS (SELECT FROM found f WHERE f.id = g.id)),
-changed AS (
+  WHERE ok AND NOT mixed AND NOT EXISTS (SELECT FROM locked_rows f WHERE f.id = g.id)),
+updated AS (
   UPDATE {threads} t SET
     "updatedAt" = greatest(t."updatedAt", g.activity),
     name = coalesce(g.name, t.name),
@@ -120,19 +120,19 @@ changed AS (
       ELSE (CASE jsonb_typeof(t.metadata) WHEN 'object' THEN t.metadata ELSE '{}' END
         || g.metadata)
         - ARRAY(SELECT json_array_elements_text(g.removed)) END
-  FROM owned g, found f, verdict
+  FROM owned g, locked_rows f, verdict
   WHERE ok AND NOT mixed AND t.id = g.id AND f.id = g.id AND (g.activity > f."updatedAt"
     OR coalesce(g.name, g."userId") IS NOT NULL
     OR coalesce(g.tags, g.metadata) IS NOT NULL))"""
 
 
-_ANSWER = """
-SELECT ok AND NOT mixed, CASE WHEN ok AND mixed THEN ARRAY(SELECT id FROM found) END
+_OUTCOME = """
+SELECT ok AND NOT mixed, CASE WHEN ok AND mixed THEN ARRAY(SELECT id FROM locked_rows) END
 FROM verdict"""
 
 
 def _arguments(batch: FastBatch) -> list[str]:
-    """The parameters of the statement, in order: documents, which cost the driver least."""
+    """Return the parameters of the statement: JSON documents, which the driver encodes fastest."""
     rows = [_row(thread) for thread in batch.thread_rows]
     documents = [rows, batch.tombstone_ids, *(group.rows for group in batch.step_groups)]
     return [
@@ -142,9 +142,9 @@ def _arguments(batch: FastBatch) -> list[str]:
 
 
 def _fragment(value: Any) -> orjson.Fragment:
-    """What is JSON already is put in as it is, and nothing else."""
+    """Insert serialized JSON unchanged; refuse other types."""
     if type(value) is not _json.JsonText:
-        raise TypeError(f"{type(value).__name__} is not for the database")
+        raise TypeError(f"{type(value).__name__} is not a value of a fast batch")
     return orjson.Fragment(str(value))
 
 
@@ -162,10 +162,10 @@ def _row(thread: FastBatchThread) -> dict[str, Any]:
 
 
 def _statement_for(batch: FastBatch, schema: str | None) -> str:
-    """The statement for batches of this shape.
+    """Return the statement for batches of this shape.
 
-    It selects whether it wrote the batch and, where some of the threads exist and some do not,
-    the ids of those that exist; then nothing was written.
+    It selects whether it wrote the batch. If only some of the threads exist, it writes nothing
+    and selects their ids.
     """
     tables = (batch.users, batch.threads, batch.steps, batch.tombstones)
     shape = tuple(group.columns for group in batch.step_groups)
@@ -183,15 +183,15 @@ def _statement(
     prefix = f"{_quote(schema)}." if schema else ""
     users, threads, steps, tombstones = tables
     templates = [
-        _KNOWN.replace("{columns}", _MORE_COLUMNS if changes_threads else "").replace(
-            "{known_owners}", _KNOWN_OWNERS if changes_threads else ""
+        _CHECKS.replace("{columns}", _MORE_COLUMNS if changes_threads else "").replace(
+            "{owner_checks}", _OWNER_CHECKS if changes_threads else ""
         ),
-        _CHANGED if changes_threads else _MOVED,
+        _CHANGE if changes_threads else _TOUCH,
     ]
     templates += [
         _steps(steps, number, columns, step_defaults) for number, columns in enumerate(shape, 3)
     ]
-    sql = "WITH " + ",\n".join(templates) + _ANSWER
+    sql = "WITH " + ",\n".join(templates) + _OUTCOME
     names = {"users": users, "threads": threads, "steps": steps, "tombstones": tombstones}
     return re.sub(r"\{(\w+)\}", lambda match: prefix + _quote(names[match[1]].name), sql)
 
@@ -202,7 +202,7 @@ def _steps(
     given: tuple[str, ...],
     step_defaults: tuple[tuple[str, str | bool], ...],
 ) -> str:
-    """An upsert of the steps in the parameter of this number."""
+    """Return an upsert of the steps in the parameter of this number."""
     columns = tuple(dict.fromkeys(("threadId", "id", "createdAt", "ordinal", *given)))
     defaults = {name: _literal(value) for name, value in step_defaults if name not in columns}
     targets = ", ".join(map(_quote, (*columns, *defaults)))
