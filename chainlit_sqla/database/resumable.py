@@ -1,13 +1,13 @@
 """Repeatable upgrades for databases that commit after each DDL statement.
 
-MySQL has no transactional DDL: an upgrade that is killed leaves the tables it has created,
-and no revision. So a table `UPGRADE_MARKER` exists while an upgrade runs. An upgrade that
-holds the lock and finds the table follows an interrupted one, and skips the changes that
-exist already. Migrations need not care, except for their own ``op.execute``.
+MySQL has no transactional DDL: a killed upgrade leaves the tables that it has created, and no
+revision. So the table `UPGRADE_MARKER` exists during an upgrade, and each upgrade skips changes
+that exist already. Only the ``op.execute`` of a migration must be repeatable by itself.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from alembic.ddl.mysql import MySQLImpl
@@ -47,61 +47,54 @@ def finish(connection: Connection) -> None:
 
 
 class _RepeatableImpl(MySQLImpl):
-    """Creates only what is missing; tables get InnoDB and a binary collation."""
+    """Skips changes that exist already; tables get InnoDB and a binary collation."""
 
     def create_table(self, table: Table, **kw: Any) -> None:
         maria = getattr(self.dialect, "is_mariadb", False)
         table.dialect_kwargs["mysql_engine"] = "InnoDB"
         table.dialect_kwargs["mysql_charset"] = "utf8mb4"
-        # Both compare code points, and trailing spaces count.
+        # Both compare code points, and trailing spaces are significant.
         collation = "utf8mb4_nopad_bin" if maria else "utf8mb4_0900_bin"
         table.dialect_kwargs["mysql_collate"] = collation
         table.primary_key.name = None  # MySQL ignores the name with a warning.
-        inspector = self._begin()
-        if inspector and inspector.has_table(table.name):
-            existing = {column["name"] for column in inspector.get_columns(table.name)}
-            if existing == set(table.columns.keys()):  # Else another program's: an error.
-                return
-        super().create_table(table, **kw)
+        columns = set(table.columns.keys())  # Other columns: another program's table, an error.
+        if not self._is_done(lambda inspector: _columns(inspector, table.name) == columns):
+            super().create_table(table, **kw)
 
     def drop_table(self, table: Table, **kw: Any) -> None:
-        inspector = self._begin()
-        if inspector is None or inspector.has_table(table.name):
+        if not self._is_done(lambda inspector: not inspector.has_table(table.name)):
             super().drop_table(table, **kw)
 
     def create_index(self, index: Index, **kw: Any) -> None:
-        if not _has_index(self._begin(), index):
+        if not self._is_done(lambda inspector: _has_index(inspector, index)):
             super().create_index(index, **kw)
 
     def drop_index(self, index: Index, **kw: Any) -> None:
-        inspector = self._begin()
-        if inspector is None or _has_index(inspector, index):
+        if not self._is_done(lambda inspector: not _has_index(inspector, index)):
             super().drop_index(index, **kw)
 
     def add_column(self, table_name: str, column: Column[Any], **kw: Any) -> None:
-        if not _has_column(self._begin(), table_name, column.name):
+        if not self._is_done(lambda inspector: column.name in _columns(inspector, table_name)):
             super().add_column(table_name, column, **kw)
 
     def drop_column(self, table_name: str, column: Column[Any], **kw: Any) -> None:
-        inspector = self._begin()
-        if inspector is None or _has_column(inspector, table_name, column.name):
+        if not self._is_done(lambda inspector: column.name not in _columns(inspector, table_name)):
             super().drop_column(table_name, column, **kw)
 
-    def _begin(self) -> Inspector | None:
-        """Create the marker before a change; return None where SQL is only printed."""
-        if self.as_sql or self.connection is None:
-            return None
+    def _is_done(self, check: Callable[[Inspector], bool]) -> bool:
+        """Create the marker, and return whether an interrupted upgrade has made the change."""
+        if self.as_sql or self.connection is None:  # SQL is only printed.
+            return False
         self.connection.execute(text(f"CREATE TABLE IF NOT EXISTS {UPGRADE_MARKER} (id INTEGER)"))
-        return inspect(self.connection)
+        return check(inspect(self.connection))
 
 
-def _has_index(inspector: Inspector | None, index: Index) -> bool:
-    if inspector is None or index.table is None:
-        return False
+def _columns(inspector: Inspector, table: str) -> set[str]:
+    if not inspector.has_table(table):
+        return set()
+    return {column["name"] for column in inspector.get_columns(table)}
+
+
+def _has_index(inspector: Inspector, index: Index) -> bool:
+    assert index.table is not None
     return any(row["name"] == index.name for row in inspector.get_indexes(index.table.name))
-
-
-def _has_column(inspector: Inspector | None, table: str, name: str) -> bool:
-    if inspector is None:
-        return False
-    return any(column["name"] == name for column in inspector.get_columns(table))

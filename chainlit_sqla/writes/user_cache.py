@@ -2,9 +2,9 @@
 
 Guarantees:
 
-- A read that begins after a write of the same layer was answered shows it: while a user is
-  being written, nothing of that user is cached, nor is the result of a read that began before.
-- What another process writes is seen after the configured age at the latest.
+- A read that begins after a write of the same layer returned sees the write: while a user is
+  being written, the user is not cached, nor is the result of a read that began before.
+- Writes of another process are seen after the configured age at the latest.
 - An unknown identifier is not cached: logging in creates the user at any time.
 - Concurrent reads of one identifier are one query.
 - Each caller gets its own copy of the metadata and may change it.
@@ -39,9 +39,7 @@ class KnownUser:
     def own_metadata(self) -> dict[str, Any]:
         """Parse the metadata for one caller."""
         metadata = _json.loads(self.metadata)
-        return (
-            metadata if isinstance(metadata, dict) else {}
-        )  # Other programs write what they like.
+        return metadata if isinstance(metadata, dict) else {}  # Written by another program.
 
 
 class UserCache:
@@ -69,12 +67,12 @@ class UserCache:
         self._read = read
         self._seconds = seconds
         self._size = size
-        self._kept: OrderedDict[str, tuple[float, KnownUser]] = OrderedDict()
-        self._asked: dict[str, asyncio.Task[KnownUser | None]] = {}
-        self._written: Counter[str] = Counter()
+        self._cached: OrderedDict[str, tuple[float, KnownUser]] = OrderedDict()
+        self._queries: dict[str, asyncio.Task[KnownUser | None]] = {}
+        self._pending_writes: Counter[str] = Counter()
 
     def __len__(self) -> int:
-        return len(self._kept)
+        return len(self._cached)
 
     async def get(self, identifier: str) -> KnownUser | None:
         """Return the user of an identifier, None if there is none.
@@ -82,14 +80,14 @@ class UserCache:
         Args:
             identifier: The identifier.
         """
-        if kept := self._kept.get(identifier):
-            if time.monotonic() < kept[0]:
-                self._kept.move_to_end(identifier)
-                return kept[1]
-            del self._kept[identifier]
+        if entry := self._cached.get(identifier):
+            if time.monotonic() < entry[0]:
+                self._cached.move_to_end(identifier)
+                return entry[1]
+            del self._cached[identifier]
         if not self._seconds:
             return await self._read(identifier)
-        return await asyncio.shield(self._ask(identifier))
+        return await asyncio.shield(self._query(identifier))
 
     def writing(self, identifier: str) -> Callable[[], None]:
         """Stop caching a user, and discard the result of a read that is under way.
@@ -100,38 +98,38 @@ class UserCache:
         Returns:
             To be called once when the write is committed or has failed.
         """
-        self._written[identifier] += 1
+        self._pending_writes[identifier] += 1
         self._evict(identifier)
 
         def written() -> None:
-            self._written -= Counter((identifier,))
+            self._pending_writes -= Counter((identifier,))
             self._evict(identifier)
 
         return written
 
     def _evict(self, identifier: str) -> None:
-        self._kept.pop(identifier, None)
-        self._asked.pop(identifier, None)  # Who asked before gets it; nobody joins it now.
+        self._cached.pop(identifier, None)
+        self._queries.pop(identifier, None)  # Earlier callers get its result; later ones do not.
 
-    def _ask(self, identifier: str) -> asyncio.Task[KnownUser | None]:
+    def _query(self, identifier: str) -> asyncio.Task[KnownUser | None]:
         """Return the query that is under way, or start one."""
-        task = self._asked.get(identifier)
+        task = self._queries.get(identifier)
         if is_working(task):
             return task
-        until = time.monotonic() + self._seconds  # The answer is as old as its question.
+        until = time.monotonic() + self._seconds  # A result is as old as the start of its query.
         task = asyncio.create_task(self._read(identifier))
-        self._asked[identifier] = task
-        task.add_done_callback(lambda done: self._keep(identifier, done, until))
+        self._queries[identifier] = task
+        task.add_done_callback(lambda done: self._store(identifier, done, until))
         return task
 
-    def _keep(self, identifier: str, task: asyncio.Task[KnownUser | None], until: float) -> None:
-        failed = task.cancelled() or task.exception()  # Asked for, so that nobody warns of it.
-        if self._asked.get(identifier) is not task:
+    def _store(self, identifier: str, task: asyncio.Task[KnownUser | None], until: float) -> None:
+        failed = task.cancelled() or task.exception()  # Retrieved, so that asyncio logs nothing.
+        if self._queries.get(identifier) is not task:
             return  # The user was written meanwhile.
-        del self._asked[identifier]
+        del self._queries[identifier]
         if failed:
             return
-        if (user := task.result()) and not self._written[identifier]:
-            self._kept[identifier] = until, user
-            if len(self._kept) > self._size:
-                self._kept.popitem(last=False)
+        if (user := task.result()) and not self._pending_writes[identifier]:
+            self._cached[identifier] = until, user
+            if len(self._cached) > self._size:
+                self._cached.popitem(last=False)
