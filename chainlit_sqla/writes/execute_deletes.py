@@ -1,4 +1,4 @@
-"""Carries out deletions: rows, tombstones and the deletion queue of blobs in one transaction."""
+"""Executes deletions: rows, tombstones and the deletion queue in one transaction."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from .operations import (
 
 
 def execute_delete(connection: Connection, dialect: Dialect, op: Delete) -> tuple[bool, bool]:
-    """Carry out one deletion.
+    """Execute one deletion.
 
     Args:
         connection: In a transaction.
@@ -55,13 +55,13 @@ def execute_delete(connection: Connection, dialect: Dialect, op: Delete) -> tupl
 def delete_rows(
     connection: Connection, dialect: Dialect, thread_id: str, rows: Collection[tuple[str, str]]
 ) -> None:
-    """Delete just these rows of a thread: what lies below a step stays.
+    """Delete only these rows of a thread: descendants of a step stay.
 
     Args:
         connection: In a transaction.
         dialect: The database's dialect.
         thread_id: The thread.
-        rows: For each ``step`` or ``element`` its id, for a ``feedback`` that of its step.
+        rows: Pairs of kind and id: ``step``, ``element``, or ``feedback`` with its step's id.
     """
     lock_threads(connection, [thread_id], exclusive=True)
     bump_row_versions(connection, [thread_id])
@@ -96,8 +96,8 @@ def _delete_thread(connection: Connection, dialect: Dialect, op: DeleteThread) -
 def _delete_step(connection: Connection, dialect: Dialect, op: DeleteStep) -> tuple[bool, bool]:
     query = select(steps.c.threadId).where(steps.c.id == op.id, _within_scope(steps, op.scope))
     threads_with_step = sorted(connection.scalars(query))
-    # Where it does not exist yet, its creation may still come: Chainlit flushes queued calls
-    # method by method.
+    # A step that does not exist may be created later: Chainlit flushes deferred calls method by
+    # method.
     thread_ids = threads_with_step or [id for id in (op.scope.thread_id,) if id]
     lock_threads(connection, thread_ids, exclusive=True)
     bump_row_versions(connection, thread_ids)
@@ -122,7 +122,7 @@ def _delete_element(
     if op.thread_id:
         where &= elements.c.threadId == op.thread_id
     thread_ids = set(connection.scalars(select(elements.c.threadId).where(where)))
-    # An upload under way has no row yet, perhaps in another process.
+    # A pending upload, perhaps of another process, has no row yet.
     if op.scope.everywhere or op.thread_id in (None, op.scope.thread_id):
         thread_ids |= {id for id in (op.thread_id or op.scope.thread_id,) if id}
     lock_threads(connection, thread_ids, exclusive=True)
@@ -150,12 +150,12 @@ def _delete_feedback(connection: Connection, op: DeleteFeedback) -> bool:
 
 
 def _with_descendants(connection: Connection, thread_id: str, step_id: str) -> Sequence[str]:
-    """The step and all below it: one scan of the thread, however deep it is."""
+    """Return the ids of a step and its descendants, by one scan of the thread."""
     query = select(steps.c.id, steps.c.parentId).where(steps.c.threadId == thread_id)
     children: dict[str | None, list[str]] = {}
     for id, parent_id in connection.execute(query):
         children.setdefault(parent_id, []).append(id)
-    step_ids = {step_id: None}  # In order, and a circle of parents ends.
+    step_ids = {step_id: None}  # An ordered set, so that a cycle of parents ends.
     unvisited = [step_id]
     while unvisited:
         below = [id for id in children.get(unvisited.pop(), ()) if id not in step_ids]
@@ -171,7 +171,7 @@ def _queue_blobs(connection: Connection, dialect: Dialect, where: ColumnElement[
 
 
 def _within_scope(table: Table, scope: Scope) -> ColumnElement[bool]:
-    """Limit a deletion by id to what the session that asks may delete."""
+    """Limit a deletion by id to what the calling session may delete."""
     if scope.everywhere:
         return true()
     allowed = []

@@ -1,13 +1,13 @@
-"""Carries out the saves of a segment on a connection in a transaction.
+"""Executes the saves of a segment in a transaction.
 
 Invariants against other processes (each statement sees what was committed before it):
 
-1. The rows of the threads are locked first, in the order of their ids. Who deletes from a
-   thread holds the lock exclusively, so a save waits and then sees the tombstone.
-2. Tombstones are read after the lock. A row whose thread or step has one is not written,
-   and the blob of such an element goes to the deletion queue.
-3. A thread that vanishes in between makes the foreign key fail; the batch is then planned
-   again and meets its tombstone.
+1. The rows of the threads are locked first, in the order of their ids. A deletion in a thread
+   holds an exclusive lock, so a save waits and then sees the tombstone.
+2. Tombstones are read after the lock. A row whose thread or step has one is not written, and the
+   blob of such an element goes to the deletion queue.
+3. A thread that vanishes in between makes the foreign key fail; the batch is then repeated and
+   finds its tombstone.
 """
 
 from __future__ import annotations
@@ -46,15 +46,15 @@ _ELEMENT = "element "
 
 @dataclass(slots=True)
 class _StoredThreads:
-    """What the database has of the threads of a segment.
+    """The stored state of the threads of a segment.
 
     Args:
-        rows: The rows of the threads, locked.
-        tombstoned: Threads that were deleted and stay so.
-        restored: Threads that come back in this segment, and when they were deleted.
+        rows: The locked rows of the threads.
+        tombstoned: Threads that were deleted and stay deleted.
+        restored: Threads that this segment restores, with the times of their deletion.
         deleted_steps: Steps that were deleted.
-        deleted_elements: Elements that were deleted, and when: what was sent before that is
-            not written.
+        deleted_elements: Elements that were deleted, with the times of their deletion; elements
+            that were sent earlier are not written.
     """
 
     rows: dict[str, Any]
@@ -95,8 +95,7 @@ def execute_saves(connection: Connection, dialect: Dialect, segment: Segment) ->
         Whether blobs were queued for deletion.
 
     Raises:
-        RejectedRow: A thread's new owner is unknown, or a client named somebody else's
-            thread.
+        RejectedRow: A thread's new owner is unknown, or a client named another user's thread.
     """
     _save_users(connection, dialect, segment)
     if not segment.threads:
@@ -105,7 +104,7 @@ def execute_saves(connection: Connection, dialect: Dialect, segment: Segment) ->
     _check_ownership(segment, stored)
     accepted_steps = [item for item in segment.steps.items() if stored.accepts(*item)]
     _save_threads(connection, dialect, segment, stored, latest_activity(dict(accepted_steps)))
-    _check_ownership(segment, stored)  # Somebody may have inserted a thread meanwhile.
+    _check_ownership(segment, stored)  # Another process may have inserted a thread meanwhile.
     _save_rows(connection, dialect, steps, accepted_steps, STEP_DEFAULTS)
     unused_keys = _save_elements(connection, dialect, segment, stored)
     accepted_feedbacks = [item for item in segment.feedbacks.items() if stored.accepts(*item)]
@@ -120,8 +119,8 @@ def lock_threads(
 
     Args:
         connection: In a transaction.
-        ids: The threads; those that do not exist are passed over.
-        exclusive: Against saves too, for deletions.
+        ids: The threads; threads that do not exist are ignored.
+        exclusive: Whether to exclude saves too, as deletions need.
 
     Returns:
         The rows by id: id, updatedAt and userIdentifier.
@@ -137,10 +136,10 @@ def lock_threads(
 
 
 def bump_row_versions(connection: Connection, ids: Collection[str]) -> None:
-    """Give the rows of locked threads a new version, and no other value.
+    """Give the rows of locked threads a new version without changing a value.
 
-    A fast batch in another process, whose snapshot may be older than its lock, sees by the version
-    that something happened: see `chainlit_sqla.dialects.postgresql.fast_batch`.
+    A fast batch in another process, whose snapshot may be older than its lock, detects the change
+    by the version: see `chainlit_sqla.dialects.postgresql.fast_batch`.
 
     Args:
         connection: In a transaction.
@@ -152,7 +151,7 @@ def bump_row_versions(connection: Connection, ids: Collection[str]) -> None:
 
 
 def element_tombstone_id(id: str) -> str:
-    """The id of an element's tombstone, which lies among those of the steps.
+    """Return the id of an element's tombstone, distinct from those of steps.
 
     Args:
         id: The element.
@@ -161,11 +160,11 @@ def element_tombstone_id(id: str) -> str:
 
 
 def batched(ids: Sequence[str], size: int) -> Iterator[Sequence[str]]:
-    """Cut ids into pieces that one statement can take.
+    """Split ids into portions for one statement each.
 
     Args:
-        ids: Any number.
-        size: The length of a piece at most.
+        ids: The ids.
+        size: The largest length of a portion.
     """
     for start in range(0, len(ids), size):
         yield ids[start : start + size]
@@ -234,7 +233,7 @@ def _save_threads(
 def _restore_threads(
     connection: Connection, dialect: Dialect, restored: Mapping[str, datetime]
 ) -> None:
-    """Remove the tombstones of threads that come back."""
+    """Remove the tombstones of restored threads."""
     if restored:
         # Elements sent before the deletion, whose upload is not finished yet, stay deleted.
         add_tombstones(connection, dialect, restored, [element_tombstone_id("")])
@@ -248,12 +247,12 @@ def add_tombstones(
     deleted_at_by_thread: Mapping[str, datetime],
     ids: Collection[str],
 ) -> None:
-    """Write tombstones, so that what was deleted stays deleted.
+    """Write tombstones, which prevent late writes.
 
     Args:
         connection: In a transaction.
         dialect: The database's dialect.
-        deleted_at_by_thread: The threads, and when something in them was deleted.
+        deleted_at_by_thread: The threads with the times of the deletions.
         ids: The ids of the tombstones in each thread; "" is the thread itself.
     """
     records = [
@@ -284,7 +283,7 @@ def _insert_missing_threads(
 
 
 def _identifiers(connection: Connection, segment: Segment) -> Mapping[str, str]:
-    """The identifiers of the threads' new owners by their ids."""
+    """Return the identifiers of the threads' new owners by their ids."""
     owner_ids = {
         owner_id
         for change in segment.threads.values()
@@ -303,7 +302,7 @@ def _identifiers(connection: Connection, segment: Segment) -> Mapping[str, str]:
 
 
 def _metadata(connection: Connection, segment: Segment) -> Mapping[str, Any]:
-    """The documents to be changed; they can be large, so only those are read."""
+    """Return the documents to change; they can be large, so only those are read."""
     ids = [id for id, change in segment.threads.items() if change.metadata]
     if not ids:
         return {}
@@ -331,7 +330,7 @@ def _save_rows(
     defaults: Mapping[str, Any],
     key_column: str = "id",
 ) -> None:
-    """Upsert rows, one statement for each set of columns given."""
+    """Upsert rows, one statement for each set of columns."""
     _merge_extra(connection, table, rows)
     for columns, group in group_by_columns(rows).items():
         records = [
@@ -344,7 +343,7 @@ def _save_rows(
 def _merge_extra(
     connection: Connection, table: Table, rows: Sequence[tuple[Key, RowChange]]
 ) -> None:
-    """Complete the ``extra`` documents given with the members stored before."""
+    """Merge the ``extra`` documents into the stored ones."""
     rows_with_extra = {key: row for key, row in rows if row.extra}
     if not rows_with_extra:
         return
@@ -360,7 +359,7 @@ def _merge_extra(
 def _save_elements(
     connection: Connection, dialect: Dialect, segment: Segment, stored: _StoredThreads
 ) -> list[str]:
-    """Write elements; return the keys of blobs that no row points at any more."""
+    """Write elements; return the keys of blobs that no row references any more."""
     accepted: list[tuple[Key, RowChange]] = []
     unused_keys: list[str] = []
     for key, row in segment.elements.items():
@@ -378,10 +377,10 @@ def _save_elements(
 def _keep_blobs(
     connection: Connection, dialect: Dialect, rows: Sequence[tuple[Key, RowChange]]
 ) -> None:
-    """Take blobs that rows have now out of the deletion queue.
+    """Remove blobs that rows reference from the deletion queue.
 
-    A batch whose commit was not answered is repeated: an earlier operation of it then meets
-    the row of a later one, and takes that one's blob for replaced or deleted.
+    A batch whose commit had no answer is repeated: an earlier operation of it then finds the row
+    of a later one, and queues that row's blob as replaced or deleted.
     """
     keys = [key for _, row in rows if (key := row.values.get("objectKey"))]
     for portion in batched(keys, dialect.max_parameters):
@@ -389,7 +388,7 @@ def _keep_blobs(
 
 
 def _check_ownership(segment: Segment, stored: _StoredThreads) -> None:
-    """A client may name any thread; Chainlit does not always check whose it is."""
+    """Refuse other users' threads: clients may name any, and Chainlit does not always check."""
     for thread_id, actor in sorted(segment.claims):
         thread_row = stored.rows.get(thread_id)
         if thread_row is not None and thread_row.userIdentifier not in (None, actor):
@@ -400,7 +399,7 @@ def _check_ownership(segment: Segment, stored: _StoredThreads) -> None:
 
 
 def _replaced_keys(connection: Connection, rows: Sequence[tuple[Key, RowChange]]) -> list[str]:
-    """The keys of blobs that elements had until now."""
+    """Return the keys of stored blobs that these rows replace."""
     replacing = {key: row for key, row in rows if "objectKey" in row.values}
     if not replacing:
         return []

@@ -1,8 +1,7 @@
-"""Writes as frozen values, from the deserialized call to the write queue.
+"""The operations of the write queue, as frozen values.
 
-``values`` map column names to values that need no more conversion; texts are cleaned and JSON
-is serialized before, so a value that cannot be stored is refused in the caller's own task and
-not in somebody else's batch.
+``values`` maps column names to values that need no further conversion. Texts are cleaned and JSON
+is serialized beforehand, so that a value that cannot be stored fails in the caller's task.
 """
 
 from __future__ import annotations
@@ -44,8 +43,8 @@ class SaveThread:
         thread_id: The thread.
         values: New values of ``name``, ``userId``, ``tags``; others stay.
         metadata: Members to set; those that are None are removed, others stay.
-        actor: The identifier of the user whose client chose the thread; a thread of
-            somebody else is then refused. None: trusted.
+        actor: The identifier of the user whose client chose the thread; another user's thread
+            is refused. None: trusted.
     """
 
     thread_id: str
@@ -56,7 +55,7 @@ class SaveThread:
 
     @property
     def restores(self) -> bool:
-        """Only a new owner restores a deleted thread; a session's end does not."""
+        """Whether a deleted thread is restored: by a new owner, not by the end of a session."""
         return self.values.get("userId") is not None
 
 
@@ -65,11 +64,11 @@ class SaveStep:
     """Change a step, or create it and its thread.
 
     Args:
-        thread_id: The thread that it lies in.
+        thread_id: The thread of the step.
         id: The step.
         values: New values by column; others stay.
         extra: Members of the ``extra`` document to set; others stay.
-        activity: When a new message moves its thread up in the list, the instant.
+        activity: The time of a new message, which moves its thread up in the list.
         actor: See `SaveThread`.
     """
 
@@ -88,7 +87,7 @@ class SaveElement:
     """Change an element, or create it and its thread.
 
     Args:
-        thread_id: The thread that it lies in.
+        thread_id: The thread of the element.
         id: The element.
         values: New values by column; others stay.
         extra: Members of the ``extra`` document to set; others stay.
@@ -106,7 +105,7 @@ class SaveElement:
 
 @dataclass(frozen=True, slots=True)
 class SaveFeedback:
-    """Give a step its one feedback, replacing the one it had; for ``actor`` see `SaveThread`."""
+    """Set the feedback of a step, replacing an earlier one; for ``actor`` see `SaveThread`."""
 
     thread_id: str
     for_id: str
@@ -119,11 +118,11 @@ class SaveFeedback:
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """In which threads a deletion by id alone may delete; with nothing set, in all.
+    """The threads in which a deletion by id may delete; all threads if nothing is set.
 
     Args:
-        thread_id: The thread of the session that asks.
-        user_id: The user of the session that asks; all threads of that user.
+        thread_id: The thread of the calling session.
+        user_id: The user of the calling session, for all threads of that user.
     """
 
     thread_id: str | None = None
@@ -131,17 +130,17 @@ class Scope:
 
     @property
     def everywhere(self) -> bool:
-        """Whether there is no limit: a script, not a client, asks."""
+        """Whether there is no limit, as for scripts."""
         return self.thread_id is None and self.user_id is None
 
 
 @dataclass(frozen=True, slots=True)
 class DeleteThread:
-    """Delete a thread and all that is in it, for good.
+    """Delete a thread and its contents.
 
     Args:
         thread_id: The thread.
-        ordinal: Should the thread come back: elements that were sent before this do not.
+        ordinal: Elements that were sent before this stay deleted if the thread is restored.
     """
 
     thread_id: str
@@ -150,7 +149,7 @@ class DeleteThread:
 
 @dataclass(frozen=True, slots=True)
 class DeleteStep:
-    """Delete a step, its descendants, their elements and feedback, for good."""
+    """Delete a step, its descendants, their elements and feedback."""
 
     id: str
     scope: Scope = Scope()
@@ -159,14 +158,14 @@ class DeleteStep:
 
 @dataclass(frozen=True, slots=True)
 class DeleteElement:
-    """Delete an element and its blob; one that is sent again later is a new one.
+    """Delete an element and its blob; an element that is sent again later is a new one.
 
     Args:
         id: The element.
-        thread_id: Its thread; None: in whichever it is.
-        scope: Where the deletion may reach.
-        ordinal: An element that was sent before this is deleted, also when its upload ends
-            after it, in another process.
+        thread_id: Its thread; None: any thread.
+        scope: The threads in which it may be deleted.
+        ordinal: An element that was sent before this is deleted even if its upload, in another
+            process, ends later.
     """
 
     id: str
@@ -181,7 +180,8 @@ class DeleteFeedback:
 
     Args:
         id: The feedback. Clients choose ids, so several threads may have it.
-        actor: Only in threads of this user, or of nobody; None: wherever it is.
+        actor: Limits the deletion to threads of this user and threads without a user; None:
+            no limit.
     """
 
     id: str

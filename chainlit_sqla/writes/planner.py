@@ -1,13 +1,13 @@
-"""From operations to segments: pure, so that its one law can be tested as a property.
+"""Merges operations into segments, without I/O.
 
-The law: carrying out ``plan(ops)`` leaves the same rows as carrying out each operation
-by itself in order. To keep it
+A property test checks that executing ``plan(ops)`` leaves the same rows as executing each
+operation by itself in order. Therefore
 
 - operations on the same row are merged, later values win, values not given stay;
 - a segment ends where merging would change the outcome: after deletions, and where a
   thread is restored after it was written to in the same segment;
-- inside a segment users come before threads, threads before what lies in them, and
-  deletions come last.
+- inside a segment users precede threads, threads precede their contents, and deletions come
+  last.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ STEP_DEFAULTS: Mapping[str, str | bool] = {
 
 @dataclass(slots=True)
 class ThreadChange:
-    """All that a segment does to the row of one thread.
+    """The changes of a segment to the row of one thread.
 
     Args:
-        at: When a new thread begins: with the first operation on it, or with the older
-            message that this brings.
-        restored_at: When a deleted thread comes back, the instant.
-        is_named: Whether an operation was for the thread itself, not for what lies in it.
+        at: The creation time of a new thread: the time of the first operation on it, or of an
+            older message in that operation.
+        restored_at: The time at which a deleted thread is restored.
+        is_named: Whether an operation was for the thread itself, not for its contents.
     """
 
     at: datetime
@@ -53,15 +53,15 @@ class ThreadChange:
 
 @dataclass(slots=True)
 class RowChange:
-    """All that a segment does to one row below a thread.
+    """The changes of a segment to one row in a thread.
 
     Args:
-        at: When the first operation on it was made.
-        ordinal: The position of a new row among those of the same instant.
+        at: The time of the first operation on the row.
+        ordinal: The position of a new row among rows of the same time.
         extra: Members of the ``extra`` document to set.
-        activity: The instant of a new message.
-        before_restore: It was written before its thread was restored in the same segment,
-            so it is lost with a thread that was deleted.
+        activity: The time of a new message.
+        before_restore: Whether the row was written before its thread was restored in the same
+            segment; it is dropped if the thread was deleted.
     """
 
     at: datetime
@@ -72,7 +72,7 @@ class RowChange:
     before_restore: bool = False
 
     def record(self, thread_id: str, key_column: str, id: str) -> dict[str, Any]:
-        """The row as it is inserted: its key, what a new row needs, and the values given."""
+        """Return the row for an insert: its key, the columns of a new row, and the values."""
         record = {"threadId": thread_id, key_column: id, "createdAt": self.at}
         if self.ordinal:
             record["ordinal"] = self.ordinal
@@ -81,12 +81,11 @@ class RowChange:
 
 @dataclass(slots=True)
 class Segment:
-    """Changes that can be written kind by kind; then deletions, in order.
+    """Changes that can be written kind by kind, then deletions in order.
 
     Args:
-        claims: The threads that clients name, with the users who ask.
-        deletes: Deletions with the position of their operation, under which the result is
-            returned.
+        claims: The ids of threads that clients name, with the identifiers of their users.
+        deletes: Deletions with the positions of their operations.
     """
 
     users: dict[str, SaveUser] = field(default_factory=dict)
@@ -99,13 +98,13 @@ class Segment:
 
 
 def plan(ops: Sequence[Op]) -> list[Segment]:
-    """Merge operations into as few segments as the law allows.
+    """Merge operations into as few segments as possible.
 
     Args:
-        ops: Operations in the order in which they were asked for.
+        ops: Operations in the order of their calls.
 
     Returns:
-        Segments to be carried out in order, in one transaction.
+        Segments to execute in order, in one transaction.
 
     Example:
         >>> [segment] = plan([SaveThread("t", {"name": "a"}), SaveThread("t", {"name": "b"})])
@@ -133,11 +132,11 @@ def fast_batch_of(segment: Segment) -> FastBatch | None:
     """Turn a segment into a fast batch.
 
     Args:
-        segment: What is to be written.
+        segment: The changes.
 
     Returns:
-        The batch; None where the segment holds other things than saves of threads and
-        steps, or several users name one thread.
+        The batch; None if the segment has more than saves of threads and steps, or if several
+        users name one thread.
     """
     has_other_rows = segment.users or segment.elements or segment.feedbacks or segment.deletes
     actors = dict(segment.claims)
@@ -168,10 +167,10 @@ def fast_batch_of(segment: Segment) -> FastBatch | None:
 
 
 def latest_activity(step_rows: Mapping[Key, RowChange]) -> Mapping[str, datetime]:
-    """The instant of the newest message in each thread that has one.
+    """Return the time of the newest message in each thread that has a new one.
 
     Args:
-        step_rows: Steps that are written.
+        step_rows: The written steps.
     """
     latest: dict[str, datetime] = {}
     for (thread_id, _), row in step_rows.items():
@@ -183,7 +182,7 @@ def latest_activity(step_rows: Mapping[Key, RowChange]) -> Mapping[str, datetime
 def group_by_columns(
     rows: Iterable[tuple[Key, RowChange]],
 ) -> Mapping[frozenset[str], list[tuple[Key, RowChange]]]:
-    """Group rows that give the same columns: one statement can write a group.
+    """Group rows with values for the same columns, which one statement can write.
 
     Args:
         rows: Keys and changes.
@@ -207,8 +206,8 @@ def _must_not_merge(segment: Segment, op: Op) -> bool:
         thread = segment.threads.get(op.thread_id)
         return op.restores and thread is not None and thread.is_named
     row = _rows(segment, op).get(_key(op))
-    # One of two saves of an element may be older than a deletion in another process; and
-    # the blob of the first is found, and deleted, by its row.
+    # One of two saves of an element may be older than a deletion in another process, and the
+    # blob of the first is deleted by means of its row.
     return row is not None and (row.before_restore or isinstance(op, SaveElement))
 
 

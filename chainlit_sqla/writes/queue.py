@@ -1,20 +1,18 @@
-"""The write queue: ordered, coalescing, one transaction a batch.
+"""The write queue: ordered batches, each in one transaction.
 
 Invariants:
 
-1. An operation takes its place in the order before its caller first waits, so operations
-   are carried out in the order in which Chainlit's tasks first ran.
-2. A batch is what arrived while the previous commit was under way: nobody waits for a timer,
-   and an idle layer writes immediately. One committer gives one order.
-3. A caller goes on when its operation is committed, or gets the reason why it is not. A
-   caller that is cancelled loses the result, not the write. Where many wait, half of them
-   are resolved before the next commit and half during it: what they do next is computed
-   while the database works.
-4. A lost connection, a deadlock or a serialization failure repeats the batch until a
-   deadline; every operation can be repeated. A refused row is found by halving the batch
-   and fails alone.
-5. Every failure is logged with the id of what was not written, because Chainlit drops the
-   tasks in which it calls the layer.
+1. An operation is queued before its caller first waits, so operations are executed in the order
+   in which Chainlit's tasks first ran.
+2. A batch is what arrived during the previous commit: there is no timer, and an idle layer writes
+   immediately. One committer gives one order.
+3. A caller resumes when its operation is committed or has failed. Cancelling a caller does not
+   cancel the write. Of many callers, half are resolved before the next commit and half during
+   it, so that they run while the database works.
+4. A lost connection, a deadlock or a serialization failure repeats the batch until a deadline;
+   every operation is repeatable. Bisecting a batch isolates a refused row, which fails alone.
+5. Every failure is logged with the id of what was not written, because Chainlit drops the tasks
+   in which it calls the layer.
 """
 
 from __future__ import annotations
@@ -52,7 +50,7 @@ _LONGEST_PAUSE = 2.0
 _MOST_REPEATS = 5
 """How often a batch is repeated after errors of `ErrorKind.REPEAT`."""
 _MANY_COMMITTED = 16
-"""Results from which on it pays to resolve half of them during the next commit."""
+"""From this number of results on, half of them are resolved during the next commit."""
 
 
 @dataclass(slots=True, eq=False)
@@ -61,10 +59,10 @@ class _QueuedOp:
 
     Args:
         op: The operation.
-        future: What its caller waits for, and may cancel.
-        result: The result, once it is committed.
-        is_over: Whether it is committed or has failed, and all who wait know.
-        waiters: Those who wait for its end, whatever it is.
+        future: The future of its caller, who may cancel it.
+        result: The result after the commit.
+        is_over: Whether it is committed or has failed, and its futures are resolved.
+        waiters: The futures of `WriteQueue.flush`, resolved in both cases.
     """
 
     op: Op
@@ -78,8 +76,8 @@ class WriteQueue:
     """Takes operations in order and commits them in batches.
 
     Args:
-        database: Where to write; its settings bound the queue, the batch and the retries.
-        prepare: Called before each batch: sees to the schema. May raise.
+        database: The database; its settings limit the queue, the batch and the retries.
+        prepare: Called before each batch to check the schema; may raise an error.
         on_blobs: Called after a commit that queued blobs for deletion.
 
     Example:
@@ -106,7 +104,7 @@ class WriteQueue:
 
     @property
     def pending(self) -> int:
-        """How many operations wait or are being written; callers in line are not counted."""
+        """The number of operations in the queue, without callers who wait for a free slot."""
         return len(self._queue)
 
     async def submit(self, op: Op) -> Any:
@@ -128,13 +126,13 @@ class WriteQueue:
         return await (await self.enqueue(op))
 
     async def enqueue(self, op: Op) -> Awaitable[Any]:
-        """Give an operation its place in the order; waits only while the queue is full.
+        """Append an operation to the queue; waits only while the queue is full.
 
         Args:
             op: The operation.
 
         Returns:
-            What `submit` waits for.
+            An awaitable for the result of the operation.
 
         Raises:
             WriteQueueClosed: The queue was closed.
@@ -155,7 +153,7 @@ class WriteQueue:
         """Wait until all operations submitted before are committed or have failed.
 
         Args:
-            thread_id: Wait only for what may touch this thread; None waits for all.
+            thread_id: Wait only for operations that may touch this thread; None: for all.
         """
         self._ensure_committer()
         if thread_id is None:
@@ -168,7 +166,7 @@ class WriteQueue:
             await asyncio.wait([_wait_for_end(queued) for queued in pending])
 
     async def close(self) -> list[Op]:
-        """Take no more operations, and write those that were taken.
+        """Accept no more operations, and write the accepted ones.
 
         Returns:
             The operations that could not be written within ``close_seconds``; each was
@@ -195,7 +193,7 @@ class WriteQueue:
     # The committer
 
     def _ensure_committer(self) -> asyncio.Task[None] | None:
-        """Start the committer where it has work, also work that an ended event loop left."""
+        """Start the committer if it has work, even work that an ended event loop left."""
         if is_working(self._committer):
             return self._committer
         has_work = self._queue or self._committed
@@ -223,7 +221,7 @@ class WriteQueue:
         Raises:
             Exception: A row of it is refused.
         """
-        self._resolve(len(self._committed))  # They go on while the database works.
+        self._resolve(len(self._committed))  # Their callers run while the database works.
         repeats, may_pass = 0, False
 
         def is_transient(error: Exception) -> bool:
@@ -252,7 +250,7 @@ class WriteQueue:
                 longest_pause=_LONGEST_PAUSE,
                 on_retry=on_retry,
             )
-        except Exception as error:  # Whatever it is, somebody waits for the result.
+        except Exception as error:  # The callers wait for a result.
             if may_pass:  # The deadline has passed.
                 return self._give_up(batch, error)
             if self._kind_of(error) is not ErrorKind.SCHEMA:
@@ -333,7 +331,7 @@ class WriteQueue:
     # Results
 
     def _resolve(self, number: int) -> None:
-        """Give the results of the oldest committed operations to their callers."""
+        """Resolve the futures of the oldest committed operations."""
         for _ in range(min(number, len(self._committed))):
             queued = self._committed.popleft()
             if self._end(queued) and _is_awaited(queued.future):
@@ -345,7 +343,7 @@ class WriteQueue:
             queued.future.set_exception(error)
 
     def _end(self, queued: _QueuedOp) -> bool:
-        """Mark an operation as over; False if it was already, in an event loop that ended."""
+        """Mark an operation as over; return False if it was, in an event loop that has ended."""
         if queued.is_over:
             return False
         queued.is_over = True
@@ -359,12 +357,12 @@ class WriteQueue:
 
 
 def _wait_for_end(queued: _QueuedOp) -> asyncio.Future[None]:
-    """A future that is done when an operation is over, even one that nobody awaits."""
+    """Return a future that is done when an operation is committed or has failed."""
     waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
     queued.waiters.append(waiter)
     return waiter
 
 
 def _is_awaited(future: asyncio.Future[Any]) -> bool:
-    """Whether a result can reach somebody: the caller's event loop may have ended."""
+    """Return whether a caller can receive a result: its event loop may have ended."""
     return not future.done() and not future.get_loop().is_closed()

@@ -1,7 +1,7 @@
-"""Transactions and reads on SQLite, each in one visit to a worker thread.
+"""Transactions and reads on SQLite, each as one call in a worker thread.
 
-The async driver visits its thread for every cursor, statement and fetch, and a visit costs more
-than most statements. So whole transactions run as one function, on connections of the standard
+The async driver switches threads for every cursor, statement and fetch, and a switch costs more
+than most statements. So a whole transaction runs as one function, on a connection of the standard
 library's ``sqlite3``.
 """
 
@@ -21,9 +21,9 @@ T = TypeVar("T")
 
 
 class SQLiteWorker:
-    """Runs functions on connections of a synchronous engine: one writer beside some readers.
+    """Runs functions on connections of a synchronous engine: one writer and several readers.
 
-    SQLite has one writer at a time, so one thread serves them all in the order of their calls.
+    SQLite has one writer at a time, so one thread runs all writes in the order of their calls.
 
     Args:
         engine: A synchronous engine whose connections may change threads.
@@ -62,7 +62,7 @@ class SQLiteWorker:
         return await _run(self._read_threads, lambda: self._fetch(calls))
 
     async def close(self) -> None:
-        """Finish what runs and close the connections; the next call opens new ones."""
+        """Finish running calls and close the connections; the next call opens new ones."""
         threads = (self._write_thread, self._read_threads)
         self._write_thread = self._read_threads = None
         for executor in threads:
@@ -95,9 +95,9 @@ def fetch_in_snapshot(connection: sqlite3.Connection, calls: Sequence[CompiledCa
 
 
 async def _run(executor: ThreadPoolExecutor, work: Callable[[], T]) -> T:
-    """Run a function in a thread; a caller who is cancelled waits for its end.
+    """Run a function in a thread; a cancelled caller waits for its end.
 
-    Otherwise the next one to use the thread would wait behind work that nobody knows of.
+    Otherwise later calls would wait behind work whose caller is gone.
     """
     future = asyncio.get_running_loop().run_in_executor(executor, work)
     try:
