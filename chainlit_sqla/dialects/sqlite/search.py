@@ -143,6 +143,8 @@ class FtsIndex(SearchIndex):
                         "The search index was dropped while it was built; run: "
                         "chainlit-sqla search enable"
                     )
+                if await connection.scalar(text(_IS_BUILT)):  # By another process.
+                    return
                 last = (await connection.exec_driver_sql(_LAST, position)).first()
                 top = await connection.scalar(text(f"SELECT coalesce(max(number), 0) FROM {ROWS}"))
                 await connection.exec_driver_sql(_ADD_ROWS, position)
