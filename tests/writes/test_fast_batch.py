@@ -327,8 +327,8 @@ async def test_a_server_without_fast_batches_is_written_statement_by_statement(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.INFO, "chainlit_sqla")
-    foreign = postgresql_fast_batch._KNOWN.replace("xmin", "no_such_system_column")
-    monkeypatch.setattr(postgresql_fast_batch, "_KNOWN", foreign)
+    foreign = postgresql_fast_batch._CHECKS.replace("xmin", "no_such_system_column")
+    monkeypatch.setattr(postgresql_fast_batch, "_CHECKS", foreign)
     postgresql_fast_batch._statement.cache_clear()
     for number in range(3):
         await write_queue.submit(SaveStep("t", f"s{number}", {}))
