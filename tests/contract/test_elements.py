@@ -73,12 +73,6 @@ async def test_an_element_comes_back_as_sent(layer: Any, backend: Backend, kind:
         layer = await backend.reopen(layer)
 
 
-async def test_an_unknown_element_is_none(layer: Any) -> None:
-    thread_id = await thread(layer)
-    assert await layer.get_element(thread_id, new_id()) is None
-    assert await layer.get_element(new_id(), new_id()) is None
-
-
 @pytest.mark.parametrize(
     "content",
     ["ünï ☺ text", b"\x00\xff\x80 bytes", "\x00", "x" * 3_000_000, bytes(range(256)) * 4000],

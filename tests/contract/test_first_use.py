@@ -10,20 +10,8 @@ import pytest
 from chainlit_sqla import SQLADataLayer
 from chainlit_sqla.errors import SchemaOutdated
 from tests.contract.backends import Server
-from tests.contract.build import message, new_id, person, steps_of
+from tests.contract.build import message, new_id, steps_of
 from tests.contract.ours import OurSqlite
-
-
-async def test_sqlite_gets_its_tables(tmp_path: Path) -> None:
-    backend = OurSqlite(tmp_path, None)
-    layer = backend.open()
-    user = await person(layer)
-    thread_id = new_id()
-    await asyncio.gather(
-        layer.update_thread(thread_id, user_id=user.id), layer.create_step(message(thread_id))
-    )
-    assert len(await steps_of(layer, thread_id)) == 1
-    await backend.close()
 
 
 async def test_four_layers_may_start_at_once(tmp_path: Path) -> None:

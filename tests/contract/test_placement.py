@@ -88,6 +88,7 @@ async def test_both_rows_live_side_by_side(layer: Any, backend: Backend, victim:
 async def test_an_element_is_read_in_its_own_thread_only(layer: Any, victim: str) -> None:
     mine = await thread(layer)
     assert await layer.get_element(mine, ELEMENT) is None
+    assert await layer.get_element("a thread that does not exist", ELEMENT) is None
     assert await layer.get_element(victim, ELEMENT) is not None
 
 

@@ -12,10 +12,6 @@ from tests.contract.backends import Backend
 from tests.contract.build import INSTANT, new_id, same
 
 
-async def test_an_unknown_user_is_none(layer: Any) -> None:
-    assert await layer.get_user("nobody@example.org") is None
-
-
 @pytest.mark.parametrize(
     "identifier",
     ["alice@example.org", "Ünï ☺", 'o\'neil "x" \\ %_', "東京", " padded ", "x" * 300, "CN=a,O=b"],

@@ -126,10 +126,3 @@ async def test_sharing_ends_when_it_is_taken_back(alice: Person, bob: Person) ->
     assert (await bob.get_shared(chat.thread)).status_code == 200
     await alice.share(chat.thread, False)
     assert (await bob.get_shared(chat.thread)).status_code == 404
-
-
-async def test_nothing_is_kept_before_the_first_message(alice: Person) -> None:
-    before = await alice.threads()
-    chat = await alice.chat()
-    await chat.disconnect()
-    assert await alice.threads() == before

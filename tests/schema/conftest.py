@@ -13,7 +13,7 @@ from tests.servers.fixtures import url_of
 from tests.servers.mysql import MySQLServer
 
 
-@pytest.fixture(params=["sqlite", "postgresql", "mariadb", "mysql"])
+@pytest.fixture(params=["sqlite", "postgresql", "mariadb"])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     yield from url_of(request, tmp_path)
 

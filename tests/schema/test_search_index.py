@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -261,20 +261,9 @@ async def test_slow_searches_name_the_command_once(
     assert len(caplog.records) == 1
 
 
-@pytest.fixture(params=["mariadb"])
-def mysql_url(request: pytest.FixtureRequest) -> Iterator[str]:
-    from tests.servers.mysql import start_mysql
-
-    server = start_mysql(request.param)
-    url = server.create_database()
-    yield url
-    server.drop_database(url)
-
-
-async def test_mariadb_says_why_it_has_none(
-    mysql_url: str, caplog: pytest.LogCaptureFixture
-) -> None:
-    async with opened(mysql_url, auto_upgrade=True) as database:
+@pytest.mark.parametrize("url", ["mariadb"], indirect=True)
+async def test_mariadb_says_why_it_has_none(url: str, caplog: pytest.LogCaptureFixture) -> None:
+    async with opened(url, auto_upgrade=True) as database:
         await migrations.upgrade(database)
         reason = "has no index that finds text faster than reading one user's messages does"
         for command in (search_index.enable, search_index.disable):
