@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 from collections import Counter
-from collections.abc import AsyncIterator
 from contextlib import closing, suppress
 from typing import Annotated
 
@@ -114,11 +113,6 @@ def copy(
 def open_stores(source: str, target: str, settings: Settings) -> tuple[Inventory, Inventory]:
     """Create clients for the two stores of a copy; connects to nothing.
 
-    Args:
-        source: The URL of the store to copy from.
-        target: The URL of the store to copy to.
-        settings: Credentials and endpoints of both.
-
     Raises:
         ConfigurationError: A URL is not valid, both are the same, or the source is a folder that
             does not exist.
@@ -138,11 +132,6 @@ def open_stores(source: str, target: str, settings: Settings) -> tuple[Inventory
 async def copy_files(source: str, target: str, settings: Settings) -> CopyResult:
     """Copy the files of the database's elements, with a progress display.
 
-    Args:
-        source: The URL of the store to copy from.
-        target: The URL of the store to copy to.
-        settings: Name the database, and have the credentials of both stores.
-
     Raises:
         ConfigurationError: The stores cannot be used, see `open_stores`.
         StorageUnavailable: A store did not answer, even after retries.
@@ -153,10 +142,12 @@ async def copy_files(source: str, target: str, settings: Settings) -> CopyResult
         async with open_database(settings) as database:
             await _require_schema(database)
             total = await database.read(queries.count_element_blobs)
+            pages = queries.element_blobs(database)
+            keys = (row.objectKey async for rows in pages for row in rows)
             with progress() as watch, forward_warnings(_echo_error):
                 await target_store.check()
                 return await copy_blobs(
-                    _object_keys(database), source_store, target_store, total=total, progress=watch
+                    keys, source_store, target_store, total=total, progress=watch
                 )
     finally:
         await source_store.close()
@@ -165,10 +156,6 @@ async def copy_files(source: str, target: str, settings: Settings) -> CopyResult
 
 def report_copy(result: CopyResult, title: str = "") -> None:
     """Print the numbers of a copy.
-
-    Args:
-        result: The copy.
-        title: Stands before the line.
 
     Raises:
         StorageError: A file was not copied; the reasons are printed.
@@ -219,12 +206,6 @@ async def _require_schema(database: Database) -> None:
     is_current, text = await describe_revision(database)
     if not is_current:
         raise SchemaOutdated(text)
-
-
-async def _object_keys(database: Database) -> AsyncIterator[str]:
-    async for rows in queries.element_blobs(database):
-        for row in rows:
-            yield row.objectKey
 
 
 def _confirm(report: Report) -> bool:

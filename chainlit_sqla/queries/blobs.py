@@ -23,9 +23,6 @@ async def element_blobs(database: Database) -> AsyncIterator[Sequence[Row[Any]]]
 
     Each page is a query of its own, so no transaction lasts.
 
-    Args:
-        database: The database.
-
     Yields:
         Rows of objectKey, threadId, id, name and byteSize.
     """
@@ -48,20 +45,12 @@ async def element_blobs(database: Database) -> AsyncIterator[Sequence[Row[Any]]]
 
 
 async def count_element_blobs(connection: AsyncConnection) -> int:
-    """Count the elements that have a blob.
-
-    Args:
-        connection: A connection that may read.
-    """
+    """Count the elements that have a blob."""
     return await connection.scalar(select(func.count(_columns.objectKey))) or 0
 
 
 async def queued_deletions(database: Database) -> AsyncIterator[Sequence[str]]:
-    """Read the object keys in the deletion queue, a page at a time.
-
-    Args:
-        database: The database.
-    """
+    """Read the object keys in the deletion queue, a page at a time."""
     key = blob_deletions.c.objectKey
     query = select(key).order_by(key).limit(PAGE_SIZE)
     page_query = query
@@ -79,10 +68,6 @@ async def current_keys(
 ) -> dict[ElementId, str | None]:
     """Read the object keys that some elements have now.
 
-    Args:
-        connection: A connection that may read.
-        ids: The elements.
-
     Returns:
         The object key of each element that still exists.
     """
@@ -96,34 +81,19 @@ async def current_keys(
 
 
 def referenced_keys(connection: Connection, keys: Collection[str]) -> set[str]:
-    """Find out which object keys belong to an element; scans the elements.
-
-    Args:
-        connection: A connection in a transaction.
-        keys: Object keys.
-    """
+    """Find out which object keys belong to an element; scans the elements."""
     query = select(_columns.objectKey).where(_columns.objectKey.in_(keys))
     return {key for key in connection.scalars(query) if key is not None}
 
 
 async def known_threads(connection: AsyncConnection, ids: Collection[str]) -> set[str]:
-    """Find out which threads exist in the database or were deleted from it.
-
-    Args:
-        connection: A connection that may read.
-        ids: Ids of threads.
-    """
+    """Find out which threads exist in the database or were deleted from it."""
     existing = select(threads.c.id).where(threads.c.id.in_(ids))
     deleted = select(tombstones.c.threadId).where(tombstones.c.threadId.in_(ids))
     return set(await connection.scalars(existing.union(deleted)))
 
 
 async def newest(connection: AsyncConnection, limit: int) -> Sequence[str]:
-    """Read the object keys of the elements that were stored last.
-
-    Args:
-        connection: A connection that may read.
-        limit: The largest number of keys.
-    """
+    """Read the object keys of the elements that were stored last."""
     query = select(_columns.objectKey).where(_columns.objectKey.is_not(None))
     return (await connection.scalars(query.order_by(_columns.createdAt.desc()).limit(limit))).all()

@@ -104,7 +104,6 @@ class StorageCheck:
     Args:
         database: The rows.
         storage: The blobs.
-        minimum_age: The age from which on a blob without a row is an orphan.
         on_problem: Called with each problem.
 
     Example:
@@ -118,13 +117,12 @@ class StorageCheck:
         database: Database,
         storage: Inventory,
         *,
-        minimum_age: timedelta = MINIMUM_AGE,
         on_problem: Callable[[Problem], object] = lambda _: None,
     ) -> None:
         self._database = database
         self._storage = storage
         self._on_problem = on_problem
-        self._before = datetime.now(UTC) - minimum_age
+        self._before = datetime.now(UTC) - MINIMUM_AGE
         self._slots = asyncio.Semaphore(_PARALLEL)
         self._listing = sqlite3.connect("")  # A temporary file.
         self._listing.execute("CREATE TABLE blobs (key TEXT PRIMARY KEY, size INT, modified REAL)")
@@ -160,7 +158,9 @@ class StorageCheck:
                 f"Cannot keep the listing of the store in a temporary file ({error}); free some "
                 "space in the temporary folder, or set TMPDIR to another one"
             ) from error
-        report.unfinished = await self._clear_unfinished(remove=False)
+        report.unfinished = await self._storage.clear_unfinished(
+            self._before, is_ours=is_own_key, remove=False
+        )
         return report
 
     async def fix(self) -> int:
@@ -172,7 +172,7 @@ class StorageCheck:
         Raises:
             StorageError: The store refuses a deletion; what is left stays in the deletion queue.
         """
-        await self._clear_unfinished(remove=True)
+        await self._storage.clear_unfinished(self._before, is_ours=is_own_key, remove=True)
         deleted = 0
         for batch in self._pages("SELECT key FROM orphans", _BATCH * 10):
             deleted += await self._enqueue([key for (key,) in batch])
@@ -194,20 +194,12 @@ class StorageCheck:
             raise self._database.translate(error) from error
 
     async def _list_store(self, report: Report, progress: Watch) -> None:
-        page: list[BlobInfo] = []
         async for blob in self._storage.list_blobs():
-            page.append(blob)
-            if len(page) == queries.PAGE_SIZE:
-                self._add_to_listing(page)
-                report.blobs += len(page)
-                page.clear()
+            values = (blob.key, blob.size, blob.modified.timestamp())
+            self._listing.execute("INSERT OR REPLACE INTO blobs VALUES (?, ?, ?)", values)
+            report.blobs += 1
+            if report.blobs % queries.PAGE_SIZE == 0:
                 progress("files in the store", report.blobs, None)
-        self._add_to_listing(page)
-        report.blobs += len(page)
-
-    def _add_to_listing(self, page: Sequence[BlobInfo]) -> None:
-        values = [(blob.key, blob.size, blob.modified.timestamp()) for blob in page]
-        self._listing.executemany("INSERT OR REPLACE INTO blobs VALUES (?, ?, ?)", values)
 
     def _unlist(self, keys: Sequence[str]) -> None:
         self._listing.executemany("DELETE FROM blobs WHERE key = ?", [(key,) for key in keys])
@@ -220,8 +212,8 @@ class StorageCheck:
             listed = self._listing.execute(query, (row.objectKey,)).fetchone()
             if listed is None:
                 missing.append(row)
-            elif row.byteSize not in (None, listed[0]):
-                self._report_row(row, listed[0], report)
+            else:
+                self._check_size(row, listed[0], report)
         self._unlist([row.objectKey for row in rows])
         for start in range(0, len(missing), _BATCH):
             await self._look_again(missing[start : start + _BATCH], report)
@@ -231,14 +223,14 @@ class StorageCheck:
         ids = [(row.threadId, row.id) for row in rows]
         keys = await self._database.read(lambda c: queries.current_keys(c, ids))
         for row, blob in zip(rows, blobs, strict=True):
-            if keys.get((row.threadId, row.id)) != row.objectKey:
-                continue  # Deleted or replaced since the page was read.
-            if blob is None:
-                self._report_row(row, None, report)
-            elif row.byteSize not in (None, blob.size):
-                self._report_row(row, blob.size, report)
+            # Otherwise deleted or replaced since the page was read.
+            if keys.get((row.threadId, row.id)) == row.objectKey:
+                self._check_size(row, blob.size if blob else None, report)
 
-    def _report_row(self, row: Any, stored_size: int | None, report: Report) -> None:
+    def _check_size(self, row: Any, stored_size: int | None, report: Report) -> None:
+        """Report a row whose blob is missing or has another size."""
+        if stored_size is not None and row.byteSize in (None, stored_size):
+            return
         kind = "missing" if stored_size is None else "wrong-size"
         report.missing += stored_size is None
         report.wrong_size += stored_size is not None
@@ -273,7 +265,3 @@ class StorageCheck:
                 return await self._storage.stat(key)
             except BlobNotFound:
                 return None
-
-    async def _clear_unfinished(self, *, remove: bool) -> int:
-        before = datetime.now(UTC) - MINIMUM_AGE
-        return await self._storage.clear_unfinished(before, is_ours=is_own_key, remove=remove)

@@ -41,12 +41,7 @@ class Failure:
     transient: bool = False
 
     def error(self, action: str, location: str) -> StorageError:
-        """Build the exception to raise.
-
-        Args:
-            action: What failed, such as ``"write 'a.png'"``.
-            location: The bucket or container.
-        """
+        """Build the exception to raise."""
         prefix = f"Cannot {action} in the {location}"
         if self.missing:
             return BlobNotFound(f"{prefix}: there is no such blob; it was deleted or never stored")

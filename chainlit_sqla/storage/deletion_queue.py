@@ -63,12 +63,7 @@ class DeletionQueue:
             self._worker = asyncio.create_task(self._work())
 
     async def add(self, key: str, delay: timedelta) -> None:
-        """Queue a blob that belongs to no row; logs an error if even that fails.
-
-        Args:
-            key: Its object key.
-            delay: How long to wait before its deletion.
-        """
+        """Queue a blob that belongs to no row; logs an error if even that fails."""
         try:
             await self._database.transact(
                 lambda connection: statements.enqueue(

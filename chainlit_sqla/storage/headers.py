@@ -95,20 +95,12 @@ def disposition_type(mime: str) -> str:
 
 
 def essence(mime: str) -> str:
-    """Return a content type without parameters, in lower case.
-
-    Example:
-        >>> essence("Text/HTML; charset=utf-8")
-        'text/html'
-    """
+    """Return a content type without parameters, in lower case."""
     return mime.split(";")[0].strip().lower()
 
 
 def offered_name(disposition: str) -> str:
     """Read the file name out of a ``Content-Disposition`` header.
-
-    Args:
-        disposition: The header, of any origin.
 
     Returns:
         The name; empty where there is none.

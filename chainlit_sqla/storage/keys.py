@@ -24,10 +24,6 @@ _DOTS = re.compile(r"\.{1,2}~*")
 def new_object_key(thread_id: object, element_id: object) -> str:
     """Create a key for the bytes of an element that was never used before.
 
-    Args:
-        thread_id: The thread of the element.
-        element_id: The element.
-
     Example:
         >>> new_object_key("t", "e")  # doctest: +ELLIPSIS
         'threads/t/e/...'
@@ -38,9 +34,6 @@ def new_object_key(thread_id: object, element_id: object) -> str:
 def is_own_key(key: str) -> bool:
     """Whether a key has the form of those that this package creates.
 
-    Args:
-        key: An object key.
-
     Example:
         >>> is_own_key("threads/t/e/0123456789abcdef0123456789abcdef"), is_own_key("user/e/a.png")
         (True, False)
@@ -49,11 +42,7 @@ def is_own_key(key: str) -> bool:
 
 
 def thread_of_key(key: str) -> str:
-    """The id of the thread in a key of `new_object_key`; empty for other keys.
-
-    Args:
-        key: An object key.
-    """
+    """The id of the thread in a key of `new_object_key`; empty for other keys."""
     match = _OWN_KEY.fullmatch(key)
     return clean_text(unquote(match[1] or "")) if match else ""
 
@@ -72,9 +61,6 @@ def key_bytes(key: str) -> bytes:
 
     Args:
         key: Any text of 1 to 1,024 bytes.
-
-    Returns:
-        The key in UTF-8.
 
     Raises:
         StorageError: The key is empty, too long or not text.

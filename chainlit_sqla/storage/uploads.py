@@ -145,12 +145,7 @@ class Uploads:
                 self._running.pop(key, None)
 
     def cancel(self, element_id: str, thread_id: str | None) -> None:
-        """Let a deletion win over uploads of the same element that are under way.
-
-        Args:
-            element_id: The element.
-            thread_id: Its thread; None: in any thread.
-        """
+        """Let a deletion win over uploads of the same element under way; None: in any thread."""
         for (thread, element), uploads in self._running.items():
             if element == element_id and thread_id in (None, thread):
                 for upload in uploads:
@@ -174,11 +169,7 @@ class Uploads:
             await asyncio.wait(pending, timeout=seconds)
 
     async def close(self, seconds: float) -> None:
-        """Wait for uploads under way, then cancel the rest.
-
-        Args:
-            seconds: The longest wait.
-        """
+        """Wait for uploads under way, then cancel the rest."""
         await self.wait_for_thread(None, seconds)
         tasks = []
         for (_, element_id), uploads in self._running.items():

@@ -65,7 +65,8 @@ class UploadFile:
 
     def tell(self) -> int:
         """Return the position."""
-        return self._file.tell()
+        with self._noting_errors(), source_errors(self._key):
+            return self._file.tell()
 
     def seek(self, offset: int, whence: int = 0) -> int:
         """Move to a position, as SDKs do before they repeat a request."""

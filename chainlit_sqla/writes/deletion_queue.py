@@ -43,33 +43,18 @@ def enqueue(
 
 
 def dequeue(connection: Connection, keys: Sequence[str]) -> None:
-    """Remove blobs from the queue, because they are deleted or in use again.
-
-    Args:
-        connection: In a transaction.
-        keys: Object keys.
-    """
+    """Remove blobs from the queue, because they are deleted or in use again."""
     connection.execute(delete(blob_deletions).where(_columns.objectKey.in_(keys)))
 
 
 def count_failure(connection: Connection, keys: Sequence[str]) -> None:
-    """Count a failed attempt to delete blobs.
-
-    Args:
-        connection: In a transaction.
-        keys: Object keys.
-    """
+    """Count a failed attempt to delete blobs."""
     statement = update(blob_deletions).where(_columns.objectKey.in_(keys))
     connection.execute(statement.values(attempts=_columns.attempts + 1))
 
 
 def read_due(connection: Connection, limit: int) -> Sequence[str]:
-    """Read the keys of blobs to delete now, those with the fewest failures first.
-
-    Args:
-        connection: A connection that may read.
-        limit: The largest number of keys.
-    """
+    """Read the keys of blobs to delete now, those with the fewest failures first."""
     query = (
         select(_columns.objectKey)
         .where(_columns.createdAt <= now())
@@ -80,10 +65,6 @@ def read_due(connection: Connection, limit: int) -> Sequence[str]:
 
 
 def read_next_due(connection: Connection) -> datetime | None:
-    """Read when the next deletion is due; None if the queue is empty.
-
-    Args:
-        connection: A connection that may read.
-    """
+    """Read when the next deletion is due; None if the queue is empty."""
     due: datetime | None = connection.scalar(select(func.min(_columns.createdAt)))
     return due

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import base64
-import contextlib
 import fcntl
 import os
 import secrets
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -19,28 +17,22 @@ import trustme
 
 from tests.until import PATIENCE
 
-from .ports import free_port
+from .ports import free_port, listens
 
 VERSION = "3.37.0"
 INSTALL_SECONDS = 300
 PROGRAM = "node_modules/azurite/dist/src/blob/main.js"
 
-# Reads until the test process is gone, however it went, then ends the server and, unless told
-# to keep it, its folder.
+# Reads until the test process is gone, however it went, then ends the server and its folder.
 GUARD = """
 import shutil, subprocess, sys
 folder, *command = sys.argv[1:]
 with open(folder + "/log", "ab") as out:
     server = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=out)
-keep = sys.stdin.read()
-server.terminate()  # It writes what it holds to the disk then, which a crash would lose.
-try:
-    server.wait(10)
-except subprocess.TimeoutExpired:
-    server.kill()
+sys.stdin.read()
+server.kill()
 server.wait()
-if not keep:
-    shutil.rmtree(folder, ignore_errors=True)
+shutil.rmtree(folder, ignore_errors=True)
 """
 
 
@@ -125,11 +117,6 @@ class AzuriteServer:
             self._make_certificate()
             self._options += ["--oauth", "basic"]
             self._options += ["--cert", str(self.certificate), "--key", str(self.certificate)]
-        self._guard: subprocess.Popen[bytes] | None = None
-        self.start()
-
-    def start(self) -> None:
-        """Start the server, with what it held before `kill`, on the same port."""
         self._guard = subprocess.Popen(
             [sys.executable, "-c", GUARD, str(self._log.parent), *_command(), *self._options],
             stdin=subprocess.PIPE,
@@ -137,32 +124,21 @@ class AzuriteServer:
             env={**os.environ, "AZURITE_ACCOUNTS": f"{self.account}:{self.key}"},
         )
         deadline = time.monotonic() + PATIENCE
-        while not self._listens():
+        while not listens(self.port):
             if time.monotonic() > deadline or self._guard.poll() is not None:
                 said = self._log.read_text(errors="replace")[-1000:]
                 self.stop()
                 raise RuntimeError(f"Azurite did not start: {said}")
             time.sleep(0.02)
 
-    def kill(self) -> None:
-        """End the server and cut what is under way; what was stored stays."""
-        if self._guard is not None and self._guard.stdin:
-            with contextlib.suppress(BrokenPipeError):
-                self._guard.communicate(b"keep")
-        self._guard = None
-
     def stop(self) -> None:
         """End the server and remove its folder; may be called twice."""
-        self.kill()
+        if self._guard.stdin:
+            self._guard.stdin.close()
+        self._guard.wait()
         self._folder.cleanup()
 
     def _make_certificate(self) -> None:
         ca = trustme.CA()
         ca.cert_pem.write_to_path(self.ca_file)
         ca.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(self.certificate)
-
-    def _listens(self) -> bool:
-        address = ("127.0.0.1", self.port)
-        with contextlib.suppress(OSError), socket.create_connection(address, timeout=1):
-            return True
-        return False

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import http.client
 import json
-import socket
 import subprocess
 import sys
 import time
-from importlib.util import find_spec
 
 from tests.until import PATIENCE
 
 from .gcs_front import Front
 from .gcs_identity import Identity
-from .ports import free_port
+from .ports import free_port, listens
+from .require import missing_packages
 
 # Reads until the test process is gone, however it went, then ends the emulator.
 GUARD = """
@@ -32,16 +30,7 @@ server.wait()
 
 def missing() -> str:
     """Return why the server cannot run here, or an empty string."""
-    packages = ("gcp_storage_emulator", "google.cloud.storage", "cryptography")
-    absent = []
-    for name in packages:
-        try:
-            found = find_spec(name)
-        except ModuleNotFoundError:
-            found = None
-        if found is None:
-            absent.append(name)
-    return f"no {' and no '.join(absent)} installed" if absent else ""
+    return missing_packages("gcp_storage_emulator", "google.cloud.storage", "cryptography")
 
 
 class GoogleServer:
@@ -97,7 +86,7 @@ class GoogleServer:
     def _wait_until_ready(self) -> None:
         deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline and self._guard.poll() is None:
-            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port)):
+            if listens(self.port):
                 return
             time.sleep(0.02)
         raise RuntimeError("The emulator of Google Cloud Storage did not start")

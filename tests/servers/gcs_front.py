@@ -13,7 +13,7 @@ import re
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -64,7 +64,6 @@ class Front:
         self.faults: list[ErrorKind] = []
         self.requests: list[str] = []
         self.finished: dict[str, Any] = {}
-        self.on_request: Callable[[str], None] = lambda line: None
         self.port = free_port()
         self.endpoint = f"http://127.0.0.1:{self.port}"
         handler = type("Handler", (_Handler,), {"front": self})
@@ -81,7 +80,6 @@ class Front:
         self.faults.clear()
         self.requests.clear()
         self.page_size, self.stranger = 1000, ""
-        self.on_request = lambda line: None
 
     def stop(self) -> None:
         """End the server."""
@@ -109,7 +107,6 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         front, line = self.front, f"{self.command} {self.path}"
         front.requests.append(line)
-        front.on_request(line)
         self._left = int(self.headers.get("Content-Length") or 0)
         for fault in front.faults:
             if fault.times and fault.pattern.search(line):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import socket
 
@@ -26,3 +27,10 @@ def free_port() -> int:
             continue
         _held.append(mark)
         return port
+
+
+def listens(port: int) -> bool:
+    """Whether something accepts connections on a TCP port of 127.0.0.1."""
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+        return True
+    return False

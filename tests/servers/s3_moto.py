@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
-
 from .ports import free_port
+from .require import missing_packages
 
 
 def missing() -> str:
     """Return why the server cannot run here, or an empty string."""
-    packages = ("moto", "flask_cors")
-    absent = [name for name in packages if find_spec(name) is None]
-    return f"no {' and no '.join(absent)} installed" if absent else ""
+    return missing_packages("moto", "flask_cors")
 
 
 class MotoServer:

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import pwd
-import socket
 import subprocess
 import sys
 import tempfile
 import time
-from importlib.util import find_spec
 from pathlib import Path
 
 from tests.until import PATIENCE
 
-from .ports import free_port
+from .ports import free_port, listens
+from .require import missing_packages
 
 STORES = ("account", "container", "object")
 SERVERS = (*STORES, "proxy")
@@ -93,9 +91,7 @@ for server in servers:
 
 def missing() -> str:
     """Return why the server cannot run here, or an empty string."""
-    packages = ("swift", "pyeclib", "keystonemiddleware")
-    absent = [name for name in packages if find_spec(name) is None]
-    return f"no {' and no '.join(absent)} installed" if absent else ""
+    return missing_packages("swift", "pyeclib", "keystonemiddleware")
 
 
 class SwiftServer:
@@ -165,15 +161,9 @@ class SwiftServer:
         waiting = set(self._ports.values())
         deadline = time.monotonic() + PATIENCE
         while waiting and time.monotonic() < deadline and self._guard.poll() is None:
-            waiting = {port for port in waiting if not _listens(port)}
+            waiting = {port for port in waiting if not listens(port)}
             time.sleep(0.02)
         if waiting:
             logs = folder.glob("*.log")
             said = "".join(path.read_text(errors="replace")[-1000:] for path in logs)
             raise RuntimeError(f"Swift did not start: {said}")
-
-
-def _listens(port: int) -> bool:
-    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
-        return True
-    return False

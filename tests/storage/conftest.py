@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import os
 import secrets
-import subprocess
-import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
@@ -36,29 +32,6 @@ from tests.until import PATIENCE
 
 EXPIRY = 600
 
-# A process of its own, since what other tests have held stays in the figures of this one, and
-# started by a small one: Linux counts what a process had before it became another program.
-BETWEEN = "import subprocess, sys; sys.exit(subprocess.call(sys.argv[1:]))"
-MEMORY = """
-import asyncio, importlib, json, os, resource, sys
-from pathlib import Path
-from chainlit_sqla.storage.base import BlobSource
-
-def peak():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-
-async def main():
-    module, name, path = sys.argv[1:]
-    storage = getattr(importlib.import_module(module), name)(**json.loads(os.environ["ARGUMENTS"]))
-    await storage.put("warm", BlobSource(data=b"x" * 3_000_000), mime="text/plain")
-    before = peak()
-    size = await storage.put("large", BlobSource(path=Path(path)), mime="application/pdf")
-    assert size == sum([len(chunk) async for chunk in storage.open("large")])
-    await storage.close()
-    print(json.dumps([size, peak() - before]))
-
-asyncio.run(main())
-"""
 SESSION = get_session()
 """Shared, since reading its data files again for each test takes most of the time."""
 
@@ -101,6 +74,16 @@ class Bucket:
         }
         return S3Storage(**{**options, **changes})
 
+    def endpoint_at(self, origin: str) -> str:
+        return origin
+
+    def names(self) -> list[str]:
+        listed = self.boto.list_objects_v2(Bucket=self.name).get("Contents", [])
+        return [item["Key"] for item in listed]
+
+    def unfinished(self) -> list[Any]:
+        return self.boto.list_multipart_uploads(Bucket=self.name).get("Uploads", [])
+
     @cached_property
     def boto(self) -> Any:
         return boto3.client("s3", **self.arguments)
@@ -116,23 +99,17 @@ class Bucket:
         }
 
 
-def memory_growth(kind: type[Any], arguments: dict[str, Any], path: Path) -> tuple[int, int]:
-    """Store and read a file in a process of its own.
+async def small_pages(storage: Any, size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have a client of S3 or Azure list so many blobs with one request."""
+    if isinstance(storage, AzureStorage):
+        monkeypatch.setattr("chainlit_sqla.storage.azure.client.PAGE", size)
+        return
 
-    Returns:
-        The size of the blob, and the megabytes that the process grew by.
-    """
-    child = [sys.executable, "-c", MEMORY, kind.__module__, kind.__name__, str(path)]
-    done = subprocess.run(
-        [sys.executable, "-c", BETWEEN, *child],
-        env={**os.environ, "ARGUMENTS": json.dumps(arguments)},
-        capture_output=True,
-        text=True,
-        timeout=4 * PATIENCE,
-    )
-    assert done.returncode == 0, done.stderr
-    size, growth = json.loads(done.stdout)
-    return size, growth
+    def limit(params: dict[str, Any], **_: Any) -> None:
+        params["MaxKeys"] = size
+
+    client = await storage._connect()
+    client.meta.events.register("provide-client-params.s3.ListObjectsV2", limit)
 
 
 @pytest.fixture(scope="session")
@@ -231,6 +208,12 @@ class Container:
         }
         return AzureStorage(**{**options, **changes})
 
+    def endpoint_at(self, origin: str) -> str:
+        return f"{origin}/{self.server.account}"
+
+    def names(self) -> list[str]:
+        return list(self.sdk.list_blob_names())
+
     @cached_property
     def sdk(self) -> ContainerClient:
         access = {"account_name": self.server.account, "account_key": self.server.key}
@@ -305,6 +288,12 @@ class GoogleBucket:
             "retry_seconds": 5,
         }
         return GCSStorage(**{**options, **changes})
+
+    def endpoint_at(self, origin: str) -> str:
+        return origin
+
+    def names(self) -> list[str]:
+        return self.server.names(self.name)
 
 
 @pytest.fixture(scope="session")

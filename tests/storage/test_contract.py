@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import re
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote
 
 import pytest
 
 from chainlit_sqla.errors import BlobNotFound, StorageError
 from chainlit_sqla.storage.base import BlobSource, StorageClient
+from chainlit_sqla.storage.s3.client import S3Storage
 
 from .conftest import Store
 
@@ -30,6 +32,28 @@ KEYS = (
 
 async def blob(client: StorageClient, key: str) -> bytes:
     return b"".join([chunk async for chunk in client.open(key)])
+
+
+async def failures(storage: Any) -> list[StorageError]:
+    """Return how each operation fails."""
+    operations = [
+        storage.put("k", BlobSource(data=b"x"), mime="text/plain"),
+        storage.put("k", BlobSource(data=b"x" * 9 * 1024 * 1024), mime="text/plain"),
+        blob(storage, "k"),
+        storage.delete(["k", "k2"]),
+        storage.check(),
+        anext(storage.list_blobs()),
+    ]
+    if not isinstance(storage, S3Storage):  # The answers to its HEAD have no code.
+        operations.append(storage.stat("k"))
+    errors = []
+    for operation in operations:
+        with pytest.raises(StorageError) as caught:
+            await operation
+        assert "\n" not in str(caught.value)
+        errors.append(caught.value)
+    await storage.close()
+    return errors
 
 
 async def test_bytes_come_back_with_type_and_name(store: Store) -> None:

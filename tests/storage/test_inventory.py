@@ -13,14 +13,16 @@ from chainlit_sqla.errors import BlobNotFound, StorageError
 from chainlit_sqla.storage.base import BlobSource, Inventory
 from chainlit_sqla.storage.local.client import LocalStorage
 
-from .conftest import Bucket
+from .conftest import Bucket, small_pages
 from .test_contract import KEYS, blob
 
 MIB = 1024 * 1024
 
 
-def everything(key: str) -> bool:
-    return True
+async def clear(store: Inventory, *, hours: int, remove: bool = True) -> int:
+    """Clear what is older than some hours from now, whosever it is."""
+    before = datetime.now(UTC) + timedelta(hours=hours)
+    return await store.clear_unfinished(before, is_ours=lambda _: True, remove=remove)
 
 
 async def sizes(store: Inventory) -> dict[str, int]:
@@ -40,9 +42,6 @@ async def test_all_blobs_are_listed_under_the_keys_they_were_stored_by(
     assert await sizes(inventory) == {key: number for number, key in enumerate(keys)}
     await inventory.delete(keys[:5])
     assert set(await sizes(inventory)) == set(keys[5:])
-
-
-# What the console makes of "create folder", and names that no key leads to.
 
 
 # What the console makes of "create folder", names that no key leads to, and other prefixes.
@@ -67,17 +66,10 @@ async def test_a_listing_in_pages_holds_all_blobs_below_the_prefix_and_nothing_f
             await asyncio.to_thread(foreign.upload_from_string, b"theirs", retry=None)
         else:
             bucket.sdk.upload_blob(name, b"theirs")
-    if kind == "swift":
-
-        def small_pages(params: dict[str, Any], **_: Any) -> None:
-            params["MaxKeys"] = 2
-
-        client = await store._connect()
-        client.meta.events.register("provide-client-params.s3.ListObjectsV2", small_pages)
-    elif kind == "google":
+    if kind == "google":
         bucket.server.front.page_size = 2
     else:
-        monkeypatch.setattr("chainlit_sqla.storage.azure.client.PAGE", 2)
+        await small_pages(store, 2, monkeypatch)
     keys = {"a", "b/c", "ours/./k", "trailing/", "100%25"}
     for key in keys:
         await store.put(key, BlobSource(data=b"12"), mime="text/plain")
@@ -161,17 +153,10 @@ async def test_what_a_killed_process_left_in_a_folder_is_cleared(tmp_path: Path)
     before = files(tmp_path)
     left = strays(tmp_path)
     (tmp_path / "ab" / "notes.txt").write_text("somebody's own")
-    now = datetime.now(UTC)
-    assert (
-        await store.clear_unfinished(now - timedelta(hours=1), is_ours=everything, remove=True) == 0
-    )
-    assert await store.clear_unfinished(
-        now + timedelta(hours=1), is_ours=everything, remove=False
-    ) == len(left)
+    assert await clear(store, hours=-1) == 0
+    assert await clear(store, hours=1, remove=False) == len(left)
     assert files(tmp_path) == before | left | {"ab/notes.txt"}
-    assert await store.clear_unfinished(
-        now + timedelta(hours=1), is_ours=everything, remove=True
-    ) == len(left)
+    assert await clear(store, hours=1) == len(left)
     assert files(tmp_path) == before | {"ab/notes.txt"}
 
 
@@ -197,12 +182,7 @@ async def test_a_damaged_description_is_reported_and_its_bytes_are_kept(
     assert "is damaged" in caplog.text
     with pytest.raises(StorageError, match="restore it or delete it"):
         await store.stat("k")
-    assert (
-        await store.clear_unfinished(
-            datetime.now(UTC) + timedelta(1), is_ours=everything, remove=True
-        )
-        == 0
-    )
+    assert await clear(store, hours=1) == 0
     assert len(list(tmp_path.glob("??/*"))) == 2
 
 
@@ -218,8 +198,7 @@ async def test_half_of_a_pair_of_files_is_kept_for_the_other_half(
     content = path.read_bytes()
     path.unlink()
     assert await sizes(store) == {}
-    soon = datetime.now(UTC) + timedelta(hours=1)
-    assert await store.clear_unfinished(soon, is_ours=everything, remove=True) == 0
+    assert await clear(store, hours=1) == 0
     if lost == "description":
         assert "one is missing; restore it from a backup" in caplog.text
     path.write_bytes(content)
@@ -232,8 +211,7 @@ async def test_bytes_that_were_replaced_are_cleared(tmp_path: Path) -> None:
     await store.put("k", BlobSource(data=b"new"), mime="text/plain")
     (description,) = tmp_path.glob("??/*.json")
     (description.parent / f"{description.stem}.{'0' * 16}").write_bytes(b"old")
-    soon = datetime.now(UTC) + timedelta(hours=1)
-    assert await store.clear_unfinished(soon, is_ours=everything, remove=True) == 1
+    assert await clear(store, hours=1) == 1
     assert await sizes(store) == {"k": 3}
 
 

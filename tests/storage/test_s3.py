@@ -4,83 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import tracemalloc
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from chainlit_sqla.errors import BlobNotFound, ConfigurationError, StorageError
+from chainlit_sqla.errors import BlobNotFound, StorageError
 from chainlit_sqla.settings import Settings
 from chainlit_sqla.storage.base import BlobSource
 from chainlit_sqla.storage.s3.client import S3Storage
 from chainlit_sqla.storage.urls import open_storage
-from tests.servers.ports import free_port
-from tests.servers.proxy import FlakyProxy
 
 from .conftest import SESSION, Bucket
-from .test_contract import blob
+from .test_contract import blob, failures
 
 MIB = 1024 * 1024
-
-
-def large_file(folder: Path, size: int) -> Path:
-    path = folder / "large.bin"
-    with path.open("wb") as file:
-        for number in range(0, size, MIB):
-            file.write(number.to_bytes(8, "big") * (min(MIB, size - number) // 8))
-    return path
-
-
-def unfinished(bucket: Bucket) -> list[Any]:
-    return bucket.boto.list_multipart_uploads(Bucket=bucket.name).get("Uploads", [])
-
-
-def keys(bucket: Bucket) -> list[str]:
-    found = bucket.boto.list_objects_v2(Bucket=bucket.name).get("Contents", [])
-    return [item["Key"] for item in found]
-
-
-async def test_a_large_file_goes_in_parts_with_bounded_memory(
-    swift: Bucket, tmp_path: Path, http: httpx.AsyncClient
-) -> None:
-    path = large_file(tmp_path, 40 * MIB)
-    storage = swift.storage(part_size=5 * MIB)
-    await storage.put("warm", BlobSource(data=b"x"), mime="text/plain")
-    tracemalloc.start()
-    size = await storage.put("k", BlobSource(path=path), mime="image/png", name="é.png")
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    assert size == 40 * MIB
-    assert peak < 20 * MIB
-    head = swift.boto.head_object(Bucket=swift.name, Key="k")
-    assert head["ETag"].strip('"').endswith("-8")
-    assert head["ContentType"] == "image/png"
-    assert head["ContentDisposition"].endswith("filename*=UTF-8''%C3%A9.png")
-    expected = path.read_bytes()
-    assert await blob(storage, "k") == expected
-    url = (await storage.read_urls(["k"]))["k"]
-    part = await http.get(url, headers={"Range": "bytes=6000000-6000007"})
-    assert (part.status_code, part.content) == (206, expected[6_000_000:6_000_008])
-    await storage.close()
-
-
-@pytest.mark.parametrize("size", [5 * MIB - 1, 5 * MIB, 5 * MIB + 1])
-async def test_no_byte_is_lost_around_the_size_of_a_part(moto: Bucket, size: int) -> None:
-    storage = moto.storage(part_size=5 * MIB)
-    data = b"ab" * size
-    assert await storage.put("k", BlobSource(data=data[:size]), mime="text/plain") == size
-    assert await blob(storage, "k") == data[:size]
-    assert unfinished(moto) == []
-    await storage.close()
 
 
 async def test_a_failed_upload_leaves_nothing_behind(
     swift: Bucket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    storage = swift.storage(part_size=5 * MIB)
+    storage = swift.storage()
     client = await storage._connect()
 
     def wrong_digest(params: dict[str, Any], **_: Any) -> None:
@@ -91,14 +36,14 @@ async def test_a_failed_upload_leaves_nothing_behind(
     for _ in range(3):  # As often as would use up all slots if one were not given back.
         with pytest.raises(StorageError, match=r"Cannot write 'k' in the S3 bucket .*BadDigest"):
             await storage.put("k", BlobSource(data=b"x" * 16 * MIB), mime="text/plain")
-    assert unfinished(swift) == []
-    assert keys(swift) == []
+    assert swift.unfinished() == []
+    assert swift.names() == []
     await storage.put("other", BlobSource(data=b"x"), mime="text/plain")
     await storage.close()
 
 
 async def test_a_cancelled_upload_leaves_nothing_behind(swift: Bucket) -> None:
-    storage = swift.storage(part_size=5 * MIB)
+    storage = swift.storage()
     client = await storage._connect()
     begun = asyncio.Event()
     client.meta.events.register("before-call.s3.UploadPart", lambda **_: begun.set())
@@ -109,30 +54,16 @@ async def test_a_cancelled_upload_leaves_nothing_behind(swift: Bucket) -> None:
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert unfinished(swift) == []
-    assert keys(swift) == []
+    assert swift.unfinished() == []
+    assert swift.names() == []
     assert await storage.put("k", BlobSource(data=b"x" * 11 * MIB), mime="text/plain") == 11 * MIB
-    await storage.close()
-
-
-async def test_a_file_that_cannot_be_read_to_its_end_leaves_nothing(
-    moto: Bucket, tmp_path: Path
-) -> None:
-    path = large_file(tmp_path, 12 * MIB)
-    source = BlobSource.opened(path)
-    storage = moto.storage(part_size=5 * MIB)
-    client = await storage._connect()
-    client.meta.events.register("before-call.s3.UploadPart", lambda **_: source.close())
-    with pytest.raises(StorageError, match="Cannot read the file to be stored under 'k'"):
-        await storage.put("k", source, mime="text/plain")
-    assert unfinished(moto) == []
     await storage.close()
 
 
 async def test_an_upload_that_cannot_be_aborted_is_logged_and_aborted_later(
     moto: Bucket, caplog: pytest.LogCaptureFixture
 ) -> None:
-    storage = moto.storage(part_size=5 * MIB)
+    storage = moto.storage()
     client = await storage._connect()
     elsewhere = ["another-bucket"]
 
@@ -144,11 +75,11 @@ async def test_an_upload_that_cannot_be_aborted_is_logged_and_aborted_later(
     with caplog.at_level(logging.WARNING), pytest.raises(StorageError):
         await storage.put("k", BlobSource(data=b"x" * 6 * MIB), mime="text/plain")
     assert "Could not abort the unfinished upload of 'k' (NoSuchBucket" in caplog.text
-    assert len(unfinished(moto)) == 1
+    assert len(moto.unfinished()) == 1
     elsewhere[0] = moto.name
     storage._abandoned.append({"Bucket": moto.name, "Key": "k", "UploadId": "gone"})
     await storage.put("k", BlobSource(data=b"x"), mime="text/plain")
-    assert unfinished(moto) == storage._abandoned == []
+    assert moto.unfinished() == storage._abandoned == []
     await storage.close()
 
 
@@ -158,7 +89,7 @@ async def test_more_than_a_thousand_keys_are_deleted(moto: Bucket) -> None:
     for key in stored:
         await storage.put(key, BlobSource(data=b"x"), mime="text/plain")
     await storage.delete([f"k{number}" for number in range(2101)])
-    assert keys(moto) == []
+    assert moto.names() == []
     await storage.close()
 
 
@@ -191,25 +122,8 @@ async def test_a_batch_of_deletions_carries_the_digest_that_old_servers_want(
     client.meta.events.register("request-created.s3.DeleteObjects", look)
     await storage.delete(["k"])
     assert any(name.lower() == "content-md5" for name in sent[0])
-    assert keys(swift) == []
+    assert swift.names() == []
     await storage.close()
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"bucket": ""}, "set BUCKET_NAME"),
-        ({"access_key": "only"}, "set both APP_AWS_ACCESS_KEY and APP_AWS_SECRET_KEY"),
-        ({"secret_key": "only"}, "set both APP_AWS_ACCESS_KEY and APP_AWS_SECRET_KEY"),
-        ({"endpoint": "minio:9000"}, "write it like http://localhost:9000"),
-        ({"expiry": 604_801}, "correct STORAGE_EXPIRY_TIME"),
-        ({"expiry": 0}, "correct STORAGE_EXPIRY_TIME"),
-        ({"part_size": MIB}, "use a larger part_size"),
-    ],
-)
-def test_arguments_that_cannot_work(arguments: dict[str, Any], message: str) -> None:
-    with pytest.raises(ConfigurationError, match=message):
-        S3Storage(**{"bucket": "bucket", **arguments})
 
 
 @pytest.mark.parametrize(
@@ -255,49 +169,6 @@ async def test_links_carry_the_token_of_temporary_credentials(
     await storage.close()
 
 
-@pytest.fixture
-def proxied(swift: Bucket) -> Iterator[tuple[Bucket, FlakyProxy]]:
-    host, port = swift.server.endpoint.removeprefix("http://").split(":")
-    with FlakyProxy(host, int(port)) as proxy:
-        yield swift, proxy
-
-
-@pytest.mark.parametrize("deliver", [True, False])
-@pytest.mark.parametrize(
-    ("pattern", "size"),
-    [
-        (b"PUT /", 10),
-        (b"POST /", 11 * MIB),
-        (b"partNumber=2", 11 * MIB),
-        (b"<CompleteMultipart", 11 * MIB),
-    ],
-)
-async def test_a_request_that_is_cut_off_is_sent_again(
-    proxied: tuple[Bucket, FlakyProxy], pattern: bytes, size: int, deliver: bool
-) -> None:
-    bucket, proxy = proxied
-    storage = bucket.storage(endpoint=f"http://127.0.0.1:{proxy.port}", part_size=5 * MIB)
-    proxy.cut_at(pattern, deliver=deliver)
-    data = bytes(range(250)) * (size // 250)
-    await storage.put("k", BlobSource(data=data), mime="text/plain")
-    assert not proxy.cut_pending
-    assert await blob(storage, "k") == data
-    await storage.close()
-
-
-async def test_a_connection_lost_while_reading(proxied: tuple[Bucket, FlakyProxy]) -> None:
-    bucket, proxy = proxied
-    storage = bucket.storage(endpoint=f"http://127.0.0.1:{proxy.port}", attempts=1)
-    await storage.put("k", BlobSource(data=b"x" * 30 * MIB), mime="text/plain")
-    chunks = storage.open("k")
-    await anext(chunks)
-    proxy.drop_all()
-    with pytest.raises(StorageError, match=r"Cannot read 'k' .* and the network"):
-        _ = [chunk async for chunk in chunks]
-    assert len(await blob(storage, "k")) == 30 * MIB
-    await storage.close()
-
-
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
@@ -311,7 +182,7 @@ async def test_a_connection_lost_while_reading(proxied: tuple[Bucket, FlakyProxy
 async def test_blobs_are_encrypted_as_asked_for(
     moto: Bucket, options: dict[str, str], expected: tuple[str, str | None], size: int
 ) -> None:
-    storage = moto.storage(part_size=5 * MIB, **options)
+    storage = moto.storage(**options)
     client = await storage._connect()
     sent: list[dict[str, str]] = []  # Of the key, moto does not give all back.
 
@@ -363,69 +234,17 @@ async def test_a_profile_of_the_aws_configuration(
         await open_storage(f"{url}&profile=nobody", settings).check()
 
 
-async def attempts(storage: S3Storage) -> list[str]:
-    """Return what each operation says when it fails."""
-    said = []
-    for operation in (
-        storage.put("k", BlobSource(data=b"x"), mime="text/plain"),
-        storage.put("k", BlobSource(data=b"x" * 6 * MIB), mime="text/plain"),
-        blob(storage, "k"),
-        storage.delete(["k"]),
-        storage.check(),
-    ):
-        with pytest.raises(StorageError) as caught:
-            await operation
-        assert "\n" not in str(caught.value)
-        said.append(str(caught.value))
-    await storage.close()
-    return said
-
-
-async def test_a_wrong_bucket(swift: Bucket) -> None:
-    for message in await attempts(swift.storage(bucket="no-such-bucket", part_size=5 * MIB)):
-        assert f"in the S3 bucket 'no-such-bucket' at {swift.server.endpoint}" in message
-        assert "NoSuchBucket" in message
-        assert message.endswith("; create the bucket or correct BUCKET_NAME or the storage URL")
-
-
-async def test_a_wrong_secret(swift: Bucket) -> None:
-    for message in await attempts(swift.storage(secret_key="wrong", part_size=5 * MIB)):
-        assert "SignatureDoesNotMatch" in message
-        assert message.endswith("; correct APP_AWS_SECRET_KEY")
-
-
-async def test_somebody_elses_bucket(swift: Bucket) -> None:
-    stranger = swift.storage(access_key=swift.server.stranger_key, part_size=5 * MIB)
-    for message in await attempts(stranger):
-        assert "AccessDenied" in message
-        assert message.endswith("s3:ListBucket on it")
-
-
-async def test_an_unreachable_server(swift: Bucket) -> None:
-    nowhere = f"http://127.0.0.1:{free_port()}"
-    for message in await attempts(swift.storage(endpoint=nowhere, attempts=1, part_size=5 * MIB)):
-        assert f"at {nowhere}" in message
-        assert message.endswith(
-            "; check DEV_AWS_ENDPOINT or the storage URL, APP_AWS_REGION and the network"
-        )
-
-
-async def test_an_impossible_bucket_name(swift: Bucket) -> None:
-    for message in await attempts(swift.storage(bucket="not a bucket!", part_size=5 * MIB)):
-        assert message.endswith("; correct BUCKET_NAME or the storage URL")
-
-
 async def test_no_credentials_at_all(swift: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nonexistent")
     monkeypatch.setenv("AWS_CONFIG_FILE", "/nonexistent")
-    storage = swift.storage(access_key="", secret_key="", part_size=5 * MIB, session=None)
+    storage = swift.storage(access_key="", secret_key="", session=None)
     with pytest.raises(StorageError, match="set APP_AWS_ACCESS_KEY and APP_AWS_SECRET_KEY"):
         await storage.read_urls(["k"])
-    for message in await attempts(storage):
-        assert message.endswith(
+    for message in await failures(storage):
+        assert str(message).endswith(
             "set APP_AWS_ACCESS_KEY and APP_AWS_SECRET_KEY, or give this machine a role"
         )
 

@@ -143,12 +143,7 @@ class Folder:
         return entry, self._path(digest, entry.version)
 
     def open(self, digest: str) -> BinaryIO:
-        """Open the bytes of a blob; they stay readable when it is replaced or deleted.
-
-        Raises:
-            BlobNotFound: There is none.
-            OSError: The folder cannot be read.
-        """
+        """Open the bytes of a blob; they stay readable when it is replaced or deleted."""
         return self._follow(digest, lambda path: path.open("rb"))[1]
 
     def remove(self, digests: Iterable[str]) -> dict[str, OSError]:
@@ -174,11 +169,7 @@ class Folder:
         return failed
 
     def make(self) -> None:
-        """Create the folder, closed to other users, unless it exists.
-
-        Raises:
-            OSError: It cannot be created.
-        """
+        """Create the folder, closed to other users, unless it exists."""
         self.root.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.root.mkdir(mode=0o700, exist_ok=True)
         ignore = self.root / ".gitignore"
@@ -255,9 +246,6 @@ def folder_errors(action: str, root: Path) -> Iterator[None]:
     Args:
         action: What fails, such as ``"write 'a.png'"``.
         root: The folder.
-
-    Raises:
-        StorageError: For each OSError.
     """
     try:
         yield

@@ -28,11 +28,7 @@ _DRAFT = re.compile(
 
 
 def subfolders(root: Path) -> list[Path]:
-    """Return the subfolders; none before the first write.
-
-    Raises:
-        OSError: The folder cannot be read.
-    """
+    """Return the subfolders; none before the first write."""
     try:
         return sorted(path for path in root.iterdir() if _SUBFOLDER.fullmatch(path.name))
     except FileNotFoundError:
@@ -40,12 +36,7 @@ def subfolders(root: Path) -> list[Path]:
 
 
 def blob_info(entry: Entry, file: os.stat_result) -> BlobInfo:
-    """Describe a blob by its entry and the file with its bytes.
-
-    Args:
-        entry: The description.
-        file: What the file system reports of the bytes, such as that they were truncated.
-    """
+    """Describe a blob by its entry and the file with its bytes."""
     if file.st_size != entry.size:
         logger.warning(
             "Wrong size: the file of %r has %d bytes instead of %d; restore it from a backup",
@@ -58,15 +49,7 @@ def blob_info(entry: Entry, file: os.stat_result) -> BlobInfo:
 
 
 def blobs_in(folder: Folder, subfolder: Path) -> list[BlobInfo]:
-    """List the blobs of one subfolder.
-
-    Args:
-        folder: The folder.
-        subfolder: One of its `subfolders`.
-
-    Raises:
-        OSError: The subfolder cannot be read.
-    """
+    """List the blobs of one subfolder."""
     blobs = []
     for name in _names(subfolder):
         if match := _DESCRIPTION.fullmatch(name):
@@ -87,9 +70,6 @@ def clear_leftovers(folder: Folder, before: datetime, *, remove: bool) -> int:
         folder: The folder.
         before: Only files that were last written earlier.
         remove: Remove them, too.
-
-    Raises:
-        OSError: The folder cannot be read, or a file not be removed.
     """
     count = 0
     for path in _leftovers(folder):

@@ -37,11 +37,7 @@ def file_route(storage: LocalStorage, prefix: str = "") -> Route:
 
 
 def file_path(prefix: str) -> str:
-    """Return the pattern of the route's path.
-
-    Args:
-        prefix: See `file_route`.
-    """
+    """Return the pattern of the route's path, below the prefix of `file_route`."""
     return f"{prefix.rstrip('/')}{FILES_PATH}/{{token}}"
 
 

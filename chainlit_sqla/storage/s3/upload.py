@@ -35,11 +35,6 @@ class FileRange:
 
     It is read while it is sent, a chunk at a time and in threads. botocore takes it for a
     file, and aiohttp for an asynchronous iterable.
-
-    Args:
-        file: The file.
-        start: The first byte.
-        size: The number of bytes.
     """
 
     def __init__(self, file: UploadFile, start: int, size: int) -> None:
@@ -157,13 +152,7 @@ class Upload:
 
 
 async def abort(client: Any, target: Mapping[str, Any], abandoned: list[Mapping[str, Any]]) -> None:
-    """Abort an upload in parts, in limited time; one that no longer exists is no error.
-
-    Args:
-        client: An S3 client of aiobotocore.
-        target: Bucket, key and id of the upload.
-        abandoned: Receives it if the server does not take it.
-    """
+    """Abort an upload in parts, in limited time; one that no longer exists is no error."""
     try:
         async with asyncio.timeout(ABORT_SECONDS):
             await client.abort_multipart_upload(**target)
