@@ -116,6 +116,7 @@ async def test_each_column_of_ours_has_a_value_in_some_row(frozen: Shelf, name: 
         assert not empty, f"{table}: {empty} in {name}: add to ROWS in tests/frozen/ours.py"
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("dialect", sorted(set(DIALECTS.values())))
 def test_made_anew_it_is_the_same(frozen: Shelf, tmp_path: Path, dialect: str) -> None:
     wanted = [name for name in names(dialect=dialect) if can_be_made(name)]

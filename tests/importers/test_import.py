@@ -256,6 +256,7 @@ async def test_an_interrupted_import_continues_with_the_same_counts(
     assert_equal(result)
 
 
+@pytest.mark.full
 async def test_an_import_survives_a_restart_of_the_targets_server(tmp_path: Path) -> None:
     server = start_postgres(own=True)
     database = Database(server.create_database())

@@ -46,6 +46,7 @@ def moved(source: str, url: str) -> Run:
     return done
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("origin", ["sqlite", "postgresql", "asyncpg"])
 async def test_of_chainlits_layers(frozen: Shelf, tmp_path: Path, origin: str) -> None:
     source = frozen.empty("sqlite" if origin == "sqlite" else "postgresql")
@@ -58,7 +59,9 @@ async def test_of_chainlits_layers(frozen: Shelf, tmp_path: Path, origin: str) -
     assert done.peak < BOUND, done
 
 
-@pytest.mark.parametrize("dialect", ["sqlite", "postgresql", "mariadb"])
+@pytest.mark.parametrize(
+    "dialect", ["sqlite", pytest.param("postgresql", marks=pytest.mark.full), "mariadb"]
+)
 async def test_of_ours(frozen: Shelf, mysql_servers: Servers, tmp_path: Path, dialect: str) -> None:
     fill_sqlite(f"sqlite:///{tmp_path}/old.db", STEPS)
     server = mysql_servers(dialect) if dialect in ("mariadb", "mysql") else None  # type: ignore[arg-type]

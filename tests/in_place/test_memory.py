@@ -11,6 +11,7 @@ from tests.importers.bulk import fill_postgres, fill_sqlite, run
 from tests.importers.test_memory import BOUND, STEPS, lengthen
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("dialect", ["sqlite", "postgresql"])
 async def test_of_one_thread_with_long_messages(
     frozen: Shelf, tmp_path: Path, dialect: str
