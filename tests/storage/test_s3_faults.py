@@ -111,6 +111,7 @@ async def test_an_unavailable_server_is_not_asked_for_each_key(moto: Bucket, fro
     await storage.close()
 
 
+@pytest.mark.full
 async def test_a_server_killed_in_the_middle_of_an_upload(
     own_swift: s3_swift.SwiftServer, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -179,7 +180,7 @@ class Chat:
         return list(thread["elements"] or [])
 
 
-@pytest.mark.parametrize("comes_back", [False, True])
+@pytest.mark.parametrize("comes_back", [False, pytest.param(True, marks=pytest.mark.full)])
 async def test_a_chat_whose_server_of_files_is_killed(
     own_swift: s3_swift.SwiftServer,
     tmp_path: Path,
