@@ -1,25 +1,21 @@
-"""The command ``import``: its report, ``--delete-missing`` and ``--copy-storage``."""
+"""The command ``import``: its report and ``--delete-missing``."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Annotated
-from urllib.parse import urlsplit
 
 import typer
 
 from ..database import migrator
 from ..database.revision import revision_mismatch
-from ..errors import ConfigurationError, StorageError
+from ..errors import ConfigurationError
 from ..settings import Settings
-from ..storage.config import storage_url
-from ..storage.urls import mask_storage_url
 from ..transfer.importing import LISTED, Comparison, Deletions, Import, Result
 from ..transfer.sources import BAD_LINE, LAYERS, open_source
 from .options import Schema, Url, Yes, describe_database, open_database, settings_for
 from .output import KIND_NAMES, confirm, format_reasons, format_table, plural, progress
 from .runtime import exit_interrupted, forward_warnings, run_async
-from .storage import copy_files, open_stores, report_copy
 
 _REPORTED_NAMES = {
     **KIND_NAMES,
@@ -60,15 +56,6 @@ def import_(
     verify_only: Annotated[
         bool, typer.Option("--verify-only", help="Only compare both sides; write nothing.")
     ] = False,
-    storage: Annotated[
-        str | None,
-        typer.Option(
-            "--copy-storage",
-            metavar="URL",
-            help="Also copy the files of this store into the one of CHAINLIT_SQLA_STORAGE, "
-            "as `storage copy` does.",
-        ),
-    ] = None,
     delete_missing: Annotated[
         bool,
         typer.Option(
@@ -88,10 +75,11 @@ def import_(
     when the same command is run again; after its end, the command imports what was added since.
     Existing rows stay unchanged unless --update is given. At the end both sides are compared,
     thread by thread. The application may run meanwhile. Rows that our tables cannot hold are kept
-    in the table chainlit_sqla_quarantine.
+    in the table chainlit_sqla_quarantine. Attachments stay in their store; `storage copy` copies
+    them to another one.
 
-    Exit code 0 when the target has everything that the source has, 1 when something differs or,
-    with --copy-storage, the file of an element is in neither store, 130 after Ctrl+C.
+    Exit code 0 when the target has everything that the source has, 1 when something differs, 130
+    after Ctrl+C.
     """
     if layer is not None and layer not in LAYERS:
         raise ConfigurationError(f"--layer is {layer!r}; give one of {', '.join(LAYERS)}")
@@ -101,8 +89,6 @@ def import_(
         )
     try:
         settings = settings_for(url, schema)
-        if storage is not None and not verify_only:
-            check_source(storage, settings)
         result = run_async(
             _run(
                 settings,
@@ -117,8 +103,6 @@ def import_(
         for line in report_lines(result, update=update):
             typer.echo(line)
         delete_from_target(result, settings, yes=yes)
-        if storage is not None and not verify_only:
-            copy_imported_files(storage, settings)
     except KeyboardInterrupt:
         exit_interrupted("Interrupted. Run the same command again to continue.")
     if result.comparison is not None and not result.comparison.equal:
@@ -316,56 +300,3 @@ def _amount(deletions: Deletions) -> str:
 async def _delete(deletions: Deletions, settings: Settings) -> None:
     async with open_database(settings) as database:
         await deletions.delete(database)
-
-
-def check_source(source: str, settings: Settings) -> None:
-    """Check that `copy_imported_files` can read from one store and write to the other.
-
-    Args:
-        source: The URL of the store to copy from.
-        settings: The settings.
-
-    Raises:
-        ConfigurationError: Both are the same store, or the URL is not valid.
-        StorageError: The source cannot be read, or the store of the settings not written.
-    """
-    run_async(_check_stores(source, settings))
-
-
-def copy_imported_files(source: str, settings: Settings) -> None:
-    """Copy the files of all elements into the store of the settings, and print the numbers.
-
-    Args:
-        source: The URL of the store to copy from.
-        settings: The settings; they name the database, too, whose rows were imported.
-
-    Raises:
-        StorageError: A file was not copied, or is in neither store.
-    """
-    target = storage_url(settings)
-    result = run_async(copy_files(source, target, settings))
-    report_copy(result, "Files: ")
-    if result.missing:
-        other_layout = ""
-        if urlsplit(source).scheme == "file" and result.missing == result.processed:
-            other_layout = (
-                "a folder is read only in the layout of chainlit-sqla, so keep files of another "
-                "layout behind their own storage client (docs/storage.md), or "
-            )
-        raise StorageError(
-            f"{result.missing:,} of the {result.processed:,} files of the imported elements are "
-            f"neither in {mask_storage_url(source)} nor in {mask_storage_url(target)} (the first: "
-            f"{result.first_missing!r}); {other_layout}correct --copy-storage and run the same "
-            "command again. Lost files are listed by: chainlit-sqla storage check"
-        )
-
-
-async def _check_stores(source: str, settings: Settings) -> None:
-    stores = open_stores(source, storage_url(settings), settings)
-    try:
-        await stores[1].check()
-        async for _ in stores[0].list_blobs():  # The first one shows that it can be read.
-            break
-    finally:
-        for store in stores:
-            await store.close()

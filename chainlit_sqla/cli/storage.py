@@ -95,12 +95,12 @@ def copy(
         result = run_async(copy_files(source, target, settings))
     except KeyboardInterrupt:
         exit_interrupted("Interrupted. Run the same command again to continue.")
-    report_copy(result)
+    _report_copy(result)
     if result.missing:
         raise StorageError(
             f"{plural(result.missing, 'file')} of conversations are in neither store (the first: "
-            f"{result.first_missing!r}); if they should be there, correct --from, else list them "
-            "with: chainlit-sqla storage check"
+            f"{result.first_missing!r}); if they should be there, correct --from (a folder is read "
+            "only in the layout of chainlit-sqla), else list them with: chainlit-sqla storage check"
         )
     if result.processed and settings.storage_url != target:
         typer.echo(
@@ -154,7 +154,7 @@ async def copy_files(source: str, target: str, settings: Settings) -> CopyResult
         await target_store.close()
 
 
-def report_copy(result: CopyResult, title: str = "") -> None:
+def _report_copy(result: CopyResult) -> None:
     """Print the numbers of a copy.
 
     Raises:
@@ -162,7 +162,7 @@ def report_copy(result: CopyResult, title: str = "") -> None:
     """
     copied = f"{plural(result.copied, 'file')} ({decimal(result.copied_bytes)}) copied and verified"
     existing = f"{result.existing:,} already in the target"
-    typer.echo(f"{title}{copied}, {existing}, {result.failed:,} failed.")
+    typer.echo(f"{copied}, {existing}, {result.failed:,} failed.")
     for key, reason in result.failures:
         _echo_error(reason if repr(key) in reason else f"{key!r}: {reason}")
     if result.failed:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import gzip
 import json
 import shutil
@@ -16,12 +15,9 @@ from urllib.parse import quote
 import pytest
 
 from chainlit_sqla.cli.import_ import report_lines
-from chainlit_sqla.storage.base import BlobSource
-from chainlit_sqla.storage.local.client import LocalStorage
 from chainlit_sqla.transfer.importing import Comparison, Difference, Result
 from chainlit_sqla.transfer.sources import BATCH
 from tests.cli.conftest import Command
-from tests.cli.programs import Result as Completed
 from tests.cli.programs import run_program
 from tests.frozen.catalog import CATALOG
 from tests.frozen.load import execute
@@ -232,80 +228,6 @@ def test_a_target_without_tables_is_refused_with_the_repair(
     refused = cli("import", "--from", str(old), "--url", database)
     assert refused.code == 1
     assert "run: chainlit-sqla upgrade" in refused.err
-
-
-def keys_of(old: Path) -> list[str]:
-    """The object keys that the elements name."""
-    with sqlite3.connect(old) as connection:
-        query = 'SELECT "objectKey" FROM elements WHERE "objectKey" IS NOT NULL'
-        return [key for (key,) in connection.execute(query)]
-
-
-def put(store: Path, keys: list[str]) -> None:
-    """Put a blob into a folder under each of some keys."""
-
-    async def put_all() -> None:
-        client = LocalStorage(store)
-        for key in keys:
-            await client.put(key, BlobSource(data=b"bytes"), mime="image/png", name="a.png")
-        await client.close()
-
-    asyncio.run(put_all())
-
-
-def import_with_files(cli: Command, folder: Path, old: Path) -> Completed:
-    return cli(
-        *("import", "--from", str(old), "--url", f"sqlite:///{folder}/new.db"),
-        *("--copy-storage", f"file://{folder}/files"),
-        CHAINLIT_SQLA_STORAGE=f"file://{folder}/copied",
-    )
-
-
-def test_files_are_copied_too(folder: Path, old: Path, cli: Command) -> None:
-    keys = keys_of(old)
-    assert len(keys) > 1
-    put(folder / "files", [*keys[:-1], "of no element"])
-    put(folder / "copied", keys[-1:])  # Uploaded since, or copied by hand.
-    done = import_with_files(cli, folder, old)
-    assert done.code == 0, done
-    assert f"Files: {len(keys) - 1} files (" in done.out
-    assert "1 already in the target, 0 failed." in done.out
-
-
-def test_a_file_that_is_in_neither_store_fails(folder: Path, old: Path, cli: Command) -> None:
-    keys = keys_of(old)
-    put(folder / "files", keys[1:])
-    done = import_with_files(cli, folder, old)
-    assert done.code == 1, done
-    assert f"Files: {len(keys) - 1} files (" in done.out
-    assert f"1 of the {len(keys)} files of the imported elements are neither in" in done.err
-    assert repr(keys[0]) in done.err
-    assert "correct --copy-storage" in done.err
-
-
-def test_a_folder_of_another_layout_is_refused_with_the_repair(
-    folder: Path, old: Path, cli: Command
-) -> None:
-    keys = keys_of(old)
-    for number, key in enumerate(keys):
-        path = folder / "files" / "by hand" / f"{number} {Path(key).name}"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(b"bytes")
-    done = import_with_files(cli, folder, old)
-    assert done.code == 1, done
-    assert f"{len(keys)} of the {len(keys)} files of the imported elements" in done.err
-    assert "a folder is read only in the layout of chainlit-sqla" in done.err
-
-
-@pytest.mark.parametrize("storage", ["ftp://x/y", "file:///nowhere/at/all"])
-def test_an_unusable_store_is_reported_before_anything_is_imported(
-    folder: Path, old: Path, cli: Command, storage: str
-) -> None:
-    new = f"sqlite:///{folder}/new.db"
-    refused = cli("import", "--from", str(old), "--url", new, "--copy-storage", storage)
-    assert refused.code == 1
-    assert refused.err
-    assert not (folder / "new.db").exists()
 
 
 def test_rows_added_during_an_interruption_are_reported_with_the_repair() -> None:
