@@ -23,8 +23,9 @@ from typing import Any
 
 import asyncpg
 
+from tests.frozen import prisma
+from tests.frozen.variants import documented
 from tests.official.backends import FolderClient
-from tests.official.schema import prisma_tables, sqlalchemy_tables
 
 OURS, BEFORE, DRIVER = "chainlit-sqla", "before", "driver"
 SQLALCHEMY, ASYNCPG = "chainlit sqlalchemy", "chainlit asyncpg"
@@ -78,10 +79,10 @@ def create_tables(name: str, target: Target) -> None:
         target: Its database.
     """
     if name == SQLALCHEMY:
-        statements = sqlalchemy_tables(sqlite=target.database == "sqlite")
-        _execute(target, [*statements, *_SQLALCHEMY_INDEXES])
+        tables = documented("sqlite" if target.database == "sqlite" else "postgres")
+        _execute(target, [*tables.statements(), *_SQLALCHEMY_INDEXES])
     elif name == ASYNCPG:
-        _execute(target, [*prisma_tables(), *_PRISMA_INDEXES])
+        _execute(target, [*prisma.statements(tags=True), *_PRISMA_INDEXES])
     else:
         root = target.checkout or str(Path(__file__).parents[1])
         environment = os.environ | {"PYTHONPATH": root, "DATABASE_URL": target.url}

@@ -155,10 +155,16 @@ class Variant:
         return f"{declared} {rest}"
 
 
+def documented(dialect: str, version: int = LAST_VERSION) -> Variant:
+    """The tables as Chainlit's documentation gave them."""
+    types = AS_TEXT if dialect == "sqlite" else NATIVE
+    return Variant(f"{dialect}_v{version}", "chainlit", version, types)
+
+
 def _documented() -> Iterator[Variant]:
     for version in range(1, LAST_VERSION + 1):
-        yield Variant(f"sqlite_v{version}", "chainlit", version, AS_TEXT)
-        yield Variant(f"postgres_v{version}", "chainlit", version, NATIVE)
+        yield documented("sqlite", version)
+        yield documented("postgres", version)
 
 
 _OF_OTHERS = {"steps.icon": "TEXT", "elements.path": "TEXT"}

@@ -14,7 +14,8 @@ from typing import Any
 
 import asyncpg
 
-from tests.official.schema import prisma_tables, sqlalchemy_tables
+from tests.frozen import prisma
+from tests.frozen.variants import documented
 
 STEPS_OF_A_THREAD = 20
 _START = datetime(2025, 1, 1, tzinfo=UTC)
@@ -78,7 +79,7 @@ def _at(seconds: int) -> str:
 def fill_sqlite(url: str, steps: int, each: int = STEPS_OF_A_THREAD) -> None:
     """Fill tables of Chainlit's SQLAlchemy layer on SQLite."""
     with sqlite3.connect(url.removeprefix("sqlite:///")) as connection:
-        for statement in sqlalchemy_tables(sqlite=True):
+        for statement in documented("sqlite").statements():
             connection.execute(statement)
         for table, portion in _portions(steps, each):
             names = ", ".join(f'"{name}"' for name in _columns(table))
@@ -91,7 +92,7 @@ def fill_sqlite(url: str, steps: int, each: int = STEPS_OF_A_THREAD) -> None:
 async def fill_postgres(url: str, steps: int) -> None:
     """The same on PostgreSQL."""
     connection = await asyncpg.connect(url)
-    for statement in sqlalchemy_tables(sqlite=False):
+    for statement in documented("postgres").statements():
         await connection.execute(statement)
     for table, portion in _portions(steps):
         values = [row + ((False,) if table == "steps" else ()) for row in portion]
@@ -103,7 +104,7 @@ async def fill_prisma(url: str, steps: int) -> None:
     """Fill tables of Chainlit's asyncpg layer, from those of the other one."""
     await fill_postgres(url, steps)
     connection = await asyncpg.connect(url)
-    for statement in (*prisma_tables(), *_TO_PRISMA):
+    for statement in (*prisma.statements(tags=True), *_TO_PRISMA):
         await connection.execute(statement)
     await connection.execute("DROP TABLE feedbacks, elements, steps, threads, users")
     await connection.close()

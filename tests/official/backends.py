@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
@@ -118,7 +119,7 @@ class AsyncpgOnPostgres(OnPostgres):
         return ChainlitDataLayer(self.url, storage_client=self.storage())
 
 
-def sqlite_template(folder: Path, statements: list[str]) -> Path:
+def sqlite_template(folder: Path, statements: Iterable[str]) -> Path:
     """Make a SQLite database with these tables."""
     path = folder / "template.db"
     connection = sqlite3.connect(path)
@@ -127,7 +128,7 @@ def sqlite_template(folder: Path, statements: list[str]) -> Path:
     return path
 
 
-def postgres_databases(server: Server, statements: list[str]) -> Databases:
+def postgres_databases(server: Server, statements: Iterable[str]) -> Databases:
     """Make PostgreSQL databases with these tables."""
     url = server.create_database()
 

@@ -13,6 +13,8 @@ from chainlit.session import HTTPSession
 
 from tests.contract.backends import Backend, Databases, Server
 from tests.contract.fixtures import *  # noqa: F403
+from tests.frozen import prisma
+from tests.frozen.variants import documented
 from tests.official.backends import (
     AsyncpgOnPostgres,
     SqlAlchemyOnPostgres,
@@ -21,7 +23,6 @@ from tests.official.backends import (
     sqlite_template,
 )
 from tests.official.differences import LAYERS, expected_failure
-from tests.official.schema import prisma_tables, sqlalchemy_tables
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -74,19 +75,19 @@ def collected(quiet_collector: None) -> Iterator[None]:
 @pytest.fixture(scope="session")
 def sa_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The documented schema on SQLite."""
-    return sqlite_template(tmp_path_factory.mktemp("template"), sqlalchemy_tables(sqlite=True))
+    return sqlite_template(tmp_path_factory.mktemp("template"), documented("sqlite").statements())
 
 
 @pytest.fixture(scope="session")
 def sa_postgres(postgres: Server) -> Databases:
     """The documented schema on PostgreSQL."""
-    return postgres_databases(postgres, sqlalchemy_tables(sqlite=False))
+    return postgres_databases(postgres, documented("postgres").statements())
 
 
 @pytest.fixture(scope="session")
 def cd_postgres(postgres: Server) -> Databases:
     """The schema of the asyncpg layer."""
-    return postgres_databases(postgres, prisma_tables())
+    return postgres_databases(postgres, prisma.statements(tags=True))
 
 
 @pytest.fixture(params=LAYERS)
