@@ -233,4 +233,11 @@ def _summarize(result: ExportResult, form: str, selection: Selection, target: Ou
         f"Exported {plural(result.conversations, 'conversation')} ({parts}) from {result.label} "
         f"to {target} ({decimal(target.written)})."
     )
-    return f"{text} Left out: {omitted}." if omitted else text
+    if omitted:
+        text += f" Left out: {omitted}."
+    if result.left_in_quarantine:
+        text += (
+            f" Not exported: {plural(result.left_in_quarantine, 'row')} of chainlit_sqla_quarantine"
+            ", which only an export without conditions has."
+        )
+    return text

@@ -10,9 +10,9 @@ without an end was truncated. The exporter writes it and the importer reads it::
     {"kind":"quarantined","id":"5c1e…","origin":"steps","reason":"its thread is missing",...}
     {"kind":"end","counts":{"user":1,"thread":1,"step":1,"quarantined":1}}
 
-Users come first, then batches of threads followed by their steps, elements and feedbacks, then
-tombstones (unless a selection of threads was exported) and quarantined rows. Lines of the last
-kind are described in `chainlit_sqla.transfer.sources.quarantine`.
+Users come first, then batches of threads followed by their steps, elements and feedbacks, then,
+unless a selection of threads was exported, tombstones and the quarantine. Values without a column
+follow their row as quarantined lines; see `chainlit_sqla.transfer.sources.quarantine`.
 """
 
 from __future__ import annotations

@@ -148,10 +148,7 @@ class Record:
         try:
             values = {name: _read_value(members, kind, name) for name in COLUMNS[kind]}
             if "extra" in values and (unknown := unknown_columns(kind, members)):
-                extra = values["extra"]
-                if extra is not None and not isinstance(extra, dict):
-                    extra = {"extra": extra}
-                values["extra"] = {**(extra or {}), **unknown}
+                values["extra"] = merge_extra(values["extra"], unknown)
         except ValueError as error:  # Nested too deeply.
             raise ImportSourceError(str(error)) from error
         if kind == "feedback" and values["value"] not in (0, 1):
@@ -206,6 +203,22 @@ def unknown_columns(kind: str, members: Mapping[str, Any]) -> dict[str, Any]:
     unknown.pop("kind", None)
     values: dict[str, Any] = _json.loads(_json.dumps(unknown)) if unknown else {}
     return values
+
+
+def merge_extra(extra: Any, unknown: Mapping[str, Any]) -> dict[str, Any]:
+    """Add the values of unknown columns to the column ``extra`` of a step or an element.
+
+    Args:
+        extra: Its value; not an object where another program has a column of this name.
+        unknown: The values by column name.
+
+    Example:
+        >>> merge_extra("note", {"age": 7})
+        {'extra': 'note', 'age': 7}
+    """
+    if extra is not None and not isinstance(extra, dict):
+        extra = {"extra": extra}
+    return {**(extra or {}), **unknown}
 
 
 def _read_value(members: Mapping[str, Any], kind: str, name: str) -> Any:

@@ -17,7 +17,7 @@ from ...database.revision import REVISIONS, current_revision, foreign_tables, re
 from ...errors import SchemaUnknown
 from ..record_file import End, Header
 from ..records import TABLES
-from ..sources import NativeSource
+from ..sources import QUARANTINED, NativeSource
 from .conversation import Conversation, ConversationReader
 from .formatting import Document, Write, file_name
 from .html import HtmlExport
@@ -54,6 +54,7 @@ class ExportResult:
         unanswered: Conversations that were left out because they have no answer.
         untrainable: Conversations that were left out because no answer may be trained on.
         rows: The rows of a JSONL file by kind; None: none was written.
+        left_in_quarantine: Quarantined rows that a JSONL file of a selection does not have.
     """
 
     label: str
@@ -63,6 +64,7 @@ class ExportResult:
     unanswered: int = 0
     untrainable: int = 0
     rows: Mapping[str, int] | None = None
+    left_in_quarantine: int = 0
 
     @property
     def is_empty(self) -> bool:
@@ -142,6 +144,8 @@ class Export:
                 )
                 with target.file() as write:
                     rows = await _write_jsonl(source, header, write, report)
+                if self._where is not None:
+                    result.left_in_quarantine = counts.get(QUARANTINED, 0)
                 result.rows, result.conversations, result.parts = rows, rows["thread"], rows["step"]
         elif result.selected:
             report = self._report("steps", counts["step"])
@@ -216,7 +220,7 @@ async def _write_jsonl(
                 if lines:
                     write(b"\n".join(lines) + b"\n")
                     counts.update(record.kind for record in chunk.records)
-                    counts.update(row.line_kind for row in chunk.quarantined)
+                    counts.update(QUARANTINED for _ in chunk.quarantined)
                     report(len(lines))
     write(End(counts).line() + b"\n")
     return counts

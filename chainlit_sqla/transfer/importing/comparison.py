@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing
 from dataclasses import dataclass, field
+from itertools import chain
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -179,26 +180,19 @@ class Comparer:
             by_name.setdefault(record.values["identifier"], []).append(record)
         if self._deletions is not None:
             self._deletions.add_users(by_name)
+        self.result.records["user"] += len(records)
+        missing = dict(by_name)
         async with self._connect() as connection:
             stored = NativeSource(connection, schema=self._target.database.schema)
-            columns = {
-                user.values["identifier"]: [
-                    differing_columns(record, user.values)
-                    for record in by_name.get(user.values["identifier"], ())
-                ]
-                async for user in stored.records("user", users.c.identifier.in_(by_name))
-            }
+            async for user in stored.records("user", users.c.identifier.in_(by_name)):
+                for record in missing.pop(user.values["identifier"], ()):
+                    if columns := differing_columns(record, user.values):
+                        self.result.add(Difference(record.key, "different", columns))
+                    else:
+                        self.result.same["user"] += 1
             await self._target.match_users(connection, records)
-        for name, same_name in by_name.items():
-            self.result.records["user"] += len(same_name)
-            of_user: Sequence[tuple[str, ...] | None] = columns.get(name, [None] * len(same_name))
-            for record, differing in zip(same_name, of_user, strict=True):
-                if differing is None:
-                    self.result.add(Difference(record.key, "missing"))
-                elif differing:
-                    self.result.add(Difference(record.key, "different", differing))
-                else:
-                    self.result.same["user"] += 1
+        for record in chain.from_iterable(missing.values()):
+            self.result.add(Difference(record.key, "missing"))
 
     async def _compare_batch(self, digests: ThreadDigests, token: str | None) -> None:
         ids = digests.thread_ids

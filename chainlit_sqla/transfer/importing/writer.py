@@ -22,7 +22,7 @@ import uuid
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import bindparam, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -47,16 +47,20 @@ _DELETED_IN_SOURCE = (
     "it was deleted in the source, and still exists in the target; delete it there as well"
 )
 
+T = TypeVar("T")
 Tombstones = Mapping[tuple[str, str], datetime]
 """When something was deleted, by the thread and the id of its tombstone."""
 
 
-async def retry_transient(database: Database, work: Callable[[], Awaitable[Any]]) -> None:
+async def retry_transient(database: Database, work: Callable[[], Awaitable[T]]) -> T:
     """Repeat work while the database is unavailable or other transactions are in the way.
 
     Args:
         database: The database.
         work: One transaction.
+
+    Returns:
+        The result of the work.
 
     Raises:
         DatabaseUnavailable: The database stayed unavailable.
@@ -70,7 +74,7 @@ async def retry_transient(database: Database, work: Callable[[], Awaitable[Any]]
         log.warning("Not written, next attempt in %.1f s: %s", pause, one_line(error))
 
     try:
-        await retry(
+        return await retry(
             work,
             is_transient,
             attempts=ATTEMPTS,
@@ -171,11 +175,10 @@ class ImportTarget:
         written = Written()
 
         async def write_some(some: Sequence[Record]) -> None:
-            attempt = Written()
-            await retry_transient(self.database, lambda: self._write(some, attempt))
-            written.refused += attempt.refused
-            written.deleted += attempt.deleted
-            written.known_users += attempt.known_users
+            part = await retry_transient(self.database, lambda: self._write(some))
+            written.refused += part.refused
+            written.deleted += part.deleted
+            written.known_users += part.known_users
 
         def is_refusal(error: Exception) -> bool:
             refusals = (ErrorKind.REJECTED, ErrorKind.REPEAT)
@@ -231,10 +234,8 @@ class ImportTarget:
         except self._dialect.errors as error:  # Queries are only slower until it does it itself.
             log.info("Statistics not refreshed: %s", one_line(error))
 
-    async def _write(self, records: Sequence[Record], written: Written) -> None:
-        written.deleted = written.known_users = 0
-        written.refused = []
-        by_kind = sorted_by_kind(records)
+    async def _write(self, records: Sequence[Record]) -> Written:
+        written, by_kind = Written(), sorted_by_kind(records)
         async with self.database.write() as connection:
             if user_records := by_kind.get("user"):
                 written.known_users = await self._write_users(connection, user_records)
@@ -242,6 +243,7 @@ class ImportTarget:
                 await self._write_tombstones(connection, tombstone_records, written)
             if by_kind.keys() - {"user", "tombstone"}:
                 await self._write_threads(connection, by_kind, written)
+        return written
 
     async def _write_users(self, connection: AsyncConnection, records: Sequence[Record]) -> int:
         known_users = await self.match_users(connection, records)
@@ -258,7 +260,7 @@ class ImportTarget:
         self, connection: AsyncConnection, records: Sequence[Record], written: Written
     ) -> None:
         """Write tombstones, but for what exists: it would take no more writes."""
-        existing = await existing_keys(connection, [record.key[1:] for record in records])
+        existing = await _existing_keys(connection, [record.key[1:] for record in records])
         written.refused += [
             _quarantined(record, _DELETED_IN_SOURCE)
             for record in records
@@ -370,15 +372,10 @@ def is_tombstoned(record: Record, deleted: Tombstones) -> bool:
     return any((thread_id, id) in deleted for id in ids)
 
 
-async def existing_keys(
+async def _existing_keys(
     connection: AsyncConnection, keys: Collection[tuple[str, ...]]
 ) -> set[tuple[str, ...]]:
-    """The keys of tombstones whose thread, step or element exists.
-
-    Args:
-        connection: A connection to a database of ours.
-        keys: The threads and ids of tombstones.
-    """
+    """The keys of tombstones whose thread, step or element exists."""
     thread_ids = {thread_id for thread_id, _ in keys}
     query = select(threads.c.id).where(threads.c.id.in_(thread_ids))
     existing: set[tuple[str, ...]] = {(id, "") for id in await connection.scalars(query)}

@@ -21,7 +21,7 @@ from ...dialects import ErrorKind
 from ...errors import AdoptionRefused
 from ..record_file import End, Header
 from ..records import COLUMNS, EPOCH, IN_THREADS, TABLES, Record, sorted_by_kind
-from ..sources import ADOPTION, BATCH, Chunk, NativeSource, SqlAlchemyLayerSource
+from ..sources import ADOPTION, BATCH, QUARANTINED, Chunk, NativeSource, SqlAlchemyLayerSource
 from .change import Report
 from .legacy_tables import BACKUP_NAMES, legacy_value
 
@@ -117,7 +117,7 @@ class CopyOut:
             self._file.write([record.line() for record in chunk.records], "tombstone")
             for row in chunk.quarantined:
                 if not (has_backup and row.entry and row.entry.source == ADOPTION):
-                    self._file.write([row.line()], row.line_kind)
+                    self._file.write([row.line()], QUARANTINED)
 
     async def _new_threads(self, known: Collection[str]) -> AsyncGenerator[Sequence[str], None]:
         """The ids of threads that the backup does not have."""

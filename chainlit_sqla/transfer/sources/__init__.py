@@ -2,7 +2,7 @@
 
 from .asyncpg_layer import AsyncpgLayerSource
 from .base import BATCH, Chunk, Source
-from .bounded_fetch import fetch_pages, fetch_portions
+from .bounded_fetch import fetch_portions
 from .detect import LAYERS, open_source
 from .jsonl import BAD_LINE, JsonlSource
 from .native import NativeSource, thread_column
@@ -29,7 +29,6 @@ __all__ = [
     "QuarantinedRow",
     "Source",
     "SqlAlchemyLayerSource",
-    "fetch_pages",
     "fetch_portions",
     "open_source",
     "thread_column",

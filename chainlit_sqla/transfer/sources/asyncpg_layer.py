@@ -9,7 +9,6 @@ An element's type is in its metadata; feedback does not name its thread. Threads
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence, Set
-from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Select, func, select
@@ -52,21 +51,7 @@ class AsyncpgLayerSource(TableSource):
         "feedback": ("updatedAt", "stepId"),
     }
 
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
-        self._identifiers: dict[str, str] = {}
-        self._last_message: dict[str, datetime] = {}
-
-    async def count(self) -> Mapping[str, int]:
-        """The number of rows of each table, without those of deleted threads."""
-        counts = dict(await super().count())
-        threads = self._columns("thread")
-        deleted = select(threads.id).where(threads.deletedAt.is_not(None))
-        for kind in self._thread_kinds:
-            thread_id = threads.id if kind == "thread" else self._thread_column(kind)
-            query = select(func.count()).select_from(self._tables[kind].clause)
-            counts[kind] -= await self._connection.scalar(query.where(thread_id.in_(deleted))) or 0
-        return counts
+    STEP_TIME = "startTime"
 
     async def notes(self) -> Sequence[str]:
         """How many threads are deleted in the source."""
@@ -80,19 +65,6 @@ class AsyncpgLayerSource(TableSource):
 
     def _thread_ids(self) -> Select[Any]:
         return super()._thread_ids().where(self._columns("thread").deletedAt.is_(None))
-
-    async def _prepare(self, ids: Sequence[Any]) -> None:
-        users, threads, steps = (self._columns(kind) for kind in ("user", "thread", "step"))
-        self._identifiers, self._last_message = {}, {}
-        owner_ids = select(threads.userId).where(threads.id.in_(ids))
-        query = select(users.id, users.identifier).where(users.id.in_(owner_ids))
-        async for row in self._rows(query):
-            self._identifiers[row["id"]] = row["identifier"]
-        activity = select(steps.threadId, steps.startTime, steps.type)
-        async for row in self._rows(activity.where(steps.threadId.in_(ids))):
-            at, id = instant(row["startTime"]), row["threadId"]
-            if at is not None and "message" in row["type"]:
-                self._last_message[id] = max(at, self._last_message.get(id, at))
 
     def _thread_column(self, kind: str) -> Any:
         if kind == "step":

@@ -15,7 +15,7 @@ from itertools import chain, repeat
 from operator import add
 from typing import Any
 
-from sqlalchemy import BigInteger, ColumnElement, Select, cast, func, tuple_
+from sqlalchemy import BigInteger, ColumnElement, Select, cast, func
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ...dialects import Dialect, dialect_named
@@ -24,8 +24,6 @@ PORTION_ROWS = 100
 """Rows that are fetched together."""
 PORTION_BYTES = 8_000_000
 """Bytes that are fetched together, unless a single row has more."""
-_PAGE_ROWS = 1_000
-"""Rows whose keys are held in memory."""
 
 
 async def fetch_portions(
@@ -55,36 +53,6 @@ async def fetch_portions(
             if not (rows := await fetch(size)):
                 return
             yield rows
-
-
-async def fetch_pages(
-    connection: AsyncConnection,
-    query: Select[Any],
-    keys: Sequence[ColumnElement[Any]],
-    wide: Sequence[ColumnElement[Any]],
-) -> AsyncGenerator[Sequence[Any], None]:
-    """Fetch the rows of a query by primary key, a few at a time, without an open cursor.
-
-    Args:
-        connection: In a transaction; rows that were yielded may be deleted in it meanwhile.
-        query: A query on one table; its order is replaced by that of the keys.
-        keys: The primary key, none of which is NULL.
-        wide: Columns whose values may be large.
-    """
-    width = row_width(dialect_named(connection.dialect.name), wide)
-    narrow = query.with_only_columns(*keys, width).order_by(None).order_by(*keys)
-    page: Select[Any] = narrow
-    while True:
-        key_rows = (await connection.execute(page.limit(_PAGE_ROWS))).all()
-        start = 0
-        for size in _portion_sizes(row[-1] for row in key_rows):
-            first, last = (tuple_(*key_rows[index][:-1]) for index in (start, start + size - 1))
-            portion = query.where(tuple_(*keys) >= first, tuple_(*keys) <= last)
-            yield (await connection.execute(portion.order_by(None).order_by(*keys))).all()
-            start += size
-        if len(key_rows) < _PAGE_ROWS:
-            return
-        page = narrow.where(tuple_(*keys) > tuple_(*key_rows[-1][:-1]))
 
 
 def row_width(dialect: Dialect, columns: Sequence[ColumnElement[Any]]) -> ColumnElement[Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncGenerator, Collection, Sequence
+from collections.abc import AsyncGenerator, Set
 from contextlib import asynccontextmanager
 from pathlib import Path
 from urllib.parse import unquote
@@ -21,6 +21,7 @@ from .base import Source
 from .jsonl import JsonlSource
 from .native import NativeSource
 from .sqlalchemy_layer import SqlAlchemyLayerSource
+from .tables import TableSource
 
 LAYERS = ("chainlit-sqla", "sqlalchemy", "asyncpg")
 """Whose tables a database can have: ours, or those of one of Chainlit's two layers."""
@@ -30,6 +31,10 @@ _TABLES = {
     "asyncpg": {"User", "Thread", "Step"},
 }
 """Tables by which a layer is recognised."""
+_SECOND_LAYER = (
+    "The source also has tables of Chainlit's asyncpg layer, which were not read; to import them "
+    "too, run the same command with --layer asyncpg"
+)
 _CREATE_EMPTY = "or create {} without rows, with the columns that Chainlit documents"
 _SQLITE_MAGIC = b"SQLite format 3\x00"
 
@@ -74,7 +79,13 @@ async def open_source(
     try:
         async with database.snapshot() as connection:
             tables = await _table_names(connection, database.schema)
-            yield await _Detection(database, tables, target).open(connection, layer)
+            is_target = target is not None and database.place == target.place
+            detected = layer or _detect_layer(database, tables, is_target=is_target)
+            _check_layer(detected, database, tables, is_target=is_target)
+            source = await _open_layer(detected, database, connection)
+            if layer is None and detected != "asyncpg" and _TABLES["asyncpg"] <= tables:
+                source.extra_notes = (_SECOND_LAYER,)
+            yield source
     except database.dialect.errors as error:
         # Errors of the target are translated by the import.
         raise ImportSourceError(f"The source: {database.translate(error)}") from error
@@ -82,98 +93,69 @@ async def open_source(
         await database.close()
 
 
-class _Detection:
-    """Recognises the layer of a database and opens its tables.
-
-    Args:
-        database: The database.
-        tables: The names of its tables.
-        target: The database to import into.
-    """
-
-    def __init__(
-        self, database: Database, tables: Collection[str], target: Database | None
-    ) -> None:
-        self._database = database
-        self._tables = set(tables)
-        self._is_target = target is not None and database.place == target.place
-
-    async def open(self, connection: AsyncConnection, layer: str | None) -> Source:
-        """Open the tables of a layer; None: the layer that is recognised."""
-        database = self._database
-        notes: Sequence[str] = ()
-        if layer is None:
-            layer = self._recognise()
-            notes = self._notes(layer)
-        if missing := ", ".join(sorted(_TABLES[layer] - self._tables)):
+def _detect_layer(database: Database, tables: Set[str], *, is_target: bool) -> str:
+    """The layer whose tables a database has; the target has ours anyway."""
+    is_native = VERSION_TABLE in tables
+    if is_native and not is_target:
+        return "chainlit-sqla"
+    if not is_native and _TABLES["sqlalchemy"] <= tables:
+        return "sqlalchemy"
+    if _TABLES["asyncpg"] <= tables:
+        return "asyncpg"
+    if is_native:
+        return "chainlit-sqla"
+    for layer in ("sqlalchemy", "asyncpg"):
+        if len(present := _TABLES[layer] & tables) > 1:
+            missing = ", ".join(sorted(_TABLES[layer] - present))
             raise ImportSourceError(
-                f"{database.label} has no tables named {missing}; correct --layer or --from, "
-                + _CREATE_EMPTY.format("them")
+                f"{database.label} has tables of Chainlit's {layer} layer "
+                f"({', '.join(sorted(present))}), but none named {missing}, without which "
+                "nothing is read; correct --from, or name the schema of all of them by "
+                f"--from-schema, {_CREATE_EMPTY.format('an empty one')}"
             )
-        if self._is_target and layer != "asyncpg":
-            raise ConfigurationError(
-                f"{database.label} is the database to import into; name another one by --from"
-                + (", or run: chainlit-sqla adopt" if layer == "sqlalchemy" else "")
-            )
-        schema = f" (schema {database.schema})" if database.schema else ""
-        title = f"{database.label}{schema}"
-        identity = hashlib.sha256(f"{layer} {database.place}".encode()).hexdigest()
-        if layer == "chainlit-sqla":
-            revision = await current_revision(connection, database.schema)
-            if revision not in REVISIONS:
-                raise ImportSourceError(str(revision_mismatch(title, revision)))
-            native = NativeSource(
-                connection, title, identity, database.schema, unknown_columns=True
-            )
-            native.extra_notes = notes
-            return native
-        if database.dialect.physical_order() is None:
-            raise ImportSourceError(
-                f"{title} has tables of Chainlit's own layers, which are read from PostgreSQL and "
-                "SQLite only; copy them into a SQLite file and give that to --from"
-            )
-        reader = SqlAlchemyLayerSource if layer == "sqlalchemy" else AsyncpgLayerSource
-        source = reader(connection, database.dialect, title, identity, schema=database.schema)
-        await source.open()
-        source.extra_notes = notes
-        return source
+    schema = database.schema
+    raise ImportSourceError(
+        f"{database.label} has no conversations of Chainlit "
+        f"(in {f'the schema {schema}' if schema else 'its default schema'}: "
+        f"{', '.join(sorted(tables)[:10]) or 'no tables'}); correct --from, or name the schema "
+        "by --from-schema"
+    )
 
-    def _notes(self, layer: str) -> Sequence[str]:
-        if layer == "asyncpg" or not _TABLES["asyncpg"] <= self._tables:
-            return ()
-        return (
-            "The source also has tables of Chainlit's asyncpg layer, which were not read; to "
-            "import them too, run the same command with --layer asyncpg",
-        )
 
-    def _recognise(self) -> str:
-        tables = self._tables
-        is_native = VERSION_TABLE in tables
-        if is_native and not self._is_target:
-            return "chainlit-sqla"
-        if not is_native and _TABLES["sqlalchemy"] <= tables:
-            return "sqlalchemy"
-        if _TABLES["asyncpg"] <= tables:
-            return "asyncpg"
-        if is_native:
-            return "chainlit-sqla"
-        label = self._database.label
-        for layer in ("sqlalchemy", "asyncpg"):
-            if len(present := _TABLES[layer] & tables) > 1:
-                missing = ", ".join(sorted(_TABLES[layer] - present))
-                raise ImportSourceError(
-                    f"{label} has tables of Chainlit's {layer} layer "
-                    f"({', '.join(sorted(present))}), but none named {missing}, without which "
-                    "nothing is read; correct --from, or name the schema of all of them by "
-                    f"--from-schema, {_CREATE_EMPTY.format('an empty one')}"
-                )
-        schema = self._database.schema
+def _check_layer(layer: str, database: Database, tables: Set[str], *, is_target: bool) -> None:
+    """Refuse a layer whose tables are missing, and the target as its own source."""
+    if missing := ", ".join(sorted(_TABLES[layer] - tables)):
         raise ImportSourceError(
-            f"{label} has no conversations of Chainlit "
-            f"(in {f'the schema {schema}' if schema else 'its default schema'}: "
-            f"{', '.join(sorted(tables)[:10]) or 'no tables'}); correct --from, or name the schema "
-            "by --from-schema"
+            f"{database.label} has no tables named {missing}; correct --layer or --from, "
+            + _CREATE_EMPTY.format("them")
         )
+    if is_target and layer != "asyncpg":
+        raise ConfigurationError(
+            f"{database.label} is the database to import into; name another one by --from"
+            + (", or run: chainlit-sqla adopt" if layer == "sqlalchemy" else "")
+        )
+
+
+async def _open_layer(
+    layer: str, database: Database, connection: AsyncConnection
+) -> NativeSource | TableSource:
+    schema = database.schema
+    title = f"{database.label} (schema {schema})" if schema else database.label
+    identity = hashlib.sha256(f"{layer} {database.place}".encode()).hexdigest()
+    if layer == "chainlit-sqla":
+        revision = await current_revision(connection, schema)
+        if revision not in REVISIONS:
+            raise ImportSourceError(str(revision_mismatch(title, revision)))
+        return NativeSource(connection, title, identity, schema, unknown_columns=True)
+    if database.dialect.physical_order() is None:
+        raise ImportSourceError(
+            f"{title} has tables of Chainlit's own layers, which are read from PostgreSQL and "
+            "SQLite only; copy them into a SQLite file and give that to --from"
+        )
+    reader = SqlAlchemyLayerSource if layer == "sqlalchemy" else AsyncpgLayerSource
+    source = reader(connection, database.dialect, title, identity, schema=schema)
+    await source.open()
+    return source
 
 
 async def _table_names(connection: AsyncConnection, schema: str | None) -> set[str]:

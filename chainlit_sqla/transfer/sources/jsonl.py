@@ -13,18 +13,17 @@ import hashlib
 import zlib
 from codecs import BOM_UTF8
 from collections import Counter
-from collections.abc import AsyncGenerator, Collection, Generator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
 
 import orjson
 
 from ...errors import ImportSourceError
 from ..record_file import End, Header, open_lines
 from ..records import COLUMNS, IN_THREADS, Record, unknown_columns
-from .base import BATCH, Chunk, Items
-from .quarantine import QUARANTINED, UNPLACED, QuarantinedRow
+from .base import BATCH, Chunk, Items, chunked
+from .quarantine import QUARANTINED, QuarantinedRow
 
 BAD_LINE = "line"
 """The kind of a line that is not a record."""
@@ -48,9 +47,12 @@ class JsonlSource:
         self.title = str(path)
         self._path = path
         with _reading(path), open_lines(path) as file:
-            first = _first_line(file)
+            first = file.readline(1_000_000).removeprefix(BOM_UTF8)
             self._state = _state_of(path)
-        self._header = _header(first, path)
+        try:
+            self._header = Header.parse(first) if _is_header(first) else None
+        except ImportSourceError as error:
+            raise ImportSourceError(f"{path}: {error}") from error
         self.identity = hashlib.sha256(f"{path.resolve()}\n".encode() + first).hexdigest()
         self._counts: Counter[str] | None = None
 
@@ -76,10 +78,9 @@ class JsonlSource:
         filters = ", ".join(f"{name} {value}" for name, value in self._header.filters.items())
         return f"The file is a selection ({filters})." if filters else ""
 
-    async def users(self) -> AsyncGenerator[Chunk, None]:
+    def users(self) -> AsyncGenerator[Chunk, None]:
         """Read all users, and lines that are not records."""
-        async for chunk in self._of_kinds({"user", BAD_LINE}):
-            yield chunk
+        return chunked(self._of_kinds("user", BAD_LINE))
 
     async def threads(self, after: str | None = None) -> AsyncGenerator[Chunk, None]:
         """Read threads and what belongs to them in the order of the file.
@@ -108,23 +109,15 @@ class JsonlSource:
             chunk.threads, chunk.resume_token = batch.thread_ids, str(end)
             yield chunk
 
-    async def rest(self) -> AsyncGenerator[Chunk, None]:
-        """Read tombstones, quarantined rows, and values without a column."""
-        async for chunk in self._of_kinds({"tombstone", UNPLACED, QUARANTINED}):
-            yield chunk
+    def rest(self) -> AsyncGenerator[Chunk, None]:
+        """Read tombstones and quarantined rows."""
+        return chunked(self._of_kinds("tombstone", QUARANTINED))
 
-    async def _of_kinds(self, kinds: Collection[str]) -> AsyncGenerator[Chunk, None]:
-        chunk = Chunk()
+    async def _of_kinds(self, *kinds: str) -> AsyncGenerator[Items, None]:
         for _, line in self._lines(0):
             item = self._parse(line)
-            if item is None or _kind_of(item) not in kinds:
-                continue
-            chunk.add(self._items(item, line), len(line))
-            if chunk.is_full:
-                yield chunk
-                chunk = Chunk()
-        if chunk.rows:
-            yield chunk
+            if item is not None and item.kind in kinds:
+                yield self._items(item, line)
 
     def _parse(self, line: bytes) -> Record | QuarantinedRow | None:
         """What a line holds; None for the header and the end."""
@@ -157,7 +150,7 @@ class JsonlSource:
             if item is None:
                 end = End.parse(line) or end
                 continue
-            counts[_kind_of(item)] += 1
+            counts[item.kind] += 1
             if isinstance(item, Record) and item.kind in _THREAD_KINDS:
                 batch = _Batch() if batch.ends_before(item) else batch
                 if not batch.add(item):
@@ -174,7 +167,6 @@ class JsonlSource:
                 f"No line of {self._path} is a record of chainlit-sqla; give --from a file made by "
                 "chainlit-sqla export, a SQLite file or the URL of a database"
             )
-        del counts[UNPLACED]  # Part of rows that are counted already.
         return counts
 
     def _check_counts(self, counts: Counter[str], end: End | None) -> None:
@@ -236,13 +228,6 @@ class _Batch:
         return record.thread_id in self._ids
 
 
-def _kind_of(item: Record | QuarantinedRow) -> str:
-    """What a line is counted as."""
-    if isinstance(item, Record) or item.kind == BAD_LINE:
-        return item.kind
-    return item.line_kind
-
-
 @contextmanager
 def _reading(path: Path) -> Generator[None, None, None]:
     """Translate the errors of a file that cannot be read."""
@@ -262,19 +247,6 @@ def _state_of(path: Path) -> tuple[int, int, int]:
     """What changes when a file is changed or replaced."""
     status = path.stat()
     return status.st_ino, status.st_size, status.st_mtime_ns
-
-
-def _first_line(file: IO[bytes]) -> bytes:
-    return file.readline(1_000_000).removeprefix(BOM_UTF8)
-
-
-def _header(line: bytes, path: Path) -> Header | None:
-    if not _is_header(line):
-        return None
-    try:
-        return Header.parse(line)
-    except ImportSourceError as error:
-        raise ImportSourceError(f"{path}: {error}") from error
 
 
 def _is_header(line: bytes) -> bool:

@@ -11,11 +11,11 @@ from sqlalchemy import ColumnElement, Select, false, func, inspect, literal_colu
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ...models import quarantine
-from ..records import COLUMNS, IN_THREADS, KEYS, TABLES, Record, default, is_wide
+from ..records import COLUMNS, IN_THREADS, KEYS, TABLES, Record, default, is_wide, merge_extra
 from .base import BATCH, Chunk, Items, chunked
 from .bounded_fetch import fetch_portions
 from .normalize import plain
-from .quarantine import QUARANTINED, QuarantinedRow, read_quarantine
+from .quarantine import QUARANTINED, QuarantinedRow, StoredEntry
 
 
 class NativeSource:
@@ -26,8 +26,7 @@ class NativeSource:
         title: See `Source`.
         identity: See `Source`.
         schema: The schema of the tables; None: the connection's default one.
-        where: Selects threads; then only their owners are read as users, and of the rest only
-            the quarantined rows that belong to them.
+        where: Selects threads; then only their owners are read as users, and nothing of the rest.
         unknown_columns: Whether columns that we do not have, and the quarantine, are read.
 
     Example:
@@ -58,12 +57,12 @@ class NativeSource:
         """The columns of each table that exist: an older revision may have fewer."""
 
     async def count(self) -> Mapping[str, int]:
-        """The number of rows of each table, and of the quarantine where all threads are read."""
+        """The number of rows of each table, and of the quarantine."""
         counts = {}
         for kind, table in TABLES.items():
             query = select(func.count()).select_from(table).where(*self._conditions(kind))
             counts[kind] = await self._connection.scalar(query) or 0
-        if self._where is None and await self._has_quarantine():
+        if await self._has_quarantine():
             query = select(func.count()).select_from(quarantine)
             counts[QUARANTINED] = await self._connection.scalar(query) or 0
         return counts
@@ -72,10 +71,9 @@ class NativeSource:
         """The notes of who opened the source."""
         return self.extra_notes
 
-    async def users(self) -> AsyncGenerator[Chunk, None]:
+    def users(self) -> AsyncGenerator[Chunk, None]:
         """Read all users, or the owners of the selected threads."""
-        async for chunk in chunked(self._items("user", *self._conditions("user"))):
-            yield chunk
+        return chunked(self._items("user", *self._conditions("user")))
 
     async def threads(
         self, after: str | None = None, only: Collection[str] | None = None
@@ -94,9 +92,10 @@ class NativeSource:
 
     async def rest(self) -> AsyncGenerator[Chunk, None]:
         """Read tombstones, so that late writes restore nothing, and quarantined rows."""
-        if self._where is None:
-            async for chunk in chunked(self._items("tombstone")):
-                yield chunk
+        if self._where is not None:
+            return
+        async for chunk in chunked(self._items("tombstone")):
+            yield chunk
         if await self._has_quarantine():
             async for chunk in chunked(self._quarantined()):
                 yield chunk
@@ -120,8 +119,7 @@ class NativeSource:
             if not unknown:
                 yield (record,)
             elif "extra" in COLUMNS[kind]:
-                extra = record.values["extra"]
-                extra = {**unknown, **(extra if isinstance(extra, dict) else {})}
+                extra = merge_extra(record.values["extra"], unknown)
                 yield (replace(record, values={**record.values, "extra": extra}),)
             else:
                 reason = f"there is no column for {', '.join(sorted(unknown))}"
@@ -129,9 +127,15 @@ class NativeSource:
                 yield record, QuarantinedRow(kind, TABLES[kind].name, reason, row, partial=True)
 
     async def _quarantined(self) -> AsyncGenerator[Items, None]:
-        async with aclosing(read_quarantine(self._connection, self._where)) as rows:
-            async for row in rows:
-                yield (row,)
+        query = select(*quarantine.columns).order_by(quarantine.c.id)
+        pages = fetch_portions(self._connection, query, [quarantine.c.row])
+        async with aclosing(pages) as portions:
+            async for portion in portions:
+                for row in portion:
+                    entry = StoredEntry(row.id, row.source, row.createdAt)
+                    yield (
+                        QuarantinedRow(QUARANTINED, row.origin, row.reason, row.row, entry=entry),
+                    )
 
     async def _rows(
         self, kind: str, *where: ColumnElement[bool], only: Collection[str] | None = None

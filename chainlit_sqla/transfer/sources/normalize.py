@@ -27,7 +27,7 @@ from typing import Any
 from ..._internal import json as _json
 from ..._internal.timestamps import parse_instant
 from ...integration.deserialize import fit
-from ..records import COLUMNS, FLAG, INSTANT, INTEGER, JSON, Record, default
+from ..records import COLUMNS, FLAG, INSTANT, INTEGER, JSON, Record, default, merge_extra
 
 _NULLS = {"", "null", "none"}
 _TWO_ZONES = re.compile(r"([+-]\d\d:?\d\d)\s*(?:Z|UTC)$", re.IGNORECASE)
@@ -94,10 +94,7 @@ def normalize(
     if kind == "element" and values.get("objectKey") and values.get("url") is not None:
         unplaced["url"] = values.pop("url")
     if "extra" in columns and unplaced:
-        extra = values.get("extra")
-        if extra is not None and not isinstance(extra, dict):
-            extra = {"extra": extra}  # Somebody else's column of this name.
-        values["extra"] = {**(extra or {}), **unplaced}
+        values["extra"] = merge_extra(values.get("extra"), unplaced)
         unplaced = {}
     complete = {
         name: default(kind, name) if values.get(name) is None else values[name] for name in columns

@@ -9,13 +9,11 @@ offset is unknown, so it stays.
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping, Sequence, Set
-from contextlib import aclosing
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import func
 
-from ..._internal.json import UndecodableText
 from ..records import EPOCH
 from .base import Chunk, Items
 from .normalize import feedback_value, identifier, instant
@@ -53,11 +51,8 @@ class SqlAlchemyLayerSource(TableSource):
         """The user of each identifier, where the table does not make it unique."""
         self._merged: dict[str, str] = {}
         """The ids of users whose identifier another user has, with the id of that user."""
-        self._identifiers: dict[str, str] = {}
         self._owner_ids: dict[str, str] = {}
-        """The users of the batch: identifier by id, and id by identifier."""
-        self._first_step: dict[str, datetime] = {}
-        self._last_message: dict[str, datetime] = {}
+        """The ids of the users of the batch by identifier."""
         self._created: dict[str, datetime] = {}
         self._seen: set[tuple[str, ...]] = set()
 
@@ -69,47 +64,15 @@ class SqlAlchemyLayerSource(TableSource):
             "labelled as UTC: these values are not corrected.",
         )
 
-    async def users(self) -> AsyncGenerator[Chunk, None]:
+    def users(self) -> AsyncGenerator[Chunk, None]:
         """Read all users."""
         self._seen = set()
-        async with aclosing(super().users()) as chunks:
-            async for chunk in chunks:
-                yield chunk
+        return super().users()
 
-    async def _prepare(self, ids: Sequence[Any]) -> None:
+    async def _begin_batch(self, ids: Sequence[Any]) -> None:
+        await super()._begin_batch(ids)
         self._created, self._seen = {}, set()
-        await self._look_up_activity(ids)
-        await self._look_up_owners(ids)
-
-    async def _look_up_activity(self, ids: Sequence[Any]) -> None:
-        self._first_step, self._last_message = {}, {}
-        steps = self._columns("step")
-        query = select(steps.threadId, steps.createdAt, steps.type)
-        async for row in self._rows(query.where(steps.threadId.in_(ids))):
-            at, id = instant(row["createdAt"]), identifier(row["threadId"])
-            if at is None or id is None:
-                continue
-            self._first_step[id] = min(at, self._first_step.get(id, at))
-            if "message" in str(row["type"]):
-                self._last_message[id] = max(at, self._last_message.get(id, at))
-
-    async def _look_up_owners(self, ids: Sequence[Any]) -> None:
-        self._identifiers, self._owner_ids = {}, {}
-        users, threads = self._columns("user"), self._columns("thread")
-        owner_ids = select(threads.userId).where(threads.id.in_(ids))
-        identifiers = select(threads.userIdentifier).where(threads.id.in_(ids))
-        query = select(users.id, users.identifier).where(
-            users.id.in_(owner_ids) | users.identifier.in_(identifiers)
-        )
-        async for row in self._rows(query):
-            if isinstance(row["id"], UndecodableText) or isinstance(
-                row["identifier"], UndecodableText
-            ):
-                continue  # The user is quarantined.
-            id, name = identifier(row["id"]), identifier(row["identifier"])
-            if id is not None and name is not None:
-                self._identifiers[id] = name
-                self._owner_ids[name] = self._merged.get(id, id)
+        self._owner_ids = {name: self._merged.get(id, id) for id, name in self._identifiers.items()}
 
     def _thread_column(self, kind: str) -> Any:
         """Before July 2024 feedback did not name its thread, and it may be empty since."""

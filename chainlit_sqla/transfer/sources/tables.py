@@ -12,6 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Collection, Mapping, Sequence, Set
 from contextlib import aclosing
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import orjson
@@ -39,7 +40,7 @@ from ..records import COLUMNS, IN_THREADS
 from ..records import JSON as DOCUMENT
 from .base import BATCH, Chunk, Items, chunked
 from .bounded_fetch import fetch_portions
-from .normalize import identifier, normalize
+from .normalize import identifier, instant, normalize
 from .quarantine import QuarantinedRow
 
 THREAD_ID = "chainlit_sqla_thread_id"
@@ -87,6 +88,8 @@ class TableSource(ABC):
     NEEDED: Mapping[str, Set[str]]
     """Columns by kind without which a table cannot be read."""
     IGNORED: Mapping[str, Collection[str]] = {}
+    STEP_TIME = "createdAt"
+    """The column with the time at which Chainlit created a step."""
     incomplete = ""
     extra_notes: Sequence[str] = ()
 
@@ -109,8 +112,12 @@ class TableSource(ABC):
         self._names = table_names or self.TABLE_NAMES
         self._ignored = ignored_columns or self.IGNORED
         self._tables: dict[str, _Table] = {}
+        # Of the threads of a batch:
         self._ordinals: dict[tuple[str, str], int] = {}
         self._rated: set[tuple[str, str]] = set()
+        self._identifiers: dict[str, str] = {}
+        self._first_step: dict[str, datetime] = {}
+        self._last_message: dict[str, datetime] = {}
 
     async def open(self) -> None:
         """Inspect the tables; to be called first.
@@ -143,10 +150,9 @@ class TableSource(ABC):
         """The notes of who opened the source."""
         return self.extra_notes
 
-    async def users(self) -> AsyncGenerator[Chunk, None]:
+    def users(self) -> AsyncGenerator[Chunk, None]:
         """Read all users."""
-        async for chunk in chunked(self._converted("user", self._all("user"))):
-            yield chunk
+        return chunked(self._converted("user", self._all("user")))
 
     async def threads(
         self, after: str | None = None, only: Collection[str] | None = None
@@ -158,8 +164,7 @@ class TableSource(ABC):
             only: The ids of the threads to read; None: all.
         """
         async for ids in self._batches(after, only):
-            self._ordinals, self._rated = {}, set()
-            await self._prepare(ids)
+            await self._begin_batch(ids)
             for kind in self._thread_kinds:
                 async for chunk in chunked(self._converted(kind, self._of_batch(kind, ids))):
                     yield chunk
@@ -176,9 +181,30 @@ class TableSource(ABC):
     def _thread_kinds(self) -> Sequence[str]:
         return [kind for kind in ("thread", *IN_THREADS) if kind in self._tables]
 
-    @abstractmethod
-    async def _prepare(self, ids: Sequence[Any]) -> None:
-        """Look up what the rows of a batch of threads need."""
+    async def _begin_batch(self, ids: Sequence[Any]) -> None:
+        """Look up the owners of some threads, and when something was said in them."""
+        self._ordinals, self._rated = {}, set()
+        self._identifiers, self._first_step, self._last_message = {}, {}, {}
+        users, threads, steps = (self._columns(kind) for kind in ("user", "thread", "step"))
+        batch = threads.id.in_(ids)
+        owns = users.id.in_(select(threads.userId).where(batch))
+        if self._has_column("thread", "userIdentifier"):
+            owns |= users.identifier.in_(select(threads.userIdentifier).where(batch))
+        async for row in self._rows(select(users.id, users.identifier).where(owns)):
+            if any(isinstance(value, UndecodableText) for value in row.values()):
+                continue  # The user is quarantined.
+            id, name = identifier(row["id"]), identifier(row["identifier"])
+            if id is not None and name is not None:
+                self._identifiers[id] = name
+        time = steps[self.STEP_TIME].label("time")
+        query = select(steps.threadId, steps.type, time).where(steps.threadId.in_(ids))
+        async for row in self._rows(query):
+            at, id = instant(row["time"]), identifier(row["threadId"])
+            if at is None or id is None:
+                continue
+            self._first_step[id] = min(at, self._first_step.get(id, at))
+            if "message" in str(row["type"]):
+                self._last_message[id] = max(at, self._last_message.get(id, at))
 
     @abstractmethod
     def _convert(self, kind: str, row: Row) -> Items:
