@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import json
 from pathlib import Path
 from typing import Any
 
@@ -30,32 +29,29 @@ from tests.importers.conftest import (
 LINES = [ADA, thread("t", userId="a", userIdentifier="ada"), step("s", "t")]
 
 
-@pytest.mark.parametrize(
-    "content",
-    [b"", b"\n\n", b"CREATE TABLE users (id int);\nINSERT\n", b"SQL\x00\xff"],
-)
-async def test_a_file_without_records_is_refused(
-    targets: Targets, tmp_path: Path, content: bytes
-) -> None:
-    target, path = await targets.make("sqlite"), tmp_path / "file"
-    path.write_bytes(gzip.compress(content))
-    with pytest.raises(ImportSourceError, match="give --from a file made by chainlit-sqla export"):
-        await bring(str(path), target)
-
-
-_PACKED = gzip.compress(b"x" * 99, mtime=0)
+PACKED = gzip.compress(b"x" * 99, mtime=0)
+NO_RECORD, DAMAGED = "give --from a file made by chainlit-sqla", "copy it or export it again"
 
 
 @pytest.mark.parametrize(
-    "content",
-    [_PACKED[:9], _PACKED[:-9], _PACKED[:10] + b"\xff" * 20, _PACKED[:-6] + b"\0" * 6],
+    ("content", "repair"),
+    [
+        (b"", NO_RECORD),
+        (gzip.compress(b"\n\n", mtime=0), NO_RECORD),
+        (gzip.compress(b"CREATE TABLE users (id int);\nINSERT\n", mtime=0), NO_RECORD),
+        (b"SQL\x00\xff", NO_RECORD),
+        (PACKED[:9], DAMAGED),
+        (PACKED[:-9], DAMAGED),
+        (PACKED[:10] + b"\xff" * 20, DAMAGED),
+        (PACKED[:-6] + b"\0" * 6, DAMAGED),
+    ],
 )
-async def test_a_compressed_file_that_is_truncated_or_damaged_is_refused(
-    targets: Targets, tmp_path: Path, content: bytes
+async def test_a_file_without_records_or_with_damage_is_refused_with_the_repair(
+    targets: Targets, tmp_path: Path, content: bytes, repair: str
 ) -> None:
     target, path = await targets.make("sqlite"), tmp_path / "file"
     path.write_bytes(content)
-    with pytest.raises(ImportSourceError, match="copy it or export it again"):
+    with pytest.raises(ImportSourceError, match=repair):
         await bring(str(path), target)
 
 
@@ -110,21 +106,6 @@ async def test_what_has_no_column_is_kept(targets: Targets, tmp_path: Path) -> N
     assert list(result.partly_quarantined) == [("thread", "there is no column for mood")]
     assert await read(target, select(steps.c.extra)) == [({"a": 1, "tokens": 7},)]
     assert await read(target, select(threads.c.id)) == [("t",)]
-
-
-async def test_lost_lines_are_found_even_beside_a_bad_one(targets: Targets, tmp_path: Path) -> None:
-    target, path = await targets.make("sqlite"), tmp_path / "file"
-    lines = [{"kind": "chainlit-sqla", "format": 1}, *LINES]
-
-    def write_with(count: int) -> None:
-        end = {"kind": "end", "counts": {"user": 1, "thread": 1, "step": count}}
-        path.write_text("\n".join([*map(json.dumps, lines), "bad", json.dumps(end), ""]))
-
-    write_with(9)
-    with pytest.raises(ImportSourceError, match="lost lines"):
-        await bring(str(path), target)
-    write_with(2)
-    assert (await bring(str(path), target)).read["step"] == 1
 
 
 @pytest.mark.parametrize("dialect", WITH_MARIADB)

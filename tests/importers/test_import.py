@@ -319,14 +319,12 @@ async def test_a_location_without_conversations_is_refused_with_the_repair(
     frozen: Shelf, targets: Targets, tmp_path: Path
 ) -> None:
     target = await targets.make("sqlite")
-    assert "There is no file" in await refused(str(tmp_path / "none.jsonl"), target)
     missing = await refused(f"sqlite:///{tmp_path}/none.db", target)
     assert f"There is no SQLite file {tmp_path}/none.db; correct" in missing
     assert not (tmp_path / "none.db").exists()
     foreign = await refused(frozen.load("sqlite_foreign_users"), target)
     assert "has no conversations of Chainlit" in foreign
     assert "--from-schema" in foreign
-    assert "is the database to import into" in await refused(url_of(target), target)
     served = await targets.make("postgresql")
     by_name = url_of(served).replace("127.0.0.1", "localhost")
     assert by_name != url_of(served)

@@ -36,17 +36,6 @@ CREATE TABLE feedbacks (id {id}, "forId" {id}, value INT);
 STEP, THREAD = said.step_id(1, 1), said.thread_id(1)
 
 
-async def test_users_without_a_key_are_compared_where_there_are_no_threads(
-    frozen: Shelf, targets: Targets
-) -> None:
-    url, target = frozen.empty("sqlite"), await targets.make("sqlite")
-    execute(url, TABLES.format(id="TEXT"))
-    execute(url, "INSERT INTO users VALUES ('a', 'ada', '{}', ''), ('b', 'bob', '{}', '')")
-    result = await bring(url, target)
-    assert result.comparison is not None
-    assert result.comparison.records["user"] == result.comparison.same["user"] == 2
-
-
 @pytest.mark.parametrize("name", ["sqlite_v8", "postgres_v8", "postgres_prisma"])
 async def test_tables_without_elements_and_feedback_are_read(
     frozen: Shelf, targets: Targets, name: str
