@@ -189,9 +189,9 @@ def test_a_file_is_found_however_its_path_is_written(
     monkeypatch.setenv("HOME", str(folder))
     name = "ä b?c%41#.db"
     old.rename(folder / name)
-    shown = quote(name) if form.startswith("file:") else name
-    given = form.format(shown, home=folder)
-    done = cli("import", "--from", given, "--url", f"sqlite:///{folder}/new.db")
+    written = quote(name) if form.startswith("file:") else name
+    location = form.format(written, home=folder)
+    done = cli("import", "--from", location, "--url", f"sqlite:///{folder}/new.db")
     assert done.code == 0, done.err
 
 
@@ -231,12 +231,14 @@ def test_a_target_without_tables_is_refused_with_the_repair(
 
 
 def test_rows_added_during_an_interruption_are_reported_with_the_repair() -> None:
-    found = Comparison(threads=1)
-    found.add(Difference(("step", "t", "s"), "missing"))
+    comparison = Comparison(threads=1)
+    comparison.add(Difference(("step", "t", "s"), "missing"))
     again = "run the same command again"
-    report = "\n".join(report_lines(Result("old", resumed=True, comparison=found), update=False))
+    report = "\n".join(
+        report_lines(Result("old", resumed=True, comparison=comparison), update=False)
+    )
     assert again in report
-    assert again not in "\n".join(report_lines(Result("old", comparison=found), update=False))
+    assert again not in "\n".join(report_lines(Result("old", comparison=comparison), update=False))
 
 
 def test_an_empty_source_is_reported(folder: Path, cli: Command) -> None:

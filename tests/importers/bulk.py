@@ -1,4 +1,4 @@
-"""Large databases of Chainlit's layers, and what a command takes to move them."""
+"""Large databases of Chainlit's layers, and the peak memory of a command."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.frozen.variants import documented
 
 STEPS_OF_A_THREAD = 20
 _START = datetime(2025, 1, 1, tzinfo=UTC)
-_TEXT = "What was said in this conversation, in words that have some length. " * 8
+_TEXT = "The text of a message, of about the length of a sentence or two. " * 8
 
 _MEASURED = """
 import json, resource, subprocess, sys
@@ -43,20 +43,20 @@ def rows(steps: int, each: int = STEPS_OF_A_THREAD) -> Iterator[tuple[str, Row]]
         yield "users", (uid(1, number), f"user-{number}", '{"role": "user"}', _at(0))
     for thread in range(-(-steps // each)):
         owner, id = thread % 100, uid(2, thread)
-        begun = thread * 3600
-        yield "threads", (id, _at(begun), f"Thread {thread}", uid(1, owner), f"user-{owner}", "{}")
-        for place in range(each):
-            step = thread * each + place
+        start = thread * 3600
+        yield "threads", (id, _at(start), f"Thread {thread}", uid(1, owner), f"user-{owner}", "{}")
+        for position in range(each):
+            step = thread * each + position
             if step >= steps:
                 return
-            kind = ("user_message", "run", "tool", "assistant_message")[place % 4]
-            at = _at(begun + place)
+            kind = ("user_message", "run", "tool", "assistant_message")[position % 4]
+            at = _at(start + position)
             yield (
                 "steps",
-                (uid(3, step), id, f"step {place}", kind, _TEXT, at, at, f'{{"n": {step}}}'),
+                (uid(3, step), id, f"step {position}", kind, _TEXT, at, at, f'{{"n": {step}}}'),
             )
-            if place % 10 == 3:
-                yield "feedbacks", (uid(5, step), id, uid(3, step), place % 2, "fine")
+            if position % 10 == 3:
+                yield "feedbacks", (uid(5, step), id, uid(3, step), position % 2, "fine")
         yield (
             "elements",
             (uid(4, thread), id, uid(3, thread * each), "a.pdf", f"k/{id}"),
@@ -90,7 +90,7 @@ def fill_sqlite(url: str, steps: int, each: int = STEPS_OF_A_THREAD) -> None:
 
 
 async def fill_postgres(url: str, steps: int) -> None:
-    """The same on PostgreSQL."""
+    """Fill tables of Chainlit's SQLAlchemy layer on PostgreSQL."""
     connection = await asyncpg.connect(url)
     for statement in documented("postgres").statements():
         await connection.execute(statement)
@@ -101,7 +101,7 @@ async def fill_postgres(url: str, steps: int) -> None:
 
 
 async def fill_prisma(url: str, steps: int) -> None:
-    """Fill tables of Chainlit's asyncpg layer, from those of the other one."""
+    """Fill tables of Chainlit's asyncpg layer, from those of its SQLAlchemy layer."""
     await fill_postgres(url, steps)
     connection = await asyncpg.connect(url)
     for statement in (*prisma.statements(tags=True), *_TO_PRISMA):
@@ -148,11 +148,11 @@ def _portions(steps: int, each: int = STEPS_OF_A_THREAD) -> Iterator[tuple[str, 
 
 @dataclass(frozen=True)
 class Run:
-    """What a command took.
+    """The result of a command.
 
     Args:
         peak: Megabytes of memory.
-        output: What it printed.
+        output: Its standard output.
     """
 
     peak: float
@@ -173,5 +173,5 @@ def run(*arguments: str) -> Run:
 
 
 def fill(path: Path, steps: int, *, each: int) -> None:
-    """Create a SQLite file with so many steps, `each` of them in each thread."""
+    """Create a SQLite file of Chainlit's SQLAlchemy layer, with `each` steps in each thread."""
     fill_sqlite(f"sqlite:///{path}", steps, each)

@@ -34,7 +34,7 @@ class Targets:
         self._open: list[Database] = []
 
     async def make(self, dialect: str) -> Database:
-        """An empty one."""
+        """An empty database."""
         if dialect in ("mariadb", "mysql"):
             server = self._mysql(cast("Kind", dialect))
             url = server.create_database()
@@ -43,7 +43,7 @@ class Targets:
         return await self.at(self._shelf.empty(dialect))
 
     async def at(self, url: str) -> Database:
-        """The one at a URL, upgraded."""
+        """The database at a URL, upgraded."""
         database = Database(url, settings=Settings.load(database_url=url))
         await migrator.upgrade(database)
         self._open.append(database)
@@ -81,7 +81,7 @@ async def targets(
     await made.close()
 
 
-async def bring(
+async def run_import(
     location: str,
     target: Database,
     *,
@@ -93,10 +93,10 @@ async def bring(
 
     Args:
         location: The URL or the path.
-        target: Where to.
-        update: Whether the source wins.
+        target: The database to import into.
+        update: Whether the rows of the source replace different ones.
         layer: The layer of the source.
-        name: The frozen database that it is.
+        name: The name of a frozen database that is the source.
     """
     schema = CATALOG[name].schema if name else None
     async with open_source(
@@ -105,8 +105,8 @@ async def bring(
         return await Import(source, target, update=update).run()
 
 
-async def bring_interrupted(location: str, target: Database, after: int) -> Result:
-    """Import, interrupted after some chunks, and again; the result of the second run."""
+async def import_interrupted(location: str, target: Database, after: int) -> Result:
+    """Interrupt an import after some chunks; returns the result of a second run."""
     chunks = 0
 
     def interrupt(_what: str, _done: int, _total: int | None) -> None:
@@ -118,18 +118,18 @@ async def bring_interrupted(location: str, target: Database, after: int) -> Resu
     async with open_source(location, Settings.load()) as source:
         with pytest.raises(KeyboardInterrupt):
             await Import(source, target, watch=interrupt).run()
-    return await bring(location, target)
+    return await run_import(location, target)
 
 
 async def compare(location: str, target: Database) -> Comparison:
-    """Only compare."""
+    """Compare a source with what was imported of it."""
     async with open_source(location, target.settings, target=target) as source:
         result = await Import(source, target).compare()
     assert result.comparison is not None
     return result.comparison
 
 
-async def bring_and_delete(location: str, target: Database) -> tuple[Result, Deletions]:
+async def import_and_delete(location: str, target: Database) -> tuple[Result, Deletions]:
     """Import, and delete what the source does not have."""
     async with open_source(location, target.settings, target=target) as source:
         result = await Import(source, target, find_deletions=True).run()
@@ -139,25 +139,27 @@ async def bring_and_delete(location: str, target: Database) -> tuple[Result, Del
 
 
 def assert_equal(result: Result) -> None:
-    """Both sides are the same."""
+    """Check that the comparison found no difference."""
     assert result.comparison is not None
-    assert result.comparison.equal, [str(one) for one in result.comparison.differences]
+    assert result.comparison.equal, [
+        str(difference) for difference in result.comparison.differences
+    ]
 
 
 def url_of(database: Database) -> str:
-    """Its URL, with the password."""
+    """The URL of a database, with the password."""
     return database.given_url.render_as_string(hide_password=False)
 
 
 async def digests(database: Database) -> dict[Any, int]:
     """The digest of each record, by its key."""
-    found = {}
+    by_key = {}
     async with database.snapshot() as connection:
         source = NativeSource(connection, schema=database.schema)
         for chunks in (source.users(), source.threads(), source.rest()):
             async for chunk in chunks:
-                found |= {record.key: record.digest() for record in chunk.records}
-    return found
+                by_key |= {record.key: record.digest() for record in chunk.records}
+    return by_key
 
 
 async def read(database: Database, query: Any) -> list[tuple[Any, ...]]:

@@ -18,9 +18,9 @@ from tests.importers.conftest import (
     WITH_MARIADB,
     Targets,
     assert_equal,
-    bring,
-    bring_interrupted,
+    import_interrupted,
     read,
+    run_import,
     step,
     thread,
     write,
@@ -52,7 +52,7 @@ async def test_a_file_without_records_or_with_damage_is_refused_with_the_repair(
     target, path = await targets.make("sqlite"), tmp_path / "file"
     path.write_bytes(content)
     with pytest.raises(ImportSourceError, match=repair):
-        await bring(str(path), target)
+        await run_import(str(path), target)
 
 
 @pytest.mark.parametrize("dialect", [*WITH_MARIADB, "mysql"])
@@ -62,9 +62,9 @@ async def test_the_first_and_the_last_timestamp_are_read_back(
     first, last = "0001-01-01T00:00:00Z", "9999-12-31T23:59:59.999999Z"
     target = await targets.make(dialect)
     lines = [*LINES[:2], step("s", "t", start=first, end=last)]
-    assert_equal(await bring(write(tmp_path / "file", *lines), target))
+    assert_equal(await run_import(write(tmp_path / "file", *lines), target))
     async with target.snapshot() as connection:
-        [record] = [one async for one in NativeSource(connection).records("step")]
+        [record] = [record async for record in NativeSource(connection).records("step")]
     assert f'"start":"{first}","end":"{last}"'.encode() in record.line()
 
 
@@ -74,7 +74,7 @@ async def test_a_byte_order_mark_and_windows_newlines_hide_no_line(
     target, path = await targets.make("sqlite"), tmp_path / "file"
     write(path, *LINES)
     path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes().replace(b"\n", b"\r\n"))
-    result = await bring(str(path), target)
+    result = await run_import(str(path), target)
     assert not result.quarantined
     assert result.read == {"user": 1, "thread": 1, "step": 1}
 
@@ -93,7 +93,7 @@ async def test_a_line_that_cannot_be_stored_is_quarantined_alone(
         {"kind": "feedback", "id": "f", "threadId": "t", "forId": "s", "value": 77},
     ]
     target = await targets.make("sqlite")
-    result = await bring(write(tmp_path / "file", *LINES, *invalid, step("s2", "t")), target)
+    result = await run_import(write(tmp_path / "file", *LINES, *invalid, step("s2", "t")), target)
     assert result.quarantined.total() == len(invalid) == result.read["line"]
     assert_equal(result)
     assert set(await read(target, select(steps.c.id))) == {("s",), ("s2",)}
@@ -102,7 +102,7 @@ async def test_a_line_that_cannot_be_stored_is_quarantined_alone(
 async def test_what_has_no_column_is_kept(targets: Targets, tmp_path: Path) -> None:
     target = await targets.make("sqlite")
     lines = ADA, {**LINES[1], "mood": "good"}, {**LINES[2], "tokens": 7, "extra": {"a": 1}}
-    result = await bring(write(tmp_path / "file", *lines), target)
+    result = await run_import(write(tmp_path / "file", *lines), target)
     assert list(result.partly_quarantined) == [("thread", "there is no column for mood")]
     assert await read(target, select(steps.c.extra)) == [({"a": 1, "tokens": 7},)]
     assert await read(target, select(threads.c.id)) == [("t",)]
@@ -119,7 +119,7 @@ async def test_wherever_it_is_interrupted_all_lines_come(
     path = write(tmp_path / "lines", *lines)
     for after in (2, 4) if dialect != "sqlite" else range(2, 6):
         target = await targets.make(dialect)
-        result = await bring_interrupted(path, target, after)
+        result = await import_interrupted(path, target, after)
         assert_equal(result)
         assert len(await read(target, select(steps.c.id))) == 8
         assert result.comparison is not None
@@ -140,7 +140,7 @@ async def test_lines_that_are_not_with_their_thread_are_refused(
 ) -> None:
     monkeypatch.setattr("chainlit_sqla.transfer.sources.jsonl.BATCH", 1)
     with pytest.raises(ImportSourceError, match=r"line \d: the step belongs to the thread 't'"):
-        await bring(write(tmp_path / "lines", *lines), await targets.make("sqlite"))
+        await run_import(write(tmp_path / "lines", *lines), await targets.make("sqlite"))
 
 
 async def test_a_file_that_changes_meanwhile_is_refused(targets: Targets, tmp_path: Path) -> None:

@@ -27,11 +27,11 @@ from tests.importers.conftest import (
     WITH_MARIADB,
     Targets,
     assert_equal,
-    bring,
-    bring_interrupted,
     digests,
+    import_interrupted,
     quarantined,
     read,
+    run_import,
     step,
     thread,
     url_of,
@@ -83,8 +83,8 @@ async def test_a_database_of_ours_comes_back_unchanged_from_another_dialect(
     first = await targets.make(dialect)
     await (await used(url_of(first))).close()
     second, third = await targets.make(OTHER[dialect]), await targets.make(dialect)
-    await bring(url_of(first), second)
-    await bring(url_of(second), third)
+    await run_import(url_of(first), second)
+    await run_import(url_of(second), third)
     assert await digests(first) == await digests(second) == await digests(third)
     assert any(key[0] == "tombstone" for key in await digests(third))
 
@@ -92,9 +92,9 @@ async def test_a_database_of_ours_comes_back_unchanged_from_another_dialect(
 @pytest.mark.parametrize("dialect", WITH_MARIADB)
 async def test_a_second_run_changes_nothing(frozen: Shelf, targets: Targets, dialect: str) -> None:
     url, target = frozen.load("sqlite_no_foreign_keys"), await targets.make(dialect)
-    first = await bring(url, target)
+    first = await run_import(url, target)
     before = await digests(target), await quarantined(target)
-    second = await bring(url, target)
+    second = await run_import(url, target)
     assert (await digests(target), await quarantined(target)) == before
     assert (second.read, second.quarantined) == (first.read, first.quarantined)
     assert first.quarantined.total() + first.partly_quarantined.total() == len(before[1])
@@ -104,11 +104,11 @@ async def test_a_second_run_changes_nothing(frozen: Shelf, targets: Targets, dia
 async def test_a_second_run_brings_what_was_added_since(targets: Targets, dialect: str) -> None:
     origin, target = await targets.make("sqlite"), await targets.make(dialect)
     layer = await used(url_of(origin))
-    await bring(url_of(origin), target)
+    await run_import(url_of(origin), target)
     await layer.create_step(message("t1", "s9", "2026-02-01T00:00:00Z"))
     await layer.update_thread("t9", name="new")
     await layer.close()
-    assert_equal(await bring(url_of(origin), target))
+    assert_equal(await run_import(url_of(origin), target))
     assert await digests(origin) == await digests(target)
 
 
@@ -116,12 +116,12 @@ async def test_a_second_run_brings_what_was_added_since(targets: Targets, dialec
 async def test_what_was_deleted_in_the_target_stays_deleted(targets: Targets, dialect: str) -> None:
     origin, target = await targets.make("sqlite"), await targets.make(dialect)
     await (await used(url_of(origin))).close()
-    await bring(url_of(origin), target)
+    await run_import(url_of(origin), target)
     layer = SQLADataLayer(url_of(target))
     await layer.delete_thread("t0")
     await layer.delete_step("t1s1")
     await layer.close()
-    result = await bring(url_of(origin), target)
+    result = await run_import(url_of(origin), target)
     assert result.deleted == 4  # A thread with two steps, and one step.
     assert_equal(result)
     deleted = [key for key in await digests(target) if key[-1] in ("t0", "t0s1", "t1s1")]
@@ -132,14 +132,16 @@ async def test_what_was_deleted_in_the_target_stays_deleted(targets: Targets, di
 async def test_a_changed_row_stays_unless_the_source_wins(targets: Targets, dialect: str) -> None:
     origin, target = await targets.make("sqlite"), await targets.make(dialect)
     await (await used(url_of(origin))).close()
-    await bring(url_of(origin), target)
+    await run_import(url_of(origin), target)
     layer = SQLADataLayer(url_of(target))
     await layer.update_thread("t1", name="renamed here")
     await layer.close()
-    kept = await bring(url_of(origin), target)
-    assert kept.comparison is not None
-    assert [str(one) for one in kept.comparison.differences] == ["thread t1: different (name)"]
-    assert_equal(await bring(url_of(origin), target, update=True))
+    unchanged = await run_import(url_of(origin), target)
+    assert unchanged.comparison is not None
+    assert [str(difference) for difference in unchanged.comparison.differences] == [
+        "thread t1: different (name)"
+    ]
+    assert_equal(await run_import(url_of(origin), target, update=True))
     assert await digests(origin) == await digests(target)
 
 
@@ -149,20 +151,20 @@ async def test_what_the_source_deleted_is_reported_and_takes_writes(
 ) -> None:
     old, new = await targets.make("sqlite"), await targets.make(dialect)
     lines = BOB, thread("t1", userId="b"), step("s1", "t1"), thread("t2"), step("s2", "t2")
-    await bring(write(tmp_path / "lines", *lines), old)
-    await bring(url_of(old), new)
+    await run_import(write(tmp_path / "lines", *lines), old)
+    await run_import(url_of(old), new)
     layer = SQLADataLayer(url_of(old))
     await layer.delete_thread("t1")
     await layer.delete_step("s2")
     await layer.close()
-    result = await bring(url_of(old), new)
+    result = await run_import(url_of(old), new)
     assert [(kind, count) for (kind, _), count in result.quarantined.items()] == [("tombstone", 2)]
     layer = SQLADataLayer(url_of(new))
     await layer.create_step(message("t1", "s3", "2026-02-01T00:00:00Z"))
-    shown = await layer.get_thread("t1")
+    thread_dict = await layer.get_thread("t1")
     await layer.close()
-    assert shown is not None
-    assert [one["id"] for one in shown["steps"]] == ["s1", "t1s3"]
+    assert thread_dict is not None
+    assert [step_dict["id"] for step_dict in thread_dict["steps"]] == ["s1", "t1s3"]
 
 
 async def test_files_of_a_restored_thread_come_with_a_later_run(
@@ -173,15 +175,15 @@ async def test_files_of_a_restored_thread_come_with_a_later_run(
     lines = [BOB, thread("t", userId="b")]
     file = {"kind": "element", "threadId": "t", "ordinal": 1_790_000_000_000_000}
     tombstone = {"kind": "tombstone", **marker}
-    await bring(write(tmp_path / "one", *lines, {**file, "id": "e1"}, tombstone), target)
+    await run_import(write(tmp_path / "first", *lines, {**file, "id": "e1"}, tombstone), target)
     lines += [{**file, "id": "e1"}, {**file, "id": "e2"}, tombstone]
-    result = await bring(write(tmp_path / "two", *lines), target)
+    result = await run_import(write(tmp_path / "second", *lines), target)
     assert result.deleted == 0
     assert result.comparison is not None
     assert result.comparison.same["element"] == 2
 
 
-async def _bring_paused(
+async def _import_paused(
     url: str, target: Database, pause: Callable[[], Awaitable[None]], *, update: bool = False
 ) -> Result:
     """Import, and pause when threads were read and are not written yet."""
@@ -203,14 +205,16 @@ async def _bring_paused(
 async def test_two_concurrent_imports_end_the_same(frozen: Shelf, targets: Targets) -> None:
     url, target = frozen.load("sqlite_v8"), await targets.make("postgresql")
     again = await targets.at(url_of(target))
-    both = asyncio.Barrier(2)
+    barrier = asyncio.Barrier(2)
 
     async def pause() -> None:
         """Both have read the same rows before one of them writes any."""
         async with asyncio.timeout(PATIENCE):
-            await both.wait()
+            await barrier.wait()
 
-    results = await asyncio.gather(*(_bring_paused(url, one, pause) for one in (target, again)))
+    results = await asyncio.gather(
+        *(_import_paused(url, database, pause) for database in (target, again))
+    )
     for result in results:
         assert_equal(result)
 
@@ -218,30 +222,30 @@ async def test_two_concurrent_imports_end_the_same(frozen: Shelf, targets: Targe
 async def test_a_thread_may_go_on_while_it_is_imported(targets: Targets) -> None:
     origin, target = await targets.make("sqlite"), await targets.make("postgresql")
     await (await used(url_of(origin))).close()
-    await bring(url_of(origin), target)
+    await run_import(url_of(origin), target)
     layer = SQLADataLayer(url_of(target))
-    begun, some = asyncio.Event(), asyncio.Event()
+    has_started, may_write = asyncio.Event(), asyncio.Event()
 
     async def pause() -> None:
-        begun.set()
+        has_started.set()
         async with asyncio.timeout(PATIENCE):
-            await some.wait()
+            await may_write.wait()
 
     async def talk() -> None:
         """Step by step; the import writes what it has read when some are there."""
         async with asyncio.timeout(PATIENCE):
-            await begun.wait()
+            await has_started.wait()
         for number in range(50):
             await layer.create_step(message("t1", f"n{number}", "2026-03-01T00:00:00Z"))
             if number == 5:
-                some.set()
+                may_write.set()
 
     async with AsyncExitStack() as stack:
         stack.push_async_callback(layer.close)
-        await asyncio.gather(_bring_paused(url_of(origin), target, pause, update=True), talk())
-        shown = await layer.get_thread("t1")
-    assert shown is not None
-    assert len(shown["steps"]) == 52
+        await asyncio.gather(_import_paused(url_of(origin), target, pause, update=True), talk())
+        thread_dict = await layer.get_thread("t1")
+    assert thread_dict is not None
+    assert len(thread_dict["steps"]) == 52
 
 
 async def test_an_interrupted_import_continues_with_the_same_counts(
@@ -249,8 +253,8 @@ async def test_an_interrupted_import_continues_with_the_same_counts(
 ) -> None:
     monkeypatch.setattr("chainlit_sqla.transfer.sources.tables.BATCH", 2)
     url, target = frozen.load("sqlite_no_foreign_keys"), await targets.make("sqlite")
-    whole = await bring(url, await targets.make("sqlite"))
-    result = await bring_interrupted(url, target, 8)
+    whole = await run_import(url, await targets.make("sqlite"))
+    result = await import_interrupted(url, target, 8)
     assert result.resumed
     assert (result.read, result.quarantined) == (whole.read, whole.quarantined)
     assert_equal(result)
@@ -288,19 +292,19 @@ async def test_unknown_columns_and_the_quarantine_are_imported_too(
     frozen: Shelf, targets: Targets, dialect: str
 ) -> None:
     origin, target = await targets.make(dialect), await targets.make("sqlite")
-    await bring(frozen.load("sqlite_no_foreign_keys"), origin)
+    await run_import(frozen.load("sqlite_no_foreign_keys"), origin)
     for table in ("steps", "threads"):
         execute(url_of(origin), f'ALTER TABLE {table} ADD COLUMN "Cost ""centre" INTEGER')
         execute(url_of(origin), f'UPDATE {table} SET "Cost ""centre" = 7')
-    result = await bring(url_of(origin), target)
+    result = await run_import(url_of(origin), target)
     assert_equal(result)
     extras = [extra for (extra,) in await read(target, select(steps.c.extra))]
     assert extras
     assert all(extra['Cost "centre'] == 7 for extra in extras)
     before, after = await quarantined(origin), await quarantined(target)
-    moved = {row.id for row in after if row.reason.startswith("there is no column for Cost")}
+    new_ids = {row.id for row in after if row.reason.startswith("there is no column for Cost")}
     assert result.comparison is not None
-    assert len(moved) == result.comparison.same["thread"]
+    assert len(new_ids) == result.comparison.same["thread"]
     assert {row.row.get("id") for row in before} <= {row.row.get("id") for row in after}
     assert result.quarantined.total() == len(before)
 
@@ -352,7 +356,7 @@ async def test_the_source_is_only_read(frozen: Shelf, targets: Targets) -> None:
     url = frozen.load("sqlite_v3")
     path = Path(url.removeprefix("sqlite:///"))
     before = path.read_bytes()
-    await bring(url, await targets.make("sqlite"))
+    await run_import(url, await targets.make("sqlite"))
     assert path.read_bytes() == before
 
 
@@ -360,7 +364,7 @@ async def test_the_asyncpg_layers_tables_may_be_in_the_target(
     frozen: Shelf, targets: Targets
 ) -> None:
     url = frozen.load("postgres_prisma")
-    result = await bring(url, await targets.at(url))
+    result = await run_import(url, await targets.at(url))
     assert_equal(result)
     assert result.comparison is not None
     assert result.comparison.same["thread"] == 7

@@ -12,17 +12,17 @@ from sqlalchemy import Text, cast, delete, func, select
 
 from chainlit_sqla.errors import ImportSourceError
 from chainlit_sqla.models import steps, threads, users
-from tests.frozen import conversations as said
+from tests.frozen import conversations as sample
 from tests.frozen.load import Shelf, execute
 from tests.importers.conftest import (
     Targets,
     assert_equal,
-    bring,
-    bring_and_delete,
-    bring_interrupted,
     compare,
+    import_and_delete,
+    import_interrupted,
     quarantined,
     read,
+    run_import,
     url_of,
 )
 
@@ -33,7 +33,7 @@ CREATE TABLE steps (id {id}, "threadId" {id}, type TEXT, output TEXT, "createdAt
 CREATE TABLE elements (id {id}, "threadId" {id}, type TEXT, name TEXT);
 CREATE TABLE feedbacks (id {id}, "forId" {id}, value INT);
 """
-STEP, THREAD = said.step_id(1, 1), said.thread_id(1)
+STEP, THREAD = sample.step_id(1, 1), sample.thread_id(1)
 
 
 @pytest.mark.parametrize("name", ["sqlite_v8", "postgres_v8", "postgres_prisma"])
@@ -44,7 +44,7 @@ async def test_tables_without_elements_and_feedback_are_read(
     tables = ('"Element"', '"Feedback"') if name == "postgres_prisma" else ("elements", "feedbacks")
     for table in tables:
         execute(url, f"DROP TABLE {table}")
-    result = await bring(url, target)
+    result = await run_import(url, target)
     assert_equal(result)
     assert result.read["step"] > 0
     assert not {"element", "feedback"} & result.read.keys()
@@ -60,9 +60,9 @@ async def test_a_missing_table_is_refused_until_it_is_created(
     execute(url, f"DROP TABLE {table}")
     for layer in (None, "sqlalchemy"):
         with pytest.raises(ImportSourceError, match=f"named {table}.*; correct .*, or create "):
-            await bring(url, target, layer=layer)
+            await run_import(url, target, layer=layer)
     execute(url, statement.format(id="TEXT"))
-    assert (await bring(url, target)).rows == 0
+    assert (await run_import(url, target)).rows == 0
 
 
 async def test_a_missing_column_is_refused_by_name(frozen: Shelf, targets: Targets) -> None:
@@ -70,7 +70,7 @@ async def test_a_missing_column_is_refused_by_name(frozen: Shelf, targets: Targe
     execute(url, TABLES.format(id="TEXT"))
     execute(url, 'ALTER TABLE threads DROP COLUMN "userId"')
     with pytest.raises(ImportSourceError, match=r"threads has no column userId, .* or add it"):
-        await bring(url, target)
+        await run_import(url, target)
 
 
 UNUSUAL_IDS = [
@@ -108,7 +108,7 @@ async def test_an_interrupted_import_continues_after_an_unusual_id(
     for after in range(3, 3 * len(ids), 3):
         url, target = frozen.empty("sqlite"), await targets.make("sqlite")
         with_ids(url, type_, ids)
-        result = await bring_interrupted(url, target, after)
+        result = await import_interrupted(url, target, after)
         assert result.resumed
         assert result.read == {"thread": len(ids), "step": 2 * len(ids)}
         for table, count in ((threads, thread_count), (steps, 2 * len(ids))):
@@ -121,13 +121,13 @@ async def test_differences_of_unusual_ids_are_found_and_nothing_of_them_is_delet
 ) -> None:
     url, target = frozen.empty("sqlite"), await targets.make("sqlite")
     with_ids(url, type_, ids)
-    assert (await bring(url, target)).rows == 3 * len(ids)
+    assert (await run_import(url, target)).rows == 3 * len(ids)
     async with target.write() as connection:
         await connection.execute(delete(steps).where(steps.c.id.endswith("s1")))
     comparison = await compare(url, target)
     assert comparison.by_kind == {"step": len(ids)}
     assert comparison.same == {"thread": len(ids), "step": len(ids)}
-    _, deletions = await bring_and_delete(url, target)
+    _, deletions = await import_and_delete(url, target)
     assert not deletions.thread_ids
 
 
@@ -138,7 +138,7 @@ async def test_two_threads_with_one_id_as_text_are_refused_for_deletions(
     url, target = frozen.empty("sqlite"), await targets.make("sqlite")
     with_ids(url, "", [5, "5"])
     with pytest.raises(ImportSourceError, match="two threads with the id '5'"):
-        await bring_and_delete(url, target)
+        await import_and_delete(url, target)
 
 
 @pytest.mark.parametrize("id", ["X'61'", "CAST(X'fc' AS TEXT)"])
@@ -148,7 +148,7 @@ async def test_the_id_of_a_thread_that_is_not_text_is_refused(
     url, target = frozen.empty("sqlite"), await targets.make("sqlite")
     execute(url, TABLES.format(id="TEXT") + f"INSERT INTO threads (id) VALUES ({id})")
     with pytest.raises(ImportSourceError, match=r"is not text .* give the thread another id"):
-        await bring(url, target)
+        await run_import(url, target)
 
 
 async def test_text_that_is_not_utf8_is_imported_as_far_as_it_can_be_read(
@@ -159,13 +159,13 @@ async def test_text_that_is_not_utf8_is_imported_as_far_as_it_can_be_read(
         url,
         f"""UPDATE steps SET output = CAST(X'4772fcdf65' AS TEXT) WHERE id = '{STEP}';
         UPDATE threads SET "userIdentifier" = CAST(X'4af67267' AS TEXT) WHERE id = '{THREAD}';
-        UPDATE users SET identifier = CAST(X'4af67267' AS TEXT) WHERE id = '{said.user_id(1)}';
+        UPDATE users SET identifier = CAST(X'4af67267' AS TEXT) WHERE id = '{sample.user_id(1)}';
         INSERT INTO steps (id, name, type, "threadId", streaming) VALUES
           (CAST(X'fc' AS TEXT), 'n', 'run', '{THREAD}', 0),
           ('lost', 'n', 'run', CAST(X'fd' AS TEXT), 0);""",
     )
     target = await targets.make("postgresql")
-    result = await bring(url, target)
+    result = await run_import(url, target)
     assert_equal(result)
     assert result.quarantined["user", "its identifier is not valid UTF-8"] == 1
     assert result.quarantined["step", "its id is not valid UTF-8"] == 1
@@ -209,7 +209,7 @@ async def test_json_that_only_some_readers_accept_is_quarantined_besides(
             change = f'ALTER "metadata" TYPE {type_} USING "metadata"::{type_}'
             execute(url, f"ALTER TABLE {table} {change}")
         execute(url, f"UPDATE {table} SET metadata = '{text}'")
-    result = await bring(url, target, name=name)
+    result = await run_import(url, target, name=name)
     assert_equal(result)
     reason = "its JSON has values that not every database can store"
     partly = {kind for kind, why in result.partly_quarantined if why == reason}
@@ -217,16 +217,16 @@ async def test_json_that_only_some_readers_accept_is_quarantined_besides(
     for table in (users, threads, steps):
         for (metadata,) in await read(target, select(table.c.metadata)):
             assert metadata == {"role": "admin"} | expected
-    kept = [
+    texts = [
         row.row["metadata"] for row in await quarantined(target) if row.reason.startswith(reason)
     ]
-    assert all("1e400" in one or "ud83d" in one or "0000" in one for one in kept)
+    assert all("1e400" in text or "ud83d" in text for text in texts)
 
 
 async def test_metadata_that_is_not_an_object_is_kept(frozen: Shelf, targets: Targets) -> None:
     url, target = frozen.load("sqlite_v8"), await targets.make("sqlite")
     execute(url, "UPDATE users SET metadata = '\"just\"'; UPDATE threads SET metadata = '[1]'")
-    result = await bring(url, target)
+    result = await run_import(url, target)
     assert_equal(result)
     reason = "its metadata is not a JSON object"
     assert {kind for kind, why in result.partly_quarantined if why == reason} == {"user", "thread"}
@@ -246,8 +246,8 @@ async def test_long_numbers_are_imported_in_double_precision(
         await targets.make("postgresql"),
     )
     execute(url, f"UPDATE threads SET metadata = '{text}'")
-    assert_equal(await bring(url, between, name=origin))
-    assert_equal(await bring(url_of(between), target))
+    assert_equal(await run_import(url, between, name=origin))
+    assert_equal(await run_import(url_of(between), target))
     for database in (between, target):
         for (stored,) in await read(database, select(cast(threads.c.metadata, Text))):
             document = json.loads(stored, parse_int=float)
@@ -260,4 +260,4 @@ async def test_a_database_that_rounds_numbers_is_not_different(
 ) -> None:
     url = frozen.load("sqlite_v8")
     execute(url, """UPDATE threads SET metadata = '{"n": 0.1234567890123456789012345}'""")
-    assert_equal(await bring(url, await targets.make("mysql")))
+    assert_equal(await run_import(url, await targets.make("mysql")))

@@ -108,10 +108,10 @@ def test_other_feedback_is_refused(value: Any) -> None:
 
 @given(st.sampled_from(sorted(COLUMNS)), st.dictionaries(columns, values, max_size=4), st.data())
 def test_any_row_becomes_a_record_that_can_be_stored_or_is_refused(
-    kind: str, strange: dict[str, Any], data: st.DataObject
+    kind: str, unknown: dict[str, Any], data: st.DataObject
 ) -> None:
     names = data.draw(st.lists(st.sampled_from(sorted(COLUMNS[kind])), unique=True))
-    raw = strange | {name: data.draw(values) for name in names}
+    raw = unknown | {name: data.draw(values) for name in names}
     fallbacks = {"createdAt": NOON} if "createdAt" in COLUMNS[kind] else {}
     # What a source sees to by itself: rows without them are quarantined.
     overrides: dict[str, Any] = dict.fromkeys((*KEYS[kind], "id"), "key")
@@ -120,11 +120,11 @@ def test_any_row_becomes_a_record_that_can_be_stored_or_is_refused(
     record = result.record
     assert record.values.keys() == COLUMNS[kind].keys()
     assert Record.parse(record.line()).digest() == record.digest()
-    lost = set(raw) - set(COLUMNS[kind])
+    unknown_names = set(raw) - set(COLUMNS[kind])
     extra = record.values.get("extra") or {}
-    for name in lost:
-        said = raw[name] is not None
-        assert not said or name in result.unplaced or name in extra
+    for name in unknown_names:
+        has_value = raw[name] is not None
+        assert not has_value or name in result.unplaced or name in extra
 
 
 @given(st.sampled_from(sorted(COLUMNS)))

@@ -16,10 +16,10 @@ from tests.importers.conftest import (
     DIALECTS,
     WITH_MARIADB,
     Targets,
-    bring,
-    bring_interrupted,
+    import_interrupted,
     quarantined,
     read,
+    run_import,
     step,
     thread,
     url_of,
@@ -35,10 +35,10 @@ async def test_a_thread_of_another_user_is_never_taken_over(
 ) -> None:
     target = await targets.make(dialect)
     bobs = thread("t", userId="b", userIdentifier="bob")
-    await bring(write(tmp_path / "bob", BOB, bobs, step("s1", "t")), target)
+    await run_import(write(tmp_path / "bob", BOB, bobs, step("s1", "t")), target)
     for number, named in enumerate(({"userIdentifier": "ada"}, {})):
         lines = ADA, thread("t", userId="a", **named), step("s2", "t")
-        result = await bring(write(tmp_path / f"ada{number}", *lines), target, update=update)
+        result = await run_import(write(tmp_path / f"ada{number}", *lines), target, update=update)
         assert {kind for kind, _ in result.quarantined} == {"thread", "step"}
     assert await read(target, select(threads.c.userIdentifier)) == [("bob",)]
     assert await read(target, select(steps.c.id)) == [("s1",)]
@@ -50,11 +50,11 @@ async def test_nothing_is_written_into_another_users_thread_after_an_interruptio
     monkeypatch.setattr("chainlit_sqla.transfer.sources.jsonl.BATCH", 1)
     target = await targets.make("sqlite")
     bobs = thread("t2", userId="b", userIdentifier="bob")
-    await bring(write(tmp_path / "bob", BOB, bobs, step("bob's", "t2")), target)
+    await run_import(write(tmp_path / "bob", BOB, bobs, step("bob's", "t2")), target)
     lines = [ADA]
     for number in range(1, 4):
         lines += [thread(f"t{number}", userId="a"), step(f"s{number}", f"t{number}")]
-    assert (await bring_interrupted(write(tmp_path / "ada", *lines), target, 2)).resumed
+    assert (await import_interrupted(write(tmp_path / "ada", *lines), target, 2)).resumed
     assert await read(target, select(steps.c.id).order_by(steps.c.id)) == [
         ("bob's",),
         ("s1",),
@@ -66,7 +66,7 @@ async def test_nothing_is_written_into_another_users_thread_after_an_interruptio
 async def test_two_users_with_one_identifier_become_one(targets: Targets, tmp_path: Path) -> None:
     target = await targets.make("sqlite")
     lines = ADA, {**ADA, "id": "a2"}, thread("t1", userId="a"), thread("t2", userId="a2")
-    result = await bring(write(tmp_path / "lines", *lines), target)
+    result = await run_import(write(tmp_path / "lines", *lines), target)
     assert not result.quarantined
     assert await read(target, select(threads.c.userId)) == [("a",), ("a",)]
 
@@ -77,16 +77,16 @@ async def test_a_user_who_exists_gets_the_threads(targets: Targets, dialect: str
     await (await used(url_of(origin))).close()
     layer = SQLADataLayer(url_of(target))
     user = await layer.create_user(User(identifier="ada@example.com", metadata={"mine": True}))
-    result = await bring(url_of(origin), target)
+    result = await run_import(url_of(origin), target)
     assert user is not None
     assert result.known_users == 1
     assert result.comparison is not None
     assert result.comparison.counts == {"different": 1}  # The user's metadata and createdAt.
-    shown, again = await layer.get_thread("t1"), await layer.get_user("ada@example.com")
-    assert shown is not None
-    assert shown["userId"] == user.id
-    assert again is not None
-    assert again.metadata == {"mine": True}
+    thread_dict, stored_user = await layer.get_thread("t1"), await layer.get_user("ada@example.com")
+    assert thread_dict is not None
+    assert thread_dict["userId"] == user.id
+    assert stored_user is not None
+    assert stored_user.metadata == {"mine": True}
     await layer.close()
 
 
@@ -101,14 +101,14 @@ async def test_a_user_id_that_another_user_has_is_replaced(targets: Targets, dia
             await layer.update_thread(id, name=name, user_id="1")
             await layer.create_step(message(id, f"-{name}", "2026-01-01T00:00:00Z"))
         await layer.close()
-    result = await bring(url_of(origin), target)
+    result = await run_import(url_of(origin), target)
     layer = SQLADataLayer(url_of(target))
     assert await layer.get_thread_author("own-ada") == "ada"
     assert await layer.get_thread_author("own-eve") == "eve"
     assert await layer.get_thread_author("common") == "eve"
     common = await layer.get_thread("common")
     assert common is not None
-    assert [shown["id"] for shown in common["steps"]] == ["common-eve"]
+    assert [step_dict["id"] for step_dict in common["steps"]] == ["common-eve"]
     await layer.close()
     assert {row.row["id"] for row in await quarantined(target)} == {"common", "common-ada"}
     assert result.quarantined.total() == 2
