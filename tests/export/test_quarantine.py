@@ -137,7 +137,7 @@ async def test_a_selection_has_unknown_columns_and_names_what_it_leaves_in_quara
         ("feedbacks", {"threadId": story.paris, "forId": "run", "stars": "stars of it"}),
     ]
     assert memory.lines[-1]["counts"]["quarantined"] == len(rows)
-    assert memory.done.left_in_quarantine == len(PARIS) + len(ELSEWHERE)
+    assert memory.result.left_in_quarantine == len(PARIS) + len(ELSEWHERE)
 
 
 async def test_rows_quarantined_by_an_adoption_keep_their_origin(
