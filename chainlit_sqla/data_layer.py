@@ -20,8 +20,7 @@ from chainlit.user import PersistedUser
 from ._internal.aio import RunOnce
 from ._internal.json import clean_text, dumps
 from ._internal.timestamps import parse_instant
-from .database import Database
-from .database import migrator as migrations
+from .database import Database, migrator
 from .dialects import Rows
 from .errors import ChainlitSqlaError, ConfigurationError, NotTheAuthor, RejectedRow, StorageError
 from .integration import deserialize, serialize
@@ -122,7 +121,7 @@ class SQLADataLayer(BaseDataLayer):
         install_routes(self.storage)
 
     async def _prepare(self) -> None:
-        await migrations.ensure(self.database)
+        await migrator.ensure(self.database)
         install_routes(self.storage)  # Chainlit's server may be loaded after the layer.
         self._deletion_queue.wake()
 

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from sqlalchemy import URL, Connection, Engine, Executable, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
-from sqlalchemy.pool import Pool, PoolProxiedConnection
+from sqlalchemy.pool import PoolProxiedConnection
 from sqlalchemy.util import greenlet_spawn
 
 from .._internal.aio import PerLoop
@@ -101,7 +101,7 @@ class Database:
         return url.set(query=query).render_as_string(hide_password=True)
 
     @property
-    def place(self) -> str:
+    def identity(self) -> str:
         """Identifies the tables: equal for all URLs and logins that reach the same ones."""
         return f"{self.dialect.location(self.given_url)} {self.schema or ''}"
 
@@ -110,11 +110,6 @@ class Database:
         """Whether the tables are created and upgraded on first use."""
         automatic = self.settings.auto_upgrade
         return self.dialect.auto_upgrade if automatic is None else automatic
-
-    @property
-    def pool(self) -> Pool:
-        """The connection pool."""
-        return self.engine.sync_engine.pool
 
     @property
     def sync_engines(self) -> list[Engine]:

@@ -21,26 +21,26 @@ class ValueConversion(ABC):
 
     @abstractmethod
     def timestamp_type(self) -> TypeEngine[Any]:
-        """The column type of an instant with microseconds."""
+        """Return the column type of a timestamp with microseconds."""
 
     @abstractmethod
     def json_type(self) -> TypeEngine[Any]:
-        """The column type of a JSON document."""
+        """Return the column type of a JSON document."""
 
     def text_type(self) -> TypeEngine[Any]:
-        """The column type of a text of any length."""
+        """Return the column type of a text of any length."""
         return Text()
 
-    def key_type(self, length: int) -> TypeEngine[Any]:  # noqa: ARG002 - where keys have one
-        """The column type of a text that is part of a key or an index.
+    def key_type(self, length: int) -> TypeEngine[Any]:  # noqa: ARG002 - for MySQL
+        """Return the column type of a text in a key or an index.
 
         Args:
-            length: Characters, where the database must know it.
+            length: The largest number of characters, for databases that need one.
         """
         return self.text_type()
 
     def object_key_type(self) -> TypeEngine[Any]:
-        """The column type of a key that is an object key: text of up to 1,024 bytes."""
+        """Return the column type of an object key in a primary key: up to 1,024 bytes."""
         return self.text_type()
 
     def bind_object_key(self, value: str) -> Any:
@@ -68,7 +68,7 @@ class ValueConversion(ABC):
         return value
 
     def select_timestamp(self, column: ColumnElement[Any]) -> ColumnElement[Any]:
-        """What to select for a timestamp that `format_timestamp` takes: the cheapest form."""
+        """Return a timestamp in the cheapest form that `format_timestamp` takes."""
         return column
 
     def format_timestamp(self, value: Any) -> str | None:
@@ -76,9 +76,9 @@ class ValueConversion(ABC):
         return format_instant(value)
 
     def select_json(self, column: ColumnElement[Any]) -> ColumnElement[Any]:
-        """What to select for a JSON document that `load_json` takes: the cheapest form."""
+        """Return a JSON document in the cheapest form that `load_json` takes."""
         return column
 
     def load_json(self, value: Any) -> Any:
-        """Convert a value of `select_json` to objects that nobody else has."""
+        """Convert a value of `select_json` to new objects."""
         return value

@@ -111,7 +111,7 @@ class WriteQueue:
         """Commit an operation.
 
         Args:
-            op: The operation; its place in the order is taken before the first wait,
+            op: The operation; it is queued before the first wait,
                 unless the queue is full and callers wait in line.
 
         Returns:

@@ -54,7 +54,7 @@ async def database(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncItera
     made = Database(url, settings=Settings.load(retry_seconds=300, queue_size=4))
     await migrations.upgrade(made)
     yield made
-    assert made.pool.checkedout() == 0  # type: ignore[attr-defined]
+    assert made.engine.sync_engine.pool.checkedout() == 0  # type: ignore[attr-defined]
     await made.close()
     if server:
         server.drop_database(url)

@@ -31,7 +31,7 @@ async def idle(database: Database, count: int) -> None:
 
 
 def out(database: Database) -> int:
-    return int(database.pool.checkedout())  # type: ignore[attr-defined]
+    return int(database.engine.sync_engine.pool.checkedout())  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("server_restarts", [False, True])

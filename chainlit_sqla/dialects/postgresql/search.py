@@ -90,7 +90,7 @@ class TrigramIndex(SearchIndex):
         )
 
     async def build(self, engine: AsyncEngine, schema: str | None) -> None:
-        """Build it ``CONCURRENTLY``: conversations are read and written meanwhile."""
+        """Build the index ``CONCURRENTLY``, which does not block reads and writes."""
         autocommit = engine.execution_options(isolation_level="AUTOCOMMIT")
         async with autocommit.connect() as connection:
             row = (await connection.execute(self.state_query(schema))).one()
@@ -101,10 +101,10 @@ class TrigramIndex(SearchIndex):
             if state.exists:
                 await _refuse_concurrent(connection, schema)
                 await connection.execute(text(f"DROP INDEX CONCURRENTLY IF EXISTS {_name(schema)}"))
-            place = f"{_quote(schema)}." if schema else ""
+            prefix = f"{_quote(schema)}." if schema else ""
             collation = f' COLLATE "{_ICU}"' if state.folds_unicode else ""
             statement = (
-                f"CREATE INDEX CONCURRENTLY {INDEX} ON {place}steps USING gin "
+                f"CREATE INDEX CONCURRENTLY {INDEX} ON {prefix}steps USING gin "
                 f"(lower(output{collation}) {trigrams}.gin_trgm_ops) WHERE type LIKE '%message%'"
             )
             try:
@@ -116,7 +116,7 @@ class TrigramIndex(SearchIndex):
                 return  # Another process has just completed it.
             built_at = datetime.now(UTC).isoformat(timespec="seconds")
             await connection.execute(text(f"COMMENT ON INDEX {_name(schema)} IS '{built_at}'"))
-            await connection.execute(text(f"ANALYZE {place}steps"))
+            await connection.execute(text(f"ANALYZE {prefix}steps"))
 
     async def drop(self, engine: AsyncEngine, schema: str | None) -> None:
         """Drop it ``CONCURRENTLY``; the extension stays, others may use it."""

@@ -117,7 +117,7 @@ class SQLite(Dialect):
         return {_WRITE: True}
 
     async def server_version(self, connection: AsyncConnection) -> str:
-        """The version of the SQLite library."""
+        """Return the version of the SQLite library."""
         return f"SQLite {await connection.scalar(text('SELECT sqlite_version()'))}"
 
     def timestamp_type(self) -> TypeEngine[Any]:
@@ -146,11 +146,11 @@ class SQLite(Dialect):
         return _json.loads(value)
 
     def select_timestamp(self, column: ColumnElement[Any]) -> ColumnElement[Any]:
-        """The stored text."""
+        """Select the stored text."""
         return type_coerce(column, Text())
 
     def select_json(self, column: ColumnElement[Any]) -> ColumnElement[Any]:
-        """The stored text."""
+        """Select the stored text."""
         return type_coerce(column, Text())
 
     def format_timestamp(self, value: Any) -> str | None:
@@ -272,7 +272,7 @@ def _in_memory(url: URL) -> bool:
 
 
 def file_of(url: URL) -> Path:
-    """The file of a URL, which may name it by a URI (https://www.sqlite.org/uri.html)."""
+    """Return the file of a URL, which may name it by a URI (https://www.sqlite.org/uri.html)."""
     database = url.database or ""
     if not database.startswith("file:"):
         return Path(database)

@@ -79,7 +79,7 @@ async def open_source(
     try:
         async with database.snapshot() as connection:
             tables = await _table_names(connection, database.schema)
-            is_target = target is not None and database.place == target.place
+            is_target = target is not None and database.identity == target.identity
             detected = layer or _detect_layer(database, tables, is_target=is_target)
             _check_layer(detected, database, tables, is_target=is_target)
             source = await _open_layer(detected, database, connection)
@@ -141,7 +141,7 @@ async def _open_layer(
 ) -> NativeSource | TableSource:
     schema = database.schema
     title = f"{database.label} (schema {schema})" if schema else database.label
-    identity = hashlib.sha256(f"{layer} {database.place}".encode()).hexdigest()
+    identity = hashlib.sha256(f"{layer} {database.identity}".encode()).hexdigest()
     if layer == "chainlit-sqla":
         revision = await current_revision(connection, schema)
         if revision not in REVISIONS:
