@@ -4,21 +4,21 @@ Without an index, a search reads the texts of one user's threads from the newest
 page is full. The statement is constant and leaves the database one sensible plan, however few
 or many threads the user has and however common it believes the text to be:
 
-- what is looked up for each thread is a scalar subquery, which cannot become a join or a hash
-  of the whole table;
+- the condition on each thread is a scalar subquery, which cannot become a join or a hash of the
+  whole table;
 - ``OFFSET 0`` keeps the texts from being read before the threads are sorted, so reading ends
   with the page.
 
 With an index, the same statement reads only the messages of threads in which the index has a
-hit. The index is about all users: where it has more than `_COMMON` hits, the text is common, the
-newest threads are likely to contain it, and they are read as without an index.
+hit. The index covers all users: if it has more than `_COMMON` hits, the newest threads are likely
+to contain the text, and they are read as without an index.
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -42,13 +42,19 @@ from ..dialects.search import SearchState
 from ..errors import SchemaOutdated
 from ..models import steps, threads
 from . import select_columns
-from .threads import COLUMNS, ThreadQuery, after_cursor, has_feedback, newest_first
+from .threads import (
+    COLUMNS,
+    ThreadQuery,
+    after_cursor,
+    has_feedback,
+    newest_first,
+    page_parameters,
+)
 
 log = logging.getLogger(__name__)
 
 SLOW_SECONDS = 0.5
 _COMMON = 1_000
-Fetch = Callable[[BoundStatement], Awaitable[list[Rows]]]
 
 
 class Search:
@@ -56,7 +62,7 @@ class Search:
 
     Args:
         database: The database.
-        clock: Returns seconds; tells slow searches.
+        clock: Returns seconds, to measure searches.
     """
 
     def __init__(self, database: Database, clock: Callable[[], float] = time.monotonic) -> None:
@@ -124,13 +130,7 @@ def page(dialect: Dialect, query: ThreadQuery, state: SearchState) -> BoundState
         state: What the database has for searching.
     """
     text = query.search or ""
-    values: dict[str, Any] = {
-        "user_id": query.user_id,
-        "term": dialect.search_term(text),
-        "rows": query.first + 1,
-    }
-    if query.after:
-        values |= {"at": query.after.last_activity, "id": query.after.id}
+    values = page_parameters(query) | {"term": dialect.search_term(text)}
     match = dialect.search_index.match(text, state) if dialect.search_index else None
     is_indexed = state.usable and match is not None
     if is_indexed:

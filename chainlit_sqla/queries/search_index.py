@@ -5,9 +5,9 @@ from __future__ import annotations
 from sqlalchemy.exc import SQLAlchemyError
 
 from ..database import Database
-from ..database.revision import HEAD, current_revision
+from ..database.revision import current_revision, revision_mismatch
 from ..dialects.search import SearchIndex
-from ..errors import ConfigurationError, SchemaOutdated
+from ..errors import ConfigurationError
 from .search import read_state
 
 _ENABLE = "run: chainlit-sqla search enable"
@@ -24,16 +24,13 @@ async def enable(database: Database) -> str:
 
     Raises:
         ConfigurationError: The database has no such index, or lacks what it needs.
-        SchemaOutdated: The tables are missing or older than this release.
+        SchemaError: The tables are missing, or of another revision than this release.
         DatabaseUnavailable: The database cannot be reached.
     """
     index = _index(database)
     revision = await database.read(lambda c: current_revision(c, database.schema))
-    if revision != HEAD:
-        raise SchemaOutdated(
-            f"{database.label} {f'is at {revision}' if revision else 'has no tables yet'}, the "
-            f"search index needs {HEAD}; run: chainlit-sqla upgrade"
-        )
+    if mismatch := revision_mismatch(database.label, revision):
+        raise mismatch
     if not (await read_state(database)).usable:
         try:
             await index.build(database.engine, database.schema)

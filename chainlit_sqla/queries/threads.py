@@ -84,10 +84,15 @@ def page(dialect: Dialect, query: ThreadQuery) -> BoundStatement:
         dialect: The dialect of the database.
         query: The threads to list; its search is ignored.
     """
-    return _page(dialect, query.after is not None, query.feedback), _parameters(query)
+    return _page(dialect, query.after is not None, query.feedback), page_parameters(query)
 
 
-def _parameters(query: ThreadQuery) -> dict[str, Any]:
+def page_parameters(query: ThreadQuery) -> dict[str, Any]:
+    """Return the parameters of a page, except that of a search.
+
+    Args:
+        query: The threads to list.
+    """
     parameters: dict[str, Any] = {"user_id": query.user_id, "rows": query.first + 1}
     if query.after:
         parameters |= {"at": query.after.last_activity, "id": query.after.id}
