@@ -229,10 +229,8 @@ def _print_report(report: Report, database: str, location: str, lines: list[str]
         ("without a row, but younger than a day", report.young),
         ("of other databases or software", report.foreign),
     ]
-    for line in format_table([(name, f"{number:,}") for name, number in rows]):
-        typer.echo(line)
-    for line in ["", *lines]:
-        typer.echo(line)
+    table = format_table([(name, f"{number:,}") for name, number in rows])
+    typer.echo("\n".join([*table, "", *lines]))
     listed = len([line for line in lines if not line.startswith("Warning")])
     if more := report.missing + report.wrong_size + report.orphaned - listed:
         typer.echo(f"... and {more:,} more (--all lists them)")

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import BinaryIO, Protocol, runtime_checkable
 
 from ..errors import StorageError
+from .headers import offered_name
 
 CHUNK = 256 * 1024
 """Bytes in one step of reading, copying or sending."""
@@ -108,6 +109,13 @@ class BlobInfo:
     modified: datetime
     mime: str = ""
     name: str = ""
+
+    @classmethod
+    def from_headers(
+        cls, key: str, size: int, modified: datetime, mime: str | None, disposition: str | None
+    ) -> BlobInfo:
+        """Describe a blob by its ``Content-Type`` and ``Content-Disposition``, if any."""
+        return cls(key, size, modified, mime or "", offered_name(disposition or ""))
 
 
 @contextmanager

@@ -58,12 +58,6 @@ def cloud_errors(
 ) -> Iterator[None]:
     """Turn an SDK's exceptions into errors that name the cause and the repair.
 
-    Args:
-        action: What fails, such as ``"write 'a.png'"``.
-        location: The bucket or container.
-        kinds: The exceptions of the SDK and of the HTTP library below it.
-        explain: Reads one of them.
-
     Raises:
         BlobNotFound: The blob does not exist.
         StorageUnavailable: The store is unreachable, overloaded or broken.

@@ -77,9 +77,6 @@ def content_disposition(mime: str, name: str) -> str:
 def disposition_type(mime: str) -> str:
     """Decide whether a browser may show a type inside the page.
 
-    Args:
-        mime: A content type, with or without parameters.
-
     Returns:
         ``"inline"``, or ``"attachment"`` for a type in which a browser runs script, or in
         whose parts it may: Firefox shows those of ``multipart/x-mixed-replace``.

@@ -139,11 +139,6 @@ def key_behind(name: str, key_of: Callable[[str], str], name_of: Callable[[str],
     Other software may store under such names; a key for one would lead nowhere, or to
     another blob.
 
-    Args:
-        name: The name, with the prefix of the store.
-        key_of: Turns a name into a key.
-        name_of: Turns that key into its name.
-
     Example:
         >>> key_behind("a/..~/b", original_key, url_safe_key)
         'a/../b'

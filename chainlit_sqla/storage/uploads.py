@@ -152,12 +152,7 @@ class Uploads:
                     upload.deleted = True
 
     async def wait_for_thread(self, thread_id: str | None, seconds: float) -> None:
-        """Wait until the rows of a thread's uploads are in the write queue.
-
-        Args:
-            thread_id: The thread; None waits for the uploads of all threads.
-            seconds: The longest wait.
-        """
+        """Wait until the rows of a thread's uploads, or of all, are in the write queue."""
         pending = [
             upload.queued
             for (thread, _), uploads in self._running.items()

@@ -3,54 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import os
-from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
 from chainlit_sqla.errors import StorageUnavailable
 from chainlit_sqla.storage.azure import client as azure_client
-from chainlit_sqla.storage.azure.client import AzureStorage
 from chainlit_sqla.storage.base import BlobSource
 from tests.servers.proxy import FlakyProxy
-from tests.servers.s3_faults import Front
 
 from .conftest import Container
-from .test_contract import blob
 
 MIB = 1024 * 1024
-
-
-@pytest.fixture(autouse=True)
-def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(azure_client, "BLOCK", MIB)
-
-
-@pytest.fixture
-def front(container: Container) -> Iterator[Front]:
-    with Front(container.server.endpoint) as front:
-        yield front
-
-
-def behind(front: Front, container: Container, **changes: Any) -> AzureStorage:
-    return container.storage(
-        **{"endpoint": f"{front.endpoint}/{container.server.account}", "attempts": 2, **changes}
-    )
-
-
-@pytest.mark.parametrize("match", ["PUT .*comp=block&", "PUT .*comp=blocklist", "PUT .*/k$"])
-@pytest.mark.parametrize("status", [503, 500, 0])
-async def test_a_request_that_fails_is_sent_again(
-    container: Container, front: Front, match: str, status: int
-) -> None:
-    storage = behind(front, container)
-    data = os.urandom(10 if match.endswith("$") else 3 * MIB)
-    fault = front.fail(match, status, "ServerBusy", 1) if status else front.reset(match, 5, 1)
-    await storage.put("k", BlobSource(data=data), mime="text/plain")
-    assert fault.met.is_set()
-    assert await blob(storage, "k") == data
-    await storage.close()
 
 
 async def test_a_server_that_falls_silent_is_unavailable(

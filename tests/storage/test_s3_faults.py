@@ -60,20 +60,6 @@ async def put(storage: S3Storage, source: BlobSource = LARGE) -> int:
         return await storage.put("k", source, mime="text/plain")
 
 
-@pytest.mark.parametrize("source", [SMALL, LARGE], ids=["small", "large"])
-@pytest.mark.parametrize(("status", "code"), [(503, "SlowDown"), (500, "InternalError")])
-async def test_a_server_that_is_busy_twice_costs_nothing(
-    moto: Bucket, front: Front, source: BlobSource, status: int, code: str
-) -> None:
-    storage = through(front, moto)
-    fault = front.fail(r"PUT /.*(k$|k\?.*partNumber=2)", status, code, times=2)
-    assert await put(storage, source) == source.size
-    assert fault.times == 0
-    assert await blob(storage, "k") == source.data
-    assert moto.unfinished() == []
-    await storage.close()
-
-
 @pytest.mark.parametrize("at", ["POST .*uploads", "partNumber=2", r"POST .*\?uploadId"])
 async def test_a_server_that_stays_broken_is_reported_and_leaves_nothing(
     moto: Bucket, front: Front, at: str

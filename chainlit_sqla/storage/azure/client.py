@@ -17,7 +17,6 @@ from ...errors import ConfigurationError, MissingExtraError, StorageError
 from ..base import BlobInfo
 from ..blocking import BlockingStorage
 from ..cloud import check_endpoint
-from ..headers import offered_name
 from ..keys import key_behind, original_key, url_safe_key
 from ..worker_threads import UploadFile
 
@@ -269,12 +268,8 @@ def _default_credential() -> Any:
 
 def _info(key: str, blob: Any) -> BlobInfo:
     headers = blob.content_settings
-    return BlobInfo(
-        key,
-        blob.size,
-        blob.last_modified,
-        headers.content_type or "",
-        offered_name(headers.content_disposition or ""),
+    return BlobInfo.from_headers(
+        key, blob.size, blob.last_modified, headers.content_type, headers.content_disposition
     )
 
 

@@ -15,7 +15,6 @@ from ...errors import ConfigurationError, MissingExtraError, StorageError
 from ..base import BlobInfo
 from ..blocking import CALLS, LANES, LARGE_UPLOADS, SMALL_UPLOADS, BlockingStorage
 from ..cloud import check_endpoint
-from ..headers import offered_name
 from ..keys import KEY_BYTES, key_behind, original_key, url_safe_key
 from ..worker_threads import UploadFile
 
@@ -227,12 +226,8 @@ class GCSStorage(BlockingStorage):
 
 
 def _info(key: str, blob: Any) -> BlobInfo:
-    return BlobInfo(
-        key,
-        int(blob.size),
-        blob.time_created,
-        blob.content_type or "",
-        offered_name(blob.content_disposition or ""),
+    return BlobInfo.from_headers(
+        key, int(blob.size), blob.time_created, blob.content_type, blob.content_disposition
     )
 
 

@@ -66,13 +66,7 @@ _URLS = re.compile(r"(with url: \S+|https?://\S+)")
 def google_errors(
     action: str, location: str, *, signing: bool = False
 ) -> AbstractContextManager[None]:
-    """Turn the exceptions of Google's libraries into errors of ours; see `cloud_errors`.
-
-    Args:
-        action: What fails.
-        location: The bucket.
-        signing: IAM answers, not the bucket.
-    """
+    """Turn the exceptions of Google's libraries, or of IAM, into errors; see `cloud_errors`."""
     repairs = _SIGNING_REPAIRS if signing else _REPAIRS
     return cloud_errors(action, location, _KINDS, partial(_explain, repairs=repairs))
 

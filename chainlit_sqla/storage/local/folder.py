@@ -73,11 +73,7 @@ def blob_digest(key: str) -> str:
 
 
 class Folder:
-    """Reads and writes blobs below one folder; blocking, for use in threads.
-
-    Args:
-        root: The folder; created by the first write.
-    """
+    """Reads and writes blobs below one folder; blocking, for use in threads."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -148,9 +144,6 @@ class Folder:
 
     def remove(self, digests: Iterable[str]) -> dict[str, OSError]:
         """Delete blobs with all that interrupted writes left of them.
-
-        Args:
-            digests: Hashes of keys, in hex; unknown ones are skipped.
 
         Returns:
             The blobs that could not be deleted, each with the reason.

@@ -15,7 +15,7 @@ from botocore.exceptions import ClientError
 from ...errors import ConfigurationError, StorageError, StorageUnavailable
 from ..base import CHUNK, BlobInfo, BlobSource, source_errors
 from ..cloud import check_endpoint, check_round_trip
-from ..headers import content_disposition, content_type, offered_name
+from ..headers import content_disposition, content_type
 from ..keys import key_behind, original_key, possible_names, url_safe_key
 from ..worker_threads import UploadFile
 from .connection import Connection, client_config
@@ -179,13 +179,9 @@ class S3Storage:
         target = self._target(key)
         with s3_errors(f"look up {key!r}", self.location):
             answer = await (await self._connect()).head_object(**target)
-        return BlobInfo(
-            key,
-            answer["ContentLength"],
-            answer["LastModified"].astimezone(UTC),
-            answer.get("ContentType", ""),
-            offered_name(answer.get("ContentDisposition", "")),
-        )
+        mime, disposition = answer.get("ContentType"), answer.get("ContentDisposition")
+        modified = answer["LastModified"].astimezone(UTC)
+        return BlobInfo.from_headers(key, answer["ContentLength"], modified, mime, disposition)
 
     async def clear_unfinished(
         self, before: datetime, *, is_ours: Callable[[str], bool], remove: bool

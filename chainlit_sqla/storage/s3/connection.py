@@ -27,15 +27,7 @@ T = TypeVar("T")
 
 
 class Connection:
-    """Clients of aiobotocore, usable in one event loop until they are closed.
-
-    Args:
-        location: The bucket, for errors.
-        session: Of aiobotocore; None: a new one.
-        make_client: Makes a client in a session, for an endpoint or, without one, for the
-            store's own.
-        public_endpoint: The server in signed links; empty: the store's own.
-    """
+    """Clients of aiobotocore, usable in one event loop until they are closed."""
 
     def __init__(
         self,
