@@ -5,29 +5,22 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Connection, Table, delete, or_, select, true
+from sqlalchemy import ColumnElement, Connection, delete, select
 
 from .._internal.timestamps import instant_of, now
 from ..dialects import Dialect
-from ..errors import NotTheAuthor
 from ..models import elements, feedbacks, steps, threads
 from . import deletion_queue
-from .execute_saves import (
-    add_tombstones,
-    batched,
-    bump_row_versions,
-    element_tombstone_id,
-    lock_threads,
-)
+from .locks import batched, bump_row_versions, lock_threads
 from .operations import (
     Delete,
     DeleteElement,
     DeleteFeedback,
     DeleteStep,
     DeleteThread,
-    Scope,
-    printable_id,
 )
+from .ownership import delete_own_feedback, within_scope
+from .tombstones import add_tombstones, element_tombstone_id
 
 
 def execute_delete(connection: Connection, dialect: Dialect, op: Delete) -> tuple[bool, bool]:
@@ -49,7 +42,7 @@ def execute_delete(connection: Connection, dialect: Dialect, op: Delete) -> tupl
         case DeleteElement():
             return _delete_element(connection, dialect, op)
         case DeleteFeedback():
-            return _delete_feedback(connection, op), False
+            return delete_own_feedback(connection, op), False
 
 
 def delete_rows(
@@ -94,7 +87,7 @@ def _delete_thread(connection: Connection, dialect: Dialect, op: DeleteThread) -
 
 
 def _delete_step(connection: Connection, dialect: Dialect, op: DeleteStep) -> tuple[bool, bool]:
-    query = select(steps.c.threadId).where(steps.c.id == op.id, _within_scope(steps, op.scope))
+    query = select(steps.c.threadId).where(steps.c.id == op.id, within_scope(steps, op.scope))
     threads_with_step = sorted(connection.scalars(query))
     # A step that does not exist may be created later: Chainlit flushes deferred calls method by
     # method.
@@ -118,7 +111,7 @@ def _delete_step(connection: Connection, dialect: Dialect, op: DeleteStep) -> tu
 def _delete_element(
     connection: Connection, dialect: Dialect, op: DeleteElement
 ) -> tuple[bool, bool]:
-    where = (elements.c.id == op.id) & _within_scope(elements, op.scope)
+    where = (elements.c.id == op.id) & within_scope(elements, op.scope)
     if op.thread_id:
         where &= elements.c.threadId == op.thread_id
     thread_ids = set(connection.scalars(select(elements.c.threadId).where(where)))
@@ -132,21 +125,6 @@ def _delete_element(
     has_blobs = _queue_blobs(connection, dialect, where)
     result = connection.execute(delete(elements).where(where))
     return result.rowcount > 0, has_blobs
-
-
-def _delete_feedback(connection: Connection, op: DeleteFeedback) -> bool:
-    where = feedbacks.c.id == op.id
-    if op.actor is None:
-        return connection.execute(delete(feedbacks).where(where)).rowcount > 0
-    may_delete = or_(threads.c.userIdentifier == op.actor, threads.c.userIdentifier.is_(None))
-    within = feedbacks.c.threadId.in_(select(threads.c.id).where(may_delete))
-    result = connection.execute(delete(feedbacks).where(where, within))
-    if result.rowcount == 0 and connection.scalar(select(feedbacks.c.id).where(where)):
-        raise NotTheAuthor(
-            f"{op.actor!r} is not the author of the thread with feedback {printable_id(op.id)}; "
-            "it was not deleted, log in as its author"
-        )
-    return result.rowcount > 0
 
 
 def _with_descendants(connection: Connection, thread_id: str, step_id: str) -> Sequence[str]:
@@ -168,16 +146,3 @@ def _queue_blobs(connection: Connection, dialect: Dialect, where: ColumnElement[
     """Queue the blobs of elements for deletion; return whether there are any."""
     query = select(elements.c.objectKey).where(where, elements.c.objectKey.is_not(None))
     return deletion_queue.enqueue(connection, dialect, list(connection.scalars(query)))
-
-
-def _within_scope(table: Table, scope: Scope) -> ColumnElement[bool]:
-    """Limit a deletion by id to what the calling session may delete."""
-    if scope.everywhere:
-        return true()
-    allowed = []
-    if scope.thread_id:
-        allowed.append(table.c.threadId == scope.thread_id)
-    if scope.user_id:
-        own_threads = select(threads.c.id).where(threads.c.userId == scope.user_id)
-        allowed.append(table.c.threadId.in_(own_threads))
-    return or_(*allowed)

@@ -13,20 +13,19 @@ Invariants against other processes (each statement sees what was committed befor
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Table, bindparam, delete, select, update
+from sqlalchemy import Connection, Table, bindparam, select, update
 
 from .._internal.json import JsonText
-from .._internal.timestamps import instant_of
 from ..dialects import Dialect
-from ..errors import NotTheAuthor, RejectedRow
-from ..models import elements, feedbacks, steps, threads, tombstones, users
+from ..errors import RejectedRow
+from ..models import elements, feedbacks, steps, threads, users
 from . import deletion_queue
-from .operations import printable_id
+from .locks import batched, lock_threads
+from .ownership import check_ownership
 from .planner import (
     STEP_DEFAULTS,
     Key,
@@ -36,51 +35,12 @@ from .planner import (
     group_by_columns,
     latest_activity,
 )
+from .tombstones import StoredThreads, lock_stored_threads, restore_threads
 
 log = logging.getLogger(__name__)
 
 
 _ELEMENT_DEFAULTS = {"name": "", "type": "file"}
-_ELEMENT = "element "
-
-
-@dataclass(slots=True)
-class _StoredThreads:
-    """The stored state of the threads of a segment.
-
-    Args:
-        rows: The locked rows of the threads.
-        tombstoned: Threads that were deleted and stay deleted.
-        restored: Threads that this segment restores, with the times of their deletion.
-        deleted_steps: Steps that were deleted.
-        deleted_elements: Elements that were deleted, with the times of their deletion; elements
-            that were sent earlier are not written.
-    """
-
-    rows: dict[str, Any]
-    tombstoned: Collection[str]
-    restored: Mapping[str, datetime]
-    deleted_steps: Collection[Key]
-    deleted_elements: Mapping[Key, datetime]
-
-    def accepts_element(self, key: Key, row: RowChange) -> bool:
-        """Whether an element may be written."""
-        thread_id, id = key
-        for deleted_at in (
-            self.deleted_elements.get((thread_id, element_tombstone_id(id))),
-            self.deleted_elements.get((thread_id, element_tombstone_id(""))),
-            self.restored.get(thread_id),
-        ):
-            if deleted_at is not None and instant_of(row.ordinal) <= deleted_at:
-                return False
-        return self.accepts(key, row, row.values.get("forId") or "")
-
-    def accepts(self, key: Key, row: RowChange, step_id: str | None = None) -> bool:
-        """Whether a row may be written: neither its thread nor its step was deleted."""
-        thread_id, id = key
-        if thread_id in self.tombstoned or (thread_id in self.restored and row.before_restore):
-            return False
-        return (thread_id, step_id or id) not in self.deleted_steps
 
 
 def execute_saves(connection: Connection, dialect: Dialect, segment: Segment) -> bool:
@@ -100,95 +60,16 @@ def execute_saves(connection: Connection, dialect: Dialect, segment: Segment) ->
     _save_users(connection, dialect, segment)
     if not segment.threads:
         return False
-    stored = _look_up(connection, segment)
-    _check_ownership(segment, stored)
+    stored = lock_stored_threads(connection, segment)
+    check_ownership(segment, stored.rows)
     accepted_steps = [item for item in segment.steps.items() if stored.accepts(*item)]
     _save_threads(connection, dialect, segment, stored, latest_activity(dict(accepted_steps)))
-    _check_ownership(segment, stored)  # Another process may have inserted a thread meanwhile.
+    check_ownership(segment, stored.rows)  # Another process may have inserted a thread meanwhile.
     _save_rows(connection, dialect, steps, accepted_steps, STEP_DEFAULTS)
     unused_keys = _save_elements(connection, dialect, segment, stored)
     accepted_feedbacks = [item for item in segment.feedbacks.items() if stored.accepts(*item)]
     _save_rows(connection, dialect, feedbacks, accepted_feedbacks, {}, key_column="forId")
     return deletion_queue.enqueue(connection, dialect, unused_keys)
-
-
-def lock_threads(
-    connection: Connection, ids: Iterable[str], *, exclusive: bool
-) -> Mapping[str, Any]:
-    """Lock the rows of threads, always in the same order.
-
-    Args:
-        connection: In a transaction.
-        ids: The threads; threads that do not exist are ignored.
-        exclusive: Whether to exclude saves too, as deletions need.
-
-    Returns:
-        The rows by id: id, updatedAt and userIdentifier.
-    """
-    columns = threads.c
-    query = (
-        select(columns.id, columns.updatedAt, columns.userIdentifier)
-        .where(columns.id.in_(sorted(set(ids))))
-        .order_by(columns.id)
-        .with_for_update(key_share=not exclusive)
-    )
-    return {row.id: row for row in connection.execute(query)}
-
-
-def bump_row_versions(connection: Connection, ids: Collection[str]) -> None:
-    """Give the rows of locked threads a new version without changing a value.
-
-    A fast batch in another process, whose snapshot may be older than its lock, detects the change
-    by the version: see `chainlit_sqla.dialects.postgresql.fast_batch`.
-
-    Args:
-        connection: In a transaction.
-        ids: The threads.
-    """
-    if ids:
-        same = update(threads).values(updatedAt=threads.c.updatedAt)
-        connection.execute(same.where(threads.c.id.in_(ids)))
-
-
-def element_tombstone_id(id: str) -> str:
-    """Return the id of an element's tombstone, distinct from those of steps.
-
-    Args:
-        id: The element.
-    """
-    return _ELEMENT + id
-
-
-def batched(ids: Sequence[str], size: int) -> Iterator[Sequence[str]]:
-    """Split ids into portions for one statement each.
-
-    Args:
-        ids: The ids.
-        size: The largest length of a portion.
-    """
-    for start in range(0, len(ids), size):
-        yield ids[start : start + size]
-
-
-def _look_up(connection: Connection, segment: Segment) -> _StoredThreads:
-    rows = lock_threads(connection, segment.threads, exclusive=False)
-    ids = {id for _, id in segment.steps} | {for_id for _, for_id in segment.feedbacks}
-    ids |= {row.values.get("forId") or "" for row in segment.elements.values()} | {""}
-    ids |= {element_tombstone_id(id) for _, id in segment.elements} | {element_tombstone_id("")}
-    columns = tombstones.c
-    query = select(columns.threadId, columns.id, columns.deletedAt).where(
-        columns.threadId.in_(list(segment.threads)), columns.id.in_(sorted(ids))
-    )
-    deleted = {(thread_id, id): at for thread_id, id, at in connection.execute(query)}
-    deleted_threads = {thread_id for thread_id, id in deleted if not id}
-    restored = {id: deleted[id, ""] for id in deleted_threads if segment.threads[id].restored_at}
-    for id in deleted_threads - restored.keys():
-        log.info("Not written: a late change of thread %s, which was deleted", id)
-    deleted_elements = {key: at for key, at in deleted.items() if key[1].startswith(_ELEMENT)}
-    deleted_steps = {key for key in deleted if key[1]} - deleted_elements.keys()
-    return _StoredThreads(
-        dict(rows), deleted_threads - restored.keys(), restored, deleted_steps, deleted_elements
-    )
 
 
 def _save_users(connection: Connection, dialect: Dialect, segment: Segment) -> None:
@@ -206,10 +87,10 @@ def _save_threads(
     connection: Connection,
     dialect: Dialect,
     segment: Segment,
-    stored: _StoredThreads,
+    stored: StoredThreads,
     activity: Mapping[str, datetime],
 ) -> None:
-    _restore_threads(connection, dialect, stored.restored)
+    restore_threads(connection, dialect, stored.restored)
     _insert_missing_threads(connection, dialect, segment, stored)
     identifiers = _identifiers(connection, segment)
     metadata = _metadata(connection, segment)
@@ -230,41 +111,8 @@ def _save_threads(
         connection.execute(statement, records)
 
 
-def _restore_threads(
-    connection: Connection, dialect: Dialect, restored: Mapping[str, datetime]
-) -> None:
-    """Remove the tombstones of restored threads."""
-    if restored:
-        # Elements sent before the deletion, whose upload is not finished yet, stay deleted.
-        add_tombstones(connection, dialect, restored, [element_tombstone_id("")])
-        of_threads = tombstones.c.threadId.in_(restored) & (tombstones.c.id == "")
-        connection.execute(delete(tombstones).where(of_threads))
-
-
-def add_tombstones(
-    connection: Connection,
-    dialect: Dialect,
-    deleted_at_by_thread: Mapping[str, datetime],
-    ids: Collection[str],
-) -> None:
-    """Write tombstones, which prevent late writes.
-
-    Args:
-        connection: In a transaction.
-        dialect: The database's dialect.
-        deleted_at_by_thread: The threads with the times of the deletions.
-        ids: The ids of the tombstones in each thread; "" is the thread itself.
-    """
-    records = [
-        {"threadId": thread_id, "id": id, "deletedAt": deleted_at}
-        for thread_id, deleted_at in deleted_at_by_thread.items()
-        for id in ids
-    ]
-    connection.execute(dialect.upsert(tombstones, ["threadId", "id"], ["deletedAt"]), records)
-
-
 def _insert_missing_threads(
-    connection: Connection, dialect: Dialect, segment: Segment, stored: _StoredThreads
+    connection: Connection, dialect: Dialect, segment: Segment, stored: StoredThreads
 ) -> None:
     """Insert threads that do not exist; another process may do the same."""
     new_threads: dict[str, dict[str, Any]] = {}
@@ -357,7 +205,7 @@ def _merge_extra(
 
 
 def _save_elements(
-    connection: Connection, dialect: Dialect, segment: Segment, stored: _StoredThreads
+    connection: Connection, dialect: Dialect, segment: Segment, stored: StoredThreads
 ) -> list[str]:
     """Write elements; return the keys of blobs that no row references any more."""
     accepted: list[tuple[Key, RowChange]] = []
@@ -385,17 +233,6 @@ def _keep_blobs(
     keys = [key for _, row in rows if (key := row.values.get("objectKey"))]
     for portion in batched(keys, dialect.max_parameters):
         deletion_queue.dequeue(connection, portion)
-
-
-def _check_ownership(segment: Segment, stored: _StoredThreads) -> None:
-    """Refuse other users' threads: clients may name any, and Chainlit does not always check."""
-    for thread_id, actor in sorted(segment.claims):
-        thread_row = stored.rows.get(thread_id)
-        if thread_row is not None and thread_row.userIdentifier not in (None, actor):
-            raise NotTheAuthor(
-                f"{actor!r} is not the author of thread {printable_id(thread_id)}; "
-                "nothing was changed in it, log in as its author"
-            )
 
 
 def _replaced_keys(connection: Connection, rows: Sequence[tuple[Key, RowChange]]) -> list[str]:

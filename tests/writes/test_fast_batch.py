@@ -22,7 +22,8 @@ from chainlit_sqla.errors import NotTheAuthor, RejectedRow
 from chainlit_sqla.models import Base, Step, Thread, User
 from chainlit_sqla.settings import Settings
 from chainlit_sqla.writes.execute_deletes import execute_delete
-from chainlit_sqla.writes.execute_saves import execute_saves, lock_threads
+from chainlit_sqla.writes.execute_saves import execute_saves
+from chainlit_sqla.writes.locks import lock_threads
 from chainlit_sqla.writes.operations import (
     DeleteElement,
     DeleteStep,

@@ -1,0 +1,69 @@
+"""Who may write where: Chainlit does not check it for feedback, elements and ids of messages."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Table, delete, or_, select, true
+
+from ..errors import NotTheAuthor
+from ..models import feedbacks, threads
+from .operations import DeleteFeedback, Scope, printable_id
+from .planner import Segment
+
+
+def check_ownership(segment: Segment, thread_rows: Mapping[str, Any]) -> None:
+    """Refuse other users' threads: clients may name any, and Chainlit does not always check."""
+    for thread_id, actor in sorted(segment.claims):
+        thread_row = thread_rows.get(thread_id)
+        if thread_row is not None and thread_row.userIdentifier not in (None, actor):
+            raise NotTheAuthor(
+                f"{actor!r} is not the author of thread {printable_id(thread_id)}; "
+                "nothing was changed in it, log in as its author"
+            )
+
+
+def delete_own_feedback(connection: Connection, op: DeleteFeedback) -> bool:
+    """Delete feedback, if the one who asks is the author of its thread.
+
+    Args:
+        connection: In a transaction.
+        op: The deletion.
+
+    Returns:
+        Whether there was any.
+
+    Raises:
+        NotTheAuthor: The thread belongs to somebody else.
+    """
+    where = feedbacks.c.id == op.id
+    if op.actor is None:
+        return connection.execute(delete(feedbacks).where(where)).rowcount > 0
+    may_delete = or_(threads.c.userIdentifier == op.actor, threads.c.userIdentifier.is_(None))
+    within = feedbacks.c.threadId.in_(select(threads.c.id).where(may_delete))
+    result = connection.execute(delete(feedbacks).where(where, within))
+    if result.rowcount == 0 and connection.scalar(select(feedbacks.c.id).where(where)):
+        raise NotTheAuthor(
+            f"{op.actor!r} is not the author of the thread with feedback {printable_id(op.id)}; "
+            "it was not deleted, log in as its author"
+        )
+    return result.rowcount > 0
+
+
+def within_scope(table: Table, scope: Scope) -> ColumnElement[bool]:
+    """Limit a deletion by id to what the calling session may delete.
+
+    Args:
+        table: The table with the row.
+        scope: What the session may reach.
+    """
+    if scope.everywhere:
+        return true()
+    allowed = []
+    if scope.thread_id:
+        allowed.append(table.c.threadId == scope.thread_id)
+    if scope.user_id:
+        own_threads = select(threads.c.id).where(threads.c.userId == scope.user_id)
+        allowed.append(table.c.threadId.in_(own_threads))
+    return or_(*allowed)

@@ -1,0 +1,134 @@
+"""Tombstones: what was deleted stays deleted, whoever writes to it later.
+
+Each deleted thread, step and element has one. They are read after the thread's row is locked, so
+a deletion in another process is either seen or waits. Only a write that names the owner of a
+deleted thread restores it.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, delete, select
+
+from .._internal.timestamps import instant_of
+from ..dialects import Dialect
+from ..models import tombstones
+from .locks import lock_threads
+from .planner import Key, RowChange, Segment
+
+log = logging.getLogger(__name__)
+
+_ELEMENT = "element "
+
+
+@dataclass(slots=True)
+class StoredThreads:
+    """The stored state of the threads of a segment.
+
+    Args:
+        rows: The locked rows of the threads.
+        tombstoned: Threads that were deleted and stay deleted.
+        restored: Threads that this segment restores, with the times of their deletion.
+        deleted_steps: Steps that were deleted.
+        deleted_elements: Elements that were deleted, with the times of their deletion; elements
+            that were sent earlier are not written.
+    """
+
+    rows: dict[str, Any]
+    tombstoned: Collection[str]
+    restored: Mapping[str, datetime]
+    deleted_steps: Collection[Key]
+    deleted_elements: Mapping[Key, datetime]
+
+    def accepts_element(self, key: Key, row: RowChange) -> bool:
+        """Whether an element may be written."""
+        thread_id, id = key
+        for deleted_at in (
+            self.deleted_elements.get((thread_id, element_tombstone_id(id))),
+            self.deleted_elements.get((thread_id, element_tombstone_id(""))),
+            self.restored.get(thread_id),
+        ):
+            if deleted_at is not None and instant_of(row.ordinal) <= deleted_at:
+                return False
+        return self.accepts(key, row, row.values.get("forId") or "")
+
+    def accepts(self, key: Key, row: RowChange, step_id: str | None = None) -> bool:
+        """Whether a row may be written: neither its thread nor its step was deleted."""
+        thread_id, id = key
+        if thread_id in self.tombstoned or (thread_id in self.restored and row.before_restore):
+            return False
+        return (thread_id, step_id or id) not in self.deleted_steps
+
+
+def lock_stored_threads(connection: Connection, segment: Segment) -> StoredThreads:
+    """Lock the threads of a segment, then read their tombstones.
+
+    Args:
+        connection: In a transaction.
+        segment: The changes.
+    """
+    rows = lock_threads(connection, segment.threads, exclusive=False)
+    ids = {id for _, id in segment.steps} | {for_id for _, for_id in segment.feedbacks}
+    ids |= {row.values.get("forId") or "" for row in segment.elements.values()} | {""}
+    ids |= {element_tombstone_id(id) for _, id in segment.elements} | {element_tombstone_id("")}
+    columns = tombstones.c
+    query = select(columns.threadId, columns.id, columns.deletedAt).where(
+        columns.threadId.in_(list(segment.threads)), columns.id.in_(sorted(ids))
+    )
+    deleted = {(thread_id, id): at for thread_id, id, at in connection.execute(query)}
+    deleted_threads = {thread_id for thread_id, id in deleted if not id}
+    restored = {id: deleted[id, ""] for id in deleted_threads if segment.threads[id].restored_at}
+    for id in deleted_threads - restored.keys():
+        log.info("Not written: a late change of thread %s, which was deleted", id)
+    deleted_elements = {key: at for key, at in deleted.items() if key[1].startswith(_ELEMENT)}
+    deleted_steps = {key for key in deleted if key[1]} - deleted_elements.keys()
+    return StoredThreads(
+        dict(rows), deleted_threads - restored.keys(), restored, deleted_steps, deleted_elements
+    )
+
+
+def restore_threads(
+    connection: Connection, dialect: Dialect, restored: Mapping[str, datetime]
+) -> None:
+    """Remove the tombstones of restored threads."""
+    if restored:
+        # Elements sent before the deletion, whose upload is not finished yet, stay deleted.
+        add_tombstones(connection, dialect, restored, [element_tombstone_id("")])
+        of_threads = tombstones.c.threadId.in_(restored) & (tombstones.c.id == "")
+        connection.execute(delete(tombstones).where(of_threads))
+
+
+def add_tombstones(
+    connection: Connection,
+    dialect: Dialect,
+    deleted_at_by_thread: Mapping[str, datetime],
+    ids: Collection[str],
+) -> None:
+    """Write tombstones, which prevent late writes.
+
+    Args:
+        connection: In a transaction.
+        dialect: The database's dialect.
+        deleted_at_by_thread: The threads with the times of the deletions.
+        ids: The ids of the tombstones in each thread; "" is the thread itself.
+    """
+    records = [
+        {"threadId": thread_id, "id": id, "deletedAt": deleted_at}
+        for thread_id, deleted_at in deleted_at_by_thread.items()
+        for id in ids
+    ]
+    connection.execute(dialect.upsert(tombstones, ["threadId", "id"], ["deletedAt"]), records)
+
+
+def element_tombstone_id(id: str) -> str:
+    """Return the id of an element's tombstone, distinct from those of steps.
+
+    Args:
+        id: The element.
+    """
+    return _ELEMENT + id
