@@ -38,6 +38,7 @@ from ..._internal.timestamps import format_instant
 from ...errors import ConfigurationError
 from ..base import Dialect, insert_on_conflict
 from ..error_kinds import ErrorKind, driver_error
+from . import errors as sqlite_errors
 from .search import FtsIndex
 from .worker import SQLiteWorker
 
@@ -51,9 +52,6 @@ _WRITE = "chainlit_sqla_write"
 _LENGTH = len("2026-01-31T08:00:00.000000Z")
 
 _BUSY_SECONDS = 30.0
-_TRANSIENT_CODES = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL}
-_DISK_CODES = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR}
-"""Errors of the disk, not of a row: it may have space again later."""
 
 
 class SQLite(Dialect):
@@ -244,27 +242,11 @@ class SQLite(Dialect):
 
     def classify_driver_error(self, error: BaseException) -> ErrorKind:
         """Classify by SQLite's result code (https://www.sqlite.org/rescode.html)."""
-        code = getattr(error, "sqlite_errorcode", None)
-        if code is None:
-            return ErrorKind.REJECTED
-        if code & 0xFF in _TRANSIENT_CODES | _DISK_CODES:
-            return ErrorKind.TRANSIENT
-        if code == sqlite3.SQLITE_CONSTRAINT_FOREIGNKEY:
-            return ErrorKind.REPEAT
-        if code == sqlite3.SQLITE_ERROR:  # No such table or column; syntax is ours.
-            return ErrorKind.SCHEMA
-        return ErrorKind.REJECTED
+        return sqlite_errors.classify(error)
 
     def explain(self, error: BaseException, url: URL) -> str | None:
         """Explain files that cannot be opened, read or written, and a missing FTS5."""
-        if "no such module: fts5" in str(driver_error(error)):
-            return (
-                f"The SQLite file {url.database} has a search index, and the SQLite of this "
-                "Python has no FTS5; use a Python that has it, or run with one: "
-                "chainlit-sqla search disable"
-            )
-        code = getattr(driver_error(error), "sqlite_errorcode", None)
-        return None if code is None else _explain(code & 0xFF, url.database)
+        return sqlite_errors.explain(error, url, _BUSY_SECONDS)
 
 
 def _in_memory(url: URL) -> bool:
@@ -332,7 +314,11 @@ def _switch_to_wal(cursor: Any) -> None:
         cursor.fetchone()
     except Exception as error:
         code = getattr(driver_error(error), "sqlite_errorcode", 0) & 0xFF
-        if code not in {*_TRANSIENT_CODES, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN}:
+        if code not in {
+            *sqlite_errors.TRANSIENT_CODES,
+            sqlite3.SQLITE_READONLY,
+            sqlite3.SQLITE_CANTOPEN,
+        }:
             raise
 
 
@@ -343,38 +329,3 @@ def _fold(value: str | None) -> str | None:
 def _begin(connection: Connection) -> None:
     immediate = connection.get_execution_options().get(_WRITE, False)
     connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
-
-
-def _explain(code: int, database: str | None) -> str | None:
-    match code:
-        case sqlite3.SQLITE_CANTOPEN:
-            return (
-                f"The SQLite file {database} cannot be opened; check that its folder "
-                "exists and that this user may write in it"
-            )
-        case sqlite3.SQLITE_NOTADB:
-            return f"{database} is not a SQLite database; name another file"
-        case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_PERM:
-            return (
-                f"The SQLite file {database} cannot be written; "
-                "give this user write permission on the file and its folder"
-            )
-        case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
-            return (
-                f"The SQLite file {database} has been locked for "
-                f"{_BUSY_SECONDS:.0f} s; end the other program that is writing to it"
-            )
-        case sqlite3.SQLITE_FULL:
-            return f"There is no room for {database}; free disk space, and run it again"
-        case sqlite3.SQLITE_IOERR:
-            return (
-                f"The disk did not read or write {database} or a file beside it "
-                "(disk I/O error); see the log of the system, free disk space, check the disk "
-                "or mount, and run it again"
-            )
-        case sqlite3.SQLITE_CORRUPT:
-            return (
-                f"The SQLite file {database} is damaged; restore a backup, or save what "
-                "can be read with sqlite3's .recover"
-            )
-    return None

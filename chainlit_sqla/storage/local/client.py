@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import threading
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-
-from itsdangerous import BadData, TimestampSigner
 
 from ...errors import BlobNotFound
 from ..base import CHUNK, BlobInfo, BlobSource, source_errors
@@ -20,13 +17,10 @@ from ..keys import possible_names
 from ..worker_threads import StoppableWrite
 from .folder import Entry, Folder, blob_digest, folder_errors
 from .listing import blob_info, blobs_in, clear_leftovers, subfolders
+from .signed_urls import LinkError, LinkSigner
 
 FILES_PATH = "/chainlit-sqla/files"
 """Where the links point, below the prefix; see `local.route.file_route`."""
-
-
-class LinkError(ValueError):
-    """The link was altered, was signed with another secret, or has expired."""
 
 
 class LocalStorage:
@@ -82,7 +76,7 @@ class LocalStorage:
             return {}
         signer = await self._signer(create=True)
         base = self._url_prefix() + FILES_PATH
-        return {key: f"{base}/{signer.sign(blob_digest(key)).decode()}" for key in keys}
+        return {key: f"{base}/{signer.sign_digest(blob_digest(key))}" for key in keys}
 
     async def open(self, key: str) -> AsyncGenerator[bytes, None]:
         """Read a blob in chunks; see `StorageClient.open`."""
@@ -158,10 +152,7 @@ class LocalStorage:
             StorageError: The folder cannot be read.
         """
         signer = await self._signer(create=False)
-        try:
-            digest = signer.unsign(token, max_age=self._expiry - 1).decode()
-        except (BadData, UnicodeError):
-            raise LinkError from None
+        digest = signer.verify(token, self._expiry)
         with folder_errors("read a file", self.root):
             return await asyncio.to_thread(self._folder.find, digest)
 
@@ -170,7 +161,7 @@ class LocalStorage:
             f"There is no blob {key!r} in the folder {self.root}; it was deleted or never stored"
         )
 
-    async def _signer(self, *, create: bool) -> TimestampSigner:
+    async def _signer(self, *, create: bool) -> LinkSigner:
         """Return what signs the links; the folder's own secret is created for a first link."""
         if not self._secret:
             with folder_errors("keep the secret that signs links", self.root):
@@ -178,18 +169,4 @@ class LocalStorage:
                 self._secret = await asyncio.to_thread(read) or b""
         if not self._secret:
             raise LinkError
-        return _Signer(self._secret, self._clock)
-
-
-class _Signer(TimestampSigner):
-    """Signs with a clock of ours, and so that each link has only one spelling."""
-
-    def __init__(self, secret: bytes | str, clock: Callable[[], float]) -> None:
-        # 48 bytes are base64 without spare bits, which could be changed unnoticed.
-        super().__init__(
-            secret, salt="chainlit-sqla: links to local files", digest_method=hashlib.sha384
-        )
-        self._clock = clock
-
-    def get_timestamp(self) -> int:
-        return int(self._clock())
+        return LinkSigner(self._secret, self._clock)
