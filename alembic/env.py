@@ -9,9 +9,9 @@ from logging.config import fileConfig
 from alembic import context
 from sqlalchemy import Connection, text
 
-from chainlit_sqla.database import Database, resumable
+from chainlit_sqla.database import Database, repeatable_ddl
 from chainlit_sqla.database.revision import VERSION_TABLE
-from chainlit_sqla.dialects.search import INDEX
+from chainlit_sqla.dialects.search_index import INDEX
 from chainlit_sqla.models import Base
 
 config = context.config
@@ -46,11 +46,11 @@ def run(connection: Connection, database: Database, *, inside: bool = False) -> 
                 enter_schema(connection, database.schema)
             context.configure(connection=connection, **options(database))
             if database.dialect.commits_ddl:
-                resumable.make_repeatable(context.get_context())
+                repeatable_ddl.make_repeatable(context.get_context())
             with context.begin_transaction():
                 context.run_migrations()
             if database.dialect.commits_ddl:
-                resumable.finish(connection)
+                repeatable_ddl.finish(connection)
         finally:
             connection.dialect.default_schema_name = default_schema
 
@@ -81,7 +81,7 @@ def run_offline() -> None:
         migration = context.get_context()
         # No server says which of the two it is; their collations differ.
         migration.dialect.is_mariadb = database.given_url.get_backend_name() == "mariadb"
-        resumable.make_repeatable(migration)
+        repeatable_ddl.make_repeatable(migration)
     with context.begin_transaction():
         context.run_migrations()
 

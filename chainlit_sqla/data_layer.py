@@ -23,7 +23,7 @@ from ._internal.timestamps import parse_instant
 from .database import Database, migrator
 from .dialects import Rows
 from .errors import ChainlitSqlaError, ConfigurationError, NotTheAuthor, RejectedRow, StorageError
-from .integration import deserialize, serialize
+from .integration import from_chainlit, to_chainlit
 from .integration.attachments import open_source, resolve_storage
 from .integration.server import (
     feedback_user,
@@ -31,12 +31,7 @@ from .integration.server import (
     public_prefix,
     report_authorization_error,
 )
-from .integration.session import (
-    author_of,
-    browser_user,
-    defer_until_first_message,
-    deletion_scope,
-)
+from .integration.session import author_of, browser_user, defer_until_first_message, deletion_scope
 from .queries import elements, steps, thread_detail, threads, users
 from .queries.pagination import Cursor
 from .queries.search import Search
@@ -114,7 +109,7 @@ class SQLADataLayer(BaseDataLayer):
             self.storage,
             self._deletion_queue,
             self._read,
-            deserialize.element_operation,
+            from_chainlit.element_operation,
             self.settings.storage_retry_seconds,
         )
         self._users = UserCache(self._read_user, self.settings.user_cache_seconds)
@@ -181,7 +176,7 @@ class SQLADataLayer(BaseDataLayer):
     async def create_user(self, user: User) -> PersistedUser | None:
         """Create a user, or replace the metadata of the user with this identifier."""
         display_name = getattr(user, "display_name", None)
-        operation = deserialize.user_operation(user.identifier, user.metadata, display_name)
+        operation = from_chainlit.user_operation(user.identifier, user.metadata, display_name)
         end_write = self._users.writing(operation.identifier)
         try:
             commit = asyncio.ensure_future(await self.write_queue.enqueue(operation))
@@ -199,7 +194,7 @@ class SQLADataLayer(BaseDataLayer):
         actor = feedback_user.get()
         with report_authorization_error():
             thread_id = feedback.threadId or await self._thread_of_step(feedback.forId, actor)
-            operation = deserialize.feedback_operation(
+            operation = from_chainlit.feedback_operation(
                 thread_id, feedback.forId, feedback.id, feedback.value, feedback.comment, actor
             )
             await self.write_queue.submit(operation)
@@ -268,7 +263,7 @@ class SQLADataLayer(BaseDataLayer):
             )
             signed_urls = {}
         urls = [signed_urls.get(row[elements.KEY], row[elements.URL]) for row in rows]
-        return serialize.element_dicts(rows, self.database.dialect, urls)
+        return to_chainlit.element_dicts(rows, self.database.dialect, urls)
 
     # Steps
 
@@ -285,7 +280,7 @@ class SQLADataLayer(BaseDataLayer):
     async def _save_step(self, step_dict: StepDict, *, new: bool) -> None:
         actor = author_of(step_dict.get("threadId"))
         try:
-            operation = deserialize.step_operation(step_dict, new=new, actor=actor)
+            operation = from_chainlit.step_operation(step_dict, new=new, actor=actor)
         except ChainlitSqlaError as error:
             log.error("Step not written: %s", error)
             raise
@@ -316,7 +311,7 @@ class SQLADataLayer(BaseDataLayer):
             if start:
                 await asyncio.sleep(0)
             portion = rows[start : start + _STEPS_PER_TURN]
-            step_dicts += serialize.step_dicts(portion, self.database.dialect, thread_id)
+            step_dicts += to_chainlit.step_dicts(portion, self.database.dialect, thread_id)
         return step_dicts
 
     # Threads
@@ -337,7 +332,7 @@ class SQLADataLayer(BaseDataLayer):
         thread_row, step_rows, element_rows = detail
         step_dicts = await self._step_dicts(step_rows, thread_id)
         element_dicts = await self._element_dicts(element_rows)
-        thread = serialize.thread_dict(thread_row, dialect, step_dicts, element_dicts)
+        thread = to_chainlit.thread_dict(thread_row, dialect, step_dicts, element_dicts)
         return cast("ThreadDict", thread)
 
     async def update_thread(
@@ -350,7 +345,7 @@ class SQLADataLayer(BaseDataLayer):
     ) -> None:
         """Update a thread; None changes nothing, None in metadata removes a member."""
         actor = author_of(thread_id)
-        operation = deserialize.thread_operation(thread_id, name, user_id, metadata, tags, actor)
+        operation = from_chainlit.thread_operation(thread_id, name, user_id, metadata, tags, actor)
         await self.write_queue.submit(operation)
 
     async def delete_thread(self, thread_id: str) -> None:
@@ -379,7 +374,7 @@ class SQLADataLayer(BaseDataLayer):
             rows = await self._search.page(query)
         else:
             [rows] = await self._fetch(threads.page(dialect, query), wait_for=Pending.ALL)
-        page = [serialize.thread_dict(row, dialect) for row in rows[:first]]
+        page = [to_chainlit.thread_dict(row, dialect) for row in rows[:first]]
         return PaginatedResponse(
             pageInfo=PageInfo(
                 hasNextPage=len(rows) > first,

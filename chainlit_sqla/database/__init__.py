@@ -1,5 +1,5 @@
 """Connections to the database, the revision of its schema, and migrations."""
 
-from .database import Database, parse_url
+from .engine import Database, parse_url
 
 __all__ = ["Database", "parse_url"]

@@ -19,7 +19,7 @@ from sqlalchemy import Connection
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ..errors import ChainlitSqlaError, ConfigurationError, SchemaOutdated, SchemaUnknown
-from .database import Database
+from .engine import Database
 from .revision import REVISIONS, current_revision, describe_foreign_tables, revision_mismatch
 
 if TYPE_CHECKING:

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from ..settings import Settings
     from .fast_batch import FastBatch, FastBatchOutcome
     from .in_place import TableReplacement
-    from .search import SearchIndex
+    from .search_index import SearchIndex
     from .sqlite.worker import SQLiteWorker
 
 T = TypeVar("T")

@@ -38,18 +38,11 @@ from sqlalchemy import (
 
 from ..database import Database
 from ..dialects import BoundStatement, Dialect, Rows
-from ..dialects.search import SearchState
+from ..dialects.search_index import SearchState
 from ..errors import SchemaOutdated
 from ..models import steps, threads
 from . import select_columns
-from .threads import (
-    COLUMNS,
-    ThreadQuery,
-    after_cursor,
-    has_feedback,
-    newest_first,
-    page_parameters,
-)
+from .threads import COLUMNS, ThreadQuery, after_cursor, has_feedback, newest_first, page_parameters
 
 log = logging.getLogger(__name__)
 

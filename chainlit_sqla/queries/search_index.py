@@ -6,7 +6,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from ..database import Database
 from ..database.revision import current_revision, revision_mismatch
-from ..dialects.search import SearchIndex
+from ..dialects.search_index import SearchIndex
 from ..errors import ConfigurationError
 from .search import read_state
 

@@ -15,8 +15,8 @@ from sqlalchemy import insert, select
 
 from chainlit_sqla._internal.json import JsonText
 from chainlit_sqla.dialects import Dialect
-from chainlit_sqla.integration.deserialize import ELEMENT_KINDS, STEP_KINDS
-from chainlit_sqla.integration.serialize import parents_first
+from chainlit_sqla.integration.from_chainlit import ELEMENT_KINDS, STEP_KINDS
+from chainlit_sqla.integration.to_chainlit import parents_first
 from chainlit_sqla.models import elements, feedbacks, steps, threads, users
 
 pytestmark = pytest.mark.ours

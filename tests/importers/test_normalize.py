@@ -22,9 +22,7 @@ from chainlit_sqla.transfer.sources.normalize import (
     normalize,
     show_input,
 )
-from chainlit_sqla.transfer.sources.normalize import (
-    tags as read_tags,
-)
+from chainlit_sqla.transfer.sources.normalize import tags as read_tags
 
 NOON = datetime(2024, 5, 1, 12, tzinfo=UTC)
 texts = st.text(max_size=30)

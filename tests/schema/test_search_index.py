@@ -16,8 +16,8 @@ from sqlalchemy import make_url, text
 from chainlit_sqla import SQLADataLayer
 from chainlit_sqla.database import Database
 from chainlit_sqla.database import migrator as migrations
-from chainlit_sqla.dialects.search import SearchState
-from chainlit_sqla.dialects.sqlite import search as sqlite_search
+from chainlit_sqla.dialects.search_index import SearchState
+from chainlit_sqla.dialects.sqlite import search_index as sqlite_search
 from chainlit_sqla.dialects.sqlite.dialect import SQLite
 from chainlit_sqla.errors import ConfigurationError, SchemaOutdated
 from chainlit_sqla.queries import search, search_index

@@ -18,9 +18,7 @@ import httpx
 import pytest
 from azure.storage.blob import ContainerClient
 
-from chainlit_sqla.errors import (
-    StorageUnavailable,
-)
+from chainlit_sqla.errors import StorageUnavailable
 from chainlit_sqla.storage.azure.client import AzureStorage
 from tests.servers.azurite import AzuriteServer
 from tests.servers.entra import CLIENT, TENANT, EntraServer

@@ -14,7 +14,7 @@ from chainlit_sqla.errors import BlobNotFound, StorageError
 from chainlit_sqla.settings import Settings
 from chainlit_sqla.storage.base import BlobSource
 from chainlit_sqla.storage.s3.client import S3Storage
-from chainlit_sqla.storage.urls import open_storage
+from chainlit_sqla.storage.store_urls import open_storage
 
 from .conftest import SESSION, Bucket
 from .test_contract import blob, failures

@@ -16,13 +16,7 @@ from chainlit_sqla.database import Database
 from chainlit_sqla.database import migrator as migrations
 from chainlit_sqla.errors import NotTheAuthor, RejectedRow, SchemaOutdated
 from chainlit_sqla.models import Step
-from chainlit_sqla.writes.operations import (
-    DeleteFeedback,
-    Op,
-    SaveStep,
-    SaveThread,
-    SaveUser,
-)
+from chainlit_sqla.writes.operations import DeleteFeedback, Op, SaveStep, SaveThread, SaveUser
 from chainlit_sqla.writes.queue import WriteQueue
 from tests.servers.postgres import PostgresServer
 from tests.until import PATIENCE

@@ -13,7 +13,7 @@ from chainlit.element import File
 
 from chainlit_sqla import SQLADataLayer
 from chainlit_sqla.errors import BlobNotFound, StorageError, StorageUnavailable
-from chainlit_sqla.integration.deserialize import element_operation
+from chainlit_sqla.integration.from_chainlit import element_operation
 from chainlit_sqla.settings import Settings
 from chainlit_sqla.storage import uploads as module
 from chainlit_sqla.storage.uploads import Uploads

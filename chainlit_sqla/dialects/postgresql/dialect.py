@@ -41,7 +41,7 @@ from ..base import CompiledCall, Dialect, FetchMany, Rows, insert_on_conflict
 from ..error_kinds import ErrorKind
 from . import errors as postgresql_errors
 from . import fast_batch
-from .search import TrigramIndex, folded
+from .search_index import TrigramIndex, folded
 
 if TYPE_CHECKING:
     from sqlalchemy import PoolProxiedConnection

@@ -39,7 +39,7 @@ from ...errors import ConfigurationError
 from ..base import Dialect, insert_on_conflict
 from ..error_kinds import ErrorKind, driver_error
 from . import errors as sqlite_errors
-from .search import FtsIndex
+from .search_index import FtsIndex
 from .worker import SQLiteWorker
 
 if TYPE_CHECKING:

@@ -2,7 +2,7 @@
 
 from .comparison import LISTED, Comparison, Difference
 from .deletions import Deletions
-from .run import Import, Result
+from .resumable_import import Import, Result
 from .writer import ImportTarget
 
 __all__ = [

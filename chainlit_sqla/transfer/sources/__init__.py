@@ -6,13 +6,7 @@ from .bounded_fetch import fetch_portions
 from .detect import LAYERS, open_source
 from .jsonl import BAD_LINE, JsonlSource
 from .native import NativeSource, thread_column
-from .quarantine import (
-    ADOPTION,
-    FOREIGN_THREAD,
-    QUARANTINED,
-    QuarantinedRow,
-    write_quarantine,
-)
+from .quarantine import ADOPTION, FOREIGN_THREAD, QUARANTINED, QuarantinedRow, write_quarantine
 from .sqlalchemy_layer import SqlAlchemyLayerSource
 
 __all__ = [

@@ -1,7 +1,7 @@
 """Turns a raw row of another layer into a record of ours; pure functions without I/O.
 
 A raw row has the values that a driver returns for columns of any type. The rules, besides those
-of `chainlit_sqla.integration.deserialize`:
+of `chainlit_sqla.integration.from_chainlit`:
 
 - JSON may come as text, also as the literal ``null``; text that is not JSON becomes a string.
   JSON that only some readers accept is read as far as possible
@@ -26,7 +26,7 @@ from typing import Any
 
 from ..._internal import json as _json
 from ..._internal.timestamps import parse_instant
-from ...integration.deserialize import fit
+from ...integration.from_chainlit import fit
 from ..records import COLUMNS, FLAG, INSTANT, INTEGER, JSON, Record, default, merge_extra
 
 _NULLS = {"", "null", "none"}

@@ -30,7 +30,7 @@ from .._internal.progress import Watch, quiet
 from ..database import Database
 from ..errors import BlobNotFound, ConfigurationError
 from ..queries import blobs as queries
-from ..writes import deletion_queue as deletions
+from ..writes import queued_deletions
 from .base import BlobInfo, Inventory
 from .deletion_queue import DeletionQueue
 from .keys import is_own_key, thread_of_key
@@ -185,7 +185,7 @@ class StorageCheck:
         def enqueue(connection: Connection) -> int:
             referenced = queries.referenced_keys(connection, keys)
             orphans = [key for key in keys if key not in referenced]
-            deletions.enqueue(connection, self._database.dialect, orphans)
+            queued_deletions.enqueue(connection, self._database.dialect, orphans)
             return len(orphans)
 
         try:

@@ -26,7 +26,7 @@ from sqlalchemy.sql.functions import Function
 
 from ...errors import ConfigurationError
 from ..error_kinds import driver_error
-from ..search import INDEX, SearchIndex, SearchState
+from ..search_index import INDEX, SearchIndex, SearchState
 
 _ICU = "und-x-icu"
 _STATE = """
