@@ -37,7 +37,7 @@ from .queries.pagination import Cursor
 from .queries.search import Search
 from .settings import Settings
 from .storage.base import StorageClient
-from .storage.deletion_queue import DeletionQueue
+from .storage.deletion_worker import DeletionQueue
 from .storage.uploads import Uploads
 from .writes.operations import DeleteElement, DeleteFeedback, DeleteStep, DeleteThread
 from .writes.queue import WriteQueue

@@ -22,7 +22,7 @@ from rich.progress import (
 
 from .._internal.progress import Watch
 from ..errors import ConfigurationError
-from ..storage.store_urls import mask_storage_url
+from ..storage.open_store import mask_storage_url
 
 KIND_NAMES = {
     "user": "users",

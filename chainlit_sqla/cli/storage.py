@@ -20,7 +20,7 @@ from ..storage.consistency_check import Problem, Report, StorageCheck
 from ..storage.copy import CopyResult, copy_blobs
 from ..storage.local.client import LocalStorage
 from ..storage.local.folder import blob_digest
-from ..storage.store_urls import mask_storage_url, open_storage
+from ..storage.open_store import mask_storage_url, open_storage
 from .options import (
     Schema,
     Url,

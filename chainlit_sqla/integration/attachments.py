@@ -14,7 +14,7 @@ from ..settings import Settings
 from ..storage.base import BlobSource, StorageClient
 from ..storage.chainlit_adapter import ChainlitClientStorage
 from ..storage.config import storage_from
-from ..storage.store_urls import open_storage
+from ..storage.open_store import open_storage
 
 if TYPE_CHECKING:
     from chainlit.element import Element

@@ -9,7 +9,7 @@ from urllib.parse import quote
 from ..errors import ConfigurationError
 from ..settings import Settings
 from .base import Inventory
-from .store_urls import open_storage
+from .open_store import open_storage
 
 Cloud = Literal["s3", "gs", "az"]
 

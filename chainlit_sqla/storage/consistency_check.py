@@ -30,9 +30,9 @@ from .._internal.progress import Watch, quiet
 from ..database import Database
 from ..errors import BlobNotFound, ConfigurationError
 from ..queries import blobs as queries
-from ..writes import queued_deletions
+from ..writes import deletion_queue
 from .base import BlobInfo, Inventory
-from .deletion_queue import DeletionQueue
+from .deletion_worker import DeletionQueue
 from .keys import is_own_key, thread_of_key
 
 MINIMUM_AGE = timedelta(days=1)
@@ -185,7 +185,7 @@ class StorageCheck:
         def enqueue(connection: Connection) -> int:
             referenced = queries.referenced_keys(connection, keys)
             orphans = [key for key in keys if key not in referenced]
-            queued_deletions.enqueue(connection, self._database.dialect, orphans)
+            deletion_queue.enqueue(connection, self._database.dialect, orphans)
             return len(orphans)
 
         try:

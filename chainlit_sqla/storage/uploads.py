@@ -34,7 +34,7 @@ from ..queries import elements
 from ..writes.operations import SaveElement, printable_id
 from ..writes.queue import WriteQueue
 from .base import BlobSource, StorageClient
-from .deletion_queue import DeletionQueue
+from .deletion_worker import DeletionQueue
 from .keys import new_object_key
 
 log = logging.getLogger(__name__)

@@ -10,10 +10,10 @@ from sqlalchemy import ColumnElement, Connection, delete, select
 from .._internal.timestamps import instant_of, now
 from ..dialects import Dialect
 from ..models import elements, feedbacks, steps, threads
-from . import queued_deletions
+from . import deletion_queue
+from .authorization import delete_own_feedback, within_scope
 from .locks import batched, bump_row_versions, lock_threads
 from .operations import Delete, DeleteElement, DeleteFeedback, DeleteStep, DeleteThread
-from .ownership import delete_own_feedback, within_scope
 from .tombstones import add_tombstones, element_tombstone_id
 
 
@@ -139,4 +139,4 @@ def _with_descendants(connection: Connection, thread_id: str, step_id: str) -> S
 def _queue_blobs(connection: Connection, dialect: Dialect, where: ColumnElement[bool]) -> bool:
     """Queue the blobs of elements for deletion; return whether there are any."""
     query = select(elements.c.objectKey).where(where, elements.c.objectKey.is_not(None))
-    return queued_deletions.enqueue(connection, dialect, list(connection.scalars(query)))
+    return deletion_queue.enqueue(connection, dialect, list(connection.scalars(query)))

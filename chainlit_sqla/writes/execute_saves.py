@@ -23,9 +23,9 @@ from .._internal.json import JsonText
 from ..dialects import Dialect
 from ..errors import RejectedRow
 from ..models import elements, feedbacks, steps, threads, users
-from . import queued_deletions
+from . import deletion_queue
+from .authorization import check_ownership
 from .locks import batched, lock_threads
-from .ownership import check_ownership
 from .planner import (
     STEP_DEFAULTS,
     Key,
@@ -69,7 +69,7 @@ def execute_saves(connection: Connection, dialect: Dialect, segment: Segment) ->
     unused_keys = _save_elements(connection, dialect, segment, stored)
     accepted_feedbacks = [item for item in segment.feedbacks.items() if stored.accepts(*item)]
     _save_rows(connection, dialect, feedbacks, accepted_feedbacks, {}, key_column="forId")
-    return queued_deletions.enqueue(connection, dialect, unused_keys)
+    return deletion_queue.enqueue(connection, dialect, unused_keys)
 
 
 def _save_users(connection: Connection, dialect: Dialect, segment: Segment) -> None:
@@ -232,7 +232,7 @@ def _keep_blobs(
     """
     keys = [key for _, row in rows if (key := row.values.get("objectKey"))]
     for portion in batched(keys, dialect.max_parameters):
-        queued_deletions.dequeue(connection, portion)
+        deletion_queue.dequeue(connection, portion)
 
 
 def _replaced_keys(connection: Connection, rows: Sequence[tuple[Key, RowChange]]) -> list[str]:

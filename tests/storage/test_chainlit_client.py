@@ -154,7 +154,7 @@ def test_the_adapter_and_the_folder_need_no_chainlit() -> None:
     import sys
 
     code = (
-        "import sys; import chainlit_sqla.storage.store_urls, chainlit_sqla.storage.local.route, "
+        "import sys; import chainlit_sqla.storage.open_store, chainlit_sqla.storage.local.route, "
         "chainlit_sqla.storage.chainlit_adapter; "
         "found = {'chainlit', 'aiobotocore', 'botocore', 'aiohttp', 'httpx'} & set(sys.modules); "
         "sys.exit(str(found) if found else 0)"

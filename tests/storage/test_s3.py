@@ -13,8 +13,8 @@ import pytest
 from chainlit_sqla.errors import BlobNotFound, StorageError
 from chainlit_sqla.settings import Settings
 from chainlit_sqla.storage.base import BlobSource
+from chainlit_sqla.storage.open_store import open_storage
 from chainlit_sqla.storage.s3.client import S3Storage
-from chainlit_sqla.storage.store_urls import open_storage
 
 from .conftest import SESSION, Bucket
 from .test_contract import blob, failures

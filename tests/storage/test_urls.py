@@ -17,8 +17,8 @@ from chainlit_sqla.storage.base import BlobSource, StorageClient
 from chainlit_sqla.storage.config import storage_from, storage_url
 from chainlit_sqla.storage.gcs.client import GCSStorage
 from chainlit_sqla.storage.local.client import LocalStorage
+from chainlit_sqla.storage.open_store import mask_storage_url, open_storage
 from chainlit_sqla.storage.s3.client import S3Storage
-from chainlit_sqla.storage.store_urls import mask_storage_url, open_storage
 
 from .conftest import Bucket
 

@@ -15,9 +15,9 @@ from chainlit_sqla import BlobSource, LocalStorage
 from chainlit_sqla.database import Database
 from chainlit_sqla.errors import StorageError, StorageUnavailable
 from chainlit_sqla.models import blob_deletions, elements
-from chainlit_sqla.storage import deletion_queue as module
-from chainlit_sqla.storage.deletion_queue import DeletionQueue
-from chainlit_sqla.writes import queued_deletions
+from chainlit_sqla.storage import deletion_worker as module
+from chainlit_sqla.storage.deletion_worker import DeletionQueue
+from chainlit_sqla.writes import deletion_queue
 from chainlit_sqla.writes.operations import (
     DeleteElement,
     DeleteThread,
@@ -97,7 +97,7 @@ async def fill(database: Database, store: LocalStorage, number: int) -> list[str
     for key in keys:
         await store.put(key, BlobSource(data=b"x"), mime="text/plain")
     async with database.write() as connection:
-        await connection.run_sync(queued_deletions.enqueue, database.dialect, keys)
+        await connection.run_sync(deletion_queue.enqueue, database.dialect, keys)
     return keys
 
 
@@ -126,7 +126,7 @@ async def test_an_impossible_key_leaves_the_queue(
     store = Picky(tmp_path / "files")
     await fill(database, store, 3)
     async with database.write() as connection:
-        await connection.run_sync(queued_deletions.enqueue, database.dialect, ["", "k" * 1030])
+        await connection.run_sync(deletion_queue.enqueue, database.dialect, ["", "k" * 1030])
     await DeletionQueue(database, store).drain()
     assert await left(store) == await queued(database) == []
     assert caplog.text.count("no store can have such a blob") == 2

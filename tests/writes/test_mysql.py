@@ -21,7 +21,7 @@ from chainlit_sqla.models import User as UserRow
 from chainlit_sqla.settings import Settings
 from chainlit_sqla.transfer.importing import ImportTarget
 from chainlit_sqla.transfer.records import Record
-from chainlit_sqla.writes import queued_deletions
+from chainlit_sqla.writes import deletion_queue
 from chainlit_sqla.writes.operations import Op, SaveFeedback, SaveStep, SaveThread, SaveUser
 from chainlit_sqla.writes.queue import WriteQueue
 from tests.servers.mysql import MySQLServer, start_mysql
@@ -275,17 +275,17 @@ async def test_the_servers_own_mode_does_not_matter(
 async def test_the_longest_object_keys_are_told_apart(database: Database) -> None:
     keys = ["k" * 1023 + end for end in "ab"] + ["ü" * 511 + end for end in "aA"] + ["k", "K", "k "]
     async with database.write() as connection:
-        assert await connection.run_sync(queued_deletions.enqueue, database.dialect, keys)
-        assert await connection.run_sync(queued_deletions.enqueue, database.dialect, keys), (
+        assert await connection.run_sync(deletion_queue.enqueue, database.dialect, keys)
+        assert await connection.run_sync(deletion_queue.enqueue, database.dialect, keys), (
             "there already"
         )
     async with database.connect() as connection:
-        assert set(await connection.run_sync(queued_deletions.read_due, 100)) == set(keys)
+        assert set(await connection.run_sync(deletion_queue.read_due, 100)) == set(keys)
         assert len(list(await connection.scalars(select(BlobDeletion.object_key)))) == len(keys)
     async with database.write() as connection:
-        await connection.run_sync(queued_deletions.dequeue, [keys[0], "K"])
+        await connection.run_sync(deletion_queue.dequeue, [keys[0], "K"])
     async with database.connect() as connection:
-        assert set(await connection.run_sync(queued_deletions.read_due, 100)) == set(keys) - {
+        assert set(await connection.run_sync(deletion_queue.read_due, 100)) == set(keys) - {
             keys[0],
             "K",
         }

@@ -20,9 +20,9 @@ from chainlit_sqla.errors import StorageError, StorageUnavailable
 from chainlit_sqla.storage import consistency_check as module
 from chainlit_sqla.storage.base import BlobInfo
 from chainlit_sqla.storage.consistency_check import MINIMUM_AGE, Report, StorageCheck
-from chainlit_sqla.storage.deletion_queue import DeletionQueue
+from chainlit_sqla.storage.deletion_worker import DeletionQueue
 from chainlit_sqla.storage.keys import is_own_key, new_object_key
-from chainlit_sqla.writes import queued_deletions
+from chainlit_sqla.writes import deletion_queue
 from chainlit_sqla.writes.operations import DeleteElement, SaveElement
 from chainlit_sqla.writes.queue import WriteQueue
 
@@ -83,7 +83,7 @@ class World:
 
     async def enqueue_deletion(self, key: str) -> None:
         async with self.database.write() as connection:
-            await connection.run_sync(queued_deletions.enqueue, self.database.dialect, [key])
+            await connection.run_sync(deletion_queue.enqueue, self.database.dialect, [key])
 
     async def keys(self) -> set[str]:
         return {info.key async for info in LocalStorage.list_blobs(self.storage)}

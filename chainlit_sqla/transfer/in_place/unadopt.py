@@ -26,8 +26,8 @@ from ...dialects import canonical_names
 from ...errors import SchemaOutdated, SchemaUnknown
 from ..records import COLUMNS
 from .change import InPlaceChange, Report
-from .copy_back import CopyOut, RecordFile
 from .legacy_tables import BACKUP_NAMES, TABLE_NAMES, column_names, completing_statements
+from .unadopt_rows import CopyOut, RecordFile
 
 
 class Unadoption(InPlaceChange):

@@ -1,7 +1,7 @@
 """The deletion queue of blobs: its statements.
 
 A transaction that deletes or replaces an element puts the key of its blob into the queue;
-`chainlit_sqla.storage.deletion_queue` deletes the blobs after the commit.
+`chainlit_sqla.storage.deletion_worker` deletes the blobs after the commit.
 """
 
 from __future__ import annotations

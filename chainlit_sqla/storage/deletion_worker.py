@@ -17,7 +17,7 @@ from .._internal.timestamps import now
 from ..database import Database
 from ..dialects import one_line
 from ..errors import ChainlitSqlaError, StorageUnavailable
-from ..writes import queued_deletions
+from ..writes import deletion_queue
 from .base import StorageClient
 from .keys import possible_names, url_safe_key
 
@@ -66,7 +66,7 @@ class DeletionQueue:
         """Queue a blob that belongs to no row; logs an error if even that fails."""
         try:
             await self._database.transact(
-                lambda connection: queued_deletions.enqueue(
+                lambda connection: deletion_queue.enqueue(
                     connection, self._database.dialect, [key], now() + delay
                 )
             )
@@ -108,7 +108,7 @@ class DeletionQueue:
             try:
                 while await self._delete_batch():
                     pause = _FIRST_PAUSE
-                due = await self._read(queued_deletions.read_next_due)
+                due = await self._read(deletion_queue.read_next_due)
             except self._expected as error:
                 log.warning("Blobs not deleted, retrying in %.0f s: %s", pause, one_line(error))
                 await _wait(self._closing.get(), pause)
@@ -125,7 +125,7 @@ class DeletionQueue:
 
     async def _delete_batch(self) -> bool:
         """Delete some of the blobs that are due; raises the first error after all were tried."""
-        keys: Sequence[str] = await self._read(queued_deletions.read_due, _BATCH)
+        keys: Sequence[str] = await self._read(deletion_queue.read_due, _BATCH)
         if not keys:
             return False
         deleted, error = await self._delete(keys)
@@ -133,9 +133,9 @@ class DeletionQueue:
 
         def record(connection: Connection) -> None:
             if deleted:
-                queued_deletions.dequeue(connection, [*deleted])
+                deletion_queue.dequeue(connection, [*deleted])
             if left:
-                queued_deletions.count_failure(connection, left)
+                deletion_queue.count_failure(connection, left)
 
         await self._database.transact(record)
         if error:
