@@ -9,8 +9,8 @@ from sqlalchemy import ColumnElement, Connection, Table, delete, or_, select, tr
 
 from ..errors import NotTheAuthor
 from ..models import feedbacks, threads
+from .merge_operations import Segment
 from .operations import DeleteFeedback, Scope, printable_id
-from .planner import Segment
 
 
 def check_ownership(segment: Segment, thread_rows: Mapping[str, Any]) -> None:

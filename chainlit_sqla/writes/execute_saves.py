@@ -26,7 +26,7 @@ from ..models import elements, feedbacks, steps, threads, users
 from . import deletion_queue
 from .authorization import check_ownership
 from .locks import batched, lock_threads
-from .planner import (
+from .merge_operations import (
     STEP_DEFAULTS,
     Key,
     RowChange,

@@ -40,8 +40,8 @@ from ..errors import (
 )
 from .execute_deletes import execute_delete
 from .execute_saves import execute_saves
+from .merge_operations import fast_batch_of, plan
 from .operations import Op, describe
-from .planner import fast_batch_of, plan
 
 log = logging.getLogger(__name__)
 

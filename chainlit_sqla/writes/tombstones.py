@@ -19,7 +19,7 @@ from .._internal.timestamps import instant_of
 from ..dialects import Dialect
 from ..models import tombstones
 from .locks import lock_threads
-from .planner import Key, RowChange, Segment
+from .merge_operations import Key, RowChange, Segment
 
 log = logging.getLogger(__name__)
 

@@ -24,6 +24,7 @@ from chainlit_sqla.settings import Settings
 from chainlit_sqla.writes.execute_deletes import execute_delete
 from chainlit_sqla.writes.execute_saves import execute_saves
 from chainlit_sqla.writes.locks import lock_threads
+from chainlit_sqla.writes.merge_operations import fast_batch_of, plan
 from chainlit_sqla.writes.operations import (
     DeleteElement,
     DeleteStep,
@@ -36,12 +37,11 @@ from chainlit_sqla.writes.operations import (
     SaveUser,
     Scope,
 )
-from chainlit_sqla.writes.planner import fast_batch_of, plan
 from chainlit_sqla.writes.queue import WriteQueue
 from tests.servers.postgres import PostgresServer
 from tests.until import PATIENCE
 from tests.writes.test_failures import waits_for_a_lock
-from tests.writes.test_planner import extras, metadata, moments, rows, step_values
+from tests.writes.test_merge_operations import extras, metadata, moments, rows, step_values
 
 ids = st.sampled_from(["a", "b", "ü'\"\\"])
 owned = st.fixed_dictionaries(

@@ -18,6 +18,7 @@ from chainlit_sqla.models import Base, User
 from chainlit_sqla.settings import Settings
 from chainlit_sqla.writes.execute_deletes import execute_delete
 from chainlit_sqla.writes.execute_saves import execute_saves
+from chainlit_sqla.writes.merge_operations import plan
 from chainlit_sqla.writes.operations import (
     DeleteElement,
     DeleteFeedback,
@@ -31,7 +32,6 @@ from chainlit_sqla.writes.operations import (
     SaveUser,
     Scope,
 )
-from chainlit_sqla.writes.planner import plan
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 CLOCKS = {"deletedAt"}
