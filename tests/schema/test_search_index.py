@@ -272,7 +272,8 @@ async def test_mariadb_says_why_it_has_none(url: str, caplog: pytest.LogCaptureF
         assert reason in await search_index.status(database)
         query = ThreadQuery("nobody", 20, None, "needle", None)
         await search.Search(database, Clock(0.8)).page(query)
-        assert not caplog.records
+        # The driver may warn of what other tests do on this server.
+        assert not [record for record in caplog.records if record.name.startswith("chainlit_sqla")]
 
 
 # PostgreSQL

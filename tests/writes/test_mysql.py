@@ -53,7 +53,7 @@ async def database(server: MySQLServer, proxy: FlakyProxy) -> AsyncIterator[Data
     await migrations.upgrade(made)
     yield made
     proxy.restore()
-    assert made.pool.checkedout() == 0  # type: ignore[attr-defined]
+    assert made.engine.sync_engine.pool.checkedout() == 0  # type: ignore[attr-defined]
     await made.close()
     server.drop_database(url)
 
