@@ -39,7 +39,13 @@ from .settings import Settings
 from .storage.base import StorageClient
 from .storage.deletion_worker import DeletionQueue
 from .storage.uploads import Uploads
-from .writes.operations import DeleteElement, DeleteFeedback, DeleteStep, DeleteThread
+from .writes.operations import (
+    DeleteElement,
+    DeleteFeedback,
+    DeleteStep,
+    DeleteThread,
+    printable_id,
+)
 from .writes.queue import WriteQueue
 from .writes.user_cache import KnownUser, UserCache
 
@@ -217,10 +223,13 @@ class SQLADataLayer(BaseDataLayer):
             return cast("str", own_ids[0])
         if thread_rows and not own_ids:
             raise NotTheAuthor(
-                f"{actor!r} is not the author of the thread of step {step_id}; log in as its author"
+                f"{actor!r} is not the author of the thread of step "
+                f"{printable_id(step_id)}; log in as its author"
             )
         reason = "several threads have" if own_ids else "no thread has"
-        raise RejectedRow(f"Feedback not saved: {reason} the step {step_id}; pass threadId")
+        raise RejectedRow(
+            f"Feedback not saved: {reason} the step {printable_id(step_id)}; pass threadId"
+        )
 
     # Elements
 
@@ -290,7 +299,10 @@ class SQLADataLayer(BaseDataLayer):
     async def delete_step(self, step_id: str) -> None:
         """Delete a step, its descendants, their elements and feedback."""
         if not await self.write_queue.submit(DeleteStep(clean_text(step_id), deletion_scope())):
-            log.info("Step %s not deleted: not found in the threads of this session", step_id)
+            log.info(
+                "Step %s not deleted: not found in the threads of this session",
+                printable_id(step_id),
+            )
 
     async def get_step(self, step_id: str) -> StepDict | None:
         """Return a step with its feedback, None if there is none."""

@@ -38,6 +38,7 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 _READ_ATTEMPTS = 3
+_READ_PAUSE = 0.2
 _STATEMENTS = 256
 """How many compiled statements are kept; a statement must be one object that is used again."""
 _FAST_BATCH_AGAIN = 300.0
@@ -119,7 +120,7 @@ class Database:
     @asynccontextmanager
     async def write(self) -> AsyncIterator[AsyncConnection]:
         """Open a connection in a transaction that commits at the end of the block."""
-        self._adopt_loop()
+        self.adopt_loop()
         engine = self.engine.execution_options(**self.dialect.write_options())
         async with engine.connect() as connection, connection.begin():
             yield connection
@@ -127,7 +128,7 @@ class Database:
     @asynccontextmanager
     async def connect(self) -> AsyncIterator[AsyncConnection]:
         """Open a connection for reading."""
-        self._adopt_loop()
+        self.adopt_loop()
         engine = self.engine.execution_options(**self.dialect.read_options())
         async with engine.connect() as connection:
             yield connection
@@ -135,7 +136,7 @@ class Database:
     @asynccontextmanager
     async def snapshot(self) -> AsyncIterator[AsyncConnection]:
         """Open a connection that reads one snapshot of the database, in one transaction."""
-        self._adopt_loop()
+        self.adopt_loop()
         engine = self.engine.execution_options(**self.dialect.snapshot_options())
         async with engine.connect() as connection, connection.begin():
             await self.dialect.refuse_hidden_rows(connection)
@@ -148,7 +149,7 @@ class Database:
         It costs a third of `connect`. A connection that an error leaves broken is removed
         from the pool.
         """
-        self._adopt_loop()
+        self.adopt_loop()
         pooled = await self._checkout()
         try:
             yield pooled
@@ -175,6 +176,7 @@ class Database:
         Example:
             >>> await database.transact(lambda connection: connection.execute(statement, rows))
         """
+        self.adopt_loop()
         if self._worker:
             return await self._worker.write(work)
         async with self.write() as connection:
@@ -240,6 +242,7 @@ class Database:
         return await self._again(lambda: self._fetch(statements))
 
     async def _fetch(self, statements: Sequence[BoundStatement]) -> list[Rows]:
+        self.adopt_loop()
         async with self._reader_slot():
             if self._worker:
                 return await self._worker.fetch([self._call(*bound) for bound in statements])
@@ -248,7 +251,9 @@ class Database:
                 async with self.driver() as pooled:
                     return await self.dialect.fetch(pooled, calls, pooler=self._pooler)
             async with self.connect() as connection:
-                return [(await connection.execute(*bound)).all() for bound in statements]
+                return await self.dialect.run_to_end(
+                    connection, lambda sync: [sync.execute(*bound).all() for bound in statements]
+                )
 
     @asynccontextmanager
     async def _reader_slot(self) -> AsyncIterator[None]:
@@ -284,6 +289,7 @@ class Database:
                 once,
                 is_transient,
                 attempts=_READ_ATTEMPTS,
+                first_pause=_READ_PAUSE,
                 on_retry=lambda error, pause: log.warning(
                     "Read failed, retrying in %.2f s: %s", pause, one_line(error)
                 ),
@@ -321,7 +327,7 @@ class Database:
 
     async def close(self) -> None:
         """Close all connections; a later use opens new ones."""
-        self._adopt_loop()
+        self.adopt_loop()
         if self._worker:
             await self._worker.close()
         await self.engine.dispose()
@@ -340,7 +346,7 @@ class Database:
                 raise error.__cause__ from None
             raise
 
-    def _adopt_loop(self) -> None:
+    def adopt_loop(self) -> None:
         """Abandon the connections of an event loop that has ended.
 
         A script may call ``asyncio.run`` several times; connections cannot change loops.

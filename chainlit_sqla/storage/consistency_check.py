@@ -175,23 +175,27 @@ class StorageCheck:
         await self._storage.clear_unfinished(self._before, is_ours=is_own_key, remove=True)
         deleted = 0
         for batch in self._pages("SELECT key FROM orphans", _BATCH * 10):
-            deleted += await self._enqueue([key for (key,) in batch])
-        await DeletionQueue(self._database, self._storage).drain()
+            deleted += await self._delete([key for (key,) in batch])
         return deleted
 
-    async def _enqueue(self, keys: Sequence[str]) -> int:
-        """Put those keys into the deletion queue that no row has."""
+    async def _delete(self, keys: Sequence[str]) -> int:
+        """Delete those blobs that no row has, by way of the deletion queue.
 
-        def enqueue(connection: Connection) -> int:
+        What waits in the queue besides is left alone: it may be of another store.
+        """
+
+        def enqueue(connection: Connection) -> list[str]:
             referenced = queries.referenced_keys(connection, keys)
             orphans = [key for key in keys if key not in referenced]
             deletion_queue.enqueue(connection, self._database.dialect, orphans)
-            return len(orphans)
+            return orphans
 
         try:
-            return await self._database.transact(enqueue)
+            orphans = await self._database.transact(enqueue)
         except self._database.dialect.errors as error:
             raise self._database.translate(error) from error
+        await DeletionQueue(self._database, self._storage).delete_queued(orphans)
+        return len(orphans)
 
     async def _list_store(self, report: Report, progress: Watch) -> None:
         async for blob in self._storage.list_blobs():

@@ -128,6 +128,18 @@ class DeletionQueue:
         keys: Sequence[str] = await self._read(deletion_queue.read_due, _BATCH)
         if not keys:
             return False
+        await self.delete_queued(keys)
+        return True
+
+    async def delete_queued(self, keys: Sequence[str]) -> None:
+        """Delete some of the queued blobs, in the foreground.
+
+        Args:
+            keys: Keys that are in the queue.
+
+        Raises:
+            StorageError: The store refuses a deletion; what is left stays in the queue.
+        """
         deleted, error = await self._delete(keys)
         left = [key for key in keys if key not in deleted]
 
@@ -140,7 +152,6 @@ class DeletionQueue:
         await self._database.transact(record)
         if error:
             raise error
-        return True
 
     async def _delete(self, keys: Sequence[str]) -> tuple[set[str], Exception | None]:
         """Delete blobs; returns the keys that are deleted, and the first error."""

@@ -114,7 +114,8 @@ class Record:
         values = dict(self.values)
         for name in _DOCUMENTS[self.kind]:
             if isinstance(values[name], (dict, list, float)):
-                values[name] = _with_whole_numbers(values[name])
+                whole = _with_whole_numbers(values[name])
+                values[name] = _embedded(whole, option=orjson.OPT_SORT_KEYS)
         for name in _INSTANTS[self.kind]:
             values[name] = format_instant(values[name])
         raw = orjson.dumps((self.kind, values), option=orjson.OPT_SORT_KEYS)
@@ -123,6 +124,8 @@ class Record:
     def line(self) -> bytes:
         """The record as a line of JSONL, without the newline."""
         values = {"kind": self.kind} | dict(self.values)
+        for name in _DOCUMENTS[self.kind]:
+            values[name] = _embedded(values[name])
         for name in _INSTANTS[self.kind]:
             values[name] = format_instant(values[name])
         return orjson.dumps(values)
@@ -234,6 +237,11 @@ def _read_value(members: Mapping[str, Any], kind: str, name: str) -> Any:
     if isinstance(read, str) and value_type == TEXT:
         return _json.clean_text(read)
     return _json.loads(_json.dumps(read)) if value_type == JSON else read
+
+
+def _embedded(document: Any, option: int = 0) -> orjson.Fragment:
+    """Serialize a document by itself: orjson's limit of nesting is that of a stored document."""
+    return orjson.Fragment(orjson.dumps(document, option=option))
 
 
 def _with_whole_numbers(value: Any) -> Any:

@@ -42,6 +42,7 @@ class ThreadChange:
             older message in that operation.
         restored_at: The time at which a deleted thread is restored.
         is_named: Whether an operation was for the thread itself, not for its contents.
+        owned_by: Who asked for a new owner of the thread.
     """
 
     at: datetime
@@ -49,6 +50,7 @@ class ThreadChange:
     metadata: dict[str, Any] = field(default_factory=dict)
     restored_at: datetime | None = None
     is_named: bool = False
+    owned_by: str | None = None
 
 
 @dataclass(slots=True)
@@ -199,11 +201,15 @@ def _step_record(key: Key, row: RowChange) -> dict[str, Any]:
     return record | {"extra": row.extra} if row.extra else record
 
 
-def _must_not_merge(segment: Segment, op: Op) -> bool:
+def _must_not_merge(
+    segment: Segment, op: SaveUser | SaveThread | SaveStep | SaveElement | SaveFeedback
+) -> bool:
     if isinstance(op, SaveUser):
         return False
+    thread = segment.threads.get(op.thread_id)
+    if thread and thread.values.get("userId") and op.actor not in (None, thread.owned_by):
+        return True  # The new owner must be stored before the claim of somebody else is checked.
     if isinstance(op, SaveThread):
-        thread = segment.threads.get(op.thread_id)
         return op.restores and thread is not None and thread.is_named
     row = _rows(segment, op).get(_key(op))
     # One of two saves of an element may be older than a deletion in another process, and the
@@ -229,6 +235,8 @@ def _merge(segment: Segment, op: SaveThread | SaveStep | SaveElement | SaveFeedb
         segment.claims.add((op.thread_id, op.actor))
     if isinstance(op, SaveThread):
         thread.is_named = True
+        if op.values.get("userId"):
+            thread.owned_by = op.actor
         thread.values |= op.values
         thread.metadata |= op.metadata
         if op.restores and not thread.restored_at:

@@ -136,7 +136,9 @@ class WriteQueue:
 
         Raises:
             WriteQueueClosed: The queue was closed.
+            ConfigurationError: Another event loop, which still runs, uses the database.
         """
+        self._database.adopt_loop()  # Two loops at a time would lose writes.
         if self._closed:
             raise self._closed_error(op)
         await self._slots.acquire()  # Does not wait where there is room.
@@ -155,6 +157,7 @@ class WriteQueue:
         Args:
             thread_id: Wait only for operations that may touch this thread; None: for all.
         """
+        self._database.adopt_loop()
         self._ensure_committer()
         if thread_id is None:
             pending = list(self._last_by_thread.values())

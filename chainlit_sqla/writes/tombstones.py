@@ -20,6 +20,7 @@ from ..dialects import Dialect
 from ..models import tombstones
 from .locks import lock_threads
 from .merge_operations import Key, RowChange, Segment
+from .operations import printable_id
 
 log = logging.getLogger(__name__)
 
@@ -84,7 +85,7 @@ def lock_stored_threads(connection: Connection, segment: Segment) -> StoredThrea
     deleted_threads = {thread_id for thread_id, id in deleted if not id}
     restored = {id: deleted[id, ""] for id in deleted_threads if segment.threads[id].restored_at}
     for id in deleted_threads - restored.keys():
-        log.info("Not written: a late change of thread %s, which was deleted", id)
+        log.info("Not written: a late change of thread %s, which was deleted", printable_id(id))
     deleted_elements = {key: at for key, at in deleted.items() if key[1].startswith(_ELEMENT)}
     deleted_steps = {key for key in deleted if key[1]} - deleted_elements.keys()
     return StoredThreads(

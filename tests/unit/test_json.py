@@ -18,6 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chainlit_sqla._internal import json as _json
+from chainlit_sqla.transfer.records import Record
 
 any_text = st.text(st.characters(exclude_categories=()))
 keys = any_text | st.integers(-9, 9)
@@ -113,3 +114,17 @@ def test_pydantic_models_are_their_fields() -> None:
         b: str = "\x00"
 
     assert _json.loads(_json.dumps({"m": Model()})) == {"m": {"a": 1, "b": "␀"}}
+
+
+def test_the_deepest_document_that_is_stored_can_be_exported_and_compared() -> None:
+    document: dict[str, Any] = {}
+    for _ in range(300):
+        try:
+            _json.dumps({"a": document})
+        except ValueError:
+            break
+        document = {"a": document}
+    given = {"kind": "user", "id": "u", "identifier": "u"}
+    row = Record.parse(json.dumps(given))
+    row = Record("user", {**row.values, "metadata": document})
+    assert Record.parse(row.line()).digest() == row.digest()

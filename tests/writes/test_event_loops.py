@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import threading
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,8 @@ from chainlit_sqla import SQLADataLayer
 from chainlit_sqla.database import Database
 from chainlit_sqla.database import migrator as migrations
 from chainlit_sqla.errors import ConfigurationError
+from chainlit_sqla.writes.operations import SaveThread
+from chainlit_sqla.writes.queue import WriteQueue
 from tests.servers.postgres import PostgresServer
 from tests.until import PATIENCE
 
@@ -101,6 +105,47 @@ def test_two_loops_at_once_are_refused_clearly(tmp_path: Path) -> None:
         asyncio.run(migrations.current(database))
     finish.set()
     thread.join()
+
+
+def test_writes_from_two_loops_are_refused_and_none_is_lost(tmp_path: Path) -> None:
+    database = Database(f"sqlite:///{tmp_path / 'chats.db'}")
+    write_queue = WriteQueue(database, lambda: migrations.ensure(database))
+    started, finish = threading.Event(), threading.Event()
+
+    async def write_first() -> None:
+        await write_queue.submit(SaveThread("first", {"name": "kept"}))
+        started.set()
+        await asyncio.to_thread(finish.wait)
+        await write_queue.close()
+
+    async def write_second() -> None:
+        with pytest.raises(ConfigurationError, match="another event loop"):
+            await write_queue.submit(SaveThread("second", {"name": "refused"}))
+        with pytest.raises(ConfigurationError, match="another event loop"):
+            await write_queue.flush()
+
+    thread = in_thread(lambda: asyncio.run(write_first()))
+    started.wait()
+    asyncio.run(write_second())
+    finish.set()
+    thread.join()
+    with closing(sqlite3.connect(tmp_path / "chats.db")) as connection:
+        assert connection.execute("SELECT id FROM threads").fetchall() == [("first",)]
+
+
+async def test_cancelled_reads_leave_a_database_in_memory_whole() -> None:
+    layer = SQLADataLayer("sqlite://")
+    await layer.update_thread("t", name="kept")
+    for number in range(50):
+        read = asyncio.create_task(layer.get_thread("t"))
+        for _ in range(number % 7):
+            await asyncio.sleep(0)
+        read.cancel()
+        await asyncio.wait([read])
+    thread = await layer.get_thread("t")
+    assert thread is not None
+    assert thread["name"] == "kept"
+    await layer.close()
 
 
 def in_thread(work: Callable[[], None]) -> threading.Thread:

@@ -231,3 +231,19 @@ async def test_a_step_on_postgresql_is_a_fast_batch(postgres: PostgresServer) ->
     await write_queue.close()
     await database.close()
     postgres.drop_database(url)
+
+
+async def test_a_claim_in_the_batch_that_gives_the_thread_its_owner_is_checked(
+    write_queue: WriteQueue, database: Database
+) -> None:
+    await write_queue.submit(SaveUser("alice", {"id": "a"}))
+    answers = await all_of(
+        write_queue,
+        [
+            SaveThread("t", {"userId": "a"}, actor="alice"),
+            SaveStep("t", "hers", {"output": "hers"}, actor="alice"),
+            SaveStep("t", "foreign", {"output": "foreign"}, actor="mallory"),
+        ],
+    )
+    assert [type(answer) for answer in answers] == [type(None), type(None), NotTheAuthor]
+    assert await outputs(database) == {"hers": "hers"}

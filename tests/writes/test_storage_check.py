@@ -197,6 +197,18 @@ async def test_an_orphan_that_gets_a_row_before_its_deletion_is_kept(world: Worl
     assert key in await world.keys()
 
 
+async def test_a_fix_leaves_the_other_queued_deletions_alone(world: World) -> None:
+    orphan = await world.put(new_key("orphan"))
+    queued = await world.put(new_key("queued"))  # In this store only by chance.
+    await world.enqueue_deletion(queued)
+    world.storage.set_age(2 * MINIMUM_AGE)
+    assert await world.fix() == 1
+    keys = await world.keys()
+    assert queued in keys
+    assert orphan not in keys
+    assert (await world.check()).queued == 1
+
+
 async def test_an_interrupted_fix_is_finished_by_the_deletion_queue(world: World) -> None:
     key = await world.put(new_key("four"))
     world.storage.set_age(2 * MINIMUM_AGE)

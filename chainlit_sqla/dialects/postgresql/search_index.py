@@ -30,7 +30,10 @@ from ..search_index import INDEX, SearchIndex, SearchState
 
 _ICU = "und-x-icu"
 _STATE = """
-SELECT to_regcollation('pg_catalog."und-x-icu"') IS NOT NULL,
+SELECT EXISTS (SELECT FROM pg_collation
+    WHERE collname = 'und-x-icu' AND collnamespace = 'pg_catalog'::regnamespace
+    AND collencoding IN (-1, (SELECT encoding FROM pg_database
+      WHERE datname = current_database()))),
   (SELECT datctype FROM pg_database WHERE datname = current_database()),
   i.indisvalid AND i.indisready, obj_description(name.oid, 'pg_class')
 FROM (SELECT to_regclass('{index}') AS oid) name LEFT JOIN pg_index i ON i.indexrelid = name.oid

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote, unquote
 
 import orjson
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     from ...settings import Settings
     from ..in_place import TableReplacement
 
+T = TypeVar("T")
 _WRITE = "chainlit_sqla_write"
 _LENGTH = len("2026-01-31T08:00:00.000000Z")
 
@@ -113,6 +115,15 @@ class SQLite(Dialect):
     def write_options(self) -> dict[str, Any]:
         """Mark the connection for `BEGIN IMMEDIATE`."""
         return {_WRITE: True}
+
+    async def run_to_end(self, connection: AsyncConnection, work: Callable[[Connection], T]) -> T:
+        """Run a function, and finish it when cancelled: a database in memory has one connection."""
+        task = asyncio.ensure_future(connection.run_sync(work))
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            await asyncio.wait([task])
+            raise
 
     async def server_version(self, connection: AsyncConnection) -> str:
         """Return the version of the SQLite library."""

@@ -11,6 +11,13 @@ from ..error_kinds import ErrorKind, driver_error
 TRANSIENT_CODES = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL}
 _DISK_CODES = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR}
 """Errors of the disk, not of a row: it may have space again later."""
+_UNUSABLE_CODES = {
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_PERM,
+    sqlite3.SQLITE_NOTADB,
+    sqlite3.SQLITE_CORRUPT,
+}
+"""The whole file's fault, not the row's."""
 
 
 def classify(error: BaseException) -> ErrorKind:
@@ -26,7 +33,9 @@ def classify(error: BaseException) -> ErrorKind:
         return ErrorKind.TRANSIENT
     if code == sqlite3.SQLITE_CONSTRAINT_FOREIGNKEY:
         return ErrorKind.REPEAT
-    if code == sqlite3.SQLITE_ERROR:  # No such table or column; syntax is ours.
+    # No such table or column, for syntax is ours; or a file that no write gets into, which
+    # `explain` names.
+    if code == sqlite3.SQLITE_ERROR or code & 0xFF in _UNUSABLE_CODES:
         return ErrorKind.SCHEMA
     return ErrorKind.REJECTED
 

@@ -10,6 +10,7 @@ characters on which both differ are replaced as Python folds them, and a message
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -26,6 +27,7 @@ from ..search_index import INDEX, SearchIndex, SearchState
 ROWS, BUILT = f"{INDEX}_rows", f"{INDEX}_built"
 WRITES = {"chainlit_sqla_write": True}
 """The execution options of a connection that writes: see `SQLite.write_options`."""
+_PAUSE = 0.15
 _PORTION = 500
 """Messages that are indexed in one transaction: writers wait for some 100 ms."""
 _TRIGRAMS = 16
@@ -154,6 +156,8 @@ class FtsIndex(SearchIndex):
                     await connection.exec_driver_sql(f'CREATE TABLE {BUILT} ("{built_at}")')
                     return
                 position = tuple(last)
+            # A waiting writer looks for the lock every 100 ms.
+            await asyncio.sleep(_PAUSE)
 
     async def drop(self, engine: AsyncEngine, schema: str | None) -> None:
         """Drop the triggers, then the tables."""

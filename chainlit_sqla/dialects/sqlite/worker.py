@@ -91,7 +91,8 @@ def fetch_in_snapshot(connection: sqlite3.Connection, calls: Sequence[CompiledCa
     try:
         return [connection.execute(sql, values).fetchall() for sql, values in calls]
     finally:
-        connection.execute("ROLLBACK")
+        if connection.in_transaction:  # SQLite ends it itself after some errors.
+            connection.execute("ROLLBACK")
 
 
 async def _run(executor: ThreadPoolExecutor, work: Callable[[], T]) -> T:
