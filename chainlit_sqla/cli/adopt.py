@@ -212,7 +212,11 @@ def _unadoption_lines(report: Report) -> Iterator[str]:
     if report.in_file:
         counts = ", ".join(f"{kind}: {count:,}" for kind, count in sorted(report.in_file.items()))
         where = report.file or "a file"
-        yield f"Records that Chainlit's tables do not hold completely are in {where} ({counts})."
+        entries = ", and the entries of the quarantine," if "quarantined" in report.in_file else ""
+        yield (
+            f"Records that Chainlit's tables do not hold completely{entries} are in {where} "
+            f"({counts})."
+        )
     yield from _dependents(report, "dropped with the table")
     yield from _summary(report)
 

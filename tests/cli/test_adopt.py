@@ -119,9 +119,10 @@ def test_the_way_back_names_the_file_with_what_chainlits_tables_cannot_hold(
     url = f"sqlite:///{old}"
     assert cli("adopt", "--yes", "--url", url).code == 0
     execute(url, 'UPDATE steps SET extra = \'{"mood": "good"}\'')
-    assert "are in a file (step: 28)" in cli("unadopt", "--dry-run", "--url", url).out
+    result = cli("unadopt", "--dry-run", "--url", url)
+    assert "are in a file (quarantined: 1, step: 28)" in result.out
     result = cli("unadopt", "--yes", "--url", url, "--output", str(folder / "rest.jsonl"))
-    assert f"are in {folder / 'rest.jsonl'} (step: 28)" in result.out
+    assert f"are in {folder / 'rest.jsonl'} (quarantined: 1, step: 28)" in result.out
     assert cli("adopt", "--yes", "--url", url).code == 0
     result = cli("import", "--from", str(folder / "rest.jsonl"), "--update", "--url", url)
     assert result.code == 0, result.err

@@ -143,11 +143,12 @@ async def test_rows_that_our_tables_cannot_hold_are_quarantined_and_come_back(
 async def test_ids_that_are_no_uuids_go_into_the_file(frozen: Shelf, tmp_path: Path) -> None:
     url = frozen.load("postgres_v8")
     await adopt(url)
+    entries = (await quarantined(url)).total()
     execute(
         url,
         """INSERT INTO threads (id, "createdAt", "updatedAt", metadata) VALUES
         ('C1/17.5', '2026-01-01T00:00:00Z', '2026-01-01T00:00:00Z', '{}')""",
     )
     report = await unadopt(url, tmp_path / "rest.jsonl")
-    assert report.in_file == {"thread": 1}
+    assert report.in_file == {"thread": 1, "quarantined": entries}
     assert '"C1/17.5"' in (tmp_path / "rest.jsonl").read_text()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +16,15 @@ from chainlit.user import User
 from chainlit_sqla import SQLADataLayer
 from chainlit_sqla.database import migrator
 from chainlit_sqla.transfer.in_place import BackupRemoval
+from chainlit_sqla.transfer.sources import QuarantinedRow
 from tests.frozen import conversations as said
 from tests.frozen import original
 from tests.frozen.catalog import names
 from tests.frozen.comparable import differences
-from tests.frozen.load import Shelf
+from tests.frozen.load import Rows, Shelf, execute, rows
 from tests.frozen.sqlalchemy_layer import open_layer
 from tests.frozen.variants import VARIANTS
-from tests.in_place.changes import adopt, digests, opened, settings_of, unadopt
+from tests.in_place.changes import adopt, digests, opened, quarantined, settings_of, unadopt
 
 NEW_USER, NEW_THREAD = (
     "5f0c3f1a-0000-4000-8000-000000000001",
@@ -161,11 +163,77 @@ async def test_without_the_backup_quarantined_rows_go_into_the_file(
     frozen: Shelf, tmp_path: Path, name: str
 ) -> None:
     url = frozen.load(name)
-    quarantined = (await adopt(url)).quarantined.total()
+    count = (await adopt(url)).quarantined.total()
     before = await digests(url)
     async with opened(url) as database:
         await BackupRemoval(database).run()
     report = await unadopt(url, tmp_path / "rest.jsonl")
-    assert report.in_file["quarantined"] >= quarantined
+    assert report.in_file["quarantined"] >= count
     await adopt(url)
     assert before.keys() == (await digests(url)).keys()
+
+
+@pytest.mark.parametrize("name", ["sqlite_v8", "postgres_v8"])
+async def test_rows_that_the_database_refused_come_back(
+    frozen: Shelf, tmp_path: Path, name: str
+) -> None:
+    url = frozen.load(name)
+    deep = f'{{"a": {"[" * 300}{"]" * 300}}}'
+    execute(url, f"UPDATE users SET metadata = '{deep}' WHERE id = '{said.user_id(1)}'")
+    stored = await rows(url)
+    report = await adopt(url)
+    assert report.quarantined["thread", "the database refuses it"] > 0
+    assert report.quarantined["step", "the database refuses it"] > 0
+    entries = (await quarantined(url)).total()
+    report = await unadopt(url, tmp_path / "rest.jsonl")
+    assert report.in_file == {"quarantined": entries}
+    assert report.after == row_counts(stored)
+    after = await rows(url)
+    for table, lines in stored.items():
+        assert lines == [{key: row[key] for key in lines[0]} for row in after[table]]
+
+
+def row_counts(stored: Rows) -> dict[str, int]:
+    return {table.removesuffix("s"): len(lines) for table, lines in stored.items()}
+
+
+async def test_the_file_has_what_a_later_change_overwrites(frozen: Shelf, tmp_path: Path) -> None:
+    url = frozen.load("sqlite_no_foreign_keys")
+    id = said.step_id(1, 1)
+    execute(
+        url,
+        f"""INSERT INTO steps (id, name, type, "threadId", streaming, output)
+        VALUES ('{id}', 'n', 'run', '{said.thread_id(1)}', 0, 'the second with this id');
+        UPDATE threads SET metadata = '{{"temperature": NaN}}' WHERE id = '{said.thread_id(1)}'""",
+    )
+    await adopt(url)
+    entries = await quarantined(url)
+    execute(url, f"UPDATE steps SET output = 'changed' WHERE id = '{id}'")
+    execute(url, f"UPDATE threads SET name = 'changed' WHERE id = '{said.thread_id(1)}'")
+    await unadopt(url, tmp_path / "rest.jsonl")
+    lines = (tmp_path / "rest.jsonl").read_text().splitlines()
+    in_file = [row for line in lines if (row := QuarantinedRow.parse(line))]
+    assert Counter((row.table, row.reason, str(row.row.get("id"))) for row in in_file) == entries
+    values = [value for row in in_file for value in row.row.values()]
+    assert "the second with this id" in values
+    assert '{"temperature": NaN}' in values
+
+
+@pytest.mark.parametrize("name", ["sqlite_v8", "postgres_v8"])
+async def test_feedback_is_changed_by_its_id(frozen: Shelf, tmp_path: Path, name: str) -> None:
+    url = frozen.load(name)
+    changed, deleted = said.feedback_id(3), said.feedback_id(2)
+    execute(
+        url,
+        f"""INSERT INTO feedbacks (id, "forId", "threadId", value, comment)
+        VALUES ('{OPINION}', '{said.step_id(2, 2)}', '{said.thread_id(1)}', 1, 'another thread');
+        ALTER TABLE feedbacks ADD COLUMN reviewer TEXT; UPDATE feedbacks SET reviewer = 'Carol'""",
+    )
+    expected = {str(row["id"]): row for row in (await rows(url))["feedbacks"]}
+    await adopt(url)
+    execute(url, f"UPDATE feedbacks SET comment = 'changed' WHERE id = '{changed}'")
+    execute(url, f"DELETE FROM feedbacks WHERE id = '{deleted}'")
+    await unadopt(url, tmp_path / "rest.jsonl")
+    del expected[deleted]
+    expected[changed]["comment"] = "changed"
+    assert {str(row["id"]): row for row in (await rows(url))["feedbacks"]} == expected

@@ -5,9 +5,10 @@ Invariants:
 - One transaction, as the adoption is.
 - A row that is the same in the backup and in our tables stays untouched, so unknown columns, the
   form of its values and rows in the quarantine are as they were. Changed rows are updated, new
-  ones inserted, and those that were deleted since are deleted.
+  ones inserted, and those that were deleted since are deleted. What the database refused in the
+  adoption was never in our tables, so it does not count as deleted.
 - What was written is read back. A record that Chainlit's tables do not hold completely is
-  written to a file of records, which ``chainlit-sqla import`` reads.
+  written to a file of records, which ``chainlit-sqla import`` reads, and so is the quarantine.
 """
 
 from __future__ import annotations
@@ -91,11 +92,9 @@ class Unadoption(InPlaceChange):
         await self._sync(connection, self._tables.lock, names)
         self._report.before = await self._count(connection, TABLE_NAMES)
         await self._clear_dependents(connection, names)
-        has_backup = bool(await self._sync(connection, column_names, BACKUP_NAMES))
         types = await self._complete_backup(connection)
         with RecordFile(self._file, self._database.label, self._report) as file:
-            copy = CopyOut(self._database, connection, types, self._report, file, self._watch)
-            await copy.run(has_backup=has_backup)
+            await CopyOut(self._database, connection, types, self._report, file, self._watch).run()
         await migrator.migrate_inside(self._database, connection, "base")
         version_table = await self._sync(connection, self._tables.qualified, VERSION_TABLE)
         await connection.exec_driver_sql(f"DROP TABLE {version_table}")

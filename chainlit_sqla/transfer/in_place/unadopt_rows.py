@@ -21,9 +21,17 @@ from ...dialects import ErrorKind
 from ...errors import AdoptionRefused
 from ..record_file import End, Header
 from ..records import COLUMNS, EPOCH, IN_THREADS, TABLES, Record, sorted_by_kind
-from ..sources import ADOPTION, BATCH, QUARANTINED, Chunk, NativeSource, SqlAlchemyLayerSource
+from ..sources import (
+    ADOPTION,
+    BATCH,
+    QUARANTINED,
+    Chunk,
+    NativeSource,
+    QuarantinedRow,
+    SqlAlchemyLayerSource,
+)
 from .change import Report
-from .legacy_tables import BACKUP_NAMES, legacy_value
+from .legacy_tables import BACKUP_NAMES, TABLE_NAMES, legacy_value
 
 Key = tuple[str, ...]
 
@@ -32,9 +40,9 @@ _KEYS = {
     "thread": ("id",),
     "step": ("id", "threadId"),
     "element": ("id", "threadId"),
-    "feedback": ("forId",),
+    "feedback": ("id", "forId", "threadId"),
 }
-"""The columns that find a row of Chainlit's tables; the newest feedback for a step counts."""
+"""The columns that find a row of Chainlit's tables; feedback may have an empty threadId."""
 _DERIVED: Mapping[str, Mapping[str, Any]] = {
     "thread": {"updatedAt": EPOCH},
     "step": {"ordinal": 0},
@@ -42,6 +50,7 @@ _DERIVED: Mapping[str, Mapping[str, Any]] = {
     "feedback": {"createdAt": EPOCH},
 }
 """Values that follow from others in Chainlit's tables, and are not compared."""
+_KIND_OF_TABLE = {name: kind for kind, name in TABLE_NAMES.items()}
 
 
 class CopyOut:
@@ -89,14 +98,14 @@ class CopyOut:
             for kind, columns in types.items()
         }
         self._done = 0
+        self._refused: set[Key] = set()
+        """The records that the adoption could not write: they were never in our tables."""
 
-    async def run(self, *, has_backup: bool) -> None:
-        """Copy everything.
-
-        Args:
-            has_backup: Whether Chainlit's tables still have the rows that the adoption quarantined.
-        """
+    async def run(self) -> None:
+        """Copy everything."""
         await self._theirs.open()
+        async for chunk in self._ours.rest():
+            self._refused.update(filter(None, map(_refused_key, chunk.quarantined)))
         backup: dict[Key, int] = {}
         await self._digest(self._theirs.users(), backup)
         deleted_users = await self._write(self._ours.users(), backup)
@@ -115,9 +124,7 @@ class CopyOut:
         await self._delete(deleted_users)
         async for chunk in self._ours.rest():
             self._file.write([record.line() for record in chunk.records], "tombstone")
-            for row in chunk.quarantined:
-                if not (has_backup and row.entry and row.entry.source == ADOPTION):
-                    self._file.write([row.line()], QUARANTINED)
+            self._file.write([row.line() for row in chunk.quarantined], QUARANTINED)
 
     async def _new_threads(self, known: Collection[str]) -> AsyncGenerator[Sequence[str], None]:
         """The ids of threads that the backup does not have."""
@@ -145,26 +152,27 @@ class CopyOut:
     async def _write(
         self, chunks: AsyncGenerator[Chunk, None], backup: dict[Key, int]
     ) -> list[Key]:
-        """Write what the backup does not have like that; returns the keys only it has."""
+        """Write what the backup does not have like that.
+
+        Returns:
+            The keys of what was deleted since the adoption.
+        """
         known = set(backup)
         async with aclosing(chunks) as opened:
             async for chunk in opened:
                 changed = [
                     record
                     for record in chunk.records
-                    if backup.pop(record.key, None) != _digest(record)
+                    if backup.pop(_row_key(record), None) != _digest(record)
                 ]
                 for kind, records in sorted_by_kind(changed).items():
-                    new = [record for record in records if record.key not in known]
-                    old = [record for record in records if record.key in known]
-                    if kind == "feedback":
-                        await self._delete([record.key for record in old])
-                        new, old = records, []
+                    new = [record for record in records if _row_key(record) not in known]
+                    old = [record for record in records if _row_key(record) in known]
                     await self._execute(self._insert_statement(kind), kind, new)
                     await self._execute(self._update_statement(kind), kind, old)
                 self._done += len(chunk.records)
                 self._watch("Copying", self._done, self._report.before.total())
-        return list(backup)
+        return [key for key in backup if key not in self._refused]
 
     async def _compare(self, ids: Sequence[str] | None = None) -> None:
         """Write to the file what Chainlit's tables do not hold completely.
@@ -188,7 +196,7 @@ class CopyOut:
                 incomplete.update(
                     record.key
                     for record in chunk.records
-                    if held.get(record.key) != _digest(record)
+                    if held.get(_row_key(record)) != _digest(record)
                 )
         if not incomplete:
             return
@@ -216,11 +224,14 @@ class CopyOut:
 
     def _conditions(self, kind: str) -> list[Any]:
         columns = self._tables[kind].c
-        return [
-            columns[name] == bindparam(f"key_{name}", type_=columns[name].type)
+        conditions = {
+            name: columns[name] == bindparam(f"key_{name}", type_=columns[name].type)
             for name in _KEYS[kind]
             if name in columns
-        ]
+        }
+        if kind == "feedback" and "threadId" in conditions:
+            conditions["threadId"] |= columns["threadId"].is_(None)
+        return [*conditions.values()]
 
     def _names(self, kind: str) -> list[str]:
         """The columns that both kinds of tables have."""
@@ -269,13 +280,25 @@ class CopyOut:
         )
 
     async def _delete(self, keys: Collection[Key]) -> None:
-        """Delete rows of Chainlit's tables, what lies in threads first."""
+        """Delete rows of Chainlit's tables, and of a deleted thread also what was quarantined."""
+        thread_ids = [key[1] for key in keys if key[0] == "thread"]
+        for kind in reversed(IN_THREADS):
+            column = self._tables[kind].c.get("threadId")
+            if thread_ids and column is not None:
+                statement = delete(self._tables[kind]).where(
+                    column == bindparam("thread_id", type_=column.type)
+                )
+                rows = [
+                    {"thread_id": legacy_value(kind, "threadId", id, column.type)}
+                    for id in thread_ids
+                ]
+                await self._connection.execute(statement, rows)
         for kind in (*reversed(IN_THREADS), "thread", "user"):
             rows = []
             for key in keys:
                 if key[0] != kind:
                     continue
-                named = {"threadId": key[1], "id": key[-1], "forId": key[-1]}
+                named = {"threadId": key[1], "forId": key[-2], "id": key[-1]}
                 columns = self._tables[kind].c
                 rows.append(
                     {
@@ -352,8 +375,24 @@ class RecordFile:
         return file
 
 
+def _refused_key(row: QuarantinedRow) -> Key | None:
+    """The key of a record that the database refused in the adoption; None for other entries.
+
+    Such an entry has the columns of our table; all others have those of Chainlit's.
+    """
+    kind = _KIND_OF_TABLE.get(row.table)
+    if kind is None or row.entry is None or row.entry.source != ADOPTION:
+        return None
+    return _row_key(Record(kind, row.row)) if row.row.keys() >= COLUMNS[kind].keys() else None
+
+
+def _row_key(record: Record) -> Key:
+    """The key of a record's row in Chainlit's tables, where a step can have several feedbacks."""
+    return (*record.key, record.values["id"]) if record.kind == "feedback" else record.key
+
+
 def _add_digests(chunk: Chunk, digests: dict[Key, int]) -> None:
-    digests.update((record.key, _digest(record)) for record in chunk.records)
+    digests.update((_row_key(record), _digest(record)) for record in chunk.records)
 
 
 def _digest(record: Record) -> int:
