@@ -64,6 +64,15 @@ Output = Annotated[
     ),
 ]
 
+_TABLES_REPLACED = (
+    "The tables in {database} will be replaced.",
+    "Stop the application, and make a backup first.",
+)
+_BACKUP_REMOVED = (
+    "The tables …_before_adoption in {database} will be removed for good.",
+    "They are the backup of the adoption: without them, unadopt has only today's conversations.",
+)
+
 
 def adopt(
     dry_run: DryRun = False,
@@ -92,6 +101,7 @@ def adopt(
         _backup_lines if drop_old else _adoption_lines,
         dry_run,
         yes,
+        _BACKUP_REMOVED if drop_old else _TABLES_REPLACED,
     )
 
 
@@ -115,7 +125,7 @@ def unadopt(
     def change(database: Database, watch: Watch) -> InPlaceChange:
         return Unadoption(database, file, drop_dependents=drop_dependents, watch=watch)
 
-    _run(change, settings_for(url, schema), _unadoption_lines, dry_run, yes)
+    _run(change, settings_for(url, schema), _unadoption_lines, dry_run, yes, _TABLES_REPLACED)
 
 
 def _run(
@@ -124,6 +134,7 @@ def _run(
     lines: Callable[[Report], Iterator[str]],
     dry_run: bool,
     yes: bool,
+    warning: tuple[str, str],
 ) -> None:
     """Check, ask, change and report."""
     change: InPlaceChange | None = None
@@ -134,7 +145,7 @@ def _run(
             else:
                 database = Database(settings=settings)
                 nothing_to_do = run_async(_check(make, settings))
-                if nothing_to_do is None and not yes and not _confirmed(database):
+                if nothing_to_do is None and not yes and not _confirmed(database, warning):
                     typer.echo("No changes made.")
                     raise typer.Exit(1)
             change = make(database, stack.enter_context(progress()))
@@ -151,11 +162,10 @@ def _run(
         typer.echo(line)
 
 
-def _confirmed(database: Database) -> bool:
+def _confirmed(database: Database, warning: tuple[str, str]) -> bool:
     return confirm(
         "Continue?",
-        f"The tables in {describe_database(database)} will be replaced.",
-        "Stop the application, and make a backup first.",
+        *(line.format(database=describe_database(database)) for line in warning),
         refusal="No changes made: confirmation needs a terminal. Try --dry-run, make a backup, "
         "then re-run with --yes",
     )
@@ -224,6 +234,7 @@ def _unadoption_lines(report: Report) -> Iterator[str]:
 def _backup_lines(report: Report) -> Iterator[str]:
     for kind, count in report.before.items():
         yield f"Dropped {KIND_NAMES[kind]}_before_adoption with {plural(count, 'row')}"
+    yield from _dependents(report, "dropped with the table")
 
 
 def _counts(report: Report, last: str, counts: dict[str, int]) -> Iterator[str]:

@@ -113,6 +113,21 @@ def test_the_backup_is_dropped_when_it_is_no_longer_needed(cli: Command, old: Pa
     assert cli("unadopt", "--yes", "--url", url).code == 0
 
 
+def test_before_the_backup_is_dropped_the_question_says_so(
+    cli: Command, folder: Path, old: Path
+) -> None:
+    url = f"sqlite:///{old}"
+    assert cli("adopt", "--yes", "--url", url).code == 0
+    view = "CREATE VIEW titles AS SELECT name FROM threads_before_adoption"
+    execute(url, view)
+    said, code = on_a_terminal(folder, "n\n", "adopt", "--drop-old", "--url", url)
+    assert f"…_before_adoption in SQLite at {url} will be removed for good." in said
+    assert "replaced" not in said
+    assert code == 1
+    result = cli("adopt", "--drop-old", "--drop-dependents", "--yes", "--url", url)
+    assert f"  {view};\n" in result.out
+
+
 def test_the_way_back_names_the_file_with_what_chainlits_tables_cannot_hold(
     cli: Command, folder: Path, old: Path
 ) -> None:

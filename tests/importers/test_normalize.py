@@ -75,6 +75,7 @@ def test_timestamps_in_all_known_forms_are_read(value: Any) -> None:
         (show_input, '"python"', "python"),
         (show_input, "None", None),
         (show_input, "", None),
+        (show_input, "a\x00b", "a\u2400b"),
         *((feedback_value, value, 1) for value in (1, 1.0, "1.0")),
         (feedback_value, Decimal(0), 0),
         (identifier, uuid.UUID(int=1), "00000000-0000-0000-0000-000000000001"),

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from chainlit_sqla.database import migrator
-from chainlit_sqla.errors import ConfigurationError, SchemaOutdated, SchemaUnknown
+from chainlit_sqla.errors import AdoptionRefused, ConfigurationError, SchemaOutdated, SchemaUnknown
 from tests.frozen import conversations as said
 from tests.frozen import original
 from tests.frozen.comparable import differences
@@ -73,6 +73,26 @@ async def test_an_older_revision_is_upgraded_before_it_is_given_back(
     await unadopt(url, tmp_path / "rest.jsonl")
     read = await original.read_at(frozen, "sqlite_v8", url)
     assert read["threads"].keys() == expected["threads"].keys()
+
+
+@pytest.mark.parametrize("name", BOTH)
+async def test_files_that_wait_for_their_deletion_keep_our_tables(
+    frozen: Shelf, tmp_path: Path, name: str
+) -> None:
+    url = frozen.load(name)
+    await adopt(url)
+    execute(
+        url,
+        """INSERT INTO chainlit_sqla_blob_deletions ("objectKey", "createdAt")
+        VALUES ('t/a.txt', '2026-01-01T00:00:00Z')""",
+    )
+    before = await rows(url)
+    with pytest.raises(AdoptionRefused, match="Start the application with that store"):
+        await unadopt(url, tmp_path / "rest.jsonl")
+    assert await rows(url) == before
+    assert not (tmp_path / "rest.jsonl").exists()
+    execute(url, "DELETE FROM chainlit_sqla_blob_deletions")
+    await unadopt(url, tmp_path / "rest.jsonl")
 
 
 async def test_mysql_is_refused() -> None:

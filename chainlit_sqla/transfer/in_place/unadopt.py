@@ -24,7 +24,8 @@ from ..._internal.progress import Watch, quiet
 from ...database import Database, migrator
 from ...database.revision import HEAD, VERSION_TABLE, current_revision
 from ...dialects import canonical_names
-from ...errors import SchemaOutdated, SchemaUnknown
+from ...errors import AdoptionRefused, SchemaOutdated, SchemaUnknown
+from ...models import blob_deletions
 from ..records import COLUMNS
 from .change import InPlaceChange, Report
 from .legacy_tables import BACKUP_NAMES, TABLE_NAMES, column_names, completing_statements
@@ -82,6 +83,13 @@ class Unadoption(InPlaceChange):
             raise SchemaOutdated(
                 f"{label} is at revision {revision}, and unadopt needs {HEAD}; "
                 "run: chainlit-sqla upgrade"
+            )
+        elif queued := (await self._count(connection, {"blob": blob_deletions.name}))["blob"]:
+            raise AdoptionRefused(
+                f"No changes made: {queued:,} files of deleted attachments are still in the store, "
+                f"and the table {blob_deletions.name} in {label}, which lists them for deletion, "
+                "would be dropped. Start the application with that store, which deletes them, and "
+                "run the command again; if the store no longer exists, delete the rows of the table"
             )
 
     async def _work(self, connection: AsyncConnection) -> None:

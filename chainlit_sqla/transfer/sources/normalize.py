@@ -228,7 +228,7 @@ def show_input(value: Any) -> Any:
         (True, 'json', None)
     """
     if isinstance(value, str):
-        text = value.strip().strip('"')
+        text = _json.clean_text(value).strip().strip('"')
         flags = {"true": True, "false": False, "1": True, "0": False} | dict.fromkeys(_NULLS)
         return flags.get(text.lower(), text)
     return bool(value) if isinstance(value, int) else document(value)
