@@ -32,6 +32,8 @@ async def test_a_conversation_is_there_again_after_a_restart(serve: Serve, folde
         await chat.say("a red house", command="Picture")
         thread_id = chat.thread_id
         await until(lambda: is_greeted(thread(client, thread_id)))
+    # Chainlit saves the session's metadata some time after the browser has left.
+    await until(lambda: "questions" in thread(client, thread_id)["metadata"])
     before = thread(client, thread_id)
     app.stop()
 
