@@ -41,7 +41,7 @@ from ..base import Dialect, insert_on_conflict
 from ..error_kinds import ErrorKind, driver_error
 from . import errors as sqlite_errors
 from .search_index import FtsIndex
-from .worker import SQLiteWorker
+from .worker import SQLiteWorker, finish
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -118,12 +118,7 @@ class SQLite(Dialect):
 
     async def run_to_end(self, connection: AsyncConnection, work: Callable[[Connection], T]) -> T:
         """Run a function, and finish it when cancelled: a database in memory has one connection."""
-        task = asyncio.ensure_future(connection.run_sync(work))
-        try:
-            return await asyncio.shield(task)
-        except asyncio.CancelledError:
-            await asyncio.wait([task])
-            raise
+        return await finish(asyncio.ensure_future(connection.run_sync(work)))
 
     async def server_version(self, connection: AsyncConnection) -> str:
         """Return the version of the SQLite library."""

@@ -100,7 +100,15 @@ async def _run(executor: ThreadPoolExecutor, work: Callable[[], T]) -> T:
 
     Otherwise later calls would wait behind work whose caller is gone.
     """
-    future = asyncio.get_running_loop().run_in_executor(executor, work)
+    return await finish(asyncio.get_running_loop().run_in_executor(executor, work))
+
+
+async def finish(future: asyncio.Future[T]) -> T:
+    """Await a future; a cancelled caller waits for its end, then is cancelled.
+
+    Args:
+        future: The work under way.
+    """
     try:
         return await asyncio.shield(future)
     except asyncio.CancelledError:
