@@ -162,9 +162,10 @@ def drop_mysql_triggers() -> None:
     """Those that are there: an account that may make none may drop none, not even if."""
     if op.get_context().as_sql:
         return
+    # By the schema of the table: MariaDB looks for that of the trigger in all databases.
     there = sa.text(
         "SELECT trigger_name FROM information_schema.triggers "
-        "WHERE trigger_schema = DATABASE() AND trigger_name LIKE 'chainlit\\_sqla\\_forget%'"
+        "WHERE event_object_schema = DATABASE() AND trigger_name LIKE 'chainlit\\_sqla\\_forget%'"
     )
     for trigger in op.get_bind().scalars(there).all():
         op.execute(f"DROP TRIGGER {trigger}")
