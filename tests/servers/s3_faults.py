@@ -156,7 +156,7 @@ class Front:
             await _copy(reader, back, size - (fault.after if fault else 0))
 
         sending = asyncio.create_task(send())
-        answer = asyncio.create_task(_copy(there, writer))
+        answer = asyncio.create_task(_answer(there, writer))
         try:
             # A server that is gone reads nothing more.
             await asyncio.wait([sending, answer], return_when=asyncio.FIRST_COMPLETED)
@@ -190,6 +190,14 @@ async def _misbehave(
     about = f"Content-Type: application/xml\r\nContent-Length: {len(body)}\r\nConnection: close"
     writer.write(f"HTTP/1.1 {fault.status} Ordered\r\n{about}\r\n\r\n".encode() + body)
     await writer.drain()
+
+
+async def _answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Copy an answer and announce that the connection ends, so that no client reuses it."""
+    while (head := await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 100 "):
+        writer.write(head)
+    writer.write(head.replace(b"\r\n", b"\r\nConnection: close\r\n", 1))
+    await _copy(reader, writer)
 
 
 async def _copy(
