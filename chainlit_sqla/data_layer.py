@@ -32,9 +32,10 @@ from .integration.server import (
     report_authorization_error,
 )
 from .integration.session import author_of, browser_user, defer_until_first_message, deletion_scope
-from .queries import elements, steps, thread_detail, threads, users
-from .queries.pagination import Cursor
+from .queries import elements, steps, threads
 from .queries.search import Search
+from .queries.threads import Cursor
+from .queries.user_cache import KnownUser, UserCache, by_identifier
 from .settings import Settings
 from .storage.base import StorageClient
 from .storage.deletion_worker import DeletionQueue
@@ -47,7 +48,6 @@ from .writes.operations import (
     printable_id,
 )
 from .writes.queue import WriteQueue
-from .writes.user_cache import KnownUser, UserCache
 
 if TYPE_CHECKING:
     from chainlit.data.storage_clients.base import BaseStorageClient
@@ -166,7 +166,7 @@ class SQLADataLayer(BaseDataLayer):
 
     async def _read_user(self, identifier: str) -> KnownUser | None:
         dialect = self.database.dialect
-        statement = users.by_identifier(dialect, identifier)
+        statement = by_identifier(dialect), {"identifier": identifier}
         [rows] = await self._fetch(statement, wait_for=Pending.NONE)
         if not rows:
             return None
@@ -243,7 +243,8 @@ class SQLADataLayer(BaseDataLayer):
     async def get_element(self, thread_id: str, element_id: str) -> ElementDict | None:
         """Return an element with a fresh URL, None if there is none."""
         thread_id, element_id = clean_text(thread_id), clean_text(element_id)
-        statement = elements.by_id(self.database.dialect, thread_id, element_id)
+        parameters = {"thread_id": thread_id, "element_id": element_id}
+        statement = elements.by_id(self.database.dialect), parameters
         [rows] = await self._fetch(statement, wait_for=thread_id)
         return cast("ElementDict", (await self._element_dicts(rows))[0]) if rows else None
 
@@ -306,13 +307,13 @@ class SQLADataLayer(BaseDataLayer):
 
     async def get_step(self, step_id: str) -> StepDict | None:
         """Return a step with its feedback, None if there is none."""
-        statement = steps.by_id(self.database.dialect, clean_text(step_id))
+        statement = steps.by_id(self.database.dialect), {"step_id": clean_text(step_id)}
         [rows] = await self._fetch(statement, wait_for=Pending.ALL)
         return cast("StepDict", (await self._step_dicts(rows))[0]) if rows else None
 
     async def get_favorite_steps(self, user_id: str) -> list[StepDict]:
         """Return the favorite steps in a user's threads, newest first."""
-        statement = steps.favorites(self.database.dialect, clean_text(user_id))
+        statement = steps.favorites(self.database.dialect), {"user_id": clean_text(user_id)}
         [rows] = await self._fetch(statement, wait_for=Pending.ALL)
         return cast("list[StepDict]", await self._step_dicts(rows))
 
@@ -331,15 +332,16 @@ class SQLADataLayer(BaseDataLayer):
     async def get_thread_author(self, thread_id: str) -> str:
         """Return the identifier of a thread's user, "" if it has none."""
         thread_id = clean_text(thread_id)
-        [rows] = await self._fetch(threads.author(thread_id), wait_for=thread_id)
+        statement = threads.AUTHOR, {"thread_id": thread_id}
+        [rows] = await self._fetch(statement, wait_for=thread_id)
         return (rows[0][0] if rows else None) or ""
 
     async def get_thread(self, thread_id: str) -> ThreadDict | None:
         """Return a thread with its steps and elements, None if there is none."""
         thread_id, dialect = clean_text(thread_id), self.database.dialect
-        statements = thread_detail.statements(dialect, thread_id)
+        statements = threads.detail_statements(dialect, thread_id)
         results = await self._fetch(*statements, wait_for=thread_id)
-        if (detail := thread_detail.parse(results)) is None:
+        if (detail := threads.parse_detail(results)) is None:
             return None
         thread_row, step_rows, element_rows = detail
         step_dicts = await self._step_dicts(step_rows, thread_id)

@@ -1,4 +1,4 @@
-"""Helpers for asyncio: objects and tasks bound to an event loop, preparation that runs once."""
+"""Helpers for asyncio and long operations: objects and tasks of an event loop, progress."""
 
 from __future__ import annotations
 
@@ -7,22 +7,18 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Generic, TypeGuard, TypeVar
 
 T = TypeVar("T")
+Watch = Callable[[str, int, int | None], object]
+"""Called with a description, the number of finished items and their total, if known."""
 SHIELD_SECONDS = 5.0
 """How long a cancelled caller of `shield_with_timeout` waits."""
 
 
+def quiet(_what: str, _done: int, _total: int | None) -> None:
+    """Ignore progress."""
+
+
 class PerLoop(Generic[T]):
-    """Holds one object for the running event loop; a new loop gets a new object.
-
-    Args:
-        factory: Creates the object.
-
-    Example:
-        >>> lock = PerLoop(asyncio.Lock)
-        >>> async def work():
-        ...     async with lock.get():
-        ...         ...
-    """
+    """Holds one object, such as a lock, for the running event loop; a new loop gets a new one."""
 
     def __init__(self, factory: Callable[[], T]) -> None:
         self._factory = factory
@@ -41,13 +37,6 @@ class RunOnce:
 
     Concurrent callers share one attempt and its error; a later caller tries again, so a
     database that starts after the application is found.
-
-    Args:
-        function: The function to run.
-
-    Example:
-        >>> ready = RunOnce(prepare)
-        >>> await ready.wait()
     """
 
     def __init__(self, function: Callable[[], Awaitable[None]]) -> None:
@@ -56,11 +45,7 @@ class RunOnce:
         self._attempt: asyncio.Task[None] | None = None
 
     async def wait(self) -> None:
-        """Return when the function has succeeded.
-
-        Raises:
-            Exception: The error of the function.
-        """
+        """Return when the function has succeeded; raise its error where it fails."""
         if self._done:
             return
         if not is_working(self._attempt):
@@ -73,11 +58,7 @@ class RunOnce:
 
 
 def is_working(task: asyncio.Task[T] | None) -> TypeGuard[asyncio.Task[T]]:
-    """Return whether a task runs in this loop: neither done nor left behind by an ended loop.
-
-    Args:
-        task: The task, if there was one.
-    """
+    """Return whether a task runs in this loop: neither done nor left behind by an ended loop."""
     return task is not None and not task.done() and task.get_loop() is asyncio.get_running_loop()
 
 
@@ -86,12 +67,7 @@ async def shield_with_timeout(
 ) -> T:
     """Let work finish although its caller is cancelled, but not for long.
 
-    Args:
-        work: The work that is not to be cancelled.
-        give_up: Called where it does not finish in time; then it is cancelled all the same.
-
-    Example:
-        >>> await shield_with_timeout(connection.execute(statement, rows), terminate)
+    Where it does not finish in time, ``give_up`` is called and the work is cancelled all the same.
     """
     task = asyncio.ensure_future(work)
     try:

@@ -47,16 +47,7 @@ class JsonText(str):
 
 
 class UndecodableText(str):
-    r"""Text of a database that is not valid UTF-8, with U+FFFD for what cannot be decoded.
-
-    Args:
-        raw: Its bytes.
-
-    Example:
-        >>> text = UndecodableText(b"Gr\xfc\xdfe")
-        >>> text, text.escaped
-        ('Gr��e', 'Gr\\xfc\\xdfe')
-    """
+    r"""Text of a database that is not valid UTF-8: U+FFFD, or ``\xfc`` in ``escaped``."""
 
     __slots__ = ("escaped",)
     escaped: str
@@ -69,11 +60,7 @@ class UndecodableText(str):
 
 
 def decode_text(raw: bytes) -> str:
-    """Decode text of a database, whether it is valid UTF-8 or not.
-
-    Args:
-        raw: Its bytes.
-    """
+    """Decode text of a database, whether it is valid UTF-8 or not."""
     try:
         return raw.decode()
     except UnicodeDecodeError:
@@ -81,19 +68,9 @@ def decode_text(raw: bytes) -> str:
 
 
 def clean_text(value: str) -> str:
-    r"""Replace what a database cannot store in a text.
+    """Replace what a database cannot store in a text: NUL and lone surrogates.
 
-    Args:
-        value: Any Python string.
-
-    Returns:
-        The same string if all databases can store it, else a copy with NUL and lone
-        surrogates replaced; never an instance of a subclass, which serializers and drivers
-        may treat differently.
-
-    Example:
-        >>> clean_text("a\x00b")
-        'a␀b'
+    The result is never of a subclass, which serializers and drivers may treat differently.
     """
     if type(value) is not str:
         value = str.__str__(value)
@@ -104,21 +81,10 @@ def clean_text(value: str) -> str:
 
 
 def dumps(value: Any) -> JsonText:
-    """Serialize to JSON that every supported database accepts.
-
-    Args:
-        value: Any value; the table of the module lists how other types are stored.
-
-    Returns:
-        Compact JSON.
+    """Serialize to JSON that every supported database accepts; see the table of the module.
 
     Raises:
-        ValueError: If the value refers to itself or is nested deeper than
-            `MAX_DEPTH` levels.
-
-    Example:
-        >>> dumps({"a": [1, float("nan")]})
-        '{"a":[1,null]}'
+        ValueError: The value refers to itself or is nested deeper than `MAX_DEPTH` levels.
     """
     try:
         raw = orjson.dumps(value, default=_plain, option=_OPTIONS)
@@ -130,32 +96,14 @@ def dumps(value: Any) -> JsonText:
 
 
 def loads(raw: str | bytes) -> Any:
-    """Parse JSON as written by `dumps` or by any other writer.
-
-    Args:
-        raw: JSON text.
-
-    Returns:
-        The value.
-
-    Raises:
-        ValueError: If the text is not JSON.
-    """
+    """Parse JSON of any writer; raise ValueError if it is none."""
     return orjson.loads(str(raw) if isinstance(raw, JsonText) else raw)
 
 
 def loads_lenient(raw: str) -> Any:
     r"""Parse JSON that only some readers accept: ``NaN``, ``1e400``, ``\\ud83d`` on its own.
 
-    Args:
-        raw: Text that `loads` refuses.
-
-    Returns:
-        The value as the table in the module says; the text itself where nobody reads it.
-
-    Example:
-        >>> loads_lenient('{"a": NaN, "b": 1e400, "c": "\\ud83d"}')
-        {'a': None, 'b': None, 'c': '�'}
+    The result follows the table of the module; text that no reader accepts is returned itself.
     """
     if raw.lstrip()[:1] not in ("{", "["):
         return raw  # A text such as NaN.
@@ -167,14 +115,7 @@ def loads_lenient(raw: str) -> Any:
 
 
 def loads_stored(raw: str) -> Any:
-    """Parse what a database accepted as JSON, so that no row stops its reader.
-
-    Args:
-        raw: JSON text.
-
-    Returns:
-        The value of `loads`, else that of `loads_lenient`.
-    """
+    """Parse what a database accepted as JSON, so that no row stops its reader."""
     try:
         return loads(raw)
     except ValueError:

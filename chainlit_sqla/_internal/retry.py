@@ -1,11 +1,11 @@
-"""Repeating work that failed for a reason that may pass: a lost connection, a busy store."""
+"""Repeating work that failed, and finding the items that make work on many items fail."""
 
 from __future__ import annotations
 
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception
@@ -33,7 +33,7 @@ async def retry(
     Cancelling the caller cancels the work or the pause.
 
     Args:
-        work: The work; must be safe to repeat.
+        work: The work; must be safe to repeat. Its last error is raised unchanged.
         is_transient: Whether an error may pass. It may keep state, such as the number of
             errors of one kind, or return False once nobody needs the result any more.
         seconds: No attempt begins later than this after the first one; None: no such limit.
@@ -43,20 +43,6 @@ async def retry(
         on_retry: Called with the error and the pause in seconds before each pause; the place
             for a log line.
         sleep: Waits for a pause; replace it where a shutdown must end the wait early.
-
-    Returns:
-        The result of ``work``.
-
-    Raises:
-        Exception: The last error of ``work``, unchanged.
-
-    Example:
-        >>> await retry(
-        ...     lambda: storage.put(key, source),
-        ...     lambda error: isinstance(error, StorageUnavailable),
-        ...     seconds=settings.storage_retry_seconds,
-        ...     on_retry=lambda error, pause: log.warning("Retry in %.1f s: %s", pause, error),
-        ... )
     """
     # Nearly all work succeeds at the first attempt, which need not pay for tenacity's machinery.
     began = time.monotonic()
@@ -102,3 +88,34 @@ async def retry(
         reraise=True,
     )
     return await retrying(attempt)
+
+
+async def bisect(
+    items: Sequence[T],
+    work: Callable[[Sequence[T]], Awaitable[Any]],
+    is_refusal: Callable[[Exception], bool],
+    on_refused: Callable[[T, Exception], None],
+) -> None:
+    """Do work on items together, and in ever smaller halves where some of them are refused.
+
+    The items keep their order: the first half is finished before the second one begins, and
+    ``on_refused`` is called in that order, too.
+
+    ``work`` does all or nothing, so that a half can be repeated. An error that is no refusal is
+    raised, and the items after it are left.
+    """
+    if not items:
+        return
+    try:
+        await work(items)
+    except Exception as error:
+        if not is_refusal(error):
+            raise
+        if len(items) == 1:
+            on_refused(items[0], error)
+            return
+    else:
+        return
+    middle = len(items) // 2
+    await bisect(items[:middle], work, is_refusal, on_refused)
+    await bisect(items[middle:], work, is_refusal, on_refused)

@@ -16,18 +16,10 @@ def now() -> datetime:
 
 
 def parse_instant(value: Any) -> datetime | None:
-    """Parse a timestamp in any form that occurs in practice.
+    """Parse a timestamp in any form that occurs in practice, None if that is impossible.
 
-    Args:
-        value: ISO 8601 text with or without offset and fraction (without offset it is
-            UTC, as in Chainlit's ``utc_now``), a datetime, or epoch seconds or milliseconds.
-
-    Returns:
-        The timestamp in UTC, or None if it cannot be parsed.
-
-    Example:
-        >>> parse_instant("2026-01-31T10:00:00+02:00")
-        datetime.datetime(2026, 1, 31, 8, 0, tzinfo=datetime.timezone.utc)
+    ISO 8601 text with or without offset and fraction (without offset it is UTC, as in
+    Chainlit's ``utc_now``), a datetime, or epoch seconds or milliseconds.
     """
     try:
         if isinstance(value, str):
@@ -50,30 +42,14 @@ def parse_instant(value: Any) -> datetime | None:
 
 
 def format_instant(value: datetime | None) -> str | None:
-    """Format a timestamp as Chainlit does: UTC, ``Z``, no fraction where it is zero.
-
-    Args:
-        value: An aware datetime or None.
-
-    Example:
-        >>> format_instant(datetime(2026, 1, 31, 8, tzinfo=UTC))
-        '2026-01-31T08:00:00Z'
-    """
+    """Format a timestamp as Chainlit does: UTC, ``Z``, no fraction where it is zero."""
     if value is None:
         return None
     return value.astimezone(UTC).replace(tzinfo=None).isoformat() + "Z"
 
 
 def instant_of(ordinal: int) -> datetime:
-    """Return the time at which an ordinal was assigned.
-
-    Args:
-        ordinal: A result of `next_ordinal`.
-
-    Example:
-        >>> instant_of(1_500_000)
-        datetime.datetime(1970, 1, 1, 0, 0, 1, 500000, tzinfo=datetime.timezone.utc)
-    """
+    """Return the time at which `next_ordinal` returned an ordinal."""
     return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=ordinal)
 
 

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from .._internal.progress import Watch, quiet
+from .._internal.aio import Watch, quiet
 from ..database import Database
 from ..dialects import driver_error
 from ..errors import DatabaseUnavailable

@@ -34,7 +34,7 @@ from ..errors import (
 )
 from ..models import Base, User
 from ..queries import search_index
-from ..queries.blobs import newest
+from ..queries.elements import newest_keys
 from ..queries.search import read_state
 from ..settings import Settings
 from ..storage.base import Inventory
@@ -292,7 +292,7 @@ async def _lacks_newest_files(storage: Inventory, settings: Settings) -> bool:
     """Whether the database names files, and the storage has none of the newest ones."""
     async with open_database(settings) as database:
         try:
-            keys = await database.read(lambda connection: newest(connection, _NEWEST_FILES))
+            keys = await database.read(lambda connection: newest_keys(connection, _NEWEST_FILES))
         except SchemaOutdated:
             return False  # No tables yet.
     for key in keys:

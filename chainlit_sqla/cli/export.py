@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 from rich.filesize import decimal
 
-from .._internal.progress import quiet
+from .._internal.aio import quiet
 from ..errors import ConfigurationError
 from ..transfer.exporting import (
     CHAT,

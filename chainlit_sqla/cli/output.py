@@ -20,7 +20,7 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 
-from .._internal.progress import Watch
+from .._internal.aio import Watch
 from ..errors import ConfigurationError
 from ..storage.open_store import mask_storage_url
 

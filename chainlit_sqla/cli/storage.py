@@ -12,7 +12,7 @@ from rich.filesize import decimal
 
 from ..database import Database
 from ..errors import ConfigurationError, SchemaOutdated, StorageError
-from ..queries import blobs as queries
+from ..queries import elements as queries
 from ..settings import Settings
 from ..storage.base import Inventory
 from ..storage.config import storage_url

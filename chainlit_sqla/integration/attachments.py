@@ -29,19 +29,7 @@ def resolve_storage(
 ) -> StorageClient:
     """Return the storage client for the ``storage`` argument of a data layer.
 
-    Args:
-        storage: A URL, a `StorageClient`, one of Chainlit's storage clients, or None for
-            the store that the settings name.
-        settings: The settings of the layer.
-        root_path: Returns the path below which Chainlit's server runs, for links to local
-            files.
-
-    Returns:
-        The client; it has not connected yet.
-
-    Raises:
-        ConfigurationError: The argument has another type, or the settings cannot work.
-        MissingExtraError: The package for Google Cloud Storage or Azure is not installed.
+    ``root_path`` returns the path below which Chainlit's server runs, for links to local files.
     """
 
     def prefix() -> str:
@@ -64,16 +52,9 @@ def resolve_storage(
 def open_source(element: Element, *, keep_open: bool) -> BlobSource | None:
     """Return the bytes of an element, None if it has none.
 
-    A file is opened immediately, because Chainlit deletes the folder of a session. A custom
-    element has no bytes: its content is its props, which are a column.
-
-    Args:
-        element: The element that Chainlit sends.
-        keep_open: False to open the file only when it is uploaded, where too many files are
-            open already.
-
-    Raises:
-        StorageError: The file cannot be read.
+    A file is opened immediately, because Chainlit deletes the folder of a session, unless
+    ``keep_open`` is False because too many files are open already. A custom element has no
+    bytes: its content is its props, which are a column.
     """
     if element.type == "custom":
         return None

@@ -9,6 +9,9 @@ The rules are the same on all databases:
   accept "true" and "false" in any case; a timestamp or page number that cannot be parsed is
   kept in ``extra``, and its column is NULL (``createdAt``: the time of the write).
 - `chainlit_sqla._internal.json` replaces what databases cannot store in text and JSON.
+
+A missing id or a value that cannot be stored raises `RejectedRow`, in the caller's task. For
+``actor`` see `chainlit_sqla.writes.operations.SaveThread`.
 """
 
 from __future__ import annotations
@@ -68,19 +71,9 @@ _FALSE = {"false", "0", "no", "off", "none", ""}
 
 
 def step_operation(step: Mapping[str, Any], *, new: bool, actor: str | None = None) -> SaveStep:
-    """Return the operation that creates or updates a step.
+    """Return the operation that creates or updates a step, of a StepDict of any release.
 
-    Args:
-        step: A StepDict of any release, complete or not; ``feedback`` is ignored.
-        new: Whether the step is created: a new message is activity in its thread.
-        actor: See `SaveThread`.
-
-    Raises:
-        RejectedRow: An id is missing, or a value cannot be stored.
-
-    Example:
-        >>> step_operation({"id": "s", "threadId": "t", "output": ""}, new=False).values
-        {'output': ''}
+    A new message is activity in its thread. ``feedback`` is ignored.
     """
     id, thread_id = _id(step.get("id"), "step"), _id(step.get("threadId"), "step's thread")
     label = functools.partial(_label, "step", id, thread_id)
@@ -103,17 +96,10 @@ def element_operation(
     actor: str | None = None,
     ordinal: int | None = None,
 ) -> SaveElement:
-    """Return the operation that creates an element.
+    """Return the operation that creates an element, of an ElementDict of any release.
 
-    Args:
-        element: An ElementDict of any release.
-        object_key: The key of its blob; None for an external element.
-        byte_size: The size of the blob.
-        actor: See `SaveThread`.
-        ordinal: Its position among the elements, assigned before the upload; None assigns one.
-
-    Raises:
-        RejectedRow: An id is missing, or a value cannot be stored.
+    ``object_key`` is None for an external element. ``ordinal`` is the position that was assigned
+    before the upload.
     """
     id = _id(element.get("id"), "element")
     thread_id = _id(element.get("threadId"), "element's thread")
@@ -137,16 +123,7 @@ def thread_operation(
 ) -> SaveThread:
     """Return the operation for the arguments of ``update_thread``; None changes nothing.
 
-    Args:
-        thread_id: The thread.
-        name: The new title.
-        user_id: The id of its owner.
-        metadata: Members to set; members that are None are removed.
-        tags: The new tags, replacing the old ones.
-        actor: See `SaveThread`.
-
-    Raises:
-        RejectedRow: The id is missing, or a value cannot be stored.
+    Members of ``metadata`` are set, or removed where they are None; ``tags`` are replaced.
     """
     thread_id = _id(thread_id, "thread")
     label = functools.partial(_label, "thread", thread_id)
@@ -160,16 +137,7 @@ def thread_operation(
 def user_operation(
     identifier: str, metadata: Mapping[str, Any], display_name: str | None
 ) -> SaveUser:
-    """Return the operation for a login; an existing user keeps its id.
-
-    Args:
-        identifier: The name with which the user logs in.
-        metadata: The new metadata, replacing the old ones.
-        display_name: The new display name; None keeps the old one.
-
-    Raises:
-        RejectedRow: The identifier is empty, or a value cannot be stored.
-    """
+    """Return the operation for a login: an existing user keeps its id and gets new metadata."""
     identifier = _id(identifier, "user's identifier")
     label = functools.partial(_label, "user", identifier)
     values: Dict = {"id": str(uuid.uuid4()), "metadata": _to_json(metadata or {}, label)}
@@ -186,19 +154,7 @@ def feedback_operation(
     comment: str | None,
     actor: str | None = None,
 ) -> SaveFeedback:
-    """Return the operation that sets the feedback of a step.
-
-    Args:
-        thread_id: The thread of the step.
-        for_id: The step.
-        id: The id of the feedback; None assigns one.
-        value: 0 or 1.
-        comment: The comment of the user.
-        actor: See `SaveThread`.
-
-    Raises:
-        RejectedRow: The step's id is missing, or the value is neither 0 nor 1.
-    """
+    """Return the operation that sets the feedback of a step."""
     for_id = _id(for_id, "feedback's step")
     label = functools.partial(_label, "feedback for step", for_id)
     if value not in (0, 1):
@@ -246,15 +202,9 @@ def _columns(
 
 
 def fit(kind: str, value: Any, label: Callable[[], str] = lambda: "A value") -> Any:
-    """Convert a value to the type of a column, None if that is impossible.
+    """Convert a value to one of the kinds in `STEP_KINDS`, None if that is impossible.
 
-    Args:
-        kind: One of the kinds in `STEP_KINDS`.
-        value: Any value.
-        label: Returns the name of the row, for an error.
-
-    Raises:
-        RejectedRow: The value cannot be serialized to JSON.
+    ``label`` returns the name of the row, for the error of a value that JSON cannot represent.
     """
     if kind == _TEXT:
         return _to_text(value, label)

@@ -33,11 +33,7 @@ _authorization_errors: ContextVar[list[NotTheAuthor] | None] = ContextVar(
 def install_routes(storage: object) -> bool:
     """Add the routes to Chainlit's server, replacing those of an earlier layer.
 
-    Args:
-        storage: The layer's storage client; local files need a route.
-
-    Returns:
-        Whether Chainlit's server is loaded; scripts run without it.
+    Returns whether the server is loaded; scripts run without it.
     """
     server = sys.modules.get("chainlit.server")
     app: Starlette | None = getattr(server, "app", None)
@@ -81,10 +77,6 @@ class FeedbackGuard(BaseRoute):
     Chainlit's PUT and DELETE /feedback check who is logged in, but not whose thread it is.
     The guard passes the user to the layer, the layer checks ownership inside its transaction
     (so there is no second reading of the body that could differ), and the guard answers 403.
-
-    Args:
-        app: Chainlit's server.
-        path: The path of its feedback routes.
     """
 
     def __init__(self, app: Starlette, path: str) -> None:

@@ -28,11 +28,7 @@ P = ParamSpec("P")
 def defer_until_first_message(
     method: Callable[P, Coroutine[Any, Any, None]],
 ) -> Callable[P, Coroutine[Any, Any, None]]:
-    """Defer calls until the user's first message, as Chainlit's own layers do.
-
-    Args:
-        method: A method of the layer that Chainlit calls in a task that nobody awaits.
-    """
+    """Defer calls until the user's first message, as Chainlit's own layers do."""
     deferred: Callable[P, Coroutine[Any, Any, None]]
     deferred = queue_until_user_message()(method)  # type: ignore[no-untyped-call]
 
@@ -55,9 +51,6 @@ def silence_task_exception(function: Callable[..., Any]) -> None:
 
     Nobody awaits the tasks in which Chainlit calls the layer, and asyncio then prints a
     traceback. A caller that awaits the function still gets the exception.
-
-    Args:
-        function: The coroutine function that the task runs.
     """
     task = asyncio.current_task()
     if task and getattr(task.get_coro(), "cr_code", None) is function.__code__:
@@ -96,9 +89,6 @@ def author_of(thread_id: object) -> str | None:
     that id, when Chainlit has no author to check. A write to another thread is a decision of
     the app. In Slack, Teams and Discord several users write in one thread; their sessions are
     not a browser's.
-
-    Args:
-        thread_id: The thread of the write.
     """
     session = _session()
     return browser_user() if session and thread_id == session.thread_id else None

@@ -29,12 +29,9 @@ _flags = _Flags({None: None, False: False, True: True})
 
 
 def step_dicts(rows: Rows, dialect: Dialect, thread_id: str | None = None) -> list[Dict]:
-    """Serialize steps into StepDicts.
+    """Serialize rows of `queries.steps` into StepDicts.
 
-    Args:
-        rows: Rows of `queries.steps`.
-        dialect: The dialect of the database.
-        thread_id: The thread of all steps; None to use the first column.
+    ``thread_id`` is the thread of all steps; None to use the first column.
     """
     instant, document, flag = dialect.format_timestamp, dialect.load_json, _flags
     step_dicts = []
@@ -85,13 +82,7 @@ def step_dicts(rows: Rows, dialect: Dialect, thread_id: str | None = None) -> li
 
 
 def element_dicts(rows: Rows, dialect: Dialect, urls: Sequence[str | None]) -> list[Dict]:
-    """Serialize elements into ElementDicts.
-
-    Args:
-        rows: Rows of `queries.elements`.
-        dialect: The dialect of the database.
-        urls: The current URL of each element.
-    """
+    """Serialize rows of `queries.elements` into ElementDicts with their current URLs."""
     element_dicts = []
     for row, url in zip(rows, urls, strict=True):
         (
@@ -128,14 +119,10 @@ def thread_dict(
     steps: list[Dict] | None = None,
     elements: list[Dict] | None = None,
 ) -> Dict:
-    """Serialize a thread into a ThreadDict.
+    """Serialize a row of `queries.threads` into a ThreadDict.
 
-    Args:
-        row: A row of `queries.threads`.
-        dialect: The dialect of the database.
-        steps: The StepDicts by time. None makes an entry of the thread list: without steps,
-            and with the last activity as ``createdAt``, by which the frontend sorts and groups.
-        elements: The ElementDicts.
+    ``steps`` are sorted by time. None makes an entry of the thread list: without steps, and with
+    the last activity as ``createdAt``, by which the frontend sorts and groups.
     """
     id, created_at, updated_at, name, user_id, user_identifier, tags, metadata = row
     document = dialect.load_json(metadata)
@@ -153,15 +140,7 @@ def thread_dict(
 
 
 def parents_first(steps: list[Dict]) -> list[Dict]:
-    """Move parents before their children and keep the order otherwise.
-
-    Args:
-        steps: StepDicts by time.
-
-    Example:
-        >>> [s["id"] for s in parents_first([{"id": "b", "parentId": "a"}, {"id": "a"}])]
-        ['a', 'b']
-    """
+    """Move parents before their children and keep the order by time otherwise."""
     if _are_in_order(steps):
         return steps
     remaining = {step["id"]: step for step in steps}

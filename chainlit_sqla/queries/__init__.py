@@ -17,13 +17,7 @@ from ..dialects.column_types import JsonDocument, UtcDateTime
 def select_columns(
     dialect: Dialect, table: Table, names: Iterable[str]
 ) -> list[ColumnElement[Any]]:
-    """Return columns in the form that is cheapest to serialize.
-
-    Args:
-        dialect: The dialect of the database.
-        table: The table.
-        names: The names of the columns, in the order of the rows.
-    """
+    """Return columns in the form that is cheapest to serialize."""
     return [_select(dialect, table.c[name]) for name in names]
 
 

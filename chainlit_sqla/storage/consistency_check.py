@@ -26,10 +26,10 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from .._internal.progress import Watch, quiet
+from .._internal.aio import Watch, quiet
 from ..database import Database
 from ..errors import BlobNotFound, ConfigurationError
-from ..queries import blobs as queries
+from ..queries import elements as queries
 from ..writes import deletion_queue
 from .base import BlobInfo, Inventory
 from .deletion_worker import DeletionQueue

@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import BinaryIO, cast
 
-from .._internal.progress import Watch, quiet
+from .._internal.aio import Watch, quiet
 from .._internal.retry import retry
 from ..errors import BlobNotFound, ChainlitSqlaError, StorageError, StorageUnavailable
 from .base import BlobInfo, BlobSource, Inventory

@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from .._internal.aio import PerLoop, is_working
-from .._internal.bisect import bisect
+from .._internal.retry import bisect
 from .._internal.timestamps import now
 from ..database import Database
 from ..dialects import one_line

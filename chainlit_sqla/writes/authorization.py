@@ -25,18 +25,7 @@ def check_ownership(segment: Segment, thread_rows: Mapping[str, Any]) -> None:
 
 
 def delete_own_feedback(connection: Connection, op: DeleteFeedback) -> bool:
-    """Delete feedback, if the one who asks is the author of its thread.
-
-    Args:
-        connection: In a transaction.
-        op: The deletion.
-
-    Returns:
-        Whether there was any.
-
-    Raises:
-        NotTheAuthor: The thread belongs to somebody else.
-    """
+    """Delete feedback of the actor's own threads; return whether there was any."""
     where = feedbacks.c.id == op.id
     if op.actor is None:
         return connection.execute(delete(feedbacks).where(where)).rowcount > 0
@@ -52,12 +41,7 @@ def delete_own_feedback(connection: Connection, op: DeleteFeedback) -> bool:
 
 
 def within_scope(table: Table, scope: Scope) -> ColumnElement[bool]:
-    """Limit a deletion by id to what the calling session may delete.
-
-    Args:
-        table: The table with the row.
-        scope: What the session may reach.
-    """
+    """Limit a deletion by id to what the calling session may delete."""
     if scope.everywhere:
         return true()
     allowed = []

@@ -24,16 +24,9 @@ def enqueue(
     keys: Sequence[str],
     not_before: datetime | None = None,
 ) -> bool:
-    """Add blobs to the queue; one that is in it already stays as it is.
+    """Add blobs to the queue, where one that is in it stays as it is; return whether any are given.
 
-    Args:
-        connection: In a transaction.
-        dialect: The database's dialect.
-        keys: Object keys.
-        not_before: The earliest time of the deletion; None: immediately.
-
-    Returns:
-        Whether there were any.
+    They are not deleted before ``not_before``.
     """
     due = not_before or now()
     rows = [{"objectKey": key, "createdAt": due, "attempts": 0} for key in sorted(set(keys))]

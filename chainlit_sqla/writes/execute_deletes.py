@@ -12,22 +12,18 @@ from ..dialects import Dialect
 from ..models import elements, feedbacks, steps, threads
 from . import deletion_queue
 from .authorization import delete_own_feedback, within_scope
-from .locks import batched, bump_row_versions, lock_threads
 from .operations import Delete, DeleteElement, DeleteFeedback, DeleteStep, DeleteThread
-from .tombstones import add_tombstones, element_tombstone_id
+from .tombstones import (
+    add_tombstones,
+    batched,
+    bump_row_versions,
+    element_tombstone_id,
+    lock_threads,
+)
 
 
 def execute_delete(connection: Connection, dialect: Dialect, op: Delete) -> tuple[bool, bool]:
-    """Execute one deletion.
-
-    Args:
-        connection: In a transaction.
-        dialect: The database's dialect.
-        op: The deletion.
-
-    Returns:
-        Whether there was anything to delete, and whether blobs were queued for deletion.
-    """
+    """Execute a deletion; return whether it deleted anything, and whether blobs were queued."""
     match op:
         case DeleteThread():
             return _delete_thread(connection, dialect, op)
@@ -44,11 +40,7 @@ def delete_rows(
 ) -> None:
     """Delete only these rows of a thread: descendants of a step stay.
 
-    Args:
-        connection: In a transaction.
-        dialect: The database's dialect.
-        thread_id: The thread.
-        rows: Pairs of kind and id: ``step``, ``element``, or ``feedback`` with its step's id.
+    The rows are pairs of kind and id: ``step``, ``element``, or ``feedback`` with its step's id.
     """
     lock_threads(connection, [thread_id], exclusive=True)
     bump_row_versions(connection, [thread_id])

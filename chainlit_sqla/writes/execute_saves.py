@@ -25,7 +25,6 @@ from ..errors import RejectedRow
 from ..models import elements, feedbacks, steps, threads, users
 from . import deletion_queue
 from .authorization import check_ownership
-from .locks import batched, lock_threads
 from .merge_operations import (
     STEP_DEFAULTS,
     Key,
@@ -35,7 +34,7 @@ from .merge_operations import (
     group_by_columns,
     latest_activity,
 )
-from .tombstones import StoredThreads, lock_stored_threads, restore_threads
+from .tombstones import StoredThreads, batched, lock_stored_threads, lock_threads, restore_threads
 
 log = logging.getLogger(__name__)
 
@@ -44,15 +43,7 @@ _ELEMENT_DEFAULTS = {"name": "", "type": "file"}
 
 
 def execute_saves(connection: Connection, dialect: Dialect, segment: Segment) -> bool:
-    """Write the saves of a segment.
-
-    Args:
-        connection: In a transaction.
-        dialect: The database's dialect.
-        segment: The changes.
-
-    Returns:
-        Whether blobs were queued for deletion.
+    """Write the saves of a segment; return whether blobs were queued for deletion.
 
     Raises:
         RejectedRow: A thread's new owner is unknown, or a client named another user's thread.

@@ -100,19 +100,7 @@ class Segment:
 
 
 def plan(ops: Sequence[Op]) -> list[Segment]:
-    """Merge operations into as few segments as possible.
-
-    Args:
-        ops: Operations in the order of their calls.
-
-    Returns:
-        Segments to execute in order, in one transaction.
-
-    Example:
-        >>> [segment] = plan([SaveThread("t", {"name": "a"}), SaveThread("t", {"name": "b"})])
-        >>> segment.threads["t"].values
-        {'name': 'b'}
-    """
+    """Merge operations into as few segments as possible."""
     segments: list[Segment] = []
     current = Segment()
     for position, op in enumerate(ops):
@@ -133,12 +121,8 @@ def plan(ops: Sequence[Op]) -> list[Segment]:
 def fast_batch_of(segment: Segment) -> FastBatch | None:
     """Turn a segment into a fast batch.
 
-    Args:
-        segment: The changes.
-
-    Returns:
-        The batch; None if the segment has more than saves of threads and steps, or if several
-        users name one thread.
+    None if the segment has more than saves of threads and steps, or if several users name one
+    thread.
     """
     has_other_rows = segment.users or segment.elements or segment.feedbacks or segment.deletes
     actors = dict(segment.claims)
@@ -169,11 +153,7 @@ def fast_batch_of(segment: Segment) -> FastBatch | None:
 
 
 def latest_activity(step_rows: Mapping[Key, RowChange]) -> Mapping[str, datetime]:
-    """Return the time of the newest message in each thread that has a new one.
-
-    Args:
-        step_rows: The written steps.
-    """
+    """Return the time of the newest message in each thread that has a new one."""
     latest: dict[str, datetime] = {}
     for (thread_id, _), row in step_rows.items():
         if row.activity:
@@ -184,11 +164,7 @@ def latest_activity(step_rows: Mapping[Key, RowChange]) -> Mapping[str, datetime
 def group_by_columns(
     rows: Iterable[tuple[Key, RowChange]],
 ) -> Mapping[frozenset[str], list[tuple[Key, RowChange]]]:
-    """Group rows with values for the same columns, which one statement can write.
-
-    Args:
-        rows: Keys and changes.
-    """
+    """Group rows with values for the same columns, which one statement can write."""
     groups: dict[frozenset[str], list[tuple[Key, RowChange]]] = {}
     for key, row in rows:
         columns = {*row.values, "extra"} if row.extra else row.values

@@ -17,11 +17,7 @@ _LONGEST_ID = 100
 
 
 def printable_id(id: str) -> str:
-    """Return an id in a form for messages: clients choose ids, and a log entry is one line.
-
-    Args:
-        id: The id.
-    """
+    """Return an id in a form for messages: clients choose ids, and a log entry is one line."""
     return id if len(id) < _LONGEST_ID and id.isprintable() else repr(id[:_LONGEST_ID])
 
 
@@ -195,11 +191,7 @@ Op: TypeAlias = Save | Delete
 
 
 def describe(op: Op) -> str:
-    """Name an operation in messages and log lines.
-
-    Args:
-        op: The operation.
-    """
+    """Name an operation in messages and log lines."""
     match op:
         case SaveUser():
             return f"user {printable_id(op.identifier)}"

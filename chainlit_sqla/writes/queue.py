@@ -27,8 +27,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from .._internal.aio import is_working
-from .._internal.bisect import bisect
-from .._internal.retry import retry
+from .._internal.retry import bisect, retry
 from ..database import Database
 from ..dialects import ErrorKind, one_line
 from ..errors import (
@@ -75,15 +74,8 @@ class _QueuedOp:
 class WriteQueue:
     """Takes operations in order and commits them in batches.
 
-    Args:
-        database: The database; its settings limit the queue, the batch and the retries.
-        prepare: Called before each batch to check the schema; may raise an error.
-        on_blobs: Called after a commit that queued blobs for deletion.
-
-    Example:
-        >>> write_queue = WriteQueue(database)
-        >>> await write_queue.submit(SaveThread("t", {"name": "Greetings"}))
-        >>> await write_queue.close()
+    ``prepare`` is called before each batch to check the schema, ``on_blobs`` after a commit that
+    queued blobs for deletion.
     """
 
     def __init__(
@@ -110,10 +102,6 @@ class WriteQueue:
     async def submit(self, op: Op) -> Any:
         """Commit an operation.
 
-        Args:
-            op: The operation; it is queued before the first wait,
-                unless the queue is full and callers wait in line.
-
         Returns:
             For deletions, whether there was anything to delete; otherwise None.
 
@@ -126,18 +114,7 @@ class WriteQueue:
         return await (await self.enqueue(op))
 
     async def enqueue(self, op: Op) -> Awaitable[Any]:
-        """Append an operation to the queue; waits only while the queue is full.
-
-        Args:
-            op: The operation.
-
-        Returns:
-            An awaitable for the result of the operation.
-
-        Raises:
-            WriteQueueClosed: The queue was closed.
-            ConfigurationError: Another event loop, which still runs, uses the database.
-        """
+        """Append an operation to the queue, waiting only while it is full; return its future."""
         self._database.adopt_loop()  # Two loops at a time would lose writes.
         if self._closed:
             raise self._closed_error(op)
@@ -152,10 +129,9 @@ class WriteQueue:
         return queued.future
 
     async def flush(self, thread_id: str | None = None) -> None:
-        """Wait until all operations submitted before are committed or have failed.
+        """Wait until the operations before that may touch a thread are committed or have failed.
 
-        Args:
-            thread_id: Wait only for operations that may touch this thread; None: for all.
+        None waits for all.
         """
         self._database.adopt_loop()
         self._ensure_committer()
@@ -171,9 +147,8 @@ class WriteQueue:
     async def close(self) -> list[Op]:
         """Accept no more operations, and write the accepted ones.
 
-        Returns:
-            The operations that could not be written within ``close_seconds``; each was
-            logged and failed.
+        Returns those that could not be written within ``close_seconds``; each was logged and
+        failed.
         """
         self._closed = True
         if committer := self._ensure_committer():
@@ -221,8 +196,7 @@ class WriteQueue:
     async def _commit(self, batch: Sequence[_QueuedOp]) -> None:
         """Write a batch in one transaction, repeating it until the deadline.
 
-        Raises:
-            Exception: A row of it is refused.
+        Raises only the error of a refused row.
         """
         self._resolve(len(self._committed))  # Their callers run while the database works.
         repeats, may_pass = 0, False
@@ -271,8 +245,7 @@ class WriteQueue:
     async def _transact(self, ops: Sequence[Op]) -> tuple[dict[int, bool], bool]:
         """Write operations in one transaction.
 
-        Returns:
-            The results of deletions by their position, and whether blobs are to be deleted.
+        Returns the results of deletions by their position, and whether blobs are to be deleted.
         """
         if self._prepare:
             await self._prepare()

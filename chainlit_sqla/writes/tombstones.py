@@ -1,24 +1,23 @@
-"""Tombstones: what was deleted stays deleted, whoever writes to it later.
+"""Tombstones and the locks of threads: what was deleted stays deleted, whoever writes to it later.
 
-Each deleted thread, step and element has one. They are read after the thread's row is locked, so
-a deletion in another process is either seen or waits. Only a write that names the owner of a
-deleted thread restores it.
+Each deleted thread, step and element has a tombstone. They are read after the thread's row is
+locked, so a deletion in another process is either seen or waits. Only a write that names the
+owner of a deleted thread restores it.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, delete, select
+from sqlalchemy import Connection, delete, select, update
 
 from .._internal.timestamps import instant_of
 from ..dialects import Dialect
-from ..models import tombstones
-from .locks import lock_threads
+from ..models import threads, tombstones
 from .merge_operations import Key, RowChange, Segment
 from .operations import printable_id
 
@@ -67,12 +66,7 @@ class StoredThreads:
 
 
 def lock_stored_threads(connection: Connection, segment: Segment) -> StoredThreads:
-    """Lock the threads of a segment, then read their tombstones.
-
-    Args:
-        connection: In a transaction.
-        segment: The changes.
-    """
+    """Lock the threads of a segment, then read their tombstones."""
     rows = lock_threads(connection, segment.threads, exclusive=False)
     ids = {id for _, id in segment.steps} | {for_id for _, for_id in segment.feedbacks}
     ids |= {row.values.get("forId") or "" for row in segment.elements.values()} | {""}
@@ -110,14 +104,7 @@ def add_tombstones(
     deleted_at_by_thread: Mapping[str, datetime],
     ids: Collection[str],
 ) -> None:
-    """Write tombstones, which prevent late writes.
-
-    Args:
-        connection: In a transaction.
-        dialect: The database's dialect.
-        deleted_at_by_thread: The threads with the times of the deletions.
-        ids: The ids of the tombstones in each thread; "" is the thread itself.
-    """
+    """Write tombstones with these ids in each thread; the id "" is that of the thread itself."""
     records = [
         {"threadId": thread_id, "id": id, "deletedAt": deleted_at}
         for thread_id, deleted_at in deleted_at_by_thread.items()
@@ -127,9 +114,42 @@ def add_tombstones(
 
 
 def element_tombstone_id(id: str) -> str:
-    """Return the id of an element's tombstone, distinct from those of steps.
-
-    Args:
-        id: The element.
-    """
+    """Return the id of an element's tombstone, distinct from those of steps."""
     return _ELEMENT + id
+
+
+# Locks order writes against deletions of other processes.
+
+
+def lock_threads(
+    connection: Connection, ids: Iterable[str], *, exclusive: bool
+) -> Mapping[str, Any]:
+    """Lock and return the rows of those threads that exist, always in the same order.
+
+    A deletion locks exclusively, which excludes saves, too.
+    """
+    columns = threads.c
+    query = (
+        select(columns.id, columns.updatedAt, columns.userIdentifier)
+        .where(columns.id.in_(sorted(set(ids))))
+        .order_by(columns.id)
+        .with_for_update(key_share=not exclusive)
+    )
+    return {row.id: row for row in connection.execute(query)}
+
+
+def bump_row_versions(connection: Connection, ids: Collection[str]) -> None:
+    """Give the rows of locked threads a new version without changing a value.
+
+    A fast batch in another process, whose snapshot may be older than its lock, detects the change
+    by the version: see `chainlit_sqla.dialects.postgresql.fast_batch`.
+    """
+    if ids:
+        same = update(threads).values(updatedAt=threads.c.updatedAt)
+        connection.execute(same.where(threads.c.id.in_(ids)))
+
+
+def batched(ids: Sequence[str], size: int) -> Iterator[Sequence[str]]:
+    """Split ids into portions for one statement each."""
+    for start in range(0, len(ids), size):
+        yield ids[start : start + size]

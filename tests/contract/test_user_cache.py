@@ -10,8 +10,8 @@ import pytest
 from chainlit.user import User
 
 from chainlit_sqla import SQLADataLayer
+from chainlit_sqla.queries.user_cache import KnownUser, UserCache
 from chainlit_sqla.settings import Settings
-from chainlit_sqla.writes.user_cache import KnownUser, UserCache
 from tests.contract.build import person
 from tests.contract.test_statements import counted
 from tests.until import PATIENCE, until

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from chainlit_sqla._internal.bisect import bisect
-from chainlit_sqla._internal.retry import retry
+from chainlit_sqla._internal.retry import bisect, retry
 
 
 class Flaky:

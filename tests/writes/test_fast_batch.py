@@ -23,7 +23,6 @@ from chainlit_sqla.models import Base, Step, Thread, User
 from chainlit_sqla.settings import Settings
 from chainlit_sqla.writes.execute_deletes import execute_delete
 from chainlit_sqla.writes.execute_saves import execute_saves
-from chainlit_sqla.writes.locks import lock_threads
 from chainlit_sqla.writes.merge_operations import fast_batch_of, plan
 from chainlit_sqla.writes.operations import (
     DeleteElement,
@@ -38,6 +37,7 @@ from chainlit_sqla.writes.operations import (
     Scope,
 )
 from chainlit_sqla.writes.queue import WriteQueue
+from chainlit_sqla.writes.tombstones import lock_threads
 from tests.servers.postgres import PostgresServer
 from tests.until import PATIENCE
 from tests.writes.test_failures import waits_for_a_lock

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from ..._internal.progress import Watch, quiet
+from ..._internal.aio import Watch, quiet
 from ..._internal.timestamps import format_instant, now
 from ...database import Database
 from ...database.revision import REVISIONS, current_revision, foreign_tables, revision_mismatch

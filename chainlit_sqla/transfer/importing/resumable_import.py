@@ -17,7 +17,7 @@ from typing import Any
 from sqlalchemy import Row, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from ..._internal.progress import Watch, quiet
+from ..._internal.aio import Watch, quiet
 from ..._internal.timestamps import now
 from ...database import Database
 from ...models import imports

@@ -27,14 +27,12 @@ from typing import Any, TypeVar
 from sqlalchemy import bindparam, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from ..._internal.bisect import bisect
-from ..._internal.retry import retry
+from ..._internal.retry import bisect, retry
 from ..._internal.timestamps import instant_of
 from ...database import Database
 from ...dialects import ErrorKind, one_line
 from ...models import elements, imports, steps, threads, tombstones, users
-from ...writes.locks import bump_row_versions, lock_threads
-from ...writes.tombstones import element_tombstone_id
+from ...writes.tombstones import bump_row_versions, element_tombstone_id, lock_threads
 from ..records import COLUMNS, IN_THREADS, KEYS, TABLES, Record, sorted_by_kind
 from ..sources import QuarantinedRow, write_quarantine
 from .ownership import ThreadOwners, imported_columns

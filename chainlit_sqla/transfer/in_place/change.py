@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from sqlalchemy import func, select, table
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from ..._internal.progress import Watch, quiet
+from ..._internal.aio import Watch, quiet
 from ...database import Database
 from ...dialects import Dependent, TablesInUse
 from ...errors import AdoptionRefused, ConfigurationError, DatabaseUnavailable

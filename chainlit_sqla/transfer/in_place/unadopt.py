@@ -20,7 +20,7 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.types import TypeEngine
 
-from ..._internal.progress import Watch, quiet
+from ..._internal.aio import Watch, quiet
 from ...database import Database, migrator
 from ...database.revision import HEAD, VERSION_TABLE, current_revision
 from ...dialects import canonical_names

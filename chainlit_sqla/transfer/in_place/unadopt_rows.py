@@ -13,8 +13,8 @@ from typing import IO, Any
 from sqlalchemy import Column, MetaData, Table, bindparam, delete, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from ..._internal.bisect import bisect
-from ..._internal.progress import Watch
+from ..._internal.aio import Watch
+from ..._internal.retry import bisect
 from ..._internal.timestamps import format_instant, now
 from ...database import Database
 from ...dialects import ErrorKind

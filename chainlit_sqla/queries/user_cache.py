@@ -17,13 +17,28 @@ import time
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
+
+from sqlalchemy import Select, bindparam, select
 
 from .._internal import json as _json
 from .._internal.aio import is_working
+from ..dialects import Dialect
+from ..models import users
+from . import select_columns
+
+COLUMNS = ("id", "identifier", "displayName", "metadata", "createdAt")
 
 SIZE = 1_024
 """Users cached at most; the least recently used one is evicted."""
+
+
+@cache
+def by_identifier(dialect: Dialect) -> Select[*tuple[Any, ...]]:
+    """Select the user with the ``identifier``; identifiers are case-sensitive."""
+    query = select(*select_columns(dialect, users, COLUMNS))
+    return query.where(users.c.identifier == bindparam("identifier"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,20 +58,7 @@ class KnownUser:
 
 
 class UserCache:
-    """Caches users for some seconds.
-
-    Args:
-        read: Reads the user of an identifier from the database.
-        seconds: How old a result may be; 0 caches nothing.
-        size: How many users are cached at most.
-
-    Example:
-        >>> cache = UserCache(read, seconds=5.0)
-        >>> written = cache.writing("me")
-        >>> await write()
-        >>> written()
-        >>> await cache.get("me")
-    """
+    """Caches users for some seconds; 0 caches nothing."""
 
     def __init__(
         self,
@@ -75,11 +77,7 @@ class UserCache:
         return len(self._cached)
 
     async def get(self, identifier: str) -> KnownUser | None:
-        """Return the user of an identifier, None if there is none.
-
-        Args:
-            identifier: The identifier.
-        """
+        """Return the user of an identifier, None if there is none."""
         if entry := self._cached.get(identifier):
             if time.monotonic() < entry[0]:
                 self._cached.move_to_end(identifier)
@@ -92,11 +90,7 @@ class UserCache:
     def writing(self, identifier: str) -> Callable[[], None]:
         """Stop caching a user, and discard the result of a read that is under way.
 
-        Args:
-            identifier: The identifier of the user who is being written.
-
-        Returns:
-            To be called once when the write is committed or has failed.
+        Call the returned function once, when the write is committed or has failed.
         """
         self._pending_writes[identifier] += 1
         self._evict(identifier)
