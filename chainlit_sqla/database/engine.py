@@ -143,16 +143,15 @@ class Database:
             yield connection
 
     @asynccontextmanager
-    async def driver(self) -> AsyncIterator[PoolProxiedConnection]:
-        """Check out a pooled connection for the driver's own methods, without a transaction.
+    async def _driver(self) -> AsyncIterator[Any]:
+        """Check out the driver's connection, without a transaction: a third of `connect`'s cost.
 
-        It costs a third of `connect`. A connection that an error leaves broken is removed
-        from the pool.
+        A connection that an error leaves broken is removed from the pool.
         """
         self.adopt_loop()
         pooled = await self._checkout()
         try:
-            yield pooled
+            yield pooled.driver_connection
         except BaseException as error:
             # After a cancelled query or a lost server, the state of the connection is unknown.
             if self.dialect.is_broken(pooled, error):
@@ -191,13 +190,11 @@ class Database:
         Returns:
             Whether it is written; if not, write it statement by statement.
         """
-        clock = asyncio.get_running_loop().time
-        if not self.dialect.has_fast_batch or clock() < self._no_fast_batch_before:
+        clock, write = asyncio.get_running_loop().time, self.dialect.write_fast_batch
+        if write is None or clock() < self._no_fast_batch_before:
             return False
-        async with self.driver() as connection:
-            outcome = await self.dialect.write_fast_batch(
-                connection, batch, self.schema, pooler=self._pooler
-            )
+        async with self._driver() as driver:
+            outcome = await write(driver, batch, self.schema, pooler=self._pooler)
         if outcome is FastBatchOutcome.UNSUPPORTED:
             log.info("%s has no fast batch; writing statement by statement", self.label)
             # Not for ever: a migration may be under way.
@@ -246,10 +243,10 @@ class Database:
         async with self._reader_slot():
             if self._worker:
                 return await self._worker.fetch([self._call(*bound) for bound in statements])
-            if self.dialect.fetches_on_driver:
+            if fetch := self.dialect.fetch_on_driver:
                 calls = [self._call(*bound) for bound in statements]
-                async with self.driver() as pooled:
-                    return await self.dialect.fetch(pooled, calls, pooler=self._pooler)
+                async with self._driver() as driver:
+                    return await fetch(driver, calls, pooler=self._pooler)
             async with self.connect() as connection:
                 return await self.dialect.run_to_end(
                     connection, lambda sync: [sync.execute(*bound).all() for bound in statements]

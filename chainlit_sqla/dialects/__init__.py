@@ -8,9 +8,16 @@ from importlib import import_module
 from sqlalchemy import Connection
 
 from ..errors import ConfigurationError
-from .base import BoundStatement, CompiledCall, Dialect, Rows
+from .base import (
+    BoundStatement,
+    CompiledCall,
+    Dialect,
+    ErrorKind,
+    Rows,
+    driver_error,
+    one_line,
+)
 from .compiled import compile_statement
-from .error_kinds import ErrorKind, driver_error, one_line
 from .fast_batch import FastBatch, FastBatchOutcome, FastBatchSteps, FastBatchThread
 from .in_place import BACKUP_SUFFIX, Dependent, TableReplacement, TablesInUse
 
@@ -30,11 +37,6 @@ def canonical_names(
 ) -> dict[str, str]:
     """Map names of tables or columns to how we write them, where letter case does not count.
 
-    Args:
-        connection: To the database, which knows whether case counts.
-        names: Names in the database.
-        known: Names as we write them; others stay.
-
     Example:
         >>> canonical_names(connection, ["Threads", "other"], ["threads"])  # on SQLite
         {'Threads': 'threads', 'other': 'other'}
@@ -46,18 +48,7 @@ def canonical_names(
 
 
 def dialect_named(name: str) -> Dialect:
-    """Find the dialect for the backend name of a URL.
-
-    Args:
-        name: The part of a URL before "://" and before any "+driver".
-
-    Raises:
-        ConfigurationError: There is no such dialect.
-
-    Example:
-        >>> dialect_named("postgres").title
-        'PostgreSQL'
-    """
+    """Return the dialect for the backend name of a URL, before "://" and any "+driver"."""
     if (dialect := _DIALECTS.get(name)) is not None:
         return dialect
     if name not in _MODULES:

@@ -6,7 +6,7 @@ subclass overrides what its database does differently, or faster.
 
 from __future__ import annotations
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import (
     AsyncIterator,
     Awaitable,
@@ -16,7 +16,8 @@ from collections.abc import (
     Mapping,
     Sequence,
 )
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager
+from enum import Enum
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -33,17 +34,19 @@ from sqlalchemy import (
     literal,
     tuple_,
 )
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.types import TypeEngine
 
 from .._internal import json as _json
-from .error_kinds import ErrorClassification
-from .values import ValueConversion
+from .._internal.timestamps import format_instant
 
 if TYPE_CHECKING:
     from sqlalchemy import PoolProxiedConnection
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
     from ..settings import Settings
-    from .fast_batch import FastBatch, FastBatchOutcome
+    from .fast_batch import FastBatchOutcome
     from .in_place import TableReplacement
     from .search_index import SearchIndex
     from .sqlite.worker import SQLiteWorker
@@ -57,11 +60,28 @@ Rows = Sequence[Sequence[Any]]
 """Rows as tuples, in the order of the statement's columns."""
 FetchMany = Callable[[int], Awaitable[Sequence[Any]]]
 """Returns the next rows, at most the given number; an empty result ends them."""
+DriverFetch = Callable[..., Awaitable[list[Rows]]]
+"""Called with the driver's connection, `CompiledCall`s, and ``pooler``."""
+FastBatchWriter = Callable[..., "Awaitable[FastBatchOutcome]"]
+"""Called with the driver's connection, a `FastBatch`, a schema, and ``pooler``."""
 
 _LOOPBACK = {"", "localhost", "127.0.0.1", "::1"}
 
 
-class Dialect(ValueConversion, ErrorClassification):
+class ErrorKind(Enum):
+    """What an error of the database means for the failed write."""
+
+    TRANSIENT = "transient"
+    """Lost connection, deadlock, serialization failure: the same write may succeed later."""
+    REPEAT = "repeat"
+    """A parent row that vanished meanwhile, a statement that took too long: repeat a few times."""
+    SCHEMA = "schema"
+    """A table or column is missing: no row can be written."""
+    REJECTED = "rejected"
+    """The row is refused."""
+
+
+class Dialect(ABC):
     """One kind of database."""
 
     name: str
@@ -82,14 +102,17 @@ class Dialect(ValueConversion, ErrorClassification):
     """Whether a connection works only in the event loop that opened it."""
     max_parameters: int = 30_000
     """The largest number of bind parameters in one statement."""
-    search_index: SearchIndex | None = None
-    """The index that ``chainlit-sqla search enable`` builds; None: this database has none."""
     commits_ddl: bool = False
     """Whether DDL commits the transaction."""
-    fetches_on_driver: bool = False
-    """Whether `fetch` is implemented, which reads on the driver itself."""
-    has_fast_batch: bool = False
-    """Whether `write_fast_batch` is implemented, which writes a batch in one statement."""
+    search_index: SearchIndex | None = None
+    """The index that ``chainlit-sqla search enable`` builds; None: this database has none."""
+    fetch_on_driver: DriverFetch | None = None
+    """Runs statements that select text, numbers, flags, `select_timestamp` and `select_json` on
+    the driver's connection, outside a transaction; None: SQLAlchemy does.
+
+    ``pooler``: a transaction pooler may give each transaction another session."""
+    write_fast_batch: FastBatchWriter | None = None
+    """Writes a batch in one statement, in the same way; None: only statement by statement."""
 
     # Connections
 
@@ -98,11 +121,7 @@ class Dialect(ValueConversion, ErrorClassification):
         return url.set(drivername=f"{self.name}+{self.driver}")
 
     def reading_url(self, url: URL) -> URL:
-        """Return an engine's URL for a database that opening must not change.
-
-        Raises:
-            ConfigurationError: The file does not exist.
-        """
+        """Return an engine's URL for a database that opening must not change."""
         return url
 
     def location(self, url: URL) -> str:
@@ -114,26 +133,22 @@ class Dialect(ValueConversion, ErrorClassification):
 
     @abstractmethod
     def engine_options(self, url: URL, settings: Settings) -> dict[str, Any]:
-        """Keyword arguments for ``create_async_engine``."""
+        """Return keyword arguments for ``create_async_engine``."""
 
-    def is_pooler(self, url: URL, settings: Settings) -> bool:  # noqa: ARG002
-        """Whether the URL leads to a transaction pooler."""
+    def is_pooler(self, url: URL, settings: Settings) -> bool:  # noqa: ARG002 - for PostgreSQL
+        """Return whether the URL leads to a transaction pooler."""
         return False
 
-    def install(self, engine: AsyncEngine) -> None:
+    def install(self, engine: AsyncEngine) -> None:  # noqa: B027
         """Attach connection events."""
 
-    def is_lost(self, connection: PoolProxiedConnection) -> bool:  # noqa: ARG002
-        """Whether the driver knows that a pooled connection is closed."""
-        return False
+    def is_lost(self, connection: PoolProxiedConnection) -> bool:
+        """Return whether the driver knows that a pooled connection is closed."""
+        return connection.driver_connection is None
 
-    def is_broken(
-        self,
-        connection: PoolProxiedConnection,  # noqa: ARG002 - for PostgreSQL
-        error: BaseException,
-    ) -> bool:
-        """Whether an error leaves a pooled connection unusable."""
-        return not isinstance(error, self.errors)
+    def is_broken(self, connection: PoolProxiedConnection, error: BaseException) -> bool:
+        """Return whether an error leaves a pooled connection unusable."""
+        return self.is_lost(connection) or not isinstance(error, self.errors)
 
     def read_options(self) -> dict[str, Any]:
         """Return execution options of a connection that only reads."""
@@ -143,27 +158,86 @@ class Dialect(ValueConversion, ErrorClassification):
         """Return execution options of a connection that writes."""
         return {}
 
-    async def refuse_hidden_rows(self, connection: AsyncConnection) -> None:
-        """Make the transaction fail if row level security would hide rows."""
-
-    async def read_undecodable_text(self, connection: AsyncConnection) -> None:
-        """Read text that is not valid UTF-8 as `UndecodableText` on a connection."""
-
     def snapshot_options(self) -> dict[str, Any]:
         """Return execution options of a transaction that reads one snapshot."""
         return {}
+
+    async def refuse_hidden_rows(self, connection: AsyncConnection) -> None:  # noqa: B027
+        """Make the transaction fail if row level security would hide rows."""
+
+    async def read_undecodable_text(self, connection: AsyncConnection) -> None:  # noqa: B027
+        """Read text that is not valid UTF-8 as `UndecodableText` on a connection."""
 
     @abstractmethod
     async def server_version(self, connection: AsyncConnection) -> str:
         """Return the server's name and version."""
 
     def schema_name(self, name: str) -> str:
-        """Check the name of a schema.
-
-        Raises:
-            ConfigurationError: The database would truncate or refuse it.
-        """
+        """Check the name of a schema; a database that would refuse it raises an error."""
         return name
+
+    # Values: columns have the types of `column_types`, which call `bind_…` and `result_…`. Hot
+    # reads select by `select_…` and convert by `format_timestamp` and `load_json` instead.
+
+    @abstractmethod
+    def timestamp_type(self) -> TypeEngine[Any]:
+        """Return the column type of a timestamp with microseconds."""
+
+    @abstractmethod
+    def json_type(self) -> TypeEngine[Any]:
+        """Return the column type of a JSON document."""
+
+    def text_type(self) -> TypeEngine[Any]:
+        """Return the column type of a text of any length."""
+        return Text()
+
+    def key_type(self, length: int) -> TypeEngine[Any]:  # noqa: ARG002 - for MySQL
+        """Return the column type of a text in a key or an index, of so many characters."""
+        return self.text_type()
+
+    def object_key_type(self) -> TypeEngine[Any]:
+        """Return the column type of an object key in a primary key: up to 1,024 bytes."""
+        return self.text_type()
+
+    def bind_object_key(self, value: str) -> Any:
+        """Convert an object key for the driver."""
+        return value
+
+    def result_object_key(self, value: Any) -> str:
+        """Convert the driver's value to an object key."""
+        return value  # type: ignore[no-any-return]
+
+    def bind_timestamp(self, value: Any) -> Any:
+        """Convert an aware UTC datetime for the driver."""
+        return value
+
+    def result_timestamp(self, value: Any) -> Any:
+        """Convert the driver's value to an aware UTC datetime."""
+        return value
+
+    def bind_json(self, value: Any) -> Any:
+        """Convert a value or `JsonText` for the driver."""
+        return value
+
+    def result_json(self, value: Any) -> Any:
+        """Convert the driver's value to Python's objects."""
+        return value
+
+    def select_timestamp(self, column: ColumnElement[Any]) -> ColumnElement[Any]:
+        """Return a timestamp in the cheapest form that `format_timestamp` takes."""
+        return column
+
+    def format_timestamp(self, value: Any) -> str | None:
+        """Format a value of `select_timestamp` as `format_instant` does."""
+        return format_instant(value)
+
+    def select_json(self, column: ColumnElement[Any]) -> ColumnElement[Any]:
+        """Return a JSON document in the cheapest form that `load_json` takes."""
+        return column
+
+    def load_json(self, value: Any) -> Any:
+        """Convert a value of `select_json` to new objects."""
+        return value
 
     # Reads and writes
 
@@ -174,75 +248,32 @@ class Dialect(ValueConversion, ErrorClassification):
     ) -> ColumnElement[Any] | None:
         """Return a row as a JSON array, to read it in the same statement as other rows.
 
-        Args:
-            columns: The values of the row: text, numbers and flags.
-            order_by: The order of the rows of a subquery, for an array of all of them; None for
-                one row.
-
-        Returns:
-            None where an additional statement costs less.
+        With an order, the array holds all rows of a subquery. None: an additional statement costs
+        less.
         """
         return None
 
     def worker(self, url: URL, readers: int) -> SQLiteWorker | None:  # noqa: ARG002 - for SQLite
-        """Return threads that run transactions and reads; None where the async driver does.
-
-        Args:
-            url: The engine's URL.
-            readers: How many reads run concurrently.
-        """
+        """Return threads that run transactions and reads; None where the async driver does."""
         return None
-
-    async def fetch(
-        self,
-        connection: PoolProxiedConnection,
-        calls: Sequence[CompiledCall],
-        *,
-        pooler: bool,
-    ) -> list[Rows]:
-        """Run reading statements on the driver itself, where `fetches_on_driver`.
-
-        Args:
-            connection: A pooled connection outside a transaction.
-            calls: Statements that select text, numbers, flags, `select_timestamp` and
-                `select_json`.
-            pooler: Whether a transaction pooler may give each transaction another session.
-
-        Returns:
-            The rows of each statement.
-        """
-        raise NotImplementedError
 
     def size_of(self, column: ColumnElement[Any]) -> ColumnElement[Any]:
         """Return the approximate size of a value in bytes; NULL for NULL."""
         return func.octet_length(column)
 
-    def cursor(
+    @asynccontextmanager
+    async def cursor(
         self, connection: AsyncConnection, query: Select[Any]
-    ) -> AbstractAsyncContextManager[FetchMany]:
+    ) -> AsyncIterator[FetchMany]:
         """Read the rows of a query in portions, without reading ahead.
 
-        Args:
-            connection: In a transaction; the block runs no other statement on it.
-            query: The query.
-
-        Example:
-            >>> async with dialect.cursor(connection, select(steps.c.id)) as fetch_many:
-            ...     while rows := await fetch_many(100):
-            ...         ...
+        The connection is in a transaction, and the block runs no other statement on it.
         """
-        return _stream(connection, query)
-
-    # Statements
+        async with connection.stream(query) as rows:
+            yield rows.fetchmany
 
     def upsert(self, table: Table, keys: Sequence[str], update: Iterable[str]) -> Insert:
-        """Insert a row, or update the named columns of the one with the same keys.
-
-        Args:
-            table: The table.
-            keys: Names of the columns of the unique key that decides.
-            update: Names of the columns to update where the row exists.
-        """
+        """Insert a row, or update the named columns of the row with the same keys."""
         return _upsert(self, table, tuple(keys), tuple(update))
 
     @abstractmethod
@@ -262,24 +293,6 @@ class Dialect(ValueConversion, ErrorClassification):
         """
         return await connection.run_sync(work)
 
-    async def write_fast_batch(
-        self,
-        connection: PoolProxiedConnection,
-        batch: FastBatch,
-        schema: str | None,
-        *,
-        pooler: bool,
-    ) -> FastBatchOutcome:
-        """Write a batch in one statement, where `has_fast_batch`.
-
-        Args:
-            connection: A pooled connection outside a transaction.
-            batch: The rows to write.
-            schema: The schema of our tables; None: the connection's default one.
-            pooler: Whether a transaction pooler may give each transaction another session.
-        """
-        raise NotImplementedError
-
     @abstractmethod
     def search_term(self, text: str) -> str:
         """Return a text in the form that `contains` takes."""
@@ -288,61 +301,37 @@ class Dialect(ValueConversion, ErrorClassification):
     def contains(
         self, column: ColumnElement[str], term: ColumnElement[str], *, icu: bool = True
     ) -> ColumnElement[bool]:
-        """Return whether a text contains another one, literally and case-insensitively.
+        """Return whether a text contains a `search_term`, literally and case-insensitively.
 
-        Args:
-            column: The text.
-            term: The result of `search_term`.
-            icu: Whether the server has ICU collations; only PostgreSQL asks.
+        Only PostgreSQL asks whether the server has ICU collations.
         """
 
     def before(
         self, columns: Sequence[ColumnElement[Any]], values: Sequence[ColumnElement[Any]]
     ) -> ColumnElement[bool]:
-        """Return whether a row precedes another one in the order of several columns.
-
-        Args:
-            columns: The columns of the row.
-            values: The values of the other row.
-        """
+        """Return whether a row precedes other values in the order of several columns."""
         return tuple_(*columns) < tuple_(*values)
 
     @abstractmethod
     def json_is_true(self, column: ColumnElement[Any], key: str) -> ColumnElement[bool]:
-        """Whether a member of a JSON object is ``true``."""
+        """Return whether a member of a JSON object is ``true``."""
+
+    def json_has(self, column: ColumnElement[Any], item: str) -> ColumnElement[bool]:
+        """Return whether a JSON array contains a text; NULL contains nothing."""
+        return func.json_contains(column, literal(_json.dumps(item), Text())) == 1
 
     def numbers_rows(self, connection: Connection, table: str) -> bool:  # noqa: ARG002 - for SQLite
-        """Whether a table has the order of `physical_order`.
-
-        Args:
-            connection: To the database.
-            table: The name of an existing table.
-        """
+        """Return whether a table has the order of `physical_order`."""
         return True
 
     def physical_order(self) -> ColumnElement[Any] | None:
         """Return what orders rows roughly as they were written; None: the database cannot."""
         return None
 
-    def json_has(self, column: ColumnElement[Any], item: str) -> ColumnElement[bool]:
-        """Return whether a JSON array contains a text.
-
-        Args:
-            column: The array; NULL contains nothing.
-            item: The text.
-        """
-        return func.json_contains(column, literal(_json.dumps(item), Text())) == 1
-
-    async def refresh_statistics(
+    async def refresh_statistics(  # noqa: B027
         self, connection: AsyncConnection, tables: Iterable[Table], schema: str | None
     ) -> None:
-        """Refresh the planner's statistics, which the server would do later.
-
-        Args:
-            connection: In a transaction.
-            tables: The tables that were written to.
-            schema: The schema of the tables; None: the connection's default one.
-        """
+        """Refresh the planner's statistics of tables, which the server would do later."""
 
     # Migrations
 
@@ -356,6 +345,46 @@ class Dialect(ValueConversion, ErrorClassification):
         with connection.begin():
             yield
 
+    # Errors
+
+    @property
+    def errors(self) -> tuple[type[Exception], ...]:
+        """The errors of a connection; SQLAlchemy 2.0 does not wrap all errors of connecting."""
+        return (SQLAlchemyError, OSError)
+
+    def classify(self, error: BaseException) -> ErrorKind:
+        """Classify an error by the driver's code: what it means for a write."""
+        if isinstance(error, (OSError, PoolTimeout)):
+            return ErrorKind.TRANSIENT
+        if isinstance(error, DBAPIError):
+            if error.connection_invalidated:
+                return ErrorKind.TRANSIENT
+            return self.classify_driver_error(driver_error(error))
+        if isinstance(error, self.errors) and not isinstance(error, SQLAlchemyError):
+            return self.classify_driver_error(error)
+        return ErrorKind.REJECTED
+
+    @abstractmethod
+    def classify_driver_error(self, error: BaseException) -> ErrorKind:
+        """Classify an error of the driver itself."""
+
+    @abstractmethod
+    def explain(self, error: BaseException, url: URL) -> str | None:
+        """Explain in one sentence, with the repair, why a connection fails; None if unknown."""
+
+
+def driver_error(error: BaseException) -> BaseException:
+    """Return the driver's error that an error of SQLAlchemy wraps."""
+    while isinstance(error, DBAPIError) and error.orig not in (None, error):
+        error = error.orig
+    return error
+
+
+def one_line(error: BaseException) -> str:
+    """Return the driver's message in one line, without the SQL and its parameters."""
+    error = driver_error(error)
+    return (str(error).splitlines() or [""])[0] or type(error).__name__
+
 
 @lru_cache(maxsize=512)
 def _upsert(dialect: Dialect, table: Table, keys: Sequence[str], update: Sequence[str]) -> Insert:
@@ -363,23 +392,10 @@ def _upsert(dialect: Dialect, table: Table, keys: Sequence[str], update: Sequenc
 
 
 def insert_on_conflict(insert: Any, keys: Sequence[str], update: Sequence[str]) -> Insert:
-    """Complete an INSERT for databases with ``ON CONFLICT``.
-
-    Args:
-        insert: The dialect's own ``insert(table)``.
-        keys: See `Dialect.upsert`.
-        update: See `Dialect.upsert`.
-    """
+    """Complete a dialect's ``insert(table)`` for databases with ``ON CONFLICT``; see `upsert`."""
     changes = {name: insert.excluded[name] for name in update}
-    statement: Insert = (
-        insert.on_conflict_do_update(index_elements=list(keys), set_=changes)
-        if changes
-        else insert.on_conflict_do_nothing(index_elements=list(keys))
+    if not changes:
+        return insert.on_conflict_do_nothing(index_elements=list(keys))  # type: ignore[no-any-return]
+    return insert.on_conflict_do_update(  # type: ignore[no-any-return]
+        index_elements=list(keys), set_=changes
     )
-    return statement
-
-
-@asynccontextmanager
-async def _stream(connection: AsyncConnection, query: Select[Any]) -> AsyncIterator[FetchMany]:
-    async with connection.stream(query) as rows:
-        yield rows.fetchmany

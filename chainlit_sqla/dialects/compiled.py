@@ -21,26 +21,18 @@ _REQUIRED = object()
 
 @dataclass(frozen=True, slots=True)
 class Compiled:
-    """SQL with the driver's placeholders, and the order of its arguments.
-
-    Args:
-        sql: The text.
-        slots: For each parameter in the driver's order: its name, its default value, and the
-            function that converts a value for the driver (None: no conversion).
-    """
+    """SQL with the driver's placeholders, and the order of its arguments."""
 
     sql: str
     slots: tuple[tuple[str, Any, _Bind | None], ...]
+    """For each parameter in the driver's order: its name, its default value, and the function
+    that converts a value for the driver (None: no conversion)."""
 
     def arguments(self, values: Mapping[str, Any]) -> list[Any]:
         """Return the arguments in the driver's order and form.
 
-        Args:
-            values: Values by the names of the parameters, as the column types take them;
-                values that the statement itself contains (a literal, a limit) may be omitted.
-
-        Raises:
-            KeyError: A parameter without a default is missing.
+        Values are named as the parameters; those that the statement itself contains (a literal, a
+        limit) may be omitted. Another missing value is a KeyError.
         """
         row = []
         for name, fixed, bind in self.slots:
@@ -52,16 +44,9 @@ class Compiled:
 def compile_statement(
     statement: Executable, dialect: EngineDialect, schema: str | None = None
 ) -> Compiled:
-    """Compile a statement for the driver.
+    """Compile a statement for the driver, with our tables in a schema.
 
-    Args:
-        statement: A statement of SQLAlchemy Core, without IN over a list, which changes the
-            text; compare with ``any`` of an array instead.
-        dialect: ``engine.dialect``: its parameter style and options decide the text.
-        schema: The schema of our tables; None: the connection's default one.
-
-    Raises:
-        ValueError: The text depends on the values.
+    IN over a list, which changes the text, is a ValueError; compare with ``any`` of an array.
 
     Example:
         >>> by_id = select(users).where(users.c.id == bindparam("id"))
@@ -77,21 +62,11 @@ def compile_statement(
     assert isinstance(compiled, SQLCompiler)
     if compiled.post_compile_params or compiled.literal_execute_params:
         raise ValueError(f"The text depends on the values, so it cannot be reused: {compiled}")
-    order = compiled.positiontup
-    assert order is not None  # None of our drivers names its parameters.
-    slots = tuple((name, _fixed(compiled, name), _bind(compiled, name, dialect)) for name in order)
-    return Compiled(str(compiled), slots)
-
-
-def _fixed(compiled: SQLCompiler, name: str) -> Any:
-    """Return the value that the statement itself contains for a parameter."""
-    bind = compiled.binds[name]
-    if bind.required or bind.callable is not None:
-        return _REQUIRED
-    return bind.value
-
-
-def _bind(compiled: SQLCompiler, name: str, dialect: EngineDialect) -> _Bind | None:
-    type_ = compiled.binds[name].type
-    processor: _Bind | None = type_.dialect_impl(dialect).bind_processor(dialect)
-    return processor
+    assert compiled.positiontup is not None  # None of our drivers names its parameters.
+    slots = []
+    for name in compiled.positiontup:
+        parameter = compiled.binds[name]
+        is_required = parameter.required or parameter.callable is not None
+        bind: _Bind | None = parameter.type.dialect_impl(dialect).bind_processor(dialect)
+        slots.append((name, _REQUIRED if is_required else parameter.value, bind))
+    return Compiled(str(compiled), tuple(slots))

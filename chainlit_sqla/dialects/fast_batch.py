@@ -29,52 +29,34 @@ class FastBatchOutcome(Enum):
 
 @dataclass(frozen=True, slots=True)
 class FastBatchThread:
-    """One thread of a fast batch.
-
-    Args:
-        id: The thread.
-        begun: The creation time of a new thread.
-        activity: The time of its newest message in the batch.
-        actor: The identifier of the user whose client chose the thread, who must own it.
-        values: ``name``, ``userId`` and ``tags`` that change; never None.
-        metadata: Members to set; those that are None are removed.
-    """
+    """One thread of a fast batch."""
 
     id: str
     begun: datetime
+    """The creation time of a new thread."""
     activity: datetime | None
+    """The time of its newest message in the batch."""
     actor: str | None
+    """The identifier of the user whose client chose the thread, who must own it."""
     values: Mapping[str, Any]
+    """``name``, ``userId`` and ``tags`` that change; never None."""
     metadata: Mapping[str, Any]
+    """Members to set; those that are None are removed."""
 
 
 @dataclass(frozen=True, slots=True)
 class FastBatchSteps:
-    """Steps with values for the same columns.
-
-    Args:
-        columns: Columns that change where the step exists; ``extra`` is merged.
-        rows: Values of the key, ``createdAt``, ``ordinal`` and the columns.
-    """
+    """Steps with values for the same columns."""
 
     columns: tuple[str, ...]
+    """Columns that change where the step exists; ``extra`` is merged."""
     rows: Sequence[Mapping[str, Any]]
+    """Values of the key, ``createdAt``, ``ordinal`` and the columns."""
 
 
 @dataclass(frozen=True, slots=True)
 class FastBatch:
-    """Saves of threads and steps that can be written together.
-
-    Args:
-        users: The table of users.
-        threads: The table of threads.
-        steps: The table of steps.
-        tombstones: The table of tombstones.
-        thread_rows: The threads, by id.
-        step_groups: The steps, by their columns.
-        tombstone_ids: Ids of tombstones that, in one of the threads, prevent the fast batch.
-        step_defaults: The defaults of columns of new steps.
-    """
+    """Saves of threads and steps that can be written together."""
 
     users: Table
     threads: Table
@@ -83,7 +65,9 @@ class FastBatch:
     thread_rows: Sequence[FastBatchThread]
     step_groups: Sequence[FastBatchSteps]
     tombstone_ids: Sequence[str]
+    """Ids of tombstones that, in one of the threads, prevent the fast batch."""
     step_defaults: tuple[tuple[str, str | bool], ...]
+    """The defaults of columns of new steps."""
 
     @property
     def changes_threads(self) -> bool:

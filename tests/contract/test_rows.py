@@ -123,7 +123,7 @@ def plain(dialect: Dialect) -> Dialect:
         "packed",
         "format_timestamp",
         "load_json",
-        "fetches_on_driver",
+        "fetch_on_driver",
     )
     kind = type("Plain", (type(dialect),), {name: getattr(Dialect, name) for name in own})
     made = kind()

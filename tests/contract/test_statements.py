@@ -161,7 +161,7 @@ async def test_a_step_is_one_transaction(layer: Any, alice: Any) -> None:
     async with counted(layer) as count:
         await layer.create_step(message(thread_id))
     assert count.commits == 1, count.statements
-    most = 1 if layer.database.dialect.has_fast_batch else 6
+    most = 1 if layer.database.dialect.write_fast_batch else 6
     assert 1 <= len(count.statements) <= most, count.statements
 
 

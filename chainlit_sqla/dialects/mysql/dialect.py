@@ -12,16 +12,14 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import (
-    AbstractAsyncContextManager,
-    asynccontextmanager,
-    contextmanager,
-    suppress,
-)
+import re
+import ssl
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import UTC, datetime
 from functools import partial
 from importlib.util import find_spec
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -46,13 +44,10 @@ from sqlalchemy.types import TypeEngine
 
 from ..._internal import json as _json
 from ...errors import ConfigurationError, DatabaseUnavailable, MissingExtraError, RejectedRow
-from ..base import Dialect, FetchMany
-from ..error_kinds import ErrorKind
+from ..base import Dialect, ErrorKind, FetchMany
 from . import errors as mysql_errors
-from .url import connect_arguments
 
 if TYPE_CHECKING:
-    from sqlalchemy import PoolProxiedConnection
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
     from ...settings import Settings
@@ -73,8 +68,26 @@ _LOWER_I = "i\u0307"
 """The lower case of İ in Unicode; MySQL's is a plain i."""
 _DEEP = "\0"
 _LEVELS = 31
-_NAMED_KEY = "chainlit_sqla_version_pkc"
-"""Alembic names the key of its table; MariaDB ignores the name, and the driver logs that."""
+_STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
+_BRACKET = re.compile(r"[\[\]{}]")
+
+_PARAMETERS = {
+    **dict.fromkeys(("ssl_mode", "sslmode", "ssl", "tls"), "mode"),
+    **{name: name for name in ("ssl_ca", "ssl_cert", "ssl_key", "unix_socket")},
+}
+"""The parameters of a URL, with the spellings of other clients."""
+# Decided by this package, or without effect here.
+_IGNORED = {
+    *("charset", "collation", "use_unicode", "autocommit"),
+    *("connect_timeout", "connection_limit", "pool_timeout"),
+}
+_MODES = {
+    # The driver cannot fall back to a connection without TLS, so "preferred" has none.
+    **dict.fromkeys(("disabled", "disable", "false", "0", "preferred", "prefer"), "disabled"),
+    **dict.fromkeys(("required", "require", "true", "1", "skip-verify"), "required"),
+    "verify-ca": "verify-ca",
+    **dict.fromkeys(("verify-identity", "verify-full"), "verify-identity"),
+}
 
 
 class MySQL(Dialect):
@@ -92,7 +105,7 @@ class MySQL(Dialect):
         Raises:
             ConfigurationError: The URL names no database, or a parameter cannot be used.
         """
-        connect_arguments(url.query)
+        _connect_arguments(url.query)
         if not url.database:
             raise ConfigurationError(
                 "The database URL names no database; "
@@ -115,7 +128,7 @@ class MySQL(Dialect):
             "connect_timeout": 2 * settings.connect_timeout,
             "init_command": _SESSION,
             "program_name": "chainlit-sqla",
-            **connect_arguments(url.query),
+            **_connect_arguments(url.query),
         }
         if url.password:  # The driver would encode it in Latin-1.
             arguments["password"] = str(url.password).encode()
@@ -136,12 +149,8 @@ class MySQL(Dialect):
         event.listen(engine.sync_engine, "connect", packet.measure)
         event.listen(engine.sync_engine, "handle_error", packet.explain)
         event.listen(engine.sync_engine, "checkout", _refuse_lost)
-        logging.getLogger("asyncmy").addFilter(_is_relevant)  # Not added twice.
-
-    def is_lost(self, connection: PoolProxiedConnection) -> bool:
-        """Ask the driver, which sees that the server has closed the connection."""
-        driver: Any = connection.driver_connection
-        return driver is None or _is_closed(driver)
+        # It prints the server's warnings; strict mode makes those that matter errors.
+        logging.getLogger("asyncmy").setLevel(logging.ERROR)
 
     def snapshot_options(self) -> dict[str, Any]:
         """``REPEATABLE READ``: InnoDB's snapshot is taken by the first statement."""
@@ -230,11 +239,35 @@ class MySQL(Dialect):
         """Add a condition on the first column, for which an index can be used."""
         return and_(columns[0] <= values[0], super().before(columns, values))
 
-    def cursor(
+    @asynccontextmanager
+    async def cursor(
         self, connection: AsyncConnection, query: Select[Any]
-    ) -> AbstractAsyncContextManager[FetchMany]:
-        """Keep the driver from reading ahead."""
-        return _paused_cursor(connection, query)
+    ) -> AsyncIterator[FetchMany]:
+        """Read the socket only while rows are fetched.
+
+        The server sends all rows immediately, and the driver would keep all of them in memory.
+        """
+        await connection.execute(_WAIT)
+        driver: Any = (await connection.get_raw_connection()).driver_connection
+        # asyncmy has no public way to it; without it, the rows need more memory.
+        transport = getattr(driver, "_transport", None)
+        async with connection.stream(query) as rows:
+
+            async def fetch(number: int) -> Sequence[Any]:
+                if transport is not None:
+                    transport.resume_reading()
+                portion: Sequence[Any] = await rows.fetchmany(number)
+                if transport is not None:
+                    transport.pause_reading()
+                return portion
+
+            if transport is not None:
+                transport.pause_reading()
+            try:
+                yield fetch
+            finally:
+                if transport is not None:
+                    transport.resume_reading()
 
     def json_is_true(self, column: ColumnElement[Any], key: str) -> ColumnElement[bool]:
         """Compare as text, which distinguishes ``true`` from ``"true"`` on both servers."""
@@ -294,6 +327,53 @@ class MariaDB(MySQL):
     title = "MariaDB"
 
 
+def _connect_arguments(query: Mapping[str, Any]) -> dict[str, Any]:
+    """Translate the parameters of a URL into arguments of ``asyncmy.connect``.
+
+    Raises:
+        ConfigurationError: A parameter is unknown, or a file that it names cannot be used.
+    """
+    values: dict[str, str] = {}
+    for name, value in query.items():
+        plain = name.lower().replace("-", "_")
+        if meaning := _PARAMETERS.get(plain):
+            values[meaning] = str(value)
+        elif plain not in _IGNORED:
+            raise ConfigurationError(
+                f"The database URL has the parameter {name!r}, which is not known; "
+                "remove it from the URL"
+            )
+    arguments: dict[str, Any] = {}
+    if "unix_socket" in values:
+        arguments["unix_socket"] = values["unix_socket"]
+    given = values.get("mode", "verify-ca" if "ssl_ca" in values else "disabled")
+    mode = _MODES.get(given.lower().replace("_", "-"))
+    if mode is None:
+        raise ConfigurationError(
+            f"ssl-mode={given!r} in the database URL is not known; "
+            "use DISABLED, REQUIRED, VERIFY_CA or VERIFY_IDENTITY"
+        )
+    if mode != "disabled":
+        arguments["ssl"] = _tls(mode, values)
+    return arguments
+
+
+def _tls(mode: str, values: Mapping[str, str]) -> ssl.SSLContext:
+    try:
+        context = ssl.create_default_context(cafile=values.get("ssl_ca"))
+        if certificate := values.get("ssl_cert"):
+            context.load_cert_chain(certificate, values.get("ssl_key"))
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigurationError(
+            "A file that the database URL names in ssl_ca, ssl_cert or ssl_key cannot be used "
+            f"({error}); correct its path"
+        ) from error
+    context.check_hostname = mode == "verify-identity"
+    if mode == "required" and "ssl_ca" not in values:
+        context.verify_mode = ssl.CERT_NONE  # As MySQL's own client: encrypted, not checked.
+    return context
+
+
 async def _connect(seconds: float, **arguments: Any) -> Any:
     import asyncmy
 
@@ -302,17 +382,12 @@ async def _connect(seconds: float, **arguments: Any) -> Any:
 
 
 def _refuse_lost(connection: Any, _record: Any, _proxy: Any) -> None:
-    if connection is not None and _is_closed(connection.driver_connection):
-        raise DisconnectionError("closed by the server")
-
-
-def _is_relevant(record: logging.LogRecord) -> bool:
-    return _NAMED_KEY not in record.getMessage()
-
-
-def _is_closed(driver: Any) -> bool:
+    if connection is None:
+        return
+    driver = connection.driver_connection
     # asyncmy has no public attribute for a broken stream; without it, the first statement fails.
-    return not driver.connected or bool(getattr(driver, "_stream_broken", False))
+    if not driver.connected or getattr(driver, "_stream_broken", False):
+        raise DisconnectionError("closed by the server")
 
 
 def _has_other_keys(table: Table, keys: Sequence[str]) -> bool:
@@ -339,7 +414,7 @@ def _database(connection: Connection) -> bytes:
 
 def _serialize(value: Any) -> str:
     raw = value if isinstance(value, _json.JsonText) else _json.dumps(value)
-    if raw.count("[") + raw.count("{") <= _LEVELS or _depth(_json.loads(raw)) <= _LEVELS:
+    if raw.count("[") + raw.count("{") <= _LEVELS or _depth(raw) <= _LEVELS:
         return raw
     return orjson.dumps(_DEEP + str(raw)).decode()
 
@@ -351,46 +426,7 @@ def _deserialize(raw: str) -> Any:
     return value
 
 
-def _depth(value: Any) -> int:
-    """Count the levels of a document, up to one more than `_LEVELS`."""
-    level, depth = [value], 0
-    while level and depth <= _LEVELS:
-        containers = [item for item in level if isinstance(item, (dict, list))]
-        level = [
-            member
-            for container in containers
-            for member in (container.values() if isinstance(container, dict) else container)
-        ]
-        depth += 1
-    return depth
-
-
-@asynccontextmanager
-async def _paused_cursor(
-    connection: AsyncConnection, query: Select[Any]
-) -> AsyncIterator[FetchMany]:
-    """A cursor that reads the socket only while rows are fetched.
-
-    The server sends all rows immediately, and the driver would keep all of them in memory.
-    """
-    await connection.execute(_WAIT)
-    driver: Any = (await connection.get_raw_connection()).driver_connection
-    # asyncmy has no public way to it; without it, the rows need more memory.
-    transport = getattr(driver, "_transport", None)
-    async with connection.stream(query) as rows:
-
-        async def fetch(number: int) -> Sequence[Any]:
-            if transport is not None:
-                transport.resume_reading()
-            portion: Sequence[Any] = await rows.fetchmany(number)
-            if transport is not None:
-                transport.pause_reading()
-            return portion
-
-        if transport is not None:
-            transport.pause_reading()
-        try:
-            yield fetch
-        finally:
-            if transport is not None:
-                transport.resume_reading()
+def _depth(raw: str) -> int:
+    """Count the levels of a JSON document by its brackets outside strings."""
+    brackets = _BRACKET.findall(_STRING.sub("", raw))
+    return max(accumulate(1 if bracket in "[{" else -1 for bracket in brackets), default=0)

@@ -6,13 +6,12 @@ after which a write is repeated; `Packet` distinguishes the two by the size of t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import URL
 
 from ...errors import RejectedRow
-from ..error_kinds import ErrorKind, driver_error
+from ..base import ErrorKind, driver_error
 
 if TYPE_CHECKING:
     from sqlalchemy.engine.interfaces import ExceptionContext
@@ -70,11 +69,7 @@ _EXPLAINED = {
 
 
 def classify(error: BaseException) -> ErrorKind:
-    """Return what an error of the driver means for a write.
-
-    Args:
-        error: The driver's error.
-    """
+    """Return what an error of the driver means for a write, by its number."""
     number = _number(error)
     if number in _TRANSIENT or _is_out_of_step(error):
         return ErrorKind.TRANSIENT
@@ -84,12 +79,7 @@ def classify(error: BaseException) -> ErrorKind:
 
 
 def explain(error: BaseException, url: URL) -> str | None:
-    """Explain in one sentence, with the repair, why a connection fails; None: not known.
-
-    Args:
-        error: An error of the driver or of SQLAlchemy.
-        url: The URL of the database.
-    """
+    """Explain in one sentence, with the repair, why a connection fails; None: not known."""
     error = driver_error(error)
     where = f"{url.host or 'localhost'}:{url.port or 3306}"
     number = _number(error)
@@ -152,11 +142,7 @@ def _is_out_of_step(error: BaseException) -> bool:
 def _largest(parameters: Any) -> int:
     """Return the size of the largest row in bytes, as it is sent."""
     rows = parameters if isinstance(parameters, list) else [parameters]
-    return max((sum(map(_size, _values(row))) for row in rows), default=0)
-
-
-def _values(row: Any) -> Iterable[Any]:
-    return row.values() if isinstance(row, Mapping) else row or ()
+    return max((sum(map(_size, row or ())) for row in rows), default=0)
 
 
 def _size(value: Any) -> int:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import inspect
-import ssl
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, nullcontext
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, nullcontext
 from datetime import UTC
 from itertools import count
 from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import urlencode
 
 import orjson
 from sqlalchemy import (
@@ -37,8 +36,7 @@ from sqlalchemy.types import TypeEngine
 from ..._internal import json as _json
 from ..._internal.aio import shield_with_timeout
 from ...errors import ConfigurationError
-from ..base import CompiledCall, Dialect, FetchMany, Rows, insert_on_conflict
-from ..error_kinds import ErrorKind
+from ..base import CompiledCall, Dialect, ErrorKind, FetchMany, Rows, insert_on_conflict
 from . import errors as postgresql_errors
 from . import fast_batch
 from .search_index import TrigramIndex, folded
@@ -48,7 +46,6 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
 
     from ...settings import Settings
-    from ..fast_batch import FastBatch, FastBatchOutcome
     from ..in_place import TableReplacement
 
 T = TypeVar("T")
@@ -56,13 +53,13 @@ T = TypeVar("T")
 _numbers = count(1)
 _LOCK = 0x636C_7371_6C61  # "clsqla": the advisory lock around migrations.
 
-# Parameters that other clients put into a URL and asyncpg does not know.
-_PRISMA = {"connection_limit", "pool_timeout", "schema", "pgbouncer", "socket_timeout"}
-_LIBPQ = {"channel_binding", "connect_timeout", "keepalives", "application_name", "gssencmode"}
-_CERTIFICATES = {"sslrootcert", "sslcert", "sslkey"}
-# SQLAlchemy's own parameters of the asyncpg dialect.
-_ADAPTERS = {"prepared_statement_cache_size", "prepared_statement_name_func", "async_fallback"}
-_SSL = {"disable", "allow", "prefer", "require", "verify-ca", "verify-full"}
+# Parameters that other clients put into a URL: Prisma's, and those of libpq that asyncpg lacks.
+_IGNORED = {
+    *("connection_limit", "pool_timeout", "schema", "pgbouncer", "socket_timeout"),
+    *("channel_binding", "connect_timeout", "keepalives", "application_name", "gssencmode"),
+}
+_SQLALCHEMY = {"host", "port", "prepared_statement_cache_size"}
+"""Parameters that SQLAlchemy understands; asyncpg parses the others as libpq does."""
 _FLAGS = {"1", "true", "on", "yes"}
 
 _PACKED = 2_000
@@ -71,6 +68,17 @@ _SECONDS = len("2026-01-31T08:00:00")
 # The driver stores the last microsecond as infinity, and reads infinity as the last microsecond.
 _ENDS = {'"infinity"': "9999-12-31T23:59:59.999999", '"-infinity"': "0001-01-01T00:00:00"}
 _FULL = len('"2026-01-31T08:00:00.000001"')
+
+
+async def _fetch(driver: Any, calls: Sequence[CompiledCall], *, pooler: bool) -> list[Rows]:
+    """Run each statement in one round trip; a pooler needs a transaction for one session."""
+    try:
+        async with driver.transaction(readonly=True) if pooler else nullcontext():
+            return [await driver.fetch(sql, *arguments) for sql, arguments in calls]
+    except Exception as error:
+        if driver.is_closed() and getattr(error, "sqlstate", None) is None:
+            raise ConnectionResetError(str(error)) from error
+        raise
 
 
 class PostgreSQL(Dialect):
@@ -82,27 +90,24 @@ class PostgreSQL(Dialect):
     port = 5432
     search_index = TrigramIndex()
     has_schemas = True
-    fetches_on_driver = True
-    has_fast_batch = True
+    fetch_on_driver = staticmethod(_fetch)
+    write_fast_batch = staticmethod(fast_batch.write)
 
     def engine_url(self, url: URL) -> URL:
-        """Add the driver, and replace libpq's parameters by asyncpg's."""
-        query = dict(url.query)
-        for name in _PRISMA | _LIBPQ:
-            query.pop(name, None)
-        if sslmode := query.pop("sslmode", None):
-            query.setdefault("ssl", sslmode)
-        if _CERTIFICATES & set(query):  # `engine_options` passes an SSLContext instead.
-            for name in (*_CERTIFICATES, "ssl"):
-                query.pop(name, None)
-        _check_query(query)
+        """Add the driver; `engine_options` passes most parameters past SQLAlchemy."""
+        query = {name: value for name, value in url.query.items() if name in _SQLALCHEMY}
         return super().engine_url(url).set(query=query)
 
     def engine_options(self, url: URL, settings: Settings) -> dict[str, Any]:
         """Return pool and driver options; no prepared statements behind a transaction pooler."""
         arguments: dict[str, Any] = {"timeout": settings.connect_timeout}
-        if _CERTIFICATES & set(url.query):
-            arguments["ssl"] = _tls(url.query)
+        given = {k: v for k, v in url.query.items() if k not in _IGNORED | _SQLALCHEMY}
+        if mode := given.pop("ssl", None):  # asyncpg's own name of it.
+            given.setdefault("sslmode", mode)
+        if "sslrootcert" in given:
+            given.setdefault("sslmode", "verify-full")
+        if given:
+            arguments["dsn"] = f"postgresql://?{urlencode(given, doseq=True)}"
         if self.is_pooler(url, settings):
             arguments |= {"statement_cache_size": 0, "prepared_statement_cache_size": 0}
         else:
@@ -130,7 +135,7 @@ class PostgreSQL(Dialect):
     def is_broken(self, connection: PoolProxiedConnection, error: BaseException) -> bool:
         """Return True after a lost server, in an open transaction, or after a cancelled query."""
         driver: Any = connection.driver_connection
-        if driver is None or driver.is_closed() or driver.is_in_transaction():
+        if self.is_lost(connection) or driver.is_in_transaction():
             return True
         return getattr(error, "sqlstate", None) is None
 
@@ -207,39 +212,9 @@ class PostgreSQL(Dialect):
 
         return await shield_with_timeout(connection.run_sync(work), terminate)
 
-    async def fetch(
-        self,
-        connection: PoolProxiedConnection,
-        calls: Sequence[CompiledCall],
-        *,
-        pooler: bool,
-    ) -> list[Rows]:
-        """Run each statement in one round trip; a pooler needs a transaction for one session."""
-        driver: Any = connection.driver_connection
-        try:
-            async with driver.transaction(readonly=True) if pooler else nullcontext():
-                return [await driver.fetch(sql, *arguments) for sql, arguments in calls]
-        except Exception as error:
-            if driver.is_closed() and getattr(error, "sqlstate", None) is None:
-                raise ConnectionResetError(str(error)) from error
-            raise
-
     def build_upsert(self, table: Table, keys: Sequence[str], update: Sequence[str]) -> Insert:
         """``INSERT … ON CONFLICT``."""
         return insert_on_conflict(insert(table), keys, update)
-
-    async def write_fast_batch(
-        self,
-        connection: PoolProxiedConnection,
-        batch: FastBatch,
-        schema: str | None,
-        *,
-        pooler: bool,
-    ) -> FastBatchOutcome:
-        """Write the batch in one statement, which is one round trip."""
-        driver: Any = connection.driver_connection
-        async with driver.transaction() if pooler else nullcontext():  # As in `fetch`.
-            return await fast_batch.write(driver, batch, schema)
 
     def search_term(self, text: str) -> str:
         """Return a LIKE pattern that matches the text literally."""
@@ -261,11 +236,26 @@ class PostgreSQL(Dialect):
         stored = func.pg_column_size(column)
         return case((stored > _PACKED, func.octet_length(cast(column, Text))), else_=stored)
 
-    def cursor(
+    @asynccontextmanager
+    async def cursor(
         self, connection: AsyncConnection, query: Select[Any]
-    ) -> AbstractAsyncContextManager[FetchMany]:
-        """Declare a cursor in SQL."""
-        return _declared_cursor(connection, query)
+    ) -> AsyncIterator[FetchMany]:
+        """Declare a cursor: SQLAlchemy's for asyncpg fetches 50 rows, however wide they are.
+
+        After an error, the end of the transaction closes it.
+        """
+        name = f"chainlit_sqla_{next(_numbers)}"
+        # All rows are read: a plan that returns the first rows early may be slower overall.
+        await connection.execute(text("SELECT set_config('cursor_tuple_fraction', '1', true)"))
+        await connection.execute(_Declare(name, query))
+        columns = [column(str(selected.key), selected.type) for selected in query.selected_columns]
+
+        async def fetch(number: int) -> Sequence[Any]:
+            rows = text(f"FETCH {number} FROM {name}").columns(*columns)
+            return (await connection.execute(rows)).all()
+
+        yield fetch
+        await connection.execute(text(f"CLOSE {name}"))
 
     def physical_order(self) -> ColumnElement[Any]:
         """Order by ``ctid``."""
@@ -326,50 +316,6 @@ class PostgreSQL(Dialect):
         return name
 
 
-def _tls(query: Mapping[str, Any]) -> ssl.SSLContext:
-    """Return a context with the certificate files that libpq's parameters name.
-
-    Raises:
-        ConfigurationError: A file cannot be read.
-    """
-    try:
-        context = ssl.create_default_context(cafile=query.get("sslrootcert"))
-        if certificate := query.get("sslcert"):
-            context.load_cert_chain(certificate, query.get("sslkey"))
-    except (OSError, ssl.SSLError) as error:
-        named = ", ".join(sorted(_CERTIFICATES & set(query)))
-        raise ConfigurationError(
-            f"A file that the database URL names in {named} cannot be used ({error}); "
-            "correct its path"
-        ) from error
-    mode = query.get("sslmode", query.get("ssl", "verify-full"))
-    context.check_hostname = mode == "verify-full"
-    if mode not in {"verify-ca", "verify-full"} and "sslrootcert" not in query:
-        context.verify_mode = ssl.CERT_NONE  # As libpq: no root certificate, no check.
-    return context
-
-
-def _check_query(query: Mapping[str, Any]) -> None:
-    """Refuse parameters that the driver would refuse later, with a less clear message.
-
-    Raises:
-        ConfigurationError: A parameter or the value of ``ssl`` is unknown.
-    """
-    import asyncpg
-
-    accepted = set(inspect.signature(asyncpg.connect).parameters) | _ADAPTERS
-    if unknown := sorted(set(query) - accepted):
-        raise ConfigurationError(
-            f"The database URL has the parameter {unknown[0]!r}, which asyncpg does not know; "
-            "remove it from the URL"
-        )
-    if query.get("ssl", "require") not in _SSL:
-        raise ConfigurationError(
-            f"sslmode={query['ssl']!r} in the database URL is not known; "
-            f"use one of {', '.join(sorted(_SSL))}"
-        )
-
-
 def _serialize(value: Any) -> str:
     return value if isinstance(value, _json.JsonText) else _json.dumps(value)
 
@@ -389,25 +335,3 @@ def _compiled(element: _Declare, compiler: Any, **options: Any) -> str:
     return f"DECLARE {element.name} NO SCROLL CURSOR FOR " + str(
         compiler.process(element.query, **options)
     )
-
-
-@asynccontextmanager
-async def _declared_cursor(
-    connection: AsyncConnection, query: Select[Any]
-) -> AsyncIterator[FetchMany]:
-    """Declare a cursor: SQLAlchemy's for asyncpg fetches 50 rows, however wide they are.
-
-    After an error, the end of the transaction closes the cursor.
-    """
-    name = f"chainlit_sqla_{next(_numbers)}"
-    # All rows are read: a plan that returns the first rows early may be slower overall.
-    await connection.execute(text("SELECT set_config('cursor_tuple_fraction', '1', true)"))
-    await connection.execute(_Declare(name, query))
-    columns = [column(str(selected.key), selected.type) for selected in query.selected_columns]
-
-    async def fetch(number: int) -> Sequence[Any]:
-        rows = text(f"FETCH {number} FROM {name}").columns(*columns)
-        return (await connection.execute(rows)).all()
-
-    yield fetch
-    await connection.execute(text(f"CLOSE {name}"))

@@ -19,6 +19,7 @@ checks that nothing was committed in between, and writes nothing otherwise:
 from __future__ import annotations
 
 import re
+from contextlib import nullcontext
 from functools import lru_cache
 from typing import Any
 
@@ -37,17 +38,18 @@ _quote = _DIALECT.identifier_preparer.quote
 _UNSUPPORTED_CODES = {"0A000", "42703", "42883"}
 
 
-async def write(driver: Any, batch: FastBatch, schema: str | None) -> FastBatchOutcome:
+async def write(
+    driver: Any, batch: FastBatch, schema: str | None, *, pooler: bool
+) -> FastBatchOutcome:
     """Write a batch in one statement, or in two where some of its threads are new.
 
-    Args:
-        driver: asyncpg's connection.
-        batch: The rows to write.
-        schema: The schema of our tables; None: the connection's default one.
-
-    Raises:
-        PostgresError: The statement failed for another reason than a concurrent insert.
+    Behind a transaction pooler, a transaction keeps the driver's messages in one session.
     """
+    async with driver.transaction() if pooler else nullcontext():
+        return await _write(driver, batch, schema)
+
+
+async def _write(driver: Any, batch: FastBatch, schema: str | None) -> FastBatchOutcome:
     try:
         written, existing = await driver.fetchrow(_statement_for(batch, schema), *_arguments(batch))
     except UniqueViolationError:
@@ -60,7 +62,7 @@ async def write(driver: Any, batch: FastBatch, schema: str | None) -> FastBatchO
         return FastBatchOutcome.WRITTEN if written else FastBatchOutcome.NEEDS_STATEMENTS
     missing = {thread.id for thread in batch.thread_rows}.difference(existing)
     for thread_ids in (set(existing), missing):
-        outcome = await write(driver, batch.within(thread_ids), schema)
+        outcome = await _write(driver, batch.within(thread_ids), schema)
         if outcome is not FastBatchOutcome.WRITTEN:
             break
     return outcome
@@ -162,10 +164,9 @@ def _row(thread: FastBatchThread) -> dict[str, Any]:
 
 
 def _statement_for(batch: FastBatch, schema: str | None) -> str:
-    """Return the statement for batches of this shape.
+    """Return the statement for batches of this shape, which selects whether it wrote the batch.
 
-    It selects whether it wrote the batch. If only some of the threads exist, it writes nothing
-    and selects their ids.
+    If only some of the threads exist, it writes nothing and selects their ids.
     """
     tables = (batch.users, batch.threads, batch.steps, batch.tombstones)
     shape = tuple(group.columns for group in batch.step_groups)

@@ -11,7 +11,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.types import Text, TypeEngine
 
-from ..error_kinds import driver_error
+from ..base import driver_error
 from ..in_place import BACKUP_SUFFIX, INDEX_PREFIXES, Dependent, TableReplacement, TablesInUse
 from .dependents import find_dependents, find_grants
 

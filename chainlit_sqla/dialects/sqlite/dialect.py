@@ -37,9 +37,7 @@ from sqlalchemy.types import TypeEngine
 from ..._internal import json as _json
 from ..._internal.timestamps import format_instant
 from ...errors import ConfigurationError
-from ..base import Dialect, insert_on_conflict
-from ..error_kinds import ErrorKind, driver_error
-from . import errors as sqlite_errors
+from ..base import Dialect, ErrorKind, driver_error, insert_on_conflict
 from .search_index import FtsIndex
 from .worker import SQLiteWorker, finish
 
@@ -54,6 +52,43 @@ _WRITE = "chainlit_sqla_write"
 _LENGTH = len("2026-01-31T08:00:00.000000Z")
 
 _BUSY_SECONDS = 30.0
+
+# Result codes: https://www.sqlite.org/rescode.html
+_LOCKED_CODES = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL}
+_DISK_CODES = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR}
+"""Errors of the disk, not of a row: it may have space again later."""
+_UNUSABLE_CODES = {
+    *(sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM),
+    *(sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT),
+}
+"""The whole file's fault, not the row's."""
+_NO_FTS5 = (
+    "The SQLite file {database} has a search index, and the SQLite of this Python has no FTS5; "
+    "use a Python that has it, or run with one: chainlit-sqla search disable"
+)
+_NOT_WRITABLE = (
+    "The SQLite file {database} cannot be written; give this user write permission on the file "
+    "and its folder"
+)
+_IN_USE = (
+    "The SQLite file {database} has been locked for {seconds:.0f} s; end the other program that is "
+    "writing to it"
+)
+_EXPLAINED = {
+    sqlite3.SQLITE_CANTOPEN: "The SQLite file {database} cannot be opened; check that its folder "
+    "exists and that this user may write in it",
+    sqlite3.SQLITE_NOTADB: "{database} is not a SQLite database; name another file",
+    sqlite3.SQLITE_READONLY: _NOT_WRITABLE,
+    sqlite3.SQLITE_PERM: _NOT_WRITABLE,
+    sqlite3.SQLITE_BUSY: _IN_USE,
+    sqlite3.SQLITE_LOCKED: _IN_USE,
+    sqlite3.SQLITE_FULL: "There is no room for {database}; free disk space, and run it again",
+    sqlite3.SQLITE_IOERR: "The disk did not read or write {database} or a file beside it (disk "
+    "I/O error); see the log of the system, free disk space, check the disk or mount, and run it "
+    "again",
+    sqlite3.SQLITE_CORRUPT: "The SQLite file {database} is damaged; restore a backup, or save "
+    "what can be read with sqlite3's .recover",
+}
 
 
 class SQLite(Dialect):
@@ -247,12 +282,27 @@ class SQLite(Dialect):
         return (*super().errors, sqlite3.Error)
 
     def classify_driver_error(self, error: BaseException) -> ErrorKind:
-        """Classify by SQLite's result code (https://www.sqlite.org/rescode.html)."""
-        return sqlite_errors.classify(error)
+        """Classify by SQLite's result code."""
+        code = getattr(error, "sqlite_errorcode", None)
+        if code is None:
+            return ErrorKind.REJECTED
+        if code & 0xFF in _LOCKED_CODES | _DISK_CODES:
+            return ErrorKind.TRANSIENT
+        if code == sqlite3.SQLITE_CONSTRAINT_FOREIGNKEY:
+            return ErrorKind.REPEAT
+        # No such table or column, for syntax is ours; or a file that no write gets into, which
+        # `explain` names.
+        if code == sqlite3.SQLITE_ERROR or code & 0xFF in _UNUSABLE_CODES:
+            return ErrorKind.SCHEMA
+        return ErrorKind.REJECTED
 
     def explain(self, error: BaseException, url: URL) -> str | None:
         """Explain files that cannot be opened, read or written, and a missing FTS5."""
-        return sqlite_errors.explain(error, url, _BUSY_SECONDS)
+        error = driver_error(error)
+        sentence = _EXPLAINED.get(getattr(error, "sqlite_errorcode", 0) & 0xFF)
+        if "no such module: fts5" in str(error):
+            sentence = _NO_FTS5
+        return sentence and sentence.format(database=url.database, seconds=_BUSY_SECONDS)
 
 
 def _in_memory(url: URL) -> bool:
@@ -321,7 +371,7 @@ def _switch_to_wal(cursor: Any) -> None:
     except Exception as error:
         code = getattr(driver_error(error), "sqlite_errorcode", 0) & 0xFF
         if code not in {
-            *sqlite_errors.TRANSIENT_CODES,
+            *_LOCKED_CODES,
             sqlite3.SQLITE_READONLY,
             sqlite3.SQLITE_CANTOPEN,
         }:

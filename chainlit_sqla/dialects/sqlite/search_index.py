@@ -21,7 +21,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from ...errors import ConfigurationError
-from ..error_kinds import driver_error
+from ..base import driver_error
 from ..search_index import INDEX, SearchIndex, SearchState
 
 ROWS, BUILT = f"{INDEX}_rows", f"{INDEX}_built"
