@@ -8,10 +8,6 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception
-from tenacity.stop import stop_after_attempt, stop_any, stop_base, stop_before_delay
-from tenacity.wait import wait_exponential
-
 T = TypeVar("T")
 
 
@@ -44,50 +40,21 @@ async def retry(
             for a log line.
         sleep: Waits for a pause; replace it where a shutdown must end the wait early.
     """
-    # Nearly all work succeeds at the first attempt, which need not pay for tenacity's machinery.
-    began = time.monotonic()
-    try:
-        return await work()
-    except Exception as error:
-        if not is_transient(error):
-            raise
-        pending: list[Exception] = [error]
-
-    async def attempt() -> T:
-        if pending:
-            raise pending[0]
-        return await work()
-
-    doubling = wait_exponential(multiplier=first_pause, max=longest_pause)
-
-    def is_retried(error: BaseException) -> bool:
-        if pending:
-            pending.clear()  # `is_transient` was asked already.
-            return True
-        return isinstance(error, Exception) and is_transient(error)
-
-    def jittered_pause(state: RetryCallState) -> float:
-        return doubling(state) * random.uniform(0.5, 1.0)  # noqa: S311 - not for secrets
-
-    def before_sleep(state: RetryCallState) -> None:
-        error = state.outcome.exception() if state.outcome else None
-        if on_retry and isinstance(error, Exception):
-            on_retry(error, state.upcoming_sleep)
-
-    limits: list[stop_base] = []
-    if seconds is not None:
-        limits.append(stop_before_delay(seconds - (time.monotonic() - began)))
-    if attempts is not None:
-        limits.append(stop_after_attempt(attempts))
-    retrying = AsyncRetrying(
-        retry=retry_if_exception(is_retried),
-        wait=jittered_pause,
-        stop=stop_any(*limits),
-        before_sleep=before_sleep,
-        sleep=sleep,
-        reraise=True,
-    )
-    return await retrying(attempt)
+    began, attempt, doubled = time.monotonic(), 0, first_pause
+    while True:
+        attempt += 1
+        try:
+            return await work()
+        except Exception as error:
+            pause = min(doubled, longest_pause) * random.uniform(0.5, 1.0)  # noqa: S311
+            is_late = seconds is not None and time.monotonic() - began + pause >= seconds
+            # The caller's predicate may count errors, so it is asked about the last one, too.
+            if not is_transient(error) or attempt == attempts or is_late:
+                raise
+            if on_retry:
+                on_retry(error, pause)
+        await sleep(pause)
+        doubled = min(doubled * 2, longest_pause)
 
 
 async def bisect(

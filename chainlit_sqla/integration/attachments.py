@@ -58,20 +58,16 @@ def open_source(element: Element, *, keep_open: bool) -> BlobSource | None:
     """
     if element.type == "custom":
         return None
-    if element.path:
-        return _open_file(element.path) if keep_open else BlobSource(path=Path(element.path))
+    if path := element.path:
+        try:
+            return BlobSource.opened(Path(path)) if keep_open else BlobSource(path=Path(path))
+        except OSError as error:
+            reason = error.strerror or str(error)
+            log.error("Element not stored: cannot read the file %s (%s)", path, reason)
+            raise StorageError(
+                f"Cannot read the file {path} ({reason}); send the element while its file exists"
+            ) from error
     content = element.content
     if content is None or (element.url and not content):
         return None
     return BlobSource(data=content.encode() if isinstance(content, str) else bytes(content))
-
-
-def _open_file(path: str) -> BlobSource:
-    try:
-        return BlobSource.opened(Path(path))
-    except OSError as error:
-        reason = error.strerror or str(error)
-        log.error("Element not stored: cannot read the file %s (%s)", path, reason)
-        raise StorageError(
-            f"Cannot read the file {path} ({reason}); send the element while its file exists"
-        ) from error

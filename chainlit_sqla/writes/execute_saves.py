@@ -12,7 +12,6 @@ Invariants against other processes (each statement sees what was committed befor
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -36,18 +35,11 @@ from .merge_operations import (
 )
 from .tombstones import StoredThreads, batched, lock_stored_threads, lock_threads, restore_threads
 
-log = logging.getLogger(__name__)
-
-
 _ELEMENT_DEFAULTS = {"name": "", "type": "file"}
 
 
 def execute_saves(connection: Connection, dialect: Dialect, segment: Segment) -> bool:
-    """Write the saves of a segment; return whether blobs were queued for deletion.
-
-    Raises:
-        RejectedRow: A thread's new owner is unknown, or a client named another user's thread.
-    """
+    """Write the saves of a segment; return whether blobs were queued for deletion."""
     _save_users(connection, dialect, segment)
     if not segment.threads:
         return False

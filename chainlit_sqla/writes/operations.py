@@ -17,7 +17,7 @@ _LONGEST_ID = 100
 
 
 def printable_id(id: str) -> str:
-    """Return an id in a form for messages: clients choose ids, and a log entry is one line."""
+    """Return an id for messages: clients choose ids, and a log entry is one line."""
     return id if len(id) < _LONGEST_ID and id.isprintable() else repr(id[:_LONGEST_ID])
 
 
@@ -36,7 +36,6 @@ class SaveThread:
     """Change a thread, or create it.
 
     Args:
-        thread_id: The thread.
         values: New values of ``name``, ``userId``, ``tags``; others stay.
         metadata: Members to set; those that are None are removed, others stay.
         actor: The identifier of the user whose client chose the thread; another user's thread
@@ -57,15 +56,10 @@ class SaveThread:
 
 @dataclass(frozen=True, slots=True)
 class SaveStep:
-    """Change a step, or create it and its thread.
+    """Change a step, or create it and its thread; for ``actor`` see `SaveThread`.
 
-    Args:
-        thread_id: The thread of the step.
-        id: The step.
-        values: New values by column; others stay.
-        extra: Members of the ``extra`` document to set; others stay.
-        activity: The time of a new message, which moves its thread up in the list.
-        actor: See `SaveThread`.
+    Values by column that are not given stay, as do members of the ``extra`` document.
+    ``activity`` is the time of a new message, which moves its thread up in the list.
     """
 
     thread_id: str
@@ -80,15 +74,7 @@ class SaveStep:
 
 @dataclass(frozen=True, slots=True)
 class SaveElement:
-    """Change an element, or create it and its thread.
-
-    Args:
-        thread_id: The thread of the element.
-        id: The element.
-        values: New values by column; others stay.
-        extra: Members of the ``extra`` document to set; others stay.
-        actor: See `SaveThread`.
-    """
+    """Change an element, or create it and its thread, as `SaveStep` does with steps."""
 
     thread_id: str
     id: str
@@ -114,11 +100,9 @@ class SaveFeedback:
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """The threads in which a deletion by id may delete; all threads if nothing is set.
+    """Where a deletion by id may delete: in a session's thread and all threads of its user.
 
-    Args:
-        thread_id: The thread of the calling session.
-        user_id: The user of the calling session, for all threads of that user.
+    Everywhere if neither is set, as for scripts.
     """
 
     thread_id: str | None = None
@@ -126,7 +110,7 @@ class Scope:
 
     @property
     def everywhere(self) -> bool:
-        """Whether there is no limit, as for scripts."""
+        """Whether there is no limit."""
         return self.thread_id is None and self.user_id is None
 
 
@@ -134,9 +118,7 @@ class Scope:
 class DeleteThread:
     """Delete a thread and its contents.
 
-    Args:
-        thread_id: The thread.
-        ordinal: Elements that were sent before this stay deleted if the thread is restored.
+    Elements that were sent before its ordinal stay deleted if the thread is restored.
     """
 
     thread_id: str
@@ -154,14 +136,10 @@ class DeleteStep:
 
 @dataclass(frozen=True, slots=True)
 class DeleteElement:
-    """Delete an element and its blob; an element that is sent again later is a new one.
+    """Delete an element and its blob in its thread, or in any thread of the scope.
 
-    Args:
-        id: The element.
-        thread_id: Its thread; None: any thread.
-        scope: The threads in which it may be deleted.
-        ordinal: An element that was sent before this is deleted even if its upload, in another
-            process, ends later.
+    An element that was sent before the ordinal is deleted even if its upload, in another process,
+    ends later. One that is sent again after it is a new element.
     """
 
     id: str
@@ -172,12 +150,10 @@ class DeleteElement:
 
 @dataclass(frozen=True, slots=True)
 class DeleteFeedback:
-    """Delete a feedback; the result is whether there was one.
+    """Delete feedback; the result is whether there was any.
 
-    Args:
-        id: The feedback. Clients choose ids, so several threads may have it.
-        actor: Limits the deletion to threads of this user and threads without a user; None:
-            no limit.
+    Clients choose ids, so several threads may have it. The actor limits the deletion to threads
+    of this user and threads without a user; None: no limit.
     """
 
     id: str
@@ -197,18 +173,14 @@ def describe(op: Op) -> str:
             return f"user {printable_id(op.identifier)}"
         case SaveThread():
             return f"thread {printable_id(op.thread_id)}"
-        case SaveStep():
-            return f"step {printable_id(op.id)} of thread {printable_id(op.thread_id)}"
-        case SaveElement():
-            return f"element {printable_id(op.id)} of thread {printable_id(op.thread_id)}"
+        case SaveStep() | SaveElement():
+            kind = "step" if isinstance(op, SaveStep) else "element"
+            return f"{kind} {printable_id(op.id)} of thread {printable_id(op.thread_id)}"
         case SaveFeedback():
             step = f"step {printable_id(op.for_id)} of thread {printable_id(op.thread_id)}"
             return f"feedback {printable_id(op.id)} for {step}"
         case DeleteThread():
             return f"deletion of thread {printable_id(op.thread_id)}"
-        case DeleteStep():
-            return f"deletion of step {printable_id(op.id)}"
-        case DeleteElement():
-            return f"deletion of element {printable_id(op.id)}"
-        case DeleteFeedback():
-            return f"deletion of feedback {printable_id(op.id)}"
+        case DeleteStep() | DeleteElement() | DeleteFeedback():
+            kind = type(op).__name__.removeprefix("Delete").lower()
+            return f"deletion of {kind} {printable_id(op.id)}"

@@ -54,21 +54,16 @@ _MANY_COMMITTED = 16
 
 @dataclass(slots=True, eq=False)
 class _QueuedOp:
-    """An operation in the queue.
-
-    Args:
-        op: The operation.
-        future: The future of its caller, who may cancel it.
-        result: The result after the commit.
-        is_over: Whether it is committed or has failed, and its futures are resolved.
-        waiters: The futures of `WriteQueue.flush`, resolved in both cases.
-    """
+    """An operation in the queue."""
 
     op: Op
     future: asyncio.Future[Any]
+    """The future of its caller, who may cancel it."""
     result: Any = None
     is_over: bool = False
+    """Whether it is committed or has failed, and its futures are resolved."""
     waiters: list[asyncio.Future[None]] = field(default_factory=list)
+    """The futures of `WriteQueue.flush`, resolved in both cases."""
 
 
 class WriteQueue:
@@ -102,14 +97,8 @@ class WriteQueue:
     async def submit(self, op: Op) -> Any:
         """Commit an operation.
 
-        Returns:
-            For deletions, whether there was anything to delete; otherwise None.
-
-        Raises:
-            RejectedRow: The database refuses it.
-            RetriesExhausted: The database was unavailable for too long.
-            SchemaError: The tables do not fit.
-            WriteQueueClosed: The queue was closed.
+        Returns whether a deletion deleted anything, None for other operations. Raises
+        `WriteError` or `SchemaError`.
         """
         return await (await self.enqueue(op))
 
