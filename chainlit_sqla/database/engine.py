@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
@@ -291,6 +291,14 @@ class Database:
                     "Read failed, retrying in %.2f s: %s", pause, one_line(error)
                 ),
             )
+        except self.dialect.errors as error:
+            raise self.translate(error) from error
+
+    @contextmanager
+    def translated_errors(self) -> Iterator[None]:
+        """Raise the errors of the driver as exceptions of ours, whose messages name the repair."""
+        try:
+            yield
         except self.dialect.errors as error:
             raise self.translate(error) from error
 

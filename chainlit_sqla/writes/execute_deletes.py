@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 
 from sqlalchemy import ColumnElement, Connection, delete, select
@@ -33,32 +33,6 @@ def execute_delete(connection: Connection, dialect: Dialect, op: Delete) -> tupl
             return _delete_element(connection, dialect, op)
         case DeleteFeedback():
             return delete_own_feedback(connection, op), False
-
-
-def delete_rows(
-    connection: Connection, dialect: Dialect, thread_id: str, rows: Collection[tuple[str, str]]
-) -> None:
-    """Delete only these rows of a thread: descendants of a step stay.
-
-    The rows are pairs of kind and id: ``step``, ``element``, or ``feedback`` with its step's id.
-    """
-    lock_threads(connection, [thread_id], exclusive=True)
-    bump_row_versions(connection, [thread_id])
-    tombstone_ids = [
-        element_tombstone_id(id) if kind == "element" else id
-        for kind, id in rows
-        if kind != "feedback"
-    ]
-    if tombstone_ids:
-        add_tombstones(connection, dialect, {thread_id: now()}, tombstone_ids)
-    columns = {"feedback": feedbacks.c.forId, "element": elements.c.id, "step": steps.c.id}
-    for kind, column in columns.items():
-        ids = [id for row_kind, id in rows if row_kind == kind]
-        for portion in batched(ids, dialect.max_parameters - 1):
-            where = (column.table.c.threadId == thread_id) & column.in_(portion)
-            if kind == "element":
-                _queue_blobs(connection, dialect, where)
-            connection.execute(delete(column.table).where(where))
 
 
 def _delete_thread(connection: Connection, dialect: Dialect, op: DeleteThread) -> tuple[bool, bool]:

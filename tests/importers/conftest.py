@@ -13,7 +13,7 @@ from sqlalchemy import select
 from chainlit_sqla.database import Database, migrator
 from chainlit_sqla.models import quarantine
 from chainlit_sqla.settings import Settings
-from chainlit_sqla.transfer.importing import Comparison, Deletions, Import, Result
+from chainlit_sqla.transfer.importing import Comparison, Import, Result
 from chainlit_sqla.transfer.sources import NativeSource, open_source
 from tests.frozen.catalog import CATALOG
 from tests.frozen.load import *  # noqa: F403
@@ -124,23 +124,11 @@ async def import_interrupted(location: str, target: Database, after: int) -> Res
 async def compare(location: str, target: Database) -> Comparison:
     """Compare a source with what was imported of it."""
     async with open_source(location, target.settings, target=target) as source:
-        result = await Import(source, target).compare()
-    assert result.comparison is not None
-    return result.comparison
-
-
-async def import_and_delete(location: str, target: Database) -> tuple[Result, Deletions]:
-    """Import, and delete what the source does not have."""
-    async with open_source(location, target.settings, target=target) as source:
-        result = await Import(source, target, find_deletions=True).run()
-    assert result.deletions is not None
-    await result.deletions.delete(target)
-    return result, result.deletions
+        return (await Import(source, target).compare()).comparison
 
 
 def assert_equal(result: Result) -> None:
     """Check that the comparison found no difference."""
-    assert result.comparison is not None
     assert result.comparison.equal, [
         str(difference) for difference in result.comparison.differences
     ]

@@ -18,7 +18,6 @@ from tests.importers.conftest import (
     Targets,
     assert_equal,
     compare,
-    import_and_delete,
     import_interrupted,
     quarantined,
     read,
@@ -116,7 +115,7 @@ async def test_an_interrupted_import_continues_after_an_unusual_id(
 
 
 @pytest.mark.parametrize(("type_", "ids"), UNUSUAL_IDS[:2])
-async def test_differences_of_unusual_ids_are_found_and_nothing_of_them_is_deleted(
+async def test_differences_of_unusual_ids_are_found(
     frozen: Shelf, targets: Targets, type_: str, ids: Sequence[Any]
 ) -> None:
     url, target = frozen.empty("sqlite"), await targets.make("sqlite")
@@ -125,20 +124,9 @@ async def test_differences_of_unusual_ids_are_found_and_nothing_of_them_is_delet
     async with target.write() as connection:
         await connection.execute(delete(steps).where(steps.c.id.endswith("s1")))
     comparison = await compare(url, target)
-    assert comparison.by_kind == {"step": len(ids)}
+    assert comparison.missing == {"step": len(ids)}
     assert comparison.same == {"thread": len(ids), "step": len(ids)}
-    _, deletions = await import_and_delete(url, target)
-    assert not deletions.thread_ids
-
-
-async def test_two_threads_with_one_id_as_text_are_refused_for_deletions(
-    frozen: Shelf, targets: Targets, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("chainlit_sqla.transfer.sources.tables.BATCH", 1)
-    url, target = frozen.empty("sqlite"), await targets.make("sqlite")
-    with_ids(url, "", [5, "5"])
-    with pytest.raises(ImportSourceError, match="two threads with the id '5'"):
-        await import_and_delete(url, target)
+    assert not comparison.more
 
 
 @pytest.mark.parametrize("id", ["X'61'", "CAST(X'fc' AS TEXT)"])

@@ -1,46 +1,43 @@
 """Comparing a source with what was imported of it, record by record.
 
-For each thread both sides are summed up: the number of records of each kind, and the sum of their
-digests, which does not depend on an order. Only batches with threads whose sums differ are read
-again and compared record by record.
+Each chunk of the source is compared with the rows of the target that have its keys, by digests. So
+memory is bounded as it is for reading, and nothing depends on an order, which collations make
+differ.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, aclosing
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import chain
 
+from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from ...models import users
-from ..records import Record
-from ..sources import Chunk, NativeSource, Source
-from .deletions import Deletions
-from .ownership import differing_columns
-from .writer import ImportTarget, is_tombstoned, read_tombstones
+from ...database import Database
+from ...models import feedbacks, users
+from ..records import COLUMNS, IN_THREADS, TABLES, Record, sorted_by_kind
+from ..sources import Chunk, NativeSource, thread_column
+from .ownership import Ownership, imported_columns
+from .writer import is_tombstoned, read_tombstones
 
 LISTED = 20
 """Differences that are listed."""
 _LONGEST_ID = 100
-_THREADS = 500
-"""Threads that are compared record by record together."""
+# Not all columns of the keys: MySQL plans no range scan for 500 threads times 500 ids.
+_LOOKUP: Mapping[str, ColumnElement[str]] = {kind: table.c.id for kind, table in TABLES.items()} | {
+    "user": users.c.identifier,
+    "feedback": feedbacks.c.threadId,
+}
+"""The indexed column by which the rows of a chunk are found in the target."""
 
 Key = tuple[str, ...]
 
 
 @dataclass(slots=True)
 class Difference:
-    """A record that is not the same on both sides.
-
-    Args:
-        key: Its kind and its primary key.
-        what: ``missing`` in the target, ``different``, ``more`` (only in the target), or
-            ``deleted`` in the target.
-        columns: The columns whose values differ.
-    """
+    """A record that is ``missing`` in the target, or ``different`` in some columns."""
 
     key: Key
     what: str
@@ -56,216 +53,104 @@ class Difference:
 
 @dataclass(slots=True)
 class Comparison:
-    """The result of a comparison.
+    """The result of a comparison: the number of records by kind, and the first differences.
 
-    Args:
-        records: Records of the source by kind.
-        same: Records that are the same in the target, by kind.
-        counts: Records that are not, by `Difference.what`.
-        by_kind: Records that are missing or different, by kind.
-        changed: Records that are different, by kind.
-        differences: The first differences.
-        threads: The number of threads that were compared.
+    A record of the source is ``same``, ``missing`` or ``different`` in the target, or ``deleted``
+    there; ``more`` are those that only the target has in the threads of the source.
     """
 
-    records: Counter[str] = field(default_factory=Counter)
     same: Counter[str] = field(default_factory=Counter)
-    counts: Counter[str] = field(default_factory=Counter)
-    by_kind: Counter[str] = field(default_factory=Counter)
-    changed: Counter[str] = field(default_factory=Counter)
+    missing: Counter[str] = field(default_factory=Counter)
+    different: Counter[str] = field(default_factory=Counter)
+    deleted: Counter[str] = field(default_factory=Counter)
+    more: Counter[str] = field(default_factory=Counter)
     differences: list[Difference] = field(default_factory=list)
     threads: int = 0
 
     @property
     def equal(self) -> bool:
         """Whether the target has all records of the source unchanged."""
-        return not self.counts["missing"] and not self.counts["different"]
+        return not self.missing and not self.different
 
-    def in_target(self, kind: str) -> int:
-        """How many records of the source the target has, changed or not."""
-        return self.same[kind] + self.changed[kind]
+    @property
+    def records(self) -> Counter[str]:
+        """The records of the source."""
+        return self.same + self.missing + self.different + self.deleted
 
     def add(self, difference: Difference) -> None:
-        """Count a difference, and list it if it is one of the first."""
-        kind = difference.key[0]
-        self.counts[difference.what] += 1
-        if difference.what == "different":
-            self.changed[kind] += 1
-        if difference.what in ("missing", "different"):
-            self.by_kind[kind] += 1
-        if len(self.differences) < LISTED and difference.what != "deleted":
+        """Count a difference, and list it if it is among the first."""
+        counts = self.missing if difference.what == "missing" else self.different
+        counts[difference.key[0]] += 1
+        if len(self.differences) < LISTED:
             self.differences.append(difference)
 
 
-class ThreadDigests:
-    """How many records of each kind threads have, and the sums of their digests."""
-
-    def __init__(self) -> None:
-        self._sums: dict[str, tuple[Counter[str], int]] = {}
-
-    @property
-    def thread_ids(self) -> Sequence[str]:
-        """The threads."""
-        return list(self._sums)
-
-    def add(self, records: Iterable[Record]) -> None:
-        """Add records of threads, in any order."""
-        for record in records:
-            id = record.thread_id or ""
-            kinds, total = self._sums.get(id) or (Counter(), 0)
-            kinds[record.kind] += 1
-            self._sums[id] = kinds, (total + record.digest()) % 2**128
-
-    def kinds(self, id: str) -> Counter[str]:
-        """The number of records of a thread by kind."""
-        return self._sums[id][0]
-
-    def differ(self, id: str, other: ThreadDigests) -> bool:
-        """Whether two sides have different records of a thread."""
-        return self._sums.get(id) != other._sums.get(id)
-
-
 class Comparer:
-    """Compares a source with the target of an import.
+    """Compares a source with the target of an import, chunk by chunk.
 
     Args:
-        source: The source.
-        target: The target; it knows the users that have another id there.
-        connect: Opens a connection that reads one state of the target.
-        deletions: Collects what only the target has.
+        database: The target.
+        connection: Reads one state of it.
+        ownership: Knows the users that have another id in the target.
     """
 
     def __init__(
-        self,
-        source: Source,
-        target: ImportTarget,
-        connect: Callable[[], AbstractAsyncContextManager[AsyncConnection]],
-        deletions: Deletions | None = None,
+        self, database: Database, connection: AsyncConnection, ownership: Ownership
     ) -> None:
-        self._source = source
-        self._target = target
-        self._connect = connect
-        self._deletions = deletions
+        self._connection = connection
+        self._target = NativeSource(connection, schema=database.schema)
+        self._ownership = ownership
+        self._stored = Counter[str]()
+        """The rows of the batch that were found in the target."""
         self.result = Comparison()
 
-    async def users(self) -> None:
-        """Compare the users by their identifiers, in all columns but the id."""
-        async with aclosing(self._source.users()) as chunks:
-            async for chunk in chunks:
-                await self._compare_users(chunk.records)
+    async def add(self, chunk: Chunk) -> None:
+        """Compare a chunk of the source."""
+        for kind, records in sorted_by_kind(chunk.records).items():
+            if kind == "user":
+                await self._ownership.match_users(self._connection, records)
+            await self._compare(kind, records)
+        if chunk.threads is not None:
+            await self._count_more(chunk.threads)
 
-    async def threads(self) -> AsyncGenerator[Chunk, None]:
-        """Compare the threads and what belongs to them.
-
-        Yields:
-            Each chunk of the source that was read.
-        """
-        digests, token = ThreadDigests(), None
-        async with aclosing(self._source.threads()) as chunks:
-            async for chunk in chunks:
-                digests.add(map(self._target.adapt, chunk.records))
-                if self._deletions is not None:
-                    self._deletions.add_source(chunk)
-                if chunk.threads is not None:
-                    await self._compare_batch(digests, token)
-                    digests, token = ThreadDigests(), chunk.resume_token
-                yield chunk
-        if self._deletions is not None:
-            async with self._connect() as connection:
-                await self._deletions.find_threads(connection)
-
-    async def _compare_users(self, records: Sequence[Record]) -> None:
-        by_name: dict[str, list[Record]] = {}
-        for record in records:
-            by_name.setdefault(record.values["identifier"], []).append(record)
-        if self._deletions is not None:
-            self._deletions.add_users(by_name)
-        self.result.records["user"] += len(records)
-        missing = dict(by_name)
-        async with self._connect() as connection:
-            stored = NativeSource(connection, schema=self._target.database.schema)
-            async for user in stored.records("user", users.c.identifier.in_(by_name)):
-                for record in missing.pop(user.values["identifier"], ()):
-                    if columns := differing_columns(record, user.values):
-                        self.result.add(Difference(record.key, "different", columns))
-                    else:
-                        self.result.same["user"] += 1
-            await self._target.match_users(connection, records)
-        for record in chain.from_iterable(missing.values()):
-            self.result.add(Difference(record.key, "missing"))
-
-    async def _compare_batch(self, digests: ThreadDigests, token: str | None) -> None:
-        ids = digests.thread_ids
-        stored = ThreadDigests()
-        async with self._connect() as connection:
-            async for record in self._stored(connection, ids):
-                stored.add([record])
-        different = []
-        for id in ids:
-            self.result.threads += 1
-            self.result.records.update(digests.kinds(id))
-            if digests.differ(id, stored):
-                different.append(id)
-            else:
-                self.result.same.update(digests.kinds(id))
-        for start in range(0, len(different), _THREADS):
-            await self._compare_records(different[start : start + _THREADS], token)
-
-    async def _compare_records(self, ids: Sequence[str], token: str | None) -> None:
-        """Compare the records of some threads of the batch after a resume token."""
-        async with self._connect() as connection:
-            stored = {record.key: record.digest() async for record in self._stored(connection, ids)}
-            tombstones = await read_tombstones(connection, ids)
-        wanted, seen = set(ids), set[Key]()
-        named: dict[Key, Record] = {}
-        async for record in self._batch_after(token):
-            if record.thread_id not in wanted:
-                continue
-            seen.add(record.key)
-            digest = stored.get(record.key)
-            if digest == record.digest():
-                self.result.same[record.kind] += 1
-            elif digest is None:
-                what = "deleted" if is_tombstoned(record, tombstones) else "missing"
-                self.result.add(Difference(record.key, what))
-            elif len(named) < LISTED:
-                named[record.key] = record
-            else:
-                self.result.add(Difference(record.key, "different"))
-        await self._name_columns(named)
-        more = stored.keys() - seen
-        for key in more:
-            self.result.add(Difference(key, "more"))
-        if self._deletions is not None:
-            foreign = self._target.owners.foreign
-            self._deletions.add_rows(key for key in more if key[1] not in foreign)
-
-    async def _batch_after(self, token: str | None) -> AsyncGenerator[Record, None]:
-        """The records of one batch of the source, as they are stored in the target."""
-        async with aclosing(self._source.threads(token)) as chunks:
-            async for chunk in chunks:
-                for record in chunk.records:
-                    yield self._target.adapt(record)
-                if chunk.threads is not None:
-                    return
-
-    async def _name_columns(self, different: Mapping[Key, Record]) -> None:
-        if not different:
+    async def _compare(self, kind: str, records: Sequence[Record]) -> None:
+        adapted = list(map(self._ownership.adapt, records))
+        wanted: dict[Key, list[Record]] = {}
+        for record in adapted:
+            wanted.setdefault(record.key, []).append(record)
+        column = _LOOKUP[kind]
+        values = {record.values[str(column.key)] for record in adapted}
+        async for stored in self._target.records(kind, column.in_(values)):
+            same_key = wanted.pop(stored.key, ())
+            for record in same_key:
+                self._compare_record(record, stored)
+            self._stored[kind] += bool(same_key)
+        missing = list(chain.from_iterable(wanted.values()))
+        if not missing:
             return
-        ids = {record.thread_id or "" for record in different.values()}
-        async with self._connect() as connection:
-            async for stored in self._stored(connection, ids):
-                record = different.get(stored.key)
-                if record is None:
-                    continue
-                names = (n for n, value in record.values.items() if value != stored.values[n])
-                self.result.add(Difference(record.key, "different", tuple(names)))
+        ids = {record.thread_id or "" for record in missing}
+        tombstones = await read_tombstones(self._connection, ids)
+        for record in missing:
+            if kind != "user" and is_tombstoned(record, tombstones):
+                self.result.deleted[kind] += 1
+            else:
+                self.result.add(Difference(record.key, "missing"))
 
-    async def _stored(
-        self, connection: AsyncConnection, ids: Iterable[str]
-    ) -> AsyncGenerator[Record, None]:
-        source = NativeSource(connection, schema=self._target.database.schema)
-        async with aclosing(source.threads(only=list(ids))) as chunks:
-            async for chunk in chunks:
-                for record in chunk.records:
-                    yield record
+    def _compare_record(self, record: Record, stored: Record) -> None:
+        names = imported_columns(record) if record.kind == "user" else COLUMNS[record.kind]
+        values = {name: stored.values[name] for name in names}
+        if record.digest() == replace(record, values={**record.values, **values}).digest():
+            self.result.same[record.kind] += 1
+        else:
+            columns = (name for name in names if record.values[name] != values[name])
+            self.result.add(Difference(record.key, "different", tuple(columns)))
+
+    async def _count_more(self, thread_ids: Sequence[str]) -> None:
+        """Count what the target has in the threads of a batch, and the source does not."""
+        self.result.threads += len(thread_ids)
+        for kind in IN_THREADS:
+            query = select(func.count()).select_from(TABLES[kind])
+            count = await self._connection.scalar(query.where(thread_column(kind).in_(thread_ids)))
+            if (more := (count or 0) - self._stored[kind]) > 0:
+                self.result.more[kind] += more
+        self._stored.clear()

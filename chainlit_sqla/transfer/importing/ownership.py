@@ -6,51 +6,80 @@ neither takes a thread over from another user nor writes into it.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
-from typing import Any
+import uuid
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
 
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from ...models import threads
+from ...models import threads, users
 from ..records import EPOCH, Record
 from ..sources import FOREIGN_THREAD
 
 Owner = tuple[str | None, str | None]
 """The identifier and the id of a user, as far as they are known."""
+_IDS = uuid.UUID("5a1c7a4e-4e0b-5a5e-9d3c-5b1f0a6b7c21")
 
 
-class ThreadOwners:
-    """The owners of the threads of a batch, and the threads that belong to others in the target."""
+class Ownership:
+    """The ids of the source's users in the target, and the threads that belong to others there."""
 
     def __init__(self) -> None:
+        self._target_ids: dict[str, str] = {}
+        """The ids of users in the target, where the source has other ones."""
         self._owners: dict[str, Owner] = {}
         self.foreign: set[str] = set()
-        """Threads that belong to another user in the target, of all batches."""
+        """Threads of the batch that belong to another user in the target."""
 
-    def add(self, records: Iterable[Record]) -> None:
-        """Add threads of the source, with the ids that users have in the target."""
+    def adapt(self, record: Record) -> Record:
+        """The record as it is stored in the target, once its user is matched."""
+        name = {"user": "id", "thread": "userId"}.get(record.kind)
+        id = self._target_ids.get(record.values[name]) if name else None
+        if name is None or id is None:
+            return record
+        return replace(record, values={**record.values, name: id})
+
+    async def match_users(self, connection: AsyncConnection, records: Sequence[Record]) -> None:
+        """Find the ids that users of the source have, or are to get, in the target."""
+        names = [record.values["identifier"] for record in records]
+        ids = [record.values["id"] for record in records]
+        stored = await connection.execute(
+            select(users.c.identifier, users.c.id).where(
+                users.c.identifier.in_(names) | users.c.id.in_(ids)
+            )
+        )
+        id_of = {row.identifier: row.id for row in stored}
+        taken_ids = set(id_of.values())
+        for record in records:
+            id, name = record.values["id"], record.values["identifier"]
+            target_id = id_of.get(name, id)
+            if name not in id_of and id in taken_ids:
+                target_id = str(uuid.uuid5(_IDS, f"{id} {name}"))  # The same in each run.
+            id_of[name] = target_id  # Two users with one identifier are one.
+            if target_id != id:
+                self._target_ids[id] = target_id
+
+    def add_threads(self, records: Iterable[Record]) -> None:
+        """Add threads of the batch, with the ids that users have in the target."""
         for record in records:
             values = record.values
             self._owners[values["id"]] = values["userIdentifier"], values["userId"]
 
     def end_batch(self) -> None:
-        """Drop the owners: the next batch has its own threads."""
+        """Drop the threads: the next batch has its own."""
         self._owners.clear()
+        self.foreign.clear()
 
     async def check(self, connection: AsyncConnection, ids: Collection[str]) -> None:
-        """Find threads that belong to another user in the target.
+        """Find threads that belong to another user in the target; they must be locked.
 
         A thread whose owner the batch does not say may only belong to nobody there.
-
-        Args:
-            connection: A connection to the target that has locked the threads.
-            ids: The threads.
         """
         columns = threads.c.id, threads.c.userIdentifier, threads.c.userId
         query = select(*columns).where(threads.c.id.in_(ids))
-        for id, *owner in await connection.execute(query):
-            if _differ(self._owners.get(id, (None, None)), (owner[0], owner[1])):
+        for id, identifier, user_id in await connection.execute(query):
+            if _differ(self._owners.get(id, (None, None)), (identifier, user_id)):
                 self.foreign.add(id)
 
     def reason(self, id: str) -> str:
@@ -71,33 +100,7 @@ def imported_columns(user: Record) -> tuple[str, ...]:
     """The columns that an import updates of a user who exists in the target.
 
     A display name or a creation time that the source does not know replaces none.
-
-    Args:
-        user: The user as the source has it.
-
-    Example:
-        >>> imported_columns(Record.parse('{"kind": "user", "id": "1", "identifier": "me"}'))
-        ('metadata',)
     """
     values = user.values
-    names = [] if values["displayName"] is None else ["displayName"]
-    names.append("metadata")
+    names = ["metadata"] if values["displayName"] is None else ["displayName", "metadata"]
     return tuple(names if values["createdAt"] in (None, EPOCH) else [*names, "createdAt"])
-
-
-def differing_columns(user: Record, stored: Mapping[str, Any]) -> tuple[str, ...]:
-    """The imported columns of a user whose values differ.
-
-    Args:
-        user: The user as the source has it.
-        stored: The values of the user with this identifier in the target.
-    """
-    return tuple(
-        name
-        for name in imported_columns(user)
-        if _with(user, name, user.values[name]).digest() != _with(user, name, stored[name]).digest()
-    )
-
-
-def _with(user: Record, name: str, value: Any) -> Record:
-    return Record("user", {**user.values, name: value})

@@ -8,14 +8,13 @@ end both sides are compared.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, select
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import select
 
 from ..._internal.aio import Watch, quiet
 from ..._internal.timestamps import now
@@ -23,7 +22,6 @@ from ...database import Database
 from ...models import imports
 from ..sources import Chunk, Source
 from .comparison import Comparer, Comparison
-from .deletions import Deletions
 from .writer import ImportTarget, Written
 
 
@@ -38,11 +36,9 @@ class Result:
         quarantined: Rows that were quarantined, by kind and reason.
         partly_quarantined: Rows that were imported but for some values, by kind and reason.
         deleted: Rows that were not imported, since they were deleted in the target.
-        known_users: Users whose identifier the target had.
         notes: Sentences about the source.
         resumed: Whether the run continued an interrupted one.
         comparison: The comparison at the end.
-        deletions: What only the target has; None: it was not asked for.
         seconds: The duration of this run.
     """
 
@@ -52,11 +48,9 @@ class Result:
     quarantined: Counter[tuple[str, str]] = field(default_factory=Counter)
     partly_quarantined: Counter[tuple[str, str]] = field(default_factory=Counter)
     deleted: int = 0
-    known_users: int = 0
     notes: Sequence[str] = ()
     resumed: bool = False
-    comparison: Comparison | None = None
-    deletions: Deletions | None = None
+    comparison: Comparison = field(default_factory=Comparison)
     seconds: float = 0.0
 
     @property
@@ -72,7 +66,6 @@ class Result:
             counts = self.partly_quarantined if row.partial else self.quarantined
             counts[row.kind, row.general_reason] += 1
         self.deleted += written.deleted
-        self.known_users += written.known_users
 
     def document(self) -> dict[str, Any]:
         """What a later run needs to continue, as JSON."""
@@ -81,7 +74,6 @@ class Result:
             "quarantined": [[*key, count] for key, count in self.quarantined.items()],
             "partlyQuarantined": [[*key, count] for key, count in self.partly_quarantined.items()],
             "deleted": self.deleted,
-            "knownUsers": self.known_users,
         }
 
     def resume(self, document: Mapping[str, Any]) -> None:
@@ -93,7 +85,6 @@ class Result:
         ):
             counts.update({(kind, why): n for kind, why, n in document.get(name, [])})
         self.deleted += document.get("deleted", 0)
-        self.known_users += document.get("knownUsers", 0)
         self.resumed = True
 
 
@@ -105,7 +96,6 @@ class Import:
         database: The target, at this release's revision; it may be in use.
         update: Whether a row of the source replaces a different one.
         watch: Called with the progress.
-        find_deletions: Whether to find what only the target has.
 
     Example:
         >>> async with open_source("old.jsonl", settings) as source:
@@ -115,19 +105,13 @@ class Import:
     """
 
     def __init__(
-        self,
-        source: Source,
-        database: Database,
-        *,
-        update: bool = False,
-        watch: Watch = quiet,
-        find_deletions: bool = False,
+        self, source: Source, database: Database, *, update: bool = False, watch: Watch = quiet
     ) -> None:
         self._source = source
         self._database = database
         self._watch = watch
         self._target = ImportTarget(database, source.title, update=update)
-        self._result = Result(source.title, deletions=Deletions() if find_deletions else None)
+        self._result = Result(source.title)
         self._began = self._started = now()
         self._total = 0
 
@@ -156,12 +140,8 @@ class Import:
     async def _resume(self) -> str | None:
         """The resume token of an interrupted run of the same source."""
         query = select(imports).where(imports.c.id == self._source.identity)
-
-        async def read(connection: AsyncConnection) -> Row[Any] | None:
-            row: Row[Any] | None = (await connection.execute(query)).one_or_none()
-            return row
-
-        row = await self._database.read(read)
+        rows = await self._database.read(lambda connection: connection.execute(query))
+        row = rows.one_or_none()
         if row is None or row.finishedAt is not None or row.position is None:
             return None
         self._started = row.startedAt
@@ -170,20 +150,14 @@ class Import:
         return token
 
     async def _write(self, chunks: AsyncGenerator[Chunk, None], *, counted: bool = True) -> None:
-        """Write chunks, and the resume token after each batch.
-
-        Args:
-            chunks: Chunks of the source.
-            counted: Whether they are counted; an interrupted run may have done it.
-        """
+        """Write chunks, and the resume token after each batch."""
         async with aclosing(chunks):
             async for chunk in chunks:
-                written = await self._target.write(chunk.records)
-                await self._target.save([*chunk.quarantined, *written.refused])
+                written = await self._target.write(chunk)
                 if counted:
                     self._result.add(chunk, written)
                 if chunk.threads is not None:
-                    self._target.owners.end_batch()
+                    self._target.ownership.end_batch()
                     await self._save_progress(chunk.resume_token)
                 self._watch("Importing", min(self._result.rows, self._total), self._total)
 
@@ -196,27 +170,23 @@ class Import:
             "startedAt": self._started,
             "finishedAt": finished,
         }
-        await self._target.save(progress=progress)
+        await self._target.save_progress(progress)
 
     async def _compare(self) -> Result:
-        comparer = Comparer(self._source, self._target, self._snapshot, self._result.deletions)
-        await comparer.users()
         done = 0
-        async with aclosing(comparer.threads()) as chunks:
-            async for chunk in chunks:
-                done += chunk.rows
-                self._watch("Comparing", done, self._total)
+        async with AsyncExitStack() as stack:
+            with self._database.translated_errors():
+                connection = await stack.enter_async_context(self._database.snapshot())
+            comparer = Comparer(self._database, connection, self._target.ownership)
+            for chunks in (self._source.users(), self._source.threads()):
+                async with aclosing(chunks):
+                    async for chunk in chunks:
+                        with self._database.translated_errors():  # The source has its own.
+                            await comparer.add(chunk)
+                        done += chunk.rows
+                        self._watch("Comparing", done, self._total)
         self._watch("Comparing", self._total, self._total)
         self._result.comparison = comparer.result
         self._result.notes = await self._source.notes()
         self._result.seconds = (now() - self._began).total_seconds()
         return self._result
-
-    @asynccontextmanager
-    async def _snapshot(self) -> AsyncIterator[AsyncConnection]:
-        """A connection that reads one state of the target, and whose errors name it."""
-        try:
-            async with self._database.snapshot() as connection:
-                yield connection
-        except self._database.dialect.errors as error:
-            raise self._database.translate(error) from error

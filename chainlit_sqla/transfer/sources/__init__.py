@@ -2,16 +2,14 @@
 
 from .asyncpg_layer import AsyncpgLayerSource
 from .base import BATCH, Chunk, Source
-from .bounded_fetch import fetch_portions
 from .detect import LAYERS, open_source
-from .jsonl import BAD_LINE, JsonlSource
+from .jsonl import JsonlSource
 from .native import NativeSource, thread_column
 from .quarantine import ADOPTION, FOREIGN_THREAD, QUARANTINED, QuarantinedRow, write_quarantine
 from .sqlalchemy_layer import SqlAlchemyLayerSource
 
 __all__ = [
     "ADOPTION",
-    "BAD_LINE",
     "BATCH",
     "FOREIGN_THREAD",
     "LAYERS",
@@ -23,7 +21,6 @@ __all__ = [
     "QuarantinedRow",
     "Source",
     "SqlAlchemyLayerSource",
-    "fetch_portions",
     "open_source",
     "thread_column",
     "write_quarantine",

@@ -66,11 +66,6 @@ class Source(Protocol):
     identity: str
     """The same for the same source, so that an interrupted import can continue."""
 
-    @property
-    def incomplete(self) -> str:
-        """Why it may hold only a part of the conversations; empty if it is complete."""
-        ...
-
     async def count(self) -> Mapping[str, int]:
         """The number of rows to import by kind of record."""
         ...

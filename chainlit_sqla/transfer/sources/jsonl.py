@@ -68,15 +68,10 @@ class JsonlSource:
 
     async def notes(self) -> Sequence[str]:
         """Why the file may hold only a part of a database."""
-        return (self.incomplete,) if self.incomplete else ()
-
-    @property
-    def incomplete(self) -> str:
-        """That the file is a selection, or has no header."""
         if self._header is None:
-            return "The file has no header line, so it may be incomplete."
+            return ("The file has no header line, so it may be incomplete.",)
         filters = ", ".join(f"{name} {value}" for name, value in self._header.filters.items())
-        return f"The file is a selection ({filters})." if filters else ""
+        return (f"The file is a selection ({filters}).",) if filters else ()
 
     def users(self) -> AsyncGenerator[Chunk, None]:
         """Read all users, and lines that are not records."""

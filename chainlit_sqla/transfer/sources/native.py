@@ -34,7 +34,6 @@ class NativeSource:
         ...     async for chunk in NativeSource(connection).threads(): ...
     """
 
-    incomplete = ""
     extra_notes: Sequence[str] = ()
 
     def __init__(

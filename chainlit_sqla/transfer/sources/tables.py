@@ -90,7 +90,6 @@ class TableSource(ABC):
     IGNORED: Mapping[str, Collection[str]] = {}
     STEP_TIME = "createdAt"
     """The column with the time at which Chainlit created a step."""
-    incomplete = ""
     extra_notes: Sequence[str] = ()
 
     def __init__(
