@@ -1,67 +1,49 @@
-"""The command ``export``."""
+"""The command ``export``, and the file or standard output that it writes to."""
 
 from __future__ import annotations
 
+import errno
+import gzip
+import os
 import sys
-from collections.abc import Callable, Collection
-from contextlib import nullcontext
-from pathlib import PurePath
-from typing import Annotated
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, suppress
+from pathlib import Path
+from typing import IO, Annotated
 
 import typer
-from rich.filesize import decimal
 
 from .._internal.aio import quiet
 from ..errors import ConfigurationError
-from ..transfer.exporting import (
-    CHAT,
-    FORMATS,
-    HTML,
-    JSONL,
-    MARKDOWN,
-    ChatOptions,
-    Export,
-    ExportResult,
-    Selection,
-)
-from ..transfer.exporting.selection import FEEDBACK
+from ..transfer.exporting import ExportResult, Feedback, Format, Selection, export_conversations
+from ..transfer.exporting.conversation import Write
 from ..transfer.record_file import GZIP_SUFFIX
-from .export_target import STDOUT, OutputTarget
 from .options import Schema, Url, open_database, settings_for
 from .output import plural, progress
-from .runtime import exit_interrupted, package_version, run_async, signals_as_interrupt
+from .runtime import exit_interrupted, run_async, signals_as_interrupt
 
+STDOUT = "-"
 EXIT_BROKEN_PIPE = 141
 """The exit code when the reader of a pipe has closed it: 128 plus the number of the signal."""
 
-_FORMAT_BY_SUFFIX = {
-    ".jsonl": JSONL,
-    ".ndjson": JSONL,
-    ".md": MARKDOWN,
-    ".markdown": MARKDOWN,
-    ".html": HTML,
-    ".htm": HTML,
+_FORMATS = {".jsonl": Format.JSONL, ".md": Format.MARKDOWN, ".html": Format.HTML}
+_BUFFER_BYTES = 1 << 20
+_REPAIRS = {
+    errno.ENOSPC: "free disk space, or ",
+    errno.EDQUOT: "free disk space, or ",
+    errno.ENOENT: "create its folder (mkdir -p), or ",
+    errno.EACCES: "give this user write permission on its folder, or ",
+    errno.EPERM: "give this user write permission on its folder, or ",
 }
-
-
-def _one_of(names: Collection[str]) -> Callable[[str | None], str | None]:
-    """Check the value of an option; typer's own message depends on its release."""
-
-    def check(value: str | None) -> str | None:
-        if value is not None and value not in names:
-            raise typer.BadParameter(f"{value!r} is not one of {', '.join(names)}")
-        return value
-
-    return check
 
 
 def export(
     form: Annotated[
-        str | None,
+        Format | None,
         typer.Option(
             "--format",
-            callback=_one_of(FORMATS),
-            metavar="jsonl|markdown|html|chat",
+            metavar="|".join(Format),
             help="jsonl: every row, for `chainlit-sqla import`; markdown, html: transcripts; "
             "chat: lines for training and evaluation. Default: by the suffix of the output; "
             "jsonl on standard output.",
@@ -72,9 +54,8 @@ def export(
         typer.Option(
             "--output",
             "-o",
-            metavar="FILE|FOLDER/",
-            help="A file (compressed if it ends with .gz), a folder with a file for each "
-            "conversation (markdown, html), or - for standard output.",
+            metavar="FILE",
+            help="A file, compressed if it ends with .gz, or - for standard output.",
         ),
     ] = STDOUT,
     users: Annotated[
@@ -102,12 +83,9 @@ def export(
         ),
     ] = None,
     feedback: Annotated[
-        str | None,
+        Feedback | None,
         typer.Option(
-            "--feedback",
-            callback=_one_of(FEEDBACK),
-            metavar="up|down|any",
-            help="Conversations with such feedback.",
+            "--feedback", metavar="|".join(Feedback), help="Conversations with such feedback."
         ),
     ] = None,
     tags: Annotated[
@@ -117,14 +95,7 @@ def export(
     tools: Annotated[
         bool, typer.Option("--tools", help="With chat: include tool calls and their results.")
     ] = False,
-    messages_only: Annotated[
-        bool,
-        typer.Option(
-            "--messages-only",
-            help="With chat: omit feedback and metadata, for trainers that refuse them.",
-        ),
-    ] = False,
-    force: Annotated[bool, typer.Option("--force", help="Replace existing files.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
     url: Url = None,
     schema: Schema = None,
 ) -> None:
@@ -132,7 +103,7 @@ def export(
 
     --user, --thread and --tag can be repeated and match any of their values; a conversation must
     meet every kind of condition. The export reads one snapshot, so the application may keep
-    running. Files appear when they are complete, readable by their owner only. Attachments are
+    running. A file appears when it is complete, readable by its owner only. Attachments are
     named, not included. See docs/exporting.md.
 
     Exit code 0, also if nothing was selected; 1 after an error, 130 after Ctrl+C.
@@ -146,98 +117,136 @@ def export(
         feedback=feedback,
         tags=tags or (),
     )
-    target = OutputTarget(output, force=force)
-    form = form or _format_of(target)
-    _check_format(form, target)
-    if form != CHAT and (tools or messages_only):
-        raise ConfigurationError("--tools and --messages-only need --format chat; add it")
-    chat = ChatOptions(tools, messages_only, only_liked=feedback == "up")
+    form = form or _format_of(output)
+    if tools and form is not Format.CHAT:
+        raise ConfigurationError("--tools needs --format chat; add it")
     # A bar on the terminal would be drawn into an export that is written there.
-    to_terminal = target.path is None and sys.stdout.isatty()
+    shows_progress = output != STDOUT or not sys.stdout.isatty()
 
-    async def run() -> ExportResult:
+    async def run(write: Write) -> ExportResult:
         async with open_database(settings, read_only=True) as database:
-            with nullcontext(quiet) if to_terminal else progress() as watch:
-                release = package_version("chainlit-sqla")
-                work = Export(database, form, selection, chat=chat, release=release, watch=watch)
-                return await work.run(target)
+            with progress() if shows_progress else nullcontext(quiet) as watch:
+                return await export_conversations(
+                    database, form, selection, write, tools=tools, watch=watch
+                )
 
     try:
-        with signals_as_interrupt():
-            result = run_async(run())
+        with (
+            signals_as_interrupt(),
+            _stdout() if output == STDOUT else _file(output, force=force) as write,
+        ):
+            result = run_async(run(write))
     except KeyboardInterrupt:
-        exit_interrupted(f"Interrupted.{_describe_remains(target)}")
+        remains = "" if output == STDOUT else " No file was written; run the same command again."
+        exit_interrupted(f"Interrupted.{remains}")
     except BrokenPipeError:
         raise typer.Exit(EXIT_BROKEN_PIPE) from None
-    typer.echo(_summarize(result, form, selection, target), err=True)
+    typer.echo(_summarize(result, selection, output), err=True)
 
 
-def _format_of(target: OutputTarget) -> str:
+def _format_of(output: str) -> Format:
     """The format that the suffix of the output names."""
-    if target.path is None:
-        return JSONL
-    form = _FORMAT_BY_SUFFIX.get(_suffix(target.path))
-    if target.is_folder or form is None:
+    if output == STDOUT:
+        return Format.JSONL
+    suffix = Path(output.removesuffix(GZIP_SUFFIX)).suffix.lower()
+    if suffix not in _FORMATS:
         raise ConfigurationError(
-            f"The name {target} does not imply a format; add --format, such as --format markdown"
+            f"The name {output} does not imply a format; add --format, such as --format markdown"
         )
-    return form
+    return _FORMATS[suffix]
 
 
-def _check_format(form: str, target: OutputTarget) -> None:
-    """Refuse an output whose name is that of another format: it is opened by its name."""
-    if target.path is None:
-        return
-    if target.is_folder:
-        if form in (JSONL, CHAT):
-            raise ConfigurationError(
-                f"--format {form} writes one file, and {target} is a folder; name a file"
-            )
-        return
-    named = _FORMAT_BY_SUFFIX.get(_suffix(target.path))
-    expected = JSONL if form == CHAT else form  # Both are lines of JSON.
-    if named not in (None, expected):
-        suffix = next(s for s, value in _FORMAT_BY_SUFFIX.items() if value == expected)
+@contextmanager
+def _stdout() -> Iterator[Write]:
+    out = sys.stdout.buffer
+    try:
+        yield _explained_write("Standard output", out)
+        with _explained("Standard output"):
+            out.flush()
+    except (BrokenPipeError, ConfigurationError) as error:
+        if isinstance(error.__cause__ or error, OSError):
+            # At exit, Python would write the rest of its buffer and complain again.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise
+
+
+@contextmanager
+def _file(output: str, *, force: bool) -> Iterator[Write]:
+    """A file that appears when the block succeeds and has written something.
+
+    It has a temporary name next to its place until then, so an interruption leaves nothing
+    behind. Conversations are private: only the user may read it.
+
+    Raises:
+        ConfigurationError: It cannot be written, or it exists and must not be replaced.
+    """
+    path = Path(output)
+    if output.endswith(("/", os.sep)) or (path.exists() and not path.is_file()):
         raise ConfigurationError(
-            f"{target} has the suffix of {named}, not of {form}; "
-            f"name a file that ends with {suffix}, or correct --format"
+            f"{output} is not a file, and an export is one file; name a file, "
+            "or - for standard output"
         )
+    if path.exists() and not force:
+        raise ConfigurationError(
+            f"{path} already exists; name another file, or add --force to replace it"
+        )
+    with _explained(output):
+        destination = path.resolve()  # A link stays a link.
+        number, name = tempfile.mkstemp(  # Its mode is 0600.
+            prefix=f".{path.name[:40]}.", suffix=".part", dir=destination.parent
+        )
+    raw, temporary = os.fdopen(number, "wb", _BUFFER_BYTES), Path(name)
+    out: IO[bytes] | gzip.GzipFile = raw
+    try:
+        if path.name.endswith(GZIP_SUFFIX):
+            out = gzip.GzipFile(path.name.removesuffix(GZIP_SUFFIX), "wb", fileobj=raw)
+        yield _explained_write(output, out)
+        if out.tell():
+            with _explained(output):
+                if out is not raw:
+                    out.close()
+                raw.flush()
+                os.fsync(raw.fileno())
+                raw.close()
+                temporary.replace(destination)
+    finally:
+        with suppress(OSError):  # A write has already reported a full disk.
+            raw.close()
+        temporary.unlink(missing_ok=True)
 
 
-def _suffix(path: PurePath) -> str:
-    return PurePath(path.name.removesuffix(GZIP_SUFFIX)).suffix.lower()
+def _explained_write(output: str, out: IO[bytes] | gzip.GzipFile) -> Write:
+    def write(data: bytes) -> None:
+        with _explained(output):
+            out.write(data)
+
+    return write
 
 
-def _describe_remains(target: OutputTarget) -> str:
-    if target.path is None:
-        return ""
-    remains = "Complete files remain" if target.is_folder else "No file was written"
-    return f" {remains}. Re-run the command to export everything."
+@contextmanager
+def _explained(output: str) -> Iterator[None]:
+    """Turn an error of the file system into a message with a repair."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        repair = _REPAIRS.get(error.errno or 0, "")
+        raise ConfigurationError(
+            f"{output} cannot be written ({error.strerror or error}); "
+            f"{repair}name another file with --output"
+        ) from error
 
 
-def _summarize(result: ExportResult, form: str, selection: Selection, target: OutputTarget) -> str:
+def _summarize(result: ExportResult, selection: Selection, output: str) -> str:
     if not result.selected and result.is_empty:
         options = " ".join(f"--{name}" for name in selection.as_options)
         matching = f" for {options}" if options else ""
         return f"Nothing exported: {result.label} has no conversation{matching}."
-    dislike = "no thumb up" if selection.feedback == "up" else "thumbs down"
-    reasons = (
-        (result.unanswered, "without an answer"),
-        (result.untrainable, f"without an answer to train on ({dislike})"),
-    )
-    omitted = ", ".join(f"{number:,} {reason}" for number, reason in reasons if number)
+    omitted = result.selected - result.conversations
+    left_out = f" Left out: {omitted:,} without an answer." if omitted else ""
     if result.is_empty:
-        return f"Nothing exported from {result.label}. Left out: {omitted}."
-    parts = plural(result.parts, "message" if form == CHAT else "step")
-    text = (
-        f"Exported {plural(result.conversations, 'conversation')} ({parts}) from {result.label} "
-        f"to {target} ({decimal(target.written)})."
-    )
-    if omitted:
-        text += f" Left out: {omitted}."
-    if result.left_in_quarantine:
-        text += (
-            f" Not exported: {plural(result.left_in_quarantine, 'row')} of chainlit_sqla_quarantine"
-            ", which only an export without conditions has."
-        )
-    return text
+        return f"Nothing exported from {result.label}.{left_out}"
+    target = "standard output" if output == STDOUT else output
+    conversations = plural(result.conversations, "conversation")
+    return f"Exported {conversations} from {result.label} to {target}.{left_out}"

@@ -1,4 +1,4 @@
-"""`export` as a user runs it: to a pipe, a file, a folder; refused."""
+"""`export` as a user runs it: to a pipe or a file, refused, and ended in the middle."""
 
 from __future__ import annotations
 
@@ -6,14 +6,20 @@ import asyncio
 import gzip
 import io
 import json
+import os
+import pty
+import signal
 import sqlite3
 import stat
-from contextlib import closing
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
 from rich.console import Console
-from rich.filesize import decimal
+from sqlalchemy import make_url
 
 from chainlit_sqla.cli.output import ProgressLog
 from chainlit_sqla.database import Database
@@ -21,8 +27,77 @@ from chainlit_sqla.database import migrator as migrations
 from chainlit_sqla.transfer.record_file import End, open_lines
 from chainlit_sqla.transfer.records import Record
 from tests.cli.conftest import Command
-from tests.cli.exports import URL, fill, said, there
-from tests.export import many
+from tests.cli.programs import SECONDS, Result, environment
+from tests.export import many, sample
+from tests.servers.postgres import PostgresServer
+from tests.servers.proxy import FlakyProxy
+
+FULL = pytest.mark.full
+EXPORT = [sys.executable, "-m", "chainlit_sqla", "export"]
+URL = "sqlite:///chats.db"
+
+# Stands still when some of many rows are written.
+HELD = """
+import sys
+from contextlib import contextmanager
+import chainlit_sqla.cli.export as command
+from chainlit_sqla.cli.app import main
+
+@contextmanager
+def progress():
+    told = False
+
+    def watch(what, done, total):
+        nonlocal told
+        if not told and 0 < done < total:
+            told = True
+            print("here", flush=True)
+            sys.stdin.read()
+
+    yield watch
+
+command.progress = progress
+main(sys.argv[1:])
+"""
+
+
+def fill(url: str, *, turns: int = 0) -> None:
+    """Store the conversation of the documentation, and a long one."""
+
+    async def work() -> None:
+        database = Database(url)
+        await sample.fill(database)
+        await database.close()
+
+    asyncio.run(work())
+    if turns:
+        fill_more(url, turns=turns)
+
+
+def fill_more(url: str, *statements: str, turns: int = 0) -> None:
+    """Store a long conversation, and change the database."""
+
+    async def work() -> None:
+        database = Database(url)
+        if turns:
+            await many.store(database, "long", turns, "lorem ipsum " * 100)
+        async with database.write() as connection:
+            for statement in statements:
+                await connection.exec_driver_sql(statement)
+        await database.close()
+
+    asyncio.run(work())
+
+
+def said(result: Result) -> str:
+    assert result.code == 0, result
+    assert result.err.count("\n") == 1, result.err
+    return result.err
+
+
+def there(folder: Path) -> list[str]:
+    """Files that are not the database's."""
+    return sorted(path.name for path in folder.iterdir() if not path.name.startswith("chats.db"))
 
 
 @pytest.fixture
@@ -40,9 +115,7 @@ def test_the_default_is_jsonl_on_standard_output(
     program: Command, chats: str, folder: Path
 ) -> None:
     result = program("export", "--url", chats)
-    assert said(result) == (
-        "Exported 1 conversation (4 steps) from sqlite:///chats.db to standard output (2.7 kB).\n"
-    )
+    assert said(result) == ("Exported 1 conversation from sqlite:///chats.db to standard output.\n")
     lines = result.out.splitlines()
     assert End.parse(lines[-1]) == End(
         {"user": 1, "thread": 1, "step": 4, "element": 1, "feedback": 1}
@@ -65,27 +138,13 @@ def test_the_suffix_decides_the_format(
     cli: Command, chats: str, folder: Path, name: str, start: bytes
 ) -> None:
     result = cli("export", "--url", chats, "-o", name)
-    assert f" to {name} (" in said(result)
+    assert said(result).endswith(f" to {name}.\n")
     assert result.out == ""
     with open_lines(folder / name) as lines:
         assert lines.read().startswith(start)
     assert ((folder / name).read_bytes()[:2] == b"\x1f\x8b") == name.endswith(".gz")
     assert mode(folder / name) == 0o600
     assert there(folder) == [name]
-
-
-def test_a_folder_gets_a_file_for_each_conversation(cli: Command, chats: str, folder: Path) -> None:
-    result = cli("export", "--url", chats, "-o", "new/transcripts/", "--format", "markdown")
-    assert " to new/transcripts (" in said(result)
-    [path] = (folder / "new" / "transcripts").iterdir()
-    assert path.name == "2026-01-31-weather-t1.md"
-    assert path.read_text().startswith("# Weather\n")
-    assert mode(path) == 0o600
-    assert mode(path.parent) == 0o700
-    again = ["export", "--url", chats, "-o", "new/transcripts", "--format", "html"]
-    assert "is not empty; name another one, or add --force" in cli(*again).err
-    assert said(cli(*again, "--force"))
-    assert len(list(path.parent.iterdir())) == 2
 
 
 def test_existing_files_are_replaced_only_by_force(cli: Command, chats: str, folder: Path) -> None:
@@ -126,60 +185,32 @@ def test_conditions_select_and_an_empty_selection_is_reported(
 def test_conversations_without_an_answer_are_counted(
     cli: Command, chats: str, folder: Path
 ) -> None:
-    options = ("--format", "chat", "--messages-only")
-    assert "Exported 1 conversation (" in cli("export", "--url", chats, *options).err
-
-    async def delete_answer() -> None:
-        database = Database(chats)
-        async with database.write() as connection:
-            await connection.exec_driver_sql("DELETE FROM steps WHERE id = 's4'")
-        await database.close()
-
-    asyncio.run(delete_answer())
-    result = cli("export", "--url", chats, *options)
+    fill_more(chats, "DELETE FROM steps WHERE id = 's4'")
+    result = cli("export", "--url", chats, "--format", "chat")
     assert result.out == ""
     assert said(result) == (
         "Nothing exported from sqlite:///chats.db. Left out: 1 without an answer.\n"
     )
-    said(cli("export", "--url", chats, *options, "-o", "a.jsonl.gz"))
+    said(cli("export", "--url", chats, "--format", "chat", "-o", "a.jsonl.gz"))
     assert there(folder) == []
-
-
-def test_the_summary_counts_what_was_written(cli: Command, chats: str, folder: Path) -> None:
-    async def add() -> None:
-        database = Database(chats)
-        await many.store(database, "long", 50, "lorem ipsum " * 100)
-        async with database.write() as connection:
-            await connection.exec_driver_sql("UPDATE feedbacks SET value = 0")
-        await database.close()
-
-    asyncio.run(add())
-    options = ("--format", "chat", "--tools", "--messages-only")
-    words = said(cli("export", "--url", chats, *options, "-o", "a.jsonl.gz"))
-    [line] = gzip.decompress((folder / "a.jsonl.gz").read_bytes()).splitlines()
-    messages = len(json.loads(line)["messages"])
-    size = decimal((folder / "a.jsonl.gz").stat().st_size)
-    assert words == (
-        f"Exported 1 conversation ({messages} messages) from sqlite:///chats.db to a.jsonl.gz "
-        f"({size}). Left out: 1 without an answer to train on (thumbs down).\n"
+    fill_more(chats, turns=50)
+    assert said(cli("export", "--url", chats, "--format", "chat", "-o", "a.jsonl.gz")) == (
+        "Exported 1 conversation from sqlite:///chats.db to a.jsonl.gz. "
+        "Left out: 1 without an answer.\n"
     )
-    assert "(3 steps)" in said(cli("export", "--url", chats, "-o", "a.md", "--thread", "t1"))
+    [line] = gzip.decompress((folder / "a.jsonl.gz").read_bytes()).splitlines()
+    assert len(json.loads(line)["messages"]) == 100
 
 
 @pytest.mark.parametrize(
     ("options", "words"),
     [
         (["-o", "a.txt"], "does not imply a format; add --format"),
-        (["-o", "a/"], "does not imply a format"),
-        (["-o", "a/", "--format", "chat"], "writes one file, and a is a folder; name a file"),
-        (["-o", "a.html", "--format", "chat"], "name a file that ends with .jsonl, or correct"),
-        (["-o", "a.md.gz", "--format", "jsonl"], "has the suffix of markdown, not of jsonl"),
-        (["-o", "a.jsonl", "--format", "html"], "name a file that ends with .html, or correct"),
-        (["-o", "no/such/a.md"], "The folder no/such does not exist; create it"),
+        (["-o", "a/", "--format", "html"], "a/ is not a file, and an export is one file; name a"),
+        (["-o", "/dev/null", "--format", "html"], "is not a file, and an export is one file"),
+        (["-o", "no/such/a.md"], "(No such file or directory); create its folder (mkdir -p), or"),
         (["-o", "chats.db/a.md"], "cannot be written (Not a directory); name another file"),
-        (["-o", "/dev/full", "--format", "html"], "(No space left on device); free disk space, or"),
-        (["--tools"], "need --format chat; add it"),
-        (["--messages-only", "--format", "html"], "need --format chat; add it"),
+        (["--tools"], "--tools needs --format chat; add it"),
         (["--url", "sqlite:///typo.db"], "typo.db; correct the URL"),
         (["--url", "postgresql://me:pas5word@127.0.0.1:1/x"], "cannot be reached"),
     ],
@@ -202,8 +233,8 @@ def test_an_invalid_value_is_refused_with_the_choices(
 ) -> None:
     result = cli("export", "--url", chats, option, "good")
     assert (result.code, result.out) == (2, "")
-    assert f"{option}': 'good' is not one of " in result.err
-    assert "Value error" not in result.err
+    assert f"Invalid value for '{option}'" in result.err
+    assert "'good' is not one of '" in result.err
 
 
 def test_a_database_is_not_changed(cli: Command, chats: str, folder: Path) -> None:
@@ -215,22 +246,17 @@ def test_a_database_is_not_changed(cli: Command, chats: str, folder: Path) -> No
     assert [path.name for path in folder.iterdir()] == ["chats.db"]
 
 
-def test_foreign_tables_are_refused(cli: Command, folder: Path) -> None:
-    async def make(name: str, *statements: str) -> str:
-        database = Database(f"sqlite:///{name}")
-        async with database.write() as connection:
-            for statement in statements:
-                await connection.exec_driver_sql(statement)
-        await database.close()
-        return f"sqlite:///{name}"
+def test_foreign_tables_are_refused(cli: Command, chats: str) -> None:
+    def refused(url: str, statement: str) -> str:
+        fill_more(url, statement)
+        return cli("export", "--url", url).err
 
-    other = asyncio.run(make("chats.db-other", "CREATE TABLE notes (id TEXT)"))
-    assert "has no tables of chainlit-sqla; set --url" in cli("export", "--url", other).err
-    foreign = asyncio.run(make("chats.db-foreign", "CREATE TABLE threads (id TEXT)"))
-    assert "tables of another data layer; migrate it" in cli("export", "--url", foreign).err
-    fill(URL)
-    newer = asyncio.run(make("chats.db", "UPDATE chainlit_sqla_version SET version_num = '9999'"))
-    assert "at revision 9999, which is newer than this release" in cli("export", "--url", newer).err
+    err = refused("sqlite:///chats.db-other", "CREATE TABLE notes (id TEXT)")
+    assert "has no tables of chainlit-sqla; set --url" in err
+    err = refused("sqlite:///chats.db-foreign", "CREATE TABLE threads (id TEXT)")
+    assert "tables of another data layer; migrate it" in err
+    err = refused(chats, "UPDATE chainlit_sqla_version SET version_num = '9999'")
+    assert "at revision 9999, which is newer than this release" in err
 
 
 @pytest.mark.parametrize("revision", ["0001", "0002"])
@@ -257,7 +283,7 @@ def test_an_import_restores_an_export(
 ) -> None:
     fill("sqlite:///chats.db-2", turns=300)
     first = cli("export", "--url", "sqlite:///chats.db-2", "-o", "a.jsonl.gz")
-    assert "(1,204 steps)" in said(first)
+    assert "Exported 2 conversations" in said(first)
     cli("upgrade", "--url", database)
     assert cli("import", "--from", "a.jsonl.gz", "--url", database).code == 0
     said(cli("export", "--url", database, "-o", "b.jsonl"))
@@ -286,3 +312,128 @@ def test_progress_without_a_terminal() -> None:
     assert third == "files: 5"
     ProgressLog(Console(file=log), seconds=60)("steps", 1, 2)
     assert len(log.getvalue().splitlines()) == 3, "what is short needs no lines"
+
+
+@pytest.mark.parametrize(
+    "form", ["jsonl", *(pytest.param(form, marks=FULL) for form in ("markdown", "html", "chat"))]
+)
+def test_a_reader_that_goes_away_ends_it_quietly(folder: Path, form: str) -> None:
+    fill(URL, turns=500)  # Far more than a pipe holds.
+    with subprocess.Popen(
+        [*EXPORT, "--url", URL, "--format", form],
+        cwd=folder,
+        env=environment(folder, {}),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.read(10)
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait(SECONDS) == 141
+
+
+def test_a_full_disk_is_reported(folder: Path) -> None:
+    fill(URL)
+    with Path("/dev/full").open("wb") as full:
+        result = subprocess.run(
+            [*EXPORT, "--url", URL],
+            cwd=folder,
+            env=environment(folder, {}),
+            stdout=full,
+            stderr=subprocess.PIPE,
+            timeout=SECONDS,
+        )
+    assert result.returncode == 1
+    assert b"cannot be written (No space left on device); free disk space, or" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("output", "ending"),
+    [
+        ("a.jsonl.gz", signal.SIGINT),
+        pytest.param("a.html", signal.SIGINT, marks=FULL),
+        ("a.html", signal.SIGTERM),
+        pytest.param("a.html", signal.SIGHUP, marks=FULL),
+    ],
+)
+def test_ctrl_c_or_a_request_to_end_leaves_no_half_file(
+    folder: Path, postgres: PostgresServer, database: str, output: str, ending: signal.Signals
+) -> None:
+    fill(database, turns=400)
+    with held(folder, database, output) as process:
+        process.send_signal(ending)
+        out, err = process.communicate(timeout=SECONDS)
+    assert process.returncode == 130, err
+    assert (out, err) == (
+        "",
+        "Interrupted. No file was written; run the same command again.\n",
+    )
+    assert there(folder) == []
+
+
+@contextmanager
+def held(folder: Path, url: str, output: str) -> Iterator[subprocess.Popen[str]]:
+    """An export that stands still in the middle, until it is spoken to."""
+    with subprocess.Popen(
+        [sys.executable, "-c", HELD, *EXPORT[3:], "-o", output],
+        cwd=folder,
+        env=environment(folder, {"DATABASE_URL": url}),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "here\n", process.communicate()
+        assert list(folder.glob(".*.part"))
+        yield process
+
+
+def test_a_server_that_goes_away_in_the_middle_leaves_no_half_file(
+    folder: Path, postgres: PostgresServer, database: str
+) -> None:
+    fill(database, turns=400)
+    with (
+        FlakyProxy("127.0.0.1", make_url(database).port or 0) as proxy,
+        held(folder, proxy.url(database), "a.md") as process,
+    ):
+        proxy.refuse()
+        proxy.drop_all()
+        _, err = process.communicate(timeout=SECONDS)
+    assert process.returncode == 1
+    assert err.startswith("Error: ")
+    assert err.count("\n") == 1
+    assert "try again" in err
+    assert there(folder) == []
+
+
+@pytest.mark.full
+def test_a_terminal_shows_a_bar(folder: Path) -> None:
+    fill(URL, turns=500)
+    terminal, side = pty.openpty()
+    with subprocess.Popen(
+        [*EXPORT, "--url", URL, "-o", "a.html"],
+        cwd=folder,
+        env=environment(folder, {"TERM": "xterm", "COLUMNS": "120"}),
+        stderr=side,
+        stdout=subprocess.DEVNULL,
+    ) as process:
+        os.close(side)
+        shown = b""
+        while chunk := read(terminal):
+            shown += chunk
+        process.wait(SECONDS)
+    os.close(terminal)
+    assert process.returncode == 0
+    assert b"of 2,004" in shown
+    assert b"/s" in shown
+    assert shown.endswith(b"to a.html.\r\n")
+
+
+def read(terminal: int) -> bytes:
+    try:
+        return os.read(terminal, 65536)
+    except OSError:  # Linux says so when the other side was closed.
+        return b""

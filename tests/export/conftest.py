@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,12 @@ from chainlit_sqla import SQLADataLayer
 from chainlit_sqla.database import Database
 from chainlit_sqla.database import migrator as migrations
 from chainlit_sqla.settings import Settings
-from chainlit_sqla.transfer.exporting import Export, ExportResult, Selection
-from chainlit_sqla.transfer.exporting.formatting import Write
+from chainlit_sqla.transfer.exporting import (
+    ExportResult,
+    Format,
+    Selection,
+    export_conversations,
+)
 from tests.export.story import Story, tell
 from tests.servers.fixtures import *  # noqa: F403
 from tests.servers.fixtures import url_of
@@ -25,30 +29,15 @@ EVERYWHERE = pytest.mark.parametrize("url", ["sqlite", "postgresql", "mariadb"],
 """For dialect code; other tests run on two databases."""
 
 
+@dataclass
 class Memory:
-    """An export in memory: files by name; a single file has an empty name."""
+    """An export in memory."""
 
+    text: str
     result: ExportResult
-
-    def __init__(self, *, is_folder: bool = False) -> None:
-        self.is_folder = is_folder
-        self.files: dict[str, bytes] = {}
-
-    @contextmanager
-    def file(self, name: str | None = None) -> Iterator[Write]:
-        parts: list[bytes] = []
-        yield parts.append
-        assert (name or "") not in self.files, "two conversations in one file"
-        self.files[name or ""] = b"".join(parts)
-
-    @property
-    def text(self) -> str:
-        return self.files[""].decode()
 
     @property
     def lines(self) -> list[dict[str, Any]]:
-        if not self.files:
-            return []
         assert self.text == "" or self.text.endswith("\n")
         return [orjson.loads(line) for line in self.text.splitlines()]
 
@@ -96,18 +85,16 @@ Exported = Callable[..., Awaitable[Memory]]
 def exported(database: Database) -> Exported:
     """Export a selection: ``await exported("html", tags=["a"])``."""
 
-    async def run(form: str, *, chat: Any = None, folder: bool = False, **which: Any) -> Memory:
-        memory = Memory(is_folder=folder)
-        reader = Database(
-            database.given_url.render_as_string(hide_password=False),
-            settings=database.settings,
-            read_only=True,
-        )
+    async def run(form: str, *, tools: bool = False, **which: Any) -> Memory:
+        url = database.given_url.render_as_string(hide_password=False)
+        reader = Database(url, settings=database.settings, read_only=True)
+        parts: list[bytes] = []
         try:
-            work = Export(reader, form, Selection.parse(**which), chat=chat, release="9.9")
-            memory.result = await work.run(memory)
+            result = await export_conversations(
+                reader, Format(form), Selection.parse(**which), parts.append, tools=tools
+            )
         finally:
             await reader.close()
-        return memory
+        return Memory(b"".join(parts).decode(), result)
 
     return run

@@ -11,7 +11,7 @@ from typing import Any
 from chainlit.types import Feedback
 
 from chainlit_sqla import SQLADataLayer
-from chainlit_sqla.transfer.exporting.openai import ChatOptions, arguments, tool_name
+from chainlit_sqla.transfer.exporting.openai import arguments, tool_name
 from tests.contract import build
 
 from .conftest import Exported
@@ -20,8 +20,7 @@ from .story import ANSWER, EVIL, Story, say
 
 def violations(line: dict[str, Any]) -> list[str]:
     """What a validator of training data rejects, after OpenAI's published checks."""
-    problems = [f"member {name}" for name in line.keys() - {"messages", "tools"}]
-    problems += [f"the tool {name}" for name in _odd_tools(line)]
+    problems = [f"the tool {name}" for name in _odd_tools(line)]
     problems += [f"message {number}: {what}" for number, what in _odd_messages(line)]
     roles = [m["role"] for m in line["messages"] if m["role"] != "system"]
     calls = [bool(m.get("tool_calls")) for m in line["messages"] if m["role"] != "system"]
@@ -31,8 +30,6 @@ def violations(line: dict[str, Any]) -> list[str]:
         problems.append(f"roles {talk}")
     if line["messages"][-1]["role"] != "assistant" or calls[-1]:
         problems.append("it does not end with an answer")
-    if not any(m["role"] == "assistant" and m.get("weight", 1) for m in line["messages"]):
-        problems.append("nothing to learn")
     return problems
 
 
@@ -123,8 +120,7 @@ async def test_trainers_accept_a_rich_conversation(
     await said("assistant", "I wave.")
     await called("bye", "bye", input="{}", output="")
 
-    options = ChatOptions(tools=True, messages_only=True)
-    [line] = (await exported("chat", chat=options)).lines
+    [line] = (await exported("chat", tools=True)).lines
     assert violations(line) == []
     kinds = [(m["role"], bool(m.get("tool_calls")), m.get("weight")) for m in line["messages"]]
     # What led to the answer with a thumb down is not learnt either.
@@ -143,11 +139,6 @@ async def test_trainers_accept_a_rich_conversation(
         ("user", False, None),
         ("assistant", False, None),  # Without its call, of which nothing came.
     ]
-    liked = ChatOptions(tools=True, messages_only=True, only_liked=True)
-    [line] = (await exported("chat", chat=liked)).lines
-    assert violations(line) == []
-    trainable = [m for m in line["messages"] if m["role"] == "assistant" and m.get("weight", 1)]
-    assert [m["content"] for m in trainable] == [None, "Rain in Rome."]
 
 
 async def test_a_conversation_is_a_line_of_questions_and_answers(
@@ -160,8 +151,8 @@ async def test_a_conversation_is_a_line_of_questions_and_answers(
         {"role": "user", "content": EVIL},
         {"role": "assistant", "content": f"{ANSWER}\n\nAnything else?"},
     ]
-    assert (memory.result.unanswered, memory.result.untrainable) == (1, 0)
-    assert (memory.result.conversations, memory.result.parts) == (2, 5)
+    assert (memory.result.selected, memory.result.conversations) == (3, 2)
+    assert violations(paris) == violations(rome) == []
     # Without the greeting, and without the last message, which nobody answered.
     assert rome["messages"] == [
         {"role": "user", "content": "Rome?\n\nItaly."},
@@ -192,18 +183,6 @@ async def test_feedback_names_its_message(
     _, rome = (await exported("chat")).lines
     assert rome["feedback"] == "mixed"
     assert [feedback["value"] for feedback in rome["feedback_by_message"]] == ["down", "up"]
-
-
-async def test_trainers_accept_messages_only(exported: Exported, story: Story) -> None:
-    for tools in (False, True):
-        options = ChatOptions(tools=tools, messages_only=True)
-        memory = await exported("chat", chat=options)
-        # Of the conversation whose only answer was refused there is nothing to learn.
-        [paris] = memory.lines
-        assert violations(paris) == []
-        assert (memory.result.unanswered, memory.result.untrainable) == (1, 1)
-        assert memory.result.conversations == 1
-        assert memory.result.parts == len(paris["messages"])
 
 
 async def test_a_long_conversation_is_one_line(exported: Exported, layer: SQLADataLayer) -> None:

@@ -8,8 +8,12 @@ from hypothesis import strategies as st
 from chainlit_sqla import SQLADataLayer
 from chainlit_sqla.database import Database
 from chainlit_sqla.models import elements, steps
-from chainlit_sqla.transfer.exporting.conversation import MAX_STEPS, ConversationReader
-from chainlit_sqla.transfer.exporting.step_tree import StepNode, order_steps
+from chainlit_sqla.transfer.exporting.conversation import (
+    MAX_STEPS,
+    ConversationReader,
+    StepNode,
+    order_steps,
+)
 from chainlit_sqla.transfer.sources import NativeSource
 from tests.contract import build
 from tests.export import many

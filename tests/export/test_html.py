@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from playwright.async_api import async_playwright
 
 from chainlit_sqla._internal.json import clean_text
-from chainlit_sqla.transfer.exporting.formatting import safe_link
 from chainlit_sqla.transfer.exporting.html import MAX_RENDERED, markdown_to_html
+from chainlit_sqla.transfer.exporting.markdown import safe_link
 from tests.servers.require import unavailable
 
 from .conftest import Exported
@@ -87,17 +87,6 @@ async def test_everything_is_on_the_page_as_text(exported: Exported, story: Stor
     assert "default-src 'none'" in html
 
 
-async def test_one_conversation_is_open_and_a_folder_has_pages(
-    exported: Exported, story: Story
-) -> None:
-    assert '<details class="thread" open>' in (await exported("html", threads=[story.rome])).text
-    files = (await exported("html", folder=True)).files
-    assert len(files) == 3
-    for content in files.values():
-        assert Page(content.decode()).tags.count("html") == 1
-        assert b'<details class="thread" open>' in content
-
-
 @pytest.mark.full
 async def test_a_browser_shows_it_and_asks_nobody(
     exported: Exported, story: Story, tmp_path: Path
@@ -106,7 +95,9 @@ async def test_a_browser_shows_it_and_asks_nobody(
     if chromium is None:
         unavailable("Chromium", "apt-get install chromium")
     file = tmp_path / "page.html"
-    file.write_text((await exported("html", threads=[story.paris])).text, encoding="utf-8")
+    html = (await exported("html", threads=[story.paris])).text
+    assert '<details class="thread" open>' in html, "a single conversation is unfolded"
+    file.write_text(html, encoding="utf-8")
     asked, said = [], []
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(

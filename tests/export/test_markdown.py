@@ -8,8 +8,7 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 from chainlit_sqla._internal.json import clean_text
-from chainlit_sqla.transfer.exporting.formatting import one_line
-from chainlit_sqla.transfer.exporting.markdown import escape, fence, quote
+from chainlit_sqla.transfer.exporting.markdown import escape, fence, one_line, quote
 
 from .conftest import Exported
 from .story import ANSWER, EVIL, OUTPUT, TITLE, Story
@@ -82,18 +81,6 @@ async def test_messages_steps_files_and_feedback_are_in_it(
     # The feedback for the run stands with its last answer that is no error.
     assert document.index("Anything else?") < document.index("great") < document.index("Timed out")
     assert "on_message" not in document
-
-
-async def test_a_folder_has_a_file_for_each_conversation(exported: Exported, story: Story) -> None:
-    files = (await exported("markdown", folder=True)).files
-    titles = [headings(content.decode())[0][1] for content in files.values()]
-    assert titles == [TITLE, "No answer", "Rome"]
-    for name in files:
-        assert "/" not in name
-        assert name.endswith(".md")
-    paris, silent, _ = files
-    assert paris.endswith("-weather-in-paris-script-alert-1-script-paris-1.md")
-    assert silent.endswith("-no-answer-silent-1.md")
 
 
 @given(texts)

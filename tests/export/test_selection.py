@@ -21,9 +21,9 @@ async def selected(exported: Exported, **which: Any) -> set[str]:
     """The threads, which must be the same in all forms."""
     lines = (await exported("jsonl", **which)).lines
     found = {line["id"] for line in lines if line["kind"] == "thread"}
-    files = (await exported("html", folder=True, **which)).files
-    assert len(files) == len(found)
-    assert bool((await exported("markdown", **which)).files) == bool(found)
+    transcript = await exported("markdown", **which)
+    assert transcript.result.conversations == len(found)
+    assert bool(transcript.text) == bool(found)
     return found
 
 

@@ -1,49 +1,64 @@
 """Reads conversations for transcripts, each with its steps in display order.
 
-Small conversations are read together, a few hundred steps per query. Of a large one, the tree of
-ids is read first and the steps after it in portions, so that memory does not grow with the texts.
+Chainlit stores a tree: a run below the message that it answers, tools and answers below the run.
+The tree is read first (ids and parents) and put in order, then the steps in portions, so that
+memory does not grow with the texts.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Callable,
+    Container,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from dataclasses import dataclass
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
-from sqlalchemy import ColumnElement, and_, exists, func, literal, not_, select
+from sqlalchemy import ColumnElement, and_, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ...models import elements, feedbacks, steps, threads, users
 from ..records import Record
 from ..sources import NativeSource
-from .step_tree import StepNode, StepPosition, is_wrapper, order_steps
 
 T = TypeVar("T")
+Write = Callable[[bytes], object]
+"""Writes bytes to the output."""
 
+MESSAGE_TYPES = frozenset({"user_message", "assistant_message", "system_message"})
 MAX_STEPS = 200
 """Steps that are held in memory together."""
-MAX_CHARACTERS = 4_000_000
-"""Characters of their texts that are held together; a single step may have more."""
+_MAX_CHARACTERS = 4_000_000  # Of their texts; a single step may have more.
+_MAX_NODES = 20_000  # Steps whose ids are held together; a single conversation may have more.
+_THREADS_PER_QUERY = 100
+_ROWS_PER_FETCH = 1_000
+_ANSWER = "assistant_message"
+# The runs that Chainlit wraps around the application's functions.
+_WRAPPERS = frozenset({"on_chat_start", "on_message", "on_audio_end"})
 
 # Columns that transcripts show: others, such as metadata, may be large.
 _COLUMNS = {
     "user": ("id", "identifier", "displayName"),
     "thread": ("id", "createdAt", "updatedAt", "name", "userId", "userIdentifier", "tags"),
     "step": (
-        *("threadId", "id", "parentId", "type", "name", "input", "output", "isError"),
-        *("createdAt", "start", "end", "showInput", "language", "ordinal"),
+        *("threadId", "id", "type", "name", "input", "output", "isError"),
+        *("createdAt", "start", "end", "showInput", "language"),
     ),
     "element": (
         *("threadId", "id", "forId", "type", "name", "url", "mime", "byteSize", "ordinal"),
     ),
     "feedback": ("threadId", "forId", "id", "value", "comment"),
 }
-_THREADS_PER_QUERY = 100
-_ROWS_PER_FETCH = 1_000
 
-_Elements = Mapping[str | None, Sequence[Record]]
-_Feedback = Mapping[str, Record]
+_Elements = dict[str | None, list[Record]]
+_Feedback = dict[str, Record]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,32 +82,28 @@ class TranscriptEntry:
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
-    """A thread with its owner and its entries.
-
-    Args:
-        thread: The thread's row.
-        owner: The row of its user, if it has one.
-        entries: Its steps; must be read before the next conversation.
-    """
+    """A thread with its owner; its entries must be read before the next conversation."""
 
     thread: Record
     owner: Record | None
     entries: AsyncIterator[TranscriptEntry]
 
 
-class _Size(NamedTuple):
-    """The number of steps, and of characters in their texts."""
+class Document:
+    """A file of conversations that is written step by step."""
 
-    steps: int = 0
-    characters: int = 0
+    def __init__(self, write: Write) -> None:
+        self._write = write
 
-    @property
-    def fits(self) -> bool:
-        """Whether this much can be held in memory."""
-        return self.steps <= MAX_STEPS and self.characters <= MAX_CHARACTERS
+    def begin(self, count: int) -> None:
+        """Write what stands before the conversations."""
 
-    def __add__(self, other: Any) -> _Size:
-        return _Size(self.steps + other.steps, self.characters + other.characters)
+    async def add(self, conversation: Conversation) -> bool:
+        """Write a conversation; False: the format leaves it out."""
+        raise NotImplementedError
+
+    def end(self) -> None:
+        """Write what stands after all conversations."""
 
 
 class ConversationReader:
@@ -103,9 +114,6 @@ class ConversationReader:
         source: Reads the same database.
         where: Selects rows of ``threads``; None: all.
         report: Receives the number of steps that were read since its last call.
-
-    Example:
-        ``async for conversation in ConversationReader(connection, source).read(): ...``
     """
 
     def __init__(
@@ -127,23 +135,32 @@ class ConversationReader:
             query = query.where(self._where)
         thread_ids = (await self._connection.scalars(query)).all()
         for start in range(0, len(thread_ids), _THREADS_PER_QUERY):
-            async for conversation in self._batch(thread_ids[start : start + _THREADS_PER_QUERY]):
-                yield conversation
+            ids = thread_ids[start : start + _THREADS_PER_QUERY]
+            counting = select(steps.c.threadId, func.count()).where(steps.c.threadId.in_(ids))
+            rows = await self._connection.execute(counting.group_by(steps.c.threadId))
+            counts = Counter({row[0]: row[1] for row in rows})
+            for group in _portions(ids, counts.__getitem__, _MAX_NODES):
+                async for conversation in self._group(group):
+                    yield conversation
 
-    async def _batch(self, ids: Sequence[str]) -> AsyncGenerator[Conversation, None]:
+    async def _group(self, ids: Sequence[str]) -> AsyncGenerator[Conversation, None]:
+        """Read a few threads together; their steps are read while the entries are."""
         thread_rows = await self._by_id("thread", threads.c.id.in_(ids))
         owner_ids = {row.values["userId"] for row in thread_rows.values()} - {None}
         owners = await self._by_id("user", users.c.id.in_(owner_ids))
-        sizes = await self._sizes(ids)
-        for group in _portions(ids, sizes.__getitem__):
-            feedback = await self._feedback(group)
-            if sizes[group[0]].fits:
-                entries = await self._small(group, feedback)
-            else:
-                entries = {group[0]: await self._large(group[0], feedback[group[0]])}
-            for id in group:
-                owner = owners.get(thread_rows[id].values["userId"])
-                yield Conversation(thread_rows[id], owner, entries[id])
+        step_elements = await self._elements(ids)
+        feedback: dict[str, _Feedback] = defaultdict(dict)
+        async for record in self._records("feedback", feedbacks.c.threadId.in_(ids)):
+            feedback[record.values["threadId"]][record.values["forId"]] = record
+        nodes = await self._nodes(ids)
+        positions = {id: order_steps(nodes[id], feedback[id]) for id in ids}
+        characters = {(id, node.id): node.characters for id in ids for node in nodes[id]}
+        keys = [(id, position.id) for id in ids for position in positions[id]]
+        step_rows = self._steps(keys, characters)
+        for id in ids:
+            entries = _entries(positions[id], step_rows, step_elements[id], feedback[id])
+            owner = owners.get(thread_rows[id].values["userId"])
+            yield Conversation(thread_rows[id], owner, entries)
 
     def _records(self, kind: str, where: ColumnElement[bool]) -> AsyncGenerator[Record, None]:
         return self._source.records(kind, where, only=_COLUMNS[kind])
@@ -151,150 +168,200 @@ class ConversationReader:
     async def _by_id(self, kind: str, where: ColumnElement[bool]) -> Mapping[str, Record]:
         return {record.values["id"]: record async for record in self._records(kind, where)}
 
-    async def _sizes(self, ids: Sequence[str]) -> Mapping[str, _Size]:
-        sums = func.count().label("steps"), func.sum(_characters()).label("characters")
-        query = select(steps.c.threadId, *sums).where(steps.c.threadId.in_(ids))
-        rows = await self._connection.execute(query.group_by(steps.c.threadId))
-        sizes = {row.threadId: _Size(row.steps, int(row.characters)) for row in rows}
-        return dict.fromkeys(ids, _Size()) | sizes
-
-    async def _small(
-        self, ids: Sequence[str], feedback: Mapping[str, _Feedback]
-    ) -> Mapping[str, AsyncIterator[TranscriptEntry]]:
-        """Read all steps of a few threads together."""
-        thread_steps: dict[str, list[Record]] = defaultdict(list)
-        async for step in self._records("step", steps.c.threadId.in_(ids)):
-            thread_steps[step.values["threadId"]].append(step)
-        step_elements = await self._elements(elements.c.threadId.in_(ids))
-        self._report(sum(map(len, thread_steps.values())))
-        return {id: _small_entries(thread_steps[id], step_elements[id], feedback[id]) for id in ids}
-
-    async def _large(self, id: str, feedback: _Feedback) -> AsyncIterator[TranscriptEntry]:
-        """Read the tree of one thread; the iterator reads its steps in portions."""
-        nodes = await self._nodes(id)
-        positions = order_steps(nodes, feedback)
-        sizes = {node.id: _Size(1, node.characters) for node in nodes}
-        portions = _portions(positions, lambda position: sizes[position.id])
-        hidden_ids = sorted(sizes.keys() - {position.id for position in positions})
-        return self._large_entries(id, portions, hidden_ids, feedback)
-
-    async def _nodes(self, id: str) -> list[StepNode]:
+    async def _nodes(self, ids: Sequence[str]) -> Mapping[str, list[StepNode]]:
         columns = steps.c
-        first_character = func.substr(columns.output, 1, 1).label("first_character")
+        texts = columns.input, columns.output
+        # In characters, on MySQL and MariaDB in bytes.
+        lengths = [func.coalesce(func.length(text), 0) for text in texts]
         query = (
             select(
-                *(columns.id, columns.parentId, columns.type, columns.name, columns.isError),
-                *(first_character, _characters().label("characters")),
+                *(columns.threadId, columns.id, columns.parentId, columns.type, columns.name),
+                func.substr(columns.output, 1, 1).label("first_character"),
+                columns.isError,
+                (lengths[0] + lengths[1]).label("characters"),
             )
-            .where(columns.threadId == id)
+            .where(columns.threadId.in_(ids))
             .order_by(columns.createdAt, columns.ordinal, columns.id)
         )
+        nodes: dict[str, list[StepNode]] = defaultdict(list)
         options = {"yield_per": _ROWS_PER_FETCH}
         async with self._connection.stream(query, execution_options=options) as rows:
-            return [
-                StepNode(
-                    row.id,
-                    row.parentId,
-                    row.type,
-                    is_wrapper(row.type, row.name, row.first_character),
-                    bool(row.isError),
-                    row.characters,
-                )
-                async for row in rows
-            ]
+            async for (
+                thread_id,
+                id,
+                parent_id,
+                type_,
+                name,
+                first_character,
+                is_error,
+                size,
+            ) in rows:
+                wrapper = is_wrapper(type_, name, first_character)
+                node = StepNode(id, parent_id, type_, wrapper, bool(is_error), size)
+                nodes[thread_id].append(node)
+        return nodes
 
-    async def _large_entries(
-        self,
-        id: str,
-        portions: Iterable[Sequence[StepPosition]],
-        hidden_ids: Sequence[str],
-        feedback: _Feedback,
-    ) -> AsyncIterator[TranscriptEntry]:
-        in_thread = elements.c.threadId == id
-        for portion in portions:
-            ids = [position.id for position in portion]
-            step_rows = await self._by_id("step", and_(steps.c.threadId == id, steps.c.id.in_(ids)))
-            step_elements = await self._elements(and_(in_thread, elements.c.forId.in_(ids)))
-            for position in portion:
-                yield _entry(step_rows[position.id], position, step_elements[id], feedback)
+    async def _steps(
+        self, keys: Iterable[tuple[str, str]], characters: Mapping[tuple[str, str], int]
+    ) -> AsyncGenerator[Record, None]:
+        """Read steps in the order of their keys, in portions."""
+
+        def size(key: tuple[str, str]) -> int:
+            return characters[key] + _MAX_CHARACTERS // MAX_STEPS
+
+        for portion in _portions(keys, size, _MAX_CHARACTERS):
+            in_threads = steps.c.threadId.in_({thread_id for thread_id, _ in portion})
+            ids = {id for _, id in portion}
+            records = self._records("step", and_(in_threads, steps.c.id.in_(ids)))
+            step_rows = {record.key[1:]: record async for record in records}
             self._report(len(portion))
-        has_step = exists().where(steps.c.threadId == id, steps.c.id == elements.c.forId)
-        conditions = [not_(has_step)]
-        for start in range(0, len(hidden_ids), MAX_STEPS):
-            conditions.append(elements.c.forId.in_(hidden_ids[start : start + MAX_STEPS]))
-        for condition in conditions:
-            others = (await self._elements(and_(in_thread, condition)))[id]
-            if others:
-                yield _entry_without_step(others, ())
+            for key in portion:
+                yield step_rows[key]
 
-    async def _elements(self, where: ColumnElement[bool]) -> Mapping[str, _Elements]:
+    async def _elements(self, ids: Sequence[str]) -> Mapping[str, _Elements]:
         """Read elements by thread and step, in the order of their arrival."""
-        records = [record async for record in self._records("element", where)]
-        records.sort(key=lambda record: (record.values["ordinal"], record.values["id"]))
-        grouped: dict[str, dict[str | None, list[Record]]] = defaultdict(lambda: defaultdict(list))
-        for record in records:
+        found = [r async for r in self._records("element", elements.c.threadId.in_(ids))]
+        found.sort(key=lambda record: (record.values["ordinal"], record.values["id"]))
+        grouped: dict[str, _Elements] = defaultdict(lambda: defaultdict(list))
+        for record in found:
             grouped[record.values["threadId"]][record.values["forId"]].append(record)
         return grouped
 
-    async def _feedback(self, ids: Sequence[str]) -> Mapping[str, _Feedback]:
-        """Read feedback by thread and step."""
-        grouped: dict[str, dict[str, Record]] = defaultdict(dict)
-        async for record in self._records("feedback", feedbacks.c.threadId.in_(ids)):
-            grouped[record.values["threadId"]][record.values["forId"]] = record
-        return grouped
 
-
-async def _small_entries(
-    step_rows: list[Record], step_elements: _Elements, feedback: _Feedback
+async def _entries(
+    positions: Iterable[StepPosition],
+    step_rows: AsyncIterator[Record],
+    step_elements: _Elements,
+    feedback: _Feedback,
 ) -> AsyncIterator[TranscriptEntry]:
-    step_rows.sort(key=lambda r: (r.values["createdAt"], r.values["ordinal"], r.values["id"]))
-    by_id = {record.values["id"]: record for record in step_rows}
-    positions = order_steps([_node(record) for record in step_rows], feedback)
     for position in positions:
-        yield _entry(by_id[position.id], position, step_elements, feedback)
-    entry = _entry_without_step(step_elements, {position.id for position in positions})
-    if entry.elements:
-        yield entry
+        step = await anext(step_rows)
+        own_elements = step_elements.pop(position.id, [])
+        own_feedback = [feedback[id] for id in position.feedback_ids if id in feedback]
+        yield TranscriptEntry(step, position.depth, position.in_tool, own_elements, own_feedback)
+    if step_elements:
+        groups = step_elements.values()
+        yield TranscriptEntry(None, elements=[element for group in groups for element in group])
 
 
-def _entry(
-    step: Record, position: StepPosition, step_elements: _Elements, feedback: _Feedback
-) -> TranscriptEntry:
-    of_step = [feedback[id] for id in position.feedback_ids if id in feedback]
-    own_elements = step_elements.get(position.id, ())
-    return TranscriptEntry(step, position.depth, position.in_tool, own_elements, of_step)
-
-
-def _entry_without_step(step_elements: _Elements, shown_ids: Iterable[str]) -> TranscriptEntry:
-    shown = set(shown_ids)
-    groups = (group for id, group in step_elements.items() if id not in shown)
-    return TranscriptEntry(None, elements=[element for group in groups for element in group])
-
-
-def _node(step: Record) -> StepNode:
-    values = step.values
-    wrapper = is_wrapper(values["type"], values["name"], values["output"])
-    return StepNode(
-        values["id"], values["parentId"], values["type"], wrapper, bool(values["isError"])
-    )
-
-
-def _characters() -> ColumnElement[int]:
-    """The length of a step's texts: in characters, on MySQL and MariaDB in bytes."""
-    texts = steps.c.input, steps.c.output
-    return sum((func.coalesce(func.length(text), 0) for text in texts), start=literal(0))
-
-
-def _portions(items: Iterable[T], size_of: Callable[[T], _Size]) -> Iterable[list[T]]:
-    """Cut a sequence into portions that fit in memory; an item that is too large stands alone."""
+def _portions(items: Iterable[T], size_of: Callable[[T], int], limit: int) -> Iterator[list[T]]:
+    """Cut a sequence into portions of a total size; an item that is too large stands alone."""
     portion: list[T] = []
-    total = _Size()
+    total = 0
     for item in items:
         size = size_of(item)
-        if portion and not (total + size).fits:
+        if portion and total + size > limit:
             yield portion
-            portion, total = [], _Size()
+            portion, total = [], 0
         portion.append(item)
         total += size
     if portion:
         yield portion
+
+
+def message_text(step: Record) -> str:
+    """The text of a message; early releases of Chainlit stored it as the input."""
+    return str(step.values["output"] or step.values["input"] or "")
+
+
+def thumb(feedback: Record) -> str:
+    """``up`` or ``down``."""
+    return "up" if feedback.values["value"] > 0 else "down"
+
+
+class StepNode(NamedTuple):
+    """What the order of a step depends on, and the length of its texts."""
+
+    id: str
+    parent_id: str | None
+    type: str
+    is_wrapper: bool
+    is_error: bool = False
+    characters: int = 0
+
+
+class StepPosition(NamedTuple):
+    """Where a step is shown.
+
+    Args:
+        id: The step's id.
+        depth: The number of steps that it is shown inside of; 0 for messages.
+        in_tool: Whether one of these is a tool.
+        feedback_ids: The ids whose feedback is shown with the step: its own, and those of the
+            runs that end with it, since Chainlit stores feedback for an answer at its run.
+    """
+
+    id: str
+    depth: int
+    in_tool: bool
+    feedback_ids: tuple[str, ...]
+
+
+def is_wrapper(type_: str, name: str, output: str | None) -> bool:
+    """Whether a step is a run that Chainlit wraps around the application's functions."""
+    return type_ == "run" and name in _WRAPPERS and not output
+
+
+def order_steps(nodes: Sequence[StepNode], rated: Container[str] = ()) -> list[StepPosition]:
+    """Put steps in display order: children after their parent, else in the given order.
+
+    Args:
+        nodes: All steps of a conversation by time.
+        rated: The ids of steps with feedback.
+
+    Returns:
+        The steps that are shown. A step inside itself or inside a step that does not exist is
+        shown at the top level.
+    """
+    visits = list(_walk(nodes))
+    last_answers: dict[str, str] = {}
+    for node, _, _, run_id in visits:
+        if node.type == _ANSWER and run_id is not None:
+            if node.is_error and run_id in last_answers:
+                continue  # An error ends a run only where it has no other answer.
+            last_answers[run_id] = node.id
+    rated_runs: dict[str, list[str]] = defaultdict(list)
+    for run_id, answer_id in last_answers.items():
+        if run_id in rated:
+            rated_runs[answer_id].append(run_id)
+    positions = []
+    for node, depth, in_tool, _ in visits:
+        is_answered_run = node.id in last_answers
+        if node.is_wrapper and (is_answered_run or node.id not in rated):
+            continue
+        own = () if is_answered_run else (node.id,)
+        shown_depth = 0 if node.type in MESSAGE_TYPES else depth
+        feedback_ids = (*own, *rated_runs.get(node.id, ()))
+        positions.append(StepPosition(node.id, shown_depth, in_tool, feedback_ids))
+    return positions
+
+
+_Visit = tuple[StepNode, int, bool, str | None]
+
+
+def _walk(nodes: Sequence[StepNode]) -> Iterator[_Visit]:
+    """Yield each node with its depth, whether it is inside a tool, and its innermost run."""
+    children: dict[str, list[StepNode]] = {}
+    ids = {node.id for node in nodes}
+    roots = []
+    for node in nodes:
+        if node.parent_id and node.parent_id in ids and node.parent_id != node.id:
+            children.setdefault(node.parent_id, []).append(node)
+        else:
+            roots.append(node)
+    visited: set[str] = set()
+    for start in (*roots, *nodes):  # The nodes after the roots: cycles are reached from no root.
+        stack: list[_Visit] = [(start, 0, False, None)]
+        while stack:
+            node, depth, in_tool, run_id = visit = stack.pop()
+            if node.id in visited:
+                continue
+            visited.add(node.id)
+            yield visit
+            inner_depth = depth if node.is_wrapper or node.type in MESSAGE_TYPES else depth + 1
+            inside_tool = in_tool or node.type == "tool"
+            inner_run = node.id if node.type == "run" else run_id
+            stack += [
+                (child, inner_depth, inside_tool, inner_run)
+                for child in reversed(children.get(node.id, ()))
+            ]

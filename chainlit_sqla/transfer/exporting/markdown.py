@@ -1,4 +1,4 @@
-"""Writes transcripts as Markdown.
+"""Writes transcripts as Markdown, and describes the entries of any transcript in it.
 
 Messages are Markdown themselves and stay it, but nothing in a message may reach beyond it: a
 message is a block quote, which ends every fence, list and HTML block that was left open in it, and
@@ -9,47 +9,134 @@ inputs and outputs of tools are fenced by more backticks than they hold (CommonM
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+from urllib.parse import quote as quote_url
+from urllib.parse import urlsplit
 
-from ..records import Record
-from . import formatting
-from .conversation import Conversation, TranscriptEntry
-from .formatting import one_line
-from .step_tree import MESSAGE_TYPES
+from ..._internal.timestamps import format_instant
+from ..records import EPOCH, Record
+from .conversation import (
+    MESSAGE_TYPES,
+    Conversation,
+    Document,
+    TranscriptEntry,
+    message_text,
+    thumb,
+)
 
 # Inside a word, an underscore has no meaning.
 _SPECIAL = re.compile(r"([\\`*\[\]<>#~&$]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9]))")
 _BACKTICKS = re.compile(r"`+")
 _LINE_ENDS = re.compile(r"\r\n|\r|\n")
+_INVISIBLE = re.compile(r"[\x00-\x20\x7f-\x9f\s]+")
+_LANGUAGE = re.compile(r"[A-Za-z0-9_+.#-]{1,40}")
+_LINK_SCHEMES = frozenset({"http", "https", "mailto"})  # Others could run something.
+_URL_CHARACTERS = ":/?#[]@!$&'()*+,;=%-._~"  # RFC 3986, and the percent sign.
 
 
-class MarkdownExport(formatting.Transcript):
+class Section(NamedTuple):
+    """An entry as Markdown.
+
+    Args:
+        role: ``user``, ``assistant`` or ``system``; None: a step that is no message.
+        heading: Its author and time, in one line.
+        blocks: Its texts; each must be kept apart from what follows it.
+        notes: A list of its elements and feedback.
+    """
+
+    role: str | None
+    heading: str
+    blocks: Sequence[str]
+    notes: str
+
+
+class MarkdownExport(Document):
     """Writes conversations as Markdown, separated by rules."""
 
-    suffix = ".md"
     _separator = ""
 
-    def _heading(self, conversation: Conversation) -> Iterator[str]:
-        yield self._separator
+    async def add(self, conversation: Conversation) -> bool:
+        """Write a conversation."""
+        title, facts = escape(thread_title(conversation)), thread_facts(conversation)
+        self._text(f"{self._separator}# {title}\n\n{facts}\n\n")
         self._separator = "---\n\n"
-        yield f"# {escape(formatting.thread_title(conversation.thread))}\n\n"
-        facts = formatting.thread_facts(conversation)
-        yield from (f"- {label}: {escape(value)}\n" for label, value in facts)
-        yield "\n"
+        async for entry in conversation.entries:
+            section = describe(entry)
+            if section.role is None:
+                text = "\n\n".join((section.heading, *section.blocks))
+                self._text(f"{quote(text, entry.depth)}\n\n")
+            else:
+                texts = "".join(f"{quote(block)}\n\n" for block in section.blocks)
+                self._text(f"## {section.heading}\n\n{texts}")
+            if section.notes:
+                self._text(f"{quote(section.notes, entry.depth)}\n\n")
+        return True
 
-    def _entry(self, entry: TranscriptEntry) -> Iterator[str]:
-        if entry.step is None:
-            yield "## Other files\n\n"
-        elif entry.step.values["type"] in MESSAGE_TYPES:
-            yield from _message(entry.step)
-        else:
-            yield quote("\n\n".join(_step(entry.step)), entry.depth) + "\n\n"
-        notes = "\n".join((*map(_element, entry.elements), *map(_feedback, entry.feedback)))
-        if notes:
-            yield quote(notes, entry.depth) + "\n\n"
+    def _text(self, text: str) -> None:
+        self._write(encode(text))
 
 
-def escape(text: str) -> str:
+def thread_title(conversation: Conversation) -> str:
+    """The name of a thread in one line, or a stand-in."""
+    return one_line(conversation.thread.values["name"]) or "Untitled conversation"
+
+
+def thread_facts(conversation: Conversation) -> str:
+    """A list of what a transcript says about a thread."""
+    values = conversation.thread.values
+    user = values["userIdentifier"]
+    if conversation.owner is not None:
+        owner = conversation.owner.values
+        name = one_line(owner["displayName"])
+        user = f"{name} ({owner['identifier']})" if name else owner["identifier"]
+    facts = (
+        ("User", user),
+        ("Started", format_time(values["createdAt"])),
+        ("Last activity", format_time(values["updatedAt"])),
+        ("Tags", ", ".join(map(str, values["tags"] or ()))),
+        ("Id", values["id"]),
+    )
+    return "\n".join(f"- {label}: {escape(value)}" for label, value in facts if value)
+
+
+def describe(entry: TranscriptEntry) -> Section:
+    """Describe an entry of a transcript."""
+    notes = "\n".join((*map(_element, entry.elements), *map(_feedback, entry.feedback)))
+    step = entry.step
+    if step is None:
+        return Section("system", "Other files", (), notes)
+    values = step.values
+    author = escape(one_line(values["name"]) or str(values["type"]).replace("_", " "))
+    time, error = format_time(values["createdAt"]), "error" if values["isError"] else None
+    language = _language(values["language"])
+    if values["type"] in MESSAGE_TYPES:
+        text = message_text(step)
+        blocks = [fence(text, language) if language else text] if text else []
+        role = values["type"].removesuffix("_message")
+        return Section(role, _joined(author, time, error), blocks, notes)
+    name = f"**{escape(values['type']) or 'step'}** {author}"
+    blocks = []
+    if values["input"]:
+        input_language = _language(values["showInput"]) or language
+        blocks.append(f"Input:\n\n{fence(values['input'], input_language)}")
+    if values["output"]:
+        blocks.append(f"Output:\n\n{fence(values['output'], language)}")
+    return Section(None, _joined(name, time, _duration(step), error), blocks, notes)
+
+
+def encode(text: str) -> bytes:
+    """The bytes of a text; UTF-8 cannot encode half a surrogate pair, which Python may hold."""
+    return text.encode("utf-8", "replace")
+
+
+def one_line(text: Any) -> str:
+    """A text without line ends and control characters."""
+    return "" if text is None else _INVISIBLE.sub(" ", str(text)).strip()
+
+
+def escape(text: Any) -> str:
     r"""A text in one line without any meaning in Markdown.
 
     Example:
@@ -60,65 +147,68 @@ def escape(text: str) -> str:
 
 
 def fence(text: str, language: str = "") -> str:
-    r"""A text in a code fence that it cannot close.
-
-    Example:
-        >>> print(fence("a\n```"))
-        ````
-        a
-        ```
-        ````
-    """
+    """A text in a code fence that it cannot close."""
     longest = max(map(len, _BACKTICKS.findall(text)), default=0)
     backticks = "`" * max(3, longest + 1)
     return f"{backticks}{language}\n{_LINE_ENDS.sub(chr(10), text)}\n{backticks}"
 
 
 def quote(text: str, depth: int = 1) -> str:
-    """Put each line of a text in a block quote.
-
-    Args:
-        text: Markdown.
-        depth: The number of nested quotes; may be 0.
-    """
+    """Put each line of a text in block quotes, of a depth that may be 0."""
     prefix = "> " * depth
     lines = _LINE_ENDS.split(text)
     return "\n".join(prefix + line if line else prefix.rstrip() for line in lines)
 
 
-def _message(step: Record) -> Iterator[str]:
-    values = step.values
-    parts = [formatting.author(step), formatting.format_time(values["createdAt"]), _error(step)]
-    yield f"## {' · '.join(escape(part) for part in parts if part)}\n\n"
-    if text := formatting.message_text(step):
-        language = formatting.language_name(values["language"])
-        yield f"{quote(fence(text, language) if language else text)}\n\n"
+def safe_link(url: Any) -> str | None:
+    """A URL that may be followed: absolute, with a harmless scheme, odd characters quoted.
+
+    Example:
+        >>> safe_link("https://example.org/a b"), safe_link("javascript:alert(1)")
+        ('https://example.org/a%20b', None)
+    """
+    if not isinstance(url, str):
+        return None
+    try:
+        scheme = urlsplit(url.strip()).scheme
+    except ValueError:
+        return None
+    return quote_url(url.strip(), safe=_URL_CHARACTERS) if scheme in _LINK_SCHEMES else None
 
 
-def _step(step: Record) -> Iterator[str]:
-    values = step.values
-    heading = f"**{escape(values['type']) or 'step'}** {escape(formatting.author(step))}"
-    parts = [formatting.format_time(values["createdAt"]), formatting.duration(step), _error(step)]
-    yield " · ".join([heading, *(escape(part) for part in parts if part)])
-    language = formatting.language_name(values["language"])
-    input_language = formatting.language_name(values["showInput"]) or language
-    if values["input"]:
-        yield f"Input:\n\n{fence(values['input'], input_language)}"
-    if values["output"]:
-        yield f"Output:\n\n{fence(values['output'], language)}"
+def format_time(value: datetime | None) -> str | None:
+    """An instant to the second, such as ``2026-01-31 08:00:00 UTC``; None if it is not known."""
+    if value is None or value == EPOCH:
+        return None
+    text = format_instant(value.replace(microsecond=0))
+    return None if text is None else text.replace("T", " ").replace("Z", " UTC")
 
 
-def _error(step: Record) -> str | None:
-    return "error" if step.values["isError"] else None
+def _duration(step: Record) -> str | None:
+    start, end = step.values["start"], step.values["end"]
+    if start is None or end is None or end <= start:
+        return None
+    return f"{(end - start).total_seconds():,.1f} s"
+
+
+def _language(value: Any) -> str:
+    """A language that can stand behind a fence; else empty."""
+    return value if isinstance(value, str) and _LANGUAGE.fullmatch(value) else ""
+
+
+def _joined(*parts: str | None) -> str:
+    return " · ".join(part for part in parts if part)
 
 
 def _element(element: Record) -> str:
-    name = escape(element.values["name"] or "unnamed")
-    url = formatting.safe_link(element.values["url"])
+    values = element.values
+    name, url = escape(values["name"] or "unnamed"), safe_link(values["url"])
     label = f"[{name}](<{url}>)" if url else name
-    return f"- Attached: {label} ({escape(formatting.describe_element(element))})"
+    size = None if values["byteSize"] is None else f"{values['byteSize']:,} bytes"
+    facts = (escape(values["type"]), escape(values["mime"]), size)
+    return f"- Attached: {label} ({', '.join(fact for fact in facts if fact)})"
 
 
 def _feedback(feedback: Record) -> str:
-    comment = escape(feedback.values["comment"] or "")
-    return f"- Feedback: thumbs {formatting.thumb(feedback)}{f': {comment}' if comment else ''}"
+    comment = escape(feedback.values["comment"])
+    return f"- Feedback: thumbs {thumb(feedback)}{f': {comment}' if comment else ''}"

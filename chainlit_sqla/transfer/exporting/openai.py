@@ -23,15 +23,20 @@ import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from tempfile import SpooledTemporaryFile
 from typing import Any
 
 import orjson
 
 from ..._internal.timestamps import format_instant
 from ..records import Record
-from .conversation import Conversation, TranscriptEntry
-from .formatting import Document, Write, message_text, thumb
+from .conversation import (
+    Conversation,
+    Document,
+    TranscriptEntry,
+    Write,
+    message_text,
+    thumb,
+)
 
 _ROLES = {
     "user_message": "user",
@@ -41,63 +46,47 @@ _ROLES = {
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_-]+")
 _MAX_NAME = 64
 _MAX_CALL_ID = 40
-_MAX_IN_MEMORY = 4_000_000  # Bytes of a line; a longer one goes to a temporary file.
-_COPY_BYTES = 1_000_000
-
-
-@dataclass(frozen=True, slots=True)
-class ChatOptions:
-    """What a line holds.
-
-    Args:
-        tools: Include the calls of tools and their results.
-        messages_only: Write only ``messages`` and ``tools``, for trainers that refuse others.
-        only_liked: Exclude answers without a thumb up from training.
-    """
-
-    tools: bool = False
-    messages_only: bool = False
-    only_liked: bool = False
 
 
 class OpenAIExport(Document):
-    """Writes each conversation as one line.
+    """Writes each conversation that has an answer as one line.
 
     Args:
         write: Writes bytes to the output.
-        options: What a line holds.
-
-    Example:
-        ``await OpenAIExport(file.write, ChatOptions()).add(conversation)``
+        tools: Include the calls of tools and their results.
     """
 
-    suffix = ".jsonl"
-
-    def __init__(self, write: Write, options: ChatOptions) -> None:
+    def __init__(self, write: Write, *, tools: bool = False) -> None:
         super().__init__(write)
-        self._options = options
-        self.unanswered = 0
-        """The number of conversations that were left out because they have no answer."""
-        self.untrainable = 0
-        """The number that ``messages_only`` left out because no answer may be trained on."""
+        self._tools = tools
 
-    async def add(self, conversation: Conversation) -> None:
-        """Write a conversation, if it has an answer; whether it has is known at its end."""
-        with SpooledTemporaryFile(_MAX_IN_MEMORY) as file:
-            line = _Line(file.write, self._options)
-            async for entry in conversation.entries:
-                line.add(entry)
-            line.end(conversation)
-            if not line.answers:
-                self.unanswered += 1
-                return
-            if self._options.messages_only and not line.trainable_answers:
-                self.untrainable += 1
-                return
-            self.parts += line.messages
-            file.seek(0)
-            while data := file.read(_COPY_BYTES):
-                self._write(data)
+    async def add(self, conversation: Conversation) -> bool:
+        """Write a conversation; the first message is known when an answer is."""
+        chat = ChatMessages(tools=self._tools)
+        before = b'{"messages":['
+
+        def write(messages: Sequence[Mapping[str, Any]]) -> None:
+            nonlocal before
+            for message in messages:
+                self._write(before + orjson.dumps(message))
+                before = b","
+
+        async for entry in conversation.entries:
+            write(chat.add(entry))
+        write(chat.end())
+        if before != b",":
+            return False
+        thumbs = {feedback["value"] for feedback in chat.feedback}
+        members: dict[str, Any] = {}
+        if chat.tools:
+            members["tools"] = [_tool(name) for name in chat.tools]
+        members |= {
+            "feedback": "mixed" if len(thumbs) > 1 else next(iter(thumbs), None),
+            "feedback_by_message": chat.feedback,
+            "metadata": _metadata(conversation),
+        }
+        self._write(b"]," + orjson.dumps(members).removeprefix(b"{") + b"\n")
+        return True
 
 
 @dataclass(slots=True)
@@ -112,60 +101,55 @@ class _Message:
     """In a result, the id of its call."""
 
 
-class _Line:
-    """The line of one conversation.
+class ChatMessages:
+    """Turns the entries of a conversation into messages for a chat model.
 
     A message is complete when the next role begins. Complete messages are pending until an
-    answer follows, and are written then: what no answer follows is left out.
+    answer follows, and are returned then: what no answer follows is left out.
+
+    Args:
+        tools: Include the calls of tools and their results.
     """
 
-    def __init__(self, write: Write, options: ChatOptions) -> None:
-        self._write = write
-        self._options = options
+    def __init__(self, *, tools: bool = False) -> None:
+        self.tools: dict[str, None] = {}
+        """The names of the called functions, in order."""
+        self.feedback: list[dict[str, Any]] = []
+        """The feedback for the answers."""
+        self._with_tools = tools
+        self._user_began = False
         self._current: _Message | None = None
         self._pending: list[dict[str, Any]] = []
-        self._user_began = False
-        self._tools: dict[str, None] = {}
-        self._feedback: list[dict[str, Any]] = []
-        self.messages = 0
-        self.answers = 0
-        self.trainable_answers = 0
-        write(b'{"messages":[')
+        self._ready: list[dict[str, Any]] = []
+        self._returned = 0
 
-    def add(self, entry: TranscriptEntry) -> None:
-        """Add a step; one that is neither a message nor a call is ignored."""
+    def add(self, entry: TranscriptEntry) -> Sequence[Mapping[str, Any]]:
+        """Add an entry, and return the messages that are certain now."""
         step = entry.step
-        if step is None:
-            return
-        role = _ROLES.get(step.values["type"])
-        text = message_text(step)
-        if role is not None and text.strip() and not step.values["isError"]:
-            self._add_message(role, text, entry.feedback)
-        elif self._options.tools and step.values["type"] == "tool" and not entry.in_tool:
-            self._add_call(step)
+        if step is not None:
+            role = _ROLES.get(step.values["type"])
+            text = message_text(step)
+            if role is not None and text.strip() and not step.values["isError"]:
+                self._add_message(role, text, entry.feedback)
+            elif self._with_tools and step.values["type"] == "tool" and not entry.in_tool:
+                self._add_call(step)
+        return self._take_ready()
 
-    def end(self, conversation: Conversation) -> None:
-        """Write the rest of the line."""
+    def end(self) -> Sequence[Mapping[str, Any]]:
+        """Return the rest of the messages."""
         self._complete()
         # A call after the last answer led to nothing, also where both are one message.
         while self._pending and not _is_answer(self._pending[-1]):
             self._pending.pop()
         if self._pending:
             self._pending[-1].pop("tool_calls", None)
-        self._write_pending()
-        self._write(b"]")
-        if self._tools:
-            self._write_member("tools", [_tool(name) for name in self._tools])
-        if not self._options.messages_only:
-            thumbs = {feedback["value"] for feedback in self._feedback}
-            overall = next(iter(thumbs)) if len(thumbs) == 1 else "mixed" if thumbs else None
-            self._write_member("feedback", overall)
-            self._write_member("feedback_by_message", self._feedback)
-            self._write_member("metadata", _metadata(conversation))
-        self._write(b"}\n")
+        self._ready += self._pending
+        return self._take_ready()
 
-    def _write_member(self, name: str, value: Any) -> None:
-        self._write(b"," + orjson.dumps(name) + b":" + orjson.dumps(value))
+    def _take_ready(self) -> Sequence[Mapping[str, Any]]:
+        ready, self._ready = self._ready, []
+        self._returned += len(ready)
+        return ready
 
     def _add_message(self, role: str, text: str, feedback: Sequence[Record]) -> None:
         if role == "assistant" and not self._user_began:
@@ -184,7 +168,7 @@ class _Line:
             return
         values = step.values
         name = tool_name(values["name"])
-        self._tools[name] = None
+        self.tools[name] = None
         id = _call_id(values["id"])
         function = {"name": name, "arguments": arguments(values["input"])}
         if self._current is None or self._current.role != "assistant":
@@ -195,7 +179,7 @@ class _Line:
         self._current = _Message("tool", [values["output"] or ""], call_id=id)
 
     def _complete(self) -> None:
-        """Make the current message pending; an answer lets all pending messages be written."""
+        """Make the current message pending; an answer makes all pending messages certain."""
         current, self._current = self._current, None
         if current is None:
             return
@@ -204,37 +188,26 @@ class _Line:
             message |= {"content": message["content"] or None, "tool_calls": [current.call]}
         if current.call_id is not None:
             message["tool_call_id"] = current.call_id
-        if current.role == "assistant" and current.texts:
-            self._rate(message, current.feedback)
         self._pending.append(message)
-        if current.role == "assistant" and current.call is None:
-            self._write_pending()
+        if current.role == "assistant":
+            self._rate(current.feedback)
+            if current.call is None:
+                self._ready += self._pending
+                self._pending = []
 
-    def _write_pending(self) -> None:
-        for message in self._pending:
-            self._write((b"," if self.messages else b"") + orjson.dumps(message))
-            self.messages += 1
-        self._pending.clear()
-
-    def _rate(self, message: dict[str, Any], feedback: Sequence[Record]) -> None:
-        """Note the feedback for an answer, and exclude an answer that was not liked."""
-        position = self.messages + len(self._pending)
-        thumbs = {thumb(record) for record in feedback}
-        self._feedback += [
+    def _rate(self, feedback: Sequence[Record]) -> None:
+        """Note the feedback for the last pending message, and exclude what was not liked."""
+        position = self._returned + len(self._ready) + len(self._pending) - 1
+        self.feedback += [
             {"message": position, "value": thumb(record), "comment": record.values["comment"]}
             for record in feedback
         ]
-        self.answers += 1
-        if "down" not in thumbs and ("up" in thumbs or not self._options.only_liked):
-            self.trainable_answers += 1
-            return
-        message["weight"] = 0
-        for earlier in reversed(self._pending):  # The calls that led to the answer.
-            if earlier["role"] == "user":
-                return
-            if earlier["role"] == "assistant" and "weight" not in earlier:
-                earlier["weight"] = 0
-                self.trainable_answers -= _is_answer(earlier)
+        if any(thumb(record) == "down" for record in feedback):
+            for message in reversed(self._pending):  # The answer, and the calls that led to it.
+                if message["role"] == "user":
+                    return
+                if message["role"] == "assistant":
+                    message["weight"] = 0
 
 
 def _is_answer(message: Mapping[str, Any]) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import ColumnElement, and_, exists, or_, select
@@ -15,8 +16,16 @@ from ...dialects import Dialect
 from ...errors import ConfigurationError
 from ...models import feedbacks, steps, threads, users
 
-FEEDBACK: dict[str, tuple[int, ...]] = {"up": (1,), "down": (0,), "any": (0, 1)}
-"""The stored values of feedback by the value of ``--feedback``."""
+
+class Feedback(StrEnum):
+    """The feedback that a conversation must have."""
+
+    UP = "up"
+    DOWN = "down"
+    ANY = "any"
+
+
+_VALUES = {Feedback.UP: (1,), Feedback.DOWN: (0,), Feedback.ANY: (0, 1)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,34 +37,29 @@ class Selection:
         threads: Ids of threads.
         since: The last activity was at this time or later.
         until: The last activity was before this time.
-        feedback: A step has such feedback: a key of `FEEDBACK`.
+        feedback: A step has such feedback.
         tags: Tags of the thread.
-
-    Example:
-        >>> Selection.parse(users=["me"], until="2026-01-31").until
-        datetime.datetime(2026, 2, 1, 0, 0, tzinfo=datetime.timezone.utc)
     """
 
     users: Sequence[str] = ()
     threads: Sequence[str] = ()
     since: datetime | None = None
     until: datetime | None = None
-    feedback: str | None = None
+    feedback: Feedback | None = None
     tags: Sequence[str] = ()
 
     @classmethod
     def parse(
         cls, *, since: str | None = None, until: str | None = None, **conditions: Any
     ) -> Selection:
-        """Make a selection from dates and times in ISO 8601.
-
-        Args:
-            since: A time, or a date, which means its midnight in UTC.
-            until: A time, or a date, which includes the whole day.
-            **conditions: The other fields.
+        """Make a selection from dates and times in ISO 8601; the last date includes its day.
 
         Raises:
             ConfigurationError: A date or time is not valid.
+
+        Example:
+            >>> Selection.parse(users=["me"], until="2026-01-31").until
+            datetime.datetime(2026, 2, 1, 0, 0, tzinfo=datetime.timezone.utc)
         """
         return cls(
             since=None if since is None else _parse_time("--since", since, whole_day=False),
@@ -77,15 +81,15 @@ class Selection:
         return {name: value for name, value in options.items() if value}
 
     def condition(self, dialect: Dialect) -> ColumnElement[bool] | None:
-        """The condition on rows of ``threads``; None: all are selected.
-
-        Args:
-            dialect: The dialect of the database.
-        """
+        """The condition on rows of ``threads``; None: all are selected."""
         parts: list[ColumnElement[bool]] = []
         if self.users:
-            owner_ids = select(users.c.id).where(_is_named(self.users))
-            parts.append(or_(threads.c.userId.in_(owner_ids), _names_unknown_user(self.users)))
+            owner_ids = select(users.c.id).where(
+                or_(users.c.identifier.in_(self.users), users.c.id.in_(self.users))
+            )
+            # A thread may name a user who did not exist when it was written.
+            unknown = and_(threads.c.userId.is_(None), threads.c.userIdentifier.in_(self.users))
+            parts.append(or_(threads.c.userId.in_(owner_ids), unknown))
         if self.threads:
             parts.append(threads.c.id.in_(self.threads))
         if self.since is not None:
@@ -93,7 +97,14 @@ class Selection:
         if self.until is not None:
             parts.append(threads.c.updatedAt < self.until)
         if self.feedback is not None:
-            parts.append(_has_feedback(FEEDBACK[self.feedback]))
+            # A step that exists has it, as in the filter of the thread list.
+            has_feedback = exists().where(
+                feedbacks.c.threadId == threads.c.id,
+                feedbacks.c.value.in_(_VALUES[self.feedback]),
+                steps.c.threadId == feedbacks.c.threadId,
+                steps.c.id == feedbacks.c.forId,
+            )
+            parts.append(has_feedback)
         if self.tags:
             parts.append(or_(*(dialect.json_has(threads.c.tags, tag) for tag in self.tags)))
         return and_(*parts) if parts else None
@@ -104,43 +115,18 @@ class Selection:
         Raises:
             ConfigurationError: One does not exist; names the option.
         """
-        if self.threads:
-            query = select(threads.c.id).where(threads.c.id.in_(self.threads))
-            thread_ids = set(await connection.scalars(query))
-            _refuse_missing("--thread", "thread", self.threads, thread_ids)
-        if self.users:
-            rows = await connection.execute(
-                select(users.c.id, users.c.identifier).where(_is_named(self.users))
-            )
-            unknown = select(threads.c.userIdentifier).where(_names_unknown_user(self.users))
-            names = {name for row in rows for name in row}
-            names.update(await connection.scalars(unknown.distinct()))
-            _refuse_missing("--user", "user", self.users, names)
-
-
-def _is_named(names: Sequence[str]) -> ColumnElement[bool]:
-    return or_(users.c.identifier.in_(names), users.c.id.in_(names))
-
-
-def _names_unknown_user(names: Sequence[str]) -> ColumnElement[bool]:
-    """Whether a thread names a user who did not exist when it was written."""
-    return and_(threads.c.userId.is_(None), threads.c.userIdentifier.in_(names))
-
-
-def _has_feedback(values: Sequence[int]) -> ColumnElement[bool]:
-    """Whether an existing step has such feedback, as in the filter of the thread list."""
-    return exists().where(
-        feedbacks.c.threadId == threads.c.id,
-        feedbacks.c.value.in_(values),
-        steps.c.threadId == feedbacks.c.threadId,
-        steps.c.id == feedbacks.c.forId,
-    )
-
-
-def _refuse_missing(option: str, noun: str, names: Sequence[str], existing: set[str]) -> None:
-    for name in names:
-        if name not in existing:
-            raise ConfigurationError(f"There is no {noun} {name!r}; correct {option}")
+        checks = {
+            "thread": (self.threads, (threads.c.id,)),
+            "user": (self.users, (users.c.id, users.c.identifier, threads.c.userIdentifier)),
+        }
+        for noun, (names, columns) in checks.items():
+            existing: set[str] = set()
+            for column in columns if names else ():
+                query = select(column).where(column.in_(names)).distinct()
+                existing.update(await connection.scalars(query))
+            for name in names:
+                if name not in existing:
+                    raise ConfigurationError(f"There is no {noun} {name!r}; correct --{noun}")
 
 
 def _parse_time(option: str, text: str, *, whole_day: bool) -> datetime:
