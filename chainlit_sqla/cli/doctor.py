@@ -38,7 +38,7 @@ from ..queries.elements import newest_keys
 from ..queries.search import read_state
 from ..settings import Settings
 from ..storage.base import Inventory
-from ..storage.config import storage_from
+from ..storage.open_store import storage_from
 from .options import (
     Schema,
     Url,

@@ -22,8 +22,7 @@ from ..database import migrator
 from ..errors import ChainlitSqlaError, ConfigurationError, StorageError
 from ..settings import Settings
 from ..storage.base import StorageClient
-from ..storage.config import storage_from, storage_url
-from ..storage.open_store import mask_storage_url
+from ..storage.open_store import mask_storage_url, storage_from, storage_url
 from .options import Schema, Url, describe_database, given_options, open_database, settings_for
 from .runtime import run_async
 

@@ -15,12 +15,11 @@ from ..errors import ConfigurationError, SchemaOutdated, StorageError
 from ..queries import elements as queries
 from ..settings import Settings
 from ..storage.base import Inventory
-from ..storage.config import storage_url
 from ..storage.consistency_check import Problem, Report, StorageCheck
 from ..storage.copy import CopyResult, copy_blobs
 from ..storage.local.client import LocalStorage
 from ..storage.local.folder import blob_digest
-from ..storage.open_store import mask_storage_url, open_storage
+from ..storage.open_store import mask_storage_url, open_storage, storage_url
 from .options import (
     Schema,
     Url,

@@ -13,8 +13,7 @@ from ..errors import ConfigurationError, StorageError
 from ..settings import Settings
 from ..storage.base import BlobSource, StorageClient
 from ..storage.chainlit_adapter import ChainlitClientStorage
-from ..storage.config import storage_from
-from ..storage.open_store import open_storage
+from ..storage.open_store import open_storage, storage_from
 
 if TYPE_CHECKING:
     from chainlit.element import Element

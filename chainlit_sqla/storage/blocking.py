@@ -9,13 +9,13 @@ from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequenc
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager
 from datetime import datetime
+from functools import partial
 from typing import Any, TypeVar
 
-from ..errors import BlobNotFound, StorageError, StorageUnavailable
+from ..errors import StorageError
 from .base import CHUNK, BlobInfo, BlobSource
-from .cloud import CLOSE_SECONDS, check_round_trip, closed_error
+from .cloud import CLOSE_SECONDS, check_round_trip, closed_error, delete_each, in_lanes
 from .headers import content_disposition, content_type
-from .keys import possible_names
 from .worker_threads import StoppableWrite, Stopped, UploadFile
 
 CALLS = 32
@@ -27,9 +27,6 @@ LARGE_UPLOADS = 4
 
 SMALL = 1024 * 1024
 """Bytes of a blob that does not wait for large uploads."""
-
-LANES = 16
-"""Threads that one call of `delete` or `read_urls` uses."""
 
 T = TypeVar("T")
 
@@ -84,8 +81,9 @@ class BlockingStorage(ABC):
         names = {key: self._name(key) for key in keys}
         if not names:
             return {}
-        sign, lanes = await self._call(self._opened(), self._signer)
-        urls = await self._in_lanes(lambda key: sign(names[key]), list(names), lanes)
+        session = self._opened()
+        sign, lanes = await self._call(session, self._signer)
+        urls = await in_lanes(lambda key: self._call(session, sign, names[key]), names, lanes)
         return {key: urls[key] for key in names}
 
     async def open(self, key: str) -> AsyncGenerator[bytes, None]:
@@ -118,23 +116,13 @@ class BlockingStorage(ABC):
 
     async def delete(self, keys: Sequence[str]) -> None:
         """Delete blobs, some concurrently; see `StorageClient.delete`."""
-        names, errors = possible_names(keys, self._name)
+        session = self._opened()
 
-        def remove(key: str) -> StorageError | None:
-            try:
-                with self._errors(f"delete {key!r}"):
-                    self._remove(names[key])
-            except BlobNotFound:
-                return None
-            except StorageUnavailable:  # Ends this lane: the store may be down for all keys.
-                raise
-            except StorageError as error:
-                return error
-            return None
+        def remove(key: str, name: str) -> None:
+            with self._errors(f"delete {key!r}"):
+                self._remove(name)
 
-        failed = await self._in_lanes(remove, list(names), LANES)
-        for error in [*filter(None, failed.values()), *errors]:
-            raise error
+        await delete_each(keys, self._name, partial(self._call, session, remove))
 
     async def check(self) -> str:
         """Write, read and delete a small blob; see `StorageClient.check`."""
@@ -165,7 +153,7 @@ class BlockingStorage(ABC):
 
     @abstractmethod
     def _remove(self, name: str) -> None:
-        """Delete a blob; BlobNotFound is no error to the caller."""
+        """Delete a blob; the caller ignores BlobNotFound."""
 
     @abstractmethod
     def _pages(self) -> Iterator[list[BlobInfo]]:
@@ -212,24 +200,6 @@ class BlockingStorage(ABC):
         if session.closed:  # What began before closing must not connect again.
             raise closed_error(self.location)
         return await asyncio.wrap_future(session.calls.submit(function, *args))
-
-    async def _in_lanes(
-        self, function: Callable[[str], T], keys: list[str], lanes: int
-    ) -> dict[str, T]:
-        """Call a function for each key in some threads; an error ends only its own thread."""
-        remaining = iter(keys)  # The threads share it, so no key waits for a certain one.
-
-        def lane() -> list[tuple[str, T]]:
-            return [(key, function(key)) for key in remaining]
-
-        session = self._opened()
-        calls = [self._call(session, lane) for _ in range(min(lanes, len(keys)))]
-        results: dict[str, T] = {}
-        for result in await asyncio.gather(*calls, return_exceptions=True):
-            if isinstance(result, BaseException):
-                raise result
-            results.update(result)
-        return results
 
 
 class _Session:

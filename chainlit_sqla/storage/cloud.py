@@ -1,15 +1,18 @@
-"""What the clients of S3, Google and Azure share: endpoints, errors, closing, the trial."""
+"""What the clients of S3, Google and Azure share: arguments, errors, many keys, the trial."""
 
 from __future__ import annotations
 
+import asyncio
 import re
 import secrets
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 from ..errors import BlobNotFound, ConfigurationError, StorageError, StorageUnavailable
 from .base import BlobSource, StorageClient
+from .keys import possible_names
 
 CREDENTIAL_VARIABLES: Mapping[str, str] = {
     "s3": "APP_AWS_ACCESS_KEY and APP_AWS_SECRET_KEY",
@@ -21,7 +24,12 @@ CREDENTIAL_VARIABLES: Mapping[str, str] = {
 CLOSE_SECONDS = 5
 """Longest wait for connections to close: a peer that reads nothing would block it forever."""
 
+LANES = 16
+"""Keys of one call that are handled concurrently."""
+
 MESSAGE_LENGTH = 300
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,25 +83,40 @@ def one_line(text: object, length: int = MESSAGE_LENGTH) -> str:
     return line.rstrip(" .") if len(line) <= length else f"{line[:length].rstrip(' .')}…"
 
 
-def check_endpoint(scheme: str, endpoint: str, message: str) -> None:
-    """Refuse an endpoint that is no URL, or that carries credentials.
+def check_arguments(
+    cloud: str, scheme: str, bucket: str, endpoint: str, expiry: int, longest_expiry: int
+) -> None:
+    """Refuse what a server would not, or would explain badly.
+
+    An endpoint with an ``@`` is not quoted: a password may stand before it.
 
     Args:
+        cloud: The store's name, for messages.
         scheme: A key of `CREDENTIAL_VARIABLES`.
+        bucket: The bucket or container.
         endpoint: The URL of a server; empty for the cloud's own.
-        message: The error for text that is no URL.
+        expiry: Seconds until a link ends.
+        longest_expiry: The cloud's limit for that.
 
     Raises:
-        ConfigurationError: The endpoint cannot be used. One with an ``@`` is not quoted: a
-            password may stand before it, and may contain a slash.
+        ConfigurationError: An argument cannot work.
     """
+    if not bucket:
+        raise ConfigurationError(f"{cloud} needs the name of a bucket; set BUCKET_NAME")
+    if not 0 < expiry <= longest_expiry:
+        raise ConfigurationError(
+            f"{cloud} signs links for 1 to {longest_expiry:,} seconds, not {expiry:,}; "
+            "correct STORAGE_EXPIRY_TIME"
+        )
     if "@" in endpoint:
         raise ConfigurationError(
-            f"The endpoint for {scheme}:// has credentials in it; put them into "
+            f"The endpoint of {cloud} has credentials in it; put them into "
             f"{CREDENTIAL_VARIABLES[scheme]}, and write the endpoint like http://localhost:9000"
         )
     if endpoint and not re.match(r"https?://[^/?#]+[^?#]*\Z", endpoint):
-        raise ConfigurationError(message)
+        raise ConfigurationError(
+            f"The endpoint {endpoint!r} of {cloud} is no URL; write it like http://localhost:9000"
+        )
 
 
 def closed_error(location: str) -> StorageError:
@@ -101,6 +124,59 @@ def closed_error(location: str) -> StorageError:
     return StorageError(
         f"The {location} was closed meanwhile; repeat the call if it is still needed"
     )
+
+
+async def in_lanes(
+    work: Callable[[str], Awaitable[T]], keys: Iterable[str], lanes: int = LANES
+) -> dict[str, T]:
+    """Await a function for each key, some concurrently; an error ends only its own lane.
+
+    Raises:
+        Exception: The first error, once all lanes have ended.
+    """
+    remaining = iter(dict.fromkeys(keys))  # The lanes share it, so no key waits for a certain one.
+    results: dict[str, T] = {}
+
+    async def lane() -> None:
+        for key in remaining:
+            results[key] = await work(key)
+
+    for error in await asyncio.gather(*(lane() for _ in range(lanes)), return_exceptions=True):
+        if error is not None:
+            raise error
+    return results
+
+
+async def delete_each(
+    keys: Iterable[str],
+    name_of: Callable[[str], str],
+    delete: Callable[[str, str], Awaitable[Any]],
+) -> None:
+    """Delete all blobs that can be deleted, as `StorageClient.delete` promises.
+
+    An unavailable answer ends its lane, so a store that is down is not asked for every key, and
+    a single blob with such an answer stops no other.
+
+    Args:
+        keys: Object keys.
+        name_of: Returns the name of a key in the store, or raises a StorageError.
+        delete: Deletes the blob of a key and its name.
+    """
+    names, errors = possible_names(keys, name_of)
+
+    async def attempt(key: str) -> None:
+        try:
+            await delete(key, names[key])
+        except BlobNotFound:
+            pass
+        except StorageUnavailable:
+            raise
+        except StorageError as error:
+            errors.append(error)
+
+    await in_lanes(attempt, names)
+    for error in errors:
+        raise error
 
 
 async def check_round_trip(storage: StorageClient) -> None:

@@ -1,4 +1,4 @@
-"""Opens the store that a URL names."""
+"""Opens the store that a URL or the settings name."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlsplit
 
 from ..errors import ConfigurationError
 from ..settings import Settings
@@ -34,6 +34,13 @@ _SECRETS = (
 
 _OPTION = re.compile(r"([?&]([^=&]*)=)[^&]+")
 
+_REQUIRED_WITH = {  # An account without its key is valid: the machine has its own identity.
+    "APP_AWS_ACCESS_KEY": "APP_AWS_SECRET_KEY",
+    "APP_AWS_SECRET_KEY": "APP_AWS_ACCESS_KEY",
+    "APP_GCS_PRIVATE_KEY": "APP_GCS_CLIENT_EMAIL",
+    "APP_AZURE_STORAGE_ACCESS_KEY": "APP_AZURE_STORAGE_ACCOUNT",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class _Bucket:
@@ -48,6 +55,51 @@ class _Bucket:
         return self.options.get(name) or default
 
 
+def storage_url(settings: Settings) -> str:
+    """Return the URL of the store that the settings name.
+
+    ``CHAINLIT_SQLA_STORAGE`` wins, then comes ``BUCKET_NAME`` with the variables of one
+    cloud (with none: S3 by the default AWS credentials), else the local folder.
+
+    Raises:
+        ConfigurationError: The variables contradict each other or are incomplete.
+
+    Example:
+        >>> storage_url(Settings.load(bucket_name="attachments"))
+        's3://attachments'
+    """
+    if settings.storage_url:
+        return settings.storage_url
+    clouds = {
+        cloud: values
+        for cloud, variables in _variables(settings).items()
+        if (values := {name: value for name, value in variables.items() if value})
+    }
+    names = [next(iter(values)) for values in clouds.values()]
+    if len(clouds) > 1:
+        raise ConfigurationError(
+            f"Variables of several clouds are set ({', '.join(names)}); unset those of all but one"
+        )
+    if clouds and not settings.bucket_name:
+        raise ConfigurationError(
+            f"{names[0]} is set but BUCKET_NAME is not; "
+            "set BUCKET_NAME too, or unset the first to store files in a local folder"
+        )
+    if not settings.bucket_name:
+        return f"file://{quote(str(settings.data_path / 'files'))}"
+    cloud, values = next(iter(clouds.items()), ("s3", {}))
+    for name in values:
+        required = _REQUIRED_WITH.get(name, name)
+        if required not in values:
+            raise ConfigurationError(f"{name} is set but {required} is not; set both")
+    return f"{cloud}://{quote(settings.bucket_name, safe='')}"
+
+
+def storage_from(settings: Settings, *, url_prefix: Callable[[], str] | None = None) -> Inventory:
+    """Create the storage client that the settings name; see `open_storage`."""
+    return open_storage(storage_url(settings), settings, url_prefix=url_prefix)
+
+
 def open_storage(
     url: str, settings: Settings, *, url_prefix: Callable[[], str] | None = None
 ) -> Inventory:
@@ -59,9 +111,6 @@ def open_storage(
             docs/storage.md.
         settings: Credentials, secret and expiry.
         url_prefix: Returns what precedes links to local files; None: ``public_url``.
-
-    Returns:
-        The client.
 
     Raises:
         ConfigurationError: The URL cannot be used.
@@ -94,10 +143,7 @@ def open_storage(
 
 
 def mask_storage_url(url: str) -> str:
-    """Replace everything in a storage URL that may be a password.
-
-    Args:
-        url: Any text.
+    """Replace everything in a text that may be a storage URL and that may be a password.
 
     Example:
         >>> mask_storage_url("s3://key:secret@bucket")
@@ -110,6 +156,26 @@ def mask_storage_url(url: str) -> str:
     for pattern, replacement in _SECRETS:
         url = pattern.sub(replacement, url)
     return _OPTION.sub(lambda match: match[0] if match[2] in _OPTIONS else f"{match[1]}***", url)
+
+
+def _variables(settings: Settings) -> Mapping[str, Mapping[str, str]]:
+    # A region alone means nothing: other software of the same machine needs it too.
+    return {
+        "s3": {
+            "APP_AWS_ACCESS_KEY": settings.aws_access_key,
+            "APP_AWS_SECRET_KEY": settings.aws_secret_key,
+            "DEV_AWS_ENDPOINT": settings.aws_endpoint,
+        },
+        "gs": {
+            "APP_GCS_PROJECT_ID": settings.gcs_project_id,
+            "APP_GCS_CLIENT_EMAIL": settings.gcs_client_email,
+            "APP_GCS_PRIVATE_KEY": settings.gcs_private_key,
+        },
+        "az": {
+            "APP_AZURE_STORAGE_ACCOUNT": settings.azure_storage_account,
+            "APP_AZURE_STORAGE_ACCESS_KEY": settings.azure_storage_key,
+        },
+    }
 
 
 def _url_error(url: str, problem: str) -> ConfigurationError:
@@ -166,8 +232,6 @@ def _s3(bucket: _Bucket) -> Inventory:
         profile=profile,
         endpoint=bucket.option("endpoint", settings.aws_endpoint),
         public_endpoint=bucket.option("public_endpoint"),
-        encryption=bucket.option("sse"),
-        kms_key=bucket.option("kms_key"),
         expiry=settings.storage_expiry_time,
         path_style=None if not style else style == "true",
     )
@@ -203,10 +267,7 @@ def _azure(bucket: _Bucket) -> Inventory:
 
 
 _CLOUDS: Mapping[str, tuple[Callable[[_Bucket], Inventory], tuple[str, ...]]] = {
-    "s3": (
-        _s3,
-        ("endpoint", "public_endpoint", "region", "path_style", "profile", "sse", "kms_key"),
-    ),
+    "s3": (_s3, ("endpoint", "public_endpoint", "region", "path_style", "profile")),
     "gs": (_gcs, ("endpoint", "project")),
     "az": (_azure, ("account", "endpoint")),
 }

@@ -50,7 +50,7 @@ async def main(arguments: dict[str, Any]) -> dict[str, Any]:
         "links": links,
         "expired": await _link(arguments, lambda: time.time() - 5400),
         "closed": credential.closed,
-        "days": {days: await _days(arguments, days * DAY) for days in (1, 7)},
+        "days": {days: await _days(arguments, days * DAY) for days in (1, 6)},
     }
 
 

@@ -309,9 +309,10 @@ def google_server() -> Iterator[gcs.GoogleServer]:
 def google(
     google_server: gcs.GoogleServer, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[GoogleBucket]:
-    credentials = "chainlit_sqla.storage.gcs.credentials"
-    monkeypatch.setattr(f"{credentials}.TOKEN_URI", f"{google_server.endpoint}/token")
-    monkeypatch.setattr(f"{credentials}.IAM_URL", google_server.endpoint)
+    origin = google_server.endpoint
+    monkeypatch.setattr("chainlit_sqla.storage.gcs.client.TOKEN_URI", f"{origin}/token")
+    iam = f"{origin}/v1/projects/-/serviceAccounts/{{}}:signBlob"
+    monkeypatch.setattr("google.auth.iam._IAM_SIGN_ENDPOINT", iam)
     bucket = GoogleBucket(google_server, f"bucket-{secrets.token_hex(6)}")
     google_server.make_bucket(bucket.name)
     yield bucket

@@ -148,14 +148,12 @@ def test_a_delegation_key_is_used_until_links_would_outlive_it(stored: dict[str,
     for expiry, links in stored["days"].items():
         begun = [instant(url, "skt") for url in links]
         assert begun[0] == begun[1]
-        assert begun[3] - begun[1] > timedelta(days=6)
+        assert begun[3] - begun[1] > timedelta(days=5)
         for url in links:
             assert instant(url, "ske") - instant(url, "skt") == timedelta(days=7)
             assert instant(url, "se") <= instant(url, "ske")
         lasts = instant(links[0], "se") - begun[0]
-        assert (
-            timedelta(0) <= timedelta(days=int(expiry), minutes=15) - lasts <= timedelta(minutes=16)
-        )
+        assert abs(timedelta(days=int(expiry), minutes=15) - lasts) < timedelta(minutes=1)
 
 
 async def test_an_identity_that_is_refused_gets_one_line(

@@ -42,8 +42,7 @@ async def test_a_client_that_failed_to_start(chainlit_s3: type[Any]) -> None:
         await blob(storage, "k")
     with pytest.raises(StorageError, match="Cannot delete 'k'"):
         await storage.delete(["k"])
-    with pytest.raises(StorageError, match="Cannot close"):
-        await storage.close()
+    await storage.close()
     await storage.close()
 
 
@@ -125,8 +124,7 @@ async def test_what_a_client_raises_is_wrapped(tmp_path: Path) -> None:
         await storage.delete(["k"])
     with pytest.raises(StorageError, match=r"Cannot read 'k' "):
         await blob(storage, "k")
-    with pytest.raises(StorageError, match=r"Cannot close .*\(another mistake\)"):
-        await storage.close()
+    await storage.close()  # Only logged.
 
 
 async def test_all_keys_are_tried_before_an_error_is_raised(

@@ -10,14 +10,14 @@ from typing import Any
 import httpx
 import pytest
 
-from chainlit_sqla.errors import BlobNotFound, StorageError
+from chainlit_sqla.errors import StorageError
 from chainlit_sqla.settings import Settings
 from chainlit_sqla.storage.base import BlobSource
 from chainlit_sqla.storage.open_store import open_storage
 from chainlit_sqla.storage.s3.client import S3Storage
 
 from .conftest import SESSION, Bucket
-from .test_contract import blob, failures
+from .test_contract import failures
 
 MIB = 1024 * 1024
 
@@ -60,15 +60,14 @@ async def test_a_cancelled_upload_leaves_nothing_behind(swift: Bucket) -> None:
     await storage.close()
 
 
-async def test_an_upload_that_cannot_be_aborted_is_logged_and_aborted_later(
+async def test_an_upload_that_cannot_be_aborted_is_logged(
     moto: Bucket, caplog: pytest.LogCaptureFixture
 ) -> None:
     storage = moto.storage()
     client = await storage._connect()
-    elsewhere = ["another-bucket"]
 
     async def lose_bucket(params: dict[str, Any], **_: Any) -> None:
-        params["url"] = params["url"].replace(moto.name, elsewhere[0])
+        params["url"] = params["url"].replace(moto.name, "another-bucket")
 
     client.meta.events.register("before-call.s3.UploadPart", lose_bucket)
     client.meta.events.register("before-call.s3.AbortMultipartUpload", lose_bucket)
@@ -76,53 +75,6 @@ async def test_an_upload_that_cannot_be_aborted_is_logged_and_aborted_later(
         await storage.put("k", BlobSource(data=b"x" * 6 * MIB), mime="text/plain")
     assert "Could not abort the unfinished upload of 'k' (NoSuchBucket" in caplog.text
     assert len(moto.unfinished()) == 1
-    elsewhere[0] = moto.name
-    storage._abandoned.append({"Bucket": moto.name, "Key": "k", "UploadId": "gone"})
-    await storage.put("k", BlobSource(data=b"x"), mime="text/plain")
-    assert moto.unfinished() == storage._abandoned == []
-    await storage.close()
-
-
-async def test_more_than_a_thousand_keys_are_deleted(moto: Bucket) -> None:
-    storage = moto.storage(prefix="p")
-    stored = ["k0", "k999", "k1000", "k2100"]
-    for key in stored:
-        await storage.put(key, BlobSource(data=b"x"), mime="text/plain")
-    await storage.delete([f"k{number}" for number in range(2101)])
-    assert moto.names() == []
-    await storage.close()
-
-
-@pytest.mark.parametrize("key", ["bell\x07", "return\rreturn", "amp & < > ' \"", "edge\ufffe"])
-async def test_keys_that_xml_cannot_carry_are_deleted(swift: Bucket, key: str) -> None:
-    storage = swift.storage()
-    await storage.put(key, BlobSource(data=b"x"), mime="text/plain")
-    await storage.put("other", BlobSource(data=b"x"), mime="text/plain")
-    await storage.delete([key, "other"])
-    for gone in (key, "other"):
-        with pytest.raises(BlobNotFound):
-            await blob(storage, gone)
-    await storage.close()
-
-
-async def test_a_batch_of_deletions_carries_the_digest_that_old_servers_want(
-    swift: Bucket,
-) -> None:
-    storage = swift.storage()
-    await storage.put("k", BlobSource(data=b"x"), mime="text/plain")
-    client = await storage._connect()
-    sent: list[dict[str, Any]] = []
-
-    def look(request: Any, **_: Any) -> None:
-        # Without the newer checksum the digest is all that the server can go by.
-        for name in [n for n in request.headers if "checksum" in n.lower()]:
-            del request.headers[name]
-        sent.append(dict(request.headers))
-
-    client.meta.events.register("request-created.s3.DeleteObjects", look)
-    await storage.delete(["k"])
-    assert any(name.lower() == "content-md5" for name in sent[0])
-    assert swift.names() == []
     await storage.close()
 
 
@@ -166,39 +118,6 @@ async def test_links_carry_the_token_of_temporary_credentials(
     storage = S3Storage("bucket", region="us-west-1")
     for url in (await storage.read_urls(["a", "b"])).values():
         assert "X-Amz-Security-Token=SESSION_TOKEN&" in url
-    await storage.close()
-
-
-@pytest.mark.parametrize(
-    ("options", "expected"),
-    [
-        ({"encryption": "AES256"}, ("AES256", None)),
-        ({"encryption": "aws:kms"}, ("aws:kms", None)),
-        ({"kms_key": "alias/chat"}, ("aws:kms", "alias/chat")),
-        ({"encryption": "aws:kms:dsse", "kms_key": "k"}, ("aws:kms:dsse", "k")),
-    ],
-)
-@pytest.mark.parametrize("size", [10, 11 * MIB], ids=["one request", "parts"])
-async def test_blobs_are_encrypted_as_asked_for(
-    moto: Bucket, options: dict[str, str], expected: tuple[str, str | None], size: int
-) -> None:
-    storage = moto.storage(**options)
-    client = await storage._connect()
-    sent: list[dict[str, str]] = []  # Of the key, moto does not give all back.
-
-    def note(params: dict[str, Any], **_: Any) -> None:
-        sent.append(params["headers"])
-
-    for operation in ("PutObject", "CreateMultipartUpload"):
-        client.meta.events.register(f"before-call.s3.{operation}", note)
-    await storage.put("k", BlobSource(data=b"x" * size), mime="text/plain")
-    head = moto.boto.head_object(Bucket=moto.name, Key="k")
-    assert head["ServerSideEncryption"] == expected[0]
-    (headers,) = sent
-    assert headers.get("x-amz-server-side-encryption-aws-kms-key-id") == expected[1]
-    bucket_key = headers.get("x-amz-server-side-encryption-bucket-key-enabled")
-    assert bucket_key == ("true" if expected[0] == "aws:kms" else None)
-    assert len(await blob(storage, "k")) == size
     await storage.close()
 
 

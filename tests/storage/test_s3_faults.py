@@ -17,6 +17,7 @@ from chainlit_sqla import SQLADataLayer
 from chainlit_sqla.errors import BlobNotFound, StorageError, StorageUnavailable
 from chainlit_sqla.settings import Settings
 from chainlit_sqla.storage.base import BlobSource
+from chainlit_sqla.storage.cloud import LANES
 from chainlit_sqla.storage.s3 import connection as s3_connection
 from chainlit_sqla.storage.s3 import upload as s3_upload
 from chainlit_sqla.storage.s3.client import S3Storage
@@ -89,11 +90,10 @@ async def test_an_overload_without_end_names_the_repair(moto: Bucket, front: Fro
 
 async def test_an_unavailable_server_is_not_asked_for_each_key(moto: Bucket, front: Front) -> None:
     storage = through(front, moto, attempts=1)
-    front.fail(r"POST /.*\?delete", 501, "NotImplemented")
     front.fail("DELETE /", 503, "SlowDown")
     with pytest.raises(StorageUnavailable, match=r"SlowDown.*; try again later"):
         await storage.delete([f"k{number}" for number in range(100)])
-    assert len(front.requests) == 4
+    assert len(front.requests) <= LANES
     await storage.close()
 
 
@@ -125,7 +125,6 @@ async def test_a_server_killed_in_the_middle_of_an_upload(
             await blob(storage, "k")
         assert bucket.names() == []
         assert await put(storage) == LARGE.size
-        assert bucket.unfinished() == []  # Aborted now that the server answers.
         await storage.close()
 
 
@@ -213,7 +212,7 @@ async def test_a_server_that_never_answers_is_unavailable(
 
 
 async def test_giving_an_upload_up_takes_limited_time(
-    moto: Bucket, front: Front, monkeypatch: pytest.MonkeyPatch
+    moto: Bucket, front: Front, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(s3_upload, "ABORT_SECONDS", 0.2)
     storage = moto.storage(endpoint=front.endpoint, attempts=1)
@@ -222,7 +221,7 @@ async def test_giving_an_upload_up_takes_limited_time(
     async with asyncio.timeout(BOUND / 2):  # The patience with other requests is longer.
         with pytest.raises(StorageError, match=r"Cannot write 'k' .*AccessDenied"):
             await storage.put("k", BlobSource(data=b"x" * 11 * MIB), mime="text/plain")
-    assert len(storage._abandoned) == 1
+    assert "Could not abort the unfinished upload of 'k'" in caplog.text
     front.calm()
     await storage.close()
 
@@ -259,19 +258,4 @@ async def test_a_storage_that_is_closed_while_it_connects_stays_closed(
     assert front.requests == []
     await storage.put("k", source, mime="text/plain")
     assert moto.names() == ["k"]
-    await storage.close()
-
-
-async def test_a_batch_that_cannot_be_deleted_keeps_no_other(
-    moto: Bucket, front: Front, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("chainlit_sqla.storage.s3.client.BATCH", 2)
-    storage = through(front, moto)
-    stored = [f"k{number}" for number in range(6)]
-    for key in stored:
-        await storage.put(key, SMALL, mime="text/plain")
-    front.fail(r"POST /.*\?delete", 403, "AccessDenied", times=1)
-    with pytest.raises(StorageError, match=r"Cannot delete 'k0' and 1 more .*AccessDenied"):
-        await storage.delete(stored)
-    assert moto.names() == ["k0", "k1"]
     await storage.close()

@@ -14,10 +14,14 @@ from chainlit_sqla.errors import ConfigurationError, MissingExtraError
 from chainlit_sqla.settings import Settings
 from chainlit_sqla.storage.azure.client import AzureStorage
 from chainlit_sqla.storage.base import BlobSource, StorageClient
-from chainlit_sqla.storage.config import storage_from, storage_url
 from chainlit_sqla.storage.gcs.client import GCSStorage
 from chainlit_sqla.storage.local.client import LocalStorage
-from chainlit_sqla.storage.open_store import mask_storage_url, open_storage
+from chainlit_sqla.storage.open_store import (
+    mask_storage_url,
+    open_storage,
+    storage_from,
+    storage_url,
+)
 from chainlit_sqla.storage.s3.client import S3Storage
 
 from .conftest import Bucket
@@ -180,7 +184,7 @@ def test_an_endpoint_of_the_environment_has_no_credentials(
         ("s3://AKIA:wJal/K7MD", "s3://***"),
         ("s3://AKIA:wJal?K7@bucket", "s3://***@bucket"),
         ("s3://b?endpoint=http://u:p@minio&region=r", "s3://***@minio&region=r"),
-        ("s3://b?region=r&secret_key=wJal&kms_key=k", "s3://b?region=r&secret_key=***&kms_key=k"),
+        ("s3://b?secret_key=wJal&region=r", "s3://b?secret_key=***&region=r"),
     ],
 )
 def test_a_url_is_shown_without_its_secrets(url: str, shown: str | None) -> None:

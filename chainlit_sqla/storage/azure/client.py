@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import logging
 import re
 import time
@@ -16,7 +15,7 @@ from urllib.parse import quote
 from ...errors import ConfigurationError, MissingExtraError, StorageError
 from ..base import BlobInfo
 from ..blocking import BlockingStorage
-from ..cloud import check_endpoint
+from ..cloud import Failure, check_arguments, cloud_errors, one_line
 from ..keys import key_behind, original_key, url_safe_key
 from ..worker_threads import UploadFile
 
@@ -36,13 +35,13 @@ PAGE = 500
 """Blobs listed with one request."""
 
 LONGEST_EXPIRY = 10 * 365 * 24 * 3600
-LONGEST_DELEGATION = 7 * 24 * 3600
-"""Seconds that a user delegation key is valid at most, and so are its links."""
+LONGEST_DELEGATED_EXPIRY = 6 * 24 * 3600
+"""For links signed with a user delegation key: it is valid for a week, and serves for a day."""
 
 CONNECT_SECONDS = 10
 READ_SECONDS = 60
-_SKEW = 15 * 60
-_RENEWAL = 3600
+_SKEW = timedelta(minutes=15)
+_DELEGATION = timedelta(days=7)
 
 # The SDK logs each request at INFO, and nothing of its own above that.
 _quiet = logging.getLogger("chainlit_sqla.azure")
@@ -59,6 +58,33 @@ _ESCAPE_LIKE = re.compile("~(?=[0-9A-F]{2})")
 _EMPTY_SEGMENT = re.compile(r"(?<![^/])/|/\Z")
 _LAST_DOT = re.compile(r"\.(?=/|\Z)")
 _ESCAPES = re.compile("(?:~[0-9A-F]{2})+")
+
+_KEY = "APP_AZURE_STORAGE_ACCESS_KEY"
+_ROLES = "'Storage Blob Data Contributor' and, for links, 'Storage Blob Delegator'"
+_IDENTITY = "give this machine an identity (managed or workload identity, az login)"
+_REPAIRS = {
+    "ContainerNotFound": "create the container or correct BUCKET_NAME or the storage URL",
+    "ContainerDisabled": "enable the container or correct BUCKET_NAME or the storage URL",
+    "ContainerBeingDeleted": "create the container again or correct BUCKET_NAME or the storage URL",
+    "InvalidResourceName": "correct BUCKET_NAME or the storage URL",
+    "AuthenticationFailed": f"correct {_KEY}, or set the clock of this machine",
+    "InvalidAuthenticationInfo": f"correct {_KEY}, or renew the identity of this machine",
+    "NoAuthenticationInformation": f"set {_KEY}, or {_IDENTITY}",
+    "KeyBasedAuthenticationNotPermitted": f"unset {_KEY} and {_IDENTITY}",
+    "AuthorizationFailure": f"correct {_KEY}, or let this machine through the account's network "
+    f"rules and give its identity the roles {_ROLES}",
+    "AuthorizationPermissionMismatch": f"give this identity the roles {_ROLES}",
+    "InsufficientAccountPermissions": f"give this identity the roles {_ROLES}",
+    "AccountIsDisabled": "enable the account or correct APP_AZURE_STORAGE_ACCOUNT",
+    "BlobImmutableDueToPolicy": "wait until the immutability policy of the container ends",
+    "LeaseIdMissing": "end the lease of the blob",
+    "BlockListTooLong": "store a file of at most 195 GB",
+}
+_MISSING = ("BlobNotFound", "404")
+_TRANSIENT = ("ServerBusy", "OperationTimedOut", "InternalError", "429", "408")
+_ENTRA_CODE = re.compile(r"AADSTS\d+: [^\n.]*")
+_MESSAGE_LENGTH = 200
+_UNKNOWN_HOST = re.compile(r"NameResolutionError|Failed to resolve|getaddrinfo|Name or service")
 
 
 class AzureStorage(BlockingStorage):
@@ -79,8 +105,7 @@ class AzureStorage(BlockingStorage):
         endpoint: The URL of the blob service where it is not
             ``https://{account}.blob.core.windows.net``: of another cloud, a custom domain,
             or Azurite (``http://127.0.0.1:10000/devstoreaccount1``).
-        expiry: Seconds until a link ends; a week at most without a key, and then those of
-            more than six days may end up to an hour earlier.
+        expiry: Seconds until a link ends; six days at most without a key.
         credential: A token credential, such as those of ``azure.identity``, which the
             caller closes; None: ``DefaultAzureCredential``.
         attempts: How often a request is sent until it has failed.
@@ -128,13 +153,13 @@ class AzureStorage(BlockingStorage):
         self._expiry = expiry
         self._attempts = attempts
         self._clock = clock
-        self._delegation_key: Any = None
-        self._delegated = 0.0
+        self._delegation: tuple[Any, float] = None, 0.0
+        """A user delegation key, and the time when it ends."""
 
     def _errors(self, action: str) -> AbstractContextManager[None]:
-        from .errors import azure_errors
+        from azure.core.exceptions import AzureError
 
-        return azure_errors(action, self.location)
+        return cloud_errors(action, self.location, (AzureError,), _explain)
 
     def _upload(self, name: str, file: UploadFile, mime: str, disposition: str) -> None:
         from azure.storage.blob import ContentSettings
@@ -175,11 +200,10 @@ class AzureStorage(BlockingStorage):
         from azure.storage.blob import BlobSasPermissions, generate_blob_sas
 
         secret: dict[str, Any] = {"account_key": self._key}
-        ends = self._clock() + self._expiry
+        expiry = datetime.fromtimestamp(self._clock() + self._expiry, UTC)
         if not self._key:
             with self._errors("sign links"):
-                secret = {"user_delegation_key": self._delegate()}
-            ends = min(ends, self._delegation_end)
+                secret = {"user_delegation_key": self._delegation_key(expiry.timestamp())}
 
         # No link says when it begins, so a clock ahead of Azure's makes none that is not
         # valid yet; a delegation key begins a quarter of an hour ago for the same reason.
@@ -188,7 +212,7 @@ class AzureStorage(BlockingStorage):
                 *self._names,
                 name,
                 permission=BlobSasPermissions(read=True),
-                expiry=datetime.fromtimestamp(ends, UTC),
+                expiry=expiry,
                 protocol="https" if self._url.startswith("https:") else "https,http",
                 **secret,
             )
@@ -196,32 +220,24 @@ class AzureStorage(BlockingStorage):
 
         return sign, 1
 
-    def _delegate(self) -> Any:
-        """Return a user delegation key, which is used until links would outlive it.
+    def _delegation_key(self, until: float) -> Any:
+        """Return a user delegation key that does not end before a time.
 
         Source: https://learn.microsoft.com/rest/api/storageservices/create-user-delegation-sas
         """
         service = self._connected()
         with self._lock:
-            now = self._clock()
-            outlived = now + self._expiry > self._delegation_end
-            # Links of almost a week would need a new key each moment; instead they end earlier.
-            if self._delegation_key is None or (outlived and now - self._delegated > _RENEWAL):
-                start = datetime.fromtimestamp(now - _SKEW, UTC)
-                self._delegation_key = service.get_user_delegation_key(
-                    start, start + timedelta(seconds=LONGEST_DELEGATION)
-                )
-                self._delegated = now
-            return self._delegation_key
-
-    @property
-    def _delegation_end(self) -> float:
-        return self._delegated - _SKEW + LONGEST_DELEGATION
+            key, end = self._delegation
+            if until > end:
+                begin = datetime.fromtimestamp(self._clock(), UTC) - _SKEW
+                key = service.get_user_delegation_key(begin, begin + _DELEGATION)
+                self._delegation = key, (begin + _DELEGATION).timestamp()
+            return key
 
     def _disconnect(self, client: Any) -> None:
         with self._lock:
             credential, self._own_credential = self._own_credential, None
-            self._delegation_key = None
+            self._delegation = None, 0.0
         for connection in filter(None, (client, credential)):
             connection.close()
 
@@ -274,43 +290,23 @@ def _info(key: str, blob: Any) -> BlobInfo:
 
 
 def _check_arguments(container: str, account: str, key: str, endpoint: str, expiry: int) -> None:
-    if not container:
+    if not account:
         raise ConfigurationError(
-            "Azure Blob Storage needs the name of a container; set BUCKET_NAME"
-        )
-    if not re.fullmatch(r"\$?[a-z0-9](?:-?[a-z0-9]){2,62}", container) or len(container) > 63:
-        raise ConfigurationError(
-            f"{container!r} cannot be the name of an Azure container (3 to 63 small letters, "
-            "digits and single hyphens); correct BUCKET_NAME or the storage URL"
-        )
-    if not re.fullmatch("[a-z0-9]{3,24}", account):
-        raise ConfigurationError(
-            f"{account!r} cannot be the name of an Azure storage account (3 to 24 small "
-            "letters and digits); correct APP_AZURE_STORAGE_ACCOUNT"
+            "Azure Blob Storage needs a storage account; set APP_AZURE_STORAGE_ACCOUNT"
         )
     try:
         base64.b64decode(key, validate=True)
-    except (binascii.Error, ValueError):
+    except ValueError:
         raise ConfigurationError(
             "The key of the Azure storage account is not base64, so it is not whole; correct "
             "APP_AZURE_STORAGE_ACCESS_KEY"
         ) from None
-    check_endpoint(
-        "az",
-        endpoint,
-        f"The Azure endpoint {endpoint!r} is no URL; write it like "
-        "https://account.blob.core.windows.net",
-    )
+    longest = LONGEST_EXPIRY if key else LONGEST_DELEGATED_EXPIRY
+    check_arguments("Azure Blob Storage", "az", container, endpoint, expiry, longest)
     if not key and endpoint.startswith("http:"):
         raise ConfigurationError(
             f"Azure takes no token over {endpoint!r}; use https, or set "
             "APP_AZURE_STORAGE_ACCESS_KEY"
-        )
-    longest = LONGEST_EXPIRY if key else LONGEST_DELEGATION
-    if not 0 < expiry <= longest:
-        raise ConfigurationError(
-            f"Azure links are good for 1 to {longest:,} seconds here, not {expiry:,}; "
-            "correct STORAGE_EXPIRY_TIME"
         )
 
 
@@ -370,3 +366,33 @@ def _unescape(match: re.Match[str]) -> str:
         return bytes.fromhex(match[0].replace("~", "")).decode()
     except UnicodeDecodeError:
         return match[0]
+
+
+def _explain(error: Any) -> Failure:
+    from azure.core.exceptions import ClientAuthenticationError, HttpResponseError
+
+    message = _message(error)
+    if not isinstance(error, HttpResponseError):
+        repair = "check the endpoint and the network"
+        if _UNKNOWN_HOST.search(str(error)):
+            repair = "correct APP_AZURE_STORAGE_ACCOUNT or check the network"
+        return Failure(message, repair, transient=True)
+    status = int(error.status_code or 0)
+    code = getattr(error, "error_code", None)
+    code = str(getattr(code, "value", code) or status)
+    # Errors of azure-identity are of this class, too, but carry no answer of the store.
+    if not error.response or (isinstance(error, ClientAuthenticationError) and status < 401):
+        return Failure(message, f"set {_KEY}, or {_IDENTITY}")
+    message = f"{code} ({message})"
+    if code in _TRANSIENT or (status >= 500 and status != 501):
+        return Failure(message, "try again later", transient=True)
+    repair = _REPAIRS.get(code, "look at the container and the account in the Azure portal")
+    return Failure(message, repair, missing=code in _MISSING)
+
+
+def _message(error: BaseException) -> str:
+    """Take what matters out of a text of many lines, with ids, times and advice."""
+    text = str(error).strip()
+    if match := _ENTRA_CODE.search(text):
+        return one_line(match[0], _MESSAGE_LENGTH)
+    return one_line(text.splitlines()[0], _MESSAGE_LENGTH) if text else type(error).__name__

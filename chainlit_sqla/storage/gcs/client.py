@@ -1,5 +1,7 @@
 """Blobs in a bucket of Google Cloud Storage."""
 
+# mypy: disable-error-code="no-untyped-call"
+
 from __future__ import annotations
 
 import os
@@ -9,16 +11,21 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from datetime import timedelta
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from ...errors import ConfigurationError, MissingExtraError, StorageError
 from ..base import BlobInfo
-from ..blocking import CALLS, LANES, LARGE_UPLOADS, SMALL_UPLOADS, BlockingStorage
-from ..cloud import check_endpoint
+from ..blocking import CALLS, LARGE_UPLOADS, SMALL_UPLOADS, BlockingStorage
+from ..cloud import LANES, check_arguments
 from ..keys import KEY_BYTES, key_behind, original_key, url_safe_key
 from ..worker_threads import UploadFile
 
 GOOGLE = "https://storage.googleapis.com"
+GOOGLE_HOSTS = ".googleapis.com"
+TOKEN_URI = "https://oauth2.googleapis.com/token"  # noqa: S105 - a URL
+SCOPES = ("https://www.googleapis.com/auth/cloud-platform",)
+"""The scope of storage alone does not cover IAM, which signs where there is no key."""
+
 LONGEST_EXPIRY = 7 * 24 * 3600
 
 PART = 8 * 1024 * 1024
@@ -30,7 +37,6 @@ PIECE = 4 * 1024 * 1024
 TIMEOUT = (10, 60)
 """Seconds to connect, and to wait for the next bytes of an answer."""
 
-_BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]")
 _LISTED = "items(name,size,timeCreated,contentType,contentDisposition),nextPageToken"
 
 _ESCAPED = "25|2E|0[0-9A-F]|1[0-9A-F]|7F"
@@ -86,11 +92,9 @@ class GCSStorage(BlockingStorage):
     ) -> None:
         # Google's own client and its other emulators read this variable, too.
         endpoint = (endpoint or os.environ.get("STORAGE_EMULATOR_HOST", "")).rstrip("/")
-        _check_arguments(bucket, client_email, private_key, endpoint, expiry)
+        check_arguments("Google Cloud Storage", "gs", bucket, endpoint, expiry, LONGEST_EXPIRY)
         try:
             import google.cloud.storage  # noqa: F401
-
-            from .credentials import Login
         except ImportError as error:
             raise MissingExtraError("Google Cloud Storage", "gcs") from error
         at = f" at {endpoint}" if endpoint else ""
@@ -100,7 +104,8 @@ class GCSStorage(BlockingStorage):
         self._project = project
         self._expiry = expiry
         self._retry_seconds = retry_seconds
-        self._login = Login(client_email, private_key, endpoint, credentials)
+        self._client_email = client_email
+        self._credentials = _credentials(client_email, private_key, endpoint, credentials)
 
     def _errors(self, action: str) -> AbstractContextManager[None]:
         from .errors import google_errors
@@ -165,19 +170,19 @@ class GCSStorage(BlockingStorage):
             return _info(key, blob)
 
     def _signer(self) -> tuple[Callable[[str], str], int]:
-        from .errors import google_errors
+        from google.auth.credentials import AnonymousCredentials
+        from google.oauth2 import service_account
 
         endpoint = self._endpoint or GOOGLE
         with self._errors("sign links"):
-            bucket = self._bucket(authorized=False)
-            if self._login.is_anonymous:  # An emulator checks no signature.
+            bucket = self._bucket()
+            if isinstance(self._credentials, AnonymousCredentials):
+                # An emulator checks no signature.
                 return lambda name: f"{endpoint}/{bucket.name}/{quote(name, safe='/~')}", 1
-            if not self._login.signs_locally:
-                bucket = self._bucket()  # The token tells the name of this machine's account.
-            signer = self._login.signer(bucket.client._http, self._retry())
+            signer = self._signing_credentials(bucket.client._http._auth_request)
 
         def sign(name: str) -> str:
-            with google_errors("sign links", self.location, signing=True):
+            with self._errors("sign links"):
                 url: str = bucket.blob(name).generate_signed_url(
                     version="v4",
                     expiration=timedelta(seconds=self._expiry),
@@ -187,31 +192,57 @@ class GCSStorage(BlockingStorage):
                 return url
 
         # Threads that compute slow each other down; those that wait for IAM don't.
-        return sign, 1 if self._login.signs_locally else LANES
+        is_local = signer is self._credentials and isinstance(signer, service_account.Credentials)
+        return sign, 1 if is_local else LANES
+
+    def _signing_credentials(self, request: Any) -> Any:
+        """Return the credentials, or those of an account for which IAM signs.
+
+        Raises:
+            StorageError: Nobody can sign.
+        """
+        from google.auth.credentials import Signing
+        from google.auth.iam import Signer
+        from google.oauth2 import service_account
+
+        from .errors import TOKEN_CREATOR
+
+        credentials, email = self._credentials, self._client_email
+        if isinstance(credentials, Signing) and email in ("", credentials.signer_email):
+            return credentials
+        if not credentials.valid:  # The token tells the name of a machine's account.
+            credentials.refresh(request)
+        email = email or getattr(credentials, "service_account_email", None) or ""
+        if "@" not in email:
+            raise StorageError(
+                "Cannot sign links to Google Cloud Storage: these credentials belong to no "
+                "service account; set APP_GCS_CLIENT_EMAIL to a service account on which they "
+                f"have the role {TOKEN_CREATOR}, or set APP_GCS_PRIVATE_KEY, too"
+            )
+        return service_account.Credentials(Signer(request, credentials, email), email, TOKEN_URI)
 
     def _disconnect(self, client: Any) -> None:
         client._http.close()
 
-    def _bucket(self, *, authorized: bool = True) -> Any:
-        """Return the bucket; ``authorized`` with a token that is still valid."""
-        client = self._connected()
-        if authorized:
-            with self._lock:  # One thread renews the token, for all.
-                self._login.renew(client._http)
-        return client.bucket(self._bucket_name)
+    def _bucket(self) -> Any:
+        return self._connected().bucket(self._bucket_name)
 
     def _connect(self) -> Any:
+        import google.auth
         from google.cloud import storage
         from requests.adapters import HTTPAdapter
 
+        if self._credentials is None:
+            self._credentials = google.auth.default(scopes=SCOPES)[0]
         client = storage.Client(
             project=self._project or None,
-            credentials=self._login.credentials,
+            credentials=self._credentials,
             client_options={"api_endpoint": self._endpoint} if self._endpoint else None,
         )
         adapter = HTTPAdapter(pool_maxsize=CALLS + SMALL_UPLOADS + LARGE_UPLOADS)
-        for scheme in ("https://", "http://"):
-            client._http.mount(scheme, adapter)
+        for session in (client._http, client._http._auth_request.session):
+            session.mount("https://", adapter)
+            session.mount("http://", adapter)
         return client
 
     def _retry(self, stop: threading.Event | None = None) -> Any:
@@ -231,31 +262,30 @@ def _info(key: str, blob: Any) -> BlobInfo:
     )
 
 
-def _check_arguments(
-    bucket: str, client_email: str, private_key: str, endpoint: str, expiry: int
-) -> None:
-    if not bucket:
-        raise ConfigurationError("Google Cloud Storage needs the name of a bucket; set BUCKET_NAME")
-    if not _BUCKET.fullmatch(bucket):
-        raise ConfigurationError(
-            f"{bucket!r} cannot be a bucket of Google Cloud Storage; correct BUCKET_NAME "
-            "or the storage URL (lower-case letters, digits, '-', '_' and '.')"
-        )
+def _credentials(client_email: str, private_key: str, endpoint: str, credentials: Any) -> Any:
+    """Return what logs in; None: the machine's own, which are looked up on first use."""
+    from google.auth.credentials import AnonymousCredentials, with_scopes_if_required
+    from google.oauth2 import service_account
+
+    if credentials is not None:
+        return with_scopes_if_required(credentials, SCOPES)
     if private_key and not client_email:
         raise ConfigurationError(
             "A private key needs the account that it belongs to; set APP_GCS_CLIENT_EMAIL, too"
         )
-    check_endpoint(
-        "gs",
-        endpoint,
-        f"The endpoint {endpoint!r} for Google Cloud Storage is no URL; write it (or "
-        "STORAGE_EMULATOR_HOST) like http://localhost:9023",
-    )
-    if not 0 < expiry <= LONGEST_EXPIRY:
-        raise ConfigurationError(
-            f"Google signs links for 1 to {LONGEST_EXPIRY:,} seconds, not {expiry:,}; "
-            "correct STORAGE_EXPIRY_TIME"
-        )
+    if private_key:
+        # ".env" files often hold the line ends of the key as "\\n", and some readers keep quotes.
+        pem = private_key.strip().strip("\"'").replace("\\n", "\n")
+        info = {"client_email": client_email, "private_key": pem, "token_uri": TOKEN_URI}
+        try:
+            return service_account.Credentials.from_service_account_info(info, scopes=SCOPES)
+        except (ValueError, TypeError):  # Their message is dropped: it may quote the key.
+            raise ConfigurationError(
+                "The private key for Google Cloud Storage cannot be read; set APP_GCS_PRIVATE_KEY "
+                "to the whole private_key of the service account's JSON file"
+            ) from None
+    host = urlsplit(endpoint).hostname or ""
+    return AnonymousCredentials() if endpoint and not host.endswith(GOOGLE_HOSTS) else None
 
 
 def object_name(key: str) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import http.client
 import re
 from contextlib import AbstractContextManager
-from functools import partial
 from typing import Any
 
 import google_crc32c
@@ -15,7 +14,6 @@ from google.api_core import exceptions as api
 from google.auth import exceptions as auth
 
 from ..cloud import CREDENTIAL_VARIABLES, Failure, cloud_errors, one_line
-from .credentials import TOKEN_CREATOR
 
 try:
     from google.cloud.storage.exceptions import DataCorruption
@@ -24,6 +22,8 @@ except ImportError:  # Before 3.0 another package had it.
 
 # In pure Python it takes seconds for a large blob, and holds the interpreter's lock.
 CHECKSUM = "crc32c" if google_crc32c.implementation == "c" else "md5"
+
+TOKEN_CREATOR = "roles/iam.serviceAccountTokenCreator"  # noqa: S105 - a role
 
 _KEYS = CREDENTIAL_VARIABLES["gs"]
 _REPAIRS = {
@@ -38,8 +38,9 @@ _GRANT = (
     "enable the IAM Service Account Credentials API and correct APP_GCS_CLIENT_EMAIL, or set "
     "APP_GCS_PRIVATE_KEY, too"
 )
-_SIGNING_REPAIRS = dict.fromkeys((400, 401, 403, 404), _GRANT)
-
+# google-auth reports an answer of IAM as text.
+_IAM_ANSWER = re.compile(r"signBlob .*")
+_IAM_MESSAGE = re.compile(r'"message": ?"([^"]+)')
 # Source: https://cloud.google.com/storage/docs/retry-strategy#retryable
 _TRANSIENT = (408, 429, 500, 502, 503, 504)
 _CONNECTION_LOST = (
@@ -63,12 +64,9 @@ _NO_BUCKET = re.compile(r"bucket does not exist", re.IGNORECASE)
 _URLS = re.compile(r"(with url: \S+|https?://\S+)")
 
 
-def google_errors(
-    action: str, location: str, *, signing: bool = False
-) -> AbstractContextManager[None]:
-    """Turn the exceptions of Google's libraries, or of IAM, into errors; see `cloud_errors`."""
-    repairs = _SIGNING_REPAIRS if signing else _REPAIRS
-    return cloud_errors(action, location, _KINDS, partial(_explain, repairs=repairs))
+def google_errors(action: str, location: str) -> AbstractContextManager[None]:
+    """Turn the exceptions of Google's libraries into errors of ours; see `cloud_errors`."""
+    return cloud_errors(action, location, _KINDS, _explain)
 
 
 def is_transient(error: BaseException) -> bool:
@@ -83,15 +81,19 @@ def is_transient(error: BaseException) -> bool:
     )
 
 
-def _explain(error: BaseException, repairs: dict[int, str]) -> Failure:
+def _explain(error: BaseException) -> Failure:
     cause = _cause(error)
     status, message = _status(cause), _message(cause)
     transient = is_transient(cause)
-    if status == 404 and repairs is _REPAIRS and not _NO_BUCKET.search(message):
+    if status == 404 and not _NO_BUCKET.search(message):
         return Failure(message, missing=True)  # Only the words tell it from a missing bucket.
     if status:
         default = "try again later" if transient else "look at the bucket and its server"
-        return Failure(message, repairs.get(status, default), transient=transient)
+        return Failure(message, _REPAIRS.get(status, default), transient=transient)
+    if answer := _IAM_ANSWER.search(str(cause)):
+        if said := _IAM_MESSAGE.search(answer[0]):
+            return Failure(f"IAM does not sign them ({one_line(said[1])})", _GRANT)
+        return Failure("IAM does not sign them now", "try again later", transient=True)
     if isinstance(cause, auth.DefaultCredentialsError):
         repair = (
             f"set {_KEYS}, or run as a service account (Cloud Run, GKE, Compute Engine), or "

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -12,39 +11,22 @@ from typing import Any
 from aiobotocore.session import AioSession
 from botocore.exceptions import ClientError
 
-from ...errors import ConfigurationError, StorageError, StorageUnavailable
+from ...errors import ConfigurationError
 from ..base import CHUNK, BlobInfo, BlobSource, source_errors
-from ..cloud import check_endpoint, check_round_trip
+from ..cloud import check_arguments, check_round_trip, delete_each
 from ..headers import content_disposition, content_type
-from ..keys import key_behind, original_key, possible_names, url_safe_key
+from ..keys import key_behind, original_key, url_safe_key
 from ..worker_threads import UploadFile
 from .connection import Connection, client_config
-from .errors import refusal, s3_errors
-from .upload import Upload, abort
+from .errors import s3_errors
+from .upload import PART_SIZE, Upload
 
-PART_SIZE = 5 * 1024 * 1024
-SMALLEST_PART = 5 * 1024 * 1024
 LONGEST_EXPIRY = 7 * 24 * 3600
-BATCH = 1000
-"""Keys deleted with one request; S3's limit."""
-
-OUTAGE = 3
-"""Consecutive unavailable answers after which no other key is deleted."""
-
-_ABORTED = 5
-"""Abandoned uploads that one upload aborts after its own end."""
-
-_KMS = "aws:kms"
-_ENCRYPTIONS = ("AES256", _KMS, "aws:kms:dsse")
 _UNKNOWN_REQUEST = ("NotImplemented", "MethodNotAllowed", "405", "501")
-# The server knows no such request, or refuses all of it for one key.
-_NO_BATCH = (*_UNKNOWN_REQUEST, "MalformedXML", "KeyTooLongError")
-# A parser of XML 1.0 refuses these or, for the carriage return, turns them into others.
-_NOT_IN_XML = re.compile("[^\t\n\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 class S3Storage:
-    """An `Inventory` over an S3 bucket.
+    """An `Inventory` over an S3 bucket, which encrypts blobs as its default says.
 
     Args:
         bucket: The bucket; it must exist.
@@ -58,14 +40,10 @@ class S3Storage:
         endpoint: The URL of a server other than Amazon's.
         public_endpoint: The URL under which browsers reach that server, if it differs
             (only its neighbours know a container's name); empty: the same.
-        encryption: How the server encrypts blobs: ``AES256`` (SSE-S3), ``aws:kms``,
-            ``aws:kms:dsse``; empty: as the bucket says.
-        kms_key: The id, ARN or alias of a key of AWS KMS; implies ``aws:kms``.
         expiry: Seconds until a link ends, a week at most. Links that were signed with
             temporary credentials end with these.
         path_style: Whether the bucket's name is in the path instead of the host;
             None: with an `endpoint` only.
-        part_size: Bytes; larger blobs are sent in parts of this size.
         attempts: How often a request is sent until it has failed.
         patience: Seconds without an answer or progress after which a request has failed.
         session: An ``aiobotocore`` session, for credentials of another kind and to share
@@ -89,19 +67,18 @@ class S3Storage:
         profile: str = "",
         endpoint: str = "",
         public_endpoint: str = "",
-        encryption: str = "",
-        kms_key: str = "",
         expiry: int = 3600,
         path_style: bool | None = None,
-        part_size: int = PART_SIZE,
         attempts: int = 3,
         patience: float = 60.0,
         session: Any = None,
     ) -> None:
-        _check_arguments(bucket, access_key, secret_key, expiry, part_size)
-        for url in filter(None, (endpoint, public_endpoint)):
-            check_endpoint(
-                "s3", url, f"The S3 endpoint {url!r} is no URL; write it like http://localhost:9000"
+        for url in (endpoint, public_endpoint):
+            check_arguments("S3", "s3", bucket, url, expiry, LONGEST_EXPIRY)
+        if bool(access_key) != bool(secret_key):
+            raise ConfigurationError(
+                "An S3 access key and its secret belong together; set both APP_AWS_ACCESS_KEY and "
+                "APP_AWS_SECRET_KEY, or neither to use the default AWS credentials"
             )
         at = f" at {endpoint}" if endpoint else ""
         self.location = f"S3 bucket {bucket!r}{at}"
@@ -112,14 +89,11 @@ class S3Storage:
         self._credentials = (access_key or None, secret_key or None)
         self._expiry = expiry
         self._public_endpoint = public_endpoint
-        self._encryption = _encryption(encryption, kms_key)
         self._path_style = bool(endpoint) if path_style is None else path_style
-        self._part_size = part_size
         self._attempts = attempts
         self._patience = patience
         self._session = session or (AioSession(profile=profile) if profile else None)
         self._connection: Connection | None = None
-        self._abandoned: list[Mapping[str, Any]] = []
 
     async def put(self, key: str, source: BlobSource, *, mime: str, name: str = "") -> int:
         """Store a blob; see `StorageClient.put`."""
@@ -127,7 +101,6 @@ class S3Storage:
         headers = {
             "ContentType": content_type(mime),
             "ContentDisposition": content_disposition(mime, name),
-            **self._encryption,
         }
         with s3_errors(f"write {key!r}", self.location):
             connection = await self._connected()
@@ -208,22 +181,17 @@ class S3Storage:
         return count
 
     async def delete(self, keys: Sequence[str]) -> None:
-        """Delete blobs, a thousand with one request; see `StorageClient.delete`."""
-        names, refusals = possible_names(keys, lambda key: self._target(key)["Key"])
-        with s3_errors("delete blobs", self.location):
-            client = await self._connect()
-        targets = list(dict.fromkeys(names.values()))
-        alone = [key for key in targets if _NOT_IN_XML.search(key)]
-        together = [key for key in targets if not _NOT_IN_XML.search(key)]
-        failed = _DeferredErrors()
-        for start in range(0, len(together), BATCH):
-            with failed:
-                alone += await self._delete_batch(client, together[start : start + BATCH])
-        for key in alone:
-            with failed, s3_errors(f"delete {key!r}", self.location):
-                await client.delete_object(Bucket=self._bucket, Key=key)
-        for error in failed.errors + refusals:
-            raise error
+        """Delete blobs, some concurrently; see `StorageClient.delete`.
+
+        A request for many keys saves little and brings rules of its own: some servers lack it,
+        others want a digest of it, and XML cannot carry every key.
+        """
+
+        async def delete(key: str, name: str) -> None:
+            with s3_errors(f"delete {key!r}", self.location):
+                await (await self._connect()).delete_object(Bucket=self._bucket, Key=name)
+
+        await delete_each(keys, lambda key: self._target(key)["Key"], delete)
 
     async def check(self) -> str:
         """Write, read and delete a small blob; see `StorageClient.check`."""
@@ -282,14 +250,10 @@ class S3Storage:
     ) -> int:
         with source_errors(key):
             size = source.size
-        async with connection.small if size < self._part_size else connection.large:
+        async with connection.small if size < PART_SIZE else connection.large:
             with UploadFile.opened(source, key) as file:
-                client, patience = connection.client, self._patience
-                upload = Upload(client, target, headers, file, patience, self._abandoned)
-                await upload.send(self._part_size)
-        for abandoned in [self._abandoned.pop(0) for _ in self._abandoned[:_ABORTED]]:
-            await abort(connection.client, abandoned, self._abandoned)
-        return file.size
+                await Upload(connection.client, target, headers, file, self._patience).send()
+                return file.size
 
     def _make_client(self, session: Any, endpoint: str) -> Any:
         access_key, secret_key = self._credentials
@@ -303,90 +267,3 @@ class S3Storage:
                 path_style=self._path_style, attempts=self._attempts, patience=self._patience
             ),
         )
-
-    async def _delete_batch(self, client: Any, keys: list[str]) -> list[str]:
-        """Delete with one request; return the keys if the server does not support that."""
-        action = f"delete {keys[0]!r}" + (f" and {len(keys) - 1} more" if keys[1:] else "")
-        with s3_errors(action, self.location):
-            try:
-                answer = await client.delete_objects(
-                    Bucket=self._bucket,
-                    Delete={"Objects": [{"Key": key} for key in keys], "Quiet": True},
-                )
-            except ClientError as error:
-                if error.response["Error"].get("Code") in _NO_BATCH:
-                    return keys
-                raise
-        errors = [e for e in answer.get("Errors", ()) if e.get("Code") != "NoSuchKey"]
-        if errors:
-            raise refusal(errors[0]).error(f"delete {errors[0].get('Key')!r}", self.location)
-        return []
-
-
-class _DeferredErrors:
-    """Keeps errors until all keys had their turn, unless the server is down.
-
-    A single unavailable answer may be about one key only.
-    """
-
-    def __init__(self) -> None:
-        self.errors: list[StorageError] = []
-        self._consecutive = 0
-
-    def __enter__(self) -> None:
-        self._consecutive += 1
-
-    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> bool:
-        if not isinstance(error, StorageUnavailable):
-            self._consecutive = 0
-        if not isinstance(error, StorageError):
-            return False
-        self.errors.append(error)
-        return self._consecutive < OUTAGE
-
-
-def _check_arguments(
-    bucket: str, access_key: str, secret_key: str, expiry: int, part_size: int
-) -> None:
-    if not bucket:
-        raise ConfigurationError("S3 needs the name of a bucket; set BUCKET_NAME")
-    if bool(access_key) != bool(secret_key):
-        raise ConfigurationError(
-            "An S3 access key and its secret belong together; set both APP_AWS_ACCESS_KEY and "
-            "APP_AWS_SECRET_KEY, or neither to use the default AWS credentials"
-        )
-    if not 0 < expiry <= LONGEST_EXPIRY:
-        raise ConfigurationError(
-            f"S3 signs links for 1 to {LONGEST_EXPIRY:,} seconds, not {expiry:,}; "
-            "correct STORAGE_EXPIRY_TIME"
-        )
-    if part_size < SMALLEST_PART:
-        raise ConfigurationError(
-            f"S3 takes parts of at least {SMALLEST_PART:,} bytes, not {part_size:,}; "
-            "use a larger part_size"
-        )
-
-
-def _encryption(kind: str, kms_key: str) -> dict[str, Any]:
-    """The headers that ask for encryption.
-
-    Source: https://docs.aws.amazon.com/AmazonS3/latest/userguide/serv-side-encryption.html
-    """
-    kind = kind or (_KMS if kms_key else "")
-    if not kind:
-        return {}
-    if kind not in _ENCRYPTIONS:
-        raise ConfigurationError(
-            f"sse={kind!r} cannot be used; write {', '.join(_ENCRYPTIONS[:-1])} or "
-            f"{_ENCRYPTIONS[-1]}"
-        )
-    if kms_key and not kind.startswith(_KMS):
-        raise ConfigurationError(
-            f"A KMS key has no use with sse={kind}; leave kms_key out, or write sse={_KMS}"
-        )
-    headers: dict[str, Any] = {"ServerSideEncryption": kind}
-    if kms_key:
-        headers["SSEKMSKeyId"] = kms_key
-    if kind == _KMS:
-        headers["BucketKeyEnabled"] = True  # One request to KMS for many blobs, not for each.
-    return headers

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
-import hashlib
 import logging
 from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack, suppress
@@ -104,7 +102,6 @@ class Connection:
         session = self._session or get_session()
         await asyncio.to_thread(_load_models, session)
         client = await self._stack.enter_async_context(self._make_client(session, ""))
-        client.meta.events.register("before-call.s3.DeleteObjects", _add_content_md5)
         # A closed client of aiobotocore fails unlike any error of S3, or connects again.
         client.meta.events.register("before-send.s3", self._check_open)
         self.signer = client
@@ -150,9 +147,3 @@ def _load_models(session: Any) -> None:
         for part in ("service-2", "endpoint-rule-set-1", "paginators-1"):
             loader.load_service_model("s3", part)
         loader.load_data("endpoints")
-
-
-def _add_content_md5(params: dict[str, Any], **_: Any) -> None:
-    """Add the header that older servers require in a batch of deletions."""
-    digest = hashlib.md5(params["body"], usedforsecurity=False).digest()
-    params["headers"].setdefault("Content-MD5", base64.b64encode(digest).decode())

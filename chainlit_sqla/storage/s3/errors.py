@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from contextlib import AbstractContextManager
-from typing import Any
 
 import aiohttp
 from botocore import exceptions as boto
@@ -49,26 +47,17 @@ def s3_errors(action: str, location: str) -> AbstractContextManager[None]:
     return cloud_errors(action, location, kinds, _explain)
 
 
-def refusal(answer: Mapping[str, Any], status: int = 0) -> Failure:
-    """Explain an S3 error document.
-
-    Args:
-        answer: Its ``Code`` and ``Message``.
-        status: The HTTP status; 0 where the answer is about one of many keys.
-    """
-    code = str(answer.get("Code", "")) or "an unknown error"
-    return Failure(
-        f"{code} ({one_line(answer.get('Message', ''))})",
-        _REPAIRS.get(code, "look at the bucket and at its server's log"),
-        missing=code in _MISSING,
-        transient=code in _TRANSIENT or status == 429 or (status >= 500 and status != 501),
-    )
-
-
 def _explain(error: BaseException) -> Failure:
     if isinstance(error, boto.ClientError):
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-        return refusal(error.response.get("Error", {}), status)
+        answer = error.response.get("Error", {})
+        code = str(answer.get("Code", "")) or "an unknown error"
+        return Failure(
+            f"{code} ({one_line(answer.get('Message', ''))})",
+            _REPAIRS.get(code, "look at the bucket and at its server's log"),
+            missing=code in _MISSING,
+            transient=code in _TRANSIENT or status == 429 or (status >= 500 and status != 501),
+        )
     message = one_line(error) or type(error).__name__
     if isinstance(error, boto.NoCredentialsError | boto.PartialCredentialsError):
         return Failure(message, f"set {_KEYS}, or give this machine a role")

@@ -18,6 +18,9 @@ from ..worker_threads import UploadFile
 
 logger = logging.getLogger("chainlit_sqla")
 
+PART_SIZE = 5 * 1024 * 1024
+"""Bytes of a part, S3's least; smaller blobs go in one request, huge ones in larger parts."""
+
 MAX_PARTS = 10_000
 """S3's limit for one upload."""
 
@@ -83,7 +86,6 @@ class Upload:
         file: The bytes.
         patience: Seconds without progress after which a request has failed. aiohttp has no
             limit of its own while it writes a body or waits for ``100 Continue``.
-        abandoned: Receives an upload in parts that could not be aborted.
     """
 
     client: Any
@@ -91,27 +93,22 @@ class Upload:
     headers: Mapping[str, Any]
     file: UploadFile
     patience: float
-    abandoned: list[Mapping[str, Any]]
 
-    async def send(self, part_size: int) -> None:
-        """Send the file.
-
-        Args:
-            part_size: Bytes of a part, more for a huge file; a smaller file goes in one request.
-        """
+    async def send(self) -> None:
+        """Send the file, in parts if it is large."""
         size = self.file.size
-        if size < part_size:
+        if size < PART_SIZE:
             body = FileRange(self.file, 0, size)
             await self._send(self.client.put_object, body, {**self.target, **self.headers})
             return
         created = await self.client.create_multipart_upload(**self.target, **self.headers)
         target = {**self.target, "UploadId": created["UploadId"]}
         try:
-            parts = await self._send_parts(target, max(part_size, -(-size // MAX_PARTS)))
+            parts = await self._send_parts(target, max(PART_SIZE, -(-size // MAX_PARTS)))
             await self.client.complete_multipart_upload(**target, MultipartUpload={"Parts": parts})
         except BaseException as error:
             # An unfinished upload is billed but never listed.
-            await asyncio.shield(abort(self.client, target, self.abandoned))
+            await asyncio.shield(self._abort(target))
             if isinstance(error, BaseExceptionGroup):  # One part's error stands for all.
                 raise error.exceptions[0] from None
             raise
@@ -150,20 +147,19 @@ class Upload:
         finally:
             body.on_progress = lambda: None
 
-
-async def abort(client: Any, target: Mapping[str, Any], abandoned: list[Mapping[str, Any]]) -> None:
-    """Abort an upload in parts, in limited time; one that no longer exists is no error."""
-    try:
-        async with asyncio.timeout(ABORT_SECONDS):
-            await client.abort_multipart_upload(**target)
-    except Exception as error:  # The error of the upload is the one to report.
-        code = error.response["Error"].get("Code") if isinstance(error, ClientError) else ""
-        if code not in _NO_UPLOAD:
-            abandoned.append(target)
-            logger.warning(
-                "Could not abort the unfinished upload of %r (%s: %s); the next upload repeats "
-                "this. A lifecycle rule (AbortIncompleteMultipartUpload) removes it otherwise.",
-                target["Key"],
-                type(error).__name__,
-                error,
-            )
+    async def _abort(self, target: Mapping[str, Any]) -> None:
+        """Abort an upload in parts, in limited time; its own error is the one to report."""
+        try:
+            async with asyncio.timeout(ABORT_SECONDS):
+                await self.client.abort_multipart_upload(**target)
+        except Exception as error:
+            code = error.response["Error"].get("Code") if isinstance(error, ClientError) else ""
+            if code not in _NO_UPLOAD:
+                logger.warning(
+                    "Could not abort the unfinished upload of %r (%s: %s); a lifecycle rule "
+                    "(AbortIncompleteMultipartUpload) or chainlit-sqla storage check --fix removes "
+                    "its parts",
+                    target["Key"],
+                    type(error).__name__,
+                    error,
+                )
