@@ -11,11 +11,7 @@ PATIENCE = 90
 
 
 async def until(condition: Callable[[], bool | Awaitable[bool]]) -> None:
-    """Wait until something that can only be polled is true.
-
-    Raises:
-        TimeoutError: It never is.
-    """
+    """Wait until something that can only be polled is true."""
     async with asyncio.timeout(PATIENCE):
         while True:
             met = condition()

@@ -41,7 +41,6 @@ BINARIES = re.compile(r"\./usr/lib/postgresql/(\d+)/bin/postgres$")
 
 
 def main(command: list[str]) -> int:
-    """Run the command and return its exit code."""
     if not command:
         return _refuse("usage: python -m tests.containers.engine COMMAND [ARGUMENT...]")
     if os.geteuid() != 0:
@@ -120,7 +119,6 @@ def _answers(host: str) -> bool:
 
 
 def _image(folder: Path, host: str) -> str:
-    """Make an image of Debian and its PostgreSQL; return its name."""
     archive = folder / "image.tar"
     command = ["mmdebstrap", "--quiet", "--variant=minbase", "--include=postgresql"]
     # Documentation and translations take time to unpack and nobody reads them here.

@@ -18,8 +18,6 @@ from tests.until import PATIENCE
 
 
 class Server(Protocol):
-    """A PostgreSQL server for tests."""
-
     def create_database(self, template: str | None = None) -> str:
         """Make a database and give its URL."""
 
@@ -28,11 +26,7 @@ class Server(Protocol):
 
 
 class Backend:
-    """One database; opens layers on it and closes them.
-
-    Args:
-        folder: An empty folder for files and blobs.
-    """
+    """One database; opens layers on it and closes them."""
 
     blob_folder = "blobs"
     patience: float = PATIENCE
@@ -43,7 +37,6 @@ class Backend:
         self.layers: list[Any] = []
 
     def make(self) -> BaseDataLayer:
-        """Make a layer on this database."""
         raise NotImplementedError
 
     def open(self) -> Any:
@@ -59,7 +52,6 @@ class Backend:
         return self.open()
 
     async def rows(self, query: str) -> list[dict[str, Any]]:
-        """Read with the plain driver, past the layer."""
         raise NotImplementedError
 
     async def fetch(self, url: str) -> bytes:
@@ -72,7 +64,6 @@ class Backend:
         return {path for path in root.rglob("*") if path.is_file() and path.name[0] != "."}
 
     async def until_blobs(self, number: int) -> None:
-        """Wait until so many blobs are stored."""
         async with asyncio.timeout(self.patience):
             while len(self.blobs()) != number:
                 await asyncio.sleep(0.01)
@@ -87,7 +78,6 @@ class Backend:
 
 
 async def sqlite_rows(path: Path, query: str) -> list[dict[str, Any]]:
-    """Read from a SQLite file."""
     connection = sqlite3.connect(path)
     connection.row_factory = sqlite3.Row
     try:
@@ -97,7 +87,6 @@ async def sqlite_rows(path: Path, query: str) -> list[dict[str, Any]]:
 
 
 async def postgres_rows(url: str, query: str) -> list[dict[str, Any]]:
-    """Read from a PostgreSQL database."""
     connection = await asyncpg.connect(url)
     try:
         return [dict(row) for row in await connection.fetch(query)]
@@ -121,7 +110,6 @@ def run_apart(work: Coroutine[Any, Any, None]) -> None:
 
 
 def copy_database(template: Path, path: Path) -> None:
-    """Copy a closed SQLite database."""
     shutil.copyfile(template, path)
 
 
@@ -149,13 +137,7 @@ def empty_postgres(url: str) -> None:
 
 
 class Databases:
-    """Empty databases: emptying one is twenty times faster than making one.
-
-    Args:
-        server: Where they are made.
-        create: Makes a database with the schema and returns its URL.
-        empty: Deletes all rows of a database.
-    """
+    """Empty databases: emptying one is twenty times faster than making one."""
 
     def __init__(
         self, server: Server, create: Callable[[], str], empty: Callable[[str], None]
@@ -167,7 +149,6 @@ class Databases:
 
     @classmethod
     def on_postgres(cls, server: Server, template: str) -> Databases:
-        """Databases that are copies of a template."""
         return cls(server, lambda: server.create_database(template), empty_postgres)
 
     def take(self) -> str:

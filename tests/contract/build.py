@@ -27,7 +27,6 @@ needs_chainlit_2_11 = pytest.mark.skipif(
 
 
 def new_id() -> str:
-    """Make an id as Chainlit makes them."""
     return str(uuid.uuid4())
 
 
@@ -100,7 +99,6 @@ def as_read(*sent: dict[str, Any]) -> dict[str, Any]:
 
 
 def file_element(thread_id: str, for_id: str = "", **changes: Any) -> File:
-    """Make a file element of a step."""
     fields: dict[str, Any] = {"name": "notes.txt", "content": b"some bytes", "mime": "text/plain"}
     if "path" in changes or "url" in changes:
         del fields["content"]
@@ -118,14 +116,12 @@ def without_place(element: Any) -> dict[str, Any]:
 
 
 async def person(layer: BaseDataLayer, identifier: str | None = None) -> PersistedUser:
-    """Make a user."""
     user = await layer.create_user(User(identifier=identifier or f"{new_id()}@example.org"))
     assert user
     return user
 
 
 async def thread(layer: BaseDataLayer, owner: PersistedUser | None = None, **fields: Any) -> str:
-    """Make a thread and give its id."""
     thread_id = new_id()
     if owner:
         fields["user_id"] = owner.id

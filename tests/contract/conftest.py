@@ -27,7 +27,6 @@ def postgres_databases(postgres: Server) -> Databases:
 
 
 def databases_of(kind: mysql.Kind) -> Iterator[Databases]:
-    """Databases with the schema and nothing in them."""
     server = mysql.start_mysql(kind)
     yield Databases(server, lambda: create_on(server), lambda url: mysql.empty(url, VERSION_TABLE))
     server.stop()
@@ -35,13 +34,11 @@ def databases_of(kind: mysql.Kind) -> Iterator[Databases]:
 
 @pytest.fixture(scope="session")
 def mariadb_databases() -> Iterator[Databases]:
-    """MariaDB databases."""
     yield from databases_of("mariadb")
 
 
 @pytest.fixture(scope="session")
 def mysql_databases() -> Iterator[Databases]:
-    """MySQL databases."""
     yield from databases_of("mysql")
 
 
@@ -62,7 +59,6 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.fixture
 def backend(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Backend]:
-    """An empty database."""
     made: Backend
     if request.param == "sqlite":
         made = OurSqlite(tmp_path, request.getfixturevalue("sqlite_template"))

@@ -36,20 +36,16 @@ async def layer(backend: Backend) -> AsyncIterator[Any]:
 
 @pytest.fixture
 async def alice(layer: Any) -> Any:
-    """A user."""
     return await person(layer, "alice@example.org")
 
 
 @pytest.fixture
 async def bob(layer: Any) -> Any:
-    """Another user."""
     return await person(layer, "bob@example.org")
 
 
 @dataclass
 class Site:
-    """A web site that counts who comes."""
-
     url: str
     requests: list[str] = field(default_factory=list)
 
@@ -89,12 +85,7 @@ class Socket:
         self.before = context_var.get(None)
 
     def enter(self, thread_id: str, *, interacted: bool = True) -> WebsocketSession:
-        """Make a session in a thread and enter its context.
-
-        Args:
-            thread_id: The thread that the session is in.
-            interacted: Whether its user has sent a message already.
-        """
+        """Make a session in a thread and enter its context."""
 
         async def emit(*args: Any) -> None:
             pass
@@ -114,7 +105,6 @@ class Socket:
         return session
 
     async def leave(self) -> None:
-        """Delete the sessions and leave the context."""
         for session in self.sessions:
             await session.delete()
         context_var.set(self.before)  # type: ignore[arg-type]

@@ -35,8 +35,6 @@ async def _upgrade(url: str) -> None:
 
 
 class Ours(Backend):
-    """A database with the schema, and local files."""
-
     url: str
 
     def storage(self) -> LocalStorage:
@@ -66,13 +64,6 @@ class Ours(Backend):
 
 
 class OurSqlite(Ours):
-    """A SQLite file.
-
-    Args:
-        folder: An empty folder.
-        template: A database with the schema to copy; None leaves it to the layer.
-    """
-
     def __init__(self, folder: Path, template: Path | None) -> None:
         super().__init__(folder)
         self.path = folder / "chats.db"
@@ -82,7 +73,6 @@ class OurSqlite(Ours):
 
     @staticmethod
     def make_template(folder: Path) -> Path:
-        """Make a database with the schema."""
         path = folder / "template.db"
         run_apart(_upgrade(f"sqlite:///{path}"))
         return path
@@ -92,13 +82,6 @@ class OurSqlite(Ours):
 
 
 class OnServer(Ours):
-    """A database on a server.
-
-    Args:
-        folder: An empty folder.
-        databases: Where to take one from.
-    """
-
     def __init__(self, folder: Path, databases: Databases) -> None:
         super().__init__(folder)
         self.databases = databases
@@ -109,21 +92,16 @@ class OnServer(Ours):
 
 
 class OurPostgres(OnServer):
-    """A PostgreSQL database."""
-
     async def rows(self, query: str) -> list[dict[str, Any]]:
         return await postgres_rows(self.url, query)
 
 
 class OurMySQL(OnServer):
-    """A database on MySQL or MariaDB."""
-
     async def rows(self, query: str) -> list[dict[str, Any]]:
         return await mysql.rows(self.url, query.replace("%", "%%"))
 
 
 def create_on(server: Server | mysql.MySQLServer) -> str:
-    """Make a database with the schema on a server."""
     url = server.create_database()
     run_apart(_upgrade(url))
     return url

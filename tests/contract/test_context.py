@@ -36,7 +36,6 @@ from tests.contract.fixtures import Socket
 
 @pytest.fixture
 async def socket() -> AsyncIterator[Socket]:
-    """Sessions that are deleted at the end."""
     socket = Socket()
     yield socket
     await socket.leave()

@@ -22,8 +22,6 @@ THREADS, STEPS, ELEMENTS = ("t0", "t1"), ("s0", "s1", "s2"), ("e0", "e1")
 
 @dataclass
 class Chat:
-    """A thread of the model."""
-
     owner: str | None = None
     metadata: dict[str, int] = field(default_factory=dict)
     steps: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -31,7 +29,6 @@ class Chat:
     feedback: dict[str, int] = field(default_factory=dict)
 
     def below(self, step_id: str) -> set[str]:
-        """A step with its descendants."""
         found, line = set(), [step_id]
         while line:
             found.add(line.pop())
@@ -99,7 +96,6 @@ class Model:
         self.chats.pop(thread, None)
 
     def state(self) -> dict[str, Any]:
-        """Everything that can be read."""
         return {
             thread: {
                 "owner": chat.owner,

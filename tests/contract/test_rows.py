@@ -60,7 +60,6 @@ class Odd:
         self._random = random.Random(4)
 
     def row(self, thread_id: str, number: int, table: Any) -> dict[str, Any]:
-        """A row of steps or elements."""
         row = {c.name: self._value(c) for c in table.columns}
         return row | {"threadId": thread_id, "id": f"ü {number}", "ordinal": number}
 
@@ -91,7 +90,6 @@ def iso(value: datetime | None) -> str | None:
 
 
 def step_of(row: Any, feedback: Any) -> dict[str, Any]:
-    """What a step is shown as."""
     step = {"id": row["id"], "threadId": row["threadId"], "icon": None}
     step |= {name: row[name] for name in STEP_KINDS}
     step |= {name: iso(row[name]) for name in ("createdAt", "start", "end")}
@@ -102,13 +100,11 @@ def step_of(row: Any, feedback: Any) -> dict[str, Any]:
 
 
 def element_of(row: Any) -> dict[str, Any]:
-    """What an element is shown as."""
     element = {name: row[name] for name in ("id", "threadId", *ELEMENT_KINDS)}
     return with_extra(element, row, set())
 
 
 def with_extra(shown: dict[str, Any], row: Any, unread: set[str]) -> dict[str, Any]:
-    """Add what has no column."""
     for name, value in (row["extra"] or {}).items():
         if shown.get(name) is None and name not in unread:
             shown[name] = value

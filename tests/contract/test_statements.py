@@ -38,8 +38,6 @@ WRITE = re.compile(r"\b(INSERT INTO|UPDATE|DELETE FROM)\b")
 
 
 class Count:
-    """What was sent to the database."""
-
     def __init__(self) -> None:
         self.statements: list[str] = []
         self.commits = 0
@@ -72,7 +70,6 @@ class Driver:
             driver.set_trace_callback(self._trace)
 
     async def leave(self) -> None:
-        """Watch no more."""
         await asyncio.sleep(0)  # asyncpg calls its loggers in the loop's next turn.
         for driver in self._watched.values():
             if hasattr(driver, "remove_query_logger"):
@@ -138,7 +135,6 @@ async def counted(layer: Any) -> AsyncIterator[Count]:
 
 
 async def fill(layer: Any, thread_id: str, steps: int) -> None:
-    """Fill a thread with steps, elements and feedback."""
     ids = [new_id() for _ in range(steps)]
     await asyncio.gather(
         *(

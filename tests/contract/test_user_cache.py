@@ -104,8 +104,6 @@ async def test_callers_may_change_what_they_get(layer: Any) -> None:
 
 
 class Source:
-    """Answers when it is told to."""
-
     def __init__(self) -> None:
         self.asked: list[str] = []
         self.value = 0

@@ -22,13 +22,6 @@ class Chat:
     ``steps`` and ``elements`` are what the window shows, by id, in the order of arrival;
     ``events`` all that arrived; ``greeting`` the ids of the elements shown before the first
     message; ``resumed`` the thread that the server sent to be shown.
-
-    Args:
-        url: Where the application answers.
-        user: The name of who is logged in.
-        cookie: The header of who is logged in.
-        thread: A thread to resume; empty: a new one.
-        session: The id of the session; None: a new one.
     """
 
     def __init__(
@@ -71,11 +64,6 @@ class Chat:
         self.greeting = [] if self.resumed else list(self.elements)
 
     async def disconnect(self, *, clear: bool = True) -> None:
-        """Leave.
-
-        Args:
-            clear: Tell the server to forget the session, as "New chat" does.
-        """
         if self._client.connected:
             if clear:
                 await self._client.emit("clear_session")
@@ -86,14 +74,7 @@ class Chat:
     async def send(
         self, text: str, *, files: tuple[str, ...] = (), wait: bool = True, **more: Any
     ) -> str:
-        """Send a message and wait until it is answered; return its id.
-
-        Args:
-            text: The message.
-            files: Ids of uploaded files.
-            wait: False: return at once.
-            **more: Further keys of the message, or other values for those that it has.
-        """
+        """Send a message and wait until it is answered; return its id."""
         message = {
             "id": str(uuid.uuid4()),
             "threadId": "",
@@ -127,16 +108,13 @@ class Chat:
         return bool(self.elements) and self.count("task_end") >= 2
 
     def count(self, event: str) -> int:
-        """How many events of a kind arrived."""
         return sum(name == event for name, _ in self.events)
 
     def step(self, name: str) -> dict[str, Any]:
-        """The one step of a name."""
         [found] = [step for step in self.steps.values() if step["name"] == name]
         return found
 
     def answers(self) -> list[str]:
-        """The texts of the assistant's messages."""
         return [
             str(step["output"])
             for step in self.steps.values()

@@ -37,13 +37,11 @@ def server(running: AppServer) -> Iterator[AppServer]:
 
 @pytest.fixture
 async def alice(server: AppServer) -> AsyncIterator[Person]:
-    """A user who is logged in."""
     async with Person(server.url, "alice") as person:
         yield person
 
 
 @pytest.fixture
 async def bob(server: AppServer) -> AsyncIterator[Person]:
-    """Another user who is logged in."""
     async with Person(server.url, "bob") as person:
         yield person

@@ -15,16 +15,7 @@ PASSWORD = "correct horse"
 
 
 class Person:
-    """Somebody who uses the application; log in first.
-
-    Args:
-        url: Where the application answers, with its root path.
-        name: ``alice`` or ``bob``; empty: somebody who does not log in.
-
-    Example:
-        >>> async with Person(server.url, "alice") as alice:
-        ...     chat = await alice.chat()
-    """
+    """Somebody who uses the application; log in first."""
 
     def __init__(self, url: str, name: str = "") -> None:
         self.url = url
@@ -43,21 +34,11 @@ class Person:
         await self.http.aclose()
 
     async def log_in(self) -> None:
-        """Get the cookie that all further requests carry."""
         form = {"username": self.name, "password": PASSWORD}
         response = await self.http.post("/login", data=form)
         assert response.status_code == 200, response.text
 
     async def chat(self, thread: str = "", session: str | None = None) -> Chat:
-        """Open a chat window.
-
-        Args:
-            thread: A thread to resume; empty: a new one.
-            session: The id of the session; None: a new one.
-
-        Raises:
-            socketio.exceptions.ConnectionError: The server refuses it.
-        """
         cookie = "; ".join(f"{name}={value}" for name, value in self.http.cookies.items())
         chat = Chat(self.url, self.name, cookie, thread=thread, session=session)
         await chat.connect()
@@ -65,11 +46,7 @@ class Person:
         return chat
 
     async def talk(self, text: str = "Echo") -> Chat:
-        """Open a window, say something, and wait until the greeting is saved too.
-
-        Args:
-            text: The first message.
-        """
+        """Open a window, say something, and wait until the greeting is saved too."""
         chat = await self.chat()
         await chat.send(text)
         await self.wait_for_greeting(chat)
@@ -145,7 +122,6 @@ class Person:
     # What a test mostly wants of them
 
     async def thread(self, thread: str) -> dict[str, Any]:
-        """A thread of one's own."""
         response = await self.get_thread(thread)
         assert response.status_code == 200, response.text
         found: dict[str, Any] = response.json()

@@ -23,12 +23,7 @@ OF_THE_SESSION = {"url", "objectKey", "chainlitKey"}
 
 
 def assert_same_steps(chat: Chat, thread: Mapping[str, Any]) -> None:
-    """Each key of each step that was shown has the same value in the stored thread.
-
-    Args:
-        chat: What was shown.
-        thread: A ThreadDict.
-    """
+    """Each key of each step that was shown has the same value in the stored thread."""
     stored = {step["id"]: step for step in thread["steps"]}
     assert len(stored) == len(thread["steps"])
     names = {id: step["name"] for id, step in chat.steps.items()}
@@ -44,13 +39,7 @@ def assert_same_steps(chat: Chat, thread: Mapping[str, Any]) -> None:
 async def assert_same_elements(
     chat: Chat, thread: Mapping[str, Any], files: Mapping[str, bytes]
 ) -> None:
-    """Each element that was shown is in the stored thread, and its link serves its bytes.
-
-    Args:
-        chat: What was shown.
-        thread: A ThreadDict.
-        files: What `live_files` read while the session was alive.
-    """
+    """Each element that was shown is in the stored thread, and its link serves its bytes."""
     stored = {element["id"]: element for element in thread["elements"]}
     assert len(stored) == len(thread["elements"])
     assert {e["name"] for e in stored.values()} == {e["name"] for e in chat.elements.values()}
@@ -69,12 +58,7 @@ async def assert_same_elements(
 
 
 async def live_files(person: Person, chat: Chat) -> dict[str, bytes]:
-    """The bytes of the elements as they are served while the session is alive, by id.
-
-    Args:
-        person: Who sees the chat.
-        chat: The chat.
-    """
+    """The bytes of the elements as they are served while the session is alive, by id."""
     files = {}
     for id, element in chat.elements.items():
         if element["url"] is None and element["type"] != "custom":

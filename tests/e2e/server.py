@@ -24,18 +24,7 @@ TROUBLE = re.compile(r"Traceback|was never retrieved|was never awaited| - (ERROR
 
 
 class AppServer:
-    """``chainlit run app.py`` with the data layer's settings in its environment.
-
-    Args:
-        folder: Where it runs: the app is copied there, its files and database lie there.
-        settings: Environment variables; nothing else of ours is in the environment.
-        root_path: What ``--root-path`` gets.
-        mounted: Start uvicorn with the app mounted below ``/chat`` instead.
-
-    Example:
-        >>> server = AppServer(tmp_path, {"DATABASE_URL": "postgresql://..."})
-        >>> server.stop()
-    """
+    """``chainlit run app.py`` with the data layer's settings in its environment."""
 
     def __init__(
         self,
@@ -67,7 +56,6 @@ class AppServer:
 
     @property
     def url(self) -> str:
-        """Where the application answers."""
         return self.origin + self.root_path
 
     @property
@@ -76,11 +64,7 @@ class AppServer:
         return self.folder / ".chainlit_sqla"
 
     def start(self) -> None:
-        """Start it, unless it runs, and wait until it answers.
-
-        Raises:
-            RuntimeError: It does not start; carries what it printed.
-        """
+        """Start it, unless it runs, and wait until it answers."""
         if self._process is not None:
             return
         with self.log_file.open("ab") as log:
@@ -111,20 +95,14 @@ class AppServer:
         self._end(signal.SIGKILL)
 
     def restart(self) -> None:
-        """Stop and start on the same port."""
         self.stop()
         self.start()
 
     def log(self) -> str:
-        """What all runs of it printed."""
         return self.log_file.read_text(errors="replace")
 
     def expect(self, *patterns: str) -> None:
-        """Allow lines of trouble in the log until the next check.
-
-        Args:
-            *patterns: Regular expressions, each of which must be found in the log.
-        """
+        """Allow lines of trouble in the log until the next check."""
         self._expected += patterns
 
     def check_log(self) -> None:

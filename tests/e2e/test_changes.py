@@ -83,7 +83,6 @@ async def link_of(alice: Person, chat: Chat, name: str) -> str:
 
 
 def holding(folder: Path, content: bytes) -> list[Path]:
-    """The files in which some bytes are."""
     return [path for path in folder.rglob("*") if path.is_file() and content in read(path)]
 
 

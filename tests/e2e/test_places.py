@@ -68,7 +68,6 @@ async def test_files_are_served_below_a_path(tmp_path: Path, mounted: bool) -> N
 
 @pytest.fixture
 def s3() -> Iterator[Any]:
-    """An S3 server."""
     if why := s3_moto.missing():
         unavailable(f"S3: {why}", "pip install 'chainlit-sqla[test]'")
     server = s3_moto.MotoServer()

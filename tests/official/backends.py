@@ -60,12 +60,9 @@ class FolderClient(BaseStorageClient):
 
 
 class Official(Backend):
-    """One of Chainlit's own layers."""
-
     patience = 0.1
 
     def storage(self) -> FolderClient:
-        """A client for the files of this test."""
         return FolderClient(self.folder / self.blob_folder)
 
     async def fetch(self, url: str) -> bytes:
@@ -74,8 +71,6 @@ class Official(Backend):
 
 
 class SqlAlchemyOnSqlite(Official):
-    """``SQLAlchemyDataLayer`` on a SQLite file."""
-
     def __init__(self, folder: Path, template: Path) -> None:
         super().__init__(folder)
         self.path = folder / "chats.db"
@@ -90,8 +85,6 @@ class SqlAlchemyOnSqlite(Official):
 
 
 class OnPostgres(Official):
-    """One of the two layers on a PostgreSQL database."""
-
     def __init__(self, folder: Path, databases: Databases) -> None:
         super().__init__(folder)
         self.databases = databases
@@ -105,8 +98,6 @@ class OnPostgres(Official):
 
 
 class SqlAlchemyOnPostgres(OnPostgres):
-    """``SQLAlchemyDataLayer`` on PostgreSQL."""
-
     def make(self) -> BaseDataLayer:
         url = self.url.replace("postgresql://", "postgresql+asyncpg://")
         return SQLAlchemyDataLayer(url, storage_provider=self.storage())
@@ -120,7 +111,6 @@ class AsyncpgOnPostgres(OnPostgres):
 
 
 def sqlite_template(folder: Path, statements: Iterable[str]) -> Path:
-    """Make a SQLite database with these tables."""
     path = folder / "template.db"
     connection = sqlite3.connect(path)
     connection.executescript(";".join(statements))
@@ -129,7 +119,6 @@ def sqlite_template(folder: Path, statements: Iterable[str]) -> Path:
 
 
 def postgres_databases(server: Server, statements: Iterable[str]) -> Databases:
-    """Make PostgreSQL databases with these tables."""
     url = server.create_database()
 
     async def run() -> None:

@@ -67,32 +67,27 @@ def quiet_collector() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def collected(quiet_collector: None) -> Iterator[None]:
-    """Collect what the test left behind."""
     yield
     gc.collect()
 
 
 @pytest.fixture(scope="session")
 def sa_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The documented schema on SQLite."""
     return sqlite_template(tmp_path_factory.mktemp("template"), documented("sqlite").statements())
 
 
 @pytest.fixture(scope="session")
 def sa_postgres(postgres: Server) -> Databases:
-    """The documented schema on PostgreSQL."""
     return postgres_databases(postgres, documented("postgres").statements())
 
 
 @pytest.fixture(scope="session")
 def cd_postgres(postgres: Server) -> Databases:
-    """The schema of the asyncpg layer."""
     return postgres_databases(postgres, prisma.statements(tags=True))
 
 
 @pytest.fixture(params=LAYERS)
 def backend(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Backend]:
-    """An empty database."""
     made: Backend
     if request.param == "sa-sqlite":
         made = SqlAlchemyOnSqlite(tmp_path, request.getfixturevalue("sa_sqlite"))

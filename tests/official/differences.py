@@ -20,14 +20,7 @@ SL, PG, CD = LAYERS = ("sa-sqlite", "sa-postgresql", "cd")
 
 @dataclass(frozen=True)
 class Difference:
-    """A reason for which a test of the contract fails on a layer.
-
-    Args:
-        reason: The reason.
-        layer: The layer.
-        test: The name of the test, with ``[…]`` for its parameters but the layer, in which
-            ``*`` stands for any text.
-    """
+    """A reason for which a test of the contract fails on a layer."""
 
     reason: str
     layer: str
@@ -194,13 +187,7 @@ DIFFERENCES = (
 def expected_failure(
     test: Callable[..., Any], layer: str, parameters: str
 ) -> pytest.MarkDecorator | None:
-    """Return the mark for a test, None if it shows no difference.
-
-    Args:
-        test: The test.
-        layer: One of `LAYERS`.
-        parameters: The id of its other parameters.
-    """
+    """Return the mark for a test, None if it shows no difference."""
     for difference in DIFFERENCES:
         if difference.covers(test.__name__, layer, parameters):
             # Concurrent tasks of a test finish in any order.

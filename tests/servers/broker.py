@@ -18,11 +18,7 @@ ADDRESS, KEY = "TEST_BROKER_ADDRESS", "TEST_BROKER_KEY"
 
 
 class Broker:
-    """Runs functions for the workers, one at a time, in the process that owns the servers.
-
-    Args:
-        call: Runs a request; its result must be picklable.
-    """
+    """Runs functions for the workers, one at a time, in the process that owns the servers."""
 
     def __init__(self, call: Callable[[Any], Any]) -> None:
         self._call = call
@@ -35,7 +31,6 @@ class Broker:
         Thread(target=self._serve, daemon=True).start()
 
     def close(self) -> None:
-        """Take no more requests."""
         self._listener.close()
         self._folder.cleanup()
         del os.environ[ADDRESS], os.environ[KEY]
@@ -74,14 +69,6 @@ def has_controller() -> bool:
 
 
 def ask(request: Any) -> Any:
-    """Have the owner of the servers run a request.
-
-    Args:
-        request: Picklable.
-
-    Raises:
-        RuntimeError: It failed there.
-    """
     address, key = _controller[0]
     with Client(address, authkey=key) as connection:
         connection.send(request)

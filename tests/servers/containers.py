@@ -26,15 +26,7 @@ class NoImageError(Exception):
 
 
 class PostgresContainer:
-    """A PostgreSQL server in a container of its own.
-
-    Args:
-        image: Its name; None means ``TEST_POSTGRES_IMAGE``, else ``postgres:17``.
-
-    Raises:
-        NoEngineError: No engine answers.
-        NoImageError: The engine has no such image and cannot pull it.
-    """
+    """A PostgreSQL server in a container of its own."""
 
     def __init__(self, image: str | None = None) -> None:
         self.image = image or os.environ.get("TEST_POSTGRES_IMAGE") or DEFAULT_IMAGE
@@ -74,11 +66,9 @@ class PostgresContainer:
 
     @property
     def url(self) -> str:
-        """The URL of the database ``postgres``, as its owner."""
         return str(self._container.get_connection_url(driver=None))
 
     def start(self) -> None:
-        """Start the killed container again and wait until it takes connections."""
         self._container.get_wrapped_container().start()
         _wait_until(lambda: self._container.exec("pg_isready -h 127.0.0.1")[0] == 0)
 
@@ -87,23 +77,11 @@ class PostgresContainer:
         self._container.get_wrapped_container().kill()
 
     def stop(self) -> None:
-        """Remove the container and its data; may be called twice."""
         atexit.unregister(self.stop)
         self._container.stop(force=True, delete_volume=True)
 
 
 class MySQLContainer:
-    """A server in a container of its own.
-
-    Args:
-        kind: ``mysql`` or ``mariadb``.
-        settings: Options of the server.
-
-    Raises:
-        NoEngineError: No engine answers.
-        NoImageError: The engine has no such image and cannot pull it.
-    """
-
     def __init__(self, kind: str, settings: Mapping[str, object]) -> None:
         self._kind = kind
         image = os.environ.get(f"TEST_{kind.upper()}_IMAGE") or IMAGES[kind]
@@ -126,12 +104,10 @@ class MySQLContainer:
 
     @property
     def url(self) -> str:
-        """The URL of the administration database."""
         host = self._container.get_container_host_ip()
         return f"{self._kind}://root:{self._password}@{host}:{self._port}/mysql"
 
     def start(self) -> None:
-        """Start the killed container again and wait until it takes logins."""
         self._container.get_wrapped_container().start()
         self._wait()
 
@@ -140,7 +116,6 @@ class MySQLContainer:
         self._container.get_wrapped_container().kill()
 
     def stop(self) -> None:
-        """Remove the container and its data; may be called twice."""
         atexit.unregister(self.stop)
         self._container.stop(force=True, delete_volume=True)
 

@@ -13,7 +13,6 @@ from tests.servers.postgres import PostgresServer, start_postgres
 
 @pytest.fixture(scope="package")
 def postgres() -> Iterator[PostgresServer]:
-    """A PostgreSQL server."""
     server = start_postgres()
     yield server
     server.stop()
@@ -21,7 +20,6 @@ def postgres() -> Iterator[PostgresServer]:
 
 @pytest.fixture
 def postgres_url(postgres: PostgresServer) -> Iterator[str]:
-    """The URL of an empty PostgreSQL database."""
     url = postgres.create_database()
     yield url
     postgres.drop_database(url)
@@ -29,7 +27,6 @@ def postgres_url(postgres: PostgresServer) -> Iterator[str]:
 
 @pytest.fixture(scope="package")
 def mariadb() -> Iterator[MySQLServer]:
-    """A MariaDB server."""
     server = start_mysql("mariadb")
     yield server
     server.stop()
@@ -37,7 +34,6 @@ def mariadb() -> Iterator[MySQLServer]:
 
 @pytest.fixture(scope="package")
 def mysql() -> Iterator[MySQLServer]:
-    """A MySQL server."""
     server = start_mysql("mysql")
     yield server
     server.stop()

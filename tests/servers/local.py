@@ -30,14 +30,7 @@ rm -rf "$1"
 
 
 class LocalProcess(ABC):
-    """One data folder and one server process on 127.0.0.1, gone when this process is gone.
-
-    Args:
-        settings: Options of the server that replace or complete `SETTINGS`.
-
-    Raises:
-        RuntimeError: It does not start; carries what it printed.
-    """
+    """One data folder and one server process on 127.0.0.1, gone when this process is gone."""
 
     NAME: ClassVar[str]
     SETTINGS: ClassVar[Mapping[str, object]]
@@ -98,7 +91,6 @@ class LocalProcess(ABC):
         self._guard.wait()
 
     def run(self, command: Sequence[str | Path]) -> subprocess.Popen[Any]:
-        """Start a program as the server's user."""
         with (self.folder / "log").open("ab") as log:
             return subprocess.Popen(
                 command,
@@ -118,14 +110,12 @@ class LocalProcess(ABC):
         raise RuntimeError(f"{reason}: {printed}")
 
     def write(self, name: str, text: str) -> Path:
-        """Create a file that the server's user may read."""
         path = self.folder / name
         path.write_text(text)
         self.hand_over(path)
         return path
 
     def hand_over(self, path: Path) -> None:
-        """Give a path to the server's user."""
         if self.user is not None:
             os.chown(path, self.user.pw_uid, self.user.pw_gid)
 

@@ -38,19 +38,6 @@ REPAIRS = {
 
 
 class MySQLServer(DatabaseServer):
-    """A running server on which tests make databases.
-
-    Args:
-        url: ``mysql://…`` or ``mariadb://…`` by an account that may create databases.
-        origin: The source, a name of the table above.
-        engine: What runs the server; None for a server that is not ours.
-
-    Example:
-        >>> server = start_mysql("mariadb")
-        >>> url = server.create_database()
-        >>> server.stop()
-    """
-
     PORT = 3306
     NOT_OURS = (
         "the URL names a server that the tests may not restart",
@@ -58,11 +45,6 @@ class MySQLServer(DatabaseServer):
     )
 
     def create_database(self, options: str = "") -> str:
-        """Create a database and return its URL.
-
-        Args:
-            options: Such as ``CHARACTER SET latin1``.
-        """
         name = f"test_{secrets.token_hex(6)}"
         self.execute(f"CREATE DATABASE {name} {options}")
         self._databases.add(name)
@@ -83,25 +65,12 @@ class MySQLServer(DatabaseServer):
         self._databases.discard(name)
 
     def execute(self, sql: str, *args: object, url: str | None = None) -> list[dict[str, Any]]:
-        """Run one statement and return its rows; quotes are as in the standard.
-
-        Args:
-            sql: One statement, with ``%s`` for each of `args`.
-            *args: Its parameters.
-            url: The database; None: the administration database.
-        """
+        """Run one statement and return its rows; quotes are as in the standard."""
         return query(url or self.url, sql, *args)
 
 
 def start_mysql(kind: Kind, *, own: bool = False, **settings: object) -> MySQLServer:
-    """Start or find a server; ends the test by `unavailable` when there is none.
-
-    Args:
-        kind: Which of the two.
-        own: Only a server that the tests may kill and start again, so none by URL, and none
-            that other tests of this process use.
-        **settings: Options of the server, with underscores; only one of ours has them.
-    """
+    """Start or find a server; ends the test by `unavailable` when there is none."""
     wanted = os.environ.get("TEST_MYSQL_RUNG", "")
     if wanted and wanted not in RUNGS:
         raise ValueError(f"TEST_MYSQL_RUNG={wanted!r} is none of {', '.join(RUNGS)}")
@@ -119,13 +88,7 @@ def start_mysql(kind: Kind, *, own: bool = False, **settings: object) -> MySQLSe
 
 
 def query(url: str, sql: str, *args: object) -> list[dict[str, Any]]:
-    """Run one statement in a loop and thread of its own: the caller may stand in a loop.
-
-    Args:
-        url: The database.
-        sql: One statement.
-        *args: Its parameters.
-    """
+    """Run one statement in a loop and thread of its own: the caller may stand in a loop."""
 
     def run() -> list[dict[str, Any]]:
         # Not asyncio.run: Chainlit's nest_asyncio replaces it by one for the main thread.
@@ -140,12 +103,6 @@ def query(url: str, sql: str, *args: object) -> list[dict[str, Any]]:
 
 
 def empty(url: str, keep: str) -> None:
-    """Delete all rows of a database.
-
-    Args:
-        url: The database.
-        keep: The name of a table that stays as it is.
-    """
     names = query(
         url,
         "SELECT table_name AS name FROM information_schema.tables "
@@ -157,13 +114,7 @@ def empty(url: str, keep: str) -> None:
 
 
 async def rows(url: str, sql: str, *args: object) -> list[dict[str, Any]]:
-    """Run one statement with the plain driver.
-
-    Args:
-        url: The database.
-        sql: One statement, quoted as in the standard; of several, the first one's rows.
-        *args: Its parameters.
-    """
+    """Run one statement with the plain driver."""
     parts = make_url(url)
     connection = await asyncmy.connect(
         host=parts.host,

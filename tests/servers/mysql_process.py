@@ -22,19 +22,11 @@ UNPACKED = "/var/lib/test-mysql"
 
 
 class Program:
-    """How to call a server's program.
-
-    Args:
-        kind: ``mysql`` or ``mariadb``.
-        command: The program, with what it always needs.
-    """
-
     def __init__(self, kind: str, command: list[str]) -> None:
         self.kind = kind
         self.command = command
 
     def initialize(self, data: Path, temporary: Path) -> list[str]:
-        """The command that makes a data folder."""
         if self.kind == "mysql":
             return [
                 *self.command,
@@ -54,11 +46,6 @@ class Program:
 
 
 def find_program(kind: str) -> Program | None:
-    """Find a server's program on this machine.
-
-    Args:
-        kind: ``mysql`` or ``mariadb``.
-    """
     path = os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin"
     if kind == "mariadb":
         found = shutil.which("mariadbd", path=path)
@@ -92,16 +79,6 @@ def _by_own_loader(root: Path) -> list[str]:
 
 
 class LocalServer(LocalProcess):
-    """A MySQL or MariaDB server of the tests.
-
-    Args:
-        program: What to run.
-        settings: Options of the server that replace or complete `SETTINGS`.
-
-    Raises:
-        RuntimeError: It does not start; carries what it printed.
-    """
-
     NAME = "mysql"
     PID_FILE = "pid"
     CRASH = signal.SIGKILL
@@ -136,7 +113,6 @@ class LocalServer(LocalProcess):
 
     @property
     def socket(self) -> Path:
-        """The Unix socket."""
         return self.folder / "socket"
 
     def command(self) -> Sequence[str | Path]:

@@ -36,19 +36,6 @@ REPAIR = (
 
 
 class PostgresServer(DatabaseServer):
-    """A running server on which tests make databases.
-
-    Args:
-        url: ``postgresql://…`` of a database whose account may create others.
-        origin: The source, a name of the table above.
-        engine: What runs the server; None for a server that is not ours.
-
-    Example:
-        >>> server = start_postgres()
-        >>> url = server.create_database()
-        >>> server.stop()
-    """
-
     PORT = 5432
     NOT_OURS = (
         "TEST_POSTGRES_URL names a server that the tests may not restart",
@@ -62,13 +49,6 @@ class PostgresServer(DatabaseServer):
         encoding: str | None = None,
         locale: str | None = None,
     ) -> str:
-        """Create a database and return its URL.
-
-        Args:
-            template: The database to copy, by name or URL; nobody may be connected to it.
-            encoding: Such as ``LATIN1`` or ``SQL_ASCII``; None: that of the template.
-            locale: Such as ``C`` or ``C.UTF-8``; None: that of the template.
-        """
         name = f"test_{secrets.token_hex(6)}"
         # Only the empty template0 may be copied into another encoding or locale.
         pristine = "template0" if encoding or locale else "template1"
@@ -89,13 +69,7 @@ class PostgresServer(DatabaseServer):
         self._databases.discard(name)
 
     def execute(self, sql: str, *args: object, url: str | None = None) -> list[asyncpg.Record]:
-        """Run one statement outside a transaction and return its rows.
-
-        Args:
-            sql: One statement, with ``$1`` for the first of `args`.
-            *args: Its parameters.
-            url: The database; None: the administration database.
-        """
+        """Run one statement outside a transaction and return its rows."""
 
         async def run() -> list[asyncpg.Record]:
             connection = await asyncpg.connect(url or self.url)
@@ -111,12 +85,7 @@ class PostgresServer(DatabaseServer):
 
 
 def start_postgres(*, own: bool = False) -> PostgresServer:
-    """Start or find a server; ends the test by `unavailable` when there is none.
-
-    Args:
-        own: Only a server that the tests may kill and start again, so none by URL, and none
-            that other tests of this process use.
-    """
+    """Start or find a server; ends the test by `unavailable` when there is none."""
     wanted = os.environ.get("TEST_POSTGRES_RUNG", "")
     if wanted and wanted not in RUNGS:
         raise ValueError(f"TEST_POSTGRES_RUNG={wanted!r} is none of {', '.join(RUNGS)}")

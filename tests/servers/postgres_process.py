@@ -52,16 +52,6 @@ def _is_complete(folder: Path) -> bool:
 
 
 class LocalCluster(LocalProcess):
-    """A PostgreSQL server of the tests.
-
-    Args:
-        binaries: A folder with ``initdb`` and ``postgres``.
-        settings: Settings of the server that replace or complete `SETTINGS`.
-
-    Raises:
-        RuntimeError: ``initdb`` or ``postgres`` fails; carries what it printed.
-    """
-
     NAME = "postgres"
     PID_FILE = "data/postmaster.pid"
     CRASH = signal.SIGQUIT
@@ -82,7 +72,6 @@ class LocalCluster(LocalProcess):
 
     @property
     def url(self) -> str:
-        """The URL of the database ``postgres``, as its owner."""
         return f"postgresql://postgres:{self.password}@127.0.0.1:{self.port}/postgres"
 
     @property

@@ -23,15 +23,6 @@ class FlakyProxy:
 
     It runs in a thread of its own, so its methods are plain calls, from tests with and
     without an event loop, and work while the test's own loop is blocked.
-
-    Args:
-        target_host: The host of the server behind.
-        target_port: Its port.
-
-    Example:
-        >>> with FlakyProxy("127.0.0.1", 5432) as proxy:
-        ...     connect(proxy.port)
-        ...     proxy.drop_all()
     """
 
     def __init__(self, target_host: str, target_port: int) -> None:
@@ -48,13 +39,11 @@ class FlakyProxy:
         self._mute: bytes | None = None
 
     def start(self) -> int:
-        """Listen on 127.0.0.1 and return the port."""
         self._thread.start()
         self._call(self._listen())
         return self.port
 
     def stop(self) -> None:
-        """Reset all connections and end the thread."""
         self.drop_all()
         self.refuse()
         self._loop.call_soon_threadsafe(self._loop.stop)
@@ -75,7 +64,6 @@ class FlakyProxy:
 
     @property
     def connections(self) -> int:
-        """How many connections are open now."""
         return len(self._links)
 
     def url(self, url: str) -> str:
@@ -119,13 +107,7 @@ class FlakyProxy:
         self._delay = seconds
 
     def cut_at(self, pattern: bytes, *, deliver: bool) -> None:
-        """Reset, once, the connection on which the client next sends these bytes.
-
-        Args:
-            pattern: Such as ``b"COMMIT"``.
-            deliver: Whether the server gets the bytes first. With True the server has
-                done what they ask for, and only its answer is lost.
-        """
+        """Reset, once, the connection on which the client next sends these bytes."""
         self._cut = (pattern, deliver)
 
     def mute_at(self, pattern: bytes) -> None:

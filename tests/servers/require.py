@@ -10,19 +10,7 @@ import pytest
 
 
 def unavailable(what: str, how: str) -> NoReturn:
-    """Skip the test loudly, or fail it where nothing may be skipped.
-
-    Args:
-        what: The missing server and why it is missing, one clause.
-        how: What to install or set so that the test runs.
-
-    Raises:
-        pytest.skip.Exception: Usually.
-        pytest.fail.Exception: With ``REQUIRE_ALL=1`` in the environment.
-
-    Example:
-        ``unavailable("no PostgreSQL server", "set TEST_POSTGRES_URL")``
-    """
+    """Skip the test loudly, or fail it where nothing may be skipped."""
     message = f"NOT TESTED: {what}; to run it: {how}"
     if os.environ.get("REQUIRE_ALL") == "1":
         pytest.fail(f"REQUIRE_ALL=1: {message}", pytrace=False)

@@ -23,14 +23,6 @@ class Engine(Protocol):
 
 
 class DatabaseServer(ABC):
-    """A running server on which tests make databases.
-
-    Args:
-        url: By an account that may create databases.
-        origin: The source: a name of a rung.
-        engine: What runs the server; None for a server that is not ours.
-    """
-
     PORT: ClassVar[int]
     """Of a URL that names none."""
     NOT_OURS: ClassVar[tuple[str, str]]
@@ -48,7 +40,6 @@ class DatabaseServer(ABC):
 
     @property
     def address(self) -> tuple[str, int]:
-        """Host and port, such as a proxy needs."""
         parts = urlsplit(self.url)
         return parts.hostname or "127.0.0.1", parts.port or self.PORT
 
@@ -80,26 +71,12 @@ Start = Callable[[], "DatabaseServer | str"]
 
 
 def shared(name: str, start: Callable[[], S | str]) -> S | str:
-    """A server that all tests of a run use that leave it running: a start takes seconds.
-
-    Args:
-        name: Of the kind and the source.
-        start: Starts it, or says why it cannot; picklable, since the workers of xdist have
-            the controller call it.
-
-    Returns:
-        The server as one that is not ours: `stop` drops what was made on it.
-    """
+    """A server that all tests of a run use that leave it running: a start takes seconds."""
     request = (name, start)
     return broker.ask(request) if broker.has_controller() else start_shared(request)  # type: ignore[return-value]
 
 
 def start_shared(request: tuple[str, Start]) -> DatabaseServer | str:
-    """Start a server of this process, or find the one it has.
-
-    Args:
-        request: The name of `shared`, and how to start it.
-    """
     name, start = request
     if name not in _shared:
         started = start()

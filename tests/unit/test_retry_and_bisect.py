@@ -11,8 +11,6 @@ from chainlit_sqla._internal.retry import bisect, retry
 
 
 class Flaky:
-    """Fails some times before it succeeds."""
-
     def __init__(self, failures: int) -> None:
         self.failures = failures
         self.calls = 0

@@ -23,7 +23,6 @@ MIB = 1024 * 1024
 
 
 def say(word: str) -> None:
-    """Report to the test."""
     print(word, flush=True)
 
 
@@ -42,8 +41,6 @@ class Stuck(LocalStorage):
 
 
 class Endless(BlobSource):
-    """Bytes that never end."""
-
     @contextmanager
     def reader(self) -> Iterator[BinaryIO]:
         yield cast("BinaryIO", self)
@@ -61,7 +58,6 @@ state = threading.local()
 
 
 def file(id: str, content: bytes) -> File:
-    """An element of the message."""
     return File(id=id, thread_id="t", for_id="s", name=id, content=content)
 
 
@@ -84,7 +80,6 @@ async def main(about: dict[str, Any]) -> None:
 
 
 def end_with_the_test() -> None:
-    """Exit when the test is gone."""
     sys.stdin.read()
     os._exit(1)
 

@@ -41,7 +41,6 @@ class Disk:
         self.refused += 1
 
     def grow(self) -> None:
-        """Make room."""
         self.pages = 1_000_000
 
 
