@@ -1,4 +1,4 @@
-"""The testcontainers way to a PostgreSQL server, from the engine to the data layer.
+"""The testcontainers way to a PostgreSQL server, from the engine to its databases.
 
 With a Docker engine and a registry: ``pytest -m containers``. Without, as root on Debian:
 ``python -m tests.containers.engine pytest -m containers`` (makes engine and image itself).
@@ -51,32 +51,3 @@ def test_an_image_that_cannot_be_had_leads_to_the_next_source(
         server = start_postgres(own=True)
     assert server.origin in ("binaries", "pgserver")
     server.stop()
-
-
-async def test_a_thread_written_by_the_data_layer_is_read_back(server: PostgresServer) -> None:
-    import chainlit as cl
-
-    from chainlit_sqla import SQLADataLayer
-    from chainlit_sqla.database import Database
-    from chainlit_sqla.database import migrator as migrations
-
-    url = server.create_database()
-    database = Database(url)
-    await migrations.upgrade(database)
-    await database.close()
-
-    layer = SQLADataLayer(url)
-    user = await layer.create_user(cl.User(identifier="ann"))
-    assert user is not None
-    await layer.update_thread("t", name="A thread", user_id=user.id)
-    await layer.create_step(
-        {"id": "s", "threadId": "t", "type": "user_message", "name": "ann", "output": "Hello"}
-    )
-    await layer.close()
-
-    again = SQLADataLayer(url)
-    thread = await again.get_thread("t")
-    await again.close()
-    assert thread is not None
-    assert (thread["name"], thread["userIdentifier"]) == ("A thread", "ann")
-    assert [(step["id"], step["output"]) for step in thread["steps"]] == [("s", "Hello")]

@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 import sqlite3
-from collections.abc import Callable, Coroutine
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -14,6 +13,7 @@ import asyncpg
 from asyncmy.errors import MySQLError
 from chainlit.data.base import BaseDataLayer
 
+from tests.servers.server import run_apart
 from tests.until import PATIENCE
 
 
@@ -92,21 +92,6 @@ async def postgres_rows(url: str, query: str) -> list[dict[str, Any]]:
         return [dict(row) for row in await connection.fetch(query)]
     finally:
         await connection.close()
-
-
-def run_apart(work: Coroutine[Any, Any, None]) -> None:
-    """Run a coroutine in a loop and thread of its own: fixtures of a session have no loop."""
-
-    def run() -> None:
-        # Not asyncio.run: Chainlit's nest_asyncio replaces it by one for the main thread.
-        loop = asyncio.new_event_loop()
-        try:
-            loop.run_until_complete(work)
-        finally:
-            loop.close()
-
-    with ThreadPoolExecutor(1) as thread:
-        thread.submit(run).result()
 
 
 def copy_database(template: Path, path: Path) -> None:

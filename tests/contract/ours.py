@@ -20,10 +20,10 @@ from tests.contract.backends import (
     Server,
     copy_database,
     postgres_rows,
-    run_apart,
     sqlite_rows,
 )
 from tests.servers import mysql
+from tests.servers.server import run_apart
 
 
 async def _upgrade(url: str) -> None:

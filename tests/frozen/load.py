@@ -12,11 +12,11 @@ import asyncpg
 import pytest
 
 from chainlit_sqla.database.revision import VERSION_TABLE
-from tests.contract.backends import run_apart
 from tests.frozen import mysql
 from tests.frozen.catalog import CATALOG
 from tests.servers.mysql import MySQLServer, start_mysql
 from tests.servers.postgres import PostgresServer, start_postgres
+from tests.servers.server import run_apart
 
 Rows = dict[str, list[dict[str, Any]]]
 

@@ -21,9 +21,9 @@ from tests.contract.backends import (
     Server,
     copy_database,
     postgres_rows,
-    run_apart,
     sqlite_rows,
 )
+from tests.servers.server import run_apart
 
 
 class FolderClient(BaseStorageClient):

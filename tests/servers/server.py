@@ -2,21 +2,39 @@
 
 from __future__ import annotations
 
+import asyncio
 import atexit
+import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from typing import ClassVar, Protocol, TypeVar
+from collections.abc import Callable, Coroutine, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, ClassVar, Protocol, TypeVar
 from urllib.parse import urlsplit
 
 from . import broker
 from .require import unavailable
 
+T = TypeVar("T")
+
+
+def run_apart(work: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine in a loop and thread of its own: the caller may stand in a loop."""
+
+    def run() -> T:
+        # Not asyncio.run: Chainlit's nest_asyncio replaces it by one for the main thread.
+        loop = asyncio.new_event_loop()
+        try:
+            return loop.run_until_complete(work)
+        finally:
+            loop.close()
+
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(run).result()
+
 
 class Engine(Protocol):
     """What runs a server that the tests started themselves."""
 
-    @property
-    def url(self) -> str: ...
     def start(self) -> None: ...
     def kill(self) -> None: ...
     def stop(self) -> None: ...
@@ -70,8 +88,44 @@ _shared: dict[str, DatabaseServer] = {}
 Start = Callable[[], "DatabaseServer | str"]
 
 
-def shared(name: str, start: Callable[[], S | str]) -> S | str:
-    """A server that all tests of a run use that leave it running: a start takes seconds."""
+def find_server(
+    kind: str,
+    rungs: Mapping[str, Callable[[], S | str]],
+    wanted: str,
+    repair: str,
+    *,
+    own: bool,
+) -> S:
+    """Start or find a server; ends the test by `unavailable` when there is none.
+
+    Args:
+        kind: Which database, for messages.
+        rungs: The sources in the order in which they are tried. Each starts a server or says
+            why it cannot; picklable, since the workers of xdist have the controller call it.
+        wanted: The environment variable that picks one of them by name.
+        repair: What to install or set where there is none.
+        own: Only a server that the tests may kill and start again, so none by URL, and none
+            that other tests of this run use.
+    """
+    chosen = os.environ.get(wanted, "")
+    if chosen and chosen not in rungs:
+        raise ValueError(f"{wanted}={chosen!r} is none of {', '.join(rungs)}")
+    missing = []
+    for origin, start in rungs.items():
+        if (chosen and origin != chosen) or (own and origin == "url"):
+            continue
+        server = start() if own or origin == "url" else _shared_server(f"{kind} {origin}", start)
+        if not isinstance(server, str):
+            return server
+        missing.append(f"{origin}: {server}")
+    return unavailable(f"no {kind} server ({'; '.join(missing)})", repair)
+
+
+def _shared_server(name: str, start: Callable[[], S | str]) -> S | str:
+    """A server that all tests of a run use that leave it running: a start takes seconds.
+
+    It is returned as one that is not ours: `stop` drops what was made on it.
+    """
     request = (name, start)
     return broker.ask(request) if broker.has_controller() else start_shared(request)  # type: ignore[return-value]
 
