@@ -16,7 +16,7 @@ RAN = ("passed", "failed", "skipped", "xfailed", "xpassed")
 COLLECTED = re.compile(r"^(\d+)(?:/\d+)? tests collected", re.MULTILINE)
 TIERS = ("tests", "full", "containers")
 """Stages that share out the tests between them; the others repeat some."""
-REPEATS = ("oldest", "stores")
+REPEATS = ("oldest", "compatibility", "stores")
 
 
 def counts(log: Path) -> Counter[str]:

@@ -7,7 +7,6 @@ import uuid
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import pytest
 from chainlit.data.base import BaseDataLayer
 from chainlit.element import Element, ElementDict, File
 from chainlit.step import StepDict
@@ -19,11 +18,6 @@ INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{6})?Z")
 # Older releases of Chainlit do not know all of these; the layer returns them nevertheless.
 STEP_KEYS = frozenset(StepDict.__annotations__) | {"icon", "modes", "autoCollapse"}
 ELEMENT_KEYS = frozenset(ElementDict.__annotations__)
-
-# Favorites came with Chainlit 2.10, icons of steps with 2.11.
-needs_chainlit_2_11 = pytest.mark.skipif(
-    "icon" not in StepDict.__annotations__, reason="Chainlit before 2.11"
-)
 
 
 def new_id() -> str:

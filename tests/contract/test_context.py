@@ -21,7 +21,6 @@ from tests.contract.build import (
     elements_of,
     file_element,
     message,
-    needs_chainlit_2_11,
     new_id,
     read,
     said,
@@ -41,7 +40,7 @@ async def socket() -> AsyncIterator[Socket]:
     await socket.leave()
 
 
-@needs_chainlit_2_11
+@pytest.mark.chainlit_2_11
 async def test_everything_works_without_a_context(layer: Any, alice: Any) -> None:
     # Background jobs and scripts run outside of any session.
     await asyncio.create_task(_write_all(layer, alice), context=contextvars.Context())
@@ -63,7 +62,7 @@ async def _write_all(layer: Any, alice: Any) -> None:
     assert (found["steps"], found["elements"]) == ([], [])
 
 
-@needs_chainlit_2_11
+@pytest.mark.chainlit_2_11
 async def test_chainlits_own_objects_come_back(layer: Any, socket: Socket) -> None:
     thread_id = await thread(layer)
     socket.enter(thread_id)
@@ -165,7 +164,7 @@ async def test_an_http_session_writes_at_once(layer: Any, monkeypatch: pytest.Mo
     assert list(await steps_of(layer, thread_id)) == [sent.id]
 
 
-@needs_chainlit_2_11
+@pytest.mark.chainlit_2_11
 async def test_a_favorite_can_be_set_before_the_first_message(
     layer: Any, alice: Any, socket: Socket
 ) -> None:

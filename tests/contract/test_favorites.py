@@ -5,15 +5,17 @@ from __future__ import annotations
 import copy
 from typing import Any
 
+import pytest
+
 from tests.contract.backends import Backend
-from tests.contract.build import as_read, at, message, needs_chainlit_2_11, said, same, thread
+from tests.contract.build import as_read, at, message, said, same, thread
 
 
 async def favorites(layer: Any, user: Any) -> list[str]:
     return [step["id"] for step in await layer.get_favorite_steps(user.id)]
 
 
-@needs_chainlit_2_11
+@pytest.mark.chainlit_2_11
 async def test_marking_and_unmarking(layer: Any, alice: Any, backend: Backend) -> None:
     thread_id = await thread(layer, alice)
     step = message(thread_id, "Say it", type="user_message", metadata={"k": "v"}, modes={"a": "b"})
