@@ -4,39 +4,26 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from .._internal.aio import Watch, quiet
+from .._internal.aio import Watch
 from ..database import Database
-from ..dialects import driver_error
-from ..errors import DatabaseUnavailable
 from ..settings import Settings
-from ..transfer.in_place import (
-    Adoption,
-    BackupRemoval,
-    InPlaceChange,
-    Report,
-    Unadoption,
-    dry_run_database,
-)
-from .options import Schema, Url, Yes, describe_database, open_database, settings_for
+from ..transfer.in_place import Adoption, BackupRemoval, InPlaceChange, Report, Unadoption
+from .options import Schema, Url, Yes, describe_database, settings_for
 from .output import KIND_NAMES, confirm, format_reasons, format_table, plural, progress
 from .runtime import exit_interrupted, run_async, signals_as_interrupt
-
-Change = Callable[[Database, Watch], InPlaceChange]
 
 DryRun = Annotated[
     bool,
     typer.Option(
         "--dry-run",
         help="Do everything, roll it back, and print what would change. It takes as long as the "
-        "change itself and locks the tables meanwhile; a SQLite file is copied into the folder "
-        "for temporary files instead (TMPDIR).",
+        "change itself and locks the tables meanwhile.",
     ),
 ]
 DropDependents = Annotated[
@@ -64,13 +51,12 @@ Output = Annotated[
     ),
 ]
 
-_TABLES_REPLACED = (
-    "The tables in {database} will be replaced.",
-    "Stop the application, and make a backup first.",
+_REPLACED = (
+    "The tables in {database} will be replaced.\nStop the application, and make a backup first."
 )
 _BACKUP_REMOVED = (
-    "The tables …_before_adoption in {database} will be removed for good.",
-    "They are the backup of the adoption: without them, unadopt has only today's conversations.",
+    "The tables …_before_adoption in {database} will be removed for good.\n"
+    "They are the backup of the adoption: without them, unadopt has only today's conversations."
 )
 
 
@@ -90,19 +76,12 @@ def adopt(
     chainlit_sqla_quarantine. Everything is one transaction: after an interruption, the database is
     as it was. `chainlit-sqla unadopt` goes back.
     """
+    kind = BackupRemoval if drop_old else Adoption
 
-    def change(database: Database, watch: Watch) -> InPlaceChange:
-        kind = BackupRemoval if drop_old else Adoption
+    def make(database: Database, watch: Watch) -> InPlaceChange:
         return kind(database, drop_dependents=drop_dependents, watch=watch)
 
-    _run(
-        change,
-        settings_for(url, schema),
-        _backup_lines if drop_old else _adoption_lines,
-        dry_run,
-        yes,
-        _BACKUP_REMOVED if drop_old else _TABLES_REPLACED,
-    )
+    _run(make, settings_for(url, schema), dry_run, yes, _BACKUP_REMOVED if drop_old else _REPLACED)
 
 
 def unadopt(
@@ -122,33 +101,35 @@ def unadopt(
     """
     file = output or Path(f"chainlit-sqla-unadopted-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.jsonl")
 
-    def change(database: Database, watch: Watch) -> InPlaceChange:
+    def make(database: Database, watch: Watch) -> InPlaceChange:
         return Unadoption(database, file, drop_dependents=drop_dependents, watch=watch)
 
-    _run(change, settings_for(url, schema), _unadoption_lines, dry_run, yes, _TABLES_REPLACED)
+    _run(make, settings_for(url, schema), dry_run, yes, _REPLACED)
 
 
 def _run(
-    make: Change,
+    make: Callable[[Database, Watch], InPlaceChange],
     settings: Settings,
-    lines: Callable[[Report], Iterator[str]],
     dry_run: bool,
     yes: bool,
-    warning: tuple[str, str],
+    warning: str,
 ) -> None:
-    """Check, ask, change and report."""
+    """Ask, change and report."""
+    Database(settings=settings, read_only=True)  # Refuses a file that does not exist.
+    database = Database(settings=settings)
     change: InPlaceChange | None = None
     try:
-        with signals_as_interrupt(), ExitStack() as stack:
-            if dry_run:
-                database = stack.enter_context(dry_run_database(settings))
-            else:
-                database = Database(settings=settings)
-                nothing_to_do = run_async(_check(make, settings))
-                if nothing_to_do is None and not yes and not _confirmed(database, warning):
-                    typer.echo("No changes made.")
-                    raise typer.Exit(1)
-            change = make(database, stack.enter_context(progress()))
+        if not dry_run and not yes:
+            refusal = (
+                "No changes made: confirmation needs a terminal. Try --dry-run, make a backup, "
+                "then re-run with --yes"
+            )
+            question = warning.format(database=describe_database(database))
+            if not confirm("Continue?", question, refusal=refusal):
+                typer.echo("No changes made.")
+                raise typer.Exit(1)
+        with signals_as_interrupt(), progress() as watch:
+            change = make(database, watch)
             report = run_async(_change(change, database, dry_run))
     except KeyboardInterrupt:
         committing = change is not None and change.committing
@@ -158,31 +139,10 @@ def _run(
         typer.echo(f"{report.nothing_to_do}; nothing to do.")
         return
     typer.echo(describe_database(database) + (": dry run, no changes made" if dry_run else ""))
-    for line in lines(report):
+    for line in _report_lines(report):
         typer.echo(line)
-
-
-def _confirmed(database: Database, warning: tuple[str, str]) -> bool:
-    return confirm(
-        "Continue?",
-        *(line.format(database=describe_database(database)) for line in warning),
-        refusal="No changes made: confirmation needs a terminal. Try --dry-run, make a backup, "
-        "then re-run with --yes",
-    )
-
-
-async def _check(make: Change, settings: Settings) -> str | None:
-    """Check what would be changed; reading a file must neither create nor convert it."""
-    try:
-        async with open_database(settings, read_only=True) as database:
-            return await make(database, quiet).check()
-    except DatabaseUnavailable as error:
-        name = getattr(driver_error(error.__cause__ or error), "sqlite_errorname", "")
-        if not name.startswith("SQLITE_READONLY"):
-            raise
-    # What a killed process left in a file can only be read by a login that may write.
-    async with open_database(settings) as database:
-        return await make(database, quiet).check()
+    if isinstance(change, Adoption):
+        typer.echo("The old tables stay as …_before_adoption until: chainlit-sqla adopt --drop-old")
 
 
 async def _change(change: InPlaceChange, database: Database, dry_run: bool) -> Report:
@@ -196,12 +156,14 @@ async def _change(change: InPlaceChange, database: Database, dry_run: bool) -> R
         await database.close()
 
 
-def _adoption_lines(report: Report) -> Iterator[str]:
-    quarantined = {
-        kind: sum(count for (k, _), count in report.quarantined.items() if k == kind)
-        for kind in KIND_NAMES
-    }
-    yield from _counts(report, "quarantined", quarantined)
+def _report_lines(report: Report) -> Iterator[str]:
+    rows = [("", "before", "after", "quarantined")]
+    for kind, name in KIND_NAMES.items():
+        quarantined = sum(count for (k, _), count in report.quarantined.items() if k == kind)
+        rows.append(
+            (name, f"{report.before[kind]:,}", f"{report.after[kind]:,}", f"{quarantined:,}")
+        )
+    yield from format_table(rows)
     title = "In the table chainlit_sqla_quarantine:"
     yield from format_reasons(title, report.quarantined, KIND_NAMES)
     title = "Copied, but for a value that is in the table chainlit_sqla_quarantine:"
@@ -209,54 +171,14 @@ def _adoption_lines(report: Report) -> Iterator[str]:
     if report.unknown_columns:
         names = ", ".join(report.unknown_columns)
         yield f"Columns that are not ours, kept in extra and in the old tables: {names}"
-    yield from _dependents(report, "kept on the renamed table")
-    if report.grants:
-        yield "Permissions are not copied. To grant them again:"
-        yield from (f"  {grant};" for grant in report.grants)
-    yield "The old tables stay as …_before_adoption; to drop them: chainlit-sqla adopt --drop-old"
-    yield from _summary(report)
-
-
-def _unadoption_lines(report: Report) -> Iterator[str]:
-    yield from _counts(report, "incomplete", report.in_file)
     if report.in_file:
         counts = ", ".join(f"{kind}: {count:,}" for kind, count in sorted(report.in_file.items()))
-        where = report.file or "a file"
-        entries = ", and the entries of the quarantine," if "quarantined" in report.in_file else ""
         yield (
-            f"Records that Chainlit's tables do not hold completely{entries} are in {where} "
-            f"({counts})."
+            "Records that Chainlit's tables do not hold completely, and the entries of the "
+            f"quarantine, are in {report.file or 'a file'} ({counts})."
         )
-    yield from _dependents(report, "dropped with the table")
-    yield from _summary(report)
-
-
-def _backup_lines(report: Report) -> Iterator[str]:
-    for kind, count in report.before.items():
-        yield f"Dropped {KIND_NAMES[kind]}_before_adoption with {plural(count, 'row')}"
-    yield from _dependents(report, "dropped with the table")
-
-
-def _counts(report: Report, last: str, counts: dict[str, int]) -> Iterator[str]:
-    rows = [("", "before", "after", last)]
-    for kind, name in KIND_NAMES.items():
-        rows.append(
-            (
-                name,
-                f"{report.before[kind]:,}",
-                f"{report.after[kind]:,}",
-                f"{counts.get(kind, 0):,}",
-            )
-        )
-    yield from format_table(rows)
-
-
-def _dependents(report: Report, attached: str) -> Iterator[str]:
     for dependent in report.dependents:
-        state = "Dropped" if dependent.drop else attached.capitalize()
-        yield f"{state}: {dependent}. To create it again:"
-        yield from (f"  {statement};" for statement in dependent.create)
-
-
-def _summary(report: Report) -> Iterator[str]:
-    yield f"{plural(report.threads, 'thread')} compared, {report.seconds:.1f} s"
+        yield f"Dropped: {dependent.name}. To create it again:"
+        yield f"  {dependent.create};"
+    if report.threads:
+        yield f"{plural(report.threads, 'thread')} compared, {report.seconds:.1f} s"

@@ -19,7 +19,7 @@ from .base import (
 )
 from .compiled import compile_statement
 from .fast_batch import FastBatch, FastBatchOutcome, FastBatchSteps, FastBatchThread
-from .in_place import BACKUP_SUFFIX, Dependent, TableReplacement, TablesInUse
+from .in_place import BACKUP_SUFFIX, Dependent, TableReplacement, qualified
 
 # Each is imported when it is first used, for SQLAlchemy's part of it is large.
 _MODULES = {
@@ -77,10 +77,10 @@ __all__ = [
     "FastBatchThread",
     "Rows",
     "TableReplacement",
-    "TablesInUse",
     "canonical_names",
     "compile_statement",
     "dialect_named",
     "driver_error",
     "one_line",
+    "qualified",
 ]

@@ -1,7 +1,8 @@
-"""`adopt` and `unadopt` as a user starts them: what is looked at before anything is asked."""
+"""`adopt` and `unadopt` as a user starts them: what they ask, print and refuse."""
 
 from __future__ import annotations
 
+import asyncio
 import os
 import pty
 import sqlite3
@@ -15,7 +16,7 @@ import pytest
 from tests.cli.conftest import Command
 from tests.cli.programs import SECONDS, environment
 from tests.frozen.catalog import CATALOG
-from tests.frozen.load import execute
+from tests.frozen.load import execute, rows
 
 
 @pytest.fixture
@@ -55,69 +56,25 @@ def test_a_wrong_path_makes_no_file(cli: Command, folder: Path, command: str, op
     assert list(folder.iterdir()) == []
 
 
-def contents(folder: Path) -> dict[str, bytes]:
-    """All files; of the memory that SQLite's readers share, only that it is there."""
-    return {
-        one.name: b"" if one.name.endswith("-shm") else one.read_bytes()
-        for one in folder.iterdir()
-        if one.is_file()
-    }
-
-
-@pytest.mark.parametrize("journal", ["delete", "wal", "wal, open", "wal, left"])
-def test_a_dry_run_leaves_a_file_and_its_folder_as_they_are(
-    cli: Command, folder: Path, old: Path, journal: str
-) -> None:
-    mode, _, state = journal.partition(", ")
-    program = (
-        "import os, sqlite3, sys; c = sqlite3.connect(sys.argv[1]); "
-        f"c.execute('PRAGMA journal_mode = {mode}'); "
-        "c.execute('BEGIN'); c.execute('UPDATE threads SET name = 1'); c.commit(); "
-    )
-    # As after kill -9: the change is in the journal only.
-    program += "os._exit(0)" if state == "left" else "c.close()"
-    subprocess.run([sys.executable, "-c", program, str(old)], check=True)
-    url = f"sqlite:///{old}"
-    with closing(sqlite3.connect(old if state == "open" else ":memory:")) as reader:
-        reader.execute("SELECT * FROM sqlite_master").fetchall()
-        before = contents(folder)
-        result = cli("adopt", "--dry-run", "--url", url)
-        assert f"SQLite at {url}: dry run, no changes made" in result.out
-        assert ["users", "3", "3", "0"] in [line.split() for line in result.out.splitlines()]
-        if state != "left":
-            assert contents(folder) == before
-    assert cli("adopt", "--yes", "--url", url).code == 0
-    before = contents(folder)
-    assert "dry run" in cli("unadopt", "--dry-run", "--url", url).out
-    assert contents(folder) == before
-
-
-def test_a_dry_run_of_a_file_that_is_named_by_a_uri(cli: Command, folder: Path, old: Path) -> None:
+def test_a_dry_run_changes_nothing(cli: Command, folder: Path, old: Path) -> None:
     path = old.rename(folder / "old chats.db")
-    before = contents(folder)
+    before = asyncio.run(rows(f"sqlite:///{path}"))
     named = str(path).replace(" ", "%20")
     result = cli("adopt", "--dry-run", "--url", f"sqlite:///file://localhost{named}?uri=true")
+    assert ": dry run, no changes made" in result.out
     assert ["users", "3", "3", "0"] in [line.split() for line in result.out.splitlines()]
-    assert contents(folder) == before
+    assert asyncio.run(rows(f"sqlite:///{path}")) == before
 
 
-def test_the_backup_is_dropped_when_it_is_no_longer_needed(cli: Command, old: Path) -> None:
-    url = f"sqlite:///{old}"
-    result = cli("adopt", "--drop-old", "--url", url)
-    assert "has no tables of an adoption to drop" in result.err
-    assert "to drop them: chainlit-sqla adopt --drop-old" in cli("adopt", "--yes", "--url", url).out
-    assert cli("upgrade", "--url", url).code == 0
-    assert "drop them with: chainlit-sqla adopt --drop-old" in cli("doctor", "--url", url).out
-    result = cli("adopt", "--drop-old", "--yes", "--url", url)
-    assert "Dropped users_before_adoption with 3 rows" in result.out
-    assert cli("unadopt", "--yes", "--url", url).code == 0
-
-
-def test_before_the_backup_is_dropped_the_question_says_so(
+def test_the_backup_is_dropped_when_it_is_no_longer_needed(
     cli: Command, folder: Path, old: Path
 ) -> None:
     url = f"sqlite:///{old}"
-    assert cli("adopt", "--yes", "--url", url).code == 0
+    result = cli("adopt", "--drop-old", "--yes", "--url", url)
+    assert "has no tables of an adoption to drop" in result.err
+    assert "until: chainlit-sqla adopt --drop-old" in cli("adopt", "--yes", "--url", url).out
+    assert cli("upgrade", "--url", url).code == 0
+    assert "drop them with: chainlit-sqla adopt --drop-old" in cli("doctor", "--url", url).out
     view = "CREATE VIEW titles AS SELECT name FROM threads_before_adoption"
     execute(url, view)
     said, code = on_a_terminal(folder, "n\n", "adopt", "--drop-old", "--url", url)
@@ -126,6 +83,8 @@ def test_before_the_backup_is_dropped_the_question_says_so(
     assert code == 1
     result = cli("adopt", "--drop-old", "--drop-dependents", "--yes", "--url", url)
     assert f"  {view};\n" in result.out
+    assert ["users", "3", "0", "0"] in [line.split() for line in result.out.splitlines()]
+    assert cli("unadopt", "--yes", "--url", url).code == 0
 
 
 def test_the_way_back_names_the_file_with_what_chainlits_tables_cannot_hold(
@@ -146,13 +105,13 @@ def test_the_way_back_names_the_file_with_what_chainlits_tables_cannot_hold(
         assert connection.execute(query).fetchone() == (28,)
 
 
-def test_what_does_not_fit_is_said_before_it_is_asked(cli: Command, folder: Path) -> None:
+def test_other_tables_are_refused(cli: Command, folder: Path) -> None:
     url = f"sqlite:///{folder}/other.db"
     execute(url, "CREATE TABLE users (id INTEGER PRIMARY KEY, email TEXT)")
-    result = cli("adopt", "--url", url)
+    result = cli("adopt", "--yes", "--url", url)
     assert "are not those of Chainlit's SQLAlchemy layer" in result.err
     execute(url, "DROP TABLE users")
-    result = cli("adopt", "--url", url)
+    result = cli("adopt", "--yes", "--url", url)
     assert "has no tables of Chainlit's SQLAlchemy layer; check the URL\n" in result.err
     assert "upgrade" not in result.err
 
@@ -165,18 +124,15 @@ def test_without_a_terminal_nothing_is_changed(program: Command, old: Path) -> N
     assert old.read_bytes() == before
 
 
-def test_the_question_names_the_database_and_no_is_no(folder: Path, old: Path) -> None:
-    before = old.read_bytes()
-    said, code = on_a_terminal(folder, "n\n", "adopt", "--url", f"sqlite:///{old}")
-    assert f"The tables in SQLite at sqlite:///{old} will be replaced." in said
+def test_the_question_names_the_database_and_yes_adopts_once(folder: Path, old: Path) -> None:
+    before, url = old.read_bytes(), f"sqlite:///{old}"
+    said, code = on_a_terminal(folder, "n\n", "adopt", "--url", url)
+    assert f"The tables in SQLite at {url} will be replaced." in said
     assert said.endswith("No changes made.\n")
     assert code == 1
     assert old.read_bytes() == before
-
-
-def test_yes_on_a_terminal_adopts_once(folder: Path, old: Path) -> None:
     for expected in ("threads compared", "is already adopted"):
-        said, code = on_a_terminal(folder, "y\n", "adopt", "--url", f"sqlite:///{old}")
+        said, code = on_a_terminal(folder, "y\n", "adopt", "--url", url)
         assert expected in said
         assert code == 0
 

@@ -125,13 +125,13 @@ def test_of_several_concurrent_commands_one_adopts(
     assert sum("is already adopted" in text for text, _ in outputs) == 2
 
 
-async def test_tables_in_use_are_left_alone_and_the_connection_is_named(frozen: Shelf) -> None:
+async def test_tables_in_use_are_left_alone(frozen: Shelf) -> None:
     url = frozen.load("postgres_v8")
-    app = await asyncpg.connect(url, server_settings={"application_name": "our chat"})
+    app = await asyncpg.connect(url)
     try:
         async with app.transaction():
             await app.execute("SELECT count(*) FROM steps")
-            with pytest.raises(AdoptionRefused, match=r"by our chat of .*Stop the application"):
+            with pytest.raises(AdoptionRefused, match="Stop the application"):
                 await adopt(url)
     finally:
         await app.close()

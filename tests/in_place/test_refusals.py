@@ -46,7 +46,8 @@ async def test_other_tables_are_refused(frozen: Shelf, tmp_path: Path, dialect: 
             "CREATE VIEW elements AS SELECT * FROM all_elements",
             "elements is a view",
         ),
-        ("CREATE TABLE users_before_adoption (id TEXT)", "rename or drop them"),
+        ("CREATE TABLE users_before_adoption (id TEXT)", "named users_before_adoption, and"),
+        ("CREATE INDEX ix_steps_id ON steps (type)", "named ix_steps_id, .* rename or drop them"),
     ],
 )
 @pytest.mark.parametrize("name", BOTH)

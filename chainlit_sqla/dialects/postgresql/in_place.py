@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from sqlalchemy import Connection, bindparam, inspect, text
+from sqlalchemy import Connection, bindparam, text
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.types import Text, TypeEngine
+from sqlalchemy.types import BigInteger, Text
 
+from ...errors import AdoptionRefused
 from ..base import driver_error
-from ..in_place import BACKUP_SUFFIX, INDEX_PREFIXES, Dependent, TableReplacement, TablesInUse
-from .dependents import find_dependents, find_grants
+from ..in_place import Dependent, TableReplacement, qualified
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -28,6 +28,76 @@ _TIMEOUTS = (
     "transaction_timeout",
     "idle_session_timeout",
 )
+_OIDS = text(
+    "SELECT c.oid::bigint FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
+    "WHERE n.nspname = :schema AND c.relname = ANY(:names)"
+)
+# Views that read the tables, directly or through other views, and what belongs to the tables and
+# these views. Other objects that PostgreSQL knows to depend on them (indexes, defaults, statistics)
+# stay with the renamed table.
+_DEPENDENTS = text(r"""
+    WITH RECURSIVE relations (id, depth) AS (
+      SELECT unnest(CAST(:tables AS oid[])), 0
+      UNION
+      SELECT r.ev_class, n.depth + 1
+      FROM relations n
+      JOIN pg_depend d ON d.refclassid = 'pg_class'::regclass AND d.refobjid = n.id
+        AND d.classid = 'pg_rewrite'::regclass
+      JOIN pg_rewrite r ON r.oid = d.objid AND r.rulename = '_RETURN' AND r.ev_class <> n.id
+      WHERE n.depth < 100),
+    objects (class, id, depth) AS (
+      SELECT 'pg_class'::regclass::oid, id, max(depth) FROM relations WHERE depth > 0 GROUP BY id
+      UNION ALL
+      SELECT d.classid, d.objid, max(n.depth)
+      FROM relations n
+      JOIN pg_depend d ON d.refclassid = 'pg_class'::regclass AND d.refobjid = n.id
+      WHERE d.classid <> 'pg_class'::regclass GROUP BY d.classid, d.objid)
+    SELECT type || ' ' || identity AS name, definition, CASE type
+        WHEN 'table constraint' THEN 'ALTER TABLE ' || owner || ' DROP CONSTRAINT ' || member
+        WHEN 'publication relation' THEN 'ALTER PUBLICATION ' || owner || ' DROP TABLE ' || member
+        ELSE 'DROP ' || upper(type) || ' ' || identity END AS drop
+    FROM (
+      SELECT i.type, i.identity, o.depth, k.owner, k.member, CASE i.type
+        WHEN 'trigger' THEN
+          (SELECT pg_get_triggerdef(oid) FROM pg_trigger WHERE oid = o.id AND NOT tgisinternal)
+        WHEN 'rule' THEN (SELECT rtrim(pg_get_ruledef(oid), ';') FROM pg_rewrite
+                          WHERE oid = o.id AND rulename <> '_RETURN')
+        WHEN 'table constraint' THEN 'ALTER TABLE ' || k.owner || ' ADD CONSTRAINT ' || k.member
+          || ' ' || pg_get_constraintdef(o.id)
+        WHEN 'publication relation' THEN
+          'ALTER PUBLICATION ' || k.owner || ' ADD TABLE ' || k.member
+        WHEN 'policy' THEN (
+          SELECT 'CREATE POLICY ' || i.identity || ' AS ' || permissive || ' FOR ' || cmd || ' TO '
+            || (SELECT string_agg(quote_ident(role), ', ') FROM unnest(roles) role)
+            || coalesce(' USING (' || qual || ')', '')
+            || coalesce(' WITH CHECK (' || with_check || ')', '')
+          FROM pg_policy p JOIN pg_class c ON c.oid = p.polrelid
+          JOIN pg_policies ON policyname = p.polname AND tablename = c.relname
+            AND schemaname = c.relnamespace::regnamespace::name
+          WHERE p.oid = o.id)
+        WHEN 'view' THEN 'CREATE VIEW ' || i.identity || options || E' AS\n' || query
+        WHEN 'materialized view' THEN 'CREATE MATERIALIZED VIEW ' || i.identity || options
+          || E' AS\n' || query || coalesce(E';\n' || (
+            SELECT string_agg(pg_get_indexdef(indexrelid), E';\n')
+            FROM pg_index WHERE indrelid = o.id), '')
+        END AS definition
+      FROM objects o
+      CROSS JOIN LATERAL pg_identify_object(o.class, o.id, 0) i
+      LEFT JOIN LATERAL (
+        SELECT coalesce(' WITH (' || array_to_string(reloptions, ', ') || ')', '') AS options,
+          rtrim(pg_get_viewdef(oid), ';') AS query
+        FROM pg_class WHERE i.type IN ('view', 'materialized view') AND oid = o.id) v ON true
+      LEFT JOIN LATERAL (
+        SELECT conrelid::regclass::text AS owner, quote_ident(conname) AS member
+        FROM pg_constraint WHERE i.type = 'table constraint' AND oid = o.id AND contype = 'f'
+          AND conparentid = 0 AND NOT (conrelid = ANY(:tables) AND confrelid = ANY(:tables))
+        UNION ALL
+        SELECT quote_ident(pubname), prrelid::regclass::text
+        FROM pg_publication_rel r JOIN pg_publication p ON p.oid = r.prpubid
+        WHERE i.type = 'publication relation' AND r.oid = o.id) k ON true
+    ) described
+    WHERE definition IS NOT NULL ORDER BY depth, type DESC, identity
+""")
 
 
 class PostgreSQLTableReplacement(TableReplacement):
@@ -61,7 +131,7 @@ class PostgreSQLTableReplacement(TableReplacement):
 
     def lock(self, connection: Connection, schema: str | None, tables: Sequence[str]) -> None:
         """``ACCESS EXCLUSIVE``, within a few seconds."""
-        names = ", ".join(self.qualified(connection, schema, table) for table in tables)
+        names = ", ".join(qualified(connection, schema, table) for table in tables)
         try:
             with connection.begin_nested():
                 connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{LOCK_SECONDS}s'")
@@ -70,44 +140,29 @@ class PostgreSQLTableReplacement(TableReplacement):
         except DBAPIError as error:
             if getattr(driver_error(error), "sqlstate", None) != _LOCK_NOT_AVAILABLE:
                 raise
-            users = _users(connection, _schema_name(connection, schema), tables)
-            raise TablesInUse(users) from error
+            raise AdoptionRefused(
+                "No changes made: another connection uses the tables. Stop the application, and "
+                "run the command again"
+            ) from error
 
     def dependents(
         self, connection: Connection, schema: str | None, tables: Sequence[str]
     ) -> list[Dependent]:
-        """As the server describes them, with all names in full."""
-        return find_dependents(connection, _schema_name(connection, schema), tables)
+        """As the server describes them.
 
-    def grants(
-        self, connection: Connection, schema: str | None, tables: Sequence[str]
-    ) -> list[str]:
-        """Those of roles other than the owner."""
-        return find_grants(connection, _schema_name(connection, schema), tables)
-
-    def column_types(
-        self, connection: Connection, schema: str | None, table: str
-    ) -> Mapping[str, TypeEngine[Any]]:
-        """As declared."""
-        columns = inspect(connection).get_columns(table, schema=schema)
-        return {column["name"]: column["type"] for column in columns if not column.get("computed")}
-
-    def rename(self, connection: Connection, schema: str | None, table: str, to: str) -> None:
-        """Rename a table and those of its indexes that could be named like ours."""
-        quote = connection.dialect.identifier_preparer.quote
-        query = text(
-            "SELECT i.relname FROM pg_index x JOIN pg_class i ON i.oid = x.indexrelid "
-            "WHERE x.indrelid = to_regclass(:table)"
-        )
-        name = self.qualified(connection, schema, table)
-        for index in connection.scalars(query, {"table": name}).all():
-            new = index.removesuffix(BACKUP_SUFFIX)
-            if to.endswith(BACKUP_SUFFIX):
-                new = f"{index[: 63 - len(BACKUP_SUFFIX)]}{BACKUP_SUFFIX}"
-            if index.startswith(INDEX_PREFIXES) and new != index:
-                place = self.qualified(connection, _schema_name(connection, schema), index)
-                connection.exec_driver_sql(f"ALTER INDEX {place} RENAME TO {quote(new)}")
-        super().rename(connection, schema, table, to)
+        The search path is empty meanwhile, so all names are written in full
+        (https://www.postgresql.org/docs/current/functions-info.html#FUNCTIONS-INFO-CATALOG).
+        """
+        path = connection.scalar(text("SHOW search_path"))
+        schema = schema or str(connection.dialect.default_schema_name)
+        names = _OIDS.bindparams(bindparam("names", list(tables), ARRAY(Text())))
+        oids = list(connection.scalars(names, {"schema": schema}))
+        set_path = text("SELECT set_config('search_path', :path, true)")
+        connection.execute(set_path, {"path": ""})
+        query = _DEPENDENTS.bindparams(bindparam("tables", oids, ARRAY(BigInteger())))
+        dependents = [Dependent(*row) for row in connection.execute(query)]
+        connection.execute(set_path, {"path": path})
+        return dependents
 
     def inherit_security(
         self, connection: Connection, schema: str | None, tables: Sequence[str], like: str
@@ -117,32 +172,11 @@ class PostgreSQLTableReplacement(TableReplacement):
             "SELECT relrowsecurity AS secured, quote_ident(pg_get_userbyid(relowner)) AS owner, "
             "relowner = current_user::regrole AS mine FROM pg_class WHERE oid = to_regclass(:table)"
         )
-        legacy = connection.execute(
-            query, {"table": self.qualified(connection, schema, like)}
-        ).one()
+        name = qualified(connection, schema, like)
+        legacy = connection.execute(query, {"table": name}).one()
         for table in tables:
-            change = f"ALTER TABLE {self.qualified(connection, schema, table)}"
+            change = f"ALTER TABLE {qualified(connection, schema, table)}"
             if legacy.secured:
                 connection.exec_driver_sql(f"{change} ENABLE ROW LEVEL SECURITY")
             if not legacy.mine:
                 connection.exec_driver_sql(f"{change} OWNER TO {legacy.owner}")
-
-
-def _schema_name(connection: Connection, schema: str | None) -> str:
-    return schema or str(connection.dialect.default_schema_name)
-
-
-def _users(connection: Connection, schema: str, tables: Sequence[str]) -> list[str]:
-    query = text(
-        """
-        SELECT DISTINCT coalesce(nullif(a.application_name, ''), 'a program') || ' of ' || a.usename
-          || ' from ' || coalesce(host(a.client_addr), 'local')
-          || ' (process ' || a.pid || ', ' || a.state || ')'
-        FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid
-        JOIN pg_class c ON c.oid = l.relation JOIN pg_namespace n ON n.oid = c.relnamespace
-        WHERE l.granted AND l.pid <> pg_backend_pid() AND n.nspname = :schema
-          AND c.relname = ANY(:tables)
-          AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
-        """
-    ).bindparams(bindparam("tables", list(tables), ARRAY(Text())))
-    return list(connection.scalars(query, {"schema": schema}))

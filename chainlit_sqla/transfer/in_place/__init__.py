@@ -1,14 +1,7 @@
 """Taking over the tables of Chainlit's SQLAlchemy layer in place, and giving them back."""
 
 from .adopt import Adoption, BackupRemoval
-from .change import InPlaceChange, Report, dry_run_database
+from .change import InPlaceChange, Report
 from .unadopt import Unadoption
 
-__all__ = [
-    "Adoption",
-    "BackupRemoval",
-    "InPlaceChange",
-    "Report",
-    "Unadoption",
-    "dry_run_database",
-]
+__all__ = ["Adoption", "BackupRemoval", "InPlaceChange", "Report", "Unadoption"]

@@ -12,17 +12,22 @@ Invariants:
 from __future__ import annotations
 
 from sqlalchemy import Connection, inspect
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ...database import migrator
-from ...database.revision import REVISIONS, VERSION_TABLE, current_revision
+from ...database.revision import (
+    CHAINLIT_TABLES,
+    REQUIRED_TABLES,
+    REVISIONS,
+    VERSION_TABLE,
+    current_revision,
+)
 from ...errors import AdoptionRefused, ConfigurationError, SchemaUnknown
 from ...models import Base
 from ..importing import Import, Result
 from ..records import COLUMNS
 from ..sources import ADOPTION, SqlAlchemyLayerSource
-from .change import REPORT_DEFECT, InPlaceChange, TransactionDatabase
-from .legacy_tables import BACKUP_NAMES, TABLE_NAMES, column_names, mismatches
+from .change import InPlaceChange, TransactionDatabase
+from .legacy_tables import BACKUP_NAMES, TABLE_NAMES, Columns
 
 _WITH_EXTRA = ("step", "element")
 """Kinds of records that keep unknown columns in ``extra``."""
@@ -37,81 +42,78 @@ class Adoption(InPlaceChange):
         12
     """
 
-    async def _check(self, connection: AsyncConnection) -> None:
-        label = self._database.label
-        columns = await self._sync(connection, column_names, TABLE_NAMES)
-        revision = await current_revision(connection, self._schema)
-        if revision is not None:
-            if revision not in REVISIONS or "ordinal" not in columns.get("step", ()):
-                raise SchemaUnknown(
-                    f"{label} has the table {VERSION_TABLE} ({revision}), but its tables are not "
-                    "those of chainlit-sqla; if they are Chainlit's, drop that table and run the "
-                    "command again"
-                )
+    async def _work(self) -> None:
+        label, columns = self._database.label, await self._columns(TABLE_NAMES)
+        revision = await current_revision(self._connection, self._schema)
+        if revision in REVISIONS and "ordinal" in columns.get("step", ()):
             self._report.nothing_to_do = (
                 f"{label} is already adopted: its tables are at revision {revision}"
             )
             return
-        schema = " and the schema (--schema)" if self._database.dialect.has_schemas else ""
+        if revision is not None:
+            raise SchemaUnknown(
+                f"{label} has the table {VERSION_TABLE} ({revision}), but its tables are not "
+                "those of chainlit-sqla; if they are Chainlit's, drop that table and run the "
+                "command again"
+            )
         if not columns:
             raise ConfigurationError(
-                f"{label} has no tables of Chainlit's SQLAlchemy layer; check the URL{schema}"
+                f"{label} has no tables of Chainlit's SQLAlchemy layer; {self._check_url}"
             )
-        await connection.run_sync(self._check_tables, columns)
-
-    def _check_tables(self, connection: Connection, columns: dict[str, list[str]]) -> None:
-        label, has_schemas = self._database.label, self._database.dialect.has_schemas
-        inspector = inspect(connection)
-        if reasons := mismatches(columns, inspector.get_view_names(schema=self._schema)):
-            repair = (
-                "name the schema of Chainlit's tables with --schema, or create the tables of "
-                "chainlit-sqla in another one (CHAINLIT_SQLA_SCHEMA=chainlit, then chainlit-sqla "
-                "upgrade)"
-                if has_schemas
-                else "name the file with Chainlit's tables, or create the tables of chainlit-sqla "
-                "in another file (--url sqlite:///other.db, then chainlit-sqla upgrade)"
-            )
-            raise SchemaUnknown(
-                f"The tables in {label} are not those of Chainlit's SQLAlchemy layer "
-                f"({'; '.join(reasons)}); {repair}"
-            )
-        names = set(inspector.get_table_names(schema=self._schema))
-        others = set(Base.metadata.tables) - set(TABLE_NAMES.values())
-        if taken := sorted(names & {*BACKUP_NAMES.values(), *others}):
-            raise SchemaUnknown(
-                f"{label} already has the tables {', '.join(taken)}, whose names an adoption "
-                "needs; rename or drop them, and run the command again"
-            )
-
-    async def _work(self, connection: AsyncConnection) -> None:
-        await self._check(connection)
-        if self._report.nothing_to_do:
-            return
-        columns = await self._sync(connection, column_names, TABLE_NAMES)
-        names = {kind: TABLE_NAMES[kind] for kind in columns}
-        await self._sync(connection, self._tables.lock, list(names.values()))
-        self._report.before = await self._count(connection, names)
-        self._report.grants = await self._sync(
-            connection, self._tables.grants, list(names.values())
-        )
+        await self._connection.run_sync(self._check_tables, columns)
         self._report.unknown_columns = [
             f"{TABLE_NAMES[kind]}.{name}"
-            for kind, found in columns.items()
-            for name in found
+            for kind, names in columns.items()
+            for name in names
             if name not in COLUMNS[kind]
         ]
-        await self._clear_dependents(connection, list(names.values()))
+        names = {kind: TABLE_NAMES[kind] for kind in columns}
+        await self._clear_dependents(list(names.values()))
+        self._report.before = await self._count(names)
         for kind, name in names.items():
-            await self._sync(connection, self._tables.rename, name, BACKUP_NAMES[kind])
-        await migrator.migrate_inside(self._database, connection, "head")
-        await self._check_result(connection, await self._import(connection, columns))
+            await self._alter(name, f"RENAME TO {BACKUP_NAMES[kind]}")
+        await migrator.migrate_inside(self._database, self._connection, "head")
+        await self._check_result(await self._import(columns))
         tables, like = [*Base.metadata.tables, VERSION_TABLE], BACKUP_NAMES["step"]
-        await self._sync(connection, self._tables.inherit_security, tables, like)
+        await self._sync(self._replacement.inherit_security, tables, like)
 
-    async def _import(self, connection: AsyncConnection, columns: dict[str, list[str]]) -> Result:
+    def _check_tables(self, connection: Connection, columns: Columns) -> None:
+        """Refuse other tables than Chainlit's, and names that an adoption needs."""
+        label, inspector = self._database.label, inspect(connection)
+        reasons = []
+        for kind, name in TABLE_NAMES.items():
+            if kind not in columns:
+                if name in inspector.get_view_names(schema=self._schema):
+                    reasons.append(f"{name} is a view")
+                elif name in REQUIRED_TABLES:
+                    reasons.append(f"there is no table {name}")
+            elif missing := CHAINLIT_TABLES[name].difference(columns[kind]):
+                reasons.append(f"{name} has no column {', '.join(sorted(missing))}")
+        if reasons:
+            raise SchemaUnknown(
+                f"The tables in {label} are not those of Chainlit's SQLAlchemy layer "
+                f"({'; '.join(reasons)}); {self._check_url}, or run chainlit-sqla upgrade to "
+                "create the tables of chainlit-sqla in another database or schema"
+            )
+        ours = Base.metadata.tables
+        needed = {*BACKUP_NAMES.values(), *(ours.keys() - TABLE_NAMES.values())}
+        needed.update(str(index.name) for table in ours.values() for index in table.indexes)
+        needed.update(str(table.primary_key.name) for table in ours.values())
+        existing = set(inspector.get_table_names(schema=self._schema))
+        for indexes in inspector.get_multi_indexes(schema=self._schema).values():
+            existing.update(str(index["name"]) for index in indexes)
+        for key in inspector.get_multi_pk_constraint(schema=self._schema).values():
+            existing.add(str(key["name"]))
+        if taken := ", ".join(sorted(existing & needed)):
+            raise SchemaUnknown(
+                f"{label} already has tables or indexes named {taken}, and an adoption needs "
+                "these names; rename or drop them, and run the command again"
+            )
+
+    async def _import(self, columns: Columns) -> Result:
         """Copy the renamed tables into ours, and compare."""
         source = SqlAlchemyLayerSource(
-            connection,
+            self._connection,
             self._database.dialect,
             ADOPTION,
             ADOPTION,
@@ -119,21 +121,20 @@ class Adoption(InPlaceChange):
             table_names=BACKUP_NAMES,
             # Without ``extra``, the values of unknown columns stay in the renamed tables.
             ignored_columns={
-                kind: [] if kind in _WITH_EXTRA else [n for n in found if n not in COLUMNS[kind]]
-                for kind, found in columns.items()
+                kind: [name for name in names if name not in COLUMNS[kind]]
+                for kind, names in columns.items()
+                if kind not in _WITH_EXTRA
             },
         )
         await source.open()
-        database = TransactionDatabase(self._database, connection)
+        database = TransactionDatabase(self._database, self._connection)
         return await Import(source, database, watch=self._watch).run()
 
-    async def _check_result(self, connection: AsyncConnection, result: Result) -> None:
+    async def _check_result(self, result: Result) -> None:
         report, comparison = self._report, result.comparison
-        report.quarantined, report.partly_quarantined = (
-            result.quarantined,
-            result.partly_quarantined,
-        )
-        report.after = await self._count(connection, TABLE_NAMES)
+        report.quarantined = result.quarantined
+        report.partly_quarantined = result.partly_quarantined
+        report.after = await self._count(TABLE_NAMES)
         lost = []
         for kind, name in TABLE_NAMES.items():
             quarantined = sum(n for (k, _), n in result.quarantined.items() if k == kind)
@@ -147,27 +148,24 @@ class Adoption(InPlaceChange):
             # A row that the database refused is missing, and was counted as quarantined.
             lost += [str(d) for d in comparison.differences if d.what == "different"]
         if lost:
-            raise AdoptionRefused(f"No changes made: {'; '.join(lost)}. {REPORT_DEFECT}")
+            raise AdoptionRefused(
+                f"No changes made: {'; '.join(lost)}. This is a defect of chainlit-sqla; please "
+                "report it"
+            )
 
 
 class BackupRemoval(InPlaceChange):
     """Drops Chainlit's tables after an adoption; `unadopt` creates empty ones from then on."""
 
-    async def _check(self, connection: AsyncConnection) -> None:
-        existing = await self._sync(connection, column_names, BACKUP_NAMES)
-        if not existing:
+    async def _work(self) -> None:
+        kinds = await self._columns(BACKUP_NAMES)
+        if not kinds:
             raise ConfigurationError(
                 f"{self._database.label} has no tables of an adoption to drop "
                 f"({', '.join(BACKUP_NAMES.values())})"
             )
-        names = {kind: BACKUP_NAMES[kind] for kind in existing}
-        self._report.before = await self._count(connection, names)
-
-    async def _work(self, connection: AsyncConnection) -> None:
-        await self._check(connection)
-        names = [BACKUP_NAMES[kind] for kind in reversed(list(self._report.before))]
-        await self._sync(connection, self._tables.lock, names)
-        await self._clear_dependents(connection, names)
+        self._report.before = await self._count({kind: BACKUP_NAMES[kind] for kind in kinds})
+        names = [BACKUP_NAMES[kind] for kind in reversed(list(kinds))]
+        await self._clear_dependents(names)
         for name in names:
-            table = await self._sync(connection, self._tables.qualified, name)
-            await connection.exec_driver_sql(f"DROP TABLE {table}")
+            await self._drop(name)

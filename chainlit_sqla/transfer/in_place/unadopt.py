@@ -9,27 +9,64 @@ Invariants:
   adoption was never in our tables, so it does not count as deleted.
 - What was written is read back. A record that Chainlit's tables do not hold completely is
   written to a file of records, which ``chainlit-sqla import`` reads, and so is the quarantine.
+- The keys and digests of 1,000 threads are held in memory, and the ids of all threads.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections import Counter
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
-from sqlalchemy.ext.asyncio import AsyncConnection
-from sqlalchemy.types import TypeEngine
+from sqlalchemy import Column, ColumnElement, MetaData, Table, bindparam, select
 
 from ..._internal.aio import Watch, quiet
+from ..._internal.retry import bisect
+from ..._internal.timestamps import format_instant, now
 from ...database import Database, migrator
 from ...database.revision import HEAD, VERSION_TABLE, current_revision
-from ...dialects import canonical_names
+from ...dialects import ErrorKind, qualified
 from ...errors import AdoptionRefused, SchemaOutdated, SchemaUnknown
 from ...models import blob_deletions
-from ..records import COLUMNS
+from ..record_file import End, Header
+from ..records import COLUMNS, EPOCH, IN_THREADS, KEYS, TABLES, Record, sorted_by_kind
+from ..sources import (
+    ADOPTION,
+    BATCH,
+    QUARANTINED,
+    Chunk,
+    NativeSource,
+    QuarantinedRow,
+    SqlAlchemyLayerSource,
+)
 from .change import InPlaceChange, Report
-from .legacy_tables import BACKUP_NAMES, TABLE_NAMES, column_names, completing_statements
-from .unadopt_rows import CopyOut, RecordFile
+from .legacy_tables import (
+    BACKUP_NAMES,
+    TABLE_NAMES,
+    Columns,
+    completing_statements,
+    legacy_row,
+    legacy_value,
+)
+
+Key = tuple[str, ...]
+_Digests = dict[Key, int]
+_Row = dict[str, Any]
+
+_MATCHED: Mapping[str, tuple[str, ...]] = {**KEYS, "feedback": ("forId", "id")}
+"""The columns that find a row of Chainlit's tables, where a step can have several feedbacks."""
+_DERIVED: Mapping[str, Mapping[str, Any]] = {
+    "thread": {"updatedAt": EPOCH},
+    "step": {"ordinal": 0},
+    "element": {"ordinal": 0, "createdAt": EPOCH},
+    "feedback": {"createdAt": EPOCH},
+}
+"""Values that follow from others in Chainlit's tables, and are not compared."""
+_KIND_OF_TABLE = {name: kind for kind, name in TABLE_NAMES.items()}
 
 
 class Unadoption(InPlaceChange):
@@ -47,6 +84,10 @@ class Unadoption(InPlaceChange):
         0
     """
 
+    _theirs: SqlAlchemyLayerSource
+    _tables: Mapping[str, Table]
+    """Chainlit's tables, by kind of record."""
+
     def __init__(
         self,
         database: Database,
@@ -56,7 +97,8 @@ class Unadoption(InPlaceChange):
         watch: Watch = quiet,
     ) -> None:
         super().__init__(database, drop_dependents=drop_dependents, watch=watch)
-        self._file = file
+        self._file = RecordFile(file, database.label, self._report)
+        self._done = 0
 
     async def run(self, *, dry_run: bool = False) -> Report:
         """Change the tables; a file that was begun is removed if that fails."""
@@ -67,15 +109,27 @@ class Unadoption(InPlaceChange):
                 self._report.file.unlink(missing_ok=True)
             raise
 
-    async def _check(self, connection: AsyncConnection) -> None:
+    async def _work(self) -> None:
+        await self._check()
+        if self._report.nothing_to_do:
+            return
+        await self._clear_dependents(list(TABLE_NAMES.values()))
+        self._report.before = await self._count(TABLE_NAMES)
+        columns = await self._complete_backup()
+        with self._file:
+            await self._copy_all(columns)
+        await migrator.migrate_inside(self._database, self._connection, "base")
+        await self._drop(VERSION_TABLE)
+        for kind, name in BACKUP_NAMES.items():
+            await self._alter(name, f"RENAME TO {TABLE_NAMES[kind]}")
+        self._report.after = await self._count(TABLE_NAMES)
+
+    async def _check(self) -> None:
         label = self._database.label
-        revision = await current_revision(connection, self._schema)
+        revision = await current_revision(self._connection, self._schema)
         if revision is None:
-            if not await self._sync(connection, column_names, TABLE_NAMES):
-                schema = " and the schema (--schema)" if self._database.dialect.has_schemas else ""
-                raise SchemaUnknown(
-                    f"{label} has no tables of chainlit-sqla; check the URL{schema}"
-                )
+            if not await self._columns(TABLE_NAMES):
+                raise SchemaUnknown(f"{label} has no tables of chainlit-sqla; {self._check_url}")
             self._report.nothing_to_do = (
                 f"{label} has Chainlit's tables, not those of chainlit-sqla"
             )
@@ -84,7 +138,7 @@ class Unadoption(InPlaceChange):
                 f"{label} is at revision {revision}, and unadopt needs {HEAD}; "
                 "run: chainlit-sqla upgrade"
             )
-        elif queued := (await self._count(connection, {"blob": blob_deletions.name}))["blob"]:
+        elif queued := (await self._count({"blob": blob_deletions.name}))["blob"]:
             raise AdoptionRefused(
                 f"No changes made: {queued:,} files of deleted attachments are still in the store, "
                 f"and the table {blob_deletions.name} in {label}, which lists them for deletion, "
@@ -92,42 +146,252 @@ class Unadoption(InPlaceChange):
                 "run the command again; if the store no longer exists, delete the rows of the table"
             )
 
-    async def _work(self, connection: AsyncConnection) -> None:
-        await self._check(connection)
-        if self._report.nothing_to_do:
-            return
-        names = list(TABLE_NAMES.values())
-        await self._sync(connection, self._tables.lock, names)
-        self._report.before = await self._count(connection, TABLE_NAMES)
-        await self._clear_dependents(connection, names)
-        types = await self._complete_backup(connection)
-        with RecordFile(self._file, self._database.label, self._report) as file:
-            await CopyOut(self._database, connection, types, self._report, file, self._watch).run()
-        await migrator.migrate_inside(self._database, connection, "base")
-        version_table = await self._sync(connection, self._tables.qualified, VERSION_TABLE)
-        await connection.exec_driver_sql(f"DROP TABLE {version_table}")
-        for kind, name in BACKUP_NAMES.items():
-            await self._sync(connection, self._tables.rename, name, TABLE_NAMES[kind])
-        self._report.after = await self._count(connection, TABLE_NAMES)
-
-    async def _complete_backup(self, connection: AsyncConnection) -> dict[str, Mapping[str, Any]]:
-        """Create what is missing in the backup, and give the types of its columns.
+    async def _complete_backup(self) -> Columns:
+        """Create what is missing in the backup, and give its columns.
 
         A database that was never adopted, or whose backup was dropped, gets all tables.
         """
-        existing = await self._sync(connection, column_names, BACKUP_NAMES)
-        types = {kind: await self._types(connection, kind) for kind in existing}
-        quoted = {
-            kind: await self._sync(connection, self._tables.qualified, name)
-            for kind, name in BACKUP_NAMES.items()
-        }
-        native = self._tables.has_native_types
-        for statement in completing_statements(types, quoted, native=native):
-            await connection.exec_driver_sql(statement)
-        return {kind: await self._types(connection, kind) for kind in BACKUP_NAMES}
+        existing = await self._columns(BACKUP_NAMES)
+        quoted = {kind: await self._sync(qualified, name) for kind, name in BACKUP_NAMES.items()}
+        native = self._replacement.has_native_types
+        for statement in completing_statements(existing, quoted, native=native):
+            await self._connection.exec_driver_sql(statement)
+        return await self._columns(BACKUP_NAMES)
 
-    async def _types(self, connection: AsyncConnection, kind: str) -> dict[str, TypeEngine[Any]]:
-        """The types of Chainlit's columns, by their names as Chainlit writes them."""
-        types = await self._sync(connection, self._tables.column_types, BACKUP_NAMES[kind])
-        names = await connection.run_sync(canonical_names, types, COLUMNS[kind])
-        return {names[name]: type_ for name, type_ in types.items()}
+    async def _copy_all(self, columns: Columns) -> None:
+        """Bring our records into Chainlit's tables, and into the file what these cannot hold."""
+        self._tables = {
+            kind: Table(BACKUP_NAMES[kind], MetaData(), *(Column(n, t) for n, t in types.items()))
+            for kind, types in columns.items()
+        }
+        self._theirs = SqlAlchemyLayerSource(
+            self._connection,
+            self._database.dialect,
+            ADOPTION,
+            ADOPTION,
+            schema=self._schema,
+            table_names=BACKUP_NAMES,
+            ignored_columns={
+                kind: [name for name in columns[kind] if name not in COLUMNS[kind]]
+                for kind in ("user", "thread", "feedback")
+            },
+        )
+        await self._theirs.open()
+        ours = NativeSource(self._connection, schema=self._schema, unknown_columns=True)
+        refused = set[Key]()
+        async for chunk in ours.rest():
+            refused.update(filter(None, map(_refused_key, chunk.quarantined)))
+        deleted_users = await self._copy(None, await _digests(self._theirs.users()), refused)
+        ids = set(await self._connection.scalars(select(TABLES["thread"].c.id)))
+        backup: _Digests = {}
+        async with aclosing(self._theirs.threads()) as chunks:
+            async for chunk in chunks:
+                backup.update((_row_key(record), _digest(record)) for record in chunk.records)
+                if chunk.threads is not None:
+                    await self._delete(await self._copy(chunk.threads, backup, refused))
+                    ids.difference_update(chunk.threads)
+                    backup = {}
+        new = sorted(ids)
+        for start in range(0, len(new), BATCH):
+            await self._copy(new[start : start + BATCH], {}, refused)
+        await self._delete(deleted_users)
+        async for chunk in ours.rest():
+            self._file.write("tombstone", [record.line() for record in chunk.records])
+            self._file.write(QUARANTINED, [row.line() for row in chunk.quarantined])
+
+    async def _copy(
+        self, ids: Sequence[str] | None, backup: _Digests, refused: Collection[Key]
+    ) -> list[Key]:
+        """Bring some threads, or all users, into the backup, and check what it holds of them then.
+
+        Args:
+            ids: The threads; None: the users.
+            backup: The digests of what the backup has of them.
+            refused: What the database refused in the adoption.
+
+        Returns:
+            The keys of what was deleted since the adoption.
+        """
+        known = frozenset(backup)
+        async for chunk in self._read_ours(ids):
+            changed = [r for r in chunk.records if backup.pop(_row_key(r), None) != _digest(r)]
+            for kind, records in sorted_by_kind(changed).items():
+                await self._write(kind, [r for r in records if _row_key(r) not in known])
+                await self._write(kind, [r for r in records if _row_key(r) in known], update=True)
+            self._done += len(chunk.records)
+            self._watch("Copying", self._done, self._report.before.total())
+        self._report.threads += len(ids or ())
+        await self._write_incomplete(ids)
+        return [key for key in backup if key not in refused]
+
+    async def _write_incomplete(self, ids: Sequence[str] | None) -> None:
+        """Write to the file what Chainlit's tables do not hold completely."""
+        id_type = self._tables["thread"].c["id"].type
+        held = await _digests(
+            self._theirs.users()
+            if ids is None
+            else self._theirs.threads(
+                only=[id for id in ids if legacy_value("thread", "id", id, id_type)]
+            )
+        )
+        incomplete: set[Key] = set()
+        async for chunk in self._read_ours(ids):
+            incomplete.update(r.key for r in chunk.records if held.get(_row_key(r)) != _digest(r))
+        if not incomplete:
+            return
+        # An import needs the line of a thread, which names its owner, before those of its rows.
+        lines = incomplete | {("thread", key[1]) for key in incomplete}
+        async for chunk in self._read_ours(ids):
+            for kind, records in sorted_by_kind(r for r in chunk.records if r.key in lines).items():
+                uncounted = sum(record.key not in incomplete for record in records)
+                self._file.write(kind, [record.line() for record in records], uncounted)
+
+    async def _read_ours(self, ids: Sequence[str] | None) -> AsyncGenerator[Chunk, None]:
+        ours = NativeSource(self._connection, schema=self._schema, unknown_columns=True)
+        async with aclosing(ours.users() if ids is None else ours.threads(only=ids)) as chunks:
+            async for chunk in chunks:
+                yield chunk
+
+    async def _write(self, kind: str, records: Sequence[Record], *, update: bool = False) -> None:
+        """Insert or update rows; what the database refuses is noticed when it is read back."""
+        table, matched = self._tables[kind], _MATCHED[kind]
+        types = {column.name: column.type for column in table.columns}
+        rows = [legacy_row(record, types) for record in records]
+        rows = [row for row in rows if all(row.get(n, "") is not None for n in ("id", *matched))]
+        statement: Any = table.insert()
+        if update:
+            statement = table.update().where(*_conditions(table, matched))
+            rows = [{f"key_{n}" if n in matched else n: v for n, v in row.items()} for row in rows]
+        elif "disableFeedback" in types:  # Required until October 2024.
+            rows = [{**row, "disableFeedback": False} for row in rows]
+
+        async def execute(portion: Sequence[_Row]) -> None:
+            async with self._connection.begin_nested():
+                await self._connection.execute(statement, list(portion))
+
+        await bisect(rows, execute, self._is_refusal, lambda _row, _error: None)
+
+    def _is_refusal(self, error: Exception) -> bool:
+        dialect = self._database.dialect
+        refusals = (ErrorKind.REJECTED, ErrorKind.REPEAT)
+        return isinstance(error, dialect.errors) and dialect.classify(error) in refusals
+
+    async def _delete(self, keys: Collection[Key]) -> None:
+        """Delete rows of Chainlit's tables, and of a deleted thread also what was quarantined."""
+        threads = [{"threadId": key[1]} for key in keys if key[0] == "thread"]
+        for kind in ("feedback", "element", "step", "thread", "user"):
+            # The key of feedback ends with its id.
+            names = (*KEYS[kind], "id")
+            rows = [dict(zip(names, key[1:], strict=False)) for key in keys if key[0] == kind]
+            await self._delete_rows(kind, _MATCHED[kind], rows)
+            if kind in IN_THREADS and "threadId" in self._tables[kind].c:
+                await self._delete_rows(kind, ("threadId",), threads)
+
+    async def _delete_rows(
+        self, kind: str, matched: Sequence[str], rows: Sequence[Mapping[str, str]]
+    ) -> None:
+        table = self._tables[kind]
+        bound = [
+            {f"key_{n}": legacy_value(kind, n, row[n], table.c[n].type) for n in matched}
+            for row in rows
+        ]
+        if bound:
+            statement = table.delete().where(*_conditions(table, matched))
+            await self._connection.execute(statement, bound)
+
+
+class RecordFile:
+    """A file of records that is created with the first line.
+
+    Args:
+        path: Where.
+        label: The database, without a password.
+        report: Gets the path and the counts; a dry run writes no file.
+    """
+
+    def __init__(self, path: Path, label: str, report: Report) -> None:
+        self._path, self._label, self._report = path, label, report
+        self._file: IO[bytes] | None = None
+        self._counts = Counter[str]()
+
+    def __enter__(self) -> RecordFile:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        if self._file is not None:
+            self._file.write(End(self._counts).line() + b"\n")
+            self._file.flush()
+            os.fsync(self._file.fileno())
+            self._file.close()
+
+    def write(self, kind: str, lines: Sequence[bytes], uncounted: int = 0) -> None:
+        """Append lines of one kind.
+
+        Args:
+            kind: The kind of record.
+            lines: Without their ends.
+            uncounted: How many of them Chainlit's tables do hold completely.
+        """
+        if not lines:
+            return
+        if counted := len(lines) - uncounted:
+            self._report.in_file[kind] += counted
+        if self._report.dry_run:
+            return
+        self._file = self._file or self._create()
+        self._counts[kind] += len(lines)
+        self._file.write(b"\n".join(lines) + b"\n")
+
+    def _create(self) -> IO[bytes]:
+        from ... import __version__
+
+        def private(path: str, flags: int) -> int:
+            return os.open(path, flags, 0o600)  # Conversations are private.
+
+        try:
+            file = open(self._path, "xb", opener=private)  # noqa: SIM115 - closed by __exit__
+        except OSError as error:
+            raise AdoptionRefused(
+                f"No changes made: {self._path} cannot be created ({error.strerror}); name another "
+                "file with --output"
+            ) from error
+        self._report.file = self._path
+        filters = {"unadopt": "what Chainlit's tables cannot hold"}
+        header = Header(__version__, str(format_instant(now())), self._label, filters)
+        file.write(header.line() + b"\n")
+        return file
+
+
+def _conditions(table: Table, names: Sequence[str]) -> list[ColumnElement[bool]]:
+    """Find rows by the parameters ``key_…``."""
+    return [table.c[name] == bindparam(f"key_{name}") for name in names]
+
+
+def _refused_key(row: QuarantinedRow) -> Key | None:
+    """The key of a record that the database refused in the adoption; None for other entries.
+
+    Such an entry has the columns of our table; all others have those of Chainlit's.
+    """
+    kind = _KIND_OF_TABLE.get(row.table)
+    if kind is None or row.entry is None or row.entry.source != ADOPTION:
+        return None
+    return _row_key(Record(kind, row.row)) if row.row.keys() >= COLUMNS[kind].keys() else None
+
+
+async def _digests(chunks: AsyncGenerator[Chunk, None]) -> _Digests:
+    digests: _Digests = {}
+    async with aclosing(chunks) as opened:
+        async for chunk in opened:
+            digests |= {_row_key(record): _digest(record) for record in chunk.records}
+    return digests
+
+
+def _row_key(record: Record) -> Key:
+    """The key of a record's row in Chainlit's tables, where a step can have several feedbacks."""
+    return (*record.key, record.values["id"]) if record.kind == "feedback" else record.key
+
+
+def _digest(record: Record) -> int:
+    """The digest without the values that follow from others in Chainlit's tables."""
+    derived = _DERIVED.get(record.kind, {})
+    return replace(record, values={**record.values, **derived}).digest()
