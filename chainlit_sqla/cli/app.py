@@ -8,8 +8,9 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from .. import __version__
 from . import adopt, doctor, export, import_, run, schema, search, storage
-from .runtime import DEBUG_VARIABLE, InterruptibleGroup, exit_with_error, package_version
+from .runtime import DEBUG_VARIABLE, InterruptibleGroup, exit_with_error
 
 app = typer.Typer(
     name="chainlit-sqla",
@@ -40,7 +41,7 @@ app.add_typer(storage.app, name="storage")
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"chainlit-sqla {package_version('chainlit-sqla')}")
+        typer.echo(f"chainlit-sqla {__version__}")
         raise typer.Exit
 
 
@@ -63,11 +64,7 @@ def _global(
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
-    """Run the command line and exit; the entry point of ``chainlit-sqla``.
-
-    Args:
-        arguments: The arguments; None: those of the process.
-    """
+    """Run the command line with these arguments or those of the process, and exit."""
     try:
         app(args=arguments, prog_name="chainlit-sqla")
     except Exception as error:

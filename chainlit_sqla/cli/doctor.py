@@ -7,9 +7,9 @@ import difflib
 import os
 import platform
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Collection, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Mapping
 from contextlib import asynccontextmanager
-from enum import Enum
+from importlib.metadata import version
 from typing import Any, NamedTuple
 
 import typer
@@ -21,23 +21,16 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.schema import CreateSchema, CreateTable, DropTable
 
-from ..database import Database
-from ..database.revision import HEAD, REVISIONS, current_revision, foreign_tables
+from .. import __version__
+from ..database import Database, migrator
+from ..database.revision import HEAD, current_revision
 from ..dialects import BACKUP_SUFFIX
 from ..dialects.column_types import Key
-from ..errors import (
-    BlobNotFound,
-    ChainlitSqlaError,
-    DatabaseUnavailable,
-    SchemaOutdated,
-    StorageError,
-)
+from ..errors import ChainlitSqlaError, DatabaseUnavailable
 from ..models import Base, User
 from ..queries import search_index
-from ..queries.elements import newest_keys
 from ..queries.search import read_state
 from ..settings import Settings
-from ..storage.base import Inventory
 from ..storage.open_store import storage_from
 from .options import (
     Schema,
@@ -45,50 +38,29 @@ from .options import (
     describe_database,
     describe_revision,
     given_options,
-    open_database,
     settings_for,
 )
-from .output import mask_url
-from .runtime import DEBUG_VARIABLE, error_message, package_version, run_async
+from .output import mask_url, plural
+from .runtime import DEBUG_VARIABLE, error_message, run_async
 
-_WORK_SECONDS = 35.0  # Beyond the connect timeout; SQLite reports a locked file after 30 s.
+OK, NOTE, FAILED, SKIPPED = "ok", "note", "FAILED", "skipped"
+_STYLES = {OK: "green", NOTE: "yellow", FAILED: "bold red", SKIPPED: "dim"}
+_DATABASE_SECONDS = 35.0  # Beyond the connect timeout; SQLite reports a locked file after 30 s.
 _STORAGE_SECONDS = 30.0
-_NEWEST_FILES = 3
-_OTHER_STORE = (
-    "but it lacks the newest attachments of this database; if the storage was changed, copy them "
-    "with: chainlit-sqla storage copy, else run: chainlit-sqla storage check"
-)
-_probe_table = Table("chainlit_sqla_probe", MetaData(), Column("id", Key(), primary_key=True))
-
 _SETTING_PREFIX = "CHAINLIT_SQLA_"
-
-
-class CheckStatus(Enum):
-    """How a check ended."""
-
-    OK = "ok"
-    NOTE = "note"
-    FAILED = "FAILED"
-    SKIPPED = "skipped"
-
-
-_COLOURS = {
-    CheckStatus.OK: "green",
-    CheckStatus.NOTE: "yellow",
-    CheckStatus.FAILED: "bold red",
-    CheckStatus.SKIPPED: "dim",
-}
+_probe_table = Table("chainlit_sqla_probe", MetaData(), Column("id", Key(), primary_key=True))
 
 
 class CheckResult(NamedTuple):
     """The result of one check."""
 
     name: str
-    status: CheckStatus
+    status: str
     text: str
 
 
-_Outcome = tuple[CheckStatus, str]
+_Outcome = tuple[str, str]
+"""The status and the text of a result."""
 
 
 def doctor(url: Url = None, schema: Schema = None) -> None:
@@ -98,109 +70,92 @@ def doctor(url: Url = None, schema: Schema = None) -> None:
     writes remains. Exit code 1 if a check fails.
     """
     console = Console(highlight=False, soft_wrap=True)
-    _print_result(console, CheckResult("versions", CheckStatus.OK, _versions()))
+    packages = (f"{package} {version(package)}" for package in ("chainlit", "SQLAlchemy"))
+    names = (f"chainlit-sqla {__version__}", *packages, f"Python {platform.python_version()}")
+    _print_result(console, CheckResult("versions", OK, ", ".join(names)))
     try:
         settings = settings_for(url, schema)
     except ChainlitSqlaError as error:
-        _print_result(console, CheckResult("settings", CheckStatus.FAILED, str(error)))
+        _print_result(console, CheckResult("settings", FAILED, str(error)))
         raise typer.Exit(1) from None
-    results = [CheckResult("settings", CheckStatus.NOTE, text) for text in _unknown_settings()]
+    results = [CheckResult("settings", NOTE, text) for text in _unknown_settings()]
     results += run_async(_run_checks(settings))
     for result in results:
         _print_result(console, result)
     _print_settings(console, settings, given_options(url, schema))
-    failures = sum(result.status is CheckStatus.FAILED for result in results)
-    if failures:
-        checks = "check" if failures == 1 else "checks"
-        console.print(f"\n{failures} {checks} failed.", style="bold red")
+    statuses = [result.status for result in results]
+    if failures := statuses.count(FAILED):
+        console.print(f"\n{plural(failures, 'check')} failed.", style="bold red")
         raise typer.Exit(1)
-    if any(result.status is CheckStatus.NOTE for result in results):
+    if NOTE in statuses:
         console.print("\nEverything works; see the notes above.", style="yellow")
     else:
         console.print("\nEverything works.", style="green")
 
 
-def _versions() -> str:
-    packages = ("chainlit-sqla", "chainlit", "SQLAlchemy")
-    names = [f"{package} {package_version(package)}" for package in packages]
-    return ", ".join([*names, f"Python {platform.python_version()}"])
-
-
 def _print_result(console: Console, result: CheckResult) -> None:
-    status = Text(f"{result.status.value:<8}", style=_COLOURS[result.status])
+    status = Text(f"{result.status:<8}", style=_STYLES[result.status])
     console.print(status + Text(f"{result.name}: {result.text}", style=""))
 
 
 async def _run_checks(settings: Settings) -> list[CheckResult]:
     """Run all checks; the storage is checked also where the database fails."""
     results = await _check_database(settings)
-    has_tables = all(result.status in (CheckStatus.OK, CheckStatus.NOTE) for result in results)
-    return [*results, await _check_storage(settings, has_tables)]
+    storage = await _timed("storage", _STORAGE_SECONDS, _check_storage(settings))
+    return [*results, *storage]
 
 
 async def _check_database(settings: Settings) -> list[CheckResult]:
-    later = ("schema", "write permission")
+    """Run the checks of the database up to the first that fails."""
+    checks: dict[str, Callable[[Database], Awaitable[_Outcome | None]]] = {
+        "database": _connect,
+        "schema": _check_schema,
+        "write permission": _check_writing,
+        "search": _check_search,
+        "backup of adopt": _check_backups,
+    }
     try:
         database = Database(settings=settings)
     except ChainlitSqlaError as error:
-        failure = CheckResult("database", CheckStatus.FAILED, str(error))
-        return [failure, *_skipped(later, "no database")]
-    seconds = settings.connect_timeout + _WORK_SECONDS
+        return [CheckResult("database", FAILED, str(error))]
     results: list[CheckResult] = []
-
-    async def check(name: str, outcome: Awaitable[_Outcome]) -> bool:
-        results.append(await _timed(name, seconds, outcome))
-        return results[-1].status is not CheckStatus.FAILED
-
     try:
-        if not await check("database", _connect(database)):
-            return [*results, *_skipped(later, "no connection")]
-        if not await check("schema", _check_schema(database)):
-            return [*results, *_skipped(later[1:], "the tables do not match this release")]
-        await check("write permission", _check_writing(database))
-        if (await describe_revision(database))[0]:
-            await check("search", _check_search(database))
-        if backups := await database.read(lambda c: _backup_tables(c, database.schema)):
-            text = f"{', '.join(backups)}; drop them with: chainlit-sqla adopt --drop-old"
-            results.append(CheckResult("backup of adopt", CheckStatus.OK, text))
+        for name, check in checks.items():
+            if results and results[-1].status in (FAILED, SKIPPED):
+                results.append(CheckResult(name, SKIPPED, "not checked, see above"))
+            else:
+                seconds = settings.connect_timeout + _DATABASE_SECONDS
+                results += await _timed(name, seconds, check(database))
         return results
     finally:
         await database.close()
 
 
-def _skipped(names: Collection[str], reason: str) -> list[CheckResult]:
-    return [CheckResult(name, CheckStatus.SKIPPED, f"not checked: {reason}") for name in names]
-
-
-async def _timed(name: str, seconds: float, outcome: Awaitable[_Outcome]) -> CheckResult:
+async def _timed(
+    name: str, seconds: float, outcome: Awaitable[_Outcome | None]
+) -> list[CheckResult]:
+    """The result of a check; empty where there is nothing to check."""
     try:
         async with asyncio.timeout(seconds):
-            return CheckResult(name, *await outcome)
+            status_and_text = await outcome
+            return [] if status_and_text is None else [CheckResult(name, *status_and_text)]
     except TimeoutError:
         text = f"No answer within {seconds:.0f} s; check the server, the network and the address"
     except Exception as error:
         text = error_message(error)
-    return CheckResult(name, CheckStatus.FAILED, text)
+    return [CheckResult(name, FAILED, text)]
 
 
 async def _connect(database: Database) -> _Outcome:
     async with _translate_errors(database), database.connect() as connection:
-        version = await database.dialect.server_version(connection)
-    return CheckStatus.OK, f"{version}, {database.label}"
+        server = await database.dialect.server_version(connection)
+    return OK, f"{server}, {database.label}"
 
 
 async def _check_schema(database: Database) -> _Outcome:
-    async with _translate_errors(database), database.connect() as connection:
-        revision = await current_revision(connection, database.schema)
-        foreign = not revision and await foreign_tables(connection, database.schema)
-    is_current, text = await describe_revision(database)
-    if is_current:
-        return CheckStatus.OK, f"at {HEAD}, up to date"
-    if not foreign and revision in (None, *REVISIONS) and database.auto_upgrade:
-        state = f"at {revision}, older than {HEAD}" if revision else "no tables yet"
-        action = "upgraded" if revision else "created"
-        return CheckStatus.OK, f"{state}; will be {action} on first use"
-    return CheckStatus.FAILED, text
+    async with _translate_errors(database):
+        state = await describe_revision(database)
+    return OK if state.is_current or state.upgrades_itself else FAILED, state.text
 
 
 async def _check_writing(database: Database) -> _Outcome:
@@ -221,7 +176,7 @@ async def _check_writing(database: Database) -> _Outcome:
             if revision != HEAD and database.dialect.commits_ddl:
                 await connection.execute(DropTable(_probe_table, if_exists=True))
     what = "wrote a user" if revision == HEAD else "created a table"
-    return CheckStatus.OK, f"{what} and rolled it back"
+    return OK, f"{what} and rolled it back"
 
 
 async def _try_tables(connection: AsyncConnection) -> None:
@@ -246,20 +201,29 @@ async def _try_creating(connection: AsyncConnection, schema: str | None) -> None
     await connection.execute(CreateTable(_probe_table))
 
 
-async def _check_search(database: Database) -> _Outcome:
+async def _check_search(database: Database) -> _Outcome | None:
+    if await migrator.current(database) != HEAD:
+        return None
     status = (await search_index.status(database)).removeprefix(f"{database.label}: ")
     state = await read_state(database)
     if state.exists and not state.usable:
-        return CheckStatus.NOTE, status
+        return NOTE, status
     if warning := await search_index.case_warning(database):
-        return CheckStatus.NOTE, f"{status}; {warning}"
-    return CheckStatus.OK, status
+        return NOTE, f"{status}; {warning}"
+    return OK, status
 
 
-async def _backup_tables(connection: AsyncConnection, schema: str | None) -> list[str]:
-    """The tables that ``adopt`` renamed and left as a backup."""
-    names = await connection.run_sync(lambda sync: inspect(sync).get_table_names(schema=schema))
-    return sorted(name for name in names if name.endswith(BACKUP_SUFFIX))
+async def _check_backups(database: Database) -> _Outcome | None:
+    """Name the tables that ``adopt`` renamed and left as a backup."""
+
+    async def table_names(connection: AsyncConnection) -> list[str]:
+        return await connection.run_sync(
+            lambda sync: inspect(sync).get_table_names(schema=database.schema)
+        )
+
+    names = sorted(n for n in await database.read(table_names) if n.endswith(BACKUP_SUFFIX))
+    text = f"{', '.join(names)}; drop them with: chainlit-sqla adopt --drop-old"
+    return (OK, text) if names else None
 
 
 @asynccontextmanager
@@ -274,36 +238,12 @@ async def _translate_errors(database: Database) -> AsyncIterator[None]:
         raise DatabaseUnavailable(text) from error
 
 
-async def _check_storage(settings: Settings, has_tables: bool) -> CheckResult:
-    async def check() -> _Outcome:
-        client = storage_from(settings)
-        try:
-            text = f"wrote, read and deleted a file: {await client.check()}"
-            if has_tables and await _lacks_newest_files(client, settings):
-                return CheckStatus.NOTE, f"{text}; {_OTHER_STORE}"
-            return CheckStatus.OK, text
-        finally:
-            await client.close()
-
-    return await _timed("storage", _STORAGE_SECONDS, check())
-
-
-async def _lacks_newest_files(storage: Inventory, settings: Settings) -> bool:
-    """Whether the database names files, and the storage has none of the newest ones."""
-    async with open_database(settings) as database:
-        try:
-            keys = await database.read(lambda connection: newest_keys(connection, _NEWEST_FILES))
-        except SchemaOutdated:
-            return False  # No tables yet.
-    for key in keys:
-        try:
-            await storage.stat(key)
-        except BlobNotFound:
-            continue
-        except StorageError:
-            return False  # S3 needs the permission to list; the data layer does not.
-        return False
-    return bool(keys)
+async def _check_storage(settings: Settings) -> _Outcome:
+    client = storage_from(settings)
+    try:
+        return OK, f"wrote, read and deleted a file: {await client.check()}"
+    finally:
+        await client.close()
 
 
 def _print_settings(console: Console, settings: Settings, options: Collection[str]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import typer
 
@@ -34,11 +34,7 @@ Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmat
 
 
 def given_options(url: str | None, schema: str | None) -> dict[str, str]:
-    """The options given on the command line, by the name of their setting.
-
-    Raises:
-        ConfigurationError: An option is empty, as in ``--url "$UNSET"``.
-    """
+    """The options given on the command line, by the name of their setting; none may be empty."""
     given = {"database_url": url, "db_schema": schema}
     options = {name: value for name, value in given.items() if value is not None}
     for name, value in options.items():
@@ -49,11 +45,7 @@ def given_options(url: str | None, schema: str | None) -> dict[str, str]:
 
 
 def settings_for(url: str | None, schema: str | None) -> Settings:
-    """Load the settings of a command: its options override the environment.
-
-    Raises:
-        ConfigurationError: An option or a setting is not valid.
-    """
+    """Load the settings of a command: its options override the environment."""
     settings = Settings.load(**given_options(url, schema))
     if schema is not None:
         dialect = dialect_named(parse_url(settings.database).get_backend_name())
@@ -78,19 +70,30 @@ def describe_database(database: Database) -> str:
     return f"{database.dialect.title} at {database.label}{schema}"
 
 
-async def describe_revision(database: Database) -> tuple[bool, str]:
-    """Describe the tables of a database in a sentence with the repair.
+class RevisionState(NamedTuple):
+    """What a command says about the revision of a database, with the repair.
 
-    Returns:
-        Whether they are at the revision that this release needs, and the sentence.
+    Args:
+        is_current: Whether it is the revision that this release needs.
+        text: A sentence.
+        upgrades_itself: Whether the data layer upgrades the database on first use.
     """
+
+    is_current: bool
+    text: str
+    upgrades_itself: bool = False
+
+
+async def describe_revision(database: Database) -> RevisionState:
+    """Compare the revision of a database with that of this release."""
     label = describe_database(database)
     revision = await migrator.current(database)
     mismatch = revision_mismatch(label, revision)
     if mismatch is None:
-        return True, f"{label}: at {HEAD}, up to date"
+        return RevisionState(True, f"{label}: at {HEAD}, up to date")
     if not revision and (foreign := await migrator.foreign_tables_message(database)):
-        return False, f"{label} {foreign}"
+        return RevisionState(False, f"{label} {foreign}")
     if database.auto_upgrade and isinstance(mismatch, SchemaOutdated):
-        return False, f"{mismatch} (or start the app: the data layer upgrades this database)"
-    return False, str(mismatch)
+        hint = " (or start the app: the data layer upgrades this database)"
+        return RevisionState(False, f"{mismatch}{hint}", upgrades_itself=True)
+    return RevisionState(False, str(mismatch))

@@ -5,19 +5,20 @@ from __future__ import annotations
 import re
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import timedelta
 
 import typer
 from rich.console import Console
 from rich.progress import (
     BarColumn,
+    MofNCompleteColumn,
     Progress,
     SpinnerColumn,
     TaskID,
     TextColumn,
     TimeElapsedColumn,
+    TimeRemainingColumn,
 )
 
 from .._internal.aio import Watch
@@ -34,6 +35,7 @@ KIND_NAMES = {
 """The plural of each kind of record."""
 
 _LOG_SECONDS = 10.0
+_REFUSAL = "No changes made: confirmation needs a terminal. Re-run with --yes."
 # Up to the last "@", since a password may contain ":", "/" and "@".
 _PASSWORD = re.compile(r"(?<=//)([^/:@]*:).+(?=@)", re.DOTALL)
 _CLOUD_URL = re.compile(r"(?:s3|gs|az)://")
@@ -67,9 +69,6 @@ def mask_url(url: str) -> str:
 def format_table(rows: Sequence[Sequence[str]]) -> Iterator[str]:
     """Align the cells of a table: the first column to the left, the others to the right.
 
-    Args:
-        rows: The cells, the header first.
-
     Example:
         >>> list(format_table([("", "rows"), ("users", "3")]))
         ['       rows', 'users     3']
@@ -83,29 +82,18 @@ def format_table(rows: Sequence[Sequence[str]]) -> Iterator[str]:
 def format_reasons(
     title: str, counts: Mapping[tuple[str, str], int], names: Mapping[str, str]
 ) -> Iterator[str]:
-    """List how many rows of which kind were handled for which reason; empty without rows.
-
-    Args:
-        title: The line above the list.
-        counts: The number of rows by kind and reason.
-        names: The plural of each kind.
-    """
+    """List the number of rows by kind and reason below a title; empty without rows."""
     if counts:
         yield title
         for (kind, reason), count in sorted(counts.items()):
             yield f"  {names[kind]}: {count:,} ({reason})"
 
 
-def confirm(question: str, *facts: str, refusal: str) -> bool:
-    """Ask for confirmation on the terminal.
-
-    Args:
-        question: Ends with a question mark.
-        *facts: Lines to print before it.
-        refusal: The error where there is no terminal; ends with the repair.
+def confirm(question: str, *facts: str, refusal: str = _REFUSAL) -> bool:
+    """Ask for confirmation on the terminal, after printing facts.
 
     Raises:
-        ConfigurationError: There is no terminal.
+        ConfigurationError: There is no terminal; the message is the refusal.
         KeyboardInterrupt: The user pressed Ctrl+C, or the terminal was closed.
     """
     if not sys.stdin.isatty():
@@ -119,92 +107,45 @@ def confirm(question: str, *facts: str, refusal: str) -> bool:
 
 
 @contextmanager
-def progress(
-    console: Console | None = None, *, amount: Callable[[int], str] = "{:,}".format
-) -> Iterator[Watch]:
-    """Show progress until the end of the block: a bar on a terminal, else a line now and then.
-
-    Args:
-        console: Where to show it; None: stderr.
-        amount: Formats a number of rows, or of bytes (``rich.filesize.decimal``).
+def progress() -> Iterator[Watch]:
+    """Show progress until the end of the block: bars on a terminal, else a line now and then.
 
     Example:
         >>> with progress() as watch:
         ...     watch("files", 10, 200)
     """
-    console = console or Console(stderr=True)
+    console = Console(stderr=True)
     if not console.is_terminal:
-        yield ProgressLog(console, amount=amount)
+        yield progress_log(console)
         return
     columns = (
         SpinnerColumn(),
         TextColumn("{task.description}"),
         BarColumn(bar_width=20),
-        TextColumn("{task.fields[state]}"),
+        MofNCompleteColumn(),
         TimeElapsedColumn(),
+        TimeRemainingColumn(),
     )
     with Progress(*columns, console=console, transient=True) as bars:
-        yield _ProgressBars(bars, amount)
+        tasks: dict[str, TaskID] = {}
+
+        def watch(what: str, done: int, total: int | None) -> None:
+            if what not in tasks:
+                tasks[what] = bars.add_task(what)
+            bars.update(tasks[what], completed=done, total=total)
+
+        yield watch
 
 
-class _Rate:
-    """The amount a second since the first report, and the time that is left at that rate."""
+def progress_log(console: Console, seconds: float = _LOG_SECONDS) -> Watch:
+    """Write a line every few seconds; a short command writes none."""
+    last_line = time.monotonic()
 
-    def __init__(self, done: int) -> None:
-        self._started, self._at_start = time.monotonic(), done
+    def watch(what: str, done: int, total: int | None) -> None:
+        nonlocal last_line
+        if time.monotonic() - last_line >= seconds:
+            last_line = time.monotonic()
+            line = f"{what}: {done:,}" + ("" if total is None else f" of {total:,}")
+            console.print(line, highlight=False, markup=False, soft_wrap=True)
 
-    def describe(self, done: int, total: int | None, amount: Callable[[int], str]) -> str:
-        state = amount(done) + ("" if total in (None, done) else f" of {amount(total)}")
-        seconds = time.monotonic() - self._started
-        rate = (done - self._at_start) / seconds if seconds else 0
-        if rate <= 0:
-            return state
-        state += f", {amount(round(rate))}/s"
-        if total is not None and total > done:
-            state += f", {timedelta(seconds=round((total - done) / rate))} left"
-        return state
-
-
-class _ProgressBars:
-    """A bar for each thing that is counted."""
-
-    def __init__(self, bars: Progress, amount: Callable[[int], str]) -> None:
-        self._bars, self._amount = bars, amount
-        self._tasks: dict[str, tuple[TaskID, _Rate]] = {}
-
-    def __call__(self, what: str, done: int, total: int | None) -> None:
-        if what not in self._tasks:
-            self._tasks[what] = self._bars.add_task(what, total=None, state=""), _Rate(done)
-        task, rate = self._tasks[what]
-        state = rate.describe(done, total, self._amount)
-        self._bars.update(task, completed=done, total=total, state=state)
-
-
-class ProgressLog:
-    """Writes a line every ten seconds; a short command writes none.
-
-    Args:
-        console: Where to write.
-        seconds: The time between two lines.
-        amount: Formats a number of rows or bytes.
-    """
-
-    def __init__(
-        self,
-        console: Console,
-        seconds: float = _LOG_SECONDS,
-        *,
-        amount: Callable[[int], str] = "{:,}".format,
-    ) -> None:
-        self._console, self._seconds, self._amount = console, seconds, amount
-        self._rates: dict[str, _Rate] = {}
-        self._last_line = time.monotonic()
-
-    def __call__(self, what: str, done: int, total: int | None) -> None:
-        """Report progress; writes a line if the last one is old enough."""
-        rate = self._rates.setdefault(what, _Rate(done))
-        if time.monotonic() - self._last_line < self._seconds:
-            return
-        self._last_line = time.monotonic()
-        line = f"{what}: {rate.describe(done, total, self._amount)}"
-        self._console.print(line, highlight=False, markup=False, soft_wrap=True)
+    return watch

@@ -132,22 +132,14 @@ def _check_port(host: str, port: int | str) -> None:
 
 
 async def _prepare_database(settings: Settings) -> str:
-    """Check the database and its tables, and close every connection again.
-
-    Returns:
-        A description of the database.
-    """
+    """Check the database and its tables, close every connection again, and describe it."""
     async with open_database(settings) as database:
         await migrator.ensure(database)
         return describe_database(database)
 
 
 async def _check_storage(storage: StorageClient) -> str:
-    """Try the storage: an app without it seems to work until its attachments are missed.
-
-    Returns:
-        What is wrong; empty: nothing.
-    """
+    """Return what is wrong with the storage: an app seems to work until attachments are missed."""
     try:
         async with asyncio.timeout(_STORAGE_SECONDS):
             await storage.check()
@@ -161,15 +153,10 @@ async def _check_storage(storage: StorageClient) -> str:
 
 
 def _run_chainlit(arguments: Sequence[str], settings: Settings, announcement: str) -> None:
-    """Run ``chainlit run`` with our layer for an app that has none.
-
-    Args:
-        arguments: The app and the options of ``chainlit run``.
-        settings: The settings that were checked, which the layer gets.
-        announcement: Printed when the app is loaded and uses our layer.
-    """
+    """Run ``chainlit run`` with our layer for an app that has none, which is announced."""
     import chainlit.cli
     from chainlit.config import config
+    from chainlit.data import get_data_layer
 
     def make_layer() -> Any:
         from ..data_layer import SQLADataLayer
@@ -190,27 +177,17 @@ def _run_chainlit(arguments: Sequence[str], settings: Settings, announcement: st
         except Exception:  # An error of the app, shown to its author as Python shows it.
             traceback.print_exc()
             raise SystemExit(1) from None
-        _make_layer_now(make_layer, announcement)
+        # At a reload (--watch), Chainlit forgets what is registered but keeps the layer in use.
+        if config.code.data_layer is make_layer:
+            get_data_layer()  # type: ignore[no-untyped-call]
+            typer.echo(announcement, err=True)
+            return
+        typer.echo("Using the app's own @cl.data_layer.", err=True)
+        if "chainlit_sqla.data_layer" in sys.modules:
+            get_data_layer()  # type: ignore[no-untyped-call]  # Its errors show now.
 
     # An app's own @cl.data_layer replaces this one when it is loaded; and with one registered,
     # Chainlit does not take its own layer for DATABASE_URL.
     config.code.data_layer = make_layer
     cli.load_module = load_app
     cli.cli.main(args=["run", *arguments], prog_name="chainlit-sqla")
-
-
-def _make_layer_now(make_layer: Callable[[], Any], announcement: str) -> None:
-    """Make the data layer once the app is loaded.
-
-    At a reload (``--watch``), Chainlit forgets what is registered but keeps the layer in use.
-    """
-    from chainlit.config import config
-    from chainlit.data import get_data_layer
-
-    if config.code.data_layer is make_layer:
-        get_data_layer()  # type: ignore[no-untyped-call]
-        typer.echo(announcement, err=True)
-        return
-    typer.echo("Using the app's own @cl.data_layer.", err=True)
-    if "chainlit_sqla.data_layer" in sys.modules:
-        get_data_layer()  # type: ignore[no-untyped-call]  # Its errors show now.

@@ -10,7 +10,6 @@ import threading
 import traceback
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any, NoReturn, TypeVar
 
 import typer
@@ -40,11 +39,7 @@ class InterruptibleGroup(TyperGroup):
 
 
 def exit_interrupted(message: str) -> NoReturn:
-    """Print a message on stderr and exit with the code of Ctrl+C.
-
-    Raises:
-        typer.Exit: Always.
-    """
+    """Print a message on stderr and exit with the code of Ctrl+C."""
     typer.echo(message, err=True)
     raise typer.Exit(EXIT_INTERRUPTED) from None
 
@@ -64,10 +59,7 @@ def exit_with_error(error: BaseException) -> NoReturn:
 
 
 def error_message(error: BaseException) -> str:
-    """Describe an error in one line.
-
-    Args:
-        error: An exception of this package describes itself; any other is named by its type.
+    """Describe an error in one line: one of this package by itself, any other by its type.
 
     Example:
         >>> error_message(ValueError("no such port"))
@@ -114,11 +106,7 @@ def signals_as_interrupt() -> Iterator[None]:
 
 @contextmanager
 def forward_warnings(echo: Callable[[str], None]) -> Iterator[None]:
-    """Pass the package's warnings inside `run_async` to a function instead of silencing them.
-
-    Args:
-        echo: Called with each warning.
-    """
+    """Pass the package's warnings inside `run_async` to a function instead of silencing them."""
 
     class Forwarder(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
@@ -147,11 +135,3 @@ async def _join_new_threads(coroutine: Coroutine[Any, Any, T]) -> T:
         for thread in set(threading.enumerate()) - threads_before:
             if not thread.name.startswith("asyncio_"):  # The loop ends its own threads.
                 thread.join(1.0)
-
-
-def package_version(package: str) -> str:
-    """The version of an installed package; a checkout on the path has none."""
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "(not installed)"

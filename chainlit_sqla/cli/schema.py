@@ -11,9 +11,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from ..database import Database, migrator
 from ..database.revision import REVISIONS
 from ..errors import ConfigurationError
-from ..models import Base, Step, Thread, User, quarantine
+from ..models import quarantine, steps, threads, users
 from ..settings import Settings
 from .options import (
+    RevisionState,
     Schema,
     Url,
     Yes,
@@ -39,7 +40,7 @@ def upgrade(
 
     Safe to re-run, and to run on several machines concurrently.
     """
-    typer.echo(run_async(_upgrade(settings_for(url, schema), revision)))
+    typer.echo(run_async(_migrate(settings_for(url, schema), upgrade_to=revision)))
 
 
 def downgrade(
@@ -57,11 +58,10 @@ def downgrade(
     target, loss = run_async(_plan_downgrade(settings, revision))
     if loss and not yes:
         typer.echo(loss)
-        refusal = "No changes made: confirmation needs a terminal. Re-run with --yes."
-        if not confirm("Continue?", refusal=refusal):
+        if not confirm("Continue?"):
             typer.echo("No changes made.")
             raise typer.Exit(1)
-    typer.echo(run_async(_downgrade(settings, target)))
+    typer.echo(run_async(_migrate(settings, downgrade_to=target)))
 
 
 def current(url: Url = None, schema: Schema = None) -> None:
@@ -70,21 +70,30 @@ def current(url: Url = None, schema: Schema = None) -> None:
     Exit code 1 unless it is the revision that this release needs.
     """
 
-    async def ask() -> tuple[bool, str]:
+    async def describe() -> RevisionState:
         async with open_database(settings_for(url, schema)) as database:
             return await describe_revision(database)
 
-    is_current, text = run_async(ask())
-    typer.echo(text)
-    if not is_current:
+    state = run_async(describe())
+    typer.echo(state.text)
+    if not state.is_current:
         raise typer.Exit(1)
 
 
-async def _upgrade(settings: Settings, revision: str) -> str:
+async def _migrate(
+    settings: Settings, *, upgrade_to: str | None = None, downgrade_to: str | None = None
+) -> str:
+    """Change the revision, and describe the change."""
     async with open_database(settings) as database:
-        before = await _state(database)
-        await migrator.upgrade(database, revision)
-        return await _describe_change(database, before)
+        before = await migrator.current(database)
+        if upgrade_to is not None:
+            await migrator.upgrade(database, upgrade_to)
+        elif downgrade_to is not None and before is not None:
+            await migrator.downgrade(database, downgrade_to)
+        after, label = await migrator.current(database), describe_database(database)
+        if after == before:
+            return f"{label}: already at {after or _BASE}"
+        return f"{label}: now at {after or _BASE}, was at {before or _BASE}"
 
 
 async def _plan_downgrade(settings: Settings, revision: str) -> tuple[str, str]:
@@ -102,21 +111,12 @@ async def _plan_downgrade(settings: Settings, revision: str) -> tuple[str, str]:
         if now is None or target == now:
             return target, ""
         label = describe_database(database)
-        quarantined = await database.read(lambda c: _count_quarantined(c, database.schema))
+        rows, quarantined = await database.read(lambda c: _count_rows(c, database))
         if target != _BASE:
             kept = f"; kept for the next upgrade: {quarantined}" if quarantined else ""
             return target, f"{label}: what {target} cannot hold will be lost{kept}."
-        rows = await database.read(_count_rows)
         rows += f", {quarantined}" if quarantined else ""
         return target, f"{label}: all tables will be dropped, with {rows}."
-
-
-async def _downgrade(settings: Settings, target: str) -> str:
-    async with open_database(settings) as database:
-        before = await _state(database)
-        if before[0] is not None:
-            await migrator.downgrade(database, target)
-        return await _describe_change(database, before)
 
 
 def _older_revision(revision: str, now: str | None) -> str:
@@ -133,43 +133,17 @@ def _older_revision(revision: str, now: str | None) -> str:
     )
 
 
-async def _state(database: Database) -> tuple[str | None, int]:
-    """The revision, and the number of our tables."""
-
-    async def count(connection: AsyncConnection) -> int:
-        names = await connection.run_sync(
-            lambda sync: inspect(sync).get_table_names(schema=database.schema)
-        )
-        return len(Base.metadata.tables.keys() & set(names))
-
-    return await migrator.current(database), await database.read(count)
-
-
-async def _describe_change(database: Database, before: tuple[str | None, int]) -> str:
-    revision, tables = await _state(database)
-    label = describe_database(database)
-    if revision == before[0]:
-        return f"{label}: already at {revision or _BASE}"
-    text = f"{label}: now at {revision or _BASE}"
-    if before[0]:
-        text += f", was at {before[0]}"
-    if change := tables - before[1]:
-        text += f", {'created' if change > 0 else 'dropped'} {plural(abs(change), 'table')}"
-    return text
-
-
-async def _count_rows(connection: AsyncConnection) -> str:
-    counts = [
-        plural(await connection.scalar(select(func.count()).select_from(model)) or 0, noun)
-        for noun, model in (("user", User), ("thread", Thread), ("step", Step))
-    ]
-    return ", ".join(counts)
-
-
-async def _count_quarantined(connection: AsyncConnection, schema: str | None) -> str:
-    exists = await connection.run_sync(
-        lambda sync: inspect(sync).has_table(quarantine.name, schema=schema)
+async def _count_rows(connection: AsyncConnection, database: Database) -> tuple[str, str]:
+    """Describe how many rows there are, and in the quarantine, if any."""
+    has_quarantine = await connection.run_sync(
+        lambda sync: inspect(sync).has_table(quarantine.name, schema=database.schema)
     )
-    query = select(func.count()).select_from(quarantine)
-    number = await connection.scalar(query) if exists else 0
-    return f"{plural(number, 'row')} in {quarantine.name}" if number else ""
+    tables = {"user": users, "thread": threads, "step": steps}
+    tables |= {"row": quarantine} if has_quarantine else {}
+    counts = {
+        noun: await connection.scalar(select(func.count()).select_from(table)) or 0
+        for noun, table in tables.items()
+    }
+    quarantined = counts.pop("row", 0)
+    rows = ", ".join(plural(count, noun) for noun, count in counts.items())
+    return rows, f"{plural(quarantined, 'row')} in {quarantine.name}" if quarantined else ""

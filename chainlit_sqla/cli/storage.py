@@ -14,12 +14,11 @@ from ..database import Database
 from ..errors import ConfigurationError, SchemaOutdated, StorageError
 from ..queries import elements as queries
 from ..settings import Settings
-from ..storage.base import Inventory
 from ..storage.consistency_check import Problem, Report, StorageCheck
 from ..storage.copy import CopyResult, copy_blobs
 from ..storage.local.client import LocalStorage
 from ..storage.local.folder import blob_digest
-from ..storage.open_store import mask_storage_url, open_storage, storage_url
+from ..storage.open_store import mask_storage_url, open_storage, storage_from, storage_url
 from .options import (
     Schema,
     Url,
@@ -44,10 +43,6 @@ def check(
     list_all: Annotated[
         bool, typer.Option("--all", help=f"List all problems, not the first {_LISTED} of a kind.")
     ] = False,
-    storage: Annotated[
-        str | None,
-        typer.Option("--storage", metavar="URL", help="The store; overrides the settings."),
-    ] = None,
     url: Url = None,
     schema: Schema = None,
 ) -> None:
@@ -56,15 +51,11 @@ def check(
     Finds files that are missing, files of another size than the database says, and orphaned
     files: older than a day, and of no conversation that the database still has. The application
     may run meanwhile. --fix deletes orphaned files and what unfinished uploads left; it changes
-    no conversation.
+    no conversation. CHAINLIT_SQLA_STORAGE names the store.
 
     Exit code 0 if all files fit, else 1.
     """
-    settings = settings_for(url, schema)
-    if storage is not None and not storage.strip():
-        raise ConfigurationError("--storage is empty; give it a value or leave it out")
-    location = storage or storage_url(settings)
-    if not run_async(_check(settings, location, list_all=list_all, fix=fix, yes=yes)):
+    if not run_async(_check(settings_for(url, schema), list_all=list_all, fix=fix, yes=yes)):
         raise typer.Exit(1)
 
 
@@ -90,11 +81,24 @@ def copy(
     for option, value in (("--from", source), ("--to", target)):
         if not value.strip():
             raise ConfigurationError(f"{option} is empty; give it a URL such as s3://bucket")
+    if source == target:
+        raise ConfigurationError(
+            f"{mask_storage_url(source)} is both source and target; name two stores"
+        )
     try:
-        result = run_async(copy_files(source, target, settings))
+        result = run_async(_copy(source, target, settings))
     except KeyboardInterrupt:
         exit_interrupted("Interrupted. Run the same command again to continue.")
-    _report_copy(result)
+    copied = f"{plural(result.copied, 'file')} ({decimal(result.copied_bytes)}) copied and verified"
+    existing = f"{result.existing:,} already in the target"
+    typer.echo(f"{copied}, {existing}, {result.failed:,} failed.")
+    for key, reason in result.failures:
+        _echo_error(reason if repr(key) in reason else f"{key!r}: {reason}")
+    if result.failed:
+        raise StorageError(
+            f"{plural(result.failed, 'file')} not copied; correct what is said above, and run the "
+            "same command again"
+        )
     if result.missing:
         raise StorageError(
             f"{plural(result.missing, 'file')} of conversations are in neither store (the first: "
@@ -109,34 +113,14 @@ def copy(
         )
 
 
-def open_stores(source: str, target: str, settings: Settings) -> tuple[Inventory, Inventory]:
-    """Create clients for the two stores of a copy; connects to nothing.
-
-    Raises:
-        ConfigurationError: A URL is not valid, both are the same, or the source is a folder that
-            does not exist.
-    """
-    if source == target:
+async def _copy(source: str, target: str, settings: Settings) -> CopyResult:
+    """Copy the files of the database's elements, with a progress display."""
+    source_store, target_store = open_storage(source, settings), open_storage(target, settings)
+    if isinstance(source_store, LocalStorage) and not source_store.root.is_dir():
         raise ConfigurationError(
-            f"{mask_storage_url(source)} is both source and target; name two stores"
+            f"There is no folder {source_store.root} to copy from; "
+            f"correct {mask_storage_url(source)}"
         )
-    clients = open_storage(source, settings), open_storage(target, settings)
-    if isinstance(clients[0], LocalStorage) and not clients[0].root.is_dir():
-        raise ConfigurationError(
-            f"There is no folder {clients[0].root} to copy from; correct {mask_storage_url(source)}"
-        )
-    return clients
-
-
-async def copy_files(source: str, target: str, settings: Settings) -> CopyResult:
-    """Copy the files of the database's elements, with a progress display.
-
-    Raises:
-        ConfigurationError: The stores cannot be used, see `open_stores`.
-        StorageUnavailable: A store did not answer, even after retries.
-        SchemaOutdated: The database has another revision.
-    """
-    source_store, target_store = open_stores(source, target, settings)
     try:
         async with open_database(settings) as database:
             await _require_schema(database)
@@ -153,29 +137,9 @@ async def copy_files(source: str, target: str, settings: Settings) -> CopyResult
         await target_store.close()
 
 
-def _report_copy(result: CopyResult) -> None:
-    """Print the numbers of a copy.
-
-    Raises:
-        StorageError: A file was not copied; the reasons are printed.
-    """
-    copied = f"{plural(result.copied, 'file')} ({decimal(result.copied_bytes)}) copied and verified"
-    existing = f"{result.existing:,} already in the target"
-    typer.echo(f"{copied}, {existing}, {result.failed:,} failed.")
-    for key, reason in result.failures:
-        _echo_error(reason if repr(key) in reason else f"{key!r}: {reason}")
-    if result.failed:
-        raise StorageError(
-            f"{plural(result.failed, 'file')} not copied; correct what is said above, and run the "
-            "same command again"
-        )
-
-
-async def _check(
-    settings: Settings, location: str, *, list_all: bool, fix: bool, yes: bool
-) -> bool:
+async def _check(settings: Settings, *, list_all: bool, fix: bool, yes: bool) -> bool:
     """Print a report, and delete orphans if asked to; returns whether all files fit now."""
-    storage = open_storage(location, settings)
+    storage = storage_from(settings)
     lines: list[str] = []
     counts: Counter[str] = Counter()
 
@@ -190,8 +154,14 @@ async def _check(
             with closing(StorageCheck(database, storage, on_problem=add_problem)) as task:
                 with progress() as watch, forward_warnings(lines.append):
                     report = await task.run(watch)
-                _print_report(report, describe_database(database), location, lines)
-                if fix and report.deletable and (yes or _confirm(report)):
+                location = mask_storage_url(storage_url(settings))
+                typer.echo(f"database  {describe_database(database)}\nstore     {location}\n")
+                _print_report(report, lines)
+                question = (
+                    f"Delete {plural(report.orphaned, 'orphaned file')} and "
+                    f"{plural(report.unfinished, 'unfinished upload')}?"
+                )
+                if fix and report.deletable and (yes or confirm(question)):
                     deleted = await task.fix()
                     typer.echo(f"Deleted {plural(deleted, 'orphaned file')}.")
                 elif report.deletable:
@@ -202,21 +172,12 @@ async def _check(
 
 
 async def _require_schema(database: Database) -> None:
-    is_current, text = await describe_revision(database)
-    if not is_current:
-        raise SchemaOutdated(text)
+    state = await describe_revision(database)
+    if not state.is_current:
+        raise SchemaOutdated(state.text)
 
 
-def _confirm(report: Report) -> bool:
-    return confirm(
-        f"Delete {plural(report.orphaned, 'orphaned file')} and "
-        f"{plural(report.unfinished, 'unfinished upload')}?",
-        refusal="No changes made: confirmation needs a terminal. Re-run with --yes.",
-    )
-
-
-def _print_report(report: Report, database: str, location: str, lines: list[str]) -> None:
-    typer.echo(f"database  {database}\nstore     {mask_storage_url(location)}\n")
+def _print_report(report: Report, lines: list[str]) -> None:
     rows = [
         ("conversations' files by the database", report.rows),
         ("files in the store", report.blobs),

@@ -20,17 +20,7 @@ Then stop the server, start it again, and continue any conversation from the lis
 
 
 def create_folder(base: Path) -> Path:
-    """Create the folder of the demo.
-
-    Args:
-        base: The parent folder.
-
-    Returns:
-        The absolute path of the folder.
-
-    Raises:
-        ConfigurationError: The folder cannot be created or written.
-    """
+    """Create the folder of the demo below another, and return its absolute path."""
     root = (base / ".chainlit_sqla" / "demo").absolute()
     try:
         root.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -38,7 +28,11 @@ def create_folder(base: Path) -> Path:
         welcome = root / "chainlit.md"
         if not welcome.exists():
             welcome.write_text(_WELCOME, encoding="utf-8")
-        _create_secret(root / _SECRET_FILE)
+        secret = root / _SECRET_FILE  # Created once, so that logins survive a restart.
+        if not secret.exists():
+            number = os.open(secret, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(number, "w") as file:
+                file.write(secrets.token_urlsafe(48))
     except OSError as error:
         raise ConfigurationError(
             f"Cannot write to the folder {root} ({error.strerror}); "
@@ -51,9 +45,6 @@ def settings(root: Path) -> Settings:
     """Return the settings of the demo: the defaults, regardless of the environment.
 
     The demo must not write into the database of a ``DATABASE_URL`` for another app.
-
-    Args:
-        root: The folder of the demo.
     """
     defaults = {
         name: field.get_default(call_default_factory=True)
@@ -64,11 +55,7 @@ def settings(root: Path) -> Settings:
 
 
 def enter(root: Path) -> None:
-    """Point Chainlit to the folder; call it before Chainlit is imported.
-
-    Args:
-        root: The folder of the demo.
-    """
+    """Point Chainlit to the folder; call it before Chainlit is imported."""
     os.environ["CHAINLIT_APP_ROOT"] = str(root)
     os.environ["CHAINLIT_AUTH_SECRET"] = _secret(root)
     # The .env of the folder belongs to another app: it could start that one's Slack bot.
@@ -78,10 +65,3 @@ def enter(root: Path) -> None:
 def _secret(root: Path) -> str:
     secret = os.environ.get("CHAINLIT_AUTH_SECRET")
     return secret or (root / _SECRET_FILE).read_text(encoding="utf-8")
-
-
-def _create_secret(path: Path) -> None:
-    """Create the secret once, so that logins survive a restart."""
-    if not path.exists():
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.write(secrets.token_urlsafe(48))

@@ -11,12 +11,12 @@ model.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 
 import chainlit as cl
-from chainlit.types import ThreadDict
+from chainlit.types import CommandDict, ThreadDict
 
 from chainlit_sqla.demo import PASSWORD
-from chainlit_sqla.demo.picture import picture
 
 _PAUSE = 0.02
 """Seconds between two words, so that streaming is visible."""
@@ -112,8 +112,22 @@ async def _write(message: cl.Message, findings: dict[str, int]) -> None:
 
 
 async def _send_picture(text: str) -> None:
-    image = cl.Image(name="picture.png", content=picture(text), mime="image/png", display="inline")
+    image = cl.Image(
+        name="picture.svg", content=picture(text), mime="image/svg+xml", display="inline"
+    )
     await cl.Message("Drawn from your words:", elements=[image]).send()
+
+
+def picture(text: str) -> bytes:
+    """Draw a symmetric pattern that depends only on a text, as an SVG image."""
+    digest = hashlib.sha256(text.encode(errors="replace")).digest()
+    cells = [(x, y) for y in range(12) for x in range(6) if digest[(7 * y + 3 * x) % 32] >> x & 1]
+    squares = "".join(f"M{column} {y}h1v1h-1z" for x, y in cells for column in (x, 11 - x))
+    colour = f"rgb({digest[0]}, {digest[1]}, {digest[2]})"
+    return (
+        '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 12 12" width="192" height="192">'
+        f'<rect width="12" height="12" fill="white"/><path d="{squares}" fill="{colour}"/></svg>'
+    ).encode()
 
 
 def _picture_button(text: str) -> cl.Action:
@@ -121,15 +135,12 @@ def _picture_button(text: str) -> cl.Action:
 
 
 async def _offer_commands() -> None:
-    await cl.context.emitter.set_commands(
-        [
-            {
-                "id": "Picture",
-                "description": "Draw a picture from the words",
-                "icon": "image",
-                "button": False,
-                "persistent": False,
-                "selected": False,
-            }
-        ]
-    )
+    command: CommandDict = {
+        "id": "Picture",
+        "description": "Draw a picture from the words",
+        "icon": "image",
+        "button": False,
+        "persistent": False,
+        "selected": False,
+    }
+    await cl.context.emitter.set_commands([command])

@@ -141,9 +141,3 @@ async def known_threads(connection: AsyncConnection, ids: Collection[str]) -> se
     existing = select(threads.c.id).where(threads.c.id.in_(ids))
     deleted = select(tombstones.c.threadId).where(tombstones.c.threadId.in_(ids))
     return set(await connection.scalars(existing.union(deleted)))
-
-
-async def newest_keys(connection: AsyncConnection, limit: int) -> Sequence[str]:
-    """Read the object keys of the elements that were stored last."""
-    query = select(_columns.objectKey).where(_columns.objectKey.is_not(None))
-    return (await connection.scalars(query.order_by(_columns.createdAt.desc()).limit(limit))).all()

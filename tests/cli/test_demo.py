@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import socket
-import struct
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +10,6 @@ from typing import Any
 import httpx
 import pytest
 
-from chainlit_sqla.demo.picture import picture
 from tests.cli.chat import Chat
 from tests.cli.conftest import Command
 from tests.cli.programs import App
@@ -48,11 +45,11 @@ async def test_a_conversation_is_there_again_after_a_restart(serve: Serve, folde
     types = {step["name"]: step["type"] for step in before["steps"]}
     assert types["analyse"] == types["count words"] == "tool"
     files = {element["name"]: element for element in thread(client, thread_id)["elements"]}
-    assert set(files) == {"report.txt", "picture.png", "tasklist"}
+    assert set(files) == {"report.txt", "picture.svg", "tasklist"}
     report = client.get(files["report.txt"]["url"]).raise_for_status()
     assert report.text == "characters: 24\nwords: 5"
-    image = client.get(files["picture.png"]["url"]).raise_for_status()
-    assert image.content == picture("a red house")
+    image = client.get(files["picture.svg"]["url"]).raise_for_status()
+    assert image.text.startswith("<svg")
     async with Chat(client, thread_id) as chat:
         await chat.wait_for("resume_thread")
         await chat.say("and now")
@@ -110,17 +107,3 @@ def test_a_folder_that_cannot_be_written(cli: Command, folder: Path) -> None:
     assert result.code == 1
     assert "Cannot write to the folder" in result.err
     assert result.err.count("\n") == 1
-
-
-@pytest.mark.parametrize("text", ["", "hello", "漢字 \ud800"])
-def test_the_picture_is_a_png(text: str) -> None:
-    data = picture(text)
-    assert data.startswith(b"\x89PNG\r\n\x1a\n")
-    chunks, rest = {}, data[8:]
-    while rest:
-        (length,) = struct.unpack(">I", rest[:4])
-        kind, body = rest[4:8], rest[8 : 8 + length]
-        assert struct.unpack(">I", rest[8 + length : 12 + length])[0] == zlib.crc32(kind + body)
-        chunks[kind], rest = body, rest[12 + length :]
-    width, height = struct.unpack(">II", chunks[b"IHDR"][:8])
-    assert len(zlib.decompress(chunks[b"IDAT"])) == height * (1 + 3 * width)

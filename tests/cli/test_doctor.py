@@ -43,7 +43,7 @@ def test_everything_works_in_an_empty_folder(cli: Command, folder: Path) -> None
     report = cli("doctor")
     assert report.code == 0, report
     assert report.err == ""
-    assert "schema: no tables yet; will be created on first use" in report.out
+    assert "(or start the app: the data layer upgrades this database)" in report.out
     assert report.out.endswith("Everything works.\n")
     assert set(checks(report.out).values()) == {"ok"}
 

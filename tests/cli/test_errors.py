@@ -189,10 +189,10 @@ def test_a_setting_that_is_not_a_number(cli: Command) -> None:
 
 
 def test_an_unexpected_error_is_one_sentence(cli: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    def explode(*_: object) -> None:
+    def explode(*_: object, **__: object) -> None:
         raise ZeroDivisionError("division by zero\nand a second line")
 
-    monkeypatch.setattr("chainlit_sqla.cli.schema._upgrade", explode)
+    monkeypatch.setattr("chainlit_sqla.cli.schema._migrate", explode)
     refused(cli("upgrade"), "Unexpected ZeroDivisionError: division by zero", "--debug")
 
 

@@ -21,7 +21,7 @@ import pytest
 from rich.console import Console
 from sqlalchemy import make_url
 
-from chainlit_sqla.cli.output import ProgressLog
+from chainlit_sqla.cli.output import progress_log
 from chainlit_sqla.database import Database
 from chainlit_sqla.database import migrator as migrations
 from chainlit_sqla.transfer.record_file import End, open_lines
@@ -254,7 +254,7 @@ def test_foreign_tables_are_refused(cli: Command, chats: str) -> None:
     err = refused("sqlite:///chats.db-other", "CREATE TABLE notes (id TEXT)")
     assert "has no tables of chainlit-sqla; set --url" in err
     err = refused("sqlite:///chats.db-foreign", "CREATE TABLE threads (id TEXT)")
-    assert "tables of another data layer; migrate it" in err
+    assert "already has tables named threads that chainlit-sqla did not create" in err
     err = refused(chats, "UPDATE chainlit_sqla_version SET version_num = '9999'")
     assert "at revision 9999, which is newer than this release" in err
 
@@ -300,18 +300,11 @@ def test_an_import_restores_an_export(
 
 def test_progress_without_a_terminal() -> None:
     log = io.StringIO()
-    lines = ProgressLog(Console(file=log), seconds=0)
-    lines("steps", 0, 2_000)
-    lines("steps", 1_000, 2_000)
-    lines("files", 5, None)
-    first, second, third = log.getvalue().splitlines()
-    assert first == "steps: 0 of 2,000"
-    assert second.startswith("steps: 1,000 of 2,000, ")
-    assert second.endswith(" left")
-    assert "/s, 0:00:0" in second
-    assert third == "files: 5"
-    ProgressLog(Console(file=log), seconds=60)("steps", 1, 2)
-    assert len(log.getvalue().splitlines()) == 3, "what is short needs no lines"
+    watch = progress_log(Console(file=log), seconds=0)
+    watch("steps", 1_000, 2_000)
+    watch("files", 5, None)
+    progress_log(Console(file=log), seconds=60)("steps", 1, 2)  # What is short needs no lines.
+    assert log.getvalue().splitlines() == ["steps: 1,000 of 2,000", "files: 5"]
 
 
 @pytest.mark.parametrize(
@@ -427,8 +420,7 @@ def test_a_terminal_shows_a_bar(folder: Path) -> None:
         process.wait(SECONDS)
     os.close(terminal)
     assert process.returncode == 0
-    assert b"of 2,004" in shown
-    assert b"/s" in shown
+    assert b"/2004" in shown
     assert shown.endswith(b"to a.html.\r\n")
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import re
 import signal
 import sys
 import time
@@ -167,23 +166,6 @@ def test_half_a_pair_of_files_is_reported(cli: Command, app: App) -> None:
     report = cli("storage", "check")
     assert report.code == 1
     assert report.out.count("one is missing; restore it from a backup") == 1
-
-
-def test_doctor_notes_that_the_files_are_in_another_store(
-    cli: Command, app: App, folder: Path
-) -> None:
-    app.remove(*app.add("one", "two", "three", "four")[:-1])
-    assert re.search("^ok +storage: ", cli("doctor").out, re.MULTILINE)
-    moved = cli("doctor", CHAINLIT_SQLA_STORAGE=f"file://{folder / 'elsewhere'}")
-    assert moved.code == 0
-    assert re.search("^note +storage: .*run: chainlit-sqla storage check", moved.out, re.MULTILINE)
-
-
-@pytest.mark.parametrize("option", ["--storage", "--url"])
-def test_an_empty_option_is_refused(cli: Command, folder: Path, option: str) -> None:
-    refused = cli("storage", "check", option, "")
-    assert refused.code == 1
-    assert f"{option} is empty" in refused.err
 
 
 def test_a_database_without_tables_is_refused(cli: Command, database: str) -> None:

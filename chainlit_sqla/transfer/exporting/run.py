@@ -14,7 +14,12 @@ from ... import __version__
 from ..._internal.aio import Watch, quiet
 from ..._internal.timestamps import format_instant, now
 from ...database import Database
-from ...database.revision import REVISIONS, current_revision, foreign_tables, revision_mismatch
+from ...database.revision import (
+    REVISIONS,
+    current_revision,
+    describe_foreign_tables,
+    revision_mismatch,
+)
 from ...errors import SchemaUnknown
 from ..record_file import End, Header
 from ..records import TABLES
@@ -164,15 +169,10 @@ async def _check_revision(database: Database, connection: AsyncConnection) -> No
     revision = await current_revision(connection, database.schema)
     if revision in REVISIONS:
         return
-    mismatch = revision_mismatch(database.label, revision)
-    if revision is not None and mismatch:
+    if revision is not None and (mismatch := revision_mismatch(database.label, revision)):
         raise mismatch
-    if await foreign_tables(connection, database.schema):
-        raise SchemaUnknown(
-            f"{database.label} holds the tables of another data layer; migrate it with "
-            "chainlit-sqla adopt or chainlit-sqla import, then export"
-        )
-    raise SchemaUnknown(
-        f"{database.label} has no tables of chainlit-sqla; "
+    problem = await describe_foreign_tables(connection, database.schema) or (
+        "has no tables of chainlit-sqla; "
         "set --url or DATABASE_URL to the database that the application uses"
     )
+    raise SchemaUnknown(f"{database.label} {problem}")
