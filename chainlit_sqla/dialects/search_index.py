@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Executable, Select, Table
+from sqlalchemy import Select, Table
+
+from .base import BoundStatement
 
 if TYPE_CHECKING:
-    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+    from sqlalchemy.ext.asyncio import AsyncEngine
 
 INDEX = "chainlit_sqla_search"
 """The name of the index, and how the names of all that belongs to it begin."""
@@ -18,78 +20,50 @@ INDEX = "chainlit_sqla_search"
 
 @dataclass(frozen=True, slots=True)
 class SearchState:
-    """What a database has for searching.
-
-    Args:
-        exists: Whether there is an index, or a part of one.
-        usable: Whether the index holds every message.
-        built_at: When it was completed, as text; empty while it is not.
-        folds_unicode: Whether the database ignores the case of all letters, not of ASCII only.
-        indexes_unicode: Whether the index holds letters beyond ASCII.
-    """
+    """What a database has for searching."""
 
     exists: bool = False
+    """Whether there is an index, or a part of one."""
     usable: bool = False
+    """Whether the index holds every message."""
     built_at: str = ""
     folds_unicode: bool = True
+    """Whether the database ignores the case of all letters, not of ASCII only."""
     indexes_unicode: bool = True
+    """Whether the index holds letters beyond ASCII."""
 
 
 class SearchIndex(ABC):
-    """One kind of index for searching messages."""
+    """One kind of index; a schema of None is the connection's default one."""
 
     @abstractmethod
-    def state_query(self, schema: str | None) -> Executable:
-        """Return the statement that reads the state of the index.
-
-        Args:
-            schema: The schema of the tables; None: the connection's default one.
-        """
+    def state_query(self, schema: str | None) -> BoundStatement:
+        """Return the statement that reads the state of the index."""
 
     @abstractmethod
-    def parse_state(self, row: Sequence[Any] | None) -> SearchState:
+    def parse_state(self, row: Sequence[Any]) -> SearchState:
         """Return the state that a row of `state_query` describes."""
 
     @abstractmethod
-    async def size(self, connection: AsyncConnection, schema: str | None) -> int:
-        """Return the size of the index in bytes."""
+    def size_query(self, schema: str | None) -> BoundStatement:
+        """Return the statement that reads the size in bytes of an index that exists."""
 
     @abstractmethod
     def match(self, text: str, state: SearchState) -> str | None:
-        """Return what `hits` takes to find a text, None where the index cannot find it.
-
-        Args:
-            text: The text to search for.
-            state: The state of the index.
-        """
+        """Return what `hits` takes to find a text, None where the index cannot find it."""
 
     @abstractmethod
     def hits(self, steps: Table, *, icu: bool) -> Select[Any]:
-        """Select the ``threadId`` of messages that may contain the text, by the index alone.
+        """Select the ``threadId`` of messages that may contain a text, by the index alone.
 
-        The parameters are ``term`` (`Dialect.search_term`) and ``match`` (of `match`).
-
-        Args:
-            steps: The table of messages.
-            icu: Whether the server has ICU collations; only PostgreSQL asks.
+        The parameters are ``term`` (`Dialect.search_term`) and ``match`` (of `match`). Only
+        PostgreSQL asks whether the server has ICU collations.
         """
 
     @abstractmethod
-    async def build(self, engine: AsyncEngine, schema: str | None) -> None:
-        """Build the index, or complete one whose building was interrupted.
-
-        Args:
-            engine: The engine of the database.
-            schema: The schema of the tables; None: the connection's default one.
-
-        Raises:
-            ConfigurationError: The database lacks what the index needs.
-        """
+    async def build(self, engine: AsyncEngine, schema: str | None, state: SearchState) -> None:
+        """Build an index that is not usable, or complete one whose building was interrupted."""
 
     @abstractmethod
     async def drop(self, engine: AsyncEngine, schema: str | None) -> None:
-        """Drop the index; nothing happens where there is none.
-
-        Raises:
-            ConfigurationError: The database lacks what dropping it needs.
-        """
+        """Drop the index; nothing happens where there is none."""

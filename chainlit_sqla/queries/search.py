@@ -51,12 +51,7 @@ _COMMON = 1_000
 
 
 class Search:
-    """Finds pages of threads, with the index where there is one.
-
-    Args:
-        database: The database.
-        clock: Returns seconds, to measure searches.
-    """
+    """Finds pages of threads, with the index where there is one; the clock measures searches."""
 
     def __init__(self, database: Database, clock: Callable[[], float] = time.monotonic) -> None:
         self._database = database
@@ -64,15 +59,7 @@ class Search:
         self._hinted = False
 
     async def page(self, query: ThreadQuery) -> Rows:
-        """Return a page of the threads that contain a text, and one more row if there are more.
-
-        Args:
-            query: Which threads; ``search`` is the text.
-
-        Raises:
-            DatabaseUnavailable: The database cannot be reached.
-            SchemaOutdated: A table or column is missing.
-        """
+        """Return a page of the threads that contain a text, and one more row if there are more."""
         began = self._clock()
         state = await read_state(self._database)
         rows = await self._fetch(query, state)
@@ -99,29 +86,16 @@ class Search:
 
 
 async def read_state(database: Database) -> SearchState:
-    """Return what a database has for searching.
-
-    Args:
-        database: The database.
-
-    Raises:
-        DatabaseUnavailable: The database cannot be reached.
-    """
+    """Return what a database has for searching."""
     index = database.dialect.search_index
     if index is None:
         return SearchState()
-    [rows] = await database.fetch((index.state_query(database.schema), {}))
-    return index.parse_state(rows[0] if rows else None)
+    [[row]] = await database.fetch(index.state_query(database.schema))
+    return index.parse_state(row)
 
 
 def page(dialect: Dialect, query: ThreadQuery, state: SearchState) -> BoundStatement:
-    """Return the statement of a page, and of one more row if there are more.
-
-    Args:
-        dialect: The database's dialect.
-        query: Which threads; ``search`` is the text.
-        state: What the database has for searching.
-    """
+    """Return the statement of a page, and of one more row if there are more."""
     text = query.search or ""
     values = page_parameters(query) | {"term": dialect.search_term(text)}
     match = dialect.search_index.match(text, state) if dialect.search_index else None

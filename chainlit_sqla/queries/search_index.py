@@ -10,48 +10,32 @@ from ..dialects.search_index import SearchIndex
 from ..errors import ConfigurationError
 from .search import read_state
 
-_ENABLE = "run: chainlit-sqla search enable"
-
 
 async def enable(database: Database) -> str:
     """Build the index, or complete and repair one whose building was interrupted.
 
-    Args:
-        database: The database.
-
     Returns:
-        A sentence about what the database has now.
+        A sentence about what the database has now, as `disable` and `status` do.
 
     Raises:
         ConfigurationError: The database has no such index, or lacks what it needs.
         SchemaError: The tables are missing, or of another revision than this release.
-        DatabaseUnavailable: The database cannot be reached.
     """
     index = _index(database)
     revision = await database.read(lambda c: current_revision(c, database.schema))
     if mismatch := revision_mismatch(database.label, revision):
         raise mismatch
-    if not (await read_state(database)).usable:
+    state = await read_state(database)
+    if not state.usable:
         try:
-            await index.build(database.engine, database.schema)
+            await index.build(database.engine, database.schema, state)
         except SQLAlchemyError as error:
             raise database.translate(error) from error
     return await status(database)
 
 
 async def disable(database: Database) -> str:
-    """Drop the index; nothing happens where there is none.
-
-    Args:
-        database: The database.
-
-    Returns:
-        A sentence about what the database has now.
-
-    Raises:
-        ConfigurationError: The database has no such index, or lacks what dropping needs.
-        DatabaseUnavailable: The database cannot be reached.
-    """
+    """Drop the index; nothing happens where there is none."""
     try:
         await _index(database).drop(database.engine, database.schema)
     except SQLAlchemyError as error:
@@ -60,14 +44,7 @@ async def disable(database: Database) -> str:
 
 
 async def status(database: Database) -> str:
-    """Describe the index in one sentence: its size, its age and whether searches use it.
-
-    Args:
-        database: The database.
-
-    Raises:
-        DatabaseUnavailable: The database cannot be reached.
-    """
+    """Describe the index in one sentence: its size, its age and whether searches use it."""
     index, label = database.dialect.search_index, database.label
     if index is None:
         return f"{label}: no search index; {_no_index(database)}"
@@ -75,8 +52,11 @@ async def status(database: Database) -> str:
     if not state.exists:
         return f"{label}: no search index; searches read the user's messages"
     if not state.usable:
-        return f"{label}: the search index is incomplete and not used; {_ENABLE}"
-    size = await database.read(lambda c: index.size(c, database.schema))
+        return (
+            f"{label}: the search index is incomplete and not used; "
+            "run: chainlit-sqla search enable"
+        )
+    [[[size]]] = await database.fetch(index.size_query(database.schema))
     text = f"{label}: search index of {size / 1e6:.1f} MB in use, built {state.built_at}"
     if not state.indexes_unicode:
         text += "; the database's locale is C, so it serves ASCII letters and digits only"
@@ -84,14 +64,7 @@ async def status(database: Database) -> str:
 
 
 async def case_warning(database: Database) -> str:
-    """Return what ``doctor`` reports of searches that distinguish cases, empty if none do.
-
-    Args:
-        database: The database.
-
-    Raises:
-        DatabaseUnavailable: The database cannot be reached.
-    """
+    """Return what ``doctor`` reports of searches that distinguish cases, empty if none do."""
     if (await read_state(database)).folds_unicode:
         return ""
     return (

@@ -63,8 +63,9 @@ _UNUSABLE_CODES = {
 }
 """The whole file's fault, not the row's."""
 _NO_FTS5 = (
-    "The SQLite file {database} has a search index, and the SQLite of this Python has no FTS5; "
-    "use a Python that has it, or run with one: chainlit-sqla search disable"
+    "The SQLite of this Python has no FTS5 with trigrams, which the search index of {database} "
+    "needs; use a Python whose SQLite has FTS5, 3.34 or newer, or run with one: "
+    "chainlit-sqla search disable"
 )
 _NOT_WRITABLE = (
     "The SQLite file {database} cannot be written; give this user write permission on the file "
@@ -300,7 +301,7 @@ class SQLite(Dialect):
         """Explain files that cannot be opened, read or written, and a missing FTS5."""
         error = driver_error(error)
         sentence = _EXPLAINED.get(getattr(error, "sqlite_errorcode", 0) & 0xFF)
-        if "no such module: fts5" in str(error):
+        if str(error).startswith(("no such module: fts5", "no such tokenizer")):
             sentence = _NO_FTS5
         return sentence and sentence.format(database=url.database, seconds=_BUSY_SECONDS)
 
