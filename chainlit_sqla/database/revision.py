@@ -22,13 +22,13 @@ HEAD = REVISIONS[-1]
 
 _versions = Table(VERSION_TABLE, MetaData(), Column("version_num", String(32)))
 CHAINLIT_TABLES: Mapping[str, frozenset[str]] = {
-    "users": frozenset({"id", "identifier", "metadata"}),
-    "threads": frozenset({"id", "name", "metadata"}),
-    "steps": frozenset({"id", "threadId", "type", "output"}),
-    "elements": frozenset({"id", "threadId", "name"}),
-    "feedbacks": frozenset({"id", "forId", "value"}),
+    "users": frozenset({"id", "identifier"}),
+    "threads": frozenset({"id", "userId", "userIdentifier"}),
+    "steps": frozenset({"id", "threadId", "type", "createdAt"}),
+    "elements": frozenset({"id", "threadId"}),
+    "feedbacks": frozenset({"id", "forId"}),
 }
-"""The tables of Chainlit's SQLAlchemy layer with the columns that all their variants have."""
+"""The tables of Chainlit's SQLAlchemy layer, and the columns without which they are not read."""
 REQUIRED_TABLES = ("users", "threads", "steps")
 """The tables that every database of Chainlit's SQLAlchemy layer has."""
 
@@ -40,7 +40,7 @@ async def current_revision(connection: AsyncConnection, schema: str | None) -> s
         connection: A connection for reading.
         schema: The schema of the tables, None for the default one.
     """
-    if VERSION_TABLE not in await _table_names(connection, schema):
+    if VERSION_TABLE not in await table_names(connection, schema):
         return None
     revision: str | None = await connection.scalar(select(_versions.c.version_num))
     return revision
@@ -80,7 +80,7 @@ async def foreign_tables(connection: AsyncConnection, schema: str | None) -> lis
     """
     # Two looks: a list that is read during another process's upgrade may be incomplete.
     for _ in range(2):
-        names = set(await _table_names(connection, schema))
+        names = set(await table_names(connection, schema))
         taken = CHAINLIT_TABLES.keys() & names
         if not taken or UPGRADE_MARKER in names:
             return []
@@ -121,7 +121,9 @@ def _are_chainlits(connection: Connection, schema: str | None, taken: Sequence[s
     return all(name in taken and CHAINLIT_TABLES[name] <= columns(name) for name in REQUIRED_TABLES)
 
 
-async def _table_names(connection: AsyncConnection, schema: str | None) -> list[str]:
+async def table_names(connection: AsyncConnection, schema: str | None) -> list[str]:
+    """Return the names of the tables, those of Chainlit's SQLAlchemy layer as we write them."""
+
     def names(sync: Connection) -> list[str]:
         tables = inspect(sync).get_table_names(schema=schema)
         return list(canonical_names(sync, tables, CHAINLIT_TABLES).values())

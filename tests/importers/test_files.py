@@ -11,8 +11,7 @@ from sqlalchemy import select
 
 from chainlit_sqla.errors import ImportSourceError
 from chainlit_sqla.models import steps, threads
-from chainlit_sqla.transfer.importing import Import
-from chainlit_sqla.transfer.sources import NativeSource, open_source
+from chainlit_sqla.transfer.sources import NativeSource
 from tests.importers.conftest import (
     ADA,
     WITH_MARIADB,
@@ -140,16 +139,3 @@ async def test_lines_that_are_not_with_their_thread_are_refused(
     monkeypatch.setattr("chainlit_sqla.transfer.sources.jsonl.BATCH", 1)
     with pytest.raises(ImportSourceError, match=r"line \d: the step belongs to the thread 't'"):
         await run_import(write(tmp_path / "lines", *lines), await targets.make("sqlite"))
-
-
-async def test_a_file_that_changes_meanwhile_is_refused(targets: Targets, tmp_path: Path) -> None:
-    target, path = await targets.make("sqlite"), tmp_path / "lines"
-    write(path, *LINES)
-
-    def change(what: str, _done: int, _total: int | None) -> None:
-        if what == "Importing":
-            write(path, *LINES, step("s2", "t"))
-
-    with pytest.raises(ImportSourceError, match="has changed while it was read; run the same"):
-        async with open_source(str(path), target.settings) as source:
-            await Import(source, target, watch=change).run()

@@ -246,11 +246,12 @@ async def test_a_thread_may_go_on_while_it_is_imported(targets: Targets) -> None
     assert len(thread_dict["steps"]) == 52
 
 
+@pytest.mark.parametrize("prefix", ["sqlite", "postgres"])
 async def test_an_interrupted_import_continues_with_the_same_counts(
-    frozen: Shelf, targets: Targets, monkeypatch: pytest.MonkeyPatch
+    frozen: Shelf, targets: Targets, monkeypatch: pytest.MonkeyPatch, prefix: str
 ) -> None:
-    monkeypatch.setattr("chainlit_sqla.transfer.sources.tables.BATCH", 2)
-    url, target = frozen.load("sqlite_no_foreign_keys"), await targets.make("sqlite")
+    monkeypatch.setattr("chainlit_sqla.transfer.sources.base.BATCH", 2)
+    url, target = frozen.load(f"{prefix}_no_foreign_keys"), await targets.make("sqlite")
     whole = await run_import(url, await targets.make("sqlite"))
     result = await import_interrupted(url, target, 8)
     assert result.resumed

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import sqlite3
-from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from sqlalchemy import Text, cast, delete, func, select
+from sqlalchemy import Text, cast, select
 
 from chainlit_sqla.errors import ImportSourceError
 from chainlit_sqla.models import steps, threads, users
@@ -17,8 +15,6 @@ from tests.frozen.load import Shelf, execute
 from tests.importers.conftest import (
     Targets,
     assert_equal,
-    compare,
-    import_interrupted,
     quarantined,
     read,
     run_import,
@@ -57,9 +53,10 @@ async def test_a_missing_table_is_refused_until_it_is_created(
     execute(url, TABLES.format(id="TEXT"))
     statement = next(line for line in TABLES.splitlines() if f" {table} " in line)
     execute(url, f"DROP TABLE {table}")
-    for layer in (None, "sqlalchemy"):
-        with pytest.raises(ImportSourceError, match=f"named {table}.*; correct .*, or create "):
-            await run_import(url, target, layer=layer)
+    with pytest.raises(ImportSourceError, match=r"no conversations .*, or create what is missing"):
+        await run_import(url, target)
+    with pytest.raises(ImportSourceError, match=f"no tables named {table}; correct --layer"):
+        await run_import(url, target, layer="sqlalchemy")
     execute(url, statement.format(id="TEXT"))
     assert (await run_import(url, target)).rows == 0
 
@@ -72,70 +69,21 @@ async def test_a_missing_column_is_refused_by_name(frozen: Shelf, targets: Targe
         await run_import(url, target)
 
 
-UNUSUAL_IDS = [
-    pytest.param("", range(98, 102), id="numbers"),
-    pytest.param("TEXT", ["A", "a\0b", "aa", "b", "c"], id="NUL"),
-    pytest.param("", [7, 80, 8.5, "7", "8"], id="mixed types"),
-]
-
-
-def with_ids(url: str, type_: str, ids: Sequence[Any]) -> None:
-    """Tables with a thread of two steps for each id."""
-    execute(url, TABLES.format(id=type_))
-    connection = sqlite3.connect(url.removeprefix("sqlite:///"))
-    for number, id in enumerate(ids):
-        connection.execute("INSERT INTO threads (id, name) VALUES (?, ?)", (id, str(number)))
-        for name in ("s1", "s2"):
-            connection.execute(
-                'INSERT INTO steps (id, "threadId", type, output) VALUES (?, ?, ?, ?)',
-                (f"{number} {name}", id, "tool", "done"),
-            )
-    connection.commit()
-    connection.close()
-
-
-@pytest.mark.parametrize(("type_", "ids"), UNUSUAL_IDS)
-async def test_an_interrupted_import_continues_after_an_unusual_id(
-    frozen: Shelf,
-    targets: Targets,
-    monkeypatch: pytest.MonkeyPatch,
-    type_: str,
-    ids: Sequence[Any],
-) -> None:
-    monkeypatch.setattr("chainlit_sqla.transfer.sources.tables.BATCH", 1)
-    thread_count = len({str(id) for id in ids})  # Two ids with the same text are one.
-    for after in range(3, 3 * len(ids), 3):
-        url, target = frozen.empty("sqlite"), await targets.make("sqlite")
-        with_ids(url, type_, ids)
-        result = await import_interrupted(url, target, after)
-        assert result.resumed
-        assert result.read == {"thread": len(ids), "step": 2 * len(ids)}
-        for table, count in ((threads, thread_count), (steps, 2 * len(ids))):
-            assert await read(target, select(func.count()).select_from(table)) == [(count,)]
-
-
-@pytest.mark.parametrize(("type_", "ids"), UNUSUAL_IDS[:2])
-async def test_differences_of_unusual_ids_are_found(
-    frozen: Shelf, targets: Targets, type_: str, ids: Sequence[Any]
-) -> None:
-    url, target = frozen.empty("sqlite"), await targets.make("sqlite")
-    with_ids(url, type_, ids)
-    assert (await run_import(url, target)).rows == 3 * len(ids)
-    async with target.write() as connection:
-        await connection.execute(delete(steps).where(steps.c.id.endswith("s1")))
-    comparison = await compare(url, target)
-    assert comparison.missing == {"step": len(ids)}
-    assert comparison.same == {"thread": len(ids), "step": len(ids)}
-    assert not comparison.more
-
-
-@pytest.mark.parametrize("id", ["X'61'", "CAST(X'fc' AS TEXT)"])
+@pytest.mark.parametrize("id", ["X'61'", "CAST(X'fc' AS TEXT)", "7", "'a' || char(0)"])
 async def test_the_id_of_a_thread_that_is_not_text_is_refused(
     frozen: Shelf, targets: Targets, id: str
 ) -> None:
     url, target = frozen.empty("sqlite"), await targets.make("sqlite")
-    execute(url, TABLES.format(id="TEXT") + f"INSERT INTO threads (id) VALUES ({id})")
+    execute(url, TABLES.format(id="") + f"INSERT INTO threads (id) VALUES ({id})")
     with pytest.raises(ImportSourceError, match=r"is not text .* give the thread another id"):
+        await run_import(url, target)
+
+
+async def test_a_table_without_rowid_is_refused(frozen: Shelf, targets: Targets) -> None:
+    url, target = frozen.empty("sqlite"), await targets.make("sqlite")
+    execute(url, TABLES.format(id="TEXT"))
+    execute(url, "DROP TABLE steps; CREATE TABLE steps (id TEXT PRIMARY KEY) WITHOUT ROWID")
+    with pytest.raises(ImportSourceError, match=r"steps was created WITHOUT ROWID.*copy the rows"):
         await run_import(url, target)
 
 

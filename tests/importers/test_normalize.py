@@ -115,19 +115,18 @@ def test_any_row_becomes_a_record_that_can_be_stored_or_is_refused(
     # What a source sees to by itself: rows without them are quarantined.
     overrides: dict[str, Any] = dict.fromkeys((*KEYS[kind], "id"), "key")
     overrides |= {"user": {"identifier": "me"}, "feedback": {"value": 1}}.get(kind, {})
-    result = normalize(kind, raw, overrides=overrides, fallbacks=fallbacks)
-    record = result.record
+    record, unplaced = normalize(kind, raw, overrides=overrides, fallbacks=fallbacks)
     assert record.values.keys() == COLUMNS[kind].keys()
     assert Record.parse(record.line()).digest() == record.digest()
     unknown_names = set(raw) - set(COLUMNS[kind])
     extra = record.values.get("extra") or {}
     for name in unknown_names:
         has_value = raw[name] is not None
-        assert not has_value or name in result.unplaced or name in extra
+        assert not has_value or name in unplaced or name in extra
 
 
 @given(st.sampled_from(sorted(COLUMNS)))
 def test_an_empty_row_gets_defaults(kind: str) -> None:
-    result = normalize(kind, {}, overrides={}, fallbacks={})
-    assert dict(result.record.values) == {name: default(kind, name) for name in COLUMNS[kind]}
-    assert not result.unplaced
+    record, unplaced = normalize(kind, {}, overrides={}, fallbacks={})
+    assert dict(record.values) == {name: default(kind, name) for name in COLUMNS[kind]}
+    assert not unplaced

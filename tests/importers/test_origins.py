@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from chainlit_sqla.errors import ImportSourceError
 from tests.frozen import conversations as sample
 from tests.frozen import original
 from tests.frozen.catalog import CATALOG, names
@@ -53,23 +54,14 @@ async def test_what_chainlits_layer_reads_is_read_from_ours(
     assert differences(expected, await original.read_ours(url_of(target))) == []
 
 
-async def test_tables_without_rowid_are_read_in_the_order_of_their_createdat(
+async def test_tables_of_both_layers_are_imported_one_after_the_other(
     frozen: Shelf, targets: Targets
 ) -> None:
-    url, target = frozen.empty("sqlite"), await targets.make("sqlite")
-    head, insert, rows = CATALOG["sqlite_v8"].file.read_bytes().decode().partition("INSERT INTO")
-    execute(url, head.replace("\n);", "\n) WITHOUT ROWID;") + insert + rows)
-    assert_equal(await run_import(url, target))
-    expected = await original.read(frozen, "sqlite_v8")
-    assert differences(expected, await original.read_ours(url_of(target))) == []
-
-
-async def test_tables_of_a_second_layer_are_reported(frozen: Shelf, targets: Targets) -> None:
     url, target = frozen.load("postgres_prisma"), await targets.make("sqlite")
     execute(url, CATALOG["postgres_v8"].file.read_bytes().decode())
-    first = await run_import(url, target)
-    assert [note for note in first.notes if "--layer asyncpg" in note]
-    second = await run_import(url, await targets.make("sqlite"), layer="asyncpg")
-    assert not [note for note in second.notes if "--layer" in note]
-    assert first.rows > 0 < second.rows
-    assert_equal(second)
+    with pytest.raises(ImportSourceError, match="--layer sqlalchemy, then --layer asyncpg"):
+        await run_import(url, target)
+    for layer in ("sqlalchemy", "asyncpg"):
+        result = await run_import(url, await targets.make("sqlite"), layer=layer)
+        assert result.rows
+        assert_equal(result)

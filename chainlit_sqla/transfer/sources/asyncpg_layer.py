@@ -8,24 +8,23 @@ An element's type is in its metadata; feedback does not name its thread. Threads
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 from typing import Any
 
 from sqlalchemy import Select, func, select
 
 from ..._internal.timestamps import format_instant
-from ..records import EPOCH
-from .base import Items
-from .normalize import document, feedback_value, instant, is_lenient
-from .tables import THREAD_ID, Row, TableSource
+from .normalize import document, instant
+from .sqlalchemy_layer import Converted, Row, SqlAlchemyLayerSource
 
-_NO_DATE = {"createdAt": EPOCH}
+_DROPPED = ("updatedAt", "deletedAt", "startTime", "endTime", "stepId")
+"""Columns whose values other columns of ours hold, or none needs."""
 _IN_METADATA = {"size", "language", "display", "type", "page"}
 """Columns of elements that the layer keeps in their metadata."""
 
 
-class AsyncpgLayerSource(TableSource):
-    """Reads a database of Chainlit's asyncpg layer; for the arguments see `TableSource`.
+class AsyncpgLayerSource(SqlAlchemyLayerSource):
+    """Reads a database of Chainlit's asyncpg layer, whose rows become those of the other layer.
 
     Example:
         >>> source = AsyncpgLayerSource(connection, database.dialect, "chats", "")
@@ -34,23 +33,15 @@ class AsyncpgLayerSource(TableSource):
     """
 
     TABLE_NAMES: Mapping[str, str] = {
-        kind: kind.capitalize() for kind in ("user", "thread", "step", "element")
-    } | {"feedback": "Feedback"}
+        kind: kind.capitalize() for kind in ("user", "thread", "step", "element", "feedback")
+    }
     NEEDED: Mapping[str, Set[str]] = {
         "user": {"id", "identifier"},
         "thread": {"id", "userId", "createdAt", "deletedAt"},
-        "step": {"id", "threadId", "type", "createdAt", "startTime"},
-        "element": {"id", "threadId", "stepId", "createdAt"},
+        "step": {"id", "threadId", "type", "createdAt", "startTime", "endTime"},
+        "element": {"id", "threadId", "stepId", "createdAt", "metadata"},
         "feedback": {"id", "stepId", "createdAt"},
     }
-    IGNORED: Mapping[str, Collection[str]] = {
-        "user": ("updatedAt",),
-        "thread": ("updatedAt", "deletedAt"),
-        "step": ("updatedAt", "startTime", "endTime"),
-        "element": ("updatedAt", "stepId", "metadata"),
-        "feedback": ("updatedAt", "stepId"),
-    }
-
     STEP_TIME = "startTime"
 
     async def notes(self) -> Sequence[str]:
@@ -58,24 +49,22 @@ class AsyncpgLayerSource(TableSource):
         query = select(func.count()).select_from(self._tables["thread"].clause)
         deleted_at = self._columns("thread").deletedAt
         deleted = await self._connection.scalar(query.where(deleted_at.is_not(None)))
-        if not deleted:
-            return self.extra_notes
         note = f"Threads with a deletedAt, which Chainlit hides, are not imported: {deleted}."
-        return (*self.extra_notes, note)
+        return (note,) if deleted else ()
 
     def _thread_ids(self) -> Select[Any]:
         return super()._thread_ids().where(self._columns("thread").deletedAt.is_(None))
 
     def _thread_column(self, kind: str) -> Any:
-        if kind == "step":
+        if kind in ("thread", "step"):
             return super()._thread_column(kind)
         of_step = self._thread_of_step(kind, "stepId")
         if kind == "feedback":
             return of_step
         return func.coalesce(super()._thread_column(kind), of_step)
 
-    def _is_decoded(self, kind: str, name: str) -> bool:
-        return super()._is_decoded(kind, name) or (kind, name) == ("element", "metadata")
+    def _is_document(self, kind: str, name: str) -> bool:
+        return super()._is_document(kind, name) or (kind, name) == ("element", "metadata")
 
     def _order(self, kind: str) -> Sequence[Any]:
         """As Chainlit shows them; of several feedbacks for a step the newest counts."""
@@ -85,41 +74,21 @@ class AsyncpgLayerSource(TableSource):
         created = columns.createdAt
         return [created.desc() if kind == "feedback" else created, columns.id]
 
-    def _convert(self, kind: str, row: Row) -> Items:
-        if kind == "user":
-            return self._normalized(kind, row, {}, _NO_DATE)
-        if kind == "thread":
-            created = instant(row["createdAt"]) or EPOCH
-            activity = {"updatedAt": self._last_message.get(row["id"], created)}
-            owner = {"userIdentifier": self._identifiers.get(row["userId"] or "")}
-            return self._normalized(kind, row, {**activity, **owner}, _NO_DATE)
-        thread_id = row.pop(THREAD_ID)
-        if kind == "feedback":
-            return self._feedback(row, thread_id)
-        overrides = {"threadId": thread_id, "ordinal": self._next_ordinal(kind, thread_id)}
-        return self._step(row, overrides) if kind == "step" else self._element(row, overrides)
-
-    def _step(self, row: Row, overrides: dict[str, Any]) -> Items:
-        start, created = instant(row["startTime"]), instant(row["createdAt"])
-        overrides |= {"createdAt": start, "start": start, "end": instant(row["endTime"])}
-        if created != start:
-            overrides["extra"] = {"createdAt": format_instant(created)}
-        return self._normalized("step", row, overrides, _NO_DATE)
-
-    def _element(self, row: Row, overrides: dict[str, Any]) -> Items:
-        metadata = document(row["metadata"])
-        metadata = metadata if isinstance(metadata, dict) else {}
-        merged = {name: metadata.get(name) for name in _IN_METADATA}
-        merged |= {name: value for name, value in row.items() if value is not None}
-        merged |= {name: value for name, value in metadata.items() if name not in _IN_METADATA}
-        overrides["forId"] = row["stepId"]
-        lenient = ("metadata",) if is_lenient(row["metadata"]) else ()
-        return self._normalized("element", merged, overrides, _NO_DATE, lenient)
-
-    def _feedback(self, row: Row, thread_id: str) -> Items:
-        value = feedback_value(row["value"])
-        self._accept_newest(thread_id, row["stepId"])
-        if row.get("name") == "user_feedback":
-            del row["name"]  # The layer gives every feedback this name.
-        overrides = {"threadId": thread_id, "forId": row["stepId"]}
-        return self._normalized("feedback", row, {**overrides, "value": value}, _NO_DATE)
+    def _convert(self, kind: str, row: Row) -> Converted:
+        translated = {name: value for name, value in row.items() if name not in _DROPPED}
+        if kind == "step":
+            start, created = instant(row["startTime"]), instant(row["createdAt"])
+            translated |= {"createdAt": start, "start": start, "end": instant(row["endTime"])}
+            if created != start:
+                translated["extra"] = {"createdAt": format_instant(created)}
+        elif kind == "element":
+            metadata = document(translated.pop("metadata"))
+            metadata = metadata if isinstance(metadata, dict) else {}
+            of_row = {name: value for name, value in translated.items() if value is not None}
+            others = {name: metadata[name] for name in metadata.keys() - _IN_METADATA}
+            translated = {**metadata, **of_row, **others, "forId": row["stepId"]}
+        elif kind == "feedback":
+            translated["forId"] = row["stepId"]
+            if row.get("name") == "user_feedback":
+                del translated["name"]  # The layer gives every feedback this name.
+        return super()._convert(kind, translated)

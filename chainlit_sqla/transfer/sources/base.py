@@ -1,21 +1,28 @@
-"""`Source`: where conversations come from, as chunks of records and quarantined rows."""
+"""`Source`: where conversations come from, as chunks of records and quarantined rows.
+
+What is held in memory is bounded by bytes, however wide rows are: a `Chunk` has the rows that
+were fetched together, and before they are, the database reports the width of the widest row.
+"""
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import reduce
+from operator import add
 from typing import Any, Protocol
 
-from ..._internal import json as _json
+from sqlalchemy import BigInteger, ColumnElement, Select, cast, func
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from ...dialects import dialect_named
 from ..records import Record
 from .quarantine import QuarantinedRow
 
-CHUNK_ROWS = 500
-"""Rows in a chunk."""
-CHUNK_BYTES = 8_000_000
-"""Characters of text in a chunk, unless a single row has more."""
 BATCH = 1_000
 """Threads that are read together: a table without an index is read once a batch."""
+CHUNK_ROWS = 500
+CHUNK_BYTES = 8_000_000
 
 Items = tuple[Record | QuarantinedRow, ...]
 """What a row of a source became."""
@@ -23,15 +30,9 @@ Items = tuple[Record | QuarantinedRow, ...]
 
 @dataclass(slots=True)
 class Chunk:
-    """A few rows of a source.
+    """A few rows of a source, parents before what belongs to them.
 
-    Args:
-        records: Parents before what belongs to them.
-        quarantined: Rows and values that our tables cannot hold.
-        threads: The ids of the threads of a batch, set at its end.
-        resume_token: Where to continue after the batch, set at its end.
-        rows: The number of rows of the source.
-        size: About how many characters the chunk holds.
+    The last chunk of a batch has the ids of its threads, and the token to continue after it.
     """
 
     records: list[Record] = field(default_factory=list)
@@ -39,18 +40,18 @@ class Chunk:
     threads: Sequence[str] | None = None
     resume_token: str | None = None
     rows: int = 0
-    size: int = 0
 
-    @property
-    def is_full(self) -> bool:
-        """Whether the chunk has reached a limit."""
-        items = len(self.records) + len(self.quarantined)
-        return items >= CHUNK_ROWS or self.size >= CHUNK_BYTES
+    @classmethod
+    def of(cls, rows: Iterable[Items]) -> Chunk:
+        """A chunk of what some rows became."""
+        chunk = cls()
+        for items in rows:
+            chunk.add(items)
+        return chunk
 
-    def add(self, items: Items, size: int) -> None:
+    def add(self, items: Items) -> None:
         """Add what one row of the source became."""
         self.rows += 1
-        self.size += size
         for item in items:
             if isinstance(item, Record):
                 self.records.append(item)
@@ -79,11 +80,7 @@ class Source(Protocol):
         ...
 
     def threads(self, after: str | None = None) -> AsyncGenerator[Chunk, None]:
-        """Read threads and what belongs to them, batch by batch.
-
-        Args:
-            after: The resume token of an earlier batch; None starts at the beginning.
-        """
+        """Read threads and what belongs to them by batches, from a resume token on."""
         ...
 
     def rest(self) -> AsyncGenerator[Chunk, None]:
@@ -91,24 +88,51 @@ class Source(Protocol):
         ...
 
 
-async def chunked(rows: AsyncGenerator[Items, None]) -> AsyncGenerator[Chunk, None]:
-    """Gather rows into chunks."""
-    chunk = Chunk()
-    async for items in rows:
-        chunk.add(items, sum(map(_size_of, items)))
-        if chunk.is_full:
-            yield chunk
-            chunk = Chunk()
-    if chunk.rows:
-        yield chunk
+async def thread_batches(
+    connection: AsyncConnection,
+    query: Select[Any],
+    after: Any = None,
+    only: Sequence[Any] | None = None,
+) -> AsyncGenerator[Sequence[Any], None]:
+    """Read the ids of threads batch by batch.
+
+    Args:
+        connection: To the database of the source.
+        query: Selects the ids, each once, in their order.
+        after: The last id of an earlier batch.
+        only: The ids to read, instead of those of the query.
+    """
+    if only is not None:
+        for start in range(0, len(only), BATCH):
+            yield only[start : start + BATCH]
+        return
+    [id] = query.selected_columns
+    while True:
+        page = query if after is None else query.where(id > after)
+        ids = (await connection.scalars(page.limit(BATCH))).all()
+        if not ids:
+            return
+        yield ids
+        after = ids[-1]
 
 
-def _size_of(item: Record | QuarantinedRow) -> int:
-    values: Mapping[str, Any] = item.values if isinstance(item, Record) else item.row
-    size = 0
-    for value in values.values():
-        if isinstance(value, (str, bytes)):
-            size += len(value)
-        elif value and isinstance(value, (dict, list)):
-            size += len(_json.dumps(value))
-    return size
+async def fetch_portions(
+    connection: AsyncConnection, query: Select[Any], wide: Sequence[ColumnElement[Any]]
+) -> AsyncGenerator[Sequence[Any], None]:
+    """Fetch the rows of a query through a cursor, as many at a time as a chunk may have.
+
+    Args:
+        connection: In a transaction that sees one state of the database. On MySQL and MariaDB
+            it takes no other statement until all rows are fetched.
+        query: A query with a stable order.
+        wide: Columns whose values may be large.
+    """
+    dialect = dialect_named(connection.dialect.name)
+    size = CHUNK_ROWS
+    if wide:
+        widths = (cast(func.coalesce(dialect.size_of(column), 0), BigInteger) for column in wide)
+        widest = query.with_only_columns(func.max(reduce(add, widths))).order_by(None)
+        size = min(size, max(1, CHUNK_BYTES // (await connection.scalar(widest) or 1)))
+    async with dialect.cursor(connection, query) as fetch:
+        while rows := await fetch(size):
+            yield rows

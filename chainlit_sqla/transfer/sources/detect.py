@@ -8,12 +8,18 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from urllib.parse import unquote
 
-from sqlalchemy import URL, Connection, inspect
+from sqlalchemy import URL
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ...database import Database
-from ...database.revision import REVISIONS, VERSION_TABLE, current_revision, revision_mismatch
-from ...dialects import canonical_names
+from ...database.revision import (
+    REQUIRED_TABLES,
+    REVISIONS,
+    VERSION_TABLE,
+    current_revision,
+    revision_mismatch,
+    table_names,
+)
 from ...errors import ConfigurationError, ImportSourceError
 from ...settings import Settings
 from .asyncpg_layer import AsyncpgLayerSource
@@ -21,21 +27,15 @@ from .base import Source
 from .jsonl import JsonlSource
 from .native import NativeSource
 from .sqlalchemy_layer import SqlAlchemyLayerSource
-from .tables import TableSource
 
 LAYERS = ("chainlit-sqla", "sqlalchemy", "asyncpg")
 """Whose tables a database can have: ours, or those of one of Chainlit's two layers."""
 _TABLES = {
     "chainlit-sqla": {VERSION_TABLE},
-    "sqlalchemy": {"users", "threads", "steps"},
+    "sqlalchemy": set(REQUIRED_TABLES),
     "asyncpg": {"User", "Thread", "Step"},
 }
 """Tables by which a layer is recognised."""
-_SECOND_LAYER = (
-    "The source also has tables of Chainlit's asyncpg layer, which were not read; to import them "
-    "too, run the same command with --layer asyncpg"
-)
-_CREATE_EMPTY = "or create {} without rows, with the columns that Chainlit documents"
 _SQLITE_MAGIC = b"SQLite format 3\x00"
 
 
@@ -78,14 +78,11 @@ async def open_source(
     database = Database(url, settings=options, read_only=True)
     try:
         async with database.snapshot() as connection:
-            tables = await _table_names(connection, database.schema)
+            tables = set(await table_names(connection, database.schema))
             is_target = target is not None and database.identity == target.identity
             detected = layer or _detect_layer(database, tables, is_target=is_target)
             _check_layer(detected, database, tables, is_target=is_target)
-            source = await _open_layer(detected, database, connection)
-            if layer is None and detected != "asyncpg" and _TABLES["asyncpg"] <= tables:
-                source.extra_notes = (_SECOND_LAYER,)
-            yield source
+            yield await _open_layer(detected, database, connection)
     except database.dialect.errors as error:
         # Errors of the target are translated by the import.
         raise ImportSourceError(f"The source: {database.translate(error)}") from error
@@ -95,30 +92,22 @@ async def open_source(
 
 def _detect_layer(database: Database, tables: Set[str], *, is_target: bool) -> str:
     """The layer whose tables a database has; the target has ours anyway."""
-    is_native = VERSION_TABLE in tables
-    if is_native and not is_target:
-        return "chainlit-sqla"
-    if not is_native and _TABLES["sqlalchemy"] <= tables:
-        return "sqlalchemy"
-    if _TABLES["asyncpg"] <= tables:
-        return "asyncpg"
-    if is_native:
-        return "chainlit-sqla"
-    for layer in ("sqlalchemy", "asyncpg"):
-        if len(present := _TABLES[layer] & tables) > 1:
-            missing = ", ".join(sorted(_TABLES[layer] - present))
-            raise ImportSourceError(
-                f"{database.label} has tables of Chainlit's {layer} layer "
-                f"({', '.join(sorted(present))}), but none named {missing}, without which "
-                "nothing is read; correct --from, or name the schema of all of them by "
-                f"--from-schema, {_CREATE_EMPTY.format('an empty one')}"
-            )
-    schema = database.schema
+    layers = [layer for layer in LAYERS if _TABLES[layer] <= tables]
+    if "chainlit-sqla" in layers:
+        return "asyncpg" if is_target and "asyncpg" in layers else "chainlit-sqla"
+    if len(layers) == 1:
+        return layers[0]
+    if layers:
+        raise ImportSourceError(
+            f"{database.label} has tables of both of Chainlit's layers; import them one after the "
+            "other: --layer sqlalchemy, then --layer asyncpg"
+        )
+    place = f"the schema {database.schema}" if database.schema else "its default schema"
     raise ImportSourceError(
-        f"{database.label} has no conversations of Chainlit "
-        f"(in {f'the schema {schema}' if schema else 'its default schema'}: "
-        f"{', '.join(sorted(tables)[:10]) or 'no tables'}); correct --from, or name the schema "
-        "by --from-schema"
+        f"{database.label} has no conversations of Chainlit (in {place}: "
+        f"{', '.join(sorted(tables)[:10]) or 'no tables'}); correct --from, name the schema by "
+        "--from-schema, or create what is missing of users, threads and steps without rows, with "
+        "the columns that Chainlit documents"
     )
 
 
@@ -126,8 +115,7 @@ def _check_layer(layer: str, database: Database, tables: Set[str], *, is_target:
     """Refuse a layer whose tables are missing, and the target as its own source."""
     if missing := ", ".join(sorted(_TABLES[layer] - tables)):
         raise ImportSourceError(
-            f"{database.label} has no tables named {missing}; correct --layer or --from, "
-            + _CREATE_EMPTY.format("them")
+            f"{database.label} has no tables named {missing}; correct --layer or --from"
         )
     if is_target and layer != "asyncpg":
         raise ConfigurationError(
@@ -136,9 +124,7 @@ def _check_layer(layer: str, database: Database, tables: Set[str], *, is_target:
         )
 
 
-async def _open_layer(
-    layer: str, database: Database, connection: AsyncConnection
-) -> NativeSource | TableSource:
+async def _open_layer(layer: str, database: Database, connection: AsyncConnection) -> Source:
     schema = database.schema
     title = f"{database.label} (schema {schema})" if schema else database.label
     identity = hashlib.sha256(f"{layer} {database.identity}".encode()).hexdigest()
@@ -156,16 +142,6 @@ async def _open_layer(
     source = reader(connection, database.dialect, title, identity, schema=schema)
     await source.open()
     return source
-
-
-async def _table_names(connection: AsyncConnection, schema: str | None) -> set[str]:
-    def names(sync: Connection) -> set[str]:
-        spellings = SqlAlchemyLayerSource.TABLE_NAMES.values()
-        return set(
-            canonical_names(sync, inspect(sync).get_table_names(schema=schema), spellings).values()
-        )
-
-    return await connection.run_sync(names)
 
 
 def _existing_path(location: str) -> Path | None:

@@ -13,8 +13,7 @@ import hashlib
 import zlib
 from codecs import BOM_UTF8
 from collections import Counter
-from collections.abc import AsyncGenerator, Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import orjson
@@ -22,19 +21,17 @@ import orjson
 from ...errors import ImportSourceError
 from ..record_file import End, Header, open_lines
 from ..records import COLUMNS, IN_THREADS, Record, unknown_columns
-from .base import BATCH, Chunk, Items, chunked
+from .base import BATCH, CHUNK_BYTES, CHUNK_ROWS, Chunk, Items
 from .quarantine import QUARANTINED, QuarantinedRow
 
 BAD_LINE = "line"
 """The kind of a line that is not a record."""
 _THREAD_KINDS = ("thread", *IN_THREADS)
+_REPAIR = "export it again, or delete its first line to import the lines that it has"
 
 
 class JsonlSource:
-    """Reads a file of records.
-
-    Args:
-        path: The file; gzip is recognised.
+    """Reads a file of records, which may be compressed by gzip.
 
     Raises:
         ImportSourceError: The file cannot be read, or has a newer format.
@@ -46,9 +43,7 @@ class JsonlSource:
     def __init__(self, path: Path) -> None:
         self.title = str(path)
         self._path = path
-        with _reading(path), open_lines(path) as file:
-            first = file.readline(1_000_000).removeprefix(BOM_UTF8)
-            self._state = _state_of(path)
+        first = next((line for _, line in self._lines(0)), b"")
         try:
             self._header = Header.parse(first) if _is_header(first) else None
         except ImportSourceError as error:
@@ -75,44 +70,48 @@ class JsonlSource:
 
     def users(self) -> AsyncGenerator[Chunk, None]:
         """Read all users, and lines that are not records."""
-        return chunked(self._of_kinds("user", BAD_LINE))
+        return self._of_kinds("user", BAD_LINE)
 
     async def threads(self, after: str | None = None) -> AsyncGenerator[Chunk, None]:
-        """Read threads and what belongs to them in the order of the file.
-
-        Args:
-            after: The resume token of an earlier batch.
-        """
+        """Read threads and what belongs to them in the order of the file."""
         await self.count()  # Checks the order of the lines.
-        batch, chunk = _Batch(), Chunk()
-        end = start = int(after or 0)
-        for position, line in self._lines(start):
+        batch, chunk, size = _Batch(), Chunk(), 0
+        end = int(after or 0)
+        for position, line in self._lines(end):
             end = position + len(line)
             record = self._parse(line)
             if not isinstance(record, Record) or record.kind not in _THREAD_KINDS:
                 continue
             if batch.ends_before(record):
-                chunk.threads, chunk.resume_token = batch.thread_ids, str(position)
+                chunk.threads, chunk.resume_token = list(batch.thread_ids), str(position)
                 yield chunk
-                batch, chunk = _Batch(), Chunk()
+                batch, chunk, size = _Batch(), Chunk(), 0
             batch.add(record)
-            chunk.add(self._items(record, line), len(line))
-            if chunk.is_full:
+            chunk.add(self._items(record, line))
+            size += len(line)
+            if _is_full(chunk, size):
                 yield chunk
-                chunk = Chunk()
+                chunk, size = Chunk(), 0
         if batch.thread_ids:
-            chunk.threads, chunk.resume_token = batch.thread_ids, str(end)
+            chunk.threads, chunk.resume_token = list(batch.thread_ids), str(end)
             yield chunk
 
     def rest(self) -> AsyncGenerator[Chunk, None]:
         """Read tombstones and quarantined rows."""
-        return chunked(self._of_kinds("tombstone", QUARANTINED))
+        return self._of_kinds("tombstone", QUARANTINED)
 
-    async def _of_kinds(self, *kinds: str) -> AsyncGenerator[Items, None]:
+    async def _of_kinds(self, *kinds: str) -> AsyncGenerator[Chunk, None]:
+        chunk, size = Chunk(), 0
         for _, line in self._lines(0):
             item = self._parse(line)
-            if item is not None and item.kind in kinds:
-                yield self._items(item, line)
+            if item is None or item.kind not in kinds:
+                continue
+            chunk.add(self._items(item, line))
+            size += len(line)
+            if _is_full(chunk, size):
+                yield chunk
+                chunk, size = Chunk(), 0
+        yield chunk
 
     def _parse(self, line: bytes) -> Record | QuarantinedRow | None:
         """What a line holds; None for the header and the end."""
@@ -121,7 +120,7 @@ class JsonlSource:
         except ImportSourceError as error:
             if (row := QuarantinedRow.parse(line)) is not None:
                 return row
-            if b'"kind"' in line[:40] and (_is_header(line) or End.parse(line) is not None):
+            if _is_header(line) or End.parse(line) is not None:
                 return None
             text = line.decode("utf-8", "replace")
             return QuarantinedRow(BAD_LINE, self._path.name, str(error), {"line": text})
@@ -146,103 +145,77 @@ class JsonlSource:
                 end = End.parse(line) or end
                 continue
             counts[item.kind] += 1
-            if isinstance(item, Record) and item.kind in _THREAD_KINDS:
-                batch = _Batch() if batch.ends_before(item) else batch
-                if not batch.add(item):
-                    raise ImportSourceError(
-                        f"{self._path}, line {number:,}: the {item.kind} belongs to the thread "
-                        f"{item.thread_id!r}, whose own line is not before it; put the line of "
-                        "each thread directly before its steps, elements and feedbacks, or delete "
-                        "those of a thread that has none"
-                    )
-        if self._header is not None:
-            self._check_counts(counts, end)
-        elif not counts.total() - counts[BAD_LINE]:
+            if not isinstance(item, Record) or item.kind not in _THREAD_KINDS:
+                continue
+            batch = _Batch() if batch.ends_before(item) else batch
+            batch.add(item)
+            if item.thread_id not in batch.thread_ids:
+                raise ImportSourceError(
+                    f"{self._path}, line {number:,}: the {item.kind} belongs to the thread "
+                    f"{item.thread_id!r}, whose own line is not before it; put the line of "
+                    "each thread directly before its steps, elements and feedbacks, or delete "
+                    "those of a thread that has none"
+                )
+        if self._header is None:
+            if counts.keys() <= {BAD_LINE}:
+                raise ImportSourceError(
+                    f"No line of {self._path} is a record of chainlit-sqla; give --from a file "
+                    "made by chainlit-sqla export, a SQLite file or the URL of a database"
+                )
+        elif end is None:
             raise ImportSourceError(
-                f"No line of {self._path} is a record of chainlit-sqla; give --from a file made by "
-                "chainlit-sqla export, a SQLite file or the URL of a database"
+                f"{self._path} is truncated: its last line is missing; {_REPAIR}"
+            )
+        elif (written := sum(end.counts.values())) != counts.total():
+            raise ImportSourceError(
+                f"{self._path} has {counts.total():,} lines of the {written:,} that were written; "
+                f"{_REPAIR}"
             )
         return counts
 
-    def _check_counts(self, counts: Counter[str], end: End | None) -> None:
-        repair = "export it again, or delete its first line to import the lines that it has"
-        if end is None:
-            raise ImportSourceError(
-                f"{self._path} is truncated: its last line is missing; {repair}"
-            )
-        lost = {k: n - counts[k] for k, n in end.counts.items() if n != counts[k]}
-        # A line that is not a record may have been one; it is quarantined, and not lost.
-        if sum(lost.values()) != counts[BAD_LINE] or (lost and min(lost.values()) < 0):
-            numbers = ", ".join(f"{kind}: {count:+,}" for kind, count in sorted(lost.items()))
-            raise ImportSourceError(
-                f"{self._path} has lost lines, or has more than were written (lost: {numbers}); "
-                f"{repair}"
-            )
-
     def _lines(self, start: int) -> Iterator[tuple[int, bytes]]:
-        """Lines that are not empty, with their positions.
-
-        Raises:
-            ImportSourceError: The file was replaced or changed since it was opened first.
-        """
-        with _reading(self._path), open_lines(self._path) as file:
-            file.seek(start)
-            position = start
-            for line in file:
-                begin, position = position, position + len(line)
-                if line.strip():
-                    yield begin, line if begin else line.removeprefix(BOM_UTF8)
-            if _state_of(self._path) != self._state:
-                raise ImportSourceError(
-                    f"{self._path} has changed while it was read; run the same command again "
-                    "once it is complete"
-                )
+        """Lines that are not empty, with their positions."""
+        try:
+            with open_lines(self._path) as file:
+                file.seek(start)
+                position = start
+                for line in file:
+                    begin, position = position, position + len(line)
+                    if line.strip():
+                        yield begin, line if begin else line.removeprefix(BOM_UTF8)
+        except (EOFError, gzip.BadGzipFile, zlib.error) as error:  # The second is an OSError.
+            raise ImportSourceError(
+                f"{self._path} is compressed and truncated or damaged ({error}); copy it or "
+                "export it again"
+            ) from error
+        except OSError as error:
+            raise ImportSourceError(
+                f"{self._path} cannot be read ({error.strerror or error}); check the file and its "
+                "permissions"
+            ) from error
 
 
 class _Batch:
     """The threads of a batch while its lines are read."""
 
     def __init__(self) -> None:
-        self._ids: dict[str, None] = {}
+        self.thread_ids: dict[str, None] = {}
         self._has_other_lines = False
-
-    @property
-    def thread_ids(self) -> Sequence[str]:
-        return list(self._ids)
 
     def ends_before(self, record: Record) -> bool:
         is_thread = record.kind == "thread"
-        return is_thread and self._has_other_lines and len(self._ids) >= BATCH
+        return is_thread and self._has_other_lines and len(self.thread_ids) >= BATCH
 
-    def add(self, record: Record) -> bool:
-        """Add a record; False: the line of its thread is not in the batch."""
+    def add(self, record: Record) -> None:
         if record.kind == "thread":
-            self._ids[record.values["id"]] = None
-            return True
-        self._has_other_lines = True
-        return record.thread_id in self._ids
-
-
-@contextmanager
-def _reading(path: Path) -> Generator[None, None, None]:
-    """Translate the errors of a file that cannot be read."""
-    try:
-        yield
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:  # The second is an OSError.
-        raise ImportSourceError(
-            f"{path} is compressed and truncated or damaged ({error}); copy it or export it again"
-        ) from error
-    except OSError as error:
-        raise ImportSourceError(
-            f"{path} cannot be read ({error.strerror or error}); check the file and its permissions"
-        ) from error
-
-
-def _state_of(path: Path) -> tuple[int, int, int]:
-    """What changes when a file is changed or replaced."""
-    status = path.stat()
-    return status.st_ino, status.st_size, status.st_mtime_ns
+            self.thread_ids[record.values["id"]] = None
+        else:
+            self._has_other_lines = True
 
 
 def _is_header(line: bytes) -> bool:
     return line[:200].replace(b" ", b"").startswith(b'{"kind":"chainlit-sqla"')
+
+
+def _is_full(chunk: Chunk, size: int) -> bool:
+    return chunk.rows >= CHUNK_ROWS or size >= CHUNK_BYTES

@@ -12,8 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ...models import quarantine
 from ..records import COLUMNS, IN_THREADS, KEYS, TABLES, Record, default, is_wide, merge_extra
-from .base import BATCH, Chunk, Items, chunked
-from .bounded_fetch import fetch_portions
+from .base import Chunk, Items, fetch_portions, thread_batches
 from .normalize import plain
 from .quarantine import QUARANTINED, QuarantinedRow, StoredEntry
 
@@ -33,8 +32,6 @@ class NativeSource:
         >>> async with database.snapshot() as connection:
         ...     async for chunk in NativeSource(connection).threads(): ...
     """
-
-    extra_notes: Sequence[str] = ()
 
     def __init__(
         self,
@@ -67,12 +64,12 @@ class NativeSource:
         return counts
 
     async def notes(self) -> Sequence[str]:
-        """The notes of who opened the source."""
-        return self.extra_notes
+        """None."""
+        return ()
 
     def users(self) -> AsyncGenerator[Chunk, None]:
         """Read all users, or the owners of the selected threads."""
-        return chunked(self._items("user", *self._conditions("user")))
+        return self._chunks("user", *self._conditions("user"))
 
     async def threads(
         self, after: str | None = None, only: Collection[str] | None = None
@@ -83,9 +80,12 @@ class NativeSource:
             after: The id of the last thread of an earlier batch.
             only: The ids of the threads to read; None: all that are selected.
         """
-        async for ids in self._batches(after, only):
+        id = TABLES["thread"].c.id
+        query = select(id).where(*self._conditions("thread")).order_by(id)
+        wanted = None if only is None else sorted(only)
+        async for ids in thread_batches(self._connection, query, after, wanted):
             for kind in ("thread", *IN_THREADS):
-                async for chunk in chunked(self._items(kind, thread_column(kind).in_(ids))):
+                async for chunk in self._chunks(kind, thread_column(kind).in_(ids)):
                     yield chunk
             yield Chunk(threads=ids, resume_token=ids[-1])
 
@@ -93,52 +93,30 @@ class NativeSource:
         """Read tombstones, so that late writes restore nothing, and quarantined rows."""
         if self._where is not None:
             return
-        async for chunk in chunked(self._items("tombstone")):
+        async for chunk in self._chunks("tombstone"):
             yield chunk
         if await self._has_quarantine():
-            async for chunk in chunked(self._quarantined()):
-                yield chunk
+            query = select(*quarantine.columns).order_by(quarantine.c.id)
+            portions = fetch_portions(self._connection, query, [quarantine.c.row])
+            async with aclosing(portions):
+                async for portion in portions:
+                    yield Chunk.of((_quarantined(row),) for row in portion)
 
     async def records(
         self, kind: str, *where: ColumnElement[bool], only: Collection[str] | None = None
     ) -> AsyncGenerator[Record, None]:
-        """Read records of one kind by primary key, a few at a time.
+        """Read records of one kind by primary key; with `only`, the other columns have defaults."""
+        async for portion in self._portions(kind, *where, only=only):
+            for record, _ in portion:
+                yield record
 
-        Args:
-            kind: A kind of record.
-            *where: Conditions.
-            only: The columns to read; the others have their default.
-        """
-        async for record, _ in self._rows(kind, *where, only=only):
-            yield record
+    async def _chunks(self, kind: str, *where: ColumnElement[bool]) -> AsyncGenerator[Chunk, None]:
+        async for portion in self._portions(kind, *where):
+            yield Chunk.of(_items(record, unknown) for record, unknown in portion)
 
-    async def _items(self, kind: str, *where: ColumnElement[bool]) -> AsyncGenerator[Items, None]:
-        """Records of one kind, with the values of columns that we do not have."""
-        async for record, unknown in self._rows(kind, *where):
-            if not unknown:
-                yield (record,)
-            elif "extra" in COLUMNS[kind]:
-                extra = merge_extra(record.values["extra"], unknown)
-                yield (replace(record, values={**record.values, "extra": extra}),)
-            else:
-                reason = f"there is no column for {', '.join(sorted(unknown))}"
-                row = {name: record.values[name] for name in KEYS[kind]} | dict(unknown)
-                yield record, QuarantinedRow(kind, TABLES[kind].name, reason, row, partial=True)
-
-    async def _quarantined(self) -> AsyncGenerator[Items, None]:
-        query = select(*quarantine.columns).order_by(quarantine.c.id)
-        pages = fetch_portions(self._connection, query, [quarantine.c.row])
-        async with aclosing(pages) as portions:
-            async for portion in portions:
-                for row in portion:
-                    entry = StoredEntry(row.id, row.source, row.createdAt)
-                    yield (
-                        QuarantinedRow(QUARANTINED, row.origin, row.reason, row.row, entry=entry),
-                    )
-
-    async def _rows(
+    async def _portions(
         self, kind: str, *where: ColumnElement[bool], only: Collection[str] | None = None
-    ) -> AsyncGenerator[tuple[Record, Mapping[str, Any]], None]:
+    ) -> AsyncGenerator[Sequence[tuple[Record, Mapping[str, Any]]], None]:
         """Records, and the values of columns that we do not have."""
         names, unknown = await self._names(kind, only)
         query = self._select(kind, names, unknown).where(*where)
@@ -146,13 +124,17 @@ class NativeSource:
         wide = [column for column in query.selected_columns if is_wide(kind, str(column.key))]
         async with aclosing(fetch_portions(self._connection, query, wide)) as portions:
             async for portion in portions:
+                rows = []
                 for row in portion:
                     values = dict(zip(names, row[: len(names)], strict=True)) | missing
                     others = zip(unknown, row[len(names) :], strict=True)
-                    yield (
-                        Record(kind, values),
-                        {name: plain(value) for name, value in others if value is not None},
+                    rows.append(
+                        (
+                            Record(kind, values),
+                            {name: plain(value) for name, value in others if value is not None},
+                        )
                     )
+                yield rows
 
     def _select(self, kind: str, names: Sequence[str], unknown: Sequence[str]) -> Select[Any]:
         table = TABLES[kind]
@@ -193,25 +175,6 @@ class NativeSource:
             return (self._where,)
         return (thread_column(kind).in_(select(threads.id).where(self._where)),)
 
-    async def _batches(
-        self, after: str | None, only: Collection[str] | None
-    ) -> AsyncGenerator[Sequence[str], None]:
-        if only is not None:
-            wanted = sorted(only)
-            for start in range(0, len(wanted), BATCH):
-                yield wanted[start : start + BATCH]
-            return
-        id = TABLES["thread"].c.id
-        while True:
-            query = select(id).where(*self._conditions("thread")).order_by(id).limit(BATCH)
-            if after is not None:
-                query = query.where(id > after)
-            ids: Sequence[str] = (await self._connection.scalars(query)).all()
-            if not ids:
-                return
-            yield ids
-            after = ids[-1]
-
 
 def thread_column(kind: str) -> ColumnElement[str]:
     """The column with the id of the thread that a row is or belongs to.
@@ -221,3 +184,21 @@ def thread_column(kind: str) -> ColumnElement[str]:
     """
     column: ColumnElement[str] = TABLES[kind].c["id" if kind == "thread" else "threadId"]
     return column
+
+
+def _items(record: Record, unknown: Mapping[str, Any]) -> Items:
+    """A record, with the values of columns that we do not have in ``extra`` or quarantined."""
+    if not unknown:
+        return (record,)
+    kind, values = record.kind, record.values
+    if "extra" in COLUMNS[kind]:
+        extra = merge_extra(values["extra"], unknown)
+        return (replace(record, values={**values, "extra": extra}),)
+    reason = f"there is no column for {', '.join(sorted(unknown))}"
+    row = {name: values[name] for name in KEYS[kind]} | dict(unknown)
+    return record, QuarantinedRow(kind, TABLES[kind].name, reason, row, partial=True)
+
+
+def _quarantined(row: Any) -> QuarantinedRow:
+    entry = StoredEntry(row.id, row.source, row.createdAt)
+    return QuarantinedRow(QUARANTINED, row.origin, row.reason, row.row, entry=entry)

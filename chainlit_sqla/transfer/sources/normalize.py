@@ -4,8 +4,6 @@ A raw row has the values that a driver returns for columns of any type. The rule
 of `chainlit_sqla.integration.from_chainlit`:
 
 - JSON may come as text, also as the literal ``null``; text that is not JSON becomes a string.
-  JSON that only some readers accept is read as far as possible
-  (`chainlit_sqla._internal.json.loads_lenient`), and the row is also quarantined.
 - Tags may come as an array, as JSON, or as PostgreSQL writes an array (``{a,"b c"}``).
 - ``showInput`` may be ``true`` or ``false`` in any form, or the name of a language.
 - A timestamp that cannot be read is kept in ``extra`` and the column stays empty.
@@ -18,9 +16,8 @@ from __future__ import annotations
 import math
 import re
 import uuid
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from collections.abc import Collection, Mapping
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
@@ -30,25 +27,9 @@ from ...integration.from_chainlit import fit
 from ..records import COLUMNS, FLAG, INSTANT, INTEGER, JSON, Record, default, merge_extra
 
 _NULLS = {"", "null", "none"}
-_TWO_ZONES = re.compile(r"([+-]\d\d:?\d\d)\s*(?:Z|UTC)$", re.IGNORECASE)
-_NAMED_ZONE = re.compile(r"\s*(?:UTC|GMT)$", re.IGNORECASE)
-_NUMBER = re.compile(r"-?\d{9,17}(?:\.\d+)?$")
+_UTC = re.compile(r"\s*(?:Z|UTC|GMT)$", re.IGNORECASE)
+_EPOCH_NUMBER = re.compile(r"-?\d{9,17}(?:\.\d+)?$")
 _ARRAY_ITEM = re.compile(r'"((?:[^"\\]|\\.)*)"|([^",{}]+)')
-
-
-@dataclass(frozen=True, slots=True)
-class NormalizedRow:
-    """What became of a raw row.
-
-    Args:
-        record: The record.
-        unplaced: Values that the record has no column for.
-        lenient: Columns whose JSON could only be read in part.
-    """
-
-    record: Record
-    unplaced: Mapping[str, Any]
-    lenient: Sequence[str]
 
 
 def normalize(
@@ -58,8 +39,8 @@ def normalize(
     overrides: Mapping[str, Any],
     fallbacks: Mapping[str, Any],
     ignored: Collection[str] = (),
-) -> NormalizedRow:
-    """Make a record of a raw row.
+) -> tuple[Record, dict[str, Any]]:
+    """Make a record of a raw row, and return with it the values that it has no column for.
 
     Args:
         kind: The kind of the record.
@@ -74,21 +55,13 @@ def normalize(
     columns = COLUMNS[kind]
     values: dict[str, Any] = {}
     unplaced: dict[str, Any] = {}
-    lenient = []
     for name, raw_value in raw.items():
-        if name in overrides or raw_value is None:
+        if name in overrides or name in ignored or raw_value is None:
             continue
-        value_type = columns.get(name)
-        if value_type is None:
-            if name not in ignored:
-                unplaced[name] = plain(raw_value)
-            continue
-        if value_type == JSON and is_lenient(raw_value):
-            lenient.append(name)
-        value = value_of(value_type, raw_value, name)
+        value = _value_of(columns[name], raw_value, name) if name in columns else None
         if value is not None:
             values[name] = value
-        elif not _is_empty(value_type, raw_value):
+        elif name not in columns or str(raw_value).strip().lower() not in _NULLS:
             unplaced[name] = plain(raw_value)
     values = {**fallbacks, **values, **overrides}
     if kind == "element" and values.get("objectKey") and values.get("url") is not None:
@@ -99,48 +72,11 @@ def normalize(
     complete = {
         name: default(kind, name) if values.get(name) is None else values[name] for name in columns
     }
-    return NormalizedRow(Record(kind, complete), unplaced, lenient)
-
-
-def value_of(value_type: str, value: Any, name: str = "") -> Any:
-    """Convert a value to what a column of ours holds.
-
-    Args:
-        value_type: What the values of the column are, such as `JSON`.
-        value: A value of a driver.
-        name: The name of the column.
-
-    Returns:
-        None where the column cannot hold it.
-    """
-    if value_type == INSTANT:
-        return instant(value)
-    if value_type == JSON:
-        if name == "tags":
-            return tags(value)
-        return show_input(value) if name == "showInput" else document(value)
-    if isinstance(value, Decimal):
-        value = int(value) if value == value.to_integral_value() else float(value)
-    if isinstance(value, (uuid.UUID, datetime, bytes)):
-        value = plain(value)
-    if value_type == INTEGER and isinstance(value, str):
-        try:
-            value = float(value)
-        except ValueError:
-            return None
-    if value_type == FLAG and isinstance(value, str):
-        text = value.strip().lower()
-        if text in _NULLS | {"f", "n"}:
-            return None if text in _NULLS else False
-    return fit(value_type, value)
+    return Record(kind, complete), unplaced
 
 
 def identifier(value: Any) -> str | None:
-    """An id as text; None for an empty one.
-
-    Args:
-        value: Text, a UUID or, on SQLite, a number.
-    """
+    """An id as text; None for an empty one."""
     if value is None or value == "":
         return None
     return _json.clean_text(str(value))
@@ -149,9 +85,6 @@ def identifier(value: Any) -> str | None:
 def instant(value: Any) -> datetime | None:
     """A timestamp in any form seen in the wild, besides those of `parse_instant`.
 
-    Args:
-        value: Text, a number of seconds or milliseconds, or a datetime.
-
     Example:
         >>> instant("2024-05-01T10:00:00+00:00Z")
         datetime.datetime(2024, 5, 1, 10, 0, tzinfo=datetime.timezone.utc)
@@ -159,17 +92,13 @@ def instant(value: Any) -> datetime | None:
     if isinstance(value, Decimal):
         value = float(value)
     if isinstance(value, str):
-        text = _TWO_ZONES.sub(r"\1", value.strip())
-        value = float(text) if _NUMBER.match(text) else _NAMED_ZONE.sub("Z", text)
-    moment = parse_instant(value)
-    return None if moment is None else moment.astimezone(UTC)
+        text = _UTC.sub("", value.strip())
+        value = float(text) if _EPOCH_NUMBER.match(text) else text
+    return parse_instant(value)
 
 
 def document(value: Any) -> Any:
-    """A JSON document.
-
-    Args:
-        value: A decoded document or its text.
+    """A JSON document, from its text or decoded.
 
     Example:
         >>> document('{"a": 1}'), document("null"), document("plain")
@@ -178,12 +107,7 @@ def document(value: Any) -> Any:
     if isinstance(value, (bytes, bytearray)):
         value = bytes(value).decode("utf-8", "replace")
     if isinstance(value, str):
-        try:
-            value = _json.loads(value)
-        except ValueError:
-            if not value.strip():
-                return None
-            value = _json.loads_lenient(value)
+        value = _json.loads_stored(value) if value.strip() else None
     return _json.loads(_json.dumps(value))
 
 
@@ -199,29 +123,24 @@ def is_lenient(value: Any) -> bool:
 
 
 def tags(value: Any) -> Any:
-    """Tags as a list.
-
-    Args:
-        value: A list, or JSON or a PostgreSQL array as text.
+    """Tags as a list, from a list, its JSON or a PostgreSQL array as text.
 
     Example:
         >>> tags('{a,"b, c"}'), tags('["a"]'), tags("a")
         (['a', 'b, c'], ['a'], ['a'])
     """
     parsed = document(value)
-    if isinstance(parsed, str):
-        text = parsed.strip()
-        if text.startswith("{") and text.endswith("}"):
-            return [_unquoted(*item.groups()) for item in _ARRAY_ITEM.finditer(text[1:-1])]
-        return [parsed] if text else None
-    return parsed
+    if not isinstance(parsed, str):
+        return parsed
+    text = parsed.strip()
+    if text.startswith("{") and text.endswith("}"):
+        items = _ARRAY_ITEM.findall(text[1:-1])
+        return [re.sub(r"\\(.)", r"\1", quoted) or bare for quoted, bare in items]
+    return [parsed] if text else None
 
 
 def show_input(value: Any) -> Any:
     """True, False, the name of a language, or None.
-
-    Args:
-        value: A flag, or its text in any form.
 
     Example:
         >>> show_input("True"), show_input("json"), show_input("None")
@@ -235,10 +154,7 @@ def show_input(value: Any) -> Any:
 
 
 def feedback_value(value: Any) -> int:
-    """0 or 1.
-
-    Args:
-        value: A number or its text; Chainlit's asyncpg layer stores 0.0 and 1.0.
+    """0 or 1; Chainlit's asyncpg layer stores 0.0 and 1.0.
 
     Raises:
         ValueError: It is neither.
@@ -254,23 +170,24 @@ def feedback_value(value: Any) -> int:
 
 def plain(value: Any) -> Any:
     """Convert a value of a driver to what JSON can hold."""
-    if isinstance(value, datetime):
-        return value.isoformat()
-    if isinstance(value, Decimal):
-        number = float(value)
-        return str(value) if math.isinf(number) else number
-    return str(value) if isinstance(value, uuid.UUID) else _json.loads(_json.dumps(value))
+    return _json.loads(_json.dumps(value))
 
 
-def _is_empty(value_type: str, value: Any) -> bool:
-    """Whether losing a value loses nothing: ``""`` where there is no text, JSON's ``null``."""
-    if not isinstance(value, str):
-        return False
-    return value.strip().lower() in (_NULLS if value_type in (JSON, FLAG) else {""})
-
-
-def _unquoted(quoted: str | None, bare: str | None) -> str | None:
-    if quoted is not None:
-        return re.sub(r"\\(.)", r"\1", quoted)
-    assert bare is not None
-    return None if bare == "NULL" else bare
+def _value_of(value_type: str, value: Any, name: str) -> Any:
+    """The value as a column of ours holds it; None where it cannot."""
+    if value_type == INSTANT:
+        return instant(value)
+    if value_type == JSON:
+        return {"tags": tags, "showInput": show_input}.get(name, document)(value)
+    if isinstance(value, (uuid.UUID, datetime, bytes, Decimal)):
+        value = plain(value)
+    if value_type == INTEGER and isinstance(value, str):
+        try:
+            value = float(value)
+        except ValueError:
+            return None
+    if value_type == FLAG and isinstance(value, str):
+        text = value.strip().lower()
+        if text in _NULLS | {"f", "n"}:
+            return None if text in _NULLS else False
+    return fit(value_type, value)

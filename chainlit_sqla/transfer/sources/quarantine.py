@@ -28,17 +28,13 @@ ADOPTION = "adoption"
 """The source of rows that an adoption quarantined: they belong to the same database."""
 FOREIGN_THREAD = "a thread with its id belongs to another user in the target"
 """The reason of rows that belong to another user than the thread with their thread's id."""
-_LONGEST_ID = 255
 
 
 @dataclass(frozen=True, slots=True)
 class StoredEntry:
     """How a row is identified in the quarantine that it is read from.
 
-    Args:
-        id: Its primary key.
-        source: Where it was imported from; empty: the file that is read now.
-        created: When it was quarantined.
+    Without a source, it was quarantined while the file was written that is read now.
     """
 
     id: str
@@ -112,28 +108,18 @@ class QuarantinedRow:
             True
         """
         try:
-            members = _json.loads(line)
+            members = _json.loads(_json.dumps(_json.loads(line)))
             if not isinstance(members, dict) or members.get("kind") != QUARANTINED:
                 return None
-            row = _json.loads(_json.dumps(members["row"]))
-            texts = _text(members, "origin"), _text(members, "reason")
-            entry = _entry(members)
+            origin, reason, id, source = (
+                str(members[name]) for name in ("origin", "reason", "id", "source")
+            )
+            row, created = members["row"], parse_instant(members["createdAt"])
         except (ValueError, KeyError):
             return None
-        return cls(QUARANTINED, *texts, row, entry=entry) if isinstance(row, dict) else None
-
-
-def _entry(members: Mapping[str, Any]) -> StoredEntry:
-    id, created = _text(members, "id"), parse_instant(members["createdAt"])
-    if created is None or not 0 < len(id) <= _LONGEST_ID:
-        raise ValueError("no database of ours can hold it")
-    return StoredEntry(id, _text(members, "source"), created)
-
-
-def _text(members: Mapping[str, Any], name: str) -> str:
-    if not isinstance(members[name], str):
-        raise ValueError(f"{name} is not text")
-    return _json.clean_text(members[name])
+        if created is None or not isinstance(row, dict):
+            return None
+        return cls(QUARANTINED, origin, reason, row, entry=StoredEntry(id, source, created))
 
 
 async def write_quarantine(

@@ -4,25 +4,75 @@ Variants seen in the wild: ids as UUID or text, timestamps and JSON as text, fla
 columns missing and added, no foreign keys, no primary keys, feedback twice for one step or
 without its thread. The ``createdAt`` of users and threads is local time labelled as UTC; the
 offset is unknown, so it stays.
+
+Whatever columns a table has are read, of whatever types, in the order in which the rows were
+written. No index is expected: what belongs to a batch of threads is read with one query a table.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping, Sequence, Set
+import uuid
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence, Set
+from contextlib import aclosing
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import func
+from sqlalchemy import (
+    Connection,
+    Select,
+    TableClause,
+    Text,
+    Uuid,
+    cast,
+    column,
+    func,
+    inspect,
+    select,
+    table,
+)
+from sqlalchemy import types as sql_types
+from sqlalchemy.ext.asyncio import AsyncConnection
 
-from ..records import EPOCH
-from .base import Chunk, Items
-from .normalize import feedback_value, identifier, instant
+from ..._internal.json import UndecodableText
+from ...database.revision import CHAINLIT_TABLES
+from ...dialects import Dialect, canonical_names, dialect_named
+from ...errors import ImportSourceError, RejectedRow
+from ..records import COLUMNS, EPOCH, IN_THREADS, JSON, Record
+from .base import Chunk, Items, fetch_portions, thread_batches
+from .normalize import feedback_value, identifier, instant, is_lenient, normalize
 from .quarantine import QuarantinedRow
-from .tables import THREAD_ID, Row, TableSource
+
+_THREAD_ID = "chainlit_sqla_thread_id"
+"""The name under which the id of a row's thread is read."""
+_KEY_COLUMNS = ("id", "threadId", "identifier")
+"""Columns that identify rows and people: a replacement could be that of another one."""
+
+Row = dict[str, Any]
+Converted = tuple[Record, list[str]]
+"""A record, and why it does not hold all of its row."""
 
 
-class SqlAlchemyLayerSource(TableSource):
-    """Reads a database of Chainlit's SQLAlchemy layer; for the arguments see `TableSource`.
+@dataclass(frozen=True, slots=True)
+class _Table:
+    """A table for queries, the types of its columns by name, and whether its ids are unique."""
+
+    clause: TableClause
+    types: Mapping[str, Any]
+    has_key: bool
+
+
+class SqlAlchemyLayerSource:
+    """Reads the tables of Chainlit's SQLAlchemy layer.
+
+    Args:
+        connection: In a transaction that sees one state of the database.
+        dialect: The dialect of the database.
+        title: See `Source`.
+        identity: See `Source`.
+        schema: The schema of the tables; None: the connection's default one.
+        table_names: The names of the tables by kind, where they are not `TABLE_NAMES`.
+        ignored_columns: Columns by kind that are dropped; others that we do not have are kept.
 
     Example:
         >>> source = SqlAlchemyLayerSource(connection, database.dialect, "old.db", "")
@@ -38,28 +88,77 @@ class SqlAlchemyLayerSource(TableSource):
         "feedback": "feedbacks",
     }
     NEEDED: Mapping[str, Set[str]] = {
-        "user": {"id", "identifier"},
-        "thread": {"id", "userId", "userIdentifier"},
-        "step": {"id", "threadId", "type", "createdAt"},
-        "element": {"id", "threadId"},
-        "feedback": {"id", "forId"},
+        kind: CHAINLIT_TABLES[name] for kind, name in TABLE_NAMES.items()
     }
+    """Columns by kind without which a table cannot be read."""
+    STEP_TIME = "createdAt"
+    """The column with the time at which Chainlit created a step."""
 
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
-        self._id_of_identifier: dict[str, str] = {}
-        """The user of each identifier, where the table does not make it unique."""
+    def __init__(
+        self,
+        connection: AsyncConnection,
+        dialect: Dialect,
+        title: str,
+        identity: str,
+        *,
+        schema: str | None = None,
+        table_names: Mapping[str, str] | None = None,
+        ignored_columns: Mapping[str, Collection[str]] | None = None,
+    ) -> None:
+        self.title = title
+        self.identity = identity
+        self._connection = connection
+        self._dialect = dialect
+        self._schema = schema
+        self._names = table_names or self.TABLE_NAMES
+        self._ignored = ignored_columns or {}
+        self._tables: dict[str, _Table] = {}
+        self._shared_identifiers: set[str] = set()
+        self._first_user: dict[str, str] = {}
+        """The first user with each of the shared identifiers."""
         self._merged: dict[str, str] = {}
-        """The ids of users whose identifier another user has, with the id of that user."""
-        self._owner_ids: dict[str, str] = {}
-        """The ids of the users of the batch by identifier."""
-        self._created: dict[str, datetime] = {}
+        """The ids of the other users with these, with the id of the first."""
+        # Of the threads of a batch:
         self._seen: set[tuple[str, ...]] = set()
+        self._ordinals: dict[tuple[str, str], int] = {}
+        self._identifiers: dict[str, str] = {}
+        self._created: dict[str, datetime] = {}
+        self._first_step: dict[str, datetime] = {}
+        self._last_message: dict[str, datetime] = {}
+
+    async def open(self) -> None:
+        """Inspect the tables; to be called first.
+
+        Raises:
+            ImportSourceError: A needed column is missing.
+        """
+        await self._dialect.read_undecodable_text(self._connection)
+        for kind, name in self._names.items():
+            inspected = await self._connection.run_sync(_inspect, name, self._schema, COLUMNS[kind])
+            if inspected is None:
+                continue  # An app without attachments may have no table for them.
+            if missing := ", ".join(sorted(self.NEEDED[kind] - inspected.types.keys())):
+                raise ImportSourceError(
+                    f"{self.title}: the table {name} has no column {missing}, without which it "
+                    "cannot be read; correct --from or --from-schema, or add it as Chainlit "
+                    "documents it"
+                )
+            self._tables[kind] = inspected
+        name = self._columns("user").identifier
+        query = select(name).group_by(name).having(func.count() > 1)
+        self._shared_identifiers.update(await self._connection.scalars(query))
+
+    async def count(self) -> Mapping[str, int]:
+        """The number of rows of each table."""
+        counts = {}
+        for kind, inspected in self._tables.items():
+            query = select(func.count()).select_from(inspected.clause)
+            counts[kind] = await self._connection.scalar(query) or 0
+        return counts
 
     async def notes(self) -> Sequence[str]:
         """That some timestamps are in an unknown timezone."""
         return (
-            *self.extra_notes,
             "Chainlit's SQLAlchemy layer wrote the createdAt of users and threads in local time "
             "labelled as UTC: these values are not corrected.",
         )
@@ -67,98 +166,254 @@ class SqlAlchemyLayerSource(TableSource):
     def users(self) -> AsyncGenerator[Chunk, None]:
         """Read all users."""
         self._seen = set()
-        return super().users()
+        return self._chunks("user", self._all("user"))
+
+    async def threads(
+        self, after: str | None = None, only: Collection[str] | None = None
+    ) -> AsyncGenerator[Chunk, None]:
+        """Read threads by id, and what belongs to them; after `users`.
+
+        Args:
+            after: The resume token of an earlier batch: the id of its last thread.
+            only: The ids of the threads to read; None: all.
+        """
+        last = None if after is None else self._native_id(after)
+        wanted = None if only is None else [self._native_id(id) for id in sorted(only)]
+        async for ids in thread_batches(self._connection, self._thread_ids(), last, wanted):
+            thread_ids = [self._checked_id(id) for id in ids]
+            await self._begin_batch(ids)
+            for kind in self._thread_kinds:
+                thread_id = self._thread_column(kind)
+                async for chunk in self._chunks(kind, self._all(kind).where(thread_id.in_(ids))):
+                    yield chunk
+            yield Chunk(threads=thread_ids, resume_token=thread_ids[-1])
+
+    async def rest(self) -> AsyncGenerator[Chunk, None]:
+        """Read threads without an id, and rows whose thread is missing."""
+        id = self._columns("thread").id
+        for kind in self._thread_kinds:
+            if kind == "thread":
+                query, reason = self._all(kind).where(id.is_(None)), "it has no id"
+            else:
+                owner = select(id).where(id == self._thread_column(kind)).exists()
+                query, reason = self._all(kind).where(~owner), "its thread is missing"
+            async for rows in self._portions(query, self._columns(kind)):
+                yield Chunk.of(
+                    (QuarantinedRow(kind, self.TABLE_NAMES[kind], reason, _raw(row)),)
+                    for row in rows
+                )
+
+    @property
+    def _thread_kinds(self) -> Sequence[str]:
+        return [kind for kind in ("thread", *IN_THREADS) if kind in self._tables]
 
     async def _begin_batch(self, ids: Sequence[Any]) -> None:
-        await super()._begin_batch(ids)
-        self._created, self._seen = {}, set()
-        self._owner_ids = {name: self._merged.get(id, id) for id, name in self._identifiers.items()}
+        """Look up the owners of some threads, and when something was said in them."""
+        self._seen, self._ordinals, self._created = set(), {}, {}
+        self._identifiers, self._first_step, self._last_message = {}, {}, {}
+        users, threads, steps = (self._columns(kind) for kind in ("user", "thread", "step"))
+        owns = users.id.in_(select(threads.userId).where(threads.id.in_(ids)))
+        async for rows in self._portions(select(users.id, users.identifier).where(owns)):
+            for row in rows:
+                id, name = identifier(row["id"]), identifier(row["identifier"])
+                if id and name and not any(isinstance(v, UndecodableText) for v in row.values()):
+                    self._identifiers[id] = name
+        time = steps[self.STEP_TIME].label("time")
+        query = select(steps.threadId, steps.type, time).where(steps.threadId.in_(ids))
+        async for rows in self._portions(query):
+            for row in rows:
+                at, id = instant(row["time"]), identifier(row["threadId"])
+                if at is None or id is None:
+                    continue
+                self._first_step[id] = min(at, self._first_step.get(id, at))
+                if "message" in str(row["type"]):
+                    self._last_message[id] = max(at, self._last_message.get(id, at))
+
+    # What differs in the asyncpg layer
 
     def _thread_column(self, kind: str) -> Any:
         """Before July 2024 feedback did not name its thread, and it may be empty since."""
-        own = super()._thread_column(kind) if self._has_column(kind, "threadId") else None
+        columns = self._columns(kind)
         if kind != "feedback":
-            return own
+            return columns.id if kind == "thread" else columns.threadId
         of_step = self._thread_of_step(kind, "forId")
-        return of_step if own is None else func.coalesce(own, of_step)
+        return func.coalesce(columns.threadId, of_step) if "threadId" in columns else of_step
 
     def _order(self, kind: str) -> Sequence[Any]:
         """As they were written; of several feedbacks for a step the newest counts."""
-        key = self._tables[kind].key
-        if key:
-            columns = self._columns(kind)
-            created = ["createdAt"] if self._has_column(kind, "createdAt") else []
-            return [columns[name] for name in (*created, *key)]
         order = self._dialect.physical_order()
         assert order is not None  # Other databases are refused when the source is opened.
         return [order.desc() if kind == "feedback" else order]
 
-    def _convert(self, kind: str, row: Row) -> Items:
+    def _thread_ids(self) -> Select[Any]:
+        """The ids of the threads; without a primary key an id may be there twice."""
+        id = self._columns("thread").id
+        return select(id).where(id.is_not(None)).distinct().order_by(id)
+
+    def _is_document(self, kind: str, name: str) -> bool:
+        return COLUMNS[kind].get(name) == JSON
+
+    # Queries
+
+    def _columns(self, kind: str) -> Any:
+        return self._tables[kind].clause.c
+
+    def _all(self, kind: str) -> Select[Any]:
+        """All rows in their order, with the id of their thread as `_THREAD_ID`."""
+        columns: list[Any] = []
+        for own in self._columns(kind):
+            is_json = isinstance(self._tables[kind].types[own.name], sql_types.JSON)
+            if is_json and self._is_document(kind, own.name):
+                # A driver that decodes JSON would hide what only some readers accept.
+                columns.append(cast(own, Text).label(own.name))
+            else:
+                columns.append(own)
+        if kind in IN_THREADS:
+            columns.append(self._thread_column(kind).label(_THREAD_ID))
+        return select(*columns).order_by(*self._order(kind))
+
+    def _thread_of_step(self, kind: str, name: str) -> Any:
+        """The thread of the step that a column names."""
+        steps, own = self._tables["step"].clause, self._tables[kind].clause
+        query = select(steps.c.threadId).where(steps.c.id == own.c[name]).limit(1)
+        return query.correlate(own).scalar_subquery()
+
+    async def _portions(
+        self, query: Select[Any], wide: Collection[Any] = ()
+    ) -> AsyncGenerator[Sequence[Row], None]:
+        """Read rows as dicts; `wide` are the columns whose values may be large."""
+        names = [str(column.key) for column in query.selected_columns]
+        portions = fetch_portions(self._connection, query, list(wide))
+        async with aclosing(portions):
+            async for portion in portions:
+                yield [dict(zip(names, values, strict=True)) for values in portion]
+
+    def _checked_id(self, id: Any) -> str:
+        """The id of a thread, refused where it is another one as text."""
+        if isinstance(id, uuid.UUID) or (type(id) is str and id in ("", identifier(id))):
+            return str(id)
+        raise ImportSourceError(
+            f"{self.title}: the id of a thread is not text ({getattr(id, 'escaped', repr(id))}); "
+            "give the thread another id in "
+            f"{', '.join(self._names[kind] for kind in self._thread_kinds)}, then run the same "
+            "command again"
+        )
+
+    def _native_id(self, id: str) -> Any:
+        return uuid.UUID(id) if isinstance(self._tables["thread"].types["id"], Uuid) else id
+
+    # Rows
+
+    async def _chunks(self, kind: str, query: Select[Any]) -> AsyncGenerator[Chunk, None]:
+        async for rows in self._portions(query, self._columns(kind)):
+            yield Chunk.of(self._items(kind, row) for row in rows)
+
+    def _items(self, kind: str, row: Row) -> Items:
+        """What a row becomes; what the record does not hold of it is also quarantined."""
+        raw, table_name = _raw(row), self.TABLE_NAMES[kind]
+        undecodable = [name for name, value in raw.items() if isinstance(value, UndecodableText)]
+        lenient = [
+            name
+            for name, value in raw.items()
+            if self._is_document(kind, name) and is_lenient(value)
+        ]
+        try:
+            for name in _KEY_COLUMNS:
+                if name in undecodable:
+                    raise ValueError(f"its {name} is not valid UTF-8")
+            if "userIdentifier" in undecodable:
+                row["userIdentifier"] = None  # It could read as another person's.
+            record, reasons = self._convert(kind, row)
+        except (ValueError, RejectedRow) as error:
+            return (QuarantinedRow(kind, table_name, str(error), raw),)
+        if undecodable:
+            reasons.append(f"text in it is not valid UTF-8: {', '.join(sorted(undecodable))}")
+        if lenient:
+            reason = "its JSON has values that not every database can store"
+            reasons.append(f"{reason}: {', '.join(sorted(lenient))}")
+        rows = (QuarantinedRow(kind, table_name, reason, raw, partial=True) for reason in reasons)
+        return (record, *rows)
+
+    def _convert(self, kind: str, row: Row) -> Converted:
+        """Make a record of a row.
+
+        Raises:
+            ValueError: The row cannot be stored; says why.
+        """
         if kind == "user":
             return self._user(row)
         if kind == "thread":
             return self._thread(row)
-        thread_id = identifier(row.pop(THREAD_ID))
+        thread_id = identifier(row.pop(_THREAD_ID))
         if thread_id is None:
             raise ValueError("its thread has no id")
         overrides: dict[str, Any] = {"threadId": thread_id, "id": _required(row, "id")}
-        fallbacks = {"createdAt": self._created.get(thread_id, EPOCH)}
         if kind == "feedback":
             overrides |= {
                 "value": feedback_value(row.get("value")),
                 "forId": _required(row, "forId"),
             }
-            self._accept_newest(thread_id, overrides["forId"])
+            self._refuse_second(
+                (kind, thread_id, overrides["forId"]), "there is newer feedback for the same step"
+            )
         else:
-            overrides["ordinal"] = self._next_ordinal(kind, thread_id)
-            self._refuse_duplicate(kind, (thread_id, overrides["id"]))
+            # Below the ordinals of rows that are written later.
+            number = self._ordinals.get((kind, thread_id), 0) + 1
+            overrides["ordinal"] = self._ordinals[kind, thread_id] = number
+            self._refuse_duplicate(kind, thread_id, overrides["id"])
+        fallbacks = {"createdAt": self._created.get(thread_id, EPOCH)}
         return self._normalized(kind, row, overrides, fallbacks)
 
-    def _user(self, row: Row) -> Items:
+    def _user(self, row: Row) -> Converted:
         id, name = _required(row, "id"), _required(row, "identifier")
-        if not {"id", "identifier"} <= self._tables["user"].unique:
-            if self._id_of_identifier.setdefault(name, id) != id:
-                self._merged[id] = self._id_of_identifier[name]
-                raise ValueError("another user has the same identifier")
-            self._refuse_duplicate("user", (id,))
+        if name in self._shared_identifiers and self._first_user.setdefault(name, id) != id:
+            self._merged[id] = self._first_user[name]
+            raise ValueError("another user has the same identifier")
+        self._refuse_duplicate("user", id)
         return self._normalized("user", row, {"id": id, "identifier": name}, {"createdAt": EPOCH})
 
-    def _thread(self, row: Row) -> Items:
-        id = _required(row, "id")
-        self._refuse_duplicate("thread", (id,))
+    def _thread(self, row: Row) -> Converted:
+        id, user_id = _required(row, "id"), identifier(row.get("userId"))
+        self._refuse_duplicate("thread", id)
         created = instant(row.get("createdAt")) or self._first_step.get(id, EPOCH)
         self._created[id] = created
-        owner_id, problem = self._owner(row)
+        name = self._identifiers.get(user_id or "")
         overrides = {
             "id": id,
             "createdAt": created,
             "updatedAt": self._last_message.get(id, created),
-            "userId": owner_id,
+            "userId": self._merged.get(user_id or "", user_id) if name else None,
         }
-        fallbacks = {"userIdentifier": self._identifiers.get(owner_id or "")}
-        items = self._normalized("thread", row, overrides, fallbacks)
-        if problem:
-            name = self.TABLE_NAMES["thread"]
-            items += (QuarantinedRow("thread", name, problem, row, partial=True),)
-        return items
+        record, reasons = self._normalized("thread", row, overrides, {"userIdentifier": name})
+        if user_id is not None and name is None:
+            reasons.append("its user is missing; it now belongs to nobody")
+        return record, reasons
 
-    def _owner(self, row: Row) -> tuple[str | None, str]:
-        """The owner of a thread, and what is wrong with the owner that the row names."""
-        user_id = identifier(row.get("userId"))
-        if user_id is None:
-            return None, ""
-        if user_id in self._identifiers:
-            return self._merged.get(user_id, user_id), ""
-        by_name = self._owner_ids.get(identifier(row.get("userIdentifier")) or "")
-        owner = "the user with its userIdentifier" if by_name else "nobody"
-        return by_name, f"its user is missing; it now belongs to {owner}"
+    def _normalized(
+        self, kind: str, row: Row, overrides: Mapping[str, Any], fallbacks: Mapping[str, Any]
+    ) -> Converted:
+        ignored, reasons = self._ignored.get(kind, ()), []
+        record, unplaced = normalize(
+            kind, row, overrides=overrides, fallbacks=fallbacks, ignored=ignored
+        )
+        if unplaced:
+            reasons.append(f"there is no column for {', '.join(sorted(unplaced))}")
+        if kind in ("user", "thread") and not isinstance(record.values["metadata"], dict):
+            reasons.append("its metadata is not a JSON object")
+        return record, reasons
 
-    def _refuse_duplicate(self, kind: str, key: tuple[str, ...]) -> None:
-        if "id" in self._tables[kind].unique:
-            return
-        if (kind, *key) in self._seen:
-            raise ValueError("its id is not unique")
-        self._seen.add((kind, *key))
+    def _refuse_duplicate(self, kind: str, *key: str) -> None:
+        if not self._tables[kind].has_key:
+            self._refuse_second((kind, *key), "its id is not unique")
+
+    def _refuse_second(self, key: tuple[str, ...], reason: str) -> None:
+        if key in self._seen:
+            raise ValueError(reason)
+        self._seen.add(key)
+
+
+def _raw(row: Row) -> Row:
+    return {name: value for name, value in row.items() if name != _THREAD_ID}
 
 
 def _required(row: Mapping[str, Any], name: str) -> str:
@@ -166,3 +421,28 @@ def _required(row: Mapping[str, Any], name: str) -> str:
     if value is None:
         raise ValueError(f"it has no {name}")
     return value
+
+
+def _inspect(
+    sync: Connection, name: str, schema: str | None, our_names: Collection[str]
+) -> _Table | None:
+    inspector = inspect(sync)
+    spellings = canonical_names(sync, inspector.get_table_names(schema=schema), [name])
+    actual = next((real for real, spelling in spellings.items() if spelling == name), None)
+    if actual is None:
+        return None
+    if not dialect_named(sync.dialect.name).numbers_rows(sync, actual):
+        raise ImportSourceError(
+            f"The table {actual} was created WITHOUT ROWID, so the order in which its rows were "
+            "written is unknown; copy the rows in their order into a table with a rowid, and "
+            "rename that"
+        )
+    columns = inspector.get_columns(actual, schema=schema)
+    types = {reflected["name"]: reflected["type"] for reflected in columns}
+    spelled = canonical_names(sync, types, our_names)
+    key = inspector.get_pk_constraint(actual, schema=schema)["constrained_columns"]
+    return _Table(
+        table(actual, *(column(spelled[real]) for real in types), schema=schema),
+        {spelled[real]: type_ for real, type_ in types.items()},
+        has_key=[spelled[real] for real in key] == ["id"],
+    )
