@@ -1,4 +1,7 @@
-"""A storage client over an SDK that blocks: its calls run in threads of their own."""
+"""Storage clients over SDKs that block, and files and uploads in threads.
+
+No upload is left behind in its thread when its caller was cancelled.
+"""
 
 from __future__ import annotations
 
@@ -6,17 +9,16 @@ import asyncio
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import AbstractContextManager
+from concurrent.futures import Executor, Future, InvalidStateError, ThreadPoolExecutor, wait
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from datetime import datetime
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, Generic, TypeVar
 
 from ..errors import StorageError
-from .base import CHUNK, BlobInfo, BlobSource
+from .base import CHUNK, BlobInfo, BlobSource, source_errors
 from .cloud import CLOSE_SECONDS, check_round_trip, closed_error, delete_each, in_lanes
 from .headers import content_disposition, content_type
-from .worker_threads import StoppableWrite, Stopped, UploadFile
 
 CALLS = 32
 """Threads for all calls but uploads."""
@@ -29,6 +31,139 @@ SMALL = 1024 * 1024
 """Bytes of a blob that does not wait for large uploads."""
 
 T = TypeVar("T")
+
+
+class Stopped(Exception):
+    """The caller of an upload was cancelled, or the store was closed."""
+
+
+class UploadFile:
+    """A file to upload that raises once its upload is stopped, or the file became shorter.
+
+    Args:
+        file: Opened for buffered binary reading.
+        key: The object key, for messages.
+        size: The bytes to read.
+        stop: Ends the upload when set.
+    """
+
+    def __init__(
+        self, file: BinaryIO, key: str, size: int, stop: threading.Event | None = None
+    ) -> None:
+        self._file = file
+        self._key = key
+        self.size = size
+        self.stop = stop or threading.Event()
+        self._lock = threading.Lock()
+        self.error: Exception | None = None
+        """What reading raised first; SDKs wrap some of it in errors of their own."""
+
+    def read(self, size: int = -1) -> bytes:
+        """Read the next bytes."""
+        with self._source_errors():
+            if self.stop.is_set():
+                raise Stopped
+            remaining = self.size - self._file.tell()
+            expected = remaining if size < 0 else min(size, remaining)
+            data = self._file.read(expected)
+            if len(data) < expected:
+                raise ValueError("it became shorter meanwhile")
+        return data
+
+    def read_at(self, start: int, size: int) -> bytes:
+        """Read at a position; several threads may do so concurrently."""
+        with self._lock:
+            self.seek(start)
+            return self.read(size)
+
+    def tell(self) -> int:
+        """Return the position."""
+        with self._source_errors():
+            return self._file.tell()
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        """Move to a position, as SDKs do before they repeat a request."""
+        with self._source_errors():
+            return self._file.seek(offset, whence)
+
+    def seekable(self) -> bool:
+        """Return True, which SDKs ask."""
+        return True
+
+    @classmethod
+    @contextmanager
+    def opened(
+        cls, source: BlobSource, key: str, stop: threading.Event | None = None
+    ) -> Iterator[UploadFile]:
+        """Open a source; what reading it raises replaces what an SDK makes of that."""
+        with ExitStack() as stack:
+            with source_errors(key):
+                file = cls(stack.enter_context(source.reader()), key, source.size, stop)
+            try:
+                yield file
+            except Exception:
+                if file.error is not None:
+                    raise file.error from None
+                raise
+
+    @contextmanager
+    def _source_errors(self) -> Iterator[None]:
+        try:
+            with source_errors(self._key):
+                yield
+        except Exception as error:
+            self.error = self.error or error
+            raise
+
+
+class StoppableWrite(Generic[T]):
+    """A blocking write in a thread that its caller can stop.
+
+    Args:
+        write: Receives an event; soon after that is set it raises `Stopped`, if unfinished.
+        executor: The threads; None: those of the event loop.
+    """
+
+    def __init__(
+        self, write: Callable[[threading.Event], T], executor: Executor | None = None
+    ) -> None:
+        self.stop = threading.Event()
+        self.future: Future[T] = Future()
+        self._write = write
+        self._executor = executor
+
+    async def run(self) -> T:
+        """Write; when cancelled, return only after the thread has finished.
+
+        What is written can then be deleted for good: nothing stores it later.
+        """
+        asyncio.get_running_loop().run_in_executor(self._executor, self._run)
+        waiter = asyncio.wrap_future(self.future)
+        try:
+            return await asyncio.shield(waiter)
+        except asyncio.CancelledError:
+            self.stop.set()
+            self.future.cancel()  # Succeeds only while the call waits for a thread.
+            while not waiter.done():
+                with suppress(asyncio.CancelledError):
+                    await asyncio.wait([waiter])
+            if not waiter.cancelled():
+                waiter.exception()  # Retrieved, so that asyncio does not log it.
+            raise
+
+    def abandon(self, error: Exception) -> None:
+        """Raise an error in the caller of `run` without waiting for the thread."""
+        with suppress(InvalidStateError):
+            self.future.set_exception(error)
+
+    def _run(self) -> None:
+        if not self.future.set_running_or_notify_cancel():
+            return  # Cancelled before a thread was free.
+        with suppress(InvalidStateError):  # It was abandoned.
+            try:
+                self.future.set_result(self._write(self.stop))
+            except BaseException as error:
+                self.future.set_exception(error)
 
 
 class BlockingStorage(ABC):

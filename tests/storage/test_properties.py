@@ -19,9 +19,8 @@ from chainlit_sqla.storage.headers import (
     disposition_type,
 )
 from chainlit_sqla.storage.keys import KEY_BYTES, key_bytes, url_safe_key
-from chainlit_sqla.storage.local.client import LocalStorage
+from chainlit_sqla.storage.local.client import LinkError, LocalStorage
 from chainlit_sqla.storage.local.folder import blob_digest
-from chainlit_sqla.storage.local.signed_urls import LinkError
 
 NAMES = st.text(max_size=300) | st.text(alphabet='a"\\;=%*\r\n\x00é報ד\u202e😀. /', max_size=300)
 PARTS = st.sampled_from([".", "..", "...", "..~", ".~", "~", "a", "", "..~~", "%2e"])

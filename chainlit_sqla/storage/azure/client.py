@@ -14,10 +14,9 @@ from urllib.parse import quote
 
 from ...errors import ConfigurationError, MissingExtraError, StorageError
 from ..base import BlobInfo
-from ..blocking import BlockingStorage
+from ..blocking import BlockingStorage, UploadFile
 from ..cloud import Failure, check_arguments, cloud_errors, one_line
 from ..keys import key_behind, original_key, url_safe_key
-from ..worker_threads import UploadFile
 
 BLOCK = 4 * 1024 * 1024
 """Bytes of a block; Azure takes 50,000 of them, so blobs of up to 195 GB."""

@@ -15,10 +15,9 @@ from urllib.parse import quote, urlsplit
 
 from ...errors import ConfigurationError, MissingExtraError, StorageError
 from ..base import BlobInfo
-from ..blocking import CALLS, LARGE_UPLOADS, SMALL_UPLOADS, BlockingStorage
+from ..blocking import CALLS, LARGE_UPLOADS, SMALL_UPLOADS, BlockingStorage, UploadFile
 from ..cloud import LANES, check_arguments
 from ..keys import KEY_BYTES, key_behind, original_key, url_safe_key
-from ..worker_threads import UploadFile
 
 GOOGLE = "https://storage.googleapis.com"
 GOOGLE_HOSTS = ".googleapis.com"

@@ -3,24 +3,43 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import threading
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
+from itsdangerous import BadData, TimestampSigner
+
 from ...errors import BlobNotFound
 from ..base import CHUNK, BlobInfo, BlobSource, source_errors
-from ..cloud import check_round_trip
+from ..blocking import StoppableWrite
+from ..cloud import check_round_trip, delete_each
 from ..headers import content_type
-from ..keys import possible_names
-from ..worker_threads import StoppableWrite
 from .folder import Entry, Folder, blob_digest, folder_errors
-from .listing import blob_info, blobs_in, clear_leftovers, subfolders
-from .signed_urls import LinkError, LinkSigner
 
 FILES_PATH = "/chainlit-sqla/files"
 """Where the links point, below the prefix; see `local.route.file_route`."""
+
+
+class LinkError(ValueError):
+    """The link was altered, was signed with another secret, or has expired."""
+
+
+class LinkSigner(TimestampSigner):
+    """Signs the digests of blobs with a clock of ours; each link has only one spelling."""
+
+    def __init__(self, secret: bytes | str, clock: Callable[[], float]) -> None:
+        # 48 bytes are base64 without spare bits, which could be changed unnoticed.
+        super().__init__(
+            secret, salt="chainlit-sqla: links to local files", digest_method=hashlib.sha384
+        )
+        self._clock = clock
+
+    def get_timestamp(self) -> int:
+        """Return the time that is signed."""
+        return int(self._clock())
 
 
 class LocalStorage:
@@ -60,13 +79,12 @@ class LocalStorage:
 
         When cancelled, it returns after the chunk that is being written.
         """
-        digest = blob_digest(key)
 
         def write(stop: threading.Event) -> int:
             with source_errors(key), source.reader():
                 pass  # A source that cannot be read must not look like a fault of the folder.
             with folder_errors(f"write {key!r}", self.root):
-                return self._folder.write(digest, key, source, content_type(mime), name, stop)
+                return self._folder.write(key, source, content_type(mime), name, stop)
 
         return await StoppableWrite(write).run()
 
@@ -76,7 +94,7 @@ class LocalStorage:
             return {}
         signer = await self._signer(create=True)
         base = self._url_prefix() + FILES_PATH
-        return {key: f"{base}/{signer.sign_digest(blob_digest(key))}" for key in keys}
+        return {key: f"{base}/{signer.sign(blob_digest(key)).decode()}" for key in keys}
 
     async def open(self, key: str) -> AsyncGenerator[bytes, None]:
         """Read a blob in chunks; see `StorageClient.open`."""
@@ -93,8 +111,8 @@ class LocalStorage:
     async def list_blobs(self) -> AsyncGenerator[BlobInfo, None]:
         """List all blobs; see `Inventory.list_blobs`."""
         with folder_errors("list the blobs", self.root):
-            for subfolder in await asyncio.to_thread(subfolders, self.root):
-                for blob in await asyncio.to_thread(blobs_in, self._folder, subfolder):
+            for subfolder in await asyncio.to_thread(self._folder.subfolders):
+                for blob in await asyncio.to_thread(self._folder.blobs_in, subfolder):
                     yield blob
 
     async def stat(self, key: str) -> BlobInfo:
@@ -102,9 +120,8 @@ class LocalStorage:
         digest = blob_digest(key)
         with folder_errors(f"look up {key!r}", self.root):
             try:
-                entry, path = await asyncio.to_thread(self._folder.find, digest)
-                return blob_info(entry, await asyncio.to_thread(path.stat))
-            except (BlobNotFound, FileNotFoundError):
+                return await asyncio.to_thread(self._folder.stat, digest)
+            except BlobNotFound:
                 raise self._not_found(key) from None
 
     async def clear_unfinished(
@@ -116,18 +133,16 @@ class LocalStorage:
     ) -> int:
         """Count files that interrupted writes left; see `Inventory.clear_unfinished`."""
         with folder_errors("remove what interrupted writes left", self.root):
-            return await asyncio.to_thread(clear_leftovers, self._folder, before, remove=remove)
+            return await asyncio.to_thread(self._folder.clear_leftovers, before, remove=remove)
 
     async def delete(self, keys: Sequence[str]) -> None:
-        """Delete blobs; see `StorageClient.delete`."""
-        digests, refusals = possible_names(keys, blob_digest)
-        failed = await asyncio.to_thread(self._folder.remove, digests.values())
-        for key, digest in digests.items():
-            if error := failed.get(digest):
-                with folder_errors(f"delete {key!r}", self.root):
-                    raise error
-        for refusal in refusals:
-            raise refusal
+        """Delete blobs, some concurrently; see `StorageClient.delete`."""
+
+        async def delete(key: str, digest: str) -> None:
+            with folder_errors(f"delete {key!r}", self.root):
+                await asyncio.to_thread(self._folder.remove, digest)
+
+        await delete_each(keys, blob_digest, delete)
 
     async def check(self) -> str:
         """Write, read and delete a small blob; see `StorageClient.check`."""
@@ -138,21 +153,17 @@ class LocalStorage:
         """Do nothing: no connection is open."""
 
     async def resolve(self, token: str) -> tuple[Entry, Path]:
-        """Return the blob that a link is for.
-
-        Args:
-            token: The last part of the link.
-
-        Returns:
-            Its description, and the file with its bytes.
+        """Return the description of the blob that a link is for, and the file with its bytes.
 
         Raises:
-            LinkError: The link was altered or has expired.
+            LinkError: The last part of the link, ``token``, was altered or has expired.
             BlobNotFound: The blob was deleted.
-            StorageError: The folder cannot be read.
         """
         signer = await self._signer(create=False)
-        digest = signer.verify(token, self._expiry)
+        try:
+            digest = signer.unsign(token, max_age=self._expiry - 1).decode()
+        except (BadData, UnicodeError):
+            raise LinkError from None
         with folder_errors("read a file", self.root):
             return await asyncio.to_thread(self._folder.find, digest)
 
@@ -165,8 +176,7 @@ class LocalStorage:
         """Return what signs the links; the folder's own secret is created for a first link."""
         if not self._secret:
             with folder_errors("keep the secret that signs links", self.root):
-                read = self._folder.make_secret if create else self._folder.secret
-                self._secret = await asyncio.to_thread(read) or b""
+                self._secret = await asyncio.to_thread(self._folder.secret, create=create) or b""
         if not self._secret:
             raise LinkError
         return LinkSigner(self._secret, self._clock)

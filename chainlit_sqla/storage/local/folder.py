@@ -1,4 +1,4 @@
-"""Blobs as files: their paths, how they are replaced, the folder's own secret.
+"""Blobs as files: their paths, how they are replaced and listed, the folder's own secret.
 
 Under the root, ``ab/<hash>.<version>`` holds the bytes (``.part`` until they are all there)
 and ``ab/<hash>.json`` says which version counts and what it is. The name is a SHA-256 of
@@ -13,29 +13,40 @@ import contextlib
 import errno
 import hashlib
 import json
+import logging
 import os
 import re
 import secrets
 import threading
 import time
-from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO, TypeVar
 
 from ...errors import BlobNotFound, StorageError
-from ..base import CHUNK, BlobSource
+from ..base import CHUNK, BlobInfo, BlobSource
+from ..blocking import Stopped
 from ..keys import key_bytes
-from ..worker_threads import Stopped
+
+logger = logging.getLogger("chainlit_sqla")
 
 DRAFT_SUFFIX = ".part"
 SECRET_FILE = ".secret"  # noqa: S105 - a file name
+
 _SECRET = re.compile(r"[0-9a-f]{64}")
+_SUBFOLDER = re.compile(r"[0-9a-f]{2}")
+_DESCRIPTION = re.compile(r"([0-9a-f]{64})\.json")
+_BYTES = re.compile(r"([0-9a-f]{64})\.([0-9a-f]{16})")
+_DRAFT = re.compile(
+    r"(?:[0-9a-f]{64}\.json|\.gitignore|\.secret)\.[0-9a-f]{16}"
+    rf"|[0-9a-f]{{64}}\.[0-9a-f]{{16}}{re.escape(DRAFT_SUFFIX)}"
+)
+
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _DENIED = (errno.EACCES, errno.EPERM, errno.EROFS)
 _NO_FOLDER = (errno.ENOTDIR, errno.EEXIST)
-
 _ELSEWHERE = "name another folder in CHAINLIT_SQLA_DATA_DIR or the storage URL"
 
 T = TypeVar("T")
@@ -43,15 +54,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """The description of a blob, as its JSON file holds it.
-
-    Args:
-        key: The object key.
-        mime: The content type.
-        name: The file name to offer.
-        size: Bytes.
-        version: Names the file with the bytes.
-    """
+    """The description of a blob, as its JSON file holds it; ``version`` names its bytes."""
 
     key: str
     mime: str
@@ -63,9 +66,6 @@ class Entry:
 def blob_digest(key: str) -> str:
     """Hash an object key: the hash names its files, and stands in links instead of the key.
 
-    Returns:
-        64 hexadecimal digits.
-
     Raises:
         StorageError: No store accepts the key.
     """
@@ -73,38 +73,27 @@ def blob_digest(key: str) -> str:
 
 
 class Folder:
-    """Reads and writes blobs below one folder; blocking, for use in threads."""
+    """Reads and writes blobs below one folder; blocking, for use in threads.
+
+    All but `secret` raise an OSError where the folder cannot be used, see `folder_errors`.
+    """
 
     def __init__(self, root: Path) -> None:
         self.root = root
 
     def write(
-        self,
-        digest: str,
-        key: str,
-        source: BlobSource,
-        mime: str,
-        name: str,
-        stop: threading.Event,
+        self, key: str, source: BlobSource, mime: str, name: str, stop: threading.Event
     ) -> int:
         """Store a blob so that a crash leaves the old one or the new one.
-
-        Args:
-            digest: The hash of the key, in hex.
-            key: The object key.
-            source: The bytes.
-            mime: The content type.
-            name: The file name to offer.
-            stop: When it is set, nothing more is written, and the old blob stays.
 
         Returns:
             The number of bytes stored.
 
         Raises:
-            Stopped: `stop` was set before the blob was stored.
-            OSError: The source or the folder cannot be used.
+            Stopped: `stop` was set before the blob was stored; the old blob stays.
         """
-        self.make()
+        digest = blob_digest(key)
+        self._make()
         subfolder = self._subfolder(digest)
         if not subfolder.exists():
             subfolder.mkdir(exist_ok=True)
@@ -129,55 +118,94 @@ class Folder:
         return size
 
     def find(self, digest: str) -> tuple[Entry, Path]:
-        """Look a blob up.
+        """Look a blob up: its description and the file with its bytes.
 
         Raises:
             BlobNotFound: There is none.
-            OSError: The folder cannot be read.
         """
         entry, _ = self._follow(digest, Path.stat)
         return entry, self._path(digest, entry.version)
+
+    def stat(self, digest: str) -> BlobInfo:
+        """Describe a blob, by the size that its file really has.
+
+        Raises:
+            BlobNotFound: There is none.
+        """
+        entry, file = self._follow(digest, Path.stat)
+        if file.st_size != entry.size:
+            logger.warning(
+                "Wrong size: the file of %r has %d bytes instead of %d; restore it from a backup",
+                entry.key,
+                file.st_size,
+                entry.size,
+            )
+        modified = datetime.fromtimestamp(file.st_mtime, UTC)
+        return BlobInfo(entry.key, file.st_size, modified, entry.mime, entry.name)
 
     def open(self, digest: str) -> BinaryIO:
         """Open the bytes of a blob; they stay readable when it is replaced or deleted."""
         return self._follow(digest, lambda path: path.open("rb"))[1]
 
-    def remove(self, digests: Iterable[str]) -> dict[str, OSError]:
-        """Delete blobs with all that interrupted writes left of them.
+    def remove(self, digest: str) -> None:
+        """Delete a blob with all that interrupted writes left of it."""
+        subfolder = self._subfolder(digest)
+        paths = [path for path in _paths(subfolder) if path.name.startswith(digest)]
+        # The description goes first; while it exists, the bytes that it names must stay.
+        for path in sorted(paths, key=lambda path: path.suffix != ".json"):
+            path.unlink(missing_ok=True)
+        if paths:
+            _sync(subfolder)
+
+    def subfolders(self) -> list[Path]:
+        """Return the subfolders ``00`` to ``ff``; none before the first write."""
+        return [path for path in _paths(self.root) if _SUBFOLDER.fullmatch(path.name)]
+
+    def blobs_in(self, subfolder: Path) -> list[BlobInfo]:
+        """List the blobs of one subfolder."""
+        blobs = []
+        for path in _paths(subfolder):
+            if match := _DESCRIPTION.fullmatch(path.name):
+                try:
+                    blobs.append(self.stat(match[1]))
+                except BlobNotFound:
+                    continue  # Deleted meanwhile, or its bytes are lost: there is no blob.
+                except StorageError as error:
+                    logger.warning("Not listed: %s", error)
+        return blobs
+
+    def clear_leftovers(self, before: datetime, *, remove: bool) -> int:
+        """Count the files that interrupted writes left and that were last written earlier.
+
+        These are drafts, and bytes that the description no longer names. Half of a pair is no
+        leftover: the other half may be in a backup.
+        """
+        count = 0
+        for parent in [self.root, *self.subfolders()]:
+            for path in filter(self._is_leftover, _paths(parent)):
+                with contextlib.suppress(FileNotFoundError):  # Its writer has ended meanwhile.
+                    if path.stat().st_mtime < before.timestamp():
+                        if remove:
+                            path.unlink()
+                        count += 1
+        return count
+
+    def secret(self, *, create: bool) -> bytes | None:
+        """Return the folder's secret, which the first process that needs it creates.
 
         Returns:
-            The blobs that could not be deleted, each with the reason.
-        """
-        subfolders = defaultdict(set)
-        for digest in digests:
-            subfolders[self._subfolder(digest)].add(digest)
-        failed: dict[str, OSError] = {}
-        for subfolder, group in subfolders.items():
-            try:
-                failed |= _clear(subfolder, group)
-            except FileNotFoundError:
-                continue
-            except OSError as error:
-                failed |= dict.fromkeys(group, error)
-        return failed
-
-    def make(self) -> None:
-        """Create the folder, closed to other users, unless it exists."""
-        self.root.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self.root.mkdir(mode=0o700, exist_ok=True)
-        ignore = self.root / ".gitignore"
-        if not ignore.exists():
-            _replace(ignore, b"*\n")
-
-    def secret(self) -> bytes | None:
-        """Return the folder's secret; None: it has none yet.
+            The secret; None if it has none yet and none is to be created.
 
         Raises:
             StorageError: The file is damaged.
-            OSError: The file cannot be read.
         """
         path = self.root / SECRET_FILE
         for pause in (0.01, 0.04, 0.15, 0):  # Another process may be writing it.
+            if create and not path.exists():
+                self._make()
+                with contextlib.suppress(FileExistsError):
+                    _write_private(path, secrets.token_hex(32))
+                    _sync(self.root)
             try:
                 text = path.read_text(encoding="ascii", errors="replace").strip()
             except FileNotFoundError:
@@ -187,19 +215,13 @@ class Folder:
             time.sleep(pause)
         raise StorageError(f"{path} is damaged; delete it, which ends all links made so far")
 
-    def make_secret(self) -> bytes:
-        """Return the folder's secret; the first process that calls this creates it.
-
-        Raises:
-            StorageError: The file is damaged.
-            OSError: The file cannot be written or read.
-        """
-        self.make()
-        while (secret := self.secret()) is None:
-            with contextlib.suppress(FileExistsError):
-                _write_private(self.root / SECRET_FILE, secrets.token_hex(32))
-                _sync(self.root)
-        return secret
+    def _make(self) -> None:
+        """Create the folder, closed to other users, unless it exists."""
+        self.root.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.root.mkdir(mode=0o700, exist_ok=True)
+        ignore = self.root / ".gitignore"
+        if not ignore.exists():
+            _replace(ignore, b"*\n")
 
     def _subfolder(self, digest: str) -> Path:
         return self.root / digest[:2]
@@ -222,14 +244,32 @@ class Folder:
     def _entry(self, digest: str) -> Entry | None:
         path = self._subfolder(digest) / f"{digest}.json"
         try:
-            fields = json.loads(path.read_bytes())
-            entry = Entry(**fields)
+            entry = Entry(**json.loads(path.read_bytes()))
             int(entry.version, 16)  # It becomes part of a path.
         except (FileNotFoundError, NotADirectoryError):
             return None
         except (TypeError, ValueError) as error:
             raise StorageError(f"{path} is damaged ({error}); restore it or delete it") from None
         return entry
+
+    def _is_leftover(self, path: Path) -> bool:
+        if _DRAFT.fullmatch(path.name):
+            return True
+        if not (match := _BYTES.fullmatch(path.name)):
+            return False
+        try:
+            entry, _ = self.find(match[1])
+        except BlobNotFound:
+            logger.warning(
+                "Not removed: of the pair of files %s/%s.* one is missing; restore it from a "
+                "backup, or delete the other",
+                path.parent.name,
+                match[1],
+            )
+            return False
+        except StorageError:  # A damaged description does not say.
+            return False
+        return entry.version != match[2]
 
 
 @contextlib.contextmanager
@@ -257,20 +297,11 @@ def folder_errors(action: str, root: Path) -> Iterator[None]:
         ) from error
 
 
-def _clear(subfolder: Path, digests: Collection[str]) -> dict[str, OSError]:
-    """Delete the files of blobs; return those that failed."""
-    names = [path.name for path in subfolder.iterdir() if path.name[:64] in digests]
-    failed: dict[str, OSError] = {}
-    # The description goes first; while it exists, the bytes that it names must stay.
-    for name in sorted(names, key=lambda name: not name.endswith(".json")):
-        if name[:64] not in failed:
-            try:
-                (subfolder / name).unlink(missing_ok=True)
-            except OSError as error:
-                failed[name[:64]] = error
-    if names:
-        _sync(subfolder)
-    return failed
+def _paths(folder: Path) -> list[Path]:
+    try:
+        return sorted(folder.iterdir())
+    except FileNotFoundError:
+        return []
 
 
 def _copy(source: BlobSource, path: Path, stop: threading.Event) -> int:

@@ -10,8 +10,7 @@ from starlette.routing import Route
 
 from ...errors import BlobNotFound
 from ..headers import content_disposition, disposition_type
-from .client import FILES_PATH, LocalStorage
-from .signed_urls import LinkError
+from .client import FILES_PATH, LinkError, LocalStorage
 
 ROUTE_NAME = "chainlit_sqla_files"
 

@@ -13,10 +13,10 @@ from botocore.exceptions import ClientError
 
 from ...errors import ConfigurationError
 from ..base import CHUNK, BlobInfo, BlobSource, source_errors
+from ..blocking import UploadFile
 from ..cloud import check_arguments, check_round_trip, delete_each
 from ..headers import content_disposition, content_type
 from ..keys import key_behind, original_key, url_safe_key
-from ..worker_threads import UploadFile
 from .connection import Connection, client_config
 from .errors import s3_errors
 from .upload import PART_SIZE, Upload

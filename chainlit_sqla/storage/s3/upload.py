@@ -14,7 +14,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from ..base import CHUNK
-from ..worker_threads import UploadFile
+from ..blocking import UploadFile
 
 logger = logging.getLogger("chainlit_sqla")
 
