@@ -24,10 +24,9 @@ CHUNK = 256 * 1024
 
 @dataclass(frozen=True, slots=True)
 class BlobSource:
-    """The bytes of a blob before they are stored.
+    """The bytes of a blob before they are stored; exactly one of the three is set.
 
-    Exactly one of the three is set. Storage clients stream a file; they never read all of
-    it into memory.
+    Storage clients stream a file; they never read all of it into memory.
 
     Args:
         path: A file on this machine; the caller keeps it in place until ``put`` ends.
@@ -47,23 +46,12 @@ class BlobSource:
 
     @classmethod
     def opened(cls, path: Path) -> BlobSource:
-        """Open a file now, so that it may be deleted before it is stored.
-
-        Returns:
-            A source that must be closed with `close`.
-
-        Raises:
-            OSError: The file cannot be opened.
-        """
+        """Open a file now, so that it may be deleted before it is stored; needs `close`."""
         return cls(file=path.open("rb"))
 
     @property
     def size(self) -> int:
-        """The number of bytes.
-
-        Raises:
-            OSError: The file does not exist.
-        """
+        """The number of bytes; raises an OSError if the file does not exist."""
         if self.file is not None:
             return os.fstat(self.file.fileno()).st_size
         if self.path is not None:
@@ -72,11 +60,7 @@ class BlobSource:
 
     @contextmanager
     def reader(self) -> Iterator[BinaryIO]:
-        """Read the bytes from the start.
-
-        Raises:
-            OSError: The file cannot be opened.
-        """
+        """Read the bytes from the start; raises an OSError if the file cannot be opened."""
         if self.file is not None:
             self.file.seek(0)
             yield self.file
@@ -120,13 +104,9 @@ class BlobInfo:
 
 @contextmanager
 def source_errors(key: str) -> Iterator[None]:
-    """Report a failure to read the caller's file, as distinct from one of the store.
+    """Raise a StorageError about the caller's file, as distinct from the store.
 
-    Args:
-        key: The object key that the file is for.
-
-    Raises:
-        StorageError: For an OSError, or a ValueError of a file that was closed.
+    It replaces an OSError, or the ValueError of a file that was closed.
     """
     try:
         yield

@@ -48,14 +48,6 @@ class Failure:
     missing: bool = False
     transient: bool = False
 
-    def error(self, action: str, location: str) -> StorageError:
-        """Build the exception to raise."""
-        prefix = f"Cannot {action} in the {location}"
-        if self.missing:
-            return BlobNotFound(f"{prefix}: there is no such blob; it was deleted or never stored")
-        kind = StorageUnavailable if self.transient else StorageError
-        return kind(f"{prefix}: {self.message}; {self.repair}")
-
 
 @contextmanager
 def cloud_errors(
@@ -64,17 +56,17 @@ def cloud_errors(
     kinds: tuple[type[BaseException], ...],
     explain: Callable[[BaseException], Failure],
 ) -> Iterator[None]:
-    """Turn an SDK's exceptions into errors that name the cause and the repair.
-
-    Raises:
-        BlobNotFound: The blob does not exist.
-        StorageUnavailable: The store is unreachable, overloaded or broken.
-        StorageError: Any other failure.
-    """
+    """Turn an SDK's exceptions into errors that name the cause and the repair."""
     try:
         yield
     except kinds as error:
-        raise explain(error).error(action, location) from error
+        failure, prefix = explain(error), f"Cannot {action} in the {location}"
+        if failure.missing:
+            raise BlobNotFound(
+                f"{prefix}: there is no such blob; it was deleted or never stored"
+            ) from error
+        kind = StorageUnavailable if failure.transient else StorageError
+        raise kind(f"{prefix}: {failure.message}; {failure.repair}") from error
 
 
 def one_line(text: object, length: int = MESSAGE_LENGTH) -> str:
@@ -86,20 +78,9 @@ def one_line(text: object, length: int = MESSAGE_LENGTH) -> str:
 def check_arguments(
     cloud: str, scheme: str, bucket: str, endpoint: str, expiry: int, longest_expiry: int
 ) -> None:
-    """Refuse what a server would not, or would explain badly.
+    """Raise a ConfigurationError for what a server would not refuse, or would explain badly.
 
     An endpoint with an ``@`` is not quoted: a password may stand before it.
-
-    Args:
-        cloud: The store's name, for messages.
-        scheme: A key of `CREDENTIAL_VARIABLES`.
-        bucket: The bucket or container.
-        endpoint: The URL of a server; empty for the cloud's own.
-        expiry: Seconds until a link ends.
-        longest_expiry: The cloud's limit for that.
-
-    Raises:
-        ConfigurationError: An argument cannot work.
     """
     if not bucket:
         raise ConfigurationError(f"{cloud} needs the name of a bucket; set BUCKET_NAME")
@@ -180,11 +161,7 @@ async def delete_each(
 
 
 async def check_round_trip(storage: StorageClient) -> None:
-    """Write a small blob, read it back and delete it.
-
-    Raises:
-        StorageError: One of the steps failed, or other bytes came back.
-    """
+    """Write a small blob, read it back and delete it."""
     key = f"chainlit-sqla-check/{secrets.token_hex(8)}"
     sent = secrets.token_bytes(32)
     await storage.put(key, BlobSource(data=sent), mime="application/octet-stream")

@@ -32,12 +32,8 @@ _CONTENT_TYPE = re.compile(rf'{_TOKEN}/{_TOKEN}(?:; ?{_TOKEN}=(?:{_TOKEN}|"[A-Za
 def content_type(mime: str) -> str:
     """Return a safe ``Content-Type`` header for the type that a caller claims.
 
-    Args:
-        mime: Any text.
-
-    Returns:
-        The type, or ``application/octet-stream`` for text that is no type, or for a type
-        that makes browsers guess.
+    It is ``application/octet-stream`` for text that is no type, or for a type that makes
+    browsers guess.
 
     Example:
         >>> content_type("text/html" + chr(10) + "Set-Cookie: a=b")
@@ -50,14 +46,9 @@ def content_type(mime: str) -> str:
 
 
 def content_disposition(mime: str, name: str) -> str:
-    """Build a ``Content-Disposition`` header (RFC 6266, RFC 8187).
+    """Build a ``Content-Disposition`` header (RFC 6266, RFC 8187): one line of ASCII.
 
-    Args:
-        mime: The content type; types that run script become downloads.
-        name: The file name to offer, any text; empty for none.
-
-    Returns:
-        One line of ASCII.
+    Types that run script become downloads. The name may be any text; empty for none.
 
     Example:
         >>> content_disposition("image/svg+xml", "a b.svg")
@@ -77,13 +68,8 @@ def content_disposition(mime: str, name: str) -> str:
 def disposition_type(mime: str) -> str:
     """Decide whether a browser may show a type inside the page.
 
-    Returns:
-        ``"inline"``, or ``"attachment"`` for a type in which a browser runs script, or in
-        whose parts it may: Firefox shows those of ``multipart/x-mixed-replace``.
-
-    Example:
-        >>> disposition_type("image/svg+xml; charset=utf-8")
-        'attachment'
+    ``"attachment"`` is for types in which a browser runs script, or in whose parts it may:
+    Firefox shows those of ``multipart/x-mixed-replace``.
     """
     plain = essence(mime)
     if plain in ACTIVE_TYPES | SNIFFED_TYPES or plain.endswith("+xml"):
@@ -97,15 +83,7 @@ def essence(mime: str) -> str:
 
 
 def offered_name(disposition: str) -> str:
-    """Read the file name out of a ``Content-Disposition`` header.
-
-    Returns:
-        The name; empty where there is none.
-
-    Example:
-        >>> offered_name(content_disposition("text/plain", "ä b.txt"))
-        'ä b.txt'
-    """
+    """Read the file name out of a ``Content-Disposition`` header; empty if it has none."""
     line = " ".join(disposition.split())
     if extended := _EXTENDED_NAME.search(line):  # Stands above the plain one (RFC 6266, 4.3).
         return unquote(extended[2], encoding=extended[1].lower(), errors="replace")

@@ -22,22 +22,12 @@ _DOTS = re.compile(r"\.{1,2}~*")
 
 
 def new_object_key(thread_id: object, element_id: object) -> str:
-    """Create a key for the bytes of an element that was never used before.
-
-    Example:
-        >>> new_object_key("t", "e")  # doctest: +ELLIPSIS
-        'threads/t/e/...'
-    """
+    """Create a key for the bytes of an element that was never used before."""
     return f"threads/{_key_part(thread_id)}/{_key_part(element_id)}/{uuid.uuid4().hex}"
 
 
 def is_own_key(key: str) -> bool:
-    """Whether a key has the form of those that this package creates.
-
-    Example:
-        >>> is_own_key("threads/t/e/0123456789abcdef0123456789abcdef"), is_own_key("user/e/a.png")
-        (True, False)
-    """
+    """Whether a key has the form of those that this package creates."""
     return _OWN_KEY.fullmatch(key) is not None
 
 
@@ -57,13 +47,10 @@ def _key_part(id: object) -> str:
 
 
 def key_bytes(key: str) -> bytes:
-    """Check an object key and encode it.
-
-    Args:
-        key: Any text of 1 to 1,024 bytes.
+    """Encode an object key.
 
     Raises:
-        StorageError: The key is empty, too long or not text.
+        StorageError: The key is empty, too long or not text; no store accepts it.
     """
     try:
         raw = key.encode()
@@ -85,9 +72,6 @@ def url_safe_key(key: str) -> str:
     request then reaches another object, or another bucket. So the parts ``.`` and ``..``
     get a ``~``; every other key stays unchanged, and different keys stay different.
 
-    Raises:
-        StorageError: The key is empty, too long or not text.
-
     Example:
         >>> url_safe_key("a/../b.png")
         'a/..~/b.png'
@@ -100,12 +84,7 @@ def url_safe_key(key: str) -> str:
 
 
 def original_key(safe: str) -> str:
-    """Undo `url_safe_key`, for keys that a store lists.
-
-    Example:
-        >>> original_key("a/..~/b.png")
-        'a/../b.png'
-    """
+    """Undo `url_safe_key`, for keys that a store lists."""
     parts = safe.split("/")
     return "/".join(part[:-1] if _ESCAPED_DOTS.fullmatch(part) else part for part in parts)
 
@@ -113,16 +92,7 @@ def original_key(safe: str) -> str:
 def possible_names(
     keys: Iterable[str], name_of: Callable[[str], str]
 ) -> tuple[dict[str, str], list[StorageError]]:
-    """Return the names of keys in a store, and the errors of keys that have none.
-
-    Args:
-        keys: Object keys, or any text.
-        name_of: Returns the name of a key, or raises a StorageError.
-
-    Example:
-        >>> possible_names(["a/../b", ""], url_safe_key)[0]
-        {'a/../b': 'a/..~/b'}
-    """
+    """Return the names of keys in a store, and the errors of keys that have none."""
     names: dict[str, str] = {}
     errors: list[StorageError] = []
     for key in keys:

@@ -107,8 +107,7 @@ def open_storage(
 
     Args:
         url: ``s3://bucket/prefix``, ``gs://bucket/prefix``, ``az://container/prefix`` or
-            ``file:///folder``. Options after a ``?`` override the settings; they are in
-            docs/storage.md.
+            ``file:///folder``. Options after a ``?`` (docs/storage.md) override the settings.
         settings: Credentials, secret and expiry.
         url_prefix: Returns what precedes links to local files; None: ``public_url``.
 

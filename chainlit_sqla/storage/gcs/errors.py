@@ -44,21 +44,13 @@ _IAM_MESSAGE = re.compile(r'"message": ?"([^"]+)')
 # Source: https://cloud.google.com/storage/docs/retry-strategy#retryable
 _TRANSIENT = (408, 429, 500, 502, 503, 504)
 _CONNECTION_LOST = (
-    requests.ConnectionError,
-    requests.Timeout,
-    requests.exceptions.ChunkedEncodingError,
+    requests.RequestException,
     urllib3.exceptions.HTTPError,
     http.client.HTTPException,
     ConnectionError,
     TimeoutError,
 )
-_KINDS = (
-    api.GoogleAPIError,
-    auth.GoogleAuthError,
-    requests.RequestException,
-    DataCorruption,
-    *_CONNECTION_LOST,
-)
+_KINDS = (api.GoogleAPIError, auth.GoogleAuthError, DataCorruption, *_CONNECTION_LOST)
 _NO_BUCKET = re.compile(r"bucket does not exist", re.IGNORECASE)
 # Whoever knows the URL of an upload under way can write to it.
 _URLS = re.compile(r"(with url: \S+|https?://\S+)")
@@ -133,16 +125,12 @@ def _message(error: BaseException) -> str:
         text = str(error.args[0] if isinstance(error, auth.GoogleAuthError) else error)
         return one_line(_URLS.sub("", text)) or type(error).__name__
     reason = f"{status} {http.client.responses.get(status, '')}"
-    answer = _answer(getattr(error, "response", None))
-    return f"{reason} ({answer})" if answer else reason
-
-
-def _answer(response: Any) -> str:
-    """Read what a server says beside the status: JSON, or plain text for downloads."""
+    response: Any = getattr(error, "response", None)
     if response is None:
-        return ""
+        return reason
     try:
         text = str(response.json()["error"]["message"])
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError):  # For downloads it is plain text.
         text = response.text
-    return one_line(_URLS.sub("", text))
+    answer = one_line(_URLS.sub("", text))
+    return f"{reason} ({answer})" if answer else reason

@@ -4,25 +4,57 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from datetime import UTC, datetime
 from typing import Any
 
+import aiohttp
 from aiobotocore.session import AioSession
-from botocore.exceptions import ClientError
+from botocore import exceptions as boto
 
 from ...errors import ConfigurationError
 from ..base import CHUNK, BlobInfo, BlobSource, source_errors
 from ..blocking import UploadFile
-from ..cloud import check_arguments, check_round_trip, delete_each
+from ..cloud import (
+    CREDENTIAL_VARIABLES,
+    Failure,
+    check_arguments,
+    check_round_trip,
+    cloud_errors,
+    delete_each,
+    one_line,
+)
 from ..headers import content_disposition, content_type
 from ..keys import key_behind, original_key, url_safe_key
 from .connection import Connection, client_config
-from .errors import s3_errors
 from .upload import PART_SIZE, Upload
 
 LONGEST_EXPIRY = 7 * 24 * 3600
 _UNKNOWN_REQUEST = ("NotImplemented", "MethodNotAllowed", "405", "501")
+
+_KEYS = CREDENTIAL_VARIABLES["s3"]
+_REGION = "set APP_AWS_REGION to the region of the bucket"
+_REPAIRS = {
+    "NoSuchBucket": "create the bucket or correct BUCKET_NAME or the storage URL",
+    "InvalidBucketName": "correct BUCKET_NAME or the storage URL",
+    "AccessDenied": "allow these credentials s3:PutObject, s3:GetObject and s3:DeleteObject on its "
+    "objects, and s3:ListBucket on it",
+    "SignatureDoesNotMatch": "correct APP_AWS_SECRET_KEY",
+    "InvalidAccessKeyId": "correct APP_AWS_ACCESS_KEY",
+    "ExpiredToken": "renew the temporary credentials",
+    "InvalidToken": "renew the temporary credentials",
+    "RequestTimeTooSkewed": "set the clock of this machine",
+    "PermanentRedirect": _REGION,
+    "AuthorizationHeaderMalformed": _REGION,
+    "IllegalLocationConstraintException": _REGION,
+    "SlowDown": "try again later",
+    "QuotaExceeded": "raise the quota of the bucket",
+    "403": "check the credentials and what they are allowed to do",
+}
+# With a status below 500.
+_TRANSIENT = ("RequestTimeout", "RequestLimitExceeded", "Throttling", "ThrottlingException")
+_MISSING = ("NoSuchKey", "404")
+_UNREACHABLE = (boto.ConnectionError, boto.HTTPClientError, aiohttp.ClientError, TimeoutError)
 
 
 class S3Storage:
@@ -102,18 +134,25 @@ class S3Storage:
             "ContentType": content_type(mime),
             "ContentDisposition": content_disposition(mime, name),
         }
-        with s3_errors(f"write {key!r}", self.location):
+
+        async def send(connection: Connection) -> int:
+            with source_errors(key):
+                size = source.size
+            async with connection.small if size < PART_SIZE else connection.large:
+                with UploadFile.opened(source, key) as file:
+                    await Upload(connection.client, target, headers, file, self._patience).send()
+                    return file.size
+
+        with _s3_errors(f"write {key!r}", self.location):
             connection = await self._connected()
-            return await connection.until_closed(
-                self._put(connection, key, target, headers, source)
-            )
+            return await connection.until_closed(send(connection))
 
     async def read_urls(self, keys: Sequence[str]) -> Mapping[str, str]:
         """Presign GET requests; see `StorageClient.read_urls`."""
         names = {key: self._target(key)["Key"] for key in keys}
         if not names:
             return {}
-        with s3_errors("sign links", self.location):
+        with _s3_errors("sign links", self.location):
             signer = (await self._connected()).signer
             urls: dict[str, str] = {}
             for key, name in names.items():
@@ -127,7 +166,7 @@ class S3Storage:
     async def open(self, key: str) -> AsyncGenerator[bytes, None]:
         """Read a blob in chunks; see `StorageClient.open`."""
         target = self._target(key)
-        with s3_errors(f"read {key!r}", self.location):
+        with _s3_errors(f"read {key!r}", self.location):
             client = await self._connect()
             answer = await client.get_object(**target)
             body = answer["Body"]
@@ -137,20 +176,18 @@ class S3Storage:
 
     async def list_blobs(self) -> AsyncGenerator[BlobInfo, None]:
         """List all blobs below the prefix; see `Inventory.list_blobs`."""
-        prefix = self._below
-        with s3_errors("list the blobs", self.location):
-            pages = await self._pages("list_objects_v2", prefix)
-            async for page in pages:
+        prefix = original_key(self._below)
+        with _s3_errors("list the blobs", self.location):
+            async for page in await self._pages("list_objects_v2"):
                 for item in page.get("Contents", ()):
-                    key = key_behind(item["Key"], original_key, url_safe_key)
-                    key = key.removeprefix(original_key(prefix))
+                    key = key_behind(item["Key"], original_key, url_safe_key).removeprefix(prefix)
                     if key:  # The console marks a folder by an object of the prefix's own name.
                         yield BlobInfo(key, item["Size"], item["LastModified"].astimezone(UTC))
 
     async def stat(self, key: str) -> BlobInfo:
         """Look one blob up; see `Inventory.stat`."""
         target = self._target(key)
-        with s3_errors(f"look up {key!r}", self.location):
+        with _s3_errors(f"look up {key!r}", self.location):
             answer = await (await self._connect()).head_object(**target)
         mime, disposition = answer.get("ContentType"), answer.get("ContentDisposition")
         modified = answer["LastModified"].astimezone(UTC)
@@ -161,10 +198,10 @@ class S3Storage:
     ) -> int:
         """Count uploads in parts that never ended; see `Inventory.clear_unfinished`."""
         count = 0
-        with s3_errors("clear unfinished uploads", self.location):
+        with _s3_errors("clear unfinished uploads", self.location):
             client = await self._connect()
             try:
-                async for page in await self._pages("list_multipart_uploads", self._below):
+                async for page in await self._pages("list_multipart_uploads"):
                     for item in page.get("Uploads", ()):
                         key = original_key(item["Key"].removeprefix(self._below))
                         if item["Initiated"] >= before or not is_ours(key):
@@ -175,7 +212,7 @@ class S3Storage:
                                 await client.abort_multipart_upload(
                                     Bucket=self._bucket, Key=item["Key"], UploadId=item["UploadId"]
                                 )
-            except ClientError as error:
+            except boto.ClientError as error:
                 if error.response.get("Error", {}).get("Code") not in _UNKNOWN_REQUEST:
                     raise
         return count
@@ -188,7 +225,7 @@ class S3Storage:
         """
 
         async def delete(key: str, name: str) -> None:
-            with s3_errors(f"delete {key!r}", self.location):
+            with _s3_errors(f"delete {key!r}", self.location):
                 await (await self._connect()).delete_object(Bucket=self._bucket, Key=name)
 
         await delete_each(keys, lambda key: self._target(key)["Key"], delete)
@@ -217,12 +254,9 @@ class S3Storage:
         full = f"{self._prefix}/{key}" if self._prefix and key else key
         return {"Bucket": self._bucket, "Key": url_safe_key(full)}
 
-    async def _pages(self, request: str, prefix: str) -> AsyncIterator[Mapping[str, Any]]:
+    async def _pages(self, request: str) -> AsyncIterator[Any]:
         paginator = (await self._connect()).get_paginator(request)
-        pages: AsyncIterator[Mapping[str, Any]] = paginator.paginate(
-            Bucket=self._bucket, Prefix=prefix
-        )
-        return pages
+        return aiter(paginator.paginate(Bucket=self._bucket, Prefix=self._below))
 
     async def _connect(self) -> Any:
         return (await self._connected()).client
@@ -232,28 +266,10 @@ class S3Storage:
         # A client works only in the loop that it was made in.
         if connection is None or connection.loop is not asyncio.get_running_loop():
             connection = self._connection = Connection(
-                self.location,
-                self._session,
-                self._make_client,
-                self._public_endpoint,
+                self.location, self._session, self._make_client, self._public_endpoint
             )
         await connection.open()
         return connection
-
-    async def _put(
-        self,
-        connection: Connection,
-        key: str,
-        target: Mapping[str, str],
-        headers: Mapping[str, Any],
-        source: BlobSource,
-    ) -> int:
-        with source_errors(key):
-            size = source.size
-        async with connection.small if size < PART_SIZE else connection.large:
-            with UploadFile.opened(source, key) as file:
-                await Upload(connection.client, target, headers, file, self._patience).send()
-                return file.size
 
     def _make_client(self, session: Any, endpoint: str) -> Any:
         access_key, secret_key = self._credentials
@@ -267,3 +283,35 @@ class S3Storage:
                 path_style=self._path_style, attempts=self._attempts, patience=self._patience
             ),
         )
+
+
+def _s3_errors(action: str, location: str) -> AbstractContextManager[None]:
+    """Turn the exceptions of botocore into errors of ours; see `cloud_errors`."""
+    kinds = (boto.ClientError, boto.BotoCoreError, *_UNREACHABLE)
+    return cloud_errors(action, location, kinds, _explain)
+
+
+def _explain(error: BaseException) -> Failure:
+    if isinstance(error, boto.ClientError):
+        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+        answer = error.response.get("Error", {})
+        code = str(answer.get("Code", "")) or "an unknown error"
+        return Failure(
+            f"{code} ({one_line(answer.get('Message', ''))})",
+            _REPAIRS.get(code, "look at the bucket and at its server's log"),
+            missing=code in _MISSING,
+            transient=code in _TRANSIENT or status == 429 or (status >= 500 and status != 501),
+        )
+    message = one_line(error) or type(error).__name__
+    if isinstance(error, boto.NoCredentialsError | boto.PartialCredentialsError):
+        return Failure(message, f"set {_KEYS}, or give this machine a role")
+    if isinstance(error, boto.CredentialRetrievalError | boto.ProfileNotFound):
+        return Failure(message, f"correct the AWS configuration of this machine, or set {_KEYS}")
+    if isinstance(error, boto.SSLError):
+        return Failure(message, "check the server's certificate and the scheme of the endpoint")
+    if isinstance(error, _UNREACHABLE):
+        repair = "check DEV_AWS_ENDPOINT or the storage URL, APP_AWS_REGION and the network"
+        return Failure(message, repair, transient=True)
+    if isinstance(error, boto.ParamValidationError) and "bucket" in message.lower():
+        return Failure(message, "correct BUCKET_NAME or the storage URL")
+    return Failure(message, "check the S3 settings")

@@ -49,22 +49,14 @@ class Connection:
         self._closed = False
 
     async def open(self) -> None:
-        """Make the clients, unless they exist.
-
-        Raises:
-            StorageError: The connection was closed meanwhile.
-        """
+        """Make the clients, unless they exist or the connection was closed meanwhile."""
         async with self._lock:
             if self.client is None and not self._closed:
                 await self._open()
         self._check_open()
 
     async def until_closed(self, upload: Coroutine[Any, Any, T]) -> T:
-        """Await an upload; `close` cancels it.
-
-        Raises:
-            StorageError: The connection was closed before the upload ended.
-        """
+        """Await an upload, which `close` cancels; then this raises a StorageError."""
         task = asyncio.create_task(upload)
         self._uploads.add(task)
         task.add_done_callback(self._uploads.discard)
