@@ -110,4 +110,11 @@ class Socket:
         context_var.set(self.before)  # type: ignore[arg-type]
 
 
-__all__ = ["Site", "Socket", "alice", "bob", "layer", "postgres", "site"]
+@pytest.fixture
+async def socket() -> AsyncIterator[Socket]:
+    made = Socket()
+    yield made
+    await made.leave()
+
+
+__all__ = ["Site", "Socket", "alice", "bob", "layer", "postgres", "site", "socket"]

@@ -73,22 +73,6 @@ async def test_a_read_waits_for_files_on_their_way(layer: Any, backend: Backend)
         await writing
 
 
-async def test_what_one_layer_deleted_the_other_cannot_bring_back(
-    layer: Any, backend: Backend
-) -> None:
-    other = backend.open()
-    thread_id, kept = await thread(layer), await thread(layer)
-    step = message(kept)
-    await other.create_step(dict(step))
-    await layer.delete_thread(thread_id)
-    await layer.delete_step(step["id"])
-    await other.update_thread(thread_id, metadata={"late": 1})
-    await other.update_step(dict(step))
-    for reader in (layer, other):
-        assert await reader.get_thread(thread_id) is None
-        assert await steps_of(reader, kept) == {}
-
-
 async def test_close_drains(layer: Any, backend: Backend) -> None:
     thread_id = await thread(layer)
     steps = [message(thread_id, str(i), createdAt=at(i)) for i in range(100)]
@@ -131,14 +115,3 @@ async def test_a_closed_layer_takes_no_writes(layer: Any, backend: Backend) -> N
 
 async def test_a_layer_that_did_nothing_closes(backend: Backend) -> None:
     await backend.make().close()
-
-
-async def test_a_cancelled_caller_loses_nothing(layer: Any) -> None:
-    thread_id = await thread(layer)
-    step = message(thread_id)
-    task = asyncio.create_task(layer.create_step(dict(step)))
-    await asyncio.sleep(0)
-    task.cancel()
-    await asyncio.wait([task])
-    other = await said(layer, thread_id, createdAt=at(5))
-    assert list(await steps_of(layer, thread_id)) == [step["id"], other]

@@ -17,6 +17,10 @@ async def feedback_of(layer: Any, thread_id: str, step_id: str) -> Any:
     return (await steps_of(layer, thread_id))[step_id]["feedback"]
 
 
+def as_stored(step_id: str, id: str, value: int, comment: str | None) -> dict[str, Any]:
+    return {"forId": step_id, "id": id, "value": value, "comment": comment}
+
+
 @pytest.mark.parametrize("value", [0, 1])
 @pytest.mark.parametrize("comment", [None, "", "sehr schön\n'quoted'"])
 async def test_feedback_comes_back(
@@ -26,7 +30,7 @@ async def test_feedback_comes_back(
     step_id, other = await said(layer, thread_id), await said(layer, thread_id)
     given = Feedback(forId=step_id, value=value, threadId=thread_id, comment=comment)
     feedback_id = await layer.upsert_feedback(given)
-    expected = {"forId": step_id, "id": feedback_id, "value": value, "comment": comment}
+    expected = as_stored(step_id, feedback_id, value, comment)
     for _ in range(2):
         assert same(await feedback_of(layer, thread_id, step_id), expected)
         assert await feedback_of(layer, thread_id, other) is None
@@ -41,21 +45,11 @@ async def test_a_second_feedback_replaces_the_first(layer: Any, with_id: bool) -
     first = await layer.upsert_feedback(
         Feedback(forId=step_id, value=1, threadId=thread_id, comment="good")
     )
-    second = await layer.upsert_feedback(
-        Feedback(
-            forId=step_id,
-            value=0,
-            threadId=thread_id,
-            comment="bad",
-            id=first if with_id else None,
-        )
-    )
-    assert await feedback_of(layer, thread_id, step_id) == {
-        "forId": step_id,
-        "id": second,
-        "value": 0,
-        "comment": "bad",
-    }
+    given = Feedback(forId=step_id, value=0, threadId=thread_id, comment="bad")
+    given.id = first if with_id else None
+    second = await layer.upsert_feedback(given)
+    stored = as_stored(step_id, second, 0, "bad")
+    assert await feedback_of(layer, thread_id, step_id) == stored
     assert await layer.delete_feedback(second) is True
     assert await feedback_of(layer, thread_id, step_id) is None
 
@@ -89,12 +83,7 @@ async def test_feedback_without_a_thread_finds_it_by_the_step(layer: Any, is_wri
     writing = asyncio.create_task(layer.create_step(step))
     await (writing if is_written else asyncio.sleep(0))
     feedback_id = await layer.upsert_feedback(Feedback(forId=step_id, value=0, comment="c"))
-    assert await feedback_of(layer, thread_id, step_id) == {
-        "forId": step_id,
-        "id": feedback_id,
-        "value": 0,
-        "comment": "c",
-    }
+    assert await feedback_of(layer, thread_id, step_id) == as_stored(step_id, feedback_id, 0, "c")
     await writing
 
 
@@ -114,12 +103,7 @@ async def test_feedback_before_its_step_waits_for_it(layer: Any, backend: Backen
     await layer.create_step(dict(step))
     found = (await steps_of(layer, thread_id))[step["id"]]
     assert found["output"] == "Welcome"
-    assert found["feedback"] == {
-        "forId": step["id"],
-        "id": feedback_id,
-        "value": 1,
-        "comment": "nice",
-    }
+    assert found["feedback"] == as_stored(step["id"], feedback_id, 1, "nice")
 
 
 async def test_a_step_read_and_written_back_is_the_same(layer: Any) -> None:

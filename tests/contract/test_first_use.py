@@ -13,6 +13,8 @@ from tests.contract.backends import Server
 from tests.contract.build import message, new_id, steps_of
 from tests.contract.ours import OurSqlite
 
+pytestmark = pytest.mark.ours
+
 
 async def test_four_layers_may_start_at_once(tmp_path: Path) -> None:
     backend = OurSqlite(tmp_path, None)

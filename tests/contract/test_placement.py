@@ -83,20 +83,18 @@ async def test_both_rows_live_side_by_side(layer: Any, backend: Backend, victim:
         assert await backend.fetch(element["url"]) == content
         element = await layer.get_element(thread_id, ELEMENT)
         assert element["threadId"] == thread_id
+    before = await state(layer, backend, victim)
+    await layer.delete_thread(mine)
+    assert same(await state(layer, backend, victim), before)
 
 
-async def test_an_element_is_read_in_its_own_thread_only(layer: Any, victim: str) -> None:
-    mine = await thread(layer)
-    assert await layer.get_element(mine, ELEMENT) is None
-    assert await layer.get_element("a thread that does not exist", ELEMENT) is None
-    assert await layer.get_element(victim, ELEMENT) is not None
-
-
-async def test_deleting_an_element_in_ones_own_thread(
+async def test_an_element_is_read_and_deleted_in_its_own_thread_only(
     layer: Any, backend: Backend, victim: str
 ) -> None:
     before = await state(layer, backend, victim)
     mine = await thread(layer)
+    assert await layer.get_element(mine, ELEMENT) is None
+    assert await layer.get_element("a thread that does not exist", ELEMENT) is None
     await layer.delete_element(ELEMENT, mine)
     await layer.create_element(file_element(mine, STEP, id=ELEMENT))
     await layer.delete_element(ELEMENT, mine)
@@ -104,21 +102,9 @@ async def test_deleting_an_element_in_ones_own_thread(
     assert same(await state(layer, backend, victim), before)
 
 
-async def test_deleting_a_thread_leaves_the_other(
-    layer: Any, backend: Backend, victim: str
-) -> None:
-    before = await state(layer, backend, victim)
-    mine = await thread(layer)
-    await layer.create_step(message(mine, id=STEP))
-    await layer.create_element(file_element(mine, STEP, id=ELEMENT))
-    await layer.upsert_feedback(Feedback(forId=STEP, value=0, threadId=mine))
-    await layer.delete_thread(mine)
-    assert same(await state(layer, backend, victim), before)
-
-
 @pytest.mark.parametrize("there", [True, False])
 async def test_deleting_a_step_in_a_session_stays_in_its_thread(
-    layer: Any, backend: Backend, victim: str, there: bool
+    layer: Any, backend: Backend, victim: str, socket: Socket, there: bool
 ) -> None:
     before = await state(layer, backend, victim)
     mine = await thread(layer)
@@ -126,12 +112,8 @@ async def test_deleting_a_step_in_a_session_stays_in_its_thread(
         await layer.create_step(message(mine, id=STEP))
         await layer.create_step(message(mine, id=CHILD, parentId=STEP))
         await layer.create_element(file_element(mine, STEP, id=ELEMENT))
-    socket = Socket()
     socket.enter(mine)
-    try:
-        await layer.delete_step(STEP)
-    finally:
-        await socket.leave()
+    await layer.delete_step(STEP)
     assert await steps_of(layer, mine) == {}
     assert await elements_of(layer, mine) == {}
     assert same(await state(layer, backend, victim), before)
@@ -159,18 +141,14 @@ async def test_a_step_deleted_here_can_be_written_there(layer: Any) -> None:
 
 @pytest.mark.parametrize("names_its_thread", [True, False])
 async def test_a_deletion_in_ones_own_thread_ends_no_upload_elsewhere(
-    layer: Any, backend: Backend, names_its_thread: bool
+    layer: Any, backend: Backend, socket: Socket, names_its_thread: bool
 ) -> None:
     one, two = await thread(layer), await thread(layer)
     element = file_element(one, STEP, id=ELEMENT, content=b"x" * 2_000_000)
     writing = asyncio.create_task(layer.create_element(element))
     await asyncio.sleep(0)
-    socket = Socket()
     socket.enter(two)
-    try:
-        await layer.delete_element(ELEMENT, *([two] if names_its_thread else []))
-    finally:
-        await socket.leave()
+    await layer.delete_element(ELEMENT, *([two] if names_its_thread else []))
     await writing
     url = (await elements_of(layer, one))[ELEMENT]["url"]
     assert await backend.fetch(url) == element.content

@@ -15,30 +15,17 @@ async def outputs(layer: Any, thread_id: str) -> list[str]:
     return [step["output"] for step in (await steps_of(layer, thread_id)).values()]
 
 
-async def test_steps_are_ordered_by_creation(layer: Any) -> None:
+# As text "…:05.5Z" sorts before "…:05Z".
+FRACTIONS = ["12:00:04.999999Z", "12:00:05Z", "12:00:05.000001Z", "12:00:05.25Z", "12:00:05.5Z"]
+OFFSETS = ["12:30:00+02:00", "09:00:00-02:00", "12:00:00Z"]
+
+
+@pytest.mark.parametrize("times", [FRACTIONS, OFFSETS], ids=["fractions", "offsets"])
+async def test_steps_are_ordered_by_time(layer: Any, times: list[str]) -> None:
     thread_id = await thread(layer)
-    for second in (5, 1, 4, 2, 3):
-        await layer.create_step(message(thread_id, str(second), createdAt=at(second)))
-    assert await outputs(layer, thread_id) == ["1", "2", "3", "4", "5"]
-
-
-async def test_the_fraction_of_a_second_is_a_fraction(layer: Any) -> None:
-    # As text "…:05.5Z" sorts before "…:05Z".
-    thread_id = await thread(layer)
-    for moment in ("05.5Z", "05Z", "05.25Z", "04.999999Z", "05.000001Z"):
-        await layer.create_step(message(thread_id, moment, createdAt="2026-03-01T12:00:" + moment))
-    assert await outputs(layer, thread_id) == ["04.999999Z", "05Z", "05.000001Z", "05.25Z", "05.5Z"]
-
-
-async def test_offsets_count_in_the_order(layer: Any) -> None:
-    thread_id = await thread(layer)
-    for moment in ("T12:00:00Z", "T12:30:00+02:00", "T09:00:00-02:00"):
-        await layer.create_step(message(thread_id, moment, createdAt="2026-03-01" + moment))
-    assert await outputs(layer, thread_id) == [
-        "T12:30:00+02:00",
-        "T09:00:00-02:00",
-        "T12:00:00Z",
-    ]
+    for time in (times[1], *times[2:], times[0]):
+        await layer.create_step(message(thread_id, time, createdAt=f"2026-03-01T{time}"))
+    assert await outputs(layer, thread_id) == times
 
 
 async def test_equal_times_keep_the_order_of_arrival(layer: Any, backend: Backend) -> None:

@@ -17,7 +17,6 @@ from tests.contract.backends import Backend
 from tests.contract.build import (
     INSTANT,
     as_read,
-    at,
     file_element,
     listed,
     message,
@@ -112,13 +111,10 @@ async def test_texts_in_threads_and_feedback(layer: Any) -> None:
         assert found["steps"][0]["feedback"]["comment"] == stored
 
 
-@pytest.mark.parametrize(
-    ("sent", "stored"),
-    [("a\x00b", "a\u2400b"), ("a\ud800b", "a\ufffdb")],
-    ids=["nul", "surrogate"],
-)
-async def test_text_in_ids_and_questions(layer: Any, sent: str, stored: str) -> None:
+@pytest.mark.parametrize("name", ["nul", "lone surrogate"])
+async def test_text_in_ids_and_questions(layer: Any, name: str) -> None:
     # Ids and search words come from clients: they are cleaned alike in writes and reads.
+    sent, stored = TEXTS[name]
     user = await layer.create_user(User(identifier=sent))
     assert user.identifier == stored
     assert await layer.get_user(sent) == user
@@ -190,7 +186,7 @@ async def test_deep_json_is_kept(layer: Any) -> None:
     "value", [nested(300), nested(5000), circular()], ids=["300", "5000", "ring"]
 )
 async def test_a_value_without_end_is_refused_alone(layer: Any, value: Any) -> None:
-    thread_id = await thread(layer)
+    thread_id = await thread(layer, name="before", metadata={"a": 1})
     steps = [message(thread_id, str(i)) for i in range(5)]
     steps[2]["metadata"] = {"bad": value}
     results = await asyncio.gather(
@@ -199,16 +195,11 @@ async def test_a_value_without_end_is_refused_alone(layer: Any, value: Any) -> N
     assert [type(result) for result in results] == [
         *[type(None)] * 2, RejectedRow, *[type(None)] * 2
     ]  # fmt: skip
-    good = [step["id"] for step in steps if step is not steps[2]]
-    assert list(await steps_of(layer, thread_id)) == good
-
-
-async def test_a_thread_with_refused_metadata_keeps_what_it_had(layer: Any) -> None:
-    thread_id = await thread(layer, name="before", metadata={"a": 1})
     with pytest.raises(RejectedRow):
-        await layer.update_thread(thread_id, name="after", metadata={"b": circular()})
+        await layer.update_thread(thread_id, name="after", metadata={"bad": value})
     found = await read(layer, thread_id)
     assert (found["name"], found["metadata"]) == ("before", {"a": 1})
+    assert [step["output"] for step in found["steps"]] == ["0", "1", "3", "4"]
 
 
 async def test_long_texts(layer: Any, backend: Backend) -> None:
@@ -312,21 +303,12 @@ async def test_a_step_without_a_time_is_kept(layer: Any) -> None:
     assert list(await steps_of(layer, thread_id)) == [first]
 
 
-async def test_a_time_that_is_given_stays(layer: Any) -> None:
-    thread_id = await thread(layer)
-    step = tool(thread_id, createdAt=at(5), start=at(6))
-    await layer.create_step(dict(step))
-    await layer.update_step({"id": step["id"], "threadId": thread_id, "type": "tool", "output": ""})
-    stored = (await steps_of(layer, thread_id))[step["id"]]
-    assert (stored["createdAt"], stored["start"]) == (at(5), at(6))
-
-
 async def test_the_layer_writes_its_own_instants_in_utc(layer: Any) -> None:
-    before = datetime.datetime.now(datetime.UTC)
+    slack = datetime.timedelta(seconds=1)
+    before = datetime.datetime.now(datetime.UTC) - slack
     user = await person(layer)
     thread_id = await thread(layer, user)
-    after = datetime.datetime.now(datetime.UTC)
+    after = datetime.datetime.now(datetime.UTC) + slack
     for written in (user.createdAt, (await read(layer, thread_id))["createdAt"]):
         assert INSTANT.fullmatch(written), written
-        slack = datetime.timedelta(seconds=1)
-        assert before - slack <= datetime.datetime.fromisoformat(written) <= after + slack
+        assert before <= datetime.datetime.fromisoformat(written) <= after

@@ -22,7 +22,7 @@ from tests.official.backends import (
     postgres_databases,
     sqlite_template,
 )
-from tests.official.differences import LAYERS, expected_failure
+from tests.official.differences import DIFFERENCES, expected_failure
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -44,7 +44,7 @@ def _mark(item: pytest.Item) -> pytest.MarkDecorator | None:
     """Find the mark of a test by its function and parameters, of which the layer is the first."""
     assert isinstance(item, pytest.Function)
     parameters = item.name.removesuffix("]").partition("[")[2]
-    for layer in LAYERS:
+    for layer in DIFFERENCES:
         if parameters == layer or parameters.startswith(f"{layer}-"):
             return expected_failure(item.function, layer, parameters[len(layer) + 1 :])
     return None
@@ -86,7 +86,7 @@ def cd_postgres(postgres: Server) -> Databases:
     return postgres_databases(postgres, prisma.statements(tags=True))
 
 
-@pytest.fixture(params=LAYERS)
+@pytest.fixture(params=list(DIFFERENCES))
 def backend(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Backend]:
     made: Backend
     if request.param == "sa-sqlite":

@@ -28,38 +28,27 @@ ROOT = Path(__file__).parents[2]
 FILES = 5
 
 
-class FolderStore:
-    """A local folder; the killed process stops by itself."""
+@dataclass
+class Deployment:
+    """A database and a store, and the layers that were opened on them."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    url: str
+    folder: Path
+    layers: list[SQLADataLayer] = field(default_factory=list)
 
-    def open(self) -> LocalStorage:
-        return LocalStorage(self.folder)
-
-    def held(self, doing: str) -> set[str]:
-        """What the process prints when it stops; see `killed_process.Stuck`."""
-        return {"halfway"} if doing == "upload" else {"done", "deleting"}
+    def restart(self) -> SQLADataLayer:
+        """Open a layer as a new process would."""
+        layer = SQLADataLayer(self.url, storage=LocalStorage(self.folder))
+        self.layers.append(layer)
+        return layer
 
     def left(self) -> list[str]:
         """All files but the two of the folder itself."""
         names = [path.name for path in self.folder.rglob("*") if path.is_file()]
         return sorted(name for name in names if name not in {".gitignore", ".secret"})
 
-
-@dataclass
-class Deployment:
-    """A database and a store, and the layers that were opened on them."""
-
-    url: str
-    store: FolderStore
-    layers: list[SQLADataLayer] = field(default_factory=list)
-
-    def restart(self) -> SQLADataLayer:
-        """Open a layer as a new process would."""
-        layer = SQLADataLayer(self.url, storage=self.store.open())
-        self.layers.append(layer)
-        return layer
+    def blobs(self) -> int:
+        return len([name for name in self.left() if not name.endswith(".json")])
 
     async def count(self, table: Table) -> int:
         database = Database(self.url)
@@ -72,17 +61,13 @@ class Deployment:
     async def until_cleared(self, left: int = 0) -> None:
         """Wait until the deletion queue is empty and so many blobs are left."""
         async with asyncio.timeout(PATIENCE):
-            while await self.count(blob_deletions) or blobs(self.store.left()) != left:
+            while await self.count(blob_deletions) or self.blobs() != left:
                 await asyncio.sleep(0.02)
-
-
-def blobs(names: list[str]) -> int:
-    return len([name for name in names if not name.endswith(".json")])
 
 
 @pytest.fixture
 async def deployment(tmp_path: Path) -> AsyncIterator[Deployment]:
-    made = Deployment(f"sqlite:///{tmp_path / 'chats.db'}", FolderStore(tmp_path / "files"))
+    made = Deployment(f"sqlite:///{tmp_path / 'chats.db'}", tmp_path / "files")
     database = Database(made.url)
     await migrations.upgrade(database)
     await database.close()
@@ -98,10 +83,11 @@ def killed(deployment: Deployment, doing: str, files: int = 0) -> Iterator[None]
         "do": doing,
         "files": files,
         "database": deployment.url,
-        "folder": str(deployment.store.folder),
+        "folder": str(deployment.folder),
     }
     command = [sys.executable, "-m", "tests.writes.killed_process", json.dumps(about)]
-    words = deployment.store.held(doing)
+    # What it prints when it stops; see `killed_process.Stuck`.
+    words = {"halfway"} if doing == "upload" else {"done", "deleting"}
     pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
     with subprocess.Popen(command, cwd=ROOT, text=True, **pipes) as child:
         try:
@@ -122,11 +108,11 @@ async def test_queued_deletions_of_a_killed_process_run_at_the_next_start(
         for table in (threads, steps, elements):
             assert await deployment.count(table) == 0
         assert await deployment.count(blob_deletions) == FILES
-        assert blobs(deployment.store.left()) in (FILES - 1, FILES)
+        assert deployment.blobs() in (FILES - 1, FILES)
     layer = deployment.restart()
     assert await layer.get_thread("t") is None  # No deletion: any first use will do.
     await deployment.until_cleared()
-    assert deployment.store.left() == []
+    assert deployment.left() == []
 
 
 @pytest.mark.full
@@ -158,11 +144,11 @@ async def test_a_killed_upload_leaves_only_what_can_be_cleared(
     storage = layer.storage
     assert isinstance(storage, Inventory)
     assert [blob async for blob in storage.list_blobs()] == []
-    assert len(deployment.store.left()) == 1
+    assert len(deployment.left()) == 1
     soon = datetime.now(UTC) + timedelta(hours=1)
     counts = [
         await storage.clear_unfinished(soon, is_ours=is_own_key, remove=remove)
         for remove in (False, True, True)
     ]
     assert counts == [1, 1, 0]
-    assert deployment.store.left() == []
+    assert deployment.left() == []
