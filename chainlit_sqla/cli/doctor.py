@@ -7,8 +7,7 @@ import difflib
 import os
 import platform
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
 from importlib.metadata import version
 from typing import Any, NamedTuple
 
@@ -61,6 +60,7 @@ class CheckResult(NamedTuple):
 
 _Outcome = tuple[str, str]
 """The status and the text of a result."""
+_Check = Callable[[Database], Awaitable[_Outcome | None]]
 
 
 def doctor(url: Url = None, schema: Schema = None) -> None:
@@ -87,10 +87,8 @@ def doctor(url: Url = None, schema: Schema = None) -> None:
     if failures := statuses.count(FAILED):
         console.print(f"\n{plural(failures, 'check')} failed.", style="bold red")
         raise typer.Exit(1)
-    if NOTE in statuses:
-        console.print("\nEverything works; see the notes above.", style="yellow")
-    else:
-        console.print("\nEverything works.", style="green")
+    notes = "; see the notes above" if NOTE in statuses else ""
+    console.print(f"\nEverything works{notes}.", style="yellow" if notes else "green")
 
 
 def _print_result(console: Console, result: CheckResult) -> None:
@@ -107,7 +105,7 @@ async def _run_checks(settings: Settings) -> list[CheckResult]:
 
 async def _check_database(settings: Settings) -> list[CheckResult]:
     """Run the checks of the database up to the first that fails."""
-    checks: dict[str, Callable[[Database], Awaitable[_Outcome | None]]] = {
+    checks: dict[str, _Check] = {
         "database": _connect,
         "schema": _check_schema,
         "write permission": _check_writing,
@@ -125,10 +123,21 @@ async def _check_database(settings: Settings) -> list[CheckResult]:
                 results.append(CheckResult(name, SKIPPED, "not checked, see above"))
             else:
                 seconds = settings.connect_timeout + _DATABASE_SECONDS
-                results += await _timed(name, seconds, check(database))
+                results += await _timed(name, seconds, _translated(check, database))
         return results
     finally:
         await database.close()
+
+
+async def _translated(check: _Check, database: Database) -> _Outcome | None:
+    try:
+        return await check(database)
+    except (SQLAlchemyError, OSError) as error:
+        translated = database.translate(error)
+        if isinstance(translated, ChainlitSqlaError):
+            raise translated from error
+        text = f"{describe_database(database)} rejected a statement: {error_message(error)}"
+        raise DatabaseUnavailable(text) from error
 
 
 async def _timed(
@@ -147,22 +156,20 @@ async def _timed(
 
 
 async def _connect(database: Database) -> _Outcome:
-    async with _translate_errors(database), database.connect() as connection:
+    async with database.connect() as connection:
         server = await database.dialect.server_version(connection)
     return OK, f"{server}, {database.label}"
 
 
 async def _check_schema(database: Database) -> _Outcome:
-    async with _translate_errors(database):
-        state = await describe_revision(database)
+    state = await describe_revision(database)
     return OK if state.is_current or state.upgrades_itself else FAILED, state.text
 
 
 async def _check_writing(database: Database) -> _Outcome:
     """Write in a transaction that is rolled back."""
-    options = database.dialect.write_options()
-    engine = database.engine.execution_options(**options)
-    async with _translate_errors(database), engine.connect() as connection:
+    engine = database.engine.execution_options(**database.dialect.write_options())
+    async with engine.connect() as connection:
         revision = await current_revision(connection, database.schema)
         await connection.rollback()
         transaction = await connection.begin()
@@ -226,18 +233,6 @@ async def _check_backups(database: Database) -> _Outcome | None:
     return (OK, text) if names else None
 
 
-@asynccontextmanager
-async def _translate_errors(database: Database) -> AsyncIterator[None]:
-    try:
-        yield
-    except (SQLAlchemyError, OSError) as error:
-        translated = database.translate(error)
-        if isinstance(translated, ChainlitSqlaError):
-            raise translated from error
-        text = f"{describe_database(database)} rejected a statement: {error_message(error)}"
-        raise DatabaseUnavailable(text) from error
-
-
 async def _check_storage(settings: Settings) -> _Outcome:
     client = storage_from(settings)
     try:
@@ -247,36 +242,24 @@ async def _check_storage(settings: Settings) -> _Outcome:
 
 
 def _print_settings(console: Console, settings: Settings, options: Collection[str]) -> None:
-    """Print the settings in effect; no value is cut off, so that it can be compared."""
+    """Print the settings in effect and their origin; no value is cut off."""
     rows = [("Setting", "Value", "From")]
-    rows += [row for row in _effective_settings(settings, options) if row[1]]
+    environments = _environments()
+    for name in Settings.model_fields:
+        variables = Settings.variables(name)
+        variable, source = variables[0], "default"
+        for candidate in reversed(variables):  # The first one takes precedence.
+            for environment, values in reversed(environments.items()):
+                if candidate in values:
+                    variable, source = candidate, environment
+        if value := _masked_value(name, settings):
+            rows.append((variable, value, "command line" if name in options else source))
     widths = [max(len(row[column]) for row in rows) for column in range(2)]
     console.print()
     for number, (variable, value, source) in enumerate(rows):
         style = "bold" if number == 0 else "dim" if source == "default" else ""
         line = f"{variable:<{widths[0]}}  {value:<{widths[1]}}  {source}"
         console.print(Text(line, style=style))
-
-
-def _effective_settings(
-    settings: Settings, options: Collection[str]
-) -> Iterator[tuple[str, str, str]]:
-    """The variable, the value and the origin of each setting; secrets are masked."""
-    environments = _environments()
-    for name in Settings.model_fields:
-        variables = Settings.variables(name)
-        variable, source = next(
-            (
-                (variable, source)
-                for variable in variables  # In the order of `Settings.load`.
-                for source, values in environments.items()
-                if variable in values
-            ),
-            (variables[0], "default"),
-        )
-        if name in options:
-            source = "command line"
-        yield variable, _masked_value(name, settings), source
 
 
 def _unknown_settings() -> Iterator[str]:
@@ -293,15 +276,15 @@ def _unknown_settings() -> Iterator[str]:
 
 
 def _environments() -> dict[str, Mapping[str, str]]:
-    """The environment and the .env file, by their name; names of variables in upper case."""
+    """The variables in the environment and in the .env file, by their origin."""
+
+    def upper(values: Mapping[str, str | None]) -> Mapping[str, str]:
+        return {name.upper(): value for name, value in values.items() if value}
+
     file = os.environ.get("CHAINLIT_ENV_FILE", ".env")
-    environments: dict[str, Mapping[str, str | None]] = {
-        "environment": dict(os.environ),
-        file: dotenv_values(file, encoding="utf-8"),
-    }
     return {
-        source: {name.upper(): value for name, value in values.items() if value}
-        for source, values in environments.items()
+        "environment": upper(dict(os.environ)),
+        file: upper(dotenv_values(file, encoding="utf-8")),
     }
 
 

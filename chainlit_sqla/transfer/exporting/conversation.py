@@ -40,7 +40,6 @@ _MAX_NODES = 20_000  # Steps whose ids are held together; a single conversation 
 _THREADS_PER_QUERY = 100
 _ROWS_PER_FETCH = 1_000
 _ANSWER = "assistant_message"
-# The runs that Chainlit wraps around the application's functions.
 _WRAPPERS = frozenset({"on_chat_start", "on_message", "on_audio_end"})
 
 # Columns that transcripts show: others, such as metadata, may be large.
@@ -107,13 +106,9 @@ class Document:
 
 
 class ConversationReader:
-    """Reads conversations in the order in which they began.
+    """Reads selected conversations, or all, in the order in which they began.
 
-    Args:
-        connection: In a transaction that sees one state of the database.
-        source: Reads the same database.
-        where: Selects rows of ``threads``; None: all.
-        report: Receives the number of steps that were read since its last call.
+    `report` receives the number of steps that were read since its last call.
     """
 
     def __init__(
@@ -173,16 +168,12 @@ class ConversationReader:
         texts = columns.input, columns.output
         # In characters, on MySQL and MariaDB in bytes.
         lengths = [func.coalesce(func.length(text), 0) for text in texts]
-        query = (
-            select(
-                *(columns.threadId, columns.id, columns.parentId, columns.type, columns.name),
-                func.substr(columns.output, 1, 1).label("first_character"),
-                columns.isError,
-                (lengths[0] + lengths[1]).label("characters"),
-            )
-            .where(columns.threadId.in_(ids))
-            .order_by(columns.createdAt, columns.ordinal, columns.id)
+        query = select(
+            *(columns.threadId, columns.id, columns.parentId, columns.type, columns.name),
+            *(func.substr(columns.output, 1, 1), columns.isError, lengths[0] + lengths[1]),
         )
+        query = query.where(columns.threadId.in_(ids))
+        query = query.order_by(columns.createdAt, columns.ordinal, columns.id)
         nodes: dict[str, list[StepNode]] = defaultdict(list)
         options = {"yield_per": _ROWS_PER_FETCH}
         async with self._connection.stream(query, execution_options=options) as rows:
@@ -196,8 +187,8 @@ class ConversationReader:
                 is_error,
                 size,
             ) in rows:
-                wrapper = is_wrapper(type_, name, first_character)
-                node = StepNode(id, parent_id, type_, wrapper, bool(is_error), size)
+                is_wrapper = type_ == "run" and name in _WRAPPERS and not first_character
+                node = StepNode(id, parent_id, type_, is_wrapper, bool(is_error), size)
                 nodes[thread_id].append(node)
         return nodes
 
@@ -270,7 +261,10 @@ def thumb(feedback: Record) -> str:
 
 
 class StepNode(NamedTuple):
-    """What the order of a step depends on, and the length of its texts."""
+    """What the order of a step depends on, and the length of its texts.
+
+    A wrapper is a run around the application's functions that has no output: it is not shown.
+    """
 
     id: str
     parent_id: str | None
@@ -297,21 +291,11 @@ class StepPosition(NamedTuple):
     feedback_ids: tuple[str, ...]
 
 
-def is_wrapper(type_: str, name: str, output: str | None) -> bool:
-    """Whether a step is a run that Chainlit wraps around the application's functions."""
-    return type_ == "run" and name in _WRAPPERS and not output
-
-
 def order_steps(nodes: Sequence[StepNode], rated: Container[str] = ()) -> list[StepPosition]:
-    """Put steps in display order: children after their parent, else in the given order.
+    """Put the steps that are shown in order: children after their parent, else by time.
 
-    Args:
-        nodes: All steps of a conversation by time.
-        rated: The ids of steps with feedback.
-
-    Returns:
-        The steps that are shown. A step inside itself or inside a step that does not exist is
-        shown at the top level.
+    A step inside itself or inside a step that does not exist is shown at the top level. Wrappers
+    are shown only where feedback (`rated`) needs them.
     """
     visits = list(_walk(nodes))
     last_answers: dict[str, str] = {}

@@ -49,12 +49,7 @@ _MAX_CALL_ID = 40
 
 
 class OpenAIExport(Document):
-    """Writes each conversation that has an answer as one line.
-
-    Args:
-        write: Writes bytes to the output.
-        tools: Include the calls of tools and their results.
-    """
+    """Writes each conversation that has an answer as one line, if asked to with tool calls."""
 
     def __init__(self, write: Write, *, tools: bool = False) -> None:
         super().__init__(write)
@@ -215,12 +210,7 @@ def _is_answer(message: Mapping[str, Any]) -> bool:
 
 
 def tool_name(name: str) -> str:
-    """A valid name of a function: letters, digits, ``_`` and ``-``, at most 64.
-
-    Example:
-        >>> tool_name("look up (v2)")
-        'look_up_v2'
-    """
+    """A valid name of a function: letters, digits, ``_`` and ``-``, at most 64."""
     return _NOT_IN_NAMES.sub("_", name).strip("_")[:_MAX_NAME] or "tool"
 
 
@@ -230,12 +220,7 @@ def _call_id(id: str) -> str:
 
 
 def arguments(text: str | None) -> str:
-    """The input of a tool as the text of a JSON object, which calls need.
-
-    Example:
-        >>> arguments('{"city": "Paris"}'), arguments("Paris")
-        ('{"city": "Paris"}', '{"input":"Paris"}')
-    """
+    """The input of a tool as the text of a JSON object, which calls need."""
     try:
         if isinstance(orjson.loads(text or "{}"), dict):
             return text or "{}"

@@ -42,14 +42,7 @@ class Format(StrEnum):
 
 @dataclass(slots=True)
 class ExportResult:
-    """What an export wrote.
-
-    Args:
-        label: The database, without its password.
-        selected: The number of conversations that meet the conditions.
-        conversations: The number of conversations that were written.
-        is_empty: Whether nothing was written.
-    """
+    """How many conversations were selected and written, and whether nothing at all was."""
 
     label: str
     selected: int
@@ -67,14 +60,6 @@ async def export_conversations(
     watch: Watch = quiet,
 ) -> ExportResult:
     """Write the selected conversations; nothing where the conditions select none.
-
-    Args:
-        database: The database to read.
-        form: The format to write.
-        selection: Which conversations to export.
-        write: Writes bytes to the output.
-        tools: With ``chat``: include tool calls and their results.
-        watch: Receives the progress.
 
     Raises:
         ConfigurationError: A user or a thread of the selection does not exist.

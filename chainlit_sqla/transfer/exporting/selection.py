@@ -25,9 +25,6 @@ class Feedback(StrEnum):
     ANY = "any"
 
 
-_VALUES = {Feedback.UP: (1,), Feedback.DOWN: (0,), Feedback.ANY: (0, 1)}
-
-
 @dataclass(frozen=True, slots=True)
 class Selection:
     """Conversations that meet every given condition; a sequence matches any of its values.
@@ -97,10 +94,11 @@ class Selection:
         if self.until is not None:
             parts.append(threads.c.updatedAt < self.until)
         if self.feedback is not None:
+            values = {Feedback.UP: (1,), Feedback.DOWN: (0,), Feedback.ANY: (0, 1)}
             # A step that exists has it, as in the filter of the thread list.
             has_feedback = exists().where(
                 feedbacks.c.threadId == threads.c.id,
-                feedbacks.c.value.in_(_VALUES[self.feedback]),
+                feedbacks.c.value.in_(values[self.feedback]),
                 steps.c.threadId == feedbacks.c.threadId,
                 steps.c.id == feedbacks.c.forId,
             )
