@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from .._internal.aio import Watch
 from ..database import Database
 from ..settings import Settings
 from ..transfer.in_place import Adoption, BackupRemoval, InPlaceChange, Report, Unadoption
@@ -76,12 +76,9 @@ def adopt(
     chainlit_sqla_quarantine. Everything is one transaction: after an interruption, the database is
     as it was. `chainlit-sqla unadopt` goes back.
     """
-    kind = BackupRemoval if drop_old else Adoption
-
-    def make(database: Database, watch: Watch) -> InPlaceChange:
-        return kind(database, drop_dependents=drop_dependents, watch=watch)
-
-    _run(make, settings_for(url, schema), dry_run, yes, _BACKUP_REMOVED if drop_old else _REPLACED)
+    kind, warning = (BackupRemoval, _BACKUP_REMOVED) if drop_old else (Adoption, _REPLACED)
+    make = partial(kind, drop_dependents=drop_dependents)
+    _run(make, settings_for(url, schema), dry_run, yes, warning)
 
 
 def unadopt(
@@ -100,15 +97,12 @@ def unadopt(
     one transaction.
     """
     file = output or Path(f"chainlit-sqla-unadopted-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.jsonl")
-
-    def make(database: Database, watch: Watch) -> InPlaceChange:
-        return Unadoption(database, file, drop_dependents=drop_dependents, watch=watch)
-
+    make = partial(Unadoption, file=file, drop_dependents=drop_dependents)
     _run(make, settings_for(url, schema), dry_run, yes, _REPLACED)
 
 
 def _run(
-    make: Callable[[Database, Watch], InPlaceChange],
+    make: Callable[..., InPlaceChange],
     settings: Settings,
     dry_run: bool,
     yes: bool,
@@ -129,7 +123,7 @@ def _run(
                 typer.echo("No changes made.")
                 raise typer.Exit(1)
         with signals_as_interrupt(), progress() as watch:
-            change = make(database, watch)
+            change = make(database, watch=watch)
             report = run_async(_change(change, database, dry_run))
     except KeyboardInterrupt:
         committing = change is not None and change.committing

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import signal
-import sqlite3
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import asyncpg
 import pytest
-from sqlalchemy import event
 
 from chainlit_sqla.errors import AdoptionRefused, DatabaseUnavailable
 from chainlit_sqla.transfer.in_place import Adoption
@@ -154,33 +150,3 @@ async def test_a_lost_connection_leaves_the_state_before(frozen: Shelf) -> None:
         with pytest.raises(DatabaseUnavailable):
             await Adoption(database, watch=watch).run()
     assert await rows(url) == before
-
-
-async def test_a_full_disk_leaves_the_state_before(frozen: Shelf) -> None:
-    url = frozen.load("sqlite_v8")
-    before = await rows(url)
-
-    def limit_pages(connection: Any, _record: Any) -> None:
-        cursor = connection.cursor()
-        cursor.execute("PRAGMA max_page_count = 1")
-        cursor.close()
-
-    async with opened(url) as database:
-        event.listen(database.engine.sync_engine, "connect", limit_pages)
-        with pytest.raises(DatabaseUnavailable, match="free disk space"):
-            await Adoption(database).run()
-    assert await rows(url) == before
-
-
-async def test_a_write_in_progress_on_sqlite_is_waited_for(frozen: Shelf) -> None:
-    url = frozen.load("sqlite_v8")
-    app = sqlite3.connect(url.removeprefix("sqlite:///"), isolation_level=None)
-    app.execute("BEGIN IMMEDIATE")
-    app.execute("UPDATE threads SET name = 'renamed at the last moment'")
-
-    adopting = asyncio.create_task(adopt(url))
-    done, _ = await asyncio.wait([adopting], timeout=0.5)
-    assert not done
-    app.execute("COMMIT")
-    app.close()
-    assert (await adopting).nothing_to_do is None

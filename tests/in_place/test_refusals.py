@@ -44,7 +44,7 @@ async def test_other_tables_are_refused(frozen: Shelf, tmp_path: Path, dialect: 
         (
             "ALTER TABLE elements RENAME TO all_elements; "
             "CREATE VIEW elements AS SELECT * FROM all_elements",
-            "elements is a view",
+            "views or indexes named elements, and",
         ),
         ("CREATE TABLE users_before_adoption (id TEXT)", "named users_before_adoption, and"),
         ("CREATE INDEX ix_steps_id ON steps (type)", "named ix_steps_id, .* rename or drop them"),
@@ -76,11 +76,10 @@ async def test_an_older_revision_is_upgraded_before_it_is_given_back(
     assert read["threads"].keys() == expected["threads"].keys()
 
 
-@pytest.mark.parametrize("name", BOTH)
 async def test_files_that_wait_for_their_deletion_keep_our_tables(
-    frozen: Shelf, tmp_path: Path, name: str
+    frozen: Shelf, tmp_path: Path
 ) -> None:
-    url = frozen.load(name)
+    url = frozen.load("postgres_v8")
     await adopt(url)
     execute(
         url,

@@ -34,13 +34,7 @@ _WITH_EXTRA = ("step", "element")
 
 
 class Adoption(InPlaceChange):
-    """Takes over a database of Chainlit's SQLAlchemy layer.
-
-    Example:
-        >>> report = await Adoption(Database("sqlite:///chats.db")).run()
-        >>> report.after["thread"]
-        12
-    """
+    """Takes over a database of Chainlit's SQLAlchemy layer."""
 
     async def _work(self) -> None:
         label, columns = self._database.label, await self._columns(TABLE_NAMES)
@@ -80,14 +74,10 @@ class Adoption(InPlaceChange):
     def _check_tables(self, connection: Connection, columns: Columns) -> None:
         """Refuse other tables than Chainlit's, and names that an adoption needs."""
         label, inspector = self._database.label, inspect(connection)
-        reasons = []
-        for kind, name in TABLE_NAMES.items():
-            if kind not in columns:
-                if name in inspector.get_view_names(schema=self._schema):
-                    reasons.append(f"{name} is a view")
-                elif name in REQUIRED_TABLES:
-                    reasons.append(f"there is no table {name}")
-            elif missing := CHAINLIT_TABLES[name].difference(columns[kind]):
+        present = {TABLE_NAMES[kind]: types for kind, types in columns.items()}
+        reasons = [f"there is no table {name}" for name in REQUIRED_TABLES if name not in present]
+        for name, types in present.items():
+            if missing := CHAINLIT_TABLES[name].difference(types):
                 reasons.append(f"{name} has no column {', '.join(sorted(missing))}")
         if reasons:
             raise SchemaUnknown(
@@ -96,18 +86,19 @@ class Adoption(InPlaceChange):
                 "create the tables of chainlit-sqla in another database or schema"
             )
         ours = Base.metadata.tables
-        needed = {*BACKUP_NAMES.values(), *(ours.keys() - TABLE_NAMES.values())}
+        needed = {*BACKUP_NAMES.values(), *(ours.keys() - present.keys())}
         needed.update(str(index.name) for table in ours.values() for index in table.indexes)
         needed.update(str(table.primary_key.name) for table in ours.values())
         existing = set(inspector.get_table_names(schema=self._schema))
+        existing.update(inspector.get_view_names(schema=self._schema))
         for indexes in inspector.get_multi_indexes(schema=self._schema).values():
             existing.update(str(index["name"]) for index in indexes)
         for key in inspector.get_multi_pk_constraint(schema=self._schema).values():
             existing.add(str(key["name"]))
         if taken := ", ".join(sorted(existing & needed)):
             raise SchemaUnknown(
-                f"{label} already has tables or indexes named {taken}, and an adoption needs "
-                "these names; rename or drop them, and run the command again"
+                f"{label} already has tables, views or indexes named {taken}, and an adoption "
+                "needs these names; rename or drop them, and run the command again"
             )
 
     async def _import(self, columns: Columns) -> Result:

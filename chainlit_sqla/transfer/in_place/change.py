@@ -25,21 +25,17 @@ T = TypeVar("T")
 
 @dataclass(slots=True)
 class Report:
-    """What was done.
+    """What was done; rows are counted by kind of record.
 
     Args:
         dry_run: Whether everything was rolled back.
         nothing_to_do: Why there was nothing to do; None: there was.
-        before: Rows before, by kind of record.
-        after: Rows after, by kind of record.
         quarantined: Rows that went into the quarantine, by kind and reason.
         partly_quarantined: Rows that were copied but for a value, by kind and reason.
         dependents: What depended on the tables and was dropped.
         unknown_columns: Columns that our tables do not have.
         file: Where the records are that Chainlit's tables cannot hold; None: they hold all.
-        in_file: The records in it, by kind.
-        threads: Threads compared.
-        seconds: How long it took.
+        in_file: The records in it.
     """
 
     dry_run: bool = False
@@ -89,14 +85,10 @@ class InPlaceChange(ABC):
         )
 
     async def run(self, *, dry_run: bool = False) -> Report:
-        """Change the tables.
-
-        Args:
-            dry_run: Roll everything back at the end.
+        """Change the tables; a dry run rolls everything back at the end.
 
         Raises:
-            AdoptionRefused: The change is not possible; the database is as it was.
-            DatabaseUnavailable: The database cannot be reached or written.
+            ChainlitSqlaError: The change failed; the database is as it was.
         """
         started = time.monotonic()
         self._report.dry_run = dry_run
@@ -161,12 +153,7 @@ class InPlaceChange(ABC):
 
 
 class TransactionDatabase(Database):
-    """A database whose every read and write is a part of one transaction.
-
-    Args:
-        database: The database.
-        connection: A connection to it, in the transaction.
-    """
+    """A database whose every read and write is a part of one transaction."""
 
     def __init__(self, database: Database, connection: AsyncConnection) -> None:
         self.__dict__.update(database.__dict__)

@@ -55,13 +55,8 @@ def legacy_columns(
 ) -> Columns:
     """The columns of the tables that exist, named as Chainlit names them.
 
-    Args:
-        connection: To the database.
-        schema: The schema of the tables.
-        names: `TABLE_NAMES` or `BACKUP_NAMES`.
-        native: Whether the database has types for UUIDs, documents and lists; otherwise the
-            columns have no types: SQLite takes any value, and Chainlit's layer writes text and
-            numbers.
+    Where a database has no native types for UUIDs, documents and lists, columns have no types:
+    SQLite takes any value, and Chainlit's layer writes text and numbers.
     """
     inspector = inspect(connection)
     existing = canonical_names(connection, inspector.get_table_names(schema=schema), names.values())
@@ -83,13 +78,7 @@ def legacy_columns(
 def completing_statements(
     columns: Columns, quoted_names: Mapping[str, str], *, native: bool
 ) -> Iterator[str]:
-    """The statements that give Chainlit's tables what Chainlit's newest layer needs.
-
-    Args:
-        columns: The columns of the tables that exist.
-        quoted_names: The name of each table as SQL.
-        native: Whether the database has types for UUIDs, documents and lists.
-    """
+    """The statements that give Chainlit's tables what Chainlit's newest layer needs."""
     typed_ids = native and all(isinstance(types["id"], Uuid) for types in columns.values())
     for kind, documented in _DOCUMENTED.items():
         text = documented.format(**quoted_names)
@@ -108,12 +97,7 @@ def completing_statements(
 
 
 def legacy_row(record: Record, types: Mapping[str, TypeEngine[Any]]) -> dict[str, Any]:
-    """A record as a row of Chainlit's table; None stands for what it cannot hold.
-
-    Args:
-        record: The record.
-        types: The columns of the table.
-    """
+    """A record as a row of Chainlit's table; None stands for what it cannot hold."""
     kind, values = record.kind, dict(record.values)
     if kind == "element" and isinstance(values["extra"], dict) and not values["url"]:
         values["url"] = values["extra"].get("url")  # Of a file that Chainlit's layer wrote.
@@ -128,12 +112,6 @@ def legacy_row(record: Record, types: Mapping[str, TypeEngine[Any]]) -> dict[str
 
 def legacy_value(kind: str, name: str, value: Any, type_: TypeEngine[Any]) -> Any:
     """A value of ours as a column of Chainlit's tables holds it; None where it cannot.
-
-    Args:
-        kind: The kind of record.
-        name: The column.
-        value: Our value.
-        type_: The type of Chainlit's column.
 
     Example:
         >>> from sqlalchemy import Text

@@ -16,14 +16,15 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Collection, Iterator, Mapping, Sequence
+from contextlib import aclosing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
 
 from sqlalchemy import Column, ColumnElement, MetaData, Table, bindparam, select
 
+from ... import __version__
 from ..._internal.aio import Watch, quiet
 from ..._internal.retry import bisect
 from ..._internal.timestamps import format_instant, now
@@ -72,18 +73,10 @@ _KIND_OF_TABLE = {name: kind for kind, name in TABLE_NAMES.items()}
 class Unadoption(InPlaceChange):
     """Gives a database back to Chainlit's SQLAlchemy layer.
 
-    Args:
-        database: The database; no application may use it.
-        file: Where records go that Chainlit's tables cannot hold; created if there are any.
-        drop_dependents: Whether what depends on our tables is dropped.
-        watch: Called with the progress.
-
-    Example:
-        >>> report = await Unadoption(Database("sqlite:///chats.db"), Path("rest.jsonl")).run()
-        >>> report.in_file["step"]
-        0
+    The file is created for what Chainlit's tables cannot hold, if there is any.
     """
 
+    _file: IO[bytes]
     _theirs: SqlAlchemyLayerSource
     _tables: Mapping[str, Table]
     """Chainlit's tables, by kind of record."""
@@ -97,11 +90,14 @@ class Unadoption(InPlaceChange):
         watch: Watch = quiet,
     ) -> None:
         super().__init__(database, drop_dependents=drop_dependents, watch=watch)
-        self._file = RecordFile(file, database.label, self._report)
+        self._path = file
+        self._lines = Counter[str]()
         self._done = 0
+        self._refused: set[Key] = set()
+        """What the database refused in the adoption."""
 
     async def run(self, *, dry_run: bool = False) -> Report:
-        """Change the tables; a file that was begun is removed if that fails."""
+        """Change the tables; the file is removed if that fails."""
         try:
             return await super().run(dry_run=dry_run)
         except BaseException:
@@ -116,7 +112,7 @@ class Unadoption(InPlaceChange):
         await self._clear_dependents(list(TABLE_NAMES.values()))
         self._report.before = await self._count(TABLE_NAMES)
         columns = await self._complete_backup()
-        with self._file:
+        with self._open_file():
             await self._copy_all(columns)
         await migrator.migrate_inside(self._database, self._connection, "base")
         await self._drop(VERSION_TABLE)
@@ -145,6 +141,44 @@ class Unadoption(InPlaceChange):
                 "would be dropped. Start the application with that store, which deletes them, and "
                 "run the command again; if the store no longer exists, delete the rows of the table"
             )
+
+    @contextmanager
+    def _open_file(self) -> Iterator[None]:
+        """Create the file, and remove it again if nothing is written; a dry run writes none."""
+
+        def private(path: str, flags: int) -> int:
+            return os.open(path, flags, 0o600)  # Conversations are private.
+
+        path, mode = (os.devnull, "wb") if self._report.dry_run else (self._path, "xb")
+        try:
+            file = open(path, mode, opener=private)  # noqa: SIM115 - closed below
+        except OSError as error:
+            raise AdoptionRefused(
+                f"No changes made: {path} cannot be created ({error.strerror}); name another file "
+                "with --output"
+            ) from error
+        with file as self._file:
+            if not self._report.dry_run:
+                self._report.file = self._path
+            filters = {"unadopt": "what Chainlit's tables cannot hold"}
+            header = Header(__version__, str(format_instant(now())), self._database.label, filters)
+            file.write(header.line() + b"\n")
+            yield
+            file.write(End(self._lines).line() + b"\n")
+            file.flush()
+            if self._report.file:
+                os.fsync(file.fileno())
+        if self._report.file and not self._lines:
+            self._path.unlink()
+            self._report.file = None
+
+    def _write_lines(self, kind: str, lines: Sequence[bytes], uncounted: int = 0) -> None:
+        """Write lines of one kind; those that Chainlit's tables hold completely do not count."""
+        if lines:
+            self._file.write(b"\n".join(lines) + b"\n")
+            self._lines[kind] += len(lines)
+        if counted := len(lines) - uncounted:
+            self._report.in_file[kind] += counted
 
     async def _complete_backup(self) -> Columns:
         """Create what is missing in the backup, and give its columns.
@@ -178,36 +212,32 @@ class Unadoption(InPlaceChange):
         )
         await self._theirs.open()
         ours = NativeSource(self._connection, schema=self._schema, unknown_columns=True)
-        refused = set[Key]()
         async for chunk in ours.rest():
-            refused.update(filter(None, map(_refused_key, chunk.quarantined)))
-        deleted_users = await self._copy(None, await _digests(self._theirs.users()), refused)
+            self._refused.update(filter(None, map(_refused_key, chunk.quarantined)))
+        deleted_users = await self._copy(None, await _digests(self._theirs.users()))
         ids = set(await self._connection.scalars(select(TABLES["thread"].c.id)))
         backup: _Digests = {}
         async with aclosing(self._theirs.threads()) as chunks:
             async for chunk in chunks:
                 backup.update((_row_key(record), _digest(record)) for record in chunk.records)
                 if chunk.threads is not None:
-                    await self._delete(await self._copy(chunk.threads, backup, refused))
+                    await self._delete(await self._copy(chunk.threads, backup))
                     ids.difference_update(chunk.threads)
                     backup = {}
         new = sorted(ids)
         for start in range(0, len(new), BATCH):
-            await self._copy(new[start : start + BATCH], {}, refused)
+            await self._copy(new[start : start + BATCH], {})
         await self._delete(deleted_users)
         async for chunk in ours.rest():
-            self._file.write("tombstone", [record.line() for record in chunk.records])
-            self._file.write(QUARANTINED, [row.line() for row in chunk.quarantined])
+            self._write_lines("tombstone", [record.line() for record in chunk.records])
+            self._write_lines(QUARANTINED, [row.line() for row in chunk.quarantined])
 
-    async def _copy(
-        self, ids: Sequence[str] | None, backup: _Digests, refused: Collection[Key]
-    ) -> list[Key]:
+    async def _copy(self, ids: Sequence[str] | None, backup: _Digests) -> list[Key]:
         """Bring some threads, or all users, into the backup, and check what it holds of them then.
 
         Args:
             ids: The threads; None: the users.
             backup: The digests of what the backup has of them.
-            refused: What the database refused in the adoption.
 
         Returns:
             The keys of what was deleted since the adoption.
@@ -222,7 +252,7 @@ class Unadoption(InPlaceChange):
             self._watch("Copying", self._done, self._report.before.total())
         self._report.threads += len(ids or ())
         await self._write_incomplete(ids)
-        return [key for key in backup if key not in refused]
+        return [key for key in backup if key not in self._refused]
 
     async def _write_incomplete(self, ids: Sequence[str] | None) -> None:
         """Write to the file what Chainlit's tables do not hold completely."""
@@ -244,7 +274,7 @@ class Unadoption(InPlaceChange):
         async for chunk in self._read_ours(ids):
             for kind, records in sorted_by_kind(r for r in chunk.records if r.key in lines).items():
                 uncounted = sum(record.key not in incomplete for record in records)
-                self._file.write(kind, [record.line() for record in records], uncounted)
+                self._write_lines(kind, [record.line() for record in records], uncounted)
 
     async def _read_ours(self, ids: Sequence[str] | None) -> AsyncGenerator[Chunk, None]:
         ours = NativeSource(self._connection, schema=self._schema, unknown_columns=True)
@@ -298,68 +328,6 @@ class Unadoption(InPlaceChange):
         if bound:
             statement = table.delete().where(*_conditions(table, matched))
             await self._connection.execute(statement, bound)
-
-
-class RecordFile:
-    """A file of records that is created with the first line.
-
-    Args:
-        path: Where.
-        label: The database, without a password.
-        report: Gets the path and the counts; a dry run writes no file.
-    """
-
-    def __init__(self, path: Path, label: str, report: Report) -> None:
-        self._path, self._label, self._report = path, label, report
-        self._file: IO[bytes] | None = None
-        self._counts = Counter[str]()
-
-    def __enter__(self) -> RecordFile:
-        return self
-
-    def __exit__(self, *_error: object) -> None:
-        if self._file is not None:
-            self._file.write(End(self._counts).line() + b"\n")
-            self._file.flush()
-            os.fsync(self._file.fileno())
-            self._file.close()
-
-    def write(self, kind: str, lines: Sequence[bytes], uncounted: int = 0) -> None:
-        """Append lines of one kind.
-
-        Args:
-            kind: The kind of record.
-            lines: Without their ends.
-            uncounted: How many of them Chainlit's tables do hold completely.
-        """
-        if not lines:
-            return
-        if counted := len(lines) - uncounted:
-            self._report.in_file[kind] += counted
-        if self._report.dry_run:
-            return
-        self._file = self._file or self._create()
-        self._counts[kind] += len(lines)
-        self._file.write(b"\n".join(lines) + b"\n")
-
-    def _create(self) -> IO[bytes]:
-        from ... import __version__
-
-        def private(path: str, flags: int) -> int:
-            return os.open(path, flags, 0o600)  # Conversations are private.
-
-        try:
-            file = open(self._path, "xb", opener=private)  # noqa: SIM115 - closed by __exit__
-        except OSError as error:
-            raise AdoptionRefused(
-                f"No changes made: {self._path} cannot be created ({error.strerror}); name another "
-                "file with --output"
-            ) from error
-        self._report.file = self._path
-        filters = {"unadopt": "what Chainlit's tables cannot hold"}
-        header = Header(__version__, str(format_instant(now())), self._label, filters)
-        file.write(header.line() + b"\n")
-        return file
 
 
 def _conditions(table: Table, names: Sequence[str]) -> list[ColumnElement[bool]]:
