@@ -182,14 +182,7 @@ class Database:
             return await self.dialect.run_to_end(connection, work)
 
     async def write_fast_batch(self, batch: FastBatch) -> bool:
-        """Write a batch in one statement, where the database can.
-
-        Args:
-            batch: The rows to write.
-
-        Returns:
-            Whether it is written; if not, write it statement by statement.
-        """
+        """Write a batch in one statement; False: write it statement by statement."""
         clock, write = asyncio.get_running_loop().time, self.dialect.write_fast_batch
         if write is None or clock() < self._no_fast_batch_before:
             return False
@@ -202,10 +195,7 @@ class Database:
         return outcome is FastBatchOutcome.WRITTEN
 
     async def read(self, query: Callable[[AsyncConnection], Awaitable[T]]) -> T:
-        """Run a query, and repeat it after a lost connection.
-
-        Args:
-            query: Called with a connection; must not write.
+        """Run a query that does not write, and repeat it after a lost connection.
 
         Raises:
             DatabaseUnavailable: The database cannot be reached.
@@ -219,7 +209,7 @@ class Database:
         return await self._again(once)
 
     async def fetch(self, *statements: BoundStatement) -> list[Rows]:
-        """Run statements that only read, by the fastest method of the database.
+        """Run statements that only read, by the fastest method of the database; see `read`.
 
         Args:
             *statements: Statements that are compiled once, with the values of their parameters.
@@ -228,10 +218,6 @@ class Database:
 
         Returns:
             The rows of each statement as tuples.
-
-        Raises:
-            DatabaseUnavailable: The database cannot be reached.
-            SchemaOutdated: A table or column is missing.
 
         Example:
             >>> [rows] = await database.fetch((BY_NAME, {"name": "me"}))
@@ -303,14 +289,7 @@ class Database:
             raise self.translate(error) from error
 
     def translate(self, error: BaseException) -> BaseException:
-        """Return the exception of ours for an error of the driver.
-
-        Args:
-            error: The error of the driver or of SQLAlchemy.
-
-        Returns:
-            An exception whose message names the repair, or the error itself.
-        """
+        """Return an exception whose message names the repair, or the error itself."""
         if sentence := self.dialect.explain(error, self.given_url):
             return DatabaseUnavailable(sentence)
         kind = self.dialect.classify(error)

@@ -19,11 +19,7 @@ from .revision import UPGRADE_MARKER
 
 
 def make_repeatable(context: MigrationContext) -> None:
-    """Let a migration on MySQL continue an interrupted one.
-
-    Args:
-        context: The configured context, before the migrations run.
-    """
+    """Let the migrations of a configured context continue interrupted ones."""
     impl = context.impl
     context.impl = _RepeatableImpl(
         impl.dialect,
@@ -36,11 +32,7 @@ def make_repeatable(context: MigrationContext) -> None:
 
 
 def finish(connection: Connection) -> None:
-    """Drop the marker after a complete migration.
-
-    Args:
-        connection: The connection of the migration.
-    """
+    """Drop the marker after a complete migration."""
     if inspect(connection).has_table(UPGRADE_MARKER):
         connection.execute(text("COMMIT"))  # Commits the revision first.
         connection.execute(text(f"DROP TABLE {UPGRADE_MARKER}"))

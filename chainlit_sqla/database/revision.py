@@ -34,12 +34,7 @@ REQUIRED_TABLES = ("users", "threads", "steps")
 
 
 async def current_revision(connection: AsyncConnection, schema: str | None) -> str | None:
-    """Return the revision of the schema, None where there is none.
-
-    Args:
-        connection: A connection for reading.
-        schema: The schema of the tables, None for the default one.
-    """
+    """Return the revision of the tables in a schema, None where there is none."""
     if VERSION_TABLE not in await table_names(connection, schema):
         return None
     revision: str | None = await connection.scalar(select(_versions.c.version_num))
@@ -47,17 +42,7 @@ async def current_revision(connection: AsyncConnection, schema: str | None) -> s
 
 
 def revision_mismatch(label: str, revision: str | None) -> SchemaError | None:
-    """Return the error for a revision that is not this release's, None for the right one.
-
-    Args:
-        label: The database, as messages name it.
-        revision: The revision of its schema, None where there is none.
-
-    Example:
-        >>> print(revision_mismatch("sqlite:///chats.db", "9999"))
-        sqlite:///chats.db is at revision 9999, which is newer than this release; upgrade \
-        chainlit-sqla (pip install -U chainlit-sqla)
-    """
+    """Return the error for a revision that is not this release's, None for the right one."""
     if revision == HEAD:
         return None
     if revision is not None and revision not in REVISIONS:
@@ -73,10 +58,6 @@ async def foreign_tables(connection: AsyncConnection, schema: str | None) -> lis
     """Return tables with our names that another program created.
 
     Tables of an upgrade of ours that is running or was interrupted are not among them.
-
-    Args:
-        connection: A connection for reading.
-        schema: The schema of the tables, None for the default one.
     """
     # Two looks: a list that is read during another process's upgrade may be incomplete.
     for _ in range(2):
@@ -90,12 +71,7 @@ async def foreign_tables(connection: AsyncConnection, schema: str | None) -> lis
 async def describe_foreign_tables(connection: AsyncConnection, schema: str | None) -> str:
     """Describe tables that another program created, "" if there are none.
 
-    Args:
-        connection: A connection for reading.
-        schema: The schema of the tables, None for the default one.
-
-    Returns:
-        The rest of a sentence that begins with the name of the database.
+    The text completes a sentence that begins with the name of the database.
     """
     taken = await foreign_tables(connection, schema)
     if not taken:

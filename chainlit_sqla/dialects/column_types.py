@@ -19,7 +19,6 @@ class LongText(TypeDecorator[str]):
     cache_ok = True
 
     def load_dialect_impl(self, dialect: EngineDialect) -> TypeEngine[Any]:
-        """Ask the dialect for its column type."""
         return _dialect_of(dialect).text_type()
 
 
@@ -38,7 +37,6 @@ class Key(TypeDecorator[str]):
         self.length = length
 
     def load_dialect_impl(self, dialect: EngineDialect) -> TypeEngine[Any]:
-        """Ask the dialect for its column type."""
         return _dialect_of(dialect).key_type(self.length)
 
 
@@ -49,15 +47,12 @@ class ObjectKey(TypeDecorator[str]):
     cache_ok = True
 
     def load_dialect_impl(self, dialect: EngineDialect) -> TypeEngine[Any]:
-        """Ask the dialect for its column type."""
         return _dialect_of(dialect).object_key_type()
 
     def process_bind_param(self, value: str | None, dialect: EngineDialect) -> Any:
-        """Convert for the driver."""
         return None if value is None else _dialect_of(dialect).bind_object_key(value)
 
     def process_result_value(self, value: Any, dialect: EngineDialect) -> str | None:
-        """Convert to text."""
         return None if value is None else _dialect_of(dialect).result_object_key(value)
 
 
@@ -72,11 +67,9 @@ class UtcDateTime(TypeDecorator[datetime]):
     cache_ok = True
 
     def load_dialect_impl(self, dialect: EngineDialect) -> TypeEngine[Any]:
-        """Ask the dialect for its column type."""
         return dialect.type_descriptor(_dialect_of(dialect).timestamp_type())
 
     def process_bind_param(self, value: datetime | None, dialect: EngineDialect) -> Any:
-        """Convert for the driver."""
         if value is None:
             return None
         if value.tzinfo is None:
@@ -84,7 +77,6 @@ class UtcDateTime(TypeDecorator[datetime]):
         return _dialect_of(dialect).bind_timestamp(value)
 
     def process_result_value(self, value: Any, dialect: EngineDialect) -> datetime | None:
-        """Convert to an aware datetime."""
         return None if value is None else _dialect_of(dialect).result_timestamp(value)
 
 
@@ -95,15 +87,12 @@ class JsonDocument(TypeDecorator[Any]):
     cache_ok = True
 
     def load_dialect_impl(self, dialect: EngineDialect) -> TypeEngine[Any]:
-        """Ask the dialect for its column type."""
         return dialect.type_descriptor(_dialect_of(dialect).json_type())
 
     def process_bind_param(self, value: Any, dialect: EngineDialect) -> Any:
-        """Convert for the driver."""
         return None if value is None else _dialect_of(dialect).bind_json(value)
 
     def process_result_value(self, value: Any, dialect: EngineDialect) -> Any:
-        """Convert to Python's objects."""
         return None if value is None else _dialect_of(dialect).result_json(value)
 
 

@@ -44,7 +44,7 @@ from sqlalchemy.types import TypeEngine
 
 from ..._internal import json as _json
 from ...errors import ConfigurationError, DatabaseUnavailable, MissingExtraError, RejectedRow
-from ..base import Dialect, ErrorKind, FetchMany
+from ..base import Dialect, FetchMany
 from . import errors as mysql_errors
 
 if TYPE_CHECKING:
@@ -157,7 +157,6 @@ class MySQL(Dialect):
         return {"isolation_level": "REPEATABLE READ"}
 
     async def server_version(self, connection: AsyncConnection) -> str:
-        """Return the server's version without the suffix of its packager."""
         version = str(await connection.scalar(text("SELECT VERSION()")))
         kind = "MariaDB" if "mariadb" in version.lower() else "MySQL"
         return f"{kind} {version.partition('-')[0]}"
@@ -169,7 +168,6 @@ class MySQL(Dialect):
         return LONGTEXT()
 
     def key_type(self, length: int) -> TypeEngine[Any]:
-        """``VARCHAR`` with the collation of the table."""
         return VARCHAR(length)
 
     def object_key_type(self) -> TypeEngine[Any]:
@@ -182,7 +180,6 @@ class MySQL(Dialect):
         return raw[:_KEY_BYTES].decode(errors="ignore").encode() if len(raw) > _KEY_BYTES else raw
 
     def result_object_key(self, value: Any) -> str:
-        """Decode from UTF-8."""
         return value if isinstance(value, str) else bytes(value).decode()
 
     def timestamp_type(self) -> TypeEngine[Any]:
@@ -194,11 +191,9 @@ class MySQL(Dialect):
         return JSON(none_as_null=True)
 
     def bind_timestamp(self, value: Any) -> Any:
-        """Convert to UTC and remove the time zone."""
         return value.astimezone(UTC).replace(tzinfo=None)
 
     def result_timestamp(self, value: datetime) -> Any:
-        """Add the time zone: the database stores UTC."""
         return value.replace(tzinfo=UTC)
 
     # Statements
@@ -312,13 +307,8 @@ class MySQL(Dialect):
 
         return (*super().errors, MySQLError, RejectedRow)
 
-    def classify_driver_error(self, error: BaseException) -> ErrorKind:
-        """Classify by the server's error number."""
-        return mysql_errors.classify(error)
-
-    def explain(self, error: BaseException, url: URL) -> str | None:
-        """Explain failed connections and missing permissions."""
-        return mysql_errors.explain(error, url)
+    classify_driver_error = staticmethod(mysql_errors.classify)
+    explain = staticmethod(mysql_errors.explain)
 
 
 class MariaDB(MySQL):

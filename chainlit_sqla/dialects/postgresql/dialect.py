@@ -36,7 +36,7 @@ from sqlalchemy.types import TypeEngine
 from ..._internal import json as _json
 from ..._internal.aio import shield_with_timeout
 from ...errors import ConfigurationError
-from ..base import CompiledCall, Dialect, ErrorKind, FetchMany, Rows, insert_on_conflict
+from ..base import CompiledCall, Dialect, FetchMany, Rows, insert_on_conflict
 from . import errors as postgresql_errors
 from . import fast_batch
 from .search_index import TrigramIndex, folded
@@ -128,7 +128,6 @@ class PostgreSQL(Dialect):
         return has_flag or not settings.prepared_statements
 
     def is_lost(self, connection: PoolProxiedConnection) -> bool:
-        """Ask the driver, which sees that the server has closed the connection."""
         driver: Any = connection.driver_connection
         return driver is None or driver.is_closed()
 
@@ -159,11 +158,9 @@ class PostgreSQL(Dialect):
         return {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
 
     async def server_version(self, connection: AsyncConnection) -> str:
-        """Return the server's version."""
         return f"PostgreSQL {await connection.scalar(text('SHOW server_version'))}"
 
     def timestamp_type(self) -> TypeEngine[Any]:
-        """``timestamptz``."""
         return TIMESTAMP(timezone=True)
 
     def result_timestamp(self, value: Any) -> Any:
@@ -171,7 +168,6 @@ class PostgreSQL(Dialect):
         return value if value.tzinfo is not None else value.replace(tzinfo=UTC)
 
     def json_type(self) -> TypeEngine[Any]:
-        """``jsonb``; SQL NULL for None."""
         return JSONB(none_as_null=True)
 
     def select_timestamp(self, column: ColumnElement[Any]) -> ColumnElement[Any]:
@@ -199,7 +195,6 @@ class PostgreSQL(Dialect):
         return (timestamp.ljust(26, "0") if len(timestamp) > _SECONDS else timestamp) + "Z"
 
     def load_json(self, value: Any) -> Any:
-        """Parse the text."""
         return {} if value == "{}" else None if value is None else orjson.loads(value)
 
     async def run_to_end(self, connection: AsyncConnection, work: Callable[[Connection], T]) -> T:
@@ -213,7 +208,6 @@ class PostgreSQL(Dialect):
         return await shield_with_timeout(connection.run_sync(work), terminate)
 
     def build_upsert(self, table: Table, keys: Sequence[str], update: Sequence[str]) -> Insert:
-        """``INSERT … ON CONFLICT``."""
         return insert_on_conflict(insert(table), keys, update)
 
     def search_term(self, text: str) -> str:
@@ -258,7 +252,6 @@ class PostgreSQL(Dialect):
         await connection.execute(text(f"CLOSE {name}"))
 
     def physical_order(self) -> ColumnElement[Any]:
-        """Order by ``ctid``."""
         return literal_column("ctid")
 
     async def refresh_statistics(
@@ -275,11 +268,9 @@ class PostgreSQL(Dialect):
         return type_coerce(column, JSONB()).contains({key: True})
 
     def json_has(self, column: ColumnElement[Any], item: str) -> ColumnElement[bool]:
-        """Test containment, which an index can serve."""
         return type_coerce(column, JSONB()).contains([item])
 
     def table_replacement(self) -> TableReplacement:
-        """Replace tables in one transaction."""
         from .in_place import PostgreSQLTableReplacement
 
         return PostgreSQLTableReplacement(_LOCK)
@@ -293,18 +284,12 @@ class PostgreSQL(Dialect):
 
     @property
     def errors(self) -> tuple[type[Exception], ...]:
-        """Add the driver's errors."""
         import asyncpg
 
         return (*super().errors, asyncpg.PostgresError, asyncpg.InterfaceError)
 
-    def classify_driver_error(self, error: BaseException) -> ErrorKind:
-        """Classify by SQLSTATE."""
-        return postgresql_errors.classify(error)
-
-    def explain(self, error: BaseException, url: URL) -> str | None:
-        """Explain failed connections and missing permissions."""
-        return postgresql_errors.explain(error, url, url.port or self.port)
+    classify_driver_error = staticmethod(postgresql_errors.classify)
+    explain = staticmethod(postgresql_errors.explain)
 
     def schema_name(self, name: str) -> str:
         """Accept names of up to 63 bytes that do not begin with ``pg_``."""

@@ -63,13 +63,13 @@ def classify(error: BaseException) -> ErrorKind:
     return ErrorKind.SCHEMA if code in _SCHEMA_CODES else ErrorKind.REJECTED
 
 
-def explain(error: BaseException, url: URL, port: int | None) -> str | None:
+def explain(error: BaseException, url: URL) -> str | None:
     """Explain why a connection fails, with the repair; None: not known."""
     error = driver_error(error)
     sentence = _sentence(error, url)
     reason = error.strerror if isinstance(error, OSError) and error.strerror else error
     return sentence and sentence.format(
-        where=f"{url.host or 'localhost'}:{port}",
+        where=f"{url.host or 'localhost'}:{url.port or 5432}",
         user=repr(url.username),
         database=url.database,
         error=reason,

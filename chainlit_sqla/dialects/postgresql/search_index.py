@@ -83,7 +83,6 @@ class TrigramIndex(SearchIndex):
         )
 
     def size_query(self, schema: str | None) -> BoundStatement:
-        """Read the bytes on disk."""
         return _SIZE, {"index": _name(schema)}
 
     def match(self, text: str, state: SearchState) -> str | None:

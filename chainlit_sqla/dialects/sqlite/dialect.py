@@ -115,7 +115,6 @@ class SQLite(Dialect):
         return url.set(database=file).update_query_dict({"mode": "ro", "uri": "true"})
 
     def location(self, url: URL) -> str:
-        """Return the absolute path of the file."""
         return f"sqlite://{url.database or '' if _in_memory(url) else file_of(url).resolve()}"
 
     def engine_options(self, url: URL, settings: Settings) -> dict[str, Any]:
@@ -157,7 +156,6 @@ class SQLite(Dialect):
         return await finish(asyncio.ensure_future(connection.run_sync(work)))
 
     async def server_version(self, connection: AsyncConnection) -> str:
-        """Return the version of the SQLite library."""
         return f"SQLite {await connection.scalar(text('SELECT sqlite_version()'))}"
 
     def timestamp_type(self) -> TypeEngine[Any]:
@@ -174,23 +172,18 @@ class SQLite(Dialect):
         return value.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
     def result_timestamp(self, value: Any) -> Any:
-        """Parse what `bind_timestamp` wrote."""
         return datetime.fromisoformat(value)
 
     def bind_json(self, value: Any) -> Any:
-        """JSON as text."""
         return value if isinstance(value, _json.JsonText) else _json.dumps(value)
 
     def result_json(self, value: Any) -> Any:
-        """Parse the text."""
         return _json.loads(value)
 
     def select_timestamp(self, column: ColumnElement[Any]) -> ColumnElement[Any]:
-        """Select the stored text."""
         return type_coerce(column, Text())
 
     def select_json(self, column: ColumnElement[Any]) -> ColumnElement[Any]:
-        """Select the stored text."""
         return type_coerce(column, Text())
 
     def format_timestamp(self, value: Any) -> str | None:
@@ -202,7 +195,6 @@ class SQLite(Dialect):
         return format_instant(self.result_timestamp(value))
 
     def load_json(self, value: Any) -> Any:
-        """Parse the text."""
         return {} if value == "{}" else None if value is None else orjson.loads(value)
 
     def worker(self, url: URL, readers: int) -> SQLiteWorker | None:
@@ -221,11 +213,9 @@ class SQLite(Dialect):
         return SQLiteWorker(engine, self.write_options(), readers)
 
     def build_upsert(self, table: Table, keys: Sequence[str], update: Sequence[str]) -> Insert:
-        """``INSERT … ON CONFLICT``."""
         return insert_on_conflict(insert(table), keys, update)
 
     def search_term(self, text: str) -> str:
-        """Return the text casefolded."""
         return text.casefold()
 
     def contains(
@@ -252,7 +242,6 @@ class SQLite(Dialect):
         return connection.exec_driver_sql(f"PRAGMA index_info({name})").first() is None
 
     def physical_order(self) -> ColumnElement[Any]:
-        """Order by ``rowid``."""
         return literal_column("rowid")
 
     def json_is_true(self, column: ColumnElement[Any], key: str) -> ColumnElement[bool]:
@@ -260,12 +249,10 @@ class SQLite(Dialect):
         return func.json_type(column, f'$."{key}"') == "true"
 
     def json_has(self, column: ColumnElement[Any], item: str) -> ColumnElement[bool]:
-        """Use ``json_each``."""
         items = func.json_each(type_coerce(column, Text())).table_valued("value")
         return exists().where(items.c.value == item)
 
     def table_replacement(self) -> TableReplacement:
-        """Replace tables in one transaction."""
         from .in_place import SQLiteTableReplacement
 
         return SQLiteTableReplacement(self.write_options())
@@ -279,11 +266,9 @@ class SQLite(Dialect):
 
     @property
     def errors(self) -> tuple[type[Exception], ...]:
-        """Add the driver's errors."""
         return (*super().errors, sqlite3.Error)
 
     def classify_driver_error(self, error: BaseException) -> ErrorKind:
-        """Classify by SQLite's result code."""
         code = getattr(error, "sqlite_errorcode", None)
         if code is None:
             return ErrorKind.REJECTED
@@ -298,7 +283,6 @@ class SQLite(Dialect):
         return ErrorKind.REJECTED
 
     def explain(self, error: BaseException, url: URL) -> str | None:
-        """Explain files that cannot be opened, read or written, and a missing FTS5."""
         error = driver_error(error)
         sentence = _EXPLAINED.get(getattr(error, "sqlite_errorcode", 0) & 0xFF)
         if str(error).startswith(("no such module: fts5", "no such tokenizer")):
@@ -371,11 +355,7 @@ def _switch_to_wal(cursor: Any) -> None:
         cursor.fetchone()
     except Exception as error:
         code = getattr(driver_error(error), "sqlite_errorcode", 0) & 0xFF
-        if code not in {
-            *_LOCKED_CODES,
-            sqlite3.SQLITE_READONLY,
-            sqlite3.SQLITE_CANTOPEN,
-        }:
+        if code not in _LOCKED_CODES | {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN}:
             raise
 
 

@@ -79,16 +79,13 @@ class FtsIndex(SearchIndex):
     """A contentless FTS5 table; `BUILT` exists once every message is in it."""
 
     def state_query(self, schema: str | None) -> BoundStatement:
-        """Read whether the tables exist, and of `BUILT` its age."""
         return _STATE, {}
 
     def parse_state(self, row: Sequence[Any]) -> SearchState:
-        """Return the state by the columns of `_STATE`."""
         exists, built_at = row
         return SearchState(bool(exists), built_at is not None, built_at or "")
 
     def size_query(self, schema: str | None) -> BoundStatement:
-        """Read the bytes of the trigrams."""
         return _SIZE, {}
 
     def match(self, text: str, state: SearchState) -> str | None:
@@ -100,7 +97,6 @@ class FtsIndex(SearchIndex):
         return " AND ".join(quoted) or None
 
     def hits(self, steps: Table, *, icu: bool) -> Select[Any]:
-        """Select by the trigrams."""
         matches = text(_HITS).bindparams(bindparam("match", type_=Text()))
         return select(matches.columns(column("threadId", String())).subquery("matches"))
 
@@ -127,7 +123,6 @@ class FtsIndex(SearchIndex):
             await asyncio.sleep(_PAUSE)
 
     async def drop(self, engine: AsyncEngine, schema: str | None) -> None:
-        """Drop the triggers, then the tables."""
         await _execute(engine, _DROP)
 
 

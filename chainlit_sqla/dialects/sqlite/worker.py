@@ -8,7 +8,6 @@ library's ``sqlite3``.
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
@@ -21,17 +20,10 @@ T = TypeVar("T")
 
 
 class SQLiteWorker:
-    """Runs functions on connections of a synchronous engine: one writer and several readers.
+    """Runs functions on connections of a synchronous engine, which may change threads.
 
-    SQLite has one writer at a time, so one thread runs all writes in the order of their calls.
-
-    Args:
-        engine: A synchronous engine whose connections may change threads.
-        write_options: Execution options of a connection that writes.
-        readers: How many reads run concurrently.
-
-    Example:
-        >>> await worker.write(lambda connection: connection.execute(insert(users), rows))
+    SQLite has one writer at a time, so one thread runs all writes in the order of their calls, and
+    as many as there are readers run reads.
     """
 
     def __init__(self, engine: Engine, write_options: Mapping[str, Any], readers: int) -> None:
@@ -42,24 +34,18 @@ class SQLiteWorker:
         self._read_threads: ThreadPoolExecutor | None = None
 
     async def write(self, work: Callable[[Connection], T]) -> T:
-        """Run a function in a transaction that commits when it returns.
-
-        Args:
-            work: Called in the writer's thread.
-        """
+        """Run a function in the writer's thread, in a transaction that commits when it returns."""
         if self._write_thread is None:
             self._write_thread = ThreadPoolExecutor(1, "chainlit-sqla-writer")
-        return await _run(self._write_thread, lambda: self._transact(work))
+        loop = asyncio.get_running_loop()
+        return await finish(loop.run_in_executor(self._write_thread, self._transact, work))
 
     async def fetch(self, calls: Sequence[CompiledCall]) -> list[Rows]:
-        """Run reading statements in one snapshot.
-
-        Args:
-            calls: The statements.
-        """
+        """Run reading statements that all see the same state of the database."""
         if self._read_threads is None:
             self._read_threads = ThreadPoolExecutor(self._readers, "chainlit-sqla-reader")
-        return await _run(self._read_threads, lambda: self._fetch(calls))
+        loop = asyncio.get_running_loop()
+        return await finish(loop.run_in_executor(self._read_threads, self._fetch, calls))
 
     async def close(self) -> None:
         """Finish running calls and close the connections; the next call opens new ones."""
@@ -76,38 +62,21 @@ class SQLiteWorker:
 
     def _fetch(self, calls: Sequence[CompiledCall]) -> list[Rows]:
         pooled = self.engine.raw_connection()
+        connection: Any = pooled.driver_connection
         try:
-            connection: Any = pooled.driver_connection
-            return fetch_in_snapshot(connection, calls)
+            if len(calls) > 1:  # One statement is a snapshot by itself.
+                connection.execute("BEGIN")
+            return [connection.execute(sql, values).fetchall() for sql, values in calls]
         finally:
+            if connection.in_transaction:  # SQLite ends it itself after some errors.
+                connection.execute("ROLLBACK")
             pooled.close()
-
-
-def fetch_in_snapshot(connection: sqlite3.Connection, calls: Sequence[CompiledCall]) -> list[Rows]:
-    """Run reading statements that all see the same state of the database."""
-    if len(calls) == 1:  # One statement is a snapshot by itself.
-        return [connection.execute(*calls[0]).fetchall()]
-    connection.execute("BEGIN")
-    try:
-        return [connection.execute(sql, values).fetchall() for sql, values in calls]
-    finally:
-        if connection.in_transaction:  # SQLite ends it itself after some errors.
-            connection.execute("ROLLBACK")
-
-
-async def _run(executor: ThreadPoolExecutor, work: Callable[[], T]) -> T:
-    """Run a function in a thread; a cancelled caller waits for its end.
-
-    Otherwise later calls would wait behind work whose caller is gone.
-    """
-    return await finish(asyncio.get_running_loop().run_in_executor(executor, work))
 
 
 async def finish(future: asyncio.Future[T]) -> T:
     """Await a future; a cancelled caller waits for its end, then is cancelled.
 
-    Args:
-        future: The work under way.
+    Otherwise later calls would wait behind work whose caller is gone.
     """
     try:
         return await asyncio.shield(future)
