@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from ..errors import BlobNotFound, ConfigurationError, StorageError, StorageUnavailable
-from .base import BlobSource, StorageClient
-from .keys import possible_names
+from .base import BlobInfo, BlobSource, Inventory, StorageClient
+from .keys import key_bytes, possible_names
 
 CREDENTIAL_VARIABLES: Mapping[str, str] = {
     "s3": "APP_AWS_ACCESS_KEY and APP_AWS_SECRET_KEY",
@@ -126,6 +126,18 @@ async def in_lanes(
         if error is not None:
             raise error
     return results
+
+
+async def stat_or_none(store: Inventory, key: str) -> BlobInfo | None:
+    """Look one blob up; None if there is none, also because no store accepts the key."""
+    try:
+        key_bytes(key)
+    except StorageError:
+        return None
+    try:
+        return await store.stat(key)
+    except BlobNotFound:
+        return None
 
 
 async def delete_each(

@@ -16,7 +16,6 @@ Invariants:
 
 from __future__ import annotations
 
-import asyncio
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -28,10 +27,11 @@ from sqlalchemy import Connection
 
 from .._internal.aio import Watch, quiet
 from ..database import Database
-from ..errors import BlobNotFound, ConfigurationError
+from ..errors import ConfigurationError
 from ..queries import elements as queries
 from ..writes import deletion_queue
-from .base import BlobInfo, Inventory
+from .base import Inventory
+from .cloud import in_lanes, stat_or_none
 from .deletion_worker import DeletionQueue
 from .keys import is_own_key, thread_of_key
 
@@ -39,8 +39,6 @@ MINIMUM_AGE = timedelta(days=1)
 """A younger blob may belong to an upload under way."""
 
 _BATCH = 500
-_PARALLEL = 16
-"""Concurrent requests to the store."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,12 +97,7 @@ class Report:
 
 
 class StorageCheck:
-    """The comparison of a database with a store.
-
-    Args:
-        database: The rows.
-        storage: The blobs.
-        on_problem: Called with each problem.
+    """The comparison of a database with a store; ``on_problem`` is called with each problem.
 
     Example:
         >>> with closing(StorageCheck(database, storage)) as check:
@@ -123,7 +116,6 @@ class StorageCheck:
         self._storage = storage
         self._on_problem = on_problem
         self._before = datetime.now(UTC) - MINIMUM_AGE
-        self._slots = asyncio.Semaphore(_PARALLEL)
         self._listing = sqlite3.connect("")  # A temporary file.
         self._listing.execute("CREATE TABLE blobs (key TEXT PRIMARY KEY, size INT, modified REAL)")
         self._listing.execute("CREATE TABLE orphans (key TEXT PRIMARY KEY)")
@@ -133,15 +125,7 @@ class StorageCheck:
         self._listing.close()
 
     async def run(self, progress: Watch = quiet) -> Report:
-        """Compare; writes to neither side.
-
-        Args:
-            progress: Called after each page.
-
-        Raises:
-            StorageError: The store cannot be read.
-            DatabaseUnavailable: The database cannot be read.
-        """
+        """Compare; writes to neither side."""
         report = Report()
         try:
             await self._list_store(report, progress)
@@ -166,11 +150,10 @@ class StorageCheck:
     async def fix(self) -> int:
         """Delete the orphans that `run` found, and what unfinished uploads left.
 
+        Where the store refuses a deletion, that orphan stays in the deletion queue.
+
         Returns:
             The number of deleted orphans.
-
-        Raises:
-            StorageError: The store refuses a deletion; what is left stays in the deletion queue.
         """
         await self._storage.clear_unfinished(self._before, is_ours=is_own_key, remove=True)
         deleted = 0
@@ -223,10 +206,11 @@ class StorageCheck:
             await self._look_again(missing[start : start + _BATCH], report)
 
     async def _look_again(self, rows: Sequence[Any], report: Report) -> None:
-        blobs = await asyncio.gather(*(self._stat(row.objectKey) for row in rows))
+        blobs = await in_lanes(partial(stat_or_none, self._storage), [r.objectKey for r in rows])
         ids = [(row.threadId, row.id) for row in rows]
         keys = await self._database.read(lambda c: queries.current_keys(c, ids))
-        for row, blob in zip(rows, blobs, strict=True):
+        for row in rows:
+            blob = blobs[row.objectKey]
             # Otherwise deleted or replaced since the page was read.
             if keys.get((row.threadId, row.id)) == row.objectKey:
                 self._check_size(row, blob.size if blob else None, report)
@@ -262,10 +246,3 @@ class StorageCheck:
         cursor = self._listing.execute(query)
         while page := cursor.fetchmany(size):
             yield page
-
-    async def _stat(self, key: str) -> BlobInfo | None:
-        async with self._slots:
-            try:
-                return await self._storage.stat(key)
-            except BlobNotFound:
-                return None

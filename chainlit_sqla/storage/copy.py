@@ -22,9 +22,9 @@ from typing import BinaryIO, cast
 
 from .._internal.aio import Watch, quiet
 from .._internal.retry import retry
-from ..errors import BlobNotFound, ChainlitSqlaError, StorageError, StorageUnavailable
+from ..errors import ChainlitSqlaError, StorageError, StorageUnavailable
 from .base import BlobInfo, BlobSource, Inventory
-from .keys import key_bytes
+from .cloud import stat_or_none
 
 PARALLEL = 8
 """Blobs copied concurrently."""
@@ -68,7 +68,7 @@ async def copy_blobs(
     total: int | None = None,
     progress: Watch = quiet,
 ) -> CopyResult:
-    """Copy blobs that the target lacks.
+    """Copy blobs that the target lacks; one that cannot be copied stops no other.
 
     Args:
         keys: Object keys.
@@ -77,14 +77,8 @@ async def copy_blobs(
         total: The number of keys, for the progress.
         progress: Called after each blob.
 
-    Returns:
-        The numbers. A blob that cannot be copied is counted and stops no other.
-
     Raises:
         StorageUnavailable: A store did not answer, even after retries.
-
-    Example:
-        >>> result = await copy_blobs(keys, open_storage(old), open_storage(new))
     """
     result = CopyResult()
     slots = asyncio.Semaphore(PARALLEL)
@@ -114,7 +108,7 @@ async def copy_blobs(
 
 async def _copy(key: str, source: Inventory, target: Inventory, result: CopyResult) -> None:
     async def attempt() -> None:
-        source_blob, target_blob = await _stat(source, key), await _stat(target, key)
+        source_blob, target_blob = await stat_or_none(source, key), await stat_or_none(target, key)
         if source_blob is None and target_blob is None:
             result.missing += 1
             result.first_missing = result.first_missing or key
@@ -134,29 +128,17 @@ async def _copy(key: str, source: Inventory, target: Inventory, result: CopyResu
     )
 
 
-async def _stat(store: Inventory, key: str) -> BlobInfo | None:
-    try:
-        key_bytes(key)
-    except StorageError:
-        return None  # No store accepts this key.
-    try:
-        return await store.stat(key)
-    except BlobNotFound:
-        return None
-
-
 async def _transfer(blob: BlobInfo, source: Inventory, target: Inventory) -> None:
     """Write a blob to the target and read it back."""
     key = blob.key
-    with tempfile.TemporaryFile() as file:
+    with _temporary_file(key) as file:
         size, digest = await _read(source, key, into=file)
         if size != blob.size:
             raise StorageUnavailable(
                 f"The source sent {size:,} of the {blob.size:,} bytes of {key!r}; "
                 "check for a proxy in front of it that truncates responses"
             )
-        content = BlobSource(file=cast("BinaryIO", file))
-        await target.put(key, content, mime=blob.mime, name=blob.name)
+        await target.put(key, BlobSource(file=file), mime=blob.mime, name=blob.name)
     written_size, written_digest = await _read(target, key)
     if (written_size, written_digest) != (size, digest):
         await target.delete([key])
@@ -173,23 +155,22 @@ async def _read(store: Inventory, key: str, *, into: BinaryIO | None = None) -> 
     def take(chunk: bytes) -> None:
         digest.update(chunk)
         if into is not None:
-            with _temporary_file_errors(key):
-                into.write(chunk)
+            into.write(chunk)
 
     async for chunk in store.open(key):
         await asyncio.to_thread(take, chunk)
         size += len(chunk)
     if into is not None:
-        with _temporary_file_errors(key):
-            into.flush()  # `BlobSource.size` asks the file system.
+        into.flush()  # `BlobSource.size` asks the file system.
     return size, digest.digest()
 
 
 @contextmanager
-def _temporary_file_errors(key: str) -> Iterator[None]:
+def _temporary_file(key: str) -> Iterator[BinaryIO]:
     try:
-        yield
-    except OSError as error:
+        with tempfile.TemporaryFile() as file:
+            yield cast("BinaryIO", file)
+    except OSError as error:  # Of the file: a store raises a StorageError.
         raise StorageError(
             f"Cannot write {key!r} to the temporary folder {tempfile.gettempdir()} "
             f"({error.strerror}); free some space there, or set TMPDIR to another folder"

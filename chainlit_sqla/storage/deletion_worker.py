@@ -36,10 +36,6 @@ class DeletionQueue:
     Keys enter the queue in the transaction that deletes their elements and leave it when the
     blob is deleted, so no failure and no restart loses a deletion. A blob that cannot be deleted
     does not hold up the others.
-
-    Args:
-        database: Where the queue is.
-        storage: Where the blobs are.
     """
 
     def __init__(self, database: Database, storage: StorageClient) -> None:
@@ -50,10 +46,7 @@ class DeletionQueue:
         self._closed = False
         self._closing = PerLoop(asyncio.Event)
         self._woken = PerLoop(asyncio.Event)
-        self._expected: tuple[type[Exception], ...] = (
-            ChainlitSqlaError,
-            *database.dialect.errors,
-        )
+        self._expected: tuple[type[Exception], ...] = ChainlitSqlaError, *database.dialect.errors
 
     def wake(self) -> None:
         """Have the queue read soon."""
@@ -64,12 +57,12 @@ class DeletionQueue:
 
     async def add(self, key: str, delay: timedelta) -> None:
         """Queue a blob that belongs to no row; logs an error if even that fails."""
+
+        def enqueue(connection: Connection) -> None:
+            deletion_queue.enqueue(connection, self._database.dialect, [key], now() + delay)
+
         try:
-            await self._database.transact(
-                lambda connection: deletion_queue.enqueue(
-                    connection, self._database.dialect, [key], now() + delay
-                )
-            )
+            await self._database.transact(enqueue)
         except self._expected as error:
             log.error(
                 "Not queued for deletion: the blob %s, which has no row (%s); "
@@ -79,15 +72,6 @@ class DeletionQueue:
             )
         else:
             self.wake()
-
-    async def drain(self) -> None:
-        """Delete all blobs that are due, in the foreground.
-
-        Raises:
-            StorageError: The store refuses a deletion; what is left stays in the queue.
-        """
-        while await self._delete_batch():
-            pass
 
     async def close(self) -> None:
         """Stop the background work; the next start continues with what is left."""
@@ -106,7 +90,8 @@ class DeletionQueue:
             self._pending = False
             self._woken.get().clear()
             try:
-                while await self._delete_batch():
+                while keys := await self._read(deletion_queue.read_due, _BATCH):
+                    await self.delete_queued(keys)
                     pause = _FIRST_PAUSE
                 due = await self._read(deletion_queue.read_next_due)
             except self._expected as error:
@@ -123,19 +108,8 @@ class DeletionQueue:
                     await _wait(self._woken.get(), min(max(seconds, 0.1), _LONGEST_PAUSE))
                     self._pending |= not self._closed
 
-    async def _delete_batch(self) -> bool:
-        """Delete some of the blobs that are due; raises the first error after all were tried."""
-        keys: Sequence[str] = await self._read(deletion_queue.read_due, _BATCH)
-        if not keys:
-            return False
-        await self.delete_queued(keys)
-        return True
-
     async def delete_queued(self, keys: Sequence[str]) -> None:
-        """Delete some of the queued blobs, in the foreground.
-
-        Args:
-            keys: Keys that are in the queue.
+        """Delete some of the queued blobs now; all are tried before an error is raised.
 
         Raises:
             StorageError: The store refuses a deletion; what is left stays in the queue.

@@ -109,16 +109,10 @@ class Uploads:
     async def save(
         self, element: Mapping[str, Any], source: BlobSource | None, actor: str | None = None
     ) -> None:
-        """Store an element and its bytes.
-
-        Args:
-            element: An ElementDict.
-            source: Its bytes, closed afterwards; None for a link or an element without bytes.
-            actor: See `SaveThread`.
+        """Store an ElementDict and its bytes, which are closed afterwards.
 
         Raises:
             StorageError: The bytes could not be stored; no row is written.
-            StorageUnavailable: The store stayed unavailable until the retries ended.
             WriteError: The row could not be written.
         """
         upload = _Upload()  # Its ordinal is from now: small files overtake large ones.
@@ -192,25 +186,25 @@ class Uploads:
         if source is not None and not upload.deleted:
             key = new_object_key(element.get("threadId"), element.get("id"))
             size = await self._put(key, element, source, upload)
+        if upload.deleted:
+            await self._discard(key)
+            return
         try:
-            if not upload.deleted:
-                op = self._deserialize(
-                    element, object_key=key, byte_size=size, actor=actor, ordinal=upload.ordinal
-                )
-                try:
-                    written = await self._write_queue.enqueue(op)
-                except asyncio.CancelledError:  # While the queue was full.
-                    await asyncio.shield(self._discard(key))
-                    raise
-                upload.set_queued()
-                await written
-                return
+            op = self._deserialize(
+                element, object_key=key, byte_size=size, actor=actor, ordinal=upload.ordinal
+            )
+            try:
+                written = await self._write_queue.enqueue(op)
+            except asyncio.CancelledError:  # While the queue was full.
+                await asyncio.shield(self._discard(key))
+                raise
+            upload.set_queued()
+            await written
         except RetriesExhausted:
             raise  # The last attempt may have been committed: then a row points at the blob.
         except ChainlitSqlaError:
             await self._discard(key)
             raise
-        await self._discard(key)
 
     async def _put(
         self, key: str, element: Mapping[str, Any], source: BlobSource, upload: _Upload
@@ -261,9 +255,8 @@ class Uploads:
             element_id=clean_text(id),
             thread_id=clean_text(str(element.get("threadId"))),
         )
-        for owner in await self._read(query):
-            if actor is None or owner in (None, actor):
-                return True
+        if any(actor is None or owner in (None, actor) for owner in await self._read(query)):
+            return True
         log.warning(
             "File not kept with element %s: no element that its author may read has this file",
             printable_id(id),

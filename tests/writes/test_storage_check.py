@@ -72,6 +72,11 @@ class World:
         await self.storage.put(key, BlobSource(data=b"x" * size), mime="text/plain")
         return key
 
+    async def delete_queued(self) -> None:
+        queue = DeletionQueue(self.database, self.storage)
+        queue.wake()
+        await queue.close()
+
     async def add_row(self, key: str, element: str, size: int | None = 5) -> None:
         values = {"objectKey": key, "byteSize": size, "name": f"{element}.txt"}
         await self.write_queue.submit(SaveElement("t", element, values))
@@ -163,7 +168,7 @@ async def test_changes_during_the_listing_are_no_problems(world: World) -> None:
     async def change() -> None:
         await world.save("uploaded since")
         await world.write_queue.submit(DeleteElement("one", "t"))
-        await DeletionQueue(world.database, world.storage).drain()
+        await world.delete_queued()
 
     world.storage.after_listing = change
     report = await world.check()
@@ -217,7 +222,7 @@ async def test_an_interrupted_fix_is_finished_by_the_deletion_queue(world: World
         await world.fix()
     assert (await world.check()).queued == 1
     world.storage.undeletable = False
-    await DeletionQueue(world.database, world.storage).drain()
+    await world.delete_queued()
     assert key not in await world.keys()
 
 
