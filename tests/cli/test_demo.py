@@ -10,9 +10,10 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.cli.chat import Chat
 from tests.cli.conftest import Command
 from tests.cli.programs import App
+from tests.e2e.chat import Chat
+from tests.e2e.person import Person
 from tests.servers.ports import free_port
 from tests.until import until
 
@@ -20,56 +21,49 @@ Serve = Callable[..., App]
 
 
 @pytest.mark.full
-async def test_a_conversation_is_there_again_after_a_restart(serve: Serve, folder: Path) -> None:
+async def test_a_conversation_is_there_again_after_a_restart(
+    serve: Serve, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The demo greets without a file.
+    monkeypatch.setattr(Chat, "_is_greeted", lambda chat: chat.count("task_end") >= 2)
     app = serve("demo")
-    client = app.log_in("ada", "demo")
-    async with Chat(client) as chat:
-        await chat.wait_for_greeting()
-        await chat.say("how many words are these")
-        await chat.say("a red house", command="Picture")
-        thread_id = chat.thread_id
-        await until(lambda: is_greeted(thread(client, thread_id)))
-    # Chainlit saves the session's metadata some time after the browser has left.
-    await until(lambda: "questions" in thread(client, thread_id)["metadata"])
-    before = thread(client, thread_id)
-    app.stop()
+    async with Person(app.url, "ada", "demo") as ada:
+        chat = await ada.talk("how many words are these")
+        await chat.send("a red house", command="Picture")
+        await chat.disconnect(clear=False)
 
-    app = serve("demo")
-    # The same login: the secret of the cookie was kept too.
-    client.base_url = httpx.URL(app.url)
-    assert [found["id"] for found in app.threads(client)] == [thread_id]
-    assert without_urls(thread(client, thread_id)) == without_urls(before)
-    outputs = [step["output"] for step in before["steps"]]
-    assert "how many words are these" in outputs
-    assert any("has 5 words" in output for output in outputs)
-    types = {step["name"]: step["type"] for step in before["steps"]}
-    assert types["analyse"] == types["count words"] == "tool"
-    files = {element["name"]: element for element in thread(client, thread_id)["elements"]}
-    assert set(files) == {"report.txt", "picture.svg", "tasklist"}
-    report = client.get(files["report.txt"]["url"]).raise_for_status()
-    assert report.text == "characters: 24\nwords: 5"
-    image = client.get(files["picture.svg"]["url"]).raise_for_status()
-    assert image.text.startswith("<svg")
-    async with Chat(client, thread_id) as chat:
-        await chat.wait_for("resume_thread")
-        await chat.say("and now")
-    assert any("Question 3" in step["output"] for step in thread(client, thread_id)["steps"])
+        async def is_saved() -> bool:
+            # Chainlit saves the session's metadata some time after the browser has left.
+            return "questions" in (await ada.thread(chat.thread))["metadata"]
 
+        await until(is_saved)
+        before = await ada.thread(chat.thread)
+        app.stop()
 
-def is_greeted(saved: dict[str, Any]) -> bool:
-    """Chainlit saves what it held back until the first message beside answering it."""
-    return any(step["name"] == "on_chat_start" and step["end"] for step in saved["steps"])
+        app = serve("demo")
+        # The same login: the secret of the cookie was kept too.
+        ada.url, ada.http.base_url = app.url, httpx.URL(app.url)
+        assert list(await ada.threads()) == [chat.thread]
+        saved = await ada.thread(chat.thread)
+        assert without_urls(saved) == without_urls(before)
+        outputs = [step["output"] for step in saved["steps"]]
+        assert "how many words are these" in outputs
+        assert any("has 5 words" in output for output in outputs)
+        types = {step["name"]: step["type"] for step in saved["steps"]}
+        assert types["analyse"] == types["count words"] == "tool"
+        urls = {element["name"]: element["url"] for element in saved["elements"]}
+        assert set(urls) == {"report.txt", "picture.svg", "tasklist"}
+        assert (await ada.http.get(urls["report.txt"])).text == "characters: 24\nwords: 5"
+        assert (await ada.http.get(urls["picture.svg"])).text.startswith("<svg")
+        resumed = await ada.chat(chat.thread)
+        await resumed.send("and now")
+        assert any("Question 3" in answer for answer in resumed.answers())
 
 
-def thread(client: httpx.Client, thread_id: str) -> dict[str, Any]:
-    found: dict[str, Any] = client.get(f"/project/thread/{thread_id}").raise_for_status().json()
-    return found
-
-
-def without_urls(found: dict[str, Any]) -> dict[str, Any]:
+def without_urls(thread: dict[str, Any]) -> dict[str, Any]:
     """Links to files are signed anew each time."""
-    elements = [{**element, "url": None} for element in found["elements"]]
-    return {**found, "elements": elements}
+    elements = [{**element, "url": None} for element in thread["elements"]]
+    return {**thread, "elements": elements}
 
 
 def test_it_says_where_things_are_and_writes_nowhere_else(serve: Serve, folder: Path) -> None:

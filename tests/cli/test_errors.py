@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.cli.conftest import Command
-from tests.cli.programs import ROOT, SECONDS, Result, run_program
+from tests.cli.programs import Result, run_program
 from tests.servers.ports import free_port
 from tests.servers.postgres import PostgresServer
 
@@ -96,23 +94,18 @@ def test_connection_errors_name_the_repair(cli: Command, database: str) -> None:
 def test_missing_permissions_name_the_repair(
     cli: Command, postgres: PostgresServer, database: str
 ) -> None:
+    name = database.rpartition("/")[2]
     postgres.execute(f"CREATE ROLE reader LOGIN PASSWORD '{PASSWORD}'")
     try:
         postgres.execute("REVOKE CREATE ON SCHEMA public FROM PUBLIC", url=database)
         url = re.sub(r"//[^@]+@", f"//reader:{PASSWORD}@", database)
         for options in ([], ["--schema", "new"]):
             refused(cli("upgrade", "--url", url, *options), "may not do this", "grant")
+        postgres.execute(f'ALTER DATABASE "{name}" SET default_transaction_read_only = on')
+        refused(cli("upgrade", "--url", database), "read-only", "connect to the primary")
     finally:
         postgres.drop_database(database)
         postgres.execute("DROP ROLE reader")
-
-
-def test_a_read_only_database_is_named(
-    cli: Command, postgres: PostgresServer, database: str
-) -> None:
-    name = database.rpartition("/")[2]
-    postgres.execute(f'ALTER DATABASE "{name}" SET default_transaction_read_only = on')
-    refused(cli("upgrade", "--url", database), "read-only", "connect to the primary")
 
 
 def test_foreign_tables_and_newer_revisions_are_refused(
@@ -130,14 +123,11 @@ def test_foreign_tables_and_newer_revisions_are_refused(
     assert "pip install -U chainlit-sqla" in current.out
 
 
-@pytest.mark.parametrize("content", [b"Not the pages of a database.\n" * 9, os.urandom(8192)])
-def test_a_file_that_is_not_a_database(cli: Command, folder: Path, content: bytes) -> None:
+def test_a_file_that_is_not_a_database_or_damaged(cli: Command, folder: Path) -> None:
+    content = b"Not the pages of a database.\n" * 9
     (folder / "notes.db").write_bytes(content)
     refused(cli("upgrade", "--url", "sqlite:///notes.db"), "is not a SQLite database", "another")
     assert (folder / "notes.db").read_bytes() == content
-
-
-def test_a_damaged_database(cli: Command, folder: Path) -> None:
     path = folder / "chats.db"
     assert cli("upgrade", "--url", "sqlite:///chats.db").code == 0
     content = path.read_bytes()
@@ -163,10 +153,11 @@ def test_a_file_that_cannot_be_opened(cli: Command, folder: Path, path: str) -> 
     refused(cli("upgrade", "--url", f"sqlite:///{path}"), "cannot be opened", "its folder exists")
 
 
-def test_a_data_folder_that_cannot_be_made(cli: Command, folder: Path) -> None:
+def test_a_setting_that_cannot_be_used(cli: Command, folder: Path) -> None:
     (folder / "a_file").touch()
     result = cli("upgrade", CHAINLIT_SQLA_DATA_DIR=str(folder / "a_file" / "data"))
     refused(result, "Cannot create the folder", "CHAINLIT_SQLA_DATA_DIR")
+    refused(cli("upgrade", CHAINLIT_SQLA_POOL_SIZE="many"), "CHAINLIT_SQLA_POOL_SIZE='many'")
 
 
 @pytest.mark.parametrize(
@@ -182,10 +173,6 @@ def test_an_unknown_revision_or_schema(
     cli: Command, command: list[str], words: tuple[str, ...]
 ) -> None:
     refused(cli(*command), *words)
-
-
-def test_a_setting_that_is_not_a_number(cli: Command) -> None:
-    refused(cli("upgrade", CHAINLIT_SQLA_POOL_SIZE="many"), "CHAINLIT_SQLA_POOL_SIZE='many'")
 
 
 def test_an_unexpected_error_is_one_sentence(cli: Command, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -222,43 +209,27 @@ app.main(sys.argv[1:])
 """
 
 
-@pytest.fixture
-def public_folder() -> Iterator[Path]:
-    """A folder that other users can enter; pytest's own are closed to them."""
-    with tempfile.TemporaryDirectory() as name:
-        Path(name).chmod(0o755)
-        yield Path(name)
-
-
 def as_other_user(folder: Path, *arguments: str) -> Result:
     """Run a command as a user who owns nothing: root may write everywhere."""
     program = [sys.executable, "-c", AS_NOBODY]
     if os.geteuid() != 0:
         program = [sys.executable, "-m", "chainlit_sqla"]
         folder.chmod(0o555)
-    process = subprocess.run(
-        [*program, *arguments],
-        cwd=folder,
-        env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"},
-        capture_output=True,
-        text=True,
-        timeout=SECONDS,
-    )
-    return Result(process.returncode, process.stdout, process.stderr)
+    return run_program([*program, *arguments], folder, {})
 
 
-def test_no_permission_for_the_data_folder(public_folder: Path) -> None:
-    result = as_other_user(public_folder, "upgrade")
-    refused(result, "(Permission denied)", "give this user write permission")
-
-
-def test_no_permission_for_the_file(cli: Command, public_folder: Path) -> None:
-    url = f"sqlite:///{public_folder}/chats.db"
-    assert cli("upgrade", "--url", url).code == 0
-    (public_folder / "chats.db").chmod(0o444)
-    result = as_other_user(public_folder, "downgrade", "base", "--yes", "--url", url)
-    refused(result, "give this user write permission")
-    report = as_other_user(public_folder, "doctor", "--url", url)
-    assert report.code == 1
-    assert "FAILED  database: The SQLite file" in report.out
-    assert "give this user write permission" in report.out
+def test_no_permission_for_a_folder_or_a_file(cli: Command) -> None:
+    with tempfile.TemporaryDirectory() as name:  # Others cannot enter the folders of pytest.
+        folder = Path(name)
+        url = f"sqlite:///{folder}/chats.db"
+        assert cli("upgrade", "--url", url).code == 0
+        (folder / "chats.db").chmod(0o444)
+        folder.chmod(0o755)
+        result = as_other_user(folder, "upgrade")
+        refused(result, "(Permission denied)", "give this user write permission")
+        result = as_other_user(folder, "downgrade", "base", "--yes", "--url", url)
+        refused(result, "give this user write permission")
+        report = as_other_user(folder, "doctor", "--url", url)
+        assert report.code == 1
+        assert "FAILED  database: The SQLite file" in report.out
+        folder.chmod(0o755)

@@ -37,15 +37,6 @@ def database(server: MySQLServer) -> Iterator[str]:
     server.drop_database(url)
 
 
-@pytest.fixture
-def reader(server: MySQLServer, database: str) -> Iterator[str]:
-    """The URL of an account with read permission only."""
-    server.execute(f"CREATE USER cli_reader@'%%' IDENTIFIED BY '{PASSWORD}'")
-    server.execute(f"GRANT SELECT ON {database.rpartition('/')[2]}.* TO cli_reader@'%%'")
-    yield re.sub(r"//[^@]+@", f"//cli_reader:{PASSWORD}@", database)
-    server.execute("DROP USER cli_reader@'%%'")
-
-
 def succeeded(result: Result) -> str:
     """The output of a command, which must have succeeded."""
     assert result.code == 0, result
@@ -79,15 +70,6 @@ def test_doctor_leaves_nothing(cli: Command, server: MySQLServer, database: str)
     assert re.search(version, text, re.M)
     assert "wrote a user and rolled it back" in text
     assert server.execute("SELECT * FROM users", url=database) == []
-
-
-def test_missing_permissions_name_the_repair(cli: Command, database: str, reader: str) -> None:
-    refused(cli("upgrade", "--url", reader), "may not do this", "grant the permission")
-    succeeded(cli("upgrade", "--url", database))
-    report = cli("doctor", "--url", reader)
-    assert report.code == 1
-    assert "FAILED  write permission: 'cli_reader' may not do this" in report.out
-    assert "GRANT ALL ON" in report.out
 
 
 @both

@@ -7,16 +7,14 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Any, TypeVar
 
 import pytest
 
 from chainlit_sqla.database import Database
 from chainlit_sqla.database import migrator as migrations
 from chainlit_sqla.settings import Settings
-from chainlit_sqla.storage.base import BlobSource, Inventory
+from chainlit_sqla.storage.base import BlobSource
 from chainlit_sqla.storage.keys import new_object_key
 from chainlit_sqla.storage.local.client import LocalStorage
 from chainlit_sqla.writes.operations import SaveElement
@@ -24,7 +22,6 @@ from chainlit_sqla.writes.queue import WriteQueue
 from tests.cli.conftest import Command
 from tests.cli.programs import run_program
 
-T = TypeVar("T")
 TWO_DAYS = 2 * 24 * 3600
 INTERRUPTED = """
 import os, sys
@@ -51,38 +48,34 @@ class App:
         self.root = folder / ".chainlit_sqla" / "files"
         self.settings = Settings.load()
 
-    def add(self, *elements: str, thread: str = "t", with_row: bool = True) -> list[str]:
+    def add(self, *elements: str, with_row: bool = True) -> list[str]:
         """Store files, with or without their rows; returns their keys."""
 
-        async def work(storage: Inventory) -> list[str]:
+        async def work() -> list[str]:
             database = Database(settings=self.settings)
             await migrations.upgrade(database)
-            pipeline, keys = WriteQueue(database), []
+            queue, storage, keys = WriteQueue(database), LocalStorage(self.root), []
             for element in elements:
-                key = new_object_key(thread, element)
+                key = new_object_key("t", element)
                 await storage.put(key, BlobSource(data=b"12345"), mime="text/plain")
                 values = {"objectKey": key, "byteSize": 5, "name": f"{element}\n.txt"}
                 if with_row:
-                    await pipeline.submit(SaveElement(thread, element, values))
+                    await queue.submit(SaveElement("t", element, values))
                 keys.append(key)
-            await pipeline.close()
+            await queue.close()
             await database.close()
             return keys
 
-        return self.run(work)
+        return asyncio.run(work())
 
     def remove(self, *keys: str) -> None:
         """Delete files by hand."""
-        self.run(lambda storage: storage.delete(keys))
+        asyncio.run(LocalStorage(self.root).delete(keys))
 
     def set_age(self) -> None:
         """Make all files two days old."""
         for path in self.root.rglob("*"):
             os.utime(path, (time.time() - TWO_DAYS,) * 2)
-
-    def run(self, work: Callable[[Inventory], Coroutine[Any, Any, T]]) -> T:
-        with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
-            return runner.run(work(LocalStorage(self.root)))
 
 
 @pytest.fixture
@@ -94,8 +87,7 @@ def keys_in(root: Path) -> set[str]:
     async def keys() -> set[str]:
         return {info.key async for info in LocalStorage(root).list_blobs()}
 
-    with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
-        return runner.run(keys())
+    return asyncio.run(keys())
 
 
 def test_a_check_reports_every_problem_and_changes_nothing(cli: Command, app: App) -> None:

@@ -17,9 +17,10 @@ PASSWORD = "correct horse"
 class Person:
     """Somebody who uses the application; log in first."""
 
-    def __init__(self, url: str, name: str = "") -> None:
+    def __init__(self, url: str, name: str = "", password: str = PASSWORD) -> None:
         self.url = url
         self.name = name
+        self._password = password
         self.http = httpx.AsyncClient(base_url=url, timeout=PATIENCE)
         self._chats: list[Chat] = []
 
@@ -34,7 +35,7 @@ class Person:
         await self.http.aclose()
 
     async def log_in(self) -> None:
-        form = {"username": self.name, "password": PASSWORD}
+        form = {"username": self.name, "password": self._password}
         response = await self.http.post("/login", data=form)
         assert response.status_code == 200, response.text
 

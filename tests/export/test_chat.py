@@ -185,18 +185,6 @@ async def test_feedback_names_its_message(
     assert [feedback["value"] for feedback in rome["feedback_by_message"]] == ["down", "up"]
 
 
-async def test_a_long_conversation_is_one_line(exported: Exported, layer: SQLADataLayer) -> None:
-    me = await build.person(layer)
-    thread = await build.thread(layer, me)
-    for number in range(250):
-        await say(layer, thread, "user", f"{number}? " + "x" * 20_000, 2 * number)
-        await say(layer, thread, "assistant", f"{number}!", 2 * number + 1)
-    [line] = (await exported("chat")).lines
-    assert [m["content"].split()[0] for m in line["messages"]] == [
-        f"{number // 2}{'!' if number % 2 else '?'}" for number in range(500)
-    ]
-
-
 def test_names_and_arguments_fit_a_function() -> None:
     assert tool_name("") == tool_name("??") == "tool"
     assert tool_name("Wetter für Köln") == "Wetter_f_r_K_ln"
