@@ -61,8 +61,8 @@ class SearchIndex(ABC):
         """
 
     @abstractmethod
-    async def build(self, engine: AsyncEngine, schema: str | None, state: SearchState) -> None:
-        """Build an index that is not usable, or complete one whose building was interrupted."""
+    async def build(self, engine: AsyncEngine, schema: str | None) -> None:
+        """Build the index, or complete one whose building was interrupted."""
 
     @abstractmethod
     async def drop(self, engine: AsyncEngine, schema: str | None) -> None:

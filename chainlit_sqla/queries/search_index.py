@@ -25,10 +25,9 @@ async def enable(database: Database) -> str:
     revision = await database.read(lambda c: current_revision(c, database.schema))
     if mismatch := revision_mismatch(database.label, revision):
         raise mismatch
-    state = await read_state(database)
-    if not state.usable:
+    if not (await read_state(database)).usable:
         try:
-            await index.build(database.engine, database.schema, state)
+            await index.build(database.engine, database.schema)
         except SQLAlchemyError as error:
             raise database.translate(error) from error
     return await status(database)

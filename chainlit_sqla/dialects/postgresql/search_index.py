@@ -37,12 +37,9 @@ SELECT EXISTS (SELECT FROM pg_collation
 FROM (SELECT to_regclass(:index) AS oid) name LEFT JOIN pg_index i ON i.indexrelid = name.oid
 """)
 _SIZE = text("SELECT pg_relation_size(to_regclass(:index))")
-_BUILDING = text("""SELECT 1 FROM pg_stat_progress_create_index
-WHERE datname = current_database() AND index_relid = to_regclass(:index)""")
+_LOCK = text(f"SELECT pg_try_advisory_lock({0x636C_7371_7369})")  # "clsqsi"
 _EXTENSION = text("""SELECT quote_ident(n.nspname) FROM pg_extension e
 JOIN pg_namespace n ON n.oid = e.extnamespace WHERE e.extname = 'pg_trgm'""")
-# https://www.postgresql.org/docs/current/errcodes-appendix.html: the name of the index is taken.
-_DUPLICATE = {"23505", "42P07"}
 _NO_PERMISSION = (
     "This account may not create the extension pg_trgm; ask an administrator to run "
     "CREATE EXTENSION pg_trgm in this database, then run: chainlit-sqla search enable"
@@ -52,10 +49,6 @@ _NO_EXTENSION = (
     "chainlit-sqla search enable"
 )
 _REFUSALS = {"42501": _NO_PERMISSION, **dict.fromkeys(("58P01", "0A000", "22023"), _NO_EXTENSION)}
-_IN_PROGRESS = (
-    "Another process is building the search index; wait for it (chainlit-sqla search status shows "
-    "when it is usable)"
-)
 _WORD = re.compile(r"[^\W_]{3}")
 _ASCII_WORD = re.compile(r"[a-z0-9]{3}", re.IGNORECASE)
 
@@ -98,7 +91,7 @@ class TrigramIndex(SearchIndex):
             folded(steps.c.output, icu=icu).like(term),
         )
 
-    async def build(self, engine: AsyncEngine, schema: str | None, state: SearchState) -> None:
+    async def build(self, engine: AsyncEngine, schema: str | None) -> None:
         """Build the index ``CONCURRENTLY``, which does not block reads and writes.
 
         Raises:
@@ -106,26 +99,33 @@ class TrigramIndex(SearchIndex):
         """
         autocommit = engine.execution_options(isolation_level="AUTOCOMMIT")
         async with autocommit.connect() as connection:
-            trigrams = await _extension(connection)
-            if state.exists:
-                if await connection.scalar(_BUILDING, {"index": _name(schema)}):
-                    raise ConfigurationError(_IN_PROGRESS)
-                await self.drop(engine, schema)
-            steps = f"{_prefix(schema)}steps"
-            collation = f' COLLATE "{_ICU}"' if state.folds_unicode else ""
-            try:
-                await connection.exec_driver_sql(
-                    f"CREATE INDEX CONCURRENTLY {INDEX} ON {steps} USING gin "
-                    f"(lower(output{collation}) {trigrams}.gin_trgm_ops) "
-                    "WHERE type LIKE '%message%'"
+            if not await connection.scalar(_LOCK):
+                raise ConfigurationError(
+                    "Another process is building the search index; wait for it (chainlit-sqla "
+                    "search status shows when it is usable)"
                 )
-            except DBAPIError as error:
-                if getattr(driver_error(error), "sqlstate", None) in _DUPLICATE:
-                    raise ConfigurationError(_IN_PROGRESS) from error
-                raise
-            built_at = datetime.now(UTC).isoformat(timespec="seconds")
-            await connection.exec_driver_sql(f"COMMENT ON INDEX {_name(schema)} IS '{built_at}'")
-            await connection.exec_driver_sql(f"ANALYZE {steps}")
+            try:
+                await self._build(connection, schema)
+            finally:
+                await connection.invalidate()  # Closed, it releases the lock.
+
+    async def _build(self, connection: AsyncConnection, schema: str | None) -> None:
+        row = (await connection.execute(*self.state_query(schema))).one()
+        state = self.parse_state(row)
+        if state.usable:
+            return
+        trigrams = await _extension(connection)
+        name, steps = _name(schema), f"{_prefix(schema)}steps"
+        collation = f' COLLATE "{_ICU}"' if state.folds_unicode else ""
+        built_at = datetime.now(UTC).isoformat(timespec="seconds")
+        for statement in (
+            f"DROP INDEX CONCURRENTLY IF EXISTS {name}",
+            f"CREATE INDEX CONCURRENTLY {INDEX} ON {steps} USING gin "
+            f"(lower(output{collation}) {trigrams}.gin_trgm_ops) WHERE type LIKE '%message%'",
+            f"COMMENT ON INDEX {name} IS '{built_at}'",
+            f"ANALYZE {steps}",
+        ):
+            await connection.exec_driver_sql(statement)
 
     async def drop(self, engine: AsyncEngine, schema: str | None) -> None:
         """Drop it ``CONCURRENTLY``; the extension stays, others may use it."""

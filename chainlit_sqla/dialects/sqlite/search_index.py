@@ -100,7 +100,7 @@ class FtsIndex(SearchIndex):
         matches = text(_HITS).bindparams(bindparam("match", type_=Text()))
         return select(matches.columns(column("threadId", String())).subquery("matches"))
 
-    async def build(self, engine: AsyncEngine, schema: str | None, state: SearchState) -> None:
+    async def build(self, engine: AsyncEngine, schema: str | None) -> None:
         """Create the triggers first, then index older messages in short transactions.
 
         Messages that have a number are in the index: those of an interrupted build are skipped.
