@@ -168,7 +168,7 @@ async def _check_schema(database: Database) -> _Outcome:
 
 async def _check_writing(database: Database) -> _Outcome:
     """Write in a transaction that is rolled back."""
-    engine = database.engine.execution_options(**database.dialect.write_options())
+    engine = database.engine.execution_options(**database.dialect.write_options)
     async with engine.connect() as connection:
         revision = await current_revision(connection, database.schema)
         await connection.rollback()

@@ -121,7 +121,7 @@ class Database:
     async def write(self) -> AsyncIterator[AsyncConnection]:
         """Open a connection in a transaction that commits at the end of the block."""
         self.adopt_loop()
-        engine = self.engine.execution_options(**self.dialect.write_options())
+        engine = self.engine.execution_options(**self.dialect.write_options)
         async with engine.connect() as connection, connection.begin():
             yield connection
 
@@ -129,7 +129,7 @@ class Database:
     async def connect(self) -> AsyncIterator[AsyncConnection]:
         """Open a connection for reading."""
         self.adopt_loop()
-        engine = self.engine.execution_options(**self.dialect.read_options())
+        engine = self.engine.execution_options(**self.dialect.read_options)
         async with engine.connect() as connection:
             yield connection
 
@@ -137,7 +137,7 @@ class Database:
     async def snapshot(self) -> AsyncIterator[AsyncConnection]:
         """Open a connection that reads one snapshot of the database, in one transaction."""
         self.adopt_loop()
-        engine = self.engine.execution_options(**self.dialect.snapshot_options())
+        engine = self.engine.execution_options(**self.dialect.snapshot_options)
         async with engine.connect() as connection, connection.begin():
             await self.dialect.refuse_hidden_rows(connection)
             yield connection

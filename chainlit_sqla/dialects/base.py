@@ -19,7 +19,7 @@ from collections.abc import (
 from contextlib import asynccontextmanager, contextmanager
 from enum import Enum
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from sqlalchemy import (
     URL,
@@ -104,6 +104,20 @@ class Dialect(ABC):
     """The largest number of bind parameters in one statement."""
     commits_ddl: bool = False
     """Whether DDL commits the transaction."""
+    read_options: ClassVar[Mapping[str, Any]] = {}
+    """Execution options of a connection that only reads."""
+    write_options: ClassVar[Mapping[str, Any]] = {}
+    """Execution options of a connection that writes."""
+    snapshot_options: ClassVar[Mapping[str, Any]] = {}
+    """Execution options of a transaction that reads one snapshot."""
+    timestamp_type: TypeEngine[Any]
+    """The column type of a timestamp with microseconds."""
+    json_type: TypeEngine[Any]
+    """The column type of a JSON document; SQL NULL for None."""
+    text_type: TypeEngine[Any] = Text()
+    """The column type of a text of any length."""
+    object_key_type: TypeEngine[Any] = Text()
+    """The column type of an object key in a primary key: up to 1,024 bytes."""
     search_index: SearchIndex | None = None
     """The index that ``chainlit-sqla search enable`` builds; None: this database has none."""
     fetch_on_driver: DriverFetch | None = None
@@ -150,18 +164,6 @@ class Dialect(ABC):
         """Return whether an error leaves a pooled connection unusable."""
         return self.is_lost(connection) or not isinstance(error, self.errors)
 
-    def read_options(self) -> dict[str, Any]:
-        """Return execution options of a connection that only reads."""
-        return {}
-
-    def write_options(self) -> dict[str, Any]:
-        """Return execution options of a connection that writes."""
-        return {}
-
-    def snapshot_options(self) -> dict[str, Any]:
-        """Return execution options of a transaction that reads one snapshot."""
-        return {}
-
     async def refuse_hidden_rows(self, connection: AsyncConnection) -> None:  # noqa: B027
         """Make the transaction fail if row level security would hide rows."""
 
@@ -179,25 +181,9 @@ class Dialect(ABC):
     # Values: columns have the types of `column_types`, which call `bind_…` and `result_…`. Hot
     # reads select by `select_…` and convert by `format_timestamp` and `load_json` instead.
 
-    @abstractmethod
-    def timestamp_type(self) -> TypeEngine[Any]:
-        """Return the column type of a timestamp with microseconds."""
-
-    @abstractmethod
-    def json_type(self) -> TypeEngine[Any]:
-        """Return the column type of a JSON document."""
-
-    def text_type(self) -> TypeEngine[Any]:
-        """Return the column type of a text of any length."""
-        return Text()
-
     def key_type(self, length: int) -> TypeEngine[Any]:  # noqa: ARG002 - for MySQL
         """Return the column type of a text in a key or an index, of so many characters."""
-        return self.text_type()
-
-    def object_key_type(self) -> TypeEngine[Any]:
-        """Return the column type of an object key in a primary key: up to 1,024 bytes."""
-        return self.text_type()
+        return self.text_type
 
     def bind_object_key(self, value: str) -> Any:
         """Convert an object key for the driver."""

@@ -19,7 +19,7 @@ class LongText(TypeDecorator[str]):
     cache_ok = True
 
     def load_dialect_impl(self, dialect: EngineDialect) -> TypeEngine[Any]:
-        return _dialect_of(dialect).text_type()
+        return _dialect_of(dialect).text_type
 
 
 class Key(TypeDecorator[str]):
@@ -47,7 +47,7 @@ class ObjectKey(TypeDecorator[str]):
     cache_ok = True
 
     def load_dialect_impl(self, dialect: EngineDialect) -> TypeEngine[Any]:
-        return _dialect_of(dialect).object_key_type()
+        return _dialect_of(dialect).object_key_type
 
     def process_bind_param(self, value: str | None, dialect: EngineDialect) -> Any:
         return None if value is None else _dialect_of(dialect).bind_object_key(value)
@@ -67,7 +67,7 @@ class UtcDateTime(TypeDecorator[datetime]):
     cache_ok = True
 
     def load_dialect_impl(self, dialect: EngineDialect) -> TypeEngine[Any]:
-        return dialect.type_descriptor(_dialect_of(dialect).timestamp_type())
+        return dialect.type_descriptor(_dialect_of(dialect).timestamp_type)
 
     def process_bind_param(self, value: datetime | None, dialect: EngineDialect) -> Any:
         if value is None:
@@ -87,7 +87,7 @@ class JsonDocument(TypeDecorator[Any]):
     cache_ok = True
 
     def load_dialect_impl(self, dialect: EngineDialect) -> TypeEngine[Any]:
-        return dialect.type_descriptor(_dialect_of(dialect).json_type())
+        return dialect.type_descriptor(_dialect_of(dialect).json_type)
 
     def process_bind_param(self, value: Any, dialect: EngineDialect) -> Any:
         return None if value is None else _dialect_of(dialect).bind_json(value)

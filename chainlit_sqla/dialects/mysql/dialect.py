@@ -20,7 +20,7 @@ from datetime import UTC, datetime
 from functools import partial
 from importlib.util import find_spec
 from itertools import accumulate
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import orjson
 from sqlalchemy import (
@@ -98,6 +98,12 @@ class MySQL(Dialect):
     driver = "asyncmy"
     max_parameters = 5_000
     commits_ddl = True
+    # InnoDB's snapshot is taken by the first statement.
+    snapshot_options: ClassVar = {"isolation_level": "REPEATABLE READ"}
+    text_type = LONGTEXT()  # TEXT ends at 64 kB.
+    object_key_type = VARBINARY(_KEY_BYTES)  # An index holds no 1,024 characters.
+    timestamp_type = DATETIME(fsp=6)  # In UTC; TIMESTAMP ends in 2038.
+    json_type = JSON(none_as_null=True)  # On MariaDB text with a check.
 
     def engine_url(self, url: URL) -> URL:
         """Add the driver; the parameters move to `engine_options`.
@@ -152,10 +158,6 @@ class MySQL(Dialect):
         # It prints the server's warnings; strict mode makes those that matter errors.
         logging.getLogger("asyncmy").setLevel(logging.ERROR)
 
-    def snapshot_options(self) -> dict[str, Any]:
-        """``REPEATABLE READ``: InnoDB's snapshot is taken by the first statement."""
-        return {"isolation_level": "REPEATABLE READ"}
-
     async def server_version(self, connection: AsyncConnection) -> str:
         version = str(await connection.scalar(text("SELECT VERSION()")))
         kind = "MariaDB" if "mariadb" in version.lower() else "MySQL"
@@ -163,16 +165,8 @@ class MySQL(Dialect):
 
     # Types
 
-    def text_type(self) -> TypeEngine[Any]:
-        """``LONGTEXT``: ``TEXT`` ends at 64 kB."""
-        return LONGTEXT()
-
     def key_type(self, length: int) -> TypeEngine[Any]:
         return VARCHAR(length)
-
-    def object_key_type(self) -> TypeEngine[Any]:
-        """Bytes: an index holds 1,024 bytes, but not 1,024 characters."""
-        return VARBINARY(_KEY_BYTES)
 
     def bind_object_key(self, value: str) -> Any:
         """Encode in UTF-8; a key that is too long for any store is truncated, and still is."""
@@ -181,14 +175,6 @@ class MySQL(Dialect):
 
     def result_object_key(self, value: Any) -> str:
         return value if isinstance(value, str) else bytes(value).decode()
-
-    def timestamp_type(self) -> TypeEngine[Any]:
-        """``DATETIME(6)`` in UTC: ``TIMESTAMP`` ends in 2038."""
-        return DATETIME(fsp=6)
-
-    def json_type(self) -> TypeEngine[Any]:
-        """``JSON``, on MariaDB text with a check; SQL NULL for None."""
-        return JSON(none_as_null=True)
 
     def bind_timestamp(self, value: Any) -> Any:
         return value.astimezone(UTC).replace(tzinfo=None)
@@ -272,25 +258,15 @@ class MySQL(Dialect):
 
     @contextmanager
     def migration_lock(self, connection: Connection) -> Iterator[None]:
-        """Hold a named lock: DDL commits, so a lock of a transaction would not last.
-
-        Raises:
-            ConfigurationError: The server is too old.
-            DatabaseUnavailable: Another process has held the lock for an hour.
-        """
+        """Hold a named lock: DDL commits, so a lock of a transaction would not last."""
         _check_version(connection)
         with connection.begin():
             name = "chainlit_sqla " + hashlib.md5(_database(connection)).hexdigest()  # noqa: S324
             acquired = connection.scalar(func.get_lock(name, _LOCK_SECONDS).select())
-            if acquired is None:
+            if acquired != 1:  # 0: the time is over; NULL: an error, such as no memory.
                 raise DatabaseUnavailable(
-                    "The server ended the wait for the lock of migrations (it has no memory left, "
-                    "or an administrator killed the statement); try again"
-                )
-            if acquired != 1:
-                raise DatabaseUnavailable(
-                    "Another process has been migrating this database for an hour; "
-                    "wait for it or end it, then try again"
+                    "Another process has been migrating this database for an hour, or the server "
+                    "ended the wait for it; wait for it or end it, then try again"
                 )
             try:
                 yield

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequenc
 from contextlib import asynccontextmanager, contextmanager, nullcontext
 from datetime import UTC
 from itertools import count
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 from urllib.parse import urlencode
 
 import orjson
@@ -31,7 +31,6 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP, aggregate_order_by, insert
 from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.types import TypeEngine
 
 from ..._internal import json as _json
 from ..._internal.aio import shield_with_timeout
@@ -90,6 +89,13 @@ class PostgreSQL(Dialect):
     port = 5432
     search_index = TrigramIndex()
     has_schemas = True
+    # Without BEGIN and ROLLBACK, which are two round trips.
+    read_options: ClassVar = {"isolation_level": "AUTOCOMMIT"}
+    # Each statement must see what was committed before it.
+    write_options: ClassVar = {"isolation_level": "READ COMMITTED"}
+    snapshot_options: ClassVar = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+    timestamp_type = TIMESTAMP(timezone=True)
+    json_type = JSONB(none_as_null=True)
     fetch_on_driver = staticmethod(_fetch)
     write_fast_batch = staticmethod(fast_batch.write)
 
@@ -138,14 +144,6 @@ class PostgreSQL(Dialect):
             return True
         return getattr(error, "sqlstate", None) is None
 
-    def read_options(self) -> dict[str, Any]:
-        """Omit BEGIN and ROLLBACK, which are two round trips."""
-        return {"isolation_level": "AUTOCOMMIT"}
-
-    def write_options(self) -> dict[str, Any]:
-        """``READ COMMITTED``: each statement must see what was committed before it."""
-        return {"isolation_level": "READ COMMITTED"}
-
     async def refuse_hidden_rows(self, connection: AsyncConnection) -> None:
         """Make row level security raise an error instead of hiding rows.
 
@@ -153,22 +151,12 @@ class PostgreSQL(Dialect):
         """
         await connection.execute(text("SET LOCAL row_security = off"))
 
-    def snapshot_options(self) -> dict[str, Any]:
-        """``REPEATABLE READ``: one snapshot for all statements, also on a standby."""
-        return {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
-
     async def server_version(self, connection: AsyncConnection) -> str:
         return f"PostgreSQL {await connection.scalar(text('SHOW server_version'))}"
-
-    def timestamp_type(self) -> TypeEngine[Any]:
-        return TIMESTAMP(timezone=True)
 
     def result_timestamp(self, value: Any) -> Any:
         """Add the time zone that the driver omits for -infinity."""
         return value if value.tzinfo is not None else value.replace(tzinfo=UTC)
-
-    def json_type(self) -> TypeEngine[Any]:
-        return JSONB(none_as_null=True)
 
     def select_timestamp(self, column: ColumnElement[Any]) -> ColumnElement[Any]:
         """Select ISO 8601 in quotes: unlike a cast to text, JSON depends on no setting."""

@@ -32,13 +32,12 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.pool import AsyncAdaptedQueuePool
-from sqlalchemy.types import TypeEngine
 
 from ..._internal import json as _json
 from ..._internal.timestamps import format_instant
 from ...errors import ConfigurationError
 from ..base import Dialect, ErrorKind, driver_error, insert_on_conflict
-from .search_index import FtsIndex
+from .search_index import WRITES, FtsIndex
 from .worker import SQLiteWorker, finish
 
 if TYPE_CHECKING:
@@ -48,7 +47,6 @@ if TYPE_CHECKING:
     from ..in_place import TableReplacement
 
 T = TypeVar("T")
-_WRITE = "chainlit_sqla_write"
 _LENGTH = len("2026-01-31T08:00:00.000000Z")
 
 _BUSY_SECONDS = 30.0
@@ -103,6 +101,9 @@ class SQLite(Dialect):
     ignores_case = True
     bound_to_loop = False
     max_parameters = 32_000
+    write_options = WRITES
+    timestamp_type = Text()
+    json_type = Text()  # The declared type JSON would get numeric affinity.
 
     def reading_url(self, url: URL) -> URL:
         """Open the file for reading only, so that its journal mode does not change."""
@@ -147,24 +148,12 @@ class SQLite(Dialect):
         driver: Any = raw.driver_connection
         driver.text_factory = _json.decode_text
 
-    def write_options(self) -> dict[str, Any]:
-        """Mark the connection for `BEGIN IMMEDIATE`."""
-        return {_WRITE: True}
-
     async def run_to_end(self, connection: AsyncConnection, work: Callable[[Connection], T]) -> T:
         """Run a function, and finish it when cancelled: a database in memory has one connection."""
         return await finish(asyncio.ensure_future(connection.run_sync(work)))
 
     async def server_version(self, connection: AsyncConnection) -> str:
         return f"SQLite {await connection.scalar(text('SELECT sqlite_version()'))}"
-
-    def timestamp_type(self) -> TypeEngine[Any]:
-        """Text: UTC in a fixed width."""
-        return Text()
-
-    def json_type(self) -> TypeEngine[Any]:
-        """Text: the declared type JSON would get numeric affinity."""
-        return Text()
 
     def bind_timestamp(self, value: Any) -> Any:
         """``2026-01-31T08:00:00.000000Z``: of fixed width, so that text order is time order."""
@@ -210,7 +199,7 @@ class SQLite(Dialect):
             hide_parameters=True,
         )
         _listen(engine)
-        return SQLiteWorker(engine, self.write_options(), readers)
+        return SQLiteWorker(engine, WRITES, readers)
 
     def build_upsert(self, table: Table, keys: Sequence[str], update: Sequence[str]) -> Insert:
         return insert_on_conflict(insert(table), keys, update)
@@ -255,12 +244,12 @@ class SQLite(Dialect):
     def table_replacement(self) -> TableReplacement:
         from .in_place import SQLiteTableReplacement
 
-        return SQLiteTableReplacement(self.write_options())
+        return SQLiteTableReplacement(WRITES)
 
     @contextmanager
     def migration_lock(self, connection: Connection) -> Iterator[None]:
         """``BEGIN IMMEDIATE`` is the lock; DDL is transactional here."""
-        marked = connection.execution_options(**self.write_options())
+        marked = connection.execution_options(**WRITES)
         with marked.begin():
             yield
 
@@ -364,5 +353,5 @@ def _fold(value: str | None) -> str | None:
 
 
 def _begin(connection: Connection) -> None:
-    immediate = connection.get_execution_options().get(_WRITE, False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
+    writes = WRITES.items() <= connection.get_execution_options().items()
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")

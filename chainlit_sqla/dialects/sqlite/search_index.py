@@ -22,7 +22,7 @@ from ..search_index import INDEX, SearchIndex, SearchState
 
 ROWS, BUILT = f"{INDEX}_rows", f"{INDEX}_built"
 WRITES = {"chainlit_sqla_write": True}
-"""The execution options of a connection that writes: see `SQLite.write_options`."""
+"""The execution options of a connection whose transactions begin with BEGIN IMMEDIATE."""
 _PAUSE = 0.15
 _PORTION = 500
 """Messages that are indexed in one transaction: writers wait for some 100 ms."""
