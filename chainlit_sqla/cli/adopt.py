@@ -151,12 +151,11 @@ async def _change(change: InPlaceChange, database: Database, dry_run: bool) -> R
 
 
 def _report_lines(report: Report) -> Iterator[str]:
-    rows = [("", "before", "after", "quarantined")]
+    rows = [("", "before", "after", "in the file" if report.in_file else "quarantined")]
     for kind, name in KIND_NAMES.items():
-        quarantined = sum(count for (k, _), count in report.quarantined.items() if k == kind)
-        rows.append(
-            (name, f"{report.before[kind]:,}", f"{report.after[kind]:,}", f"{quarantined:,}")
-        )
+        left_out = report.in_file[kind]
+        left_out += sum(count for (k, _), count in report.quarantined.items() if k == kind)
+        rows.append((name, f"{report.before[kind]:,}", f"{report.after[kind]:,}", f"{left_out:,}"))
     yield from format_table(rows)
     title = "In the table chainlit_sqla_quarantine:"
     yield from format_reasons(title, report.quarantined, KIND_NAMES)

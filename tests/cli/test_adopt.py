@@ -105,17 +105,6 @@ def test_the_way_back_names_the_file_with_what_chainlits_tables_cannot_hold(
         assert connection.execute(query).fetchone() == (28,)
 
 
-def test_other_tables_are_refused(cli: Command, folder: Path) -> None:
-    url = f"sqlite:///{folder}/other.db"
-    execute(url, "CREATE TABLE users (id INTEGER PRIMARY KEY, email TEXT)")
-    result = cli("adopt", "--yes", "--url", url)
-    assert "are not those of Chainlit's SQLAlchemy layer" in result.err
-    execute(url, "DROP TABLE users")
-    result = cli("adopt", "--yes", "--url", url)
-    assert "has no tables of Chainlit's SQLAlchemy layer; check the URL\n" in result.err
-    assert "upgrade" not in result.err
-
-
 def test_without_a_terminal_nothing_is_changed(program: Command, old: Path) -> None:
     before = old.read_bytes()
     result = program("adopt", "--url", f"sqlite:///{old}")
@@ -161,8 +150,8 @@ def test_every_command_names_the_way_from_chainlits_tables(
     execute(
         url,
         "CREATE TABLE users (id TEXT, identifier TEXT, metadata TEXT);"
-        "CREATE TABLE threads (id TEXT, name TEXT, metadata TEXT);"
-        'CREATE TABLE steps (id TEXT, "threadId" TEXT, type TEXT, output TEXT);',
+        'CREATE TABLE threads (id TEXT, "userId" TEXT, "userIdentifier" TEXT);'
+        'CREATE TABLE steps (id TEXT, "threadId" TEXT, type TEXT, "createdAt" TEXT);',
     )
     result = program(*command.split(), DATABASE_URL=url)
     assert result.code == 1

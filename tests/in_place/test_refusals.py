@@ -22,13 +22,13 @@ BOTH = ["sqlite_v8", "postgres_v8"]
 @pytest.mark.parametrize("dialect", ["sqlite", "postgresql"])
 async def test_other_tables_are_refused(frozen: Shelf, tmp_path: Path, dialect: str) -> None:
     schema = r" and the schema \(--schema\)" if dialect == "postgresql" else ""
-    with pytest.raises(ConfigurationError, match=f"check the URL{schema}$"):
+    with pytest.raises(ConfigurationError, match=f"no tables of .* check the URL{schema}$"):
         await adopt(frozen.empty(dialect))
     with pytest.raises(SchemaUnknown, match=f"check the URL{schema}$"):
         await unadopt(frozen.empty(dialect), tmp_path / "rest.jsonl")
     url = frozen.empty(dialect)
     execute(url, "CREATE TABLE users (id TEXT PRIMARY KEY, email TEXT)")
-    with pytest.raises(SchemaUnknown, match="users has no column identifier;") as refused:
+    with pytest.raises(SchemaUnknown, match=r"users has no column identifier\)") as refused:
         await adopt(url)
     assert ("--schema" in str(refused.value)) == (dialect == "postgresql")
 

@@ -21,7 +21,7 @@ from tests.frozen import conversations as said
 from tests.frozen import original
 from tests.frozen.catalog import names
 from tests.frozen.comparable import differences
-from tests.frozen.load import Rows, Shelf, execute, rows
+from tests.frozen.load import Shelf, execute, rows
 from tests.frozen.sqlalchemy_layer import open_layer
 from tests.frozen.variants import VARIANTS
 from tests.in_place.changes import adopt, digests, opened, quarantined, settings_of, unadopt
@@ -187,14 +187,10 @@ async def test_rows_that_the_database_refused_come_back(
     entries = (await quarantined(url)).total()
     report = await unadopt(url, tmp_path / "rest.jsonl")
     assert report.in_file == {"quarantined": entries}
-    assert report.after == row_counts(stored)
+    assert report.after == {table.removesuffix("s"): len(lines) for table, lines in stored.items()}
     after = await rows(url)
     for table, lines in stored.items():
         assert lines == [{key: row[key] for key in lines[0]} for row in after[table]]
-
-
-def row_counts(stored: Rows) -> dict[str, int]:
-    return {table.removesuffix("s"): len(lines) for table, lines in stored.items()}
 
 
 async def test_the_file_has_what_a_later_change_overwrites(frozen: Shelf, tmp_path: Path) -> None:
