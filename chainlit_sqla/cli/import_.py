@@ -11,7 +11,6 @@ import typer
 from ..database import migrator
 from ..database.revision import revision_mismatch
 from ..errors import ConfigurationError
-from ..settings import Settings
 from ..transfer.importing import LISTED, Comparison, Import, Result
 from ..transfer.sources import LAYERS, open_source
 from .options import Schema, Url, describe_database, open_database, settings_for
@@ -74,42 +73,31 @@ def import_(
     if layer is not None and layer not in LAYERS:
         raise ConfigurationError(f"--layer is {layer!r}; give one of {', '.join(LAYERS)}")
     settings = settings_for(url, schema)
+
+    async def run() -> Result:
+        async with open_database(settings, read_only=verify_only) as database:
+            label = describe_database(database)
+            if not verify_only:
+                await migrator.ensure(database)
+            elif mismatch := revision_mismatch(label, await migrator.current(database)):
+                raise mismatch
+            async with open_source(
+                source, settings, schema=source_schema, layer=layer, target=database
+            ) as opened:
+                with progress() as watch, forward_warnings(lambda text: typer.echo(text, err=True)):
+                    work = Import(opened, database, update=update, watch=watch)
+                    result = await (work.compare() if verify_only else work.run())
+            result.target = label
+            return result
+
     try:
-        result = run_async(
-            _run(settings, source, source_schema, layer, update=update, verify_only=verify_only)
-        )
+        result = run_async(run())
     except KeyboardInterrupt:
         exit_interrupted("Interrupted. Run the same command again to continue.")
     for line in report_lines(result, update=update):
         typer.echo(line)
     if not result.comparison.equal:
         raise typer.Exit(1)
-
-
-async def _run(
-    settings: Settings,
-    location: str,
-    source_schema: str | None,
-    layer: str | None,
-    *,
-    update: bool,
-    verify_only: bool,
-) -> Result:
-    async with open_database(settings, read_only=verify_only) as database:
-        if not verify_only:
-            await migrator.ensure(database)
-        elif mismatch := revision_mismatch(
-            describe_database(database), await migrator.current(database)
-        ):
-            raise mismatch
-        async with open_source(
-            location, settings, schema=source_schema, layer=layer, target=database
-        ) as source:
-            with progress() as watch, forward_warnings(lambda text: typer.echo(text, err=True)):
-                work = Import(source, database, update=update, watch=watch)
-                result = await (work.compare() if verify_only else work.run())
-            result.target = describe_database(database)
-            return result
 
 
 def report_lines(result: Result, *, update: bool) -> Iterator[str]:

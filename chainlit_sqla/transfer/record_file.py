@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import gzip
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -27,10 +27,7 @@ import orjson
 
 from ..errors import ImportSourceError
 
-HEADER_KIND = "chainlit-sqla"
-"""The kind of the first line."""
-END_KIND = "end"
-"""The kind of the last line."""
+HEADER_KIND, END_KIND = "chainlit-sqla", "end"
 FORMAT = 1
 """The format that this release writes, and the highest that it reads.
 
@@ -45,44 +42,23 @@ _GZIP_MAGIC = b"\x1f\x8b"
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """Where and when a file was exported.
-
-    Args:
-        release: The release of chainlit-sqla that wrote the file.
-        exported: The time of the export, as ISO 8601 in UTC.
-        source: The database, without a password.
-        filters: The selection by option name; empty: everything was exported.
-    """
+    """Where and when a file was exported."""
 
     release: str
     exported: str
+    """The time of the export, as ISO 8601 in UTC."""
     source: str
+    """The database, without a password."""
     filters: Mapping[str, Any] = field(default_factory=dict)
+    """The selection by option name; empty: everything was exported."""
 
     def line(self) -> bytes:
         """The first line, without the newline."""
-        return orjson.dumps(
-            {
-                "kind": HEADER_KIND,
-                "format": FORMAT,
-                "release": self.release,
-                "exported": self.exported,
-                "source": self.source,
-                "filters": dict(self.filters),
-            }
-        )
+        return orjson.dumps({"kind": HEADER_KIND, "format": FORMAT, **asdict(self)})
 
     @classmethod
     def parse(cls, line: bytes | str) -> Header:
-        """Read a first line.
-
-        Raises:
-            ImportSourceError: It is not a header, or its format is unknown to this release.
-
-        Example:
-            >>> Header.parse('{"kind": "chainlit-sqla", "format": 1}').filters
-            {}
-        """
+        """Read a first line; one that is not a header, or of a newer format, is refused."""
         members = _object(line)
         if members is None or members.get("kind") != HEADER_KIND:
             raise ImportSourceError(
@@ -104,11 +80,7 @@ class Header:
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """The last line: a file without it, or with other counts, was truncated or changed.
-
-    Args:
-        counts: The number of lines by kind.
-    """
+    """The last line: a file without it, or with other counts of lines, was truncated or changed."""
 
     counts: Mapping[str, int]
 
@@ -118,29 +90,17 @@ class End:
 
     @classmethod
     def parse(cls, line: bytes | str) -> End | None:
-        """Read a last line; None for any other line.
-
-        Example:
-            >>> End.parse('{"kind": "end", "counts": {"user": 1}}')
-            End(counts={'user': 1})
-        """
+        """Read a last line; None for any other line."""
         members = _object(line)
         if members is None or members.get("kind") != END_KIND:
             return None
         counts = members.get("counts")
-        return cls(
-            {kind: number for kind, number in counts.items() if isinstance(number, int)}
-            if isinstance(counts, dict)
-            else {}
-        )
+        counts = counts if isinstance(counts, dict) else {}
+        return cls({kind: n for kind, n in counts.items() if isinstance(n, int)})
 
 
 def open_lines(path: Path) -> IO[bytes]:
-    """Open an export file for reading; gzip is recognised by its content, not by its name.
-
-    Raises:
-        OSError: The file cannot be read.
-    """
+    """Open an export file for reading; gzip is recognised by its content, not by its name."""
     with path.open("rb") as file:
         is_compressed = file.read(len(_GZIP_MAGIC)) == _GZIP_MAGIC
     return cast("IO[bytes]", gzip.open(path, "rb")) if is_compressed else path.open("rb")

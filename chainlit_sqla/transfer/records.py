@@ -84,12 +84,7 @@ _DOCUMENTS, _INSTANTS = _columns_of(JSON), _columns_of(INSTANT)
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One row.
-
-    Args:
-        kind: A key of `TABLES`.
-        values: A value for each column of the table.
-    """
+    """One row: the key of its table in `TABLES`, and a value for each column."""
 
     kind: str
     values: Mapping[str, Any]
@@ -136,10 +131,6 @@ class Record:
 
         Raises:
             ImportSourceError: The line is not a record; the message says why.
-
-        Example:
-            >>> Record.parse('{"kind": "user", "id": "1", "identifier": "me"}').kind
-            'user'
         """
         try:
             members = _json.loads(line)
@@ -168,58 +159,31 @@ def sorted_by_kind(records: Iterable[Record]) -> dict[str, list[Record]]:
 
 
 def default(kind: str, name: str) -> Any:
-    """The value of a column that a source does not have.
-
-    Args:
-        kind: A kind of record.
-        name: A column of its table.
-    """
+    """The value of a column that a source does not have."""
     value = _DEFAULTS[kind, name]
     return {} if isinstance(value, dict) else value
 
 
 def is_wide(kind: str, name: str) -> bool:
-    """Whether the values of a column may be large; True for columns that are not ours.
-
-    Args:
-        kind: A kind of record.
-        name: A column of its table.
-    """
+    """Whether the values of a column may be large; True for columns that are not ours."""
     return COLUMNS[kind].get(name, TEXT) in (TEXT, JSON)
 
 
 def unknown_columns(kind: str, members: Mapping[str, Any]) -> dict[str, Any]:
     """The members of a line that are not columns of ours.
 
-    Args:
-        kind: A kind of record.
-        members: The parsed line.
-
     Raises:
         ValueError: A value is nested too deeply.
-
-    Example:
-        >>> unknown_columns("user", {"kind": "user", "id": "1", "age": 7})
-        {'age': 7}
     """
-    unknown = {name: value for name, value in members.items() if name not in COLUMNS[kind]}
-    unknown.pop("kind", None)
+    known = {"kind", *COLUMNS[kind]}
+    unknown = {name: value for name, value in members.items() if name not in known}
     values: dict[str, Any] = _json.loads(_json.dumps(unknown)) if unknown else {}
     return values
 
 
 def merge_extra(extra: Any, unknown: Mapping[str, Any]) -> dict[str, Any]:
-    """Add the values of unknown columns to the column ``extra`` of a step or an element.
-
-    Args:
-        extra: Its value; not an object where another program has a column of this name.
-        unknown: The values by column name.
-
-    Example:
-        >>> merge_extra("note", {"age": 7})
-        {'extra': 'note', 'age': 7}
-    """
-    if extra is not None and not isinstance(extra, dict):
+    """Add the values of unknown columns to the column ``extra`` of a step or an element."""
+    if extra is not None and not isinstance(extra, dict):  # Another program's column.
         extra = {"extra": extra}
     return {**(extra or {}), **unknown}
 

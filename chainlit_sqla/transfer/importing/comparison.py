@@ -24,7 +24,6 @@ from .writer import is_tombstoned, read_tombstones
 
 LISTED = 20
 """Differences that are listed."""
-_LONGEST_ID = 100
 # Not all columns of the keys: MySQL plans no range scan for 500 threads times 500 ids.
 _LOOKUP: Mapping[str, ColumnElement[str]] = {kind: table.c.id for kind, table in TABLES.items()} | {
     "user": users.c.identifier,
@@ -44,11 +43,8 @@ class Difference:
     columns: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        parts = (
-            part if len(part) <= _LONGEST_ID else f"{part[:_LONGEST_ID]}…" for part in self.key
-        )
-        name = " ".join(parts)
-        return f"{name}: {self.what}" + (f" ({', '.join(self.columns)})" if self.columns else "")
+        columns = f" ({', '.join(self.columns)})" if self.columns else ""
+        return f"{' '.join(self.key)}: {self.what}{columns}"
 
 
 @dataclass(slots=True)

@@ -15,7 +15,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ...models import threads, users
 from ..records import EPOCH, Record
-from ..sources import FOREIGN_THREAD
 
 Owner = tuple[str | None, str | None]
 """The identifier and the id of a user, as far as they are known."""
@@ -81,12 +80,6 @@ class Ownership:
         for id, identifier, user_id in await connection.execute(query):
             if _differ(self._owners.get(id, (None, None)), (identifier, user_id)):
                 self.foreign.add(id)
-
-    def reason(self, id: str) -> str:
-        """Why nothing is written into a foreign thread."""
-        if id in self._owners:
-            return FOREIGN_THREAD
-        return f"{FOREIGN_THREAD}: the source does not have the thread, which names its owner"
 
 
 def _differ(source: Owner, target: Owner) -> bool:

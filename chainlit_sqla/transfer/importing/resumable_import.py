@@ -27,19 +27,16 @@ from .writer import ImportTarget, Written
 
 @dataclass(slots=True)
 class Result:
-    """The result of an import.
+    """The result of an import; the counts include those of interrupted runs.
 
     Args:
         source: The title of the source.
-        target: The title of the target.
-        read: Rows of the source by kind, including those of interrupted runs.
+        read: Rows of the source by kind.
         quarantined: Rows that were quarantined, by kind and reason.
         partly_quarantined: Rows that were imported but for some values, by kind and reason.
         deleted: Rows that were not imported, since they were deleted in the target.
         notes: Sentences about the source.
         resumed: Whether the run continued an interrupted one.
-        comparison: The comparison at the end.
-        seconds: The duration of this run.
     """
 
     source: str
@@ -70,7 +67,7 @@ class Result:
     def document(self) -> dict[str, Any]:
         """What a later run needs to continue, as JSON."""
         return {
-            "read": dict(self.read),
+            "read": self.read,
             "quarantined": [[*key, count] for key, count in self.quarantined.items()],
             "partlyQuarantined": [[*key, count] for key, count in self.partly_quarantined.items()],
             "deleted": self.deleted,
@@ -78,13 +75,12 @@ class Result:
 
     def resume(self, document: Mapping[str, Any]) -> None:
         """Add the counts of an interrupted run."""
-        self.read.update(document.get("read", {}))
-        for name, counts in (
-            ("quarantined", self.quarantined),
-            ("partlyQuarantined", self.partly_quarantined),
-        ):
-            counts.update({(kind, why): n for kind, why, n in document.get(name, [])})
-        self.deleted += document.get("deleted", 0)
+        self.read.update(document["read"])
+        self.quarantined.update({(kind, why): n for kind, why, n in document["quarantined"]})
+        self.partly_quarantined.update(
+            {(kind, why): n for kind, why, n in document["partlyQuarantined"]}
+        )
+        self.deleted += document["deleted"]
         self.resumed = True
 
 
@@ -162,15 +158,16 @@ class Import:
                 self._watch("Importing", min(self._result.rows, self._total), self._total)
 
     async def _save_progress(self, token: str | None, finished: datetime | None = None) -> None:
-        progress = {
-            "id": self._source.identity,
-            "source": self._source.title,
-            "position": token,
-            "details": self._result.document(),
-            "startedAt": self._started,
-            "finishedAt": finished,
-        }
-        await self._target.save_progress(progress)
+        await self._target.save_progress(
+            {
+                "id": self._source.identity,
+                "source": self._source.title,
+                "position": token,
+                "details": self._result.document(),
+                "startedAt": self._started,
+                "finishedAt": finished,
+            }
+        )
 
     async def _compare(self) -> Result:
         done = 0

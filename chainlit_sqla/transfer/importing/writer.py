@@ -33,7 +33,7 @@ from ...dialects import ErrorKind, one_line
 from ...models import elements, imports, steps, threads, tombstones, users
 from ...writes.tombstones import bump_row_versions, element_tombstone_id, lock_threads
 from ..records import COLUMNS, IN_THREADS, KEYS, TABLES, Record, sorted_by_kind
-from ..sources import Chunk, QuarantinedRow, write_quarantine
+from ..sources import FOREIGN_THREAD, Chunk, QuarantinedRow, write_quarantine
 from .ownership import Ownership, imported_columns
 
 log = logging.getLogger(__name__)
@@ -211,10 +211,8 @@ class ImportTarget:
         for kind in ("thread", *IN_THREADS):
             own = []
             for record in by_kind.get(kind, ()):
-                thread_id = record.thread_id or ""
-                if thread_id in self.ownership.foreign:
-                    reason = self.ownership.reason(thread_id)
-                    written.refused.append(_quarantined(record, reason))
+                if record.thread_id in self.ownership.foreign:
+                    written.refused.append(_quarantined(record, FOREIGN_THREAD))
                 elif is_tombstoned(record, deleted):
                     written.deleted += 1
                 else:
