@@ -16,7 +16,6 @@ from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ...database import Database
-from ...models import feedbacks, users
 from ..records import COLUMNS, IN_THREADS, TABLES, Record, sorted_by_kind
 from ..sources import Chunk, NativeSource, thread_column
 from .ownership import Ownership, imported_columns
@@ -24,12 +23,14 @@ from .writer import is_tombstoned, read_tombstones
 
 LISTED = 20
 """Differences that are listed."""
-# Not all columns of the keys: MySQL plans no range scan for 500 threads times 500 ids.
-_LOOKUP: Mapping[str, ColumnElement[str]] = {kind: table.c.id for kind, table in TABLES.items()} | {
-    "user": users.c.identifier,
-    "feedback": feedbacks.c.threadId,
+_LOOKUP: Mapping[str, Sequence[str]] = {
+    "user": ("identifier",),
+    "thread": ("id",),
+    "step": ("id", "threadId"),
+    "element": ("id", "threadId"),
+    "feedback": ("threadId", "forId"),
 }
-"""The indexed column by which the rows of a chunk are found in the target."""
+"""The columns by which records are looked up; the first one has an index."""
 
 Key = tuple[str, ...]
 
@@ -114,9 +115,7 @@ class Comparer:
         wanted: dict[Key, list[Record]] = {}
         for record in adapted:
             wanted.setdefault(record.key, []).append(record)
-        column = _LOOKUP[kind]
-        values = {record.values[str(column.key)] for record in adapted}
-        async for stored in self._target.records(kind, column.in_(values)):
+        async for stored in self._target.records(kind, *_with_keys(kind, adapted)):
             same_key = wanted.pop(stored.key, ())
             for record in same_key:
                 self._compare_record(record, stored)
@@ -150,3 +149,19 @@ class Comparer:
             if (more := (count or 0) - self._stored[kind]) > 0:
                 self.result.more[kind] += more
         self._stored.clear()
+
+
+def _with_keys(kind: str, records: Sequence[Record]) -> Sequence[ColumnElement[bool]]:
+    """Conditions that find the rows with the keys of some records.
+
+    Ids are unique, unless a program counts them in each thread: then both columns are needed. Of
+    all threads and all ids of a chunk, MySQL would make so many ranges that it scans the table.
+    """
+    conditions: list[ColumnElement[bool]] = []
+    ranges = 1
+    for name in _LOOKUP[kind]:
+        values = {record.values[name] for record in records}
+        ranges *= len(values)
+        if not conditions or ranges <= 4 * len(records):
+            conditions.append(TABLES[kind].c[name].in_(values))
+    return conditions
