@@ -43,36 +43,19 @@ _PASSWORD_PARAMETER = re.compile(r"(?i)(?<=password=)[^&]+")
 
 
 def plural(count: int, noun: str) -> str:
-    """A count with its noun.
-
-    Example:
-        >>> plural(1, "step"), plural(1200, "step")
-        ('1 step', '1,200 steps')
-    """
+    """A count with its noun."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def mask_url(url: str) -> str:
-    """Hide the password in a URL.
-
-    Example:
-        >>> mask_url("postgresql://me:secret@db/chats")
-        'postgresql://me:***@db/chats'
-        >>> mask_url("s3://key:se/cret@bucket")
-        's3://***@bucket'
-    """
+    """Hide the password in a URL."""
     if _CLOUD_URL.match(url):
         return mask_storage_url(url)
     return _PASSWORD_PARAMETER.sub("***", _PASSWORD.sub(r"\1***", url))
 
 
 def format_table(rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    """Align the cells of a table: the first column to the left, the others to the right.
-
-    Example:
-        >>> list(format_table([("", "rows"), ("users", "3")]))
-        ['       rows', 'users     3']
-    """
+    """Align the cells of a table: the first column to the left, the others to the right."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for first, *others in rows:
         cells = [cell.rjust(width) for cell, width in zip(others, widths[1:], strict=True)]
@@ -108,12 +91,7 @@ def confirm(question: str, *facts: str, refusal: str = _REFUSAL) -> bool:
 
 @contextmanager
 def progress() -> Iterator[Watch]:
-    """Show progress until the end of the block: bars on a terminal, else a line now and then.
-
-    Example:
-        >>> with progress() as watch:
-        ...     watch("files", 10, 200)
-    """
+    """Show progress until the end of the block: bars on a terminal, else a line now and then."""
     console = Console(stderr=True)
     if not console.is_terminal:
         yield progress_log(console)
@@ -131,7 +109,7 @@ def progress() -> Iterator[Watch]:
 
         def watch(what: str, done: int, total: int | None) -> None:
             if what not in tasks:
-                tasks[what] = bars.add_task(what)
+                tasks[what] = bars.add_task(what, total=total)
             bars.update(tasks[what], completed=done, total=total)
 
         yield watch

@@ -59,12 +59,7 @@ def exit_with_error(error: BaseException) -> NoReturn:
 
 
 def error_message(error: BaseException) -> str:
-    """Describe an error in one line: one of this package by itself, any other by its type.
-
-    Example:
-        >>> error_message(ValueError("no such port"))
-        'Unexpected ValueError: no such port (re-run with --debug for the traceback)'
-    """
+    """Describe an error in one line: one of this package by itself, any other by its type."""
     if isinstance(error, ChainlitSqlaError):
         return str(error)
     cause = getattr(error, "orig", None) or error

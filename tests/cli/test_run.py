@@ -17,7 +17,6 @@ from tests.cli.programs import ROOT, SECONDS, App
 from tests.servers.ports import free_port
 from tests.servers.postgres import PostgresServer
 
-FULL = pytest.mark.full
 EXAMPLES = ROOT / "examples"
 SECRET = {"CHAINLIT_AUTH_SECRET": "a-secret-for-tests-that-is-long-enough"}
 Serve = Callable[..., App]
@@ -29,7 +28,7 @@ from chainlit_sqla import SQLADataLayer
 
 @cl.data_layer
 def data_layer():
-    return SQLADataLayer("sqlite:///own.db")
+    return SQLADataLayer()
 """
 
 
@@ -100,45 +99,30 @@ def test_the_env_file_and_the_options_of_chainlit(
     assert "POST /below/project/threads" in app.said  # The access log, by -d.
 
 
-@pytest.mark.full
-def test_the_url_option_is_that_of_any_layer(serve: Serve, example: Example, folder: Path) -> None:
-    own_layer = OWN_LAYER.replace('"sqlite:///own.db"', "")
-    (folder / "app.py").write_text(Path(example("minimal_app.py")).read_text() + own_layer)
-    options = ["--url", "sqlite:///given.db", "--host", "127.0.0.1"]
-    app = serve("run", *options, "app.py", DATABASE_URL="sqlite:///no.db", **SECRET)
-    assert app.threads(app.log_in("ada", "secret")) == []
-    app.stop()
-    assert users(folder / "given.db") == ["ada"]
-    assert not (folder / "no.db").exists()
-
-
-@pytest.mark.parametrize(
-    "host", ["127.0.0.1", *(pytest.param(name, marks=FULL) for name in ("localhost", "0.0.0.0"))]
-)
-def test_a_port_in_use_is_reported(
-    program: Command, example: Example, folder: Path, host: str
-) -> None:
+def test_a_port_in_use_is_reported(program: Command, example: Example, folder: Path) -> None:
     with socket.socket() as used:
         used.bind(("127.0.0.1", 0))
         used.listen()
         port = str(used.getsockname()[1])
-        options = ["--headless", "--port", port, "--host", host]
+        options = ["--headless", "--port", port, "--host", "0.0.0.0"]
         result = program("run", example("minimal_app.py"), *options, **SECRET)
     assert result.code == 1
-    assert f"Port {port} of {host} cannot be used" in result.err
+    assert f"Port {port} of 0.0.0.0 cannot be used" in result.err
     assert "choose another with --port and --host" in result.err
     assert "Traceback" not in result.err
 
 
-def test_the_apps_own_data_layer_wins(serve: Serve, example: Example, folder: Path) -> None:
-    text = Path(example("minimal_app.py")).read_text()
-    (folder / "app.py").write_text(text + OWN_LAYER)
-    app = serve("run", "app.py", **SECRET)
+def test_the_apps_own_data_layer_wins_and_gets_the_url(
+    serve: Serve, example: Example, folder: Path
+) -> None:
+    (folder / "app.py").write_text(Path(example("minimal_app.py")).read_text() + OWN_LAYER)
+    options = ["--url", "sqlite:///given.db", "--host", "127.0.0.1"]
+    app = serve("run", *options, "app.py", DATABASE_URL="sqlite:///no.db", **SECRET)
     app.log_in("ada", "secret")
     app.stop()
     assert "Using the app's own @cl.data_layer." in app.said
-    assert users(folder / "own.db") == ["ada"]
-    assert users(folder / ".chainlit_sqla" / "chainlit.db") == []
+    assert users(folder / "given.db") == ["ada"]
+    assert not (folder / "no.db").exists()
 
 
 @pytest.mark.full
