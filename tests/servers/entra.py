@@ -78,12 +78,8 @@ class EntraServer:
         return 200, {"token_type": "Bearer", "expires_in": 3600, "access_token": token()}
 
 
-def token(**changes: Any) -> str:
-    """Make a token for the storage service.
-
-    Args:
-        **changes: Claims other than the usual ones.
-    """
+def token() -> str:
+    """Make a token for the storage service."""
     now = int(time.time())
     claims = {
         "aud": AUDIENCE,
@@ -93,7 +89,6 @@ def token(**changes: Any) -> str:
         "exp": now + 3600,
         "oid": CLIENT,
         "tid": TENANT,
-        **changes,
     }
     parts = ({"alg": "RS256", "typ": "JWT"}, claims, "no signature")
     return ".".join(

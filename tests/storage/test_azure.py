@@ -1,17 +1,22 @@
-"""What is particular to Azure: blocks, retries, what a failed or cancelled upload leaves."""
+"""What is particular to Azure: a silent server, snapshots, keys as names of blobs."""
 
 from __future__ import annotations
 
 import asyncio
+import re
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from chainlit_sqla.errors import StorageUnavailable
 from chainlit_sqla.storage.azure import client as azure_client
+from chainlit_sqla.storage.azure.client import blob_name, key_of
 from chainlit_sqla.storage.base import BlobSource
 from tests.servers.proxy import FlakyProxy
 
-from .conftest import Container
+from .conftest import Container, Store
+from .test_contract import blob
 
 MIB = 1024 * 1024
 
@@ -42,3 +47,53 @@ async def test_hundreds_of_blobs_are_deleted_with_their_snapshots(container: Con
     await storage.delete([f"k{number}" for number in range(700)])
     assert container.names() == []
     await storage.close()
+
+
+KEYS = st.one_of(
+    st.text(min_size=1, max_size=60), st.text("./~\\2EF0%\x07é", min_size=1, max_size=40)
+)
+REFUSED = re.compile(r"[\x00-\x1f\x7f-\x9f\\\ufffe\uffff]|//|^/|/$|\.(/|$)")
+
+ODD = (
+    "bell\x07 return\r nul\x00",
+    "back\\slash",
+    "dot.",
+    "a./b../c",
+    "two//slashes///",
+    "//",
+    "~2E",
+    "~7E~2E.",
+    "\x85 \x9f \x7f",
+    "no \uffff character \ue000",
+    "many/" * 200 + "parts",
+    "many/" * 204,
+    "a/" * 300,
+    "./../.~/..~",
+    "?query=1&sig=x#fragment",
+    "' \" ` <>",
+)
+
+
+@given(KEYS)
+def test_a_name_has_nothing_that_azure_refuses(key: str) -> None:
+    name = blob_name(key)
+    assert not REFUSED.search(name)
+    assert key_of(name) == key
+
+
+def test_a_name_has_no_more_parts_than_azure_takes() -> None:
+    name = blob_name("a/" * 300)
+    assert len(name.split("/")) == 254
+    assert key_of(name) == "a/" * 300
+
+
+async def test_odd_keys_go_there_and_back(azure_store: Store) -> None:
+    for key in ODD:
+        await azure_store.client.put(key, BlobSource(data=key.encode()), mime="text/plain")
+    assert {info.key async for info in azure_store.client.list_blobs()} == set(ODD)  # type: ignore[attr-defined]
+    urls = await azure_store.client.read_urls(ODD)
+    for key in ODD:
+        assert await blob(azure_store.client, key) == key.encode()
+        assert (await azure_store.http.get(urls[key])).content == key.encode(), key
+    await azure_store.client.delete(ODD)
+    assert [info async for info in azure_store.client.list_blobs()] == []  # type: ignore[attr-defined]

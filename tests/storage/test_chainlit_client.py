@@ -31,30 +31,6 @@ async def test_a_swallowed_upload_error_is_raised(moto: Bucket, chainlit_s3: typ
         await storage.check()
 
 
-async def test_a_client_that_failed_to_start(chainlit_s3: type[Any]) -> None:
-    # Chainlit logs what is wrong with the endpoint and goes on without a client.
-    storage = ChainlitClientStorage(chainlit_s3("bucket", endpoint_url="not a url"))
-    with pytest.raises(StorageUnavailable, match="Cannot write 'k'"):
-        await storage.put("k", DATA, mime="text/plain")
-    with pytest.raises(StorageError, match="Cannot sign a link to 'k'"):
-        await storage.read_urls(["k"])
-    with pytest.raises(StorageError, match="Cannot sign a link to 'k'"):
-        await blob(storage, "k")
-    with pytest.raises(StorageError, match="Cannot delete 'k'"):
-        await storage.delete(["k"])
-    await storage.close()
-    await storage.close()
-
-
-async def test_the_broken_close_of_the_s3_client_is_tolerated(
-    moto: Bucket, chainlit_s3: type[Any]
-) -> None:
-    client = chainlit_s3(moto.name, **moto.arguments)
-    with pytest.raises(TypeError, match="NoneType"):
-        await chainlit_s3(moto.name, **moto.arguments).close()
-    await ChainlitClientStorage(client).close()
-
-
 async def test_a_link_that_the_server_refuses(swift: Bucket, chainlit_s3: type[Any]) -> None:
     arguments = {**swift.arguments, "aws_secret_access_key": "wrong"}
     storage = ChainlitClientStorage(chainlit_s3(swift.name, **arguments))

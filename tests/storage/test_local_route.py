@@ -121,17 +121,6 @@ async def test_refusals_say_little(storage: LocalStorage, http: httpx.AsyncClien
         assert len(answer.content) < 100
 
 
-async def test_an_expired_link(tmp_path: Path) -> None:
-    now = 1_000_000.0
-    storage = LocalStorage(tmp_path, expiry=60, clock=lambda: now)
-    url = await stored(storage)
-    async with client(Starlette(routes=[file_route(storage)])) as http:
-        now += 59
-        assert (await http.get(url)).status_code == 200
-        now += 1
-        assert (await http.get(url)).status_code == 403
-
-
 async def test_a_deleted_file(storage: LocalStorage, http: httpx.AsyncClient) -> None:
     url = await stored(storage)
     await storage.delete(["k"])

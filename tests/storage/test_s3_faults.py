@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ import pytest
 from chainlit.element import File
 
 from chainlit_sqla import SQLADataLayer
-from chainlit_sqla.errors import BlobNotFound, StorageError, StorageUnavailable
+from chainlit_sqla.errors import StorageError, StorageUnavailable
 from chainlit_sqla.settings import Settings
 from chainlit_sqla.storage.base import BlobSource
 from chainlit_sqla.storage.cloud import LANES
@@ -95,37 +94,6 @@ async def test_an_unavailable_server_is_not_asked_for_each_key(moto: Bucket, fro
         await storage.delete([f"k{number}" for number in range(100)])
     assert len(front.requests) <= LANES
     await storage.close()
-
-
-@pytest.mark.full
-async def test_a_server_killed_in_the_middle_of_an_upload(
-    own_swift: s3_swift.SwiftServer, caplog: pytest.LogCaptureFixture
-) -> None:
-    bucket = _bucket(own_swift)
-    with Front(own_swift.endpoint) as front:
-        storage = through(front, bucket)
-        await put(storage, SMALL)
-        part = front.hold("partNumber=2", after=MIB)
-        upload = asyncio.create_task(put(storage))
-        assert await asyncio.to_thread(part.met.wait, BOUND)
-        await asyncio.to_thread(own_swift.kill)
-        front.calm()
-        with caplog.at_level(logging.WARNING), pytest.raises(StorageUnavailable) as caught:
-            await upload
-        said = str(caught.value)
-        assert f"Cannot write 'k' in the S3 bucket '{bucket.name}'" in said
-        assert said.endswith(
-            "; check DEV_AWS_ENDPOINT or the storage URL, APP_AWS_REGION and the network"
-        )
-        assert "Could not abort the unfinished upload of 'k'" in caplog.text
-        await asyncio.to_thread(own_swift.start)
-        assert await blob(storage, "k") == SMALL.data  # What was there is there.
-        await storage.delete(["k"])
-        with pytest.raises(BlobNotFound):
-            await blob(storage, "k")
-        assert bucket.names() == []
-        assert await put(storage) == LARGE.size
-        await storage.close()
 
 
 @dataclass
