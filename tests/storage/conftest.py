@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import boto3
 import httpx
@@ -34,6 +34,23 @@ EXPIRY = 600
 
 SESSION = get_session()
 """Shared, since reading its data files again for each test takes most of the time."""
+
+
+S = TypeVar("S", bound=Inventory)
+_storages: list[Inventory] = []
+
+
+def _opened(storage: S) -> S:
+    _storages.append(storage)
+    return storage
+
+
+@pytest.fixture(autouse=True)
+async def close_storages() -> AsyncIterator[None]:
+    """Close the clients that the buckets of a test gave out."""
+    yield
+    while _storages:
+        await _storages.pop().close()
 
 
 @dataclass
@@ -72,7 +89,7 @@ class Bucket:
             "expiry": EXPIRY,
             "session": SESSION,
         }
-        return S3Storage(**{**options, **changes})
+        return _opened(S3Storage(**{**options, **changes}))
 
     def endpoint_at(self, origin: str) -> str:
         return origin
@@ -166,11 +183,10 @@ async def local(tmp_path: Path) -> AsyncIterator[Store]:
         transport=transport, verify=False, base_url="http://test"
     ) as client:
         yield Store(storage, client, sign)
-    await storage.close()
 
 
 @pytest.fixture
-async def s3_swift_store(swift: Bucket, http: httpx.AsyncClient) -> AsyncIterator[Store]:
+async def s3_swift_store(swift: Bucket, http: httpx.AsyncClient) -> Store:
     storage = swift.storage()
 
     async def sign(key: str) -> str:
@@ -180,15 +196,12 @@ async def s3_swift_store(swift: Bucket, http: httpx.AsyncClient) -> AsyncIterato
             patch.setattr("botocore.auth.get_current_datetime", lambda *_, **__: then)
             return (await storage.read_urls([key]))[key]
 
-    yield Store(storage, http, sign)
-    await storage.close()
+    return Store(storage, http, sign)
 
 
 @pytest.fixture
-async def s3_moto_store(moto: Bucket, http: httpx.AsyncClient) -> AsyncIterator[Store]:
-    storage = moto.storage()
-    yield Store(storage, http)
-    await storage.close()
+async def s3_moto_store(moto: Bucket, http: httpx.AsyncClient) -> Store:
+    return Store(moto.storage(), http)
 
 
 @dataclass
@@ -206,7 +219,7 @@ class Container:
             "endpoint": self.server.endpoint,
             "expiry": EXPIRY,
         }
-        return AzureStorage(**{**options, **changes})
+        return _opened(AzureStorage(**{**options, **changes}))
 
     def endpoint_at(self, origin: str) -> str:
         return f"{origin}/{self.server.account}"
@@ -238,15 +251,14 @@ def container(azurite_server: azurite.AzuriteServer) -> Iterator[Container]:
 
 
 @pytest.fixture
-async def azure_store(container: Container, http: httpx.AsyncClient) -> AsyncIterator[Store]:
+async def azure_store(container: Container, http: httpx.AsyncClient) -> Store:
     storage = container.storage()
 
     async def sign(key: str) -> str:
         past = container.storage(clock=lambda: time.time() - 5400)
         return (await past.read_urls([key]))[key]
 
-    yield Store(storage, http, sign)
-    await storage.close()
+    return Store(storage, http, sign)
 
 
 @pytest.fixture
@@ -287,7 +299,7 @@ class GoogleBucket:
             "expiry": EXPIRY,
             "retry_seconds": 5,
         }
-        return GCSStorage(**{**options, **changes})
+        return _opened(GCSStorage(**{**options, **changes}))
 
     def endpoint_at(self, origin: str) -> str:
         return origin
@@ -320,7 +332,7 @@ def google(
 
 
 @pytest.fixture
-async def gcs_store(google: GoogleBucket, http: httpx.AsyncClient) -> AsyncIterator[Store]:
+async def gcs_store(google: GoogleBucket, http: httpx.AsyncClient) -> Store:
     storage = google.storage()
 
     async def sign(key: str) -> str:
@@ -330,8 +342,7 @@ async def gcs_store(google: GoogleBucket, http: httpx.AsyncClient) -> AsyncItera
             patch.setattr("google.cloud.storage._signing.get_v4_now_dtstamps", lambda: stamps)
             return (await storage.read_urls([key]))[key]
 
-    yield Store(storage, http, sign)
-    await storage.close()
+    return Store(storage, http, sign)
 
 
 STORES = ("local", "s3_swift_store", "s3_moto_store", "azure_store", "gcs_store", "chainlit_store")

@@ -46,7 +46,6 @@ async def test_hundreds_of_blobs_are_deleted_with_their_snapshots(container: Con
     container.sdk.get_blob_client("p/k0").create_snapshot()
     await storage.delete([f"k{number}" for number in range(700)])
     assert container.names() == []
-    await storage.close()
 
 
 KEYS = st.one_of(

@@ -99,8 +99,6 @@ async def test_a_large_file_goes_in_parts_with_bounded_memory(
     assert (part.status_code, part.content) == (206, path.read_bytes()[6_000_000:6_000_008])
     assert part.headers["content-type"] == "image/png"
     assert part.headers["content-disposition"].endswith("filename*=UTF-8''%C3%A9.png")
-    await direct.close()
-    await storage.close()
 
 
 @pytest.mark.parametrize("damage", ["closed", "shorter"])
@@ -129,7 +127,6 @@ async def test_a_file_that_cannot_be_read_to_its_end_leaves_nothing(
     assert bucket.names() == []
     if isinstance(bucket, Bucket):
         assert bucket.unfinished() == []
-    await storage.close()
 
 
 @pytest.mark.parametrize(
@@ -156,7 +153,6 @@ async def test_a_cancelled_upload_is_over_when_the_caller_hears_of_it(
     assert bucket.names() == []
     assert not [line for line in front.requests[requests:] if re.search(at, line)]
     assert await storage.put("k", source, mime="text/plain") == source.size
-    await storage.close()
 
 
 @pytest.mark.parametrize(
@@ -182,7 +178,6 @@ async def test_a_large_upload_holds_up_neither_small_ones_nor_the_rest(
     front.calm()
     assert await large == source.size
     assert bucket.names() == ["large", "small"]
-    await storage.close()
 
 
 @pytest.mark.parametrize(
@@ -210,7 +205,6 @@ async def test_a_server_that_goes_away_amid_an_upload_leaves_no_blob(
     front.calm()
     assert [info.key async for info in storage.list_blobs()] == ["before"]
     assert await storage.put("k", source, mime="text/plain") == source.size
-    await storage.close()
 
 
 @pytest.mark.parametrize(
@@ -258,7 +252,6 @@ async def test_one_blob_that_cannot_be_deleted_keeps_no_other(
     with pytest.raises(StorageError, match=rf"Cannot delete 'k11' .*{message}"):
         await storage.delete(keys)
     assert bucket.names() == ["k11"]
-    await storage.close()
 
 
 @pytest.mark.parametrize(
@@ -275,7 +268,6 @@ async def test_no_byte_is_lost_around_the_size_of_a_part(bucket: Any, size: int)
     data = os.urandom(size)
     assert await storage.put("k", BlobSource(data=data), mime="text/plain") == size
     assert await blob(storage, "k") == data
-    await storage.close()
 
 
 @pytest.mark.parametrize("deliver", [True, False])
@@ -304,7 +296,6 @@ async def test_a_request_that_is_cut_off_is_sent_again(
     await storage.put("k", BlobSource(data=bytes(data)), mime="text/plain")
     assert not proxy.cut_pending
     assert await blob(storage, "k") == data
-    await storage.close()
 
 
 @pytest.mark.parametrize("status", [503, 500, 0], ids=["busy", "broken", "reset"])
@@ -330,7 +321,6 @@ async def test_a_request_that_fails_twice_is_sent_again(
     assert await blob(storage, "k") == data
     if isinstance(bucket, Bucket):
         assert bucket.unfinished() == []
-    await storage.close()
 
 
 @pytest.mark.parametrize("bucket", ["swift", "container"], indirect=True)
@@ -346,7 +336,6 @@ async def test_a_connection_lost_while_reading(bucket: Any, proxy: FlakyProxy) -
         _ = [chunk async for chunk in chunks]
     proxy.restore()
     assert len(await blob(storage, "k")) == 30 * MIB
-    await storage.close()
 
 
 @pytest.mark.parametrize(
@@ -447,7 +436,6 @@ async def test_what_began_before_closing_connects_no_more(
     assert len(front.requests) == requests
     await storage.delete(["a"])  # What begins after that opens it again.
     assert bucket.names() == ["b"]
-    await storage.close()
 
 
 AZURE = {"container": "container", "account": "acc", "key": KEY}

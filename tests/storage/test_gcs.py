@@ -36,7 +36,6 @@ async def test_keys_that_google_refuses_as_names(
     assert (await http.get((await storage.read_urls([key]))[key])).content == b"x"
     await storage.delete([key])
     assert google.names() == []
-    await storage.close()
 
 
 @given(
@@ -65,7 +64,6 @@ async def test_links_to_google_itself(google: GoogleBucket, key: str) -> None:
     assert (link.scheme, link.netloc) == ("https", "storage.googleapis.com")
     assert link.path == f"/a.b_c/{quote(object_name(key), safe='/~')}"
     assert f"X-Goog-Expires={EXPIRY}&" in link.query
-    await storage.close()
 
 
 async def test_what_the_server_answers_in_passing_is_tried_again(google: GoogleBucket) -> None:
@@ -86,7 +84,6 @@ async def test_what_the_server_answers_in_passing_is_tried_again(google: GoogleB
         front.answer(status, "DELETE", times=2)
         await storage.delete(["small", "large"])
         assert google.names() == []
-    await storage.close()
 
 
 async def test_an_account_without_the_right(google: GoogleBucket) -> None:

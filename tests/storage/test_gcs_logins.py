@@ -62,7 +62,6 @@ async def test_a_key_from_an_env_file(google: GoogleBucket, quotes: str) -> None
     one_line = google.server.owner.pem.replace("\n", "\\n")
     storage = google.storage(private_key=f"{quotes}{one_line}{quotes}")
     assert google.name in await storage.check()
-    await storage.close()
 
 
 @pytest.mark.parametrize("key", ["s3cret", "-----BEGIN PRIVATE KEY-----\\ns3cret\\n", "\\n"])
@@ -77,7 +76,6 @@ async def test_a_key_of_another_account(google: GoogleBucket, identity: Identity
     storage = google.storage(private_key=stranger.pem)
     with pytest.raises(StorageError, match=r"'k' .*invalid_grant: .*; check APP_GCS_CLIENT_EMAIL"):
         await storage.put("k", BlobSource(data=b"x"), mime="text/plain")
-    await storage.close()
 
 
 @pytest.mark.parametrize("account", ["", "signer"], ids=["its own", "another"])
@@ -97,7 +95,6 @@ async def test_a_machine_without_a_key_lets_iam_sign(
     assert (await http.get(urls["k7"])).content == b"seven"
     assert (await http.get(urls["k7"].replace("/k7?", "/k8?"))).status_code == 403
     assert sum(path.endswith(":signBlob") for path in machine.asked) == 40
-    await storage.close()
 
 
 async def test_a_machine_that_may_not_sign_learns_the_role(
@@ -125,7 +122,6 @@ async def test_iam_that_is_busy_is_asked_again(
     google.server.front.answer(503, ":signBlob", times=1000)
     with pytest.raises(StorageUnavailable, match=r"sign links .*; try again later$"):
         await storage.read_urls(["k"])
-    await storage.close()
 
 
 async def test_a_token_that_ends_is_renewed(google: GoogleBucket, machine: Identity) -> None:
@@ -135,7 +131,6 @@ async def test_a_token_that_ends_is_renewed(google: GoogleBucket, machine: Ident
     await asyncio.gather(*(storage.stat("k") for _ in range(12)))
     machine.tokens.clear()  # Taken back before its time.
     await asyncio.gather(*(storage.stat("k") for _ in range(12)))
-    await storage.close()
 
 
 async def test_a_persons_login_stores_but_cannot_sign(
@@ -154,7 +149,6 @@ async def test_a_persons_login_stores_but_cannot_sign(
     identity.signers.add(("somebody@example.com", signer))
     storage = keyless(google, credentials=person, client_email=signer)
     assert signed_by((await storage.read_urls(["k"]))["k"]) == signer
-    await storage.close()
 
 
 async def test_a_machine_with_no_login_at_all(
@@ -168,7 +162,6 @@ async def test_a_machine_with_no_login_at_all(
     assert str(caught.value).endswith("or run: gcloud auth application-default login")
     with pytest.raises(StorageError, match=ADVICE):
         await storage.read_urls(["k"])
-    await storage.close()
 
 
 async def test_a_key_file_of_the_environment(
@@ -197,4 +190,3 @@ async def test_an_emulator_needs_no_login(
     url = (await storage.read_urls(["a b/é?"]))["a b/é?"]
     assert url == f"http://127.0.0.1:{google.server.port}/{google.name}/{quote('a b/é?')}"
     assert (await http.get(url)).content == b"x"
-    await storage.close()

@@ -78,7 +78,6 @@ async def test_a_listing_in_pages_holds_all_blobs_below_the_prefix_and_nothing_f
     assert {(info.key, info.size) for info in listed} == {(key, 2) for key in keys}
     with pytest.raises(StorageError, match=r"once .*use one of|has 1,026 bytes; use one of"):
         await store.put("\x07" * 1024, BlobSource(data=b"x"), mime="text/plain")
-    await store.close()
 
 
 async def test_a_blob_is_known_with_size_time_type_and_name(inventory: Inventory) -> None:
@@ -123,7 +122,6 @@ async def test_parts_of_an_upload_that_never_ended_are_removed(swift: Bucket) ->
     assert await store.clear_unfinished(soon, is_ours=is_ours, remove=True) == 0
     left = swift.boto.list_multipart_uploads(Bucket=swift.name)["Uploads"]
     assert [upload["Key"] for upload in left] == ["p/somebody's", "q/of-others"]
-    await store.close()
 
 
 def strays(root: Path) -> set[str]:
@@ -245,4 +243,3 @@ async def test_closed_it_opens_again_when_used(storage: Inventory) -> None:
     await storage.close()
     assert await blob(storage, "k") == b"x"
     await use(storage, "l")
-    await storage.close()

@@ -38,7 +38,6 @@ async def test_a_failed_upload_leaves_nothing_behind(
     assert swift.unfinished() == []
     assert swift.names() == []
     await storage.put("other", BlobSource(data=b"x"), mime="text/plain")
-    await storage.close()
 
 
 async def test_a_cancelled_upload_leaves_nothing_behind(swift: Bucket) -> None:
@@ -56,7 +55,6 @@ async def test_a_cancelled_upload_leaves_nothing_behind(swift: Bucket) -> None:
     assert swift.unfinished() == []
     assert swift.names() == []
     assert await storage.put("k", BlobSource(data=b"x" * 11 * MIB), mime="text/plain") == 11 * MIB
-    await storage.close()
 
 
 @pytest.mark.parametrize(
@@ -75,7 +73,6 @@ async def test_links_point_where_the_signature_holds(arguments: Any, start: str)
     url = (await storage.read_urls(["k"]))["k"]
     assert url.startswith(start)
     assert "X-Amz-Expires=3600&" in url
-    await storage.close()
 
 
 async def test_many_links_leave_the_event_loop_free() -> None:
@@ -88,7 +85,6 @@ async def test_many_links_leave_the_event_loop_free() -> None:
         turns += 1
     assert len(await task) == 500
     assert turns > 50
-    await storage.close()
 
 
 async def test_links_carry_the_token_of_temporary_credentials(
@@ -99,7 +95,6 @@ async def test_links_carry_the_token_of_temporary_credentials(
     storage = S3Storage("bucket", region="us-west-1")
     for url in (await storage.read_urls(["a", "b"])).values():
         assert "X-Amz-Security-Token=SESSION_TOKEN&" in url
-    await storage.close()
 
 
 async def test_links_point_to_the_public_endpoint(swift: Bucket, http: httpx.AsyncClient) -> None:
@@ -111,7 +106,6 @@ async def test_links_point_to_the_public_endpoint(swift: Bucket, http: httpx.Asy
     assert url.startswith(f"{public}/{swift.name}/k?")
     assert (await http.get(url)).content == b"x"
     assert (await http.get(url.replace("localhost", "127.0.0.1"))).status_code == 403
-    await storage.close()
 
 
 async def test_a_profile_of_the_aws_configuration(

@@ -75,7 +75,6 @@ async def test_a_server_that_stays_broken_is_reported_and_leaves_nothing(
     assert (moto.unfinished(), moto.names()) == ([], [])
     front.calm()
     assert await put(storage) == LARGE.size  # All slots were given back.
-    await storage.close()
 
 
 async def test_an_overload_without_end_names_the_repair(moto: Bucket, front: Front) -> None:
@@ -84,7 +83,6 @@ async def test_an_overload_without_end_names_the_repair(moto: Bucket, front: Fro
     with pytest.raises(StorageUnavailable, match=r"Cannot write 'k' .*SlowDown.*; try again later"):
         await put(storage, SMALL)
     assert len(front.requests) == 3  # Those who overload a server must not ask without end.
-    await storage.close()
 
 
 async def test_an_unavailable_server_is_not_asked_for_each_key(moto: Bucket, front: Front) -> None:
@@ -93,7 +91,6 @@ async def test_an_unavailable_server_is_not_asked_for_each_key(moto: Bucket, fro
     with pytest.raises(StorageUnavailable, match=r"SlowDown.*; try again later"):
         await storage.delete([f"k{number}" for number in range(100)])
     assert len(front.requests) <= LANES
-    await storage.close()
 
 
 @dataclass
@@ -176,7 +173,6 @@ async def test_a_server_that_never_answers_is_unavailable(
     async with asyncio.timeout(BOUND):
         with pytest.raises(StorageUnavailable, match=r"Cannot write 'k' .*and the network$"):
             await storage.put("k", BlobSource(data=b"x" * size), mime="text/plain")
-    await storage.close()
 
 
 async def test_giving_an_upload_up_takes_limited_time(
@@ -191,7 +187,6 @@ async def test_giving_an_upload_up_takes_limited_time(
             await storage.put("k", BlobSource(data=b"x" * 11 * MIB), mime="text/plain")
     assert "Could not abort the unfinished upload of 'k'" in caplog.text
     front.calm()
-    await storage.close()
 
 
 async def test_a_connection_that_does_not_close_is_left_to_itself(
@@ -226,4 +221,3 @@ async def test_a_storage_that_is_closed_while_it_connects_stays_closed(
     assert front.requests == []
     await storage.put("k", source, mime="text/plain")
     assert moto.names() == ["k"]
-    await storage.close()

@@ -245,4 +245,3 @@ async def test_s3_by_the_settings_works(
     storage = storage_from(settings(monkeypatch, given))
     assert isinstance(storage, S3Storage)
     assert await storage.check() == f"the S3 bucket {swift.name!r} at {swift.server.endpoint}"
-    await storage.close()
