@@ -22,11 +22,9 @@ LOCK_SECONDS = 5
 """How long to wait for other connections to release the tables."""
 
 _LOCK_NOT_AVAILABLE = "55P03"
-_TIMEOUTS = (
-    "statement_timeout",
-    "idle_in_transaction_session_timeout",
-    "transaction_timeout",
-    "idle_session_timeout",
+_NO_TIMEOUTS = text(
+    "SELECT set_config(name, '0', true) FROM pg_settings WHERE name IN "
+    "('statement_timeout', 'idle_in_transaction_session_timeout', 'transaction_timeout')"
 )
 _OIDS = text(
     "SELECT c.oid::bigint FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
@@ -120,11 +118,7 @@ class PostgreSQLTableReplacement(TableReplacement):
         """
         engine = engine.execution_options(isolation_level="READ COMMITTED")
         async with engine.connect() as connection, connection.begin():
-            await connection.execute(
-                text(
-                    "SELECT set_config(name, '0', true) FROM pg_settings WHERE name = ANY(:names)"
-                ).bindparams(bindparam("names", list(_TIMEOUTS), ARRAY(Text())))
-            )
+            await connection.execute(_NO_TIMEOUTS)
             await connection.execute(text("SET LOCAL row_security = off"))
             await connection.execute(text(f"SELECT pg_advisory_xact_lock({self._lock})"))
             yield connection
