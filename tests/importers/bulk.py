@@ -14,7 +14,6 @@ from typing import Any
 
 import asyncpg
 
-from tests.frozen import prisma
 from tests.frozen.variants import documented
 
 STEPS_OF_A_THREAD = 20
@@ -98,33 +97,6 @@ async def fill_postgres(url: str, steps: int) -> None:
         values = [row + ((False,) if table == "steps" else ()) for row in portion]
         await connection.copy_records_to_table(table, records=values, columns=_columns(table))
     await connection.close()
-
-
-async def fill_prisma(url: str, steps: int) -> None:
-    """Fill tables of Chainlit's asyncpg layer, from those of its SQLAlchemy layer."""
-    await fill_postgres(url, steps)
-    connection = await asyncpg.connect(url)
-    for statement in (*prisma.statements(tags=True), *_TO_PRISMA):
-        await connection.execute(statement)
-    await connection.execute("DROP TABLE feedbacks, elements, steps, threads, users")
-    await connection.close()
-
-
-_TIME = "\"createdAt\"::timestamptz AT TIME ZONE 'UTC'"
-_TO_PRISMA = (
-    f"""INSERT INTO "User" (id, "createdAt", metadata, identifier)
-    SELECT id, {_TIME}, metadata, identifier FROM users""",
-    f"""INSERT INTO "Thread" (id, "createdAt", name, metadata, "userId")
-    SELECT id, {_TIME}, name, metadata, "userId" FROM threads""",
-    f"""INSERT INTO "Step" (id, "createdAt", "threadId", metadata, name, output, type,
-      "startTime", "endTime")
-    SELECT id, {_TIME}, "threadId", metadata, name, output, type::"StepType", {_TIME}, {_TIME}
-    FROM steps""",
-    """INSERT INTO "Element" (id, "threadId", "stepId", metadata, name, "objectKey")
-    SELECT id, "threadId", "forId", '{"type": "pdf"}', name, "objectKey" FROM elements""",
-    """INSERT INTO "Feedback" (id, "stepId", name, value, comment)
-    SELECT id, "forId", 'user_feedback', value, comment FROM feedbacks""",
-)
 
 
 def _columns(table: str) -> tuple[str, ...]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pytest
 from sqlalchemy import select
@@ -18,7 +18,6 @@ from chainlit_sqla.transfer.sources import NativeSource, open_source
 from tests.frozen.catalog import CATALOG
 from tests.frozen.load import *  # noqa: F403
 from tests.frozen.load import Shelf
-from tests.servers.mysql import Kind, MySQLServer, start_mysql
 
 DIALECTS = ("sqlite", "postgresql")
 WITH_MARIADB = (*DIALECTS, "mariadb")
@@ -27,19 +26,12 @@ WITH_MARIADB = (*DIALECTS, "mariadb")
 class Targets:
     """Makes databases at this release's revision, and closes them."""
 
-    def __init__(self, shelf: Shelf, mysql: Callable[[Kind], MySQLServer]) -> None:
+    def __init__(self, shelf: Shelf) -> None:
         self._shelf = shelf
-        self._mysql = mysql
-        self._created: list[tuple[MySQLServer, str]] = []
         self._open: list[Database] = []
 
     async def make(self, dialect: str) -> Database:
         """An empty database."""
-        if dialect in ("mariadb", "mysql"):
-            server = self._mysql(cast("Kind", dialect))
-            url = server.create_database()
-            self._created.append((server, url))
-            return await self.at(url)
         return await self.at(self._shelf.empty(dialect))
 
     async def at(self, url: str) -> Database:
@@ -52,31 +44,12 @@ class Targets:
     async def close(self) -> None:
         for database in self._open:
             await database.close()
-        for server, url in self._created:
-            server.drop_database(url)
-
-
-@pytest.fixture(scope="session")
-def mysql_servers() -> Iterator[Callable[[Kind], MySQLServer]]:
-    """Servers of MariaDB and MySQL, each started by the first test that wants it."""
-    started: dict[Kind, MySQLServer] = {}
-
-    def server(kind: Kind) -> MySQLServer:
-        if kind not in started:
-            started[kind] = start_mysql(kind)
-        return started[kind]
-
-    yield server
-    for mysql in started.values():
-        mysql.stop()
 
 
 @pytest.fixture
-async def targets(
-    frozen: Shelf, mysql_servers: Callable[[Kind], MySQLServer]
-) -> AsyncIterator[Targets]:
+async def targets(frozen: Shelf) -> AsyncIterator[Targets]:
     """Databases to import into."""
-    made = Targets(frozen, mysql_servers)
+    made = Targets(frozen)
     yield made
     await made.close()
 
@@ -89,15 +62,7 @@ async def run_import(
     layer: str | None = None,
     name: str = "",
 ) -> Result:
-    """Import from a database or a file.
-
-    Args:
-        location: The URL or the path.
-        target: The database to import into.
-        update: Whether the rows of the source replace different ones.
-        layer: The layer of the source.
-        name: The name of a frozen database that is the source.
-    """
+    """Import from a database or a file, perhaps a frozen one with a name."""
     schema = CATALOG[name].schema if name else None
     async with open_source(
         location, target.settings, schema=schema, layer=layer, target=target
@@ -129,9 +94,7 @@ async def compare(location: str, target: Database) -> Comparison:
 
 def assert_equal(result: Result) -> None:
     """Check that the comparison found no difference."""
-    assert result.comparison.equal, [
-        str(difference) for difference in result.comparison.differences
-    ]
+    assert result.comparison.equal, list(map(str, result.comparison.differences))
 
 
 def url_of(database: Database) -> str:

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from sqlalchemy import text
 
-from chainlit_sqla.database import Database
-from tests.frozen.load import Shelf
-from tests.importers.bulk import Run, fill_postgres, fill_prisma, fill_sqlite, run
-from tests.servers.mysql import Kind, MySQLServer
+from tests.frozen.load import Shelf, execute
+from tests.importers.bulk import Run, fill_postgres, fill_sqlite, run
+from tests.importers.conftest import DIALECTS
 
 STEPS = 125
 LENGTH = 1_000_000
@@ -21,19 +18,13 @@ LENGTH = 1_000_000
 BOUND = 180
 """Megabytes, of which a process has about 80 before it reads anything; 200 are promised."""
 
-Servers = Callable[[Kind], MySQLServer]
 
-
-async def lengthen(url: str, table: str) -> None:
+def lengthen(url: str) -> None:
     """Make each message long, by the database itself."""
-    database = Database(url)
-    quote = database.engine.dialect.identifier_preparer.quote
-    long = "repeat('x', :n)"
+    long = f"repeat('x', {LENGTH})"
     if url.startswith("sqlite"):
-        long = "replace(hex(zeroblob(:n / 2)), '0', 'x')"
-    async with database.write() as connection:
-        await connection.execute(text(f"UPDATE {quote(table)} SET output = {long}"), {"n": LENGTH})
-    await database.close()
+        long = f"replace(hex(zeroblob({LENGTH // 2})), '0', 'x')"
+    execute(url, f"UPDATE steps SET output = {long}")
 
 
 def moved(source: str, url: str) -> Run:
@@ -47,14 +38,14 @@ def moved(source: str, url: str) -> Run:
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("origin", ["sqlite", "postgresql", "asyncpg"])
-async def test_of_chainlits_layers(frozen: Shelf, tmp_path: Path, origin: str) -> None:
-    source = frozen.empty("sqlite" if origin == "sqlite" else "postgresql")
-    if origin == "sqlite":
+@pytest.mark.parametrize("dialect", DIALECTS)
+async def test_of_chainlits_layer(frozen: Shelf, tmp_path: Path, dialect: str) -> None:
+    source = frozen.empty(dialect)
+    if dialect == "sqlite":
         fill_sqlite(source, STEPS)
     else:
-        await (fill_prisma if origin == "asyncpg" else fill_postgres)(source, STEPS)
-    await lengthen(source, "Step" if origin == "asyncpg" else "steps")
+        await fill_postgres(source, STEPS)
+    await asyncio.to_thread(lengthen, source)
     done = await asyncio.to_thread(moved, source, f"sqlite:///{tmp_path}/target.db")
     assert done.peak < BOUND, done
 
@@ -62,18 +53,13 @@ async def test_of_chainlits_layers(frozen: Shelf, tmp_path: Path, origin: str) -
 @pytest.mark.parametrize(
     "dialect", ["sqlite", pytest.param("postgresql", marks=pytest.mark.full), "mariadb"]
 )
-async def test_of_ours(frozen: Shelf, mysql_servers: Servers, tmp_path: Path, dialect: str) -> None:
+async def test_of_ours(frozen: Shelf, tmp_path: Path, dialect: str) -> None:
     fill_sqlite(f"sqlite:///{tmp_path}/old.db", STEPS)
-    server = mysql_servers(dialect) if dialect in ("mariadb", "mysql") else None  # type: ignore[arg-type]
-    source = server.create_database() if server else frozen.empty(dialect)
-    back = server.create_database() if server else frozen.empty(dialect)
+    source, back = frozen.empty(dialect), frozen.empty(dialect)
     await asyncio.to_thread(moved, f"{tmp_path}/old.db", source)
-    await lengthen(source, "steps")
+    await asyncio.to_thread(lengthen, source)
     done = await asyncio.to_thread(moved, source, back)
     assert done.peak < BOUND, done
-    if server:
-        server.drop_database(source)
-        server.drop_database(back)
 
 
 def test_of_a_file(tmp_path: Path) -> None:

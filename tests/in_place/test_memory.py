@@ -21,7 +21,7 @@ async def test_of_one_thread_with_long_messages(
         fill_sqlite(url, STEPS)
     else:
         await fill_postgres(url, STEPS)
-    await lengthen(url, "steps")
+    lengthen(url)
     execute(url, 'UPDATE steps SET "threadId" = (SELECT id FROM threads ORDER BY id LIMIT 1)')
     assert run("adopt", "--yes", "--url", url).peak < BOUND
     execute(url, "UPDATE steps SET extra = '{\"mood\": \"good\"}', output = output || 'x'")
