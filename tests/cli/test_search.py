@@ -21,9 +21,3 @@ def test_each_says_in_one_line_what_there_is(cli: Command, folder: Path) -> None
     assert built.out.startswith(f"{where}: search index of 0.0 MB in use, built 20")
     assert cli("search", "status") == built
     assert cli("search", "disable") == none
-
-
-def test_mariadb_says_that_it_has_none(cli: Command) -> None:
-    refused = cli("search", "enable", "--url", "mariadb://nobody@127.0.0.1:1/chats")
-    assert refused.code == 1
-    assert "MariaDB has no index that finds text faster" in refused.err

@@ -19,7 +19,6 @@ from chainlit_sqla.database import Database
 from chainlit_sqla.database import migrator as migrations
 from chainlit_sqla.dialects.search_index import SearchState
 from chainlit_sqla.dialects.sqlite import search_index as sqlite_search
-from chainlit_sqla.dialects.sqlite.dialect import SQLite
 from chainlit_sqla.errors import ConfigurationError, DatabaseUnavailable, SchemaOutdated
 from chainlit_sqla.queries import search, search_index
 from chainlit_sqla.queries.threads import ThreadQuery
@@ -134,17 +133,6 @@ async def test_it_follows_every_change(layer: SQLADataLayer) -> None:
     assert await both(layer, owner.id, "needle") == []
     await layer.delete_step(step_id)
     assert await both(layer, owner.id, "spool") == []
-
-
-async def test_commands_can_be_repeated(database: Database) -> None:
-    assert "no search index; searches read" in await search_index.status(database)
-    first = await enabled(database)
-    assert "search index of" in first
-    assert "in use, built 20" in first
-    assert await search_index.enable(database) == first
-    for _ in range(2):
-        assert "no search index" in await search_index.disable(database)
-    assert "in use" in await search_index.enable(database)
 
 
 async def test_an_interrupted_build_is_completed(layer: SQLADataLayer) -> None:
@@ -391,10 +379,3 @@ async def test_a_python_without_trigrams_is_named(
         with pytest.raises(DatabaseUnavailable, match=r"no FTS5 with trigrams.*use a Python"):
             await search_index.enable(database)
         assert "no search index" in await search_index.status(database)
-
-
-def test_a_sqlite_without_fts5_is_told_what_to_do() -> None:
-    error = sqlite3.OperationalError("no such module: fts5")
-    sentence = SQLite().explain(error, make_url("sqlite:///chats.db"))
-    assert sentence
-    assert "run with one: chainlit-sqla search disable" in sentence
