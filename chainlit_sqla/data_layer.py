@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from enum import Enum
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
@@ -260,18 +260,18 @@ class SQLADataLayer(BaseDataLayer):
 
     async def _element_dicts(self, rows: Rows) -> list[dict[str, Any]]:
         keys = [row[elements.KEY] for row in rows if row[elements.KEY]]
+        signed_urls: Mapping[str, str] = {}
         try:
-            signed_urls = await self.storage.read_urls(keys) if keys else {}
+            if keys:
+                signed_urls = await self.storage.read_urls(keys)
         except StorageError as error:
             log.error("Attachment URLs not signed; elements are returned without URLs: %s", error)
-            signed_urls = {}
         except Exception as error:  # A third-party client must not hide the conversation.
             log.exception(
                 "Attachment URLs not signed; elements are returned without URLs "
                 "(storage client raised %s); fix the storage client",
                 type(error).__name__,
             )
-            signed_urls = {}
         urls = [signed_urls.get(row[elements.KEY], row[elements.URL]) for row in rows]
         return to_chainlit.element_dicts(rows, self.database.dialect, urls)
 

@@ -19,10 +19,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from .errors import ConfigurationError
 
 _OURS = "CHAINLIT_SQLA_"
-
-
-def _named(*names: str) -> AliasChoices:
-    return AliasChoices(*names)
+_named = AliasChoices
 
 
 class Settings(BaseSettings):

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 import uuid
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from chainlit.data.base import BaseDataLayer
 from chainlit.element import Element, ElementDict, File
 from chainlit.step import StepDict
-from chainlit.types import Pagination, ThreadFilter
+from chainlit.types import Feedback, Pagination, ThreadFilter
 from chainlit.user import PersistedUser, User
 
 START = datetime(2026, 3, 1, 12, 0, 0, 250_000)
@@ -97,6 +98,20 @@ def file_element(thread_id: str, for_id: str = "", **changes: Any) -> File:
     if "path" in changes or "url" in changes:
         del fields["content"]
     return File(thread_id=thread_id, for_id=for_id, **(fields | changes))
+
+
+WRITES: dict[str, Callable[[Any, str, str], Awaitable[Any]]] = {
+    "create_step": lambda layer, thread, step: layer.create_step(message(thread, id=step)),
+    "update_step": lambda layer, thread, step: layer.update_step(message(thread, id=step)),
+    "element": lambda layer, thread, step: layer.create_element(file_element(thread, step)),
+    "feedback": lambda layer, thread, step: layer.upsert_feedback(
+        Feedback(forId=step, value=1, threadId=thread)
+    ),
+    "metadata": lambda layer, thread, _: layer.update_thread(thread, metadata={"a": 1, "b": None}),
+    "name": lambda layer, thread, _: layer.update_thread(thread, name="new"),
+    "tags": lambda layer, thread, _: layer.update_thread(thread, tags=["a"]),
+}
+"""What can be written into a thread, by a layer and the ids of the thread and of a step."""
 
 
 def element_as_read(element: Element) -> dict[str, Any]:

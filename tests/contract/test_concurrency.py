@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import Any
 
 import pytest
-from chainlit.types import Feedback
 
 from chainlit_sqla.errors import WriteQueueClosed
 from tests.contract.backends import Backend
 from tests.contract.build import (
+    WRITES,
     as_read,
     at,
     elements_of,
@@ -95,14 +96,10 @@ async def test_a_closed_layer_takes_no_writes(layer: Any, backend: Backend) -> N
     backend.layers.remove(layer)
     await layer.close()
     for write in (
-        lambda: layer.create_step(message(thread_id)),
-        lambda: layer.update_step(message(thread_id)),
+        *(partial(write, layer, thread_id, step_id) for write in WRITES.values()),
         lambda: layer.delete_step(step_id),
-        lambda: layer.create_element(file_element(thread_id, step_id)),
         lambda: layer.delete_element(new_id(), thread_id),
-        lambda: layer.update_thread(thread_id, name="n"),
         lambda: layer.delete_thread(thread_id),
-        lambda: layer.upsert_feedback(Feedback(forId=step_id, value=1, threadId=thread_id)),
         lambda: layer.delete_feedback(new_id()),
         lambda: person(layer),
     ):

@@ -9,6 +9,7 @@ from chainlit.types import Feedback
 
 from tests.contract.backends import Backend
 from tests.contract.build import (
+    WRITES,
     at,
     elements_of,
     file_element,
@@ -45,33 +46,18 @@ async def test_a_deleted_thread_is_gone(layer: Any, alice: Any, backend: Backend
     await backend.until_blobs(1)
 
 
-@pytest.mark.parametrize(
-    "late", ["metadata", "name", "tags", "create_step", "update_step", "element", "feedback"]
-)
+@pytest.mark.parametrize("late", WRITES)
 async def test_a_deleted_thread_stays_deleted(
     layer: Any, alice: Any, backend: Backend, late: str
 ) -> None:
     thread_id = await thread(layer, alice)
     step_id = await said(layer, thread_id)
     await layer.delete_thread(thread_id)
-    for _ in range(2):
-        if late == "metadata":
-            await layer.update_thread(thread_id=thread_id, metadata={"chat_profile": None, "a": 1})
-        elif late == "name":
-            await layer.update_thread(thread_id, name="zombie")
-        elif late == "tags":
-            await layer.update_thread(thread_id, tags=["a"])
-        elif late == "create_step":
-            await layer.create_step(message(thread_id))
-        elif late == "update_step":
-            await layer.update_step(message(thread_id, id=step_id))
-        elif late == "element":
-            await layer.create_element(file_element(thread_id, step_id))
-        else:
-            await layer.upsert_feedback(Feedback(forId=step_id, value=1, threadId=thread_id))
+    for id in (step_id, new_id()):
+        await WRITES[late](layer, thread_id, id)
         assert await layer.get_thread(thread_id) is None
         assert await listed(layer, alice) == []
-        assert await layer.get_step(step_id) is None
+        assert await layer.get_step(id) is None
         layer = await backend.reopen(layer)
     await backend.until_blobs(0)
 

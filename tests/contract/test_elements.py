@@ -103,21 +103,6 @@ async def test_a_task_list_is_kept_and_replaced(layer: Any, backend: Backend) ->
         assert content["tasks"] == [{"title": "Cook", "status": status.value, "forId": None}]
 
 
-@pytest.mark.ours
-async def test_a_replaced_element_leaves_one_row_and_one_blob(layer: Any, backend: Backend) -> None:
-    thread_id = await thread(layer)
-    element = file_element(thread_id, await said(layer, thread_id))
-    for i in range(4):
-        element.content = f"version {i}".encode()
-        await layer.create_element(element)
-    rows = await backend.rows(f"SELECT * FROM elements WHERE id = '{element.id}'")
-    assert len(rows) == 1
-    url = (await elements_of(layer, thread_id))[element.id]["url"]
-    assert await backend.fetch(url) == b"version 3"
-    await backend.until_blobs(1)
-    assert await backend.fetch(url) == b"version 3"
-
-
 async def test_an_element_before_its_step_waits_for_it(layer: Any) -> None:
     thread_id = new_id()
     step = message(thread_id)

@@ -20,7 +20,6 @@ from tests.contract.build import (
     listed,
     message,
     new_id,
-    person,
     read,
     said,
     thread,
@@ -30,10 +29,7 @@ from tests.contract.build import (
 pytestmark = pytest.mark.ours
 
 FRAME = ("BEGIN", "COMMIT", "ROLLBACK", "SAVEPOINT", "RELEASE", "PRAGMA", "SET ")
-
-
 LITERAL = re.compile(r"'(?:[^']|'')*'|\b\d+\b|\bNULL\b")
-
 WRITE = re.compile(r"\b(INSERT INTO|UPDATE|DELETE FROM)\b")
 
 
@@ -41,7 +37,6 @@ class Count:
     def __init__(self) -> None:
         self.statements: list[str] = []
         self.commits = 0
-        self.rollbacks = 0
 
     def saw(self, sql: str) -> None:
         """Note a statement unless it only frames others."""
@@ -112,13 +107,9 @@ async def counted(layer: Any) -> AsyncIterator[Count]:
     def commit(conn: Any) -> None:
         count.commits += 1
 
-    def rollback(conn: Any) -> None:
-        count.rollbacks += 1
-
     listeners = [
         ("before_cursor_execute", execute),
         ("commit", commit),
-        ("rollback", rollback),
         ("checkout", driver.checkout),
     ]
     for engine, (name, listener) in product(engines, listeners):
@@ -213,16 +204,3 @@ async def test_deleting_a_thread_does_not_grow(layer: Any, alice: Any, steps: in
     async with counted(layer) as count:
         await layer.delete_thread(thread_id)
     assert 1 <= len(count.statements) <= 12, count.statements
-
-
-async def test_fifty_readers_of_a_user_are_one_statement(layer: Any, backend: Any) -> None:
-    # It happens on every HTTP request.
-    async with counted(layer) as first_use:
-        assert await layer.get_user("nobody") is None
-    assert first_use.statements
-    other = backend.open()  # What it writes is not known to the layer yet.
-    await person(other, "bob")
-    async with counted(layer) as count:
-        found = await asyncio.gather(*(layer.get_user("bob") for _ in range(50)))
-    assert {user.identifier for user in found} == {"bob"}
-    assert len(count.statements) == 1, count.statements

@@ -7,12 +7,12 @@ import datetime
 from typing import Any
 
 import pytest
-from chainlit.types import Feedback
 
 from chainlit_sqla.errors import WriteError
 from tests.contract.backends import Backend
 from tests.contract.build import (
     INSTANT,
+    WRITES,
     element_as_read,
     file_element,
     listed,
@@ -67,19 +67,10 @@ async def test_a_bare_thread_has_empty_fields(layer: Any) -> None:
 @pytest.mark.parametrize("how", ["create_step", "update_step", "element", "feedback", "metadata"])
 async def test_the_first_write_makes_the_thread(layer: Any, alice: Any, how: str) -> None:
     thread_id = new_id()
-    if how == "create_step":
-        await layer.create_step(message(thread_id))
-    elif how == "update_step":
-        await layer.update_step(message(thread_id))
-    elif how == "element":
-        await layer.create_element(file_element(thread_id, new_id()))
-    elif how == "feedback":
-        await layer.upsert_feedback(Feedback(forId=new_id(), value=1, threadId=thread_id))
-    else:
-        await layer.update_thread(thread_id, metadata={"chat_profile": "x"})
+    await WRITES[how](layer, thread_id, new_id())
     found = await read(layer, thread_id)
     assert (found["userId"], found["userIdentifier"], found["name"]) == (None, None, None)
-    assert found["metadata"] == ({"chat_profile": "x"} if how == "metadata" else {})
+    assert found["metadata"] == ({"a": 1} if how == "metadata" else {})
     assert await layer.get_thread_author(thread_id) == ""
     assert await listed(layer, alice) == []
     await layer.update_thread(thread_id, name="Hello", user_id=alice.id)

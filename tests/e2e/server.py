@@ -72,7 +72,7 @@ class AppServer:
                 self._command,
                 cwd=self.folder,
                 env=self._environment,
-                stdin=subprocess.PIPE,  # Closes when this process ends; see app/guard.py.
+                stdin=subprocess.PIPE,  # Closes when this process ends; see app.py.
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )

@@ -6,14 +6,16 @@ The first word of a message decides what happens; see `ANSWERS`.
 from __future__ import annotations
 
 import gc
+import os
+import sys
 import tempfile
+import threading
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import chainlit as cl
 from chainlit.types import ThreadDict
-from guard import end_with_the_tests
 from literalai import ChatGeneration
 from picture import chart
 
@@ -23,7 +25,14 @@ PASSWORD = "correct horse"
 COMMANDS = [{"id": "Tour", "description": "Show everything", "icon": "map", "button": True}]
 ANSWER = "The harvest grew in **three** of four years; the chart shows it."
 
-end_with_the_tests()
+
+def end_with_the_tests() -> None:
+    """End this process when the one that started it is gone: its end of our input closes."""
+    sys.stdin.read()
+    os._exit(1)
+
+
+threading.Thread(target=end_with_the_tests, daemon=True).start()
 
 
 @cl.data_layer
