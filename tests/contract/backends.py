@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import shutil
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -13,6 +14,7 @@ import asyncpg
 from asyncmy.errors import MySQLError
 from chainlit.data.base import BaseDataLayer
 
+from tests.servers import mysql
 from tests.servers.server import run_apart
 from tests.until import PATIENCE
 
@@ -32,8 +34,9 @@ class Backend:
     patience: float = PATIENCE
     """Seconds until a deleted blob must be gone: it is deleted after its row."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, url: str) -> None:
         self.folder = folder
+        self.url = url
         self.layers: list[Any] = []
 
     def make(self) -> BaseDataLayer:
@@ -52,7 +55,7 @@ class Backend:
         return self.open()
 
     async def rows(self, query: str) -> list[dict[str, Any]]:
-        raise NotImplementedError
+        return await read_rows(self.url, query)
 
     async def fetch(self, url: str) -> bytes:
         """Read the bytes behind a URL that the layer gave for a stored blob."""
@@ -73,29 +76,20 @@ class Backend:
         for layer in self.layers:
             await layer.close()
 
-    def drop(self) -> None:
-        """Remove the database."""
 
-
-async def sqlite_rows(path: Path, query: str) -> list[dict[str, Any]]:
-    connection = sqlite3.connect(path)
-    connection.row_factory = sqlite3.Row
-    try:
-        return [dict(row) for row in connection.execute(query)]
-    finally:
-        connection.close()
-
-
-async def postgres_rows(url: str, query: str) -> list[dict[str, Any]]:
+async def read_rows(url: str, query: str) -> list[dict[str, Any]]:
+    """Read with the plain driver, past the layer."""
+    if url.startswith("sqlite:"):
+        with closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as file:
+            file.row_factory = sqlite3.Row
+            return [dict(row) for row in file.execute(query)]
+    if not url.startswith("postgresql:"):
+        return await mysql.rows(url, query.replace("%", "%%"))
     connection = await asyncpg.connect(url)
     try:
         return [dict(row) for row in await connection.fetch(query)]
     finally:
         await connection.close()
-
-
-def copy_database(template: Path, path: Path) -> None:
-    shutil.copyfile(template, path)
 
 
 EMPTY = """
@@ -148,3 +142,15 @@ class Databases:
             self.server.drop_database(url)
         else:
             self._free.append(url)
+
+
+@contextmanager
+def empty_database(source: Path | Databases, folder: Path) -> Iterator[str]:
+    """Give the URL of an empty database: a copy of a closed SQLite file, or one of a server."""
+    if isinstance(source, Path):
+        shutil.copyfile(source, folder / "chats.db")
+        yield f"sqlite:///{folder / 'chats.db'}"
+    else:
+        url = source.take()
+        yield url
+        source.give_back(url)

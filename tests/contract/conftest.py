@@ -8,27 +8,33 @@ from pathlib import Path
 import pytest
 
 from chainlit_sqla.database.revision import VERSION_TABLE
-from tests.contract.backends import Backend, Databases, Server
+from tests.contract.backends import Backend, Databases, Server, empty_database
 from tests.contract.fixtures import *  # noqa: F403
-from tests.contract.ours import OurMySQL, OurPostgres, OurSqlite, create_on
+from tests.contract.ours import Ours, create_tables
 from tests.servers import mysql
 
 
 @pytest.fixture(scope="session")
-def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def sqlite_databases(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A SQLite database with the schema and nothing in it."""
-    return OurSqlite.make_template(tmp_path_factory.mktemp("template"))
+    path = tmp_path_factory.mktemp("template") / "template.db"
+    create_tables(f"sqlite:///{path}")
+    return path
 
 
 @pytest.fixture(scope="session")
-def postgres_databases(postgres: Server) -> Databases:
+def postgresql_databases(postgres: Server) -> Databases:
     """PostgreSQL databases with the schema and nothing in them."""
-    return Databases.on_postgres(postgres, create_on(postgres))
+    return Databases.on_postgres(postgres, create_tables(postgres.create_database()))
 
 
 def databases_of(kind: mysql.Kind) -> Iterator[Databases]:
     server = mysql.start_mysql(kind)
-    yield Databases(server, lambda: create_on(server), lambda url: mysql.empty(url, VERSION_TABLE))
+    yield Databases(
+        server,
+        lambda: create_tables(server.create_database()),
+        lambda url: mysql.empty(url, VERSION_TABLE),
+    )
     server.stop()
 
 
@@ -59,12 +65,5 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.fixture
 def backend(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Backend]:
-    made: Backend
-    if request.param == "sqlite":
-        made = OurSqlite(tmp_path, request.getfixturevalue("sqlite_template"))
-    elif request.param == "postgresql":
-        made = OurPostgres(tmp_path, request.getfixturevalue("postgres_databases"))
-    else:
-        made = OurMySQL(tmp_path, request.getfixturevalue(f"{request.param}_databases"))
-    yield made
-    made.drop()
+    with empty_database(request.getfixturevalue(f"{request.param}_databases"), tmp_path) as url:
+        yield Ours(tmp_path, url)

@@ -14,29 +14,25 @@ from chainlit_sqla.database import Database
 from chainlit_sqla.database.migrator import upgrade
 from chainlit_sqla.storage.local.client import LocalStorage
 from chainlit_sqla.storage.local.route import file_route
-from tests.contract.backends import (
-    Backend,
-    Databases,
-    Server,
-    copy_database,
-    postgres_rows,
-    sqlite_rows,
-)
-from tests.servers import mysql
+from tests.contract.backends import Backend
 from tests.servers.server import run_apart
 
 
-async def _upgrade(url: str) -> None:
-    database = Database(url)
-    try:
-        await upgrade(database)
-    finally:
-        await database.close()
+def create_tables(url: str) -> str:
+    """Give a database the schema; returns its URL."""
+
+    async def create() -> None:
+        database = Database(url)
+        try:
+            await upgrade(database)
+        finally:
+            await database.close()
+
+    run_apart(create())
+    return url
 
 
 class Ours(Backend):
-    url: str
-
     def storage(self) -> LocalStorage:
         """The files of this test; a secret of their own, so that URLs outlive a restart."""
         return LocalStorage(self.folder / self.blob_folder, secret="a secret for tests")
@@ -61,47 +57,3 @@ class Ours(Backend):
             await layer.close()
             if hasattr(pool, "checkedout"):
                 assert pool.checkedout() == 0, "a connection was left checked out"
-
-
-class OurSqlite(Ours):
-    def __init__(self, folder: Path, template: Path | None) -> None:
-        super().__init__(folder)
-        self.path = folder / "chats.db"
-        self.url = f"sqlite:///{self.path}"
-        if template:
-            copy_database(template, self.path)
-
-    @staticmethod
-    def make_template(folder: Path) -> Path:
-        path = folder / "template.db"
-        run_apart(_upgrade(f"sqlite:///{path}"))
-        return path
-
-    async def rows(self, query: str) -> list[dict[str, Any]]:
-        return await sqlite_rows(self.path, query)
-
-
-class OnServer(Ours):
-    def __init__(self, folder: Path, databases: Databases) -> None:
-        super().__init__(folder)
-        self.databases = databases
-        self.url = databases.take()
-
-    def drop(self) -> None:
-        self.databases.give_back(self.url)
-
-
-class OurPostgres(OnServer):
-    async def rows(self, query: str) -> list[dict[str, Any]]:
-        return await postgres_rows(self.url, query)
-
-
-class OurMySQL(OnServer):
-    async def rows(self, query: str) -> list[dict[str, Any]]:
-        return await mysql.rows(self.url, query.replace("%", "%%"))
-
-
-def create_on(server: Server | mysql.MySQLServer) -> str:
-    url = server.create_database()
-    run_apart(_upgrade(url))
-    return url

@@ -11,13 +11,13 @@ from chainlit_sqla import SQLADataLayer
 from chainlit_sqla.errors import SchemaOutdated
 from tests.contract.backends import Server
 from tests.contract.build import message, new_id, steps_of
-from tests.contract.ours import OurSqlite
+from tests.contract.ours import Ours
 
 pytestmark = pytest.mark.ours
 
 
 async def test_four_layers_may_start_at_once(tmp_path: Path) -> None:
-    backend = OurSqlite(tmp_path, None)
+    backend = Ours(tmp_path, f"sqlite:///{tmp_path / 'chats.db'}")
     layers = [backend.open() for _ in range(4)]
     thread_id = new_id()
     await asyncio.gather(*(layer.create_step(message(thread_id)) for layer in layers))

@@ -15,14 +15,7 @@ from chainlit.data.chainlit_data_layer import ChainlitDataLayer
 from chainlit.data.sql_alchemy import SQLAlchemyDataLayer
 from chainlit.data.storage_clients.base import BaseStorageClient
 
-from tests.contract.backends import (
-    Backend,
-    Databases,
-    Server,
-    copy_database,
-    postgres_rows,
-    sqlite_rows,
-)
+from tests.contract.backends import Backend, Databases, Server
 from tests.servers.server import run_apart
 
 
@@ -70,42 +63,14 @@ class Official(Backend):
         return self.storage().path(key).read_bytes()
 
 
-class SqlAlchemyOnSqlite(Official):
-    def __init__(self, folder: Path, template: Path) -> None:
-        super().__init__(folder)
-        self.path = folder / "chats.db"
-        copy_database(template, self.path)
-
+class OnSqlAlchemy(Official):
     def make(self) -> BaseDataLayer:
-        url = f"sqlite+aiosqlite:///{self.path}"
-        return SQLAlchemyDataLayer(url, storage_provider=self.storage())
-
-    async def rows(self, query: str) -> list[dict[str, Any]]:
-        return await sqlite_rows(self.path, query)
-
-
-class OnPostgres(Official):
-    def __init__(self, folder: Path, databases: Databases) -> None:
-        super().__init__(folder)
-        self.databases = databases
-        self.url = databases.take()
-
-    async def rows(self, query: str) -> list[dict[str, Any]]:
-        return await postgres_rows(self.url, query)
-
-    def drop(self) -> None:
-        self.databases.give_back(self.url)
-
-
-class SqlAlchemyOnPostgres(OnPostgres):
-    def make(self) -> BaseDataLayer:
-        url = self.url.replace("postgresql://", "postgresql+asyncpg://")
+        url = self.url.replace("sqlite:", "sqlite+aiosqlite:")
+        url = url.replace("postgresql:", "postgresql+asyncpg:")
         return SQLAlchemyDataLayer(url, storage_provider=self.storage())
 
 
-class AsyncpgOnPostgres(OnPostgres):
-    """``ChainlitDataLayer``, which knows PostgreSQL only."""
-
+class OnAsyncpg(Official):
     def make(self) -> BaseDataLayer:
         return ChainlitDataLayer(self.url, storage_client=self.storage())
 

@@ -11,14 +11,13 @@ import pytest
 from chainlit.context import ChainlitContext, context_var
 from chainlit.session import HTTPSession
 
-from tests.contract.backends import Backend, Databases, Server
+from tests.contract.backends import Backend, Databases, Server, empty_database
 from tests.contract.fixtures import *  # noqa: F403
 from tests.frozen import prisma
 from tests.frozen.variants import documented
 from tests.official.backends import (
-    AsyncpgOnPostgres,
-    SqlAlchemyOnPostgres,
-    SqlAlchemyOnSqlite,
+    OnAsyncpg,
+    OnSqlAlchemy,
     postgres_databases,
     sqlite_template,
 )
@@ -77,26 +76,20 @@ def sa_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def sa_postgres(postgres: Server) -> Databases:
+def sa_postgresql(postgres: Server) -> Databases:
     return postgres_databases(postgres, documented("postgres").statements())
 
 
 @pytest.fixture(scope="session")
-def cd_postgres(postgres: Server) -> Databases:
+def cd(postgres: Server) -> Databases:
     return postgres_databases(postgres, prisma.statements(tags=True))
 
 
 @pytest.fixture(params=list(DIFFERENCES))
 def backend(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Backend]:
-    made: Backend
-    if request.param == "sa-sqlite":
-        made = SqlAlchemyOnSqlite(tmp_path, request.getfixturevalue("sa_sqlite"))
-    elif request.param == "sa-postgresql":
-        made = SqlAlchemyOnPostgres(tmp_path, request.getfixturevalue("sa_postgres"))
-    else:
-        made = AsyncpgOnPostgres(tmp_path, request.getfixturevalue("cd_postgres"))
-    yield made
-    made.drop()
+    source = request.getfixturevalue(request.param.replace("-", "_"))
+    with empty_database(source, tmp_path) as url:
+        yield (OnAsyncpg if request.param == "cd" else OnSqlAlchemy)(tmp_path, url)
 
 
 @pytest.fixture

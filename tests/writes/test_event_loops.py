@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import threading
-from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -29,10 +28,16 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return server.create_database()
 
 
+def upgraded(url: str, folder: Path) -> SQLADataLayer:
+    layer = SQLADataLayer(url, storage=f"file://{folder / 'files'}")
+    asyncio.run(migrations.upgrade(layer.database))
+    return layer
+
+
 def test_a_layer_outlives_an_event_loop(
     url: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    layer = SQLADataLayer(url, storage=f"file://{tmp_path / 'files'}")
+    layer = upgraded(url, tmp_path)
 
     async def write(number: int) -> int:
         await layer.create_step({"id": f"s{number}", "threadId": "t", "type": "tool"})
@@ -40,7 +45,6 @@ def test_a_layer_outlives_an_event_loop(
         assert thread is not None
         return len(thread["steps"])
 
-    asyncio.run(migrations.upgrade(layer.database))
     assert [asyncio.run(write(number)) for number in range(3)] == [1, 2, 3]
     asyncio.run(layer.close())
     assert not [record for record in caplog.records if record.levelname == "ERROR"]
@@ -49,8 +53,7 @@ def test_a_layer_outlives_an_event_loop(
 @pytest.mark.parametrize("turns", range(1, 14, 3))
 def test_a_loop_may_end_at_any_moment_of_a_write(url: str, tmp_path: Path, turns: int) -> None:
     """A thread's result may come when the loop that waits for it has ended."""
-    layer = SQLADataLayer(url, storage=f"file://{tmp_path / 'files'}")
-    asyncio.run(migrations.upgrade(layer.database))
+    layer = upgraded(url, tmp_path)
 
     async def leave() -> None:
         await layer.create_step({"id": "a", "threadId": "t", "type": "tool"})
@@ -71,8 +74,7 @@ def test_a_loop_may_end_at_any_moment_of_a_write(url: str, tmp_path: Path, turns
 
 
 def test_closing_in_another_loop_writes_what_was_left(url: str, tmp_path: Path) -> None:
-    layer = SQLADataLayer(url, storage=f"file://{tmp_path / 'files'}")
-    asyncio.run(migrations.upgrade(layer.database))
+    layer = upgraded(url, tmp_path)
 
     async def leave() -> None:
         asyncio.create_task(  # noqa: RUF006 - as Chainlit does
@@ -82,32 +84,14 @@ def test_closing_in_another_loop_writes_what_was_left(url: str, tmp_path: Path) 
 
     asyncio.run(leave())
     asyncio.run(layer.close())
-    again = SQLADataLayer(url, storage=f"file://{tmp_path / 'files'}")
+    again = upgraded(url, tmp_path)
     thread = asyncio.run(again.get_thread("t"))
     assert thread is not None
     assert [step["id"] for step in thread["steps"]] == ["left"]
     asyncio.run(again.close())
 
 
-def test_two_loops_at_once_are_refused_clearly(tmp_path: Path) -> None:
-    database = Database(f"sqlite:///{tmp_path / 'chats.db'}")
-    started, finish = threading.Event(), threading.Event()
-
-    async def hold() -> None:
-        async with database.connect():
-            started.set()
-            await asyncio.to_thread(finish.wait)
-        await database.close()
-
-    thread = in_thread(lambda: asyncio.run(hold()))
-    started.wait()
-    with pytest.raises(ConfigurationError, match="another event loop"):
-        asyncio.run(migrations.current(database))
-    finish.set()
-    thread.join()
-
-
-def test_writes_from_two_loops_are_refused_and_none_is_lost(tmp_path: Path) -> None:
+def test_calls_from_two_loops_are_refused_and_no_write_is_lost(tmp_path: Path) -> None:
     database = Database(f"sqlite:///{tmp_path / 'chats.db'}")
     write_queue = WriteQueue(database, lambda: migrations.ensure(database))
     started, finish = threading.Event(), threading.Event()
@@ -123,8 +107,11 @@ def test_writes_from_two_loops_are_refused_and_none_is_lost(tmp_path: Path) -> N
             await write_queue.submit(SaveThread("second", {"name": "refused"}))
         with pytest.raises(ConfigurationError, match="another event loop"):
             await write_queue.flush()
+        with pytest.raises(ConfigurationError, match="another event loop"):
+            await migrations.current(database)
 
-    thread = in_thread(lambda: asyncio.run(write_first()))
+    thread = threading.Thread(target=lambda: asyncio.run(write_first()))
+    thread.start()
     started.wait()
     asyncio.run(write_second())
     finish.set()
@@ -146,9 +133,3 @@ async def test_cancelled_reads_leave_a_database_in_memory_whole() -> None:
     assert thread is not None
     assert thread["name"] == "kept"
     await layer.close()
-
-
-def in_thread(work: Callable[[], None]) -> threading.Thread:
-    thread = threading.Thread(target=work)
-    thread.start()
-    return thread
