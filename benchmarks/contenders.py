@@ -23,8 +23,7 @@ from typing import Any
 
 import asyncpg
 
-from tests.frozen import prisma
-from tests.frozen.variants import documented
+from tests.frozen.catalog import CATALOG
 from tests.official.backends import FolderClient
 
 OURS, BEFORE, DRIVER = "chainlit-sqla", "before", "driver"
@@ -79,10 +78,10 @@ def create_tables(name: str, target: Target) -> None:
         target: Its database.
     """
     if name == SQLALCHEMY:
-        tables = documented("sqlite" if target.database == "sqlite" else "postgres")
-        _execute(target, [*tables.statements(), *_SQLALCHEMY_INDEXES])
+        tables = CATALOG["sqlite_v8" if target.database == "sqlite" else "postgres_v8"]
+        _execute(target, [*tables.statements, *_SQLALCHEMY_INDEXES])
     elif name == ASYNCPG:
-        _execute(target, [*prisma.statements(tags=True), *_PRISMA_INDEXES])
+        _execute(target, [*CATALOG["postgres_prisma"].statements, *_PRISMA_INDEXES])
     else:
         root = target.checkout or str(Path(__file__).parents[1])
         environment = os.environ | {"PYTHONPATH": root, "DATABASE_URL": target.url}

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from chainlit_sqla.database.revision import REVISIONS
-from tests.frozen.variants import VARIANTS
 
 DIALECTS = {
     "sqlite": "sqlite",
@@ -21,51 +20,56 @@ FILES = Path(__file__).parent / "files"
 
 @dataclass(frozen=True)
 class Entry:
-    """A frozen database.
-
-    Args:
-        name: Its name.
-        kind: ``chainlit`` (its SQLAlchemy layer, V1 to V8), ``wild`` (that as it was changed),
-            ``prisma`` (its asyncpg layer), ``ours`` or ``foreign`` (of another application).
-        dialect: ``sqlite``, ``postgresql``, ``mariadb`` or ``mysql``.
-        schema: The PostgreSQL schema of its tables, None for the default one.
-        revision: That of one of ours.
-    """
+    """A frozen database."""
 
     name: str
-    kind: str
-    dialect: str
-    schema: str | None = None
-    revision: str | None = None
 
     @property
     def file(self) -> Path:
         """Where its text is."""
         return FILES / f"{self.name}.sql"
 
+    @property
+    def dialect(self) -> str:
+        """``sqlite``, ``postgresql``, ``mariadb`` or ``mysql``."""
+        return DIALECTS[self.name.split("_")[0]]
 
-def _entries() -> Iterator[Entry]:
-    for one in VARIANTS:
-        yield Entry(one.name, one.kind, one.dialect, one.schema)
-    yield Entry("postgres_prisma", "prisma", "postgresql")
-    yield Entry("postgres_prisma_without_tags", "prisma", "postgresql")
-    yield Entry("sqlite_foreign_users", "foreign", "sqlite")
-    yield Entry("postgres_foreign_users", "foreign", "postgresql")
-    for prefix, dialect in DIALECTS.items():
-        for revision in REVISIONS:
-            yield Entry(f"{prefix}_ours_{revision}", "ours", dialect, revision=revision)
+    @property
+    def kind(self) -> str:
+        """Whose tables it has.
+
+        ``chainlit`` (its SQLAlchemy layer, V1 to V8), ``wild`` (that as it was changed),
+        ``prisma`` (its asyncpg layer), ``ours`` or ``foreign`` (of another application).
+        """
+        what = self.name.split("_")[1]
+        if what in ("prisma", "foreign", "ours"):
+            return what
+        return "chainlit" if re.fullmatch(r"v\d", what) else "wild"
+
+    @property
+    def revision(self) -> str:
+        """That of one of ours."""
+        return self.name.rpartition("_")[2]
+
+    @property
+    def schema(self) -> str | None:
+        """The PostgreSQL schema of its tables, None for the default one."""
+        return "chainlit" if self.name == "postgres_schema" else None
+
+    @property
+    def statements(self) -> list[str]:
+        """The statements that make the tables of one of Chainlit's."""
+        tables = self.file.read_text().partition("\nINSERT INTO")[0]
+        return [statement for statement in tables.split(";\n") if statement.strip()]
 
 
-CATALOG: dict[str, Entry] = {entry.name: entry for entry in _entries()}
+_OURS = {f"{prefix}_ours_{revision}" for prefix in DIALECTS for revision in REVISIONS}
+CATALOG = {name: Entry(name) for name in sorted(_OURS | {path.stem for path in FILES.glob("*")})}
 """All of them; those of our own revisions are as many as this release has."""
 
 
 def names(*kinds: str, dialect: str | None = None) -> list[str]:
-    """The names of the frozen databases.
-
-    Args:
-        *kinds: Only of these kinds.
-        dialect: Only of this database.
+    """The names of the frozen databases of some kinds and of one dialect; by default all.
 
     Example:
         >>> names("wild", dialect="sqlite")[0]

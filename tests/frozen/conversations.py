@@ -253,8 +253,3 @@ FEEDBACKS: list[Row] = [
         "comment": "zu lang",
     },
 ]  # fmt: skip
-SECOND_FEEDBACK: Row = {
-    "id": feedback_id(4), "threadId": thread_id(1), "forId": step_id(1, 6), "value": 0,
-    "comment": "on second thoughts",
-}  # fmt: skip
-"""For a step that has one: nothing forbids it there."""

@@ -5,45 +5,33 @@ from __future__ import annotations
 import secrets
 import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+import asyncmy
 import asyncpg
 import pytest
+from sqlalchemy import inspect, make_url
+from sqlalchemy.ext.asyncio import create_async_engine
 
 from chainlit_sqla.database.revision import VERSION_TABLE
-from tests.frozen import mysql
 from tests.frozen.catalog import CATALOG
 from tests.servers.mysql import MySQLServer, start_mysql
 from tests.servers.postgres import PostgresServer, start_postgres
 from tests.servers.server import run_apart
 
 Rows = dict[str, list[dict[str, Any]]]
-
-
 Server = PostgresServer | MySQLServer
 Start = Callable[[str], Server]
 
-
-class Servers:
-    """Servers, one of each kind, started when they are wanted."""
-
-    def __init__(self) -> None:
-        self._started: dict[str, Server] = {}
-
-    def get(self, dialect: str) -> Server:
-        """Start or find the server of a dialect."""
-        if dialect not in self._started:
-            if dialect == "postgresql":
-                self._started[dialect] = start_postgres()
-            else:
-                self._started[dialect] = start_mysql("mysql" if dialect == "mysql" else "mariadb")
-        return self._started[dialect]
-
-    def stop(self) -> None:
-        """End those that were started."""
-        for server in self._started.values():
-            server.stop()
+_DRIVERS = {
+    "sqlite": "sqlite+aiosqlite",
+    "postgresql": "postgresql+asyncpg",
+    "mysql": "mysql+asyncmy",
+    "mariadb": "mysql+asyncmy",
+}
 
 
 class Shelf:
@@ -54,7 +42,7 @@ class Shelf:
         server: Starts or finds the server of a dialect.
 
     Example:
-        >>> shelf = Shelf(tmp_path, Servers().get)
+        >>> shelf = Shelf(tmp_path, started_once(stack))
         >>> url = shelf.load("postgres_v3")
         >>> shelf.close()
     """
@@ -67,19 +55,12 @@ class Shelf:
     @property
     def server(self) -> PostgresServer:
         """The PostgreSQL server."""
-        found = self._start("postgresql")
-        assert isinstance(found, PostgresServer)
-        return found
+        server = self._start("postgresql")
+        assert isinstance(server, PostgresServer)
+        return server
 
     def load(self, name: str) -> str:
-        """Make a database of its own from a file.
-
-        Args:
-            name: One of `catalog.names`.
-
-        Returns:
-            ``sqlite:///…`` or ``postgresql://…``.
-        """
+        """Make a database of its own from a file; gives its URL without a driver."""
         entry = CATALOG[name]
         if not entry.file.exists():
             pytest.fail(f"{entry.file} is missing; run: python -m tests.frozen.make {name}")
@@ -104,66 +85,83 @@ class Shelf:
 
 
 def execute(url: str, script: str) -> None:
-    """Run the statements of a script.
-
-    Args:
-        url: The database.
-        script: SQL without commands of a client.
-    """
+    """Run the statements of a script, which has no commands of a client."""
     if url.startswith("sqlite:///"):
-        connection = sqlite3.connect(url.removeprefix("sqlite:///"))
-        try:
+        with closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as connection:
             connection.executescript(script)
-        finally:
-            connection.close()
         return
+    run_apart(_execute_on_server(url, script))
 
-    async def run() -> None:
-        if url.startswith(("mysql", "mariadb")):
-            await mysql.execute(url, script)
-            return
+
+async def _execute_on_server(url: str, script: str) -> None:
+    parts = make_url(url)
+    if parts.drivername == "postgresql":
         database = await asyncpg.connect(url)
         try:
             await database.execute(script)
         finally:
             await database.close()
+        return
+    connection = await asyncmy.connect(
+        host=parts.host,
+        port=parts.port,
+        user=parts.username,
+        password=parts.password or "",
+        database=parts.database,
+        charset="utf8mb4",
+        autocommit=True,
+    )
+    try:
+        async with connection.cursor() as cursor:
+            await cursor.execute(script)
+            while await cursor.nextset():
+                pass
+    finally:
+        await connection.ensure_closed()
 
-    run_apart(run())
+
+def with_driver(url: str) -> str:
+    """A URL as SQLAlchemy takes it."""
+    scheme, rest = url.split("://", 1)
+    return f"{_DRIVERS[scheme]}://{rest}"
 
 
 async def rows(url: str) -> Rows:
-    """All rows by table, as the plain driver gives them; not which revision it is.
+    """All rows of the default schema by table, JSON as text; not which revision it is."""
+    by_table: Rows = {}
+    engine = create_async_engine(with_driver(url), json_deserializer=str)
+    quote = engine.dialect.identifier_preparer.quote
+    async with engine.connect() as connection:
+        names = await connection.run_sync(lambda sync: inspect(sync).get_table_names())
+        for name in names:
+            result = await connection.exec_driver_sql(f"SELECT * FROM {quote(name)}")
+            by_table[name] = [dict(row) for row in result.mappings()]
+    await engine.dispose()
+    by_table.pop(VERSION_TABLE, None)
+    return by_table
 
-    Args:
-        url: The database; only its default schema.
-    """
-    found: Rows = {}
-    if url.startswith("sqlite:///"):
-        connection = sqlite3.connect(url.removeprefix("sqlite:///"))
-        connection.row_factory = sqlite3.Row
-        tables = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
-        for (name,) in tables.fetchall():
-            found[name] = [dict(row) for row in connection.execute(f'SELECT * FROM "{name}"')]
-        connection.close()
-    elif url.startswith(("mysql", "mariadb")):
-        for name, (columns, lines) in (await mysql.tables(url)).items():
-            found[name] = [dict(zip(columns, line, strict=True)) for line in lines]
-    else:
-        database = await asyncpg.connect(url)
-        tables = await database.fetch("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
-        for (name,) in tables:
-            found[name] = [dict(row) for row in await database.fetch(f'SELECT * FROM "{name}"')]
-        await database.close()
-    found.pop(VERSION_TABLE, None)
-    return found
+
+def started_once(stack: ExitStack) -> Start:
+    """Give the servers by dialect, each started when it is first wanted."""
+
+    @cache
+    def server_of(dialect: str) -> Server:
+        server: Server
+        if dialect == "postgresql":
+            server = start_postgres()
+        else:
+            server = start_mysql("mysql" if dialect == "mysql" else "mariadb")
+        stack.callback(server.stop)
+        return server
+
+    return server_of
 
 
 @pytest.fixture(scope="session")
 def frozen_server() -> Iterator[Start]:
     """The servers by dialect, each started by the first test that wants it."""
-    servers = Servers()
-    yield servers.get
-    servers.stop()
+    with ExitStack() as stack:
+        yield started_once(stack)
 
 
 @pytest.fixture

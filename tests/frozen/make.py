@@ -1,8 +1,9 @@
-"""Writes the frozen databases: ``python -m tests.frozen.make [--into FOLDER] [name …]``.
+"""Writes the frozen databases of our own revisions: ``python -m tests.frozen.make [name …]``.
 
-Chainlit's own layers write the conversations into fresh databases of each shape; the text
-that makes such a database again goes into ``files/``. Those of our own revisions are made
-by the migrations as they are. Without names: those that have no file yet.
+The migrations make the tables, `ours` fills them, and the text that makes such a database again
+goes into ``files/``: readable, and the same whenever it is made. Rows are in the order of their
+text, one statement a table, so keys within a table hold. Without names: those that have no file
+yet. The files of Chainlit's layers were written through these layers, and never change.
 """
 
 from __future__ import annotations
@@ -10,118 +11,121 @@ from __future__ import annotations
 import argparse
 import asyncio
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
+from typing import Any
+from uuid import UUID
 
-import asyncpg
-import chainlit
-from chainlit.context import ChainlitContext, context_var
-from chainlit.session import HTTPSession
+from tests.frozen import ours
+from tests.frozen.catalog import CATALOG, FILES, names
+from tests.frozen.conversations import LONG
+from tests.frozen.load import Shelf, rows, started_once
 
-from chainlit_sqla.database.revision import VERSION_TABLE
-from tests.frozen import dump, foreign, ours, prisma
-from tests.frozen.catalog import CATALOG, FILES, Entry
-from tests.frozen.load import Servers
-from tests.frozen.sqlalchemy_layer import Writer, open_layer
-from tests.frozen.variants import VARIANTS, Variant
-
-CHAINLIT = f"Chainlit {'.'.join(chainlit.__version__.split('.')[:2])}"
-"""The release that is installed."""
-_MADE_WITH_TABLES = (VERSION_TABLE,)
-_VARIANTS = {variant.name: variant for variant in VARIANTS}
+_LINE = LONG.splitlines(keepends=True)[0]
+_REPEAT = len(LONG) // len(_LINE)
 
 
-class Maker:
-    """Makes databases, for one run.
+@dataclass(frozen=True)
+class _Syntax:
+    """How a dialect writes what its standard literals cannot.
 
     Args:
-        folder: A folder for what is made on the way.
+        long: The long output.
+        odd: A character that a file cannot hold, between two pieces of a text.
+        whole: A text that has one.
+        binary: Bytes.
+        quote: What is around a name.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.servers = Servers()
-
-    def fresh(self, entry: Entry) -> str:
-        """The URL of a database that is empty."""
-        if entry.dialect == "sqlite":
-            return f"sqlite:///{self.folder / entry.name}.db"
-        return self.servers.get(entry.dialect).create_database()
-
-    async def text(self, entry: Entry) -> str:
-        """The text that makes a frozen database."""
-        if entry.kind == "foreign":
-            return f"-- {entry.name}\n\n{foreign.TEXT}"
-        url = self.fresh(entry)
-        if entry.revision:
-            await ours.write(url, entry.revision)
-            by, tables = "our migrations", ours.tables_as_sql(entry.revision, entry.dialect)
-        elif entry.kind == "prisma":
-            tags = entry.name == "postgres_prisma"
-            await prisma.write(url, self.folder / "blobs", tags=tags)
-            by, tables = _chainlits("ChainlitDataLayer"), _joined(prisma.statements(tags=tags))
-        else:
-            variant = _VARIANTS[entry.name]
-            await self._write(variant, url)
-            by, tables = _chainlits("SQLAlchemyDataLayer"), _joined(variant.statements())
-        return f"-- {entry.name}: made by {by}\n\n{tables}{await self.rows(url, entry.dialect)}"
-
-    async def _write(self, variant: Variant, url: str) -> None:
-        layer = open_layer(variant, url, self.folder / "blobs")
-        try:
-            for statement in variant.statements():
-                await layer.execute_sql(statement.replace(":", "\\:"), {})
-            await Writer(variant, layer).write()
-        finally:
-            await layer.close()
-
-    async def rows(self, url: str, dialect: str) -> str:
-        """The rows of a database as SQL."""
-        if url.startswith("sqlite:///"):
-            return dump.sqlite_rows(url.removeprefix("sqlite:///"), _MADE_WITH_TABLES)
-        if dialect != "postgresql":
-            return await dump.mysql_rows(url, dialect, ours.ROWS)
-        connection = await asyncpg.connect(url)
-        try:
-            return await dump.postgres_rows(connection, _MADE_WITH_TABLES)
-        finally:
-            await connection.close()
+    long: str
+    odd: str
+    whole: str = "{}"
+    binary: str = "X'{}'"
+    quote: str = '"'
 
 
-def _chainlits(layer: str) -> str:
-    return f"{layer} of {CHAINLIT}"
+_MYSQL = _Syntax("REPEAT({line}, {count})", "', CHAR({} USING utf8mb4), '", "CONCAT({})", quote="`")
+_SYNTAX = {
+    "sqlite": _Syntax("replace(hex(zeroblob({count})), '00', {line})", "' || char({}) || '"),
+    "postgresql": _Syntax("repeat({line}, {count})", "' || chr({}) || '", binary="'\\x{}'"),
+    "mariadb": _MYSQL,
+    "mysql": _MYSQL,
+}
 
 
-def _joined(statements: Iterable[str]) -> str:
-    return ";\n\n".join(statements) + ";\n"
+async def text_of(url: str, name: str) -> str:
+    """Fill an empty database, and give the text that makes it again."""
+    entry = CATALOG[name]
+    await ours.write(url, entry.revision)
+    stored, dialect = await rows(url), entry.dialect
+    inserts = (_insert(table, stored.get(table, []), dialect) for table in ours.ROWS)
+    tables = ours.tables_as_sql(entry.revision, dialect)
+    return f"-- {name}: made by our migrations\n\n{tables}{''.join(inserts)}"
 
 
-async def make(names: list[str], into: Path) -> None:
-    """Make the files of these names.
+def _insert(table: str, rows: Sequence[Mapping[str, Any]], dialect: str) -> str:
+    """One statement for the rows of a table; nothing where it has none."""
+    if not rows:
+        return ""
+    lines = sorted(
+        "    (" + ", ".join(_literal(value, dialect) for value in row.values()) + ")"
+        for row in rows
+    )
+    quote = _SYNTAX[dialect].quote
+    columns = ", ".join(f"{quote}{name}{quote}" for name in rows[0])
+    return f"\nINSERT INTO {table} ({columns}) VALUES\n" + ",\n".join(lines) + ";\n"
 
-    Args:
-        names: Some of the `catalog`.
-        into: The folder for them.
-    """
-    context_var.set(ChainlitContext(HTTPSession(id="session", client_type="webapp")))
-    with tempfile.TemporaryDirectory() as folder:
-        maker = Maker(Path(folder))
-        try:
-            for name in names:
-                text = await maker.text(CATALOG[name])
-                (into / f"{name}.sql").write_text(text, encoding="utf-8", newline="\n")
-                print(name, f"{len(text):,} characters")
-        finally:
-            maker.servers.stop()
+
+def _literal(value: Any, dialect: str) -> str:
+    if value is None:
+        return "NULL"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, (int, float)):
+        return repr(value)
+    if isinstance(value, str):
+        return _text(value, dialect)
+    if isinstance(value, bytes):
+        return _SYNTAX[dialect].binary.format(value.hex())
+    assert isinstance(value, (UUID, datetime))
+    return f"'{value}'"
+
+
+def _text(value: str, dialect: str) -> str:
+    syntax = _SYNTAX[dialect]
+    if value == LONG:
+        return syntax.long.format(line=_text(_LINE, dialect), count=_REPEAT)
+    quoted = "'" + value.replace("'", "''") + "'"
+    if syntax is _MYSQL:
+        quoted = quoted.replace("\\", "\\\\")
+    # A file's line ends are changed by editors and by version control.
+    whole = quoted
+    for odd in "\r\0":
+        whole = whole.replace(odd, syntax.odd.format(ord(odd)))
+    return whole if whole == quoted else syntax.whole.format(whole)
+
+
+def make(wanted: Iterable[str], into: Path) -> None:
+    """Write the files of some names into a folder."""
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
+        shelf = Shelf(Path(folder), started_once(stack))
+        stack.callback(shelf.close)
+        for name in wanted:
+            text = asyncio.run(text_of(shelf.empty(CATALOG[name].dialect), name))
+            (into / f"{name}.sql").write_text(text, encoding="utf-8", newline="\n")
+            print(name, f"{len(text):,} characters")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, prog="python -m tests.frozen.make")
-    parser.add_argument("names", nargs="*", choices=[*CATALOG, []], metavar="name")
+    parser.add_argument("names", nargs="*", choices=[*names("ours"), []], metavar="name")
     parser.add_argument("--into", type=Path, default=FILES)
-    given = parser.parse_args()
-    missing = [name for name in CATALOG if not (given.into / f"{name}.sql").exists()]
-    asyncio.run(make(given.names or missing, given.into))
+    options = parser.parse_args()
+    missing = [name for name in names("ours") if not (options.into / f"{name}.sql").exists()]
+    make(options.names or missing, options.into)
 
 
 if __name__ == "__main__":

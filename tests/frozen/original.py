@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 from chainlit.data.chainlit_data_layer import ChainlitDataLayer
@@ -19,9 +20,9 @@ from chainlit_sqla.database import Database
 from chainlit_sqla.models import threads, users
 from chainlit_sqla.settings import Settings
 from tests.frozen import comparable
-from tests.frozen.catalog import CATALOG, Entry
+from tests.frozen.catalog import CATALOG
 from tests.frozen.comparable import Conversations, Row
-from tests.frozen.load import Shelf, execute
+from tests.frozen.load import Shelf, execute, with_driver
 from tests.official.backends import FolderClient
 
 _LEFT_OUT = {
@@ -35,32 +36,38 @@ _READ: dict[str, Conversations] = {}
 """What was read from frozen databases, which never change."""
 
 
-async def read(shelf: Shelf, name: str) -> Conversations:
-    """Read a frozen database through the layer of Chainlit that it was made for.
+class Strict(SQLAlchemyDataLayer):
+    """Chainlit's layer with a clock that stands, and with the errors that it only logs."""
 
-    Args:
-        shelf: Where to load a copy of its own.
-        name: One of kind ``chainlit``, ``wild`` or ``prisma``.
-    """
+    clock = "2026-02-01T00:00:00.000000Z"
+
+    async def get_current_timestamp(self) -> str:
+        return self.clock
+
+    async def execute_sql(self, query: str, parameters: dict[str, Any]) -> Any:
+        result = await super().execute_sql(query, parameters)
+        if result is None:
+            raise RuntimeError(f"refused: {query} {sorted(parameters)}")
+        return result
+
+
+def open_layer(name: str, url: str, folder: Path) -> Strict:
+    """Open Chainlit's SQLAlchemy layer on what was loaded from a frozen database."""
+    schema = CATALOG[name].schema
+    options = {"server_settings": {"search_path": schema}} if schema else {}
+    storage = FolderClient(folder)
+    return Strict(with_driver(url), connect_args=options, storage_provider=storage)
+
+
+async def read(shelf: Shelf, name: str) -> Conversations:
+    """Read a frozen database of Chainlit's through the layer that it was made for."""
     if name not in _READ:
-        entry = CATALOG[name]
         url = shelf.load(name)
-        if entry.kind == "prisma":
+        if CATALOG[name].kind == "prisma":
             _READ[name] = await _read_asyncpg(shelf, url)
         else:
-            _READ[name] = await _read_sqlalchemy(shelf, entry, url)
+            _READ[name] = await read_at(shelf, name, url)
     return copy.deepcopy(_READ[name])
-
-
-async def read_at(shelf: Shelf, name: str, url: str) -> Conversations:
-    """The same of a database that is there, through Chainlit's SQLAlchemy layer.
-
-    Args:
-        shelf: For a folder.
-        name: The frozen database that it was.
-        url: The database.
-    """
-    return await _read_sqlalchemy(shelf, CATALOG[name], url)
 
 
 async def read_ours(url: str, **settings: Any) -> Conversations:
@@ -94,14 +101,9 @@ async def _user(layer: Any, identifier: str) -> Row:
     return comparable.user(user.to_dict())
 
 
-async def _read_sqlalchemy(shelf: Shelf, entry: Entry, url: str) -> Conversations:
-    options: dict[str, Any] = {}
-    if entry.schema:
-        options["server_settings"] = {"search_path": entry.schema}
-    driver = url.replace("sqlite://", "sqlite+aiosqlite://", 1)
-    driver = driver.replace("postgresql://", "postgresql+asyncpg://", 1)
-    storage = FolderClient(shelf.folder / "no-blobs")
-    layer = SQLAlchemyDataLayer(driver, connect_args=options, storage_provider=storage)
+async def read_at(shelf: Shelf, name: str, url: str) -> Conversations:
+    """Read what was loaded from a frozen database through Chainlit's SQLAlchemy layer."""
+    layer = open_layer(name, url, shelf.folder / "no-blobs")
     try:
         rows = {table: await _rows(layer, table) for table in ("users", "steps", "elements")}
         for table, columns in _SELECTED.items():
@@ -112,7 +114,7 @@ async def _read_sqlalchemy(shelf: Shelf, entry: Entry, url: str) -> Conversation
         found = {}
         for row in await _rows(layer, "threads"):
             thread = await layer.get_thread(row["id"])
-            assert thread is not None, f"{entry.name}: Chainlit's layer cannot read {row['id']}"
+            assert thread is not None, f"{name}: Chainlit's layer cannot read {row['id']}"
             for table, columns in _LEFT_OUT.items():
                 for part in thread[table]:  # type: ignore[literal-required]
                     _complete(part, rows[table], columns)

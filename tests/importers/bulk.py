@@ -14,7 +14,7 @@ from typing import Any
 
 import asyncpg
 
-from tests.frozen.variants import documented
+from tests.frozen.catalog import CATALOG
 
 STEPS_OF_A_THREAD = 20
 _START = datetime(2025, 1, 1, tzinfo=UTC)
@@ -78,7 +78,7 @@ def _at(seconds: int) -> str:
 def fill_sqlite(url: str, steps: int, each: int = STEPS_OF_A_THREAD) -> None:
     """Fill tables of Chainlit's SQLAlchemy layer on SQLite."""
     with sqlite3.connect(url.removeprefix("sqlite:///")) as connection:
-        for statement in documented("sqlite").statements():
+        for statement in CATALOG["sqlite_v8"].statements:
             connection.execute(statement)
         for table, portion in _portions(steps, each):
             names = ", ".join(f'"{name}"' for name in _columns(table))
@@ -91,7 +91,7 @@ def fill_sqlite(url: str, steps: int, each: int = STEPS_OF_A_THREAD) -> None:
 async def fill_postgres(url: str, steps: int) -> None:
     """Fill tables of Chainlit's SQLAlchemy layer on PostgreSQL."""
     connection = await asyncpg.connect(url)
-    for statement in documented("postgres").statements():
+    for statement in CATALOG["postgres_v8"].statements:
         await connection.execute(statement)
     for table, portion in _portions(steps):
         values = [row + ((False,) if table == "steps" else ()) for row in portion]

@@ -22,8 +22,6 @@ from tests.frozen import original
 from tests.frozen.catalog import names
 from tests.frozen.comparable import differences
 from tests.frozen.load import Shelf, execute, rows
-from tests.frozen.sqlalchemy_layer import open_layer
-from tests.frozen.variants import VARIANTS
 from tests.in_place.changes import adopt, digests, opened, quarantined, settings_of, unadopt
 
 NEW_USER, NEW_THREAD = (
@@ -108,8 +106,7 @@ async def test_chainlits_layer_writes_and_the_next_adoption_has_it(
 async def talk(url: str, name: str, folder: Path) -> None:
     """What Chainlit 2.12 writes in a turn; its layer raises here what it else only logs."""
     context_var.set(ChainlitContext(HTTPSession(id="session", client_type="webapp")))
-    layer = open_layer(next(v for v in VARIANTS if v.name == name), url, folder)
-    layer.clock = "2026-02-01T00:00:00.000000Z"
+    layer = original.open_layer(name, url, folder)
     try:
         user = await layer.create_user(User("new@example.com", metadata={"new": True}))
         assert user is not None

@@ -13,8 +13,7 @@ from chainlit.session import HTTPSession
 
 from tests.contract.backends import Backend, Databases, Server, empty_database
 from tests.contract.fixtures import *  # noqa: F403
-from tests.frozen import prisma
-from tests.frozen.variants import documented
+from tests.frozen.catalog import CATALOG
 from tests.official.backends import (
     OnAsyncpg,
     OnSqlAlchemy,
@@ -72,17 +71,17 @@ def collected(quiet_collector: None) -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def sa_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return sqlite_template(tmp_path_factory.mktemp("template"), documented("sqlite").statements())
+    return sqlite_template(tmp_path_factory.mktemp("template"), CATALOG["sqlite_v8"].statements)
 
 
 @pytest.fixture(scope="session")
 def sa_postgresql(postgres: Server) -> Databases:
-    return postgres_databases(postgres, documented("postgres").statements())
+    return postgres_databases(postgres, CATALOG["postgres_v8"].statements)
 
 
 @pytest.fixture(scope="session")
 def cd(postgres: Server) -> Databases:
-    return postgres_databases(postgres, prisma.statements(tags=True))
+    return postgres_databases(postgres, CATALOG["postgres_prisma"].statements)
 
 
 @pytest.fixture(params=list(DIFFERENCES))

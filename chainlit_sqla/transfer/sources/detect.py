@@ -60,11 +60,6 @@ async def open_source(
     Raises:
         ConfigurationError: The URL is invalid, or names the target.
         ImportSourceError: There is nothing to import.
-        DatabaseUnavailable: The database cannot be reached.
-
-    Example:
-        >>> async with open_source("sqlite:///old.db", Settings.load()) as source:
-        ...     print(source.title, await source.count())
     """
     if not location.strip():
         raise ConfigurationError("--from is empty; give it the URL of a database or a file")

@@ -13,7 +13,7 @@ import hashlib
 import zlib
 from codecs import BOM_UTF8
 from collections import Counter
-from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import orjson
@@ -70,47 +70,38 @@ class JsonlSource:
 
     def users(self) -> AsyncGenerator[Chunk, None]:
         """Read all users, and lines that are not records."""
-        return self._of_kinds("user", BAD_LINE)
+        return self._read(("user", BAD_LINE))
 
     async def threads(self, after: str | None = None) -> AsyncGenerator[Chunk, None]:
         """Read threads and what belongs to them in the order of the file."""
         await self.count()  # Checks the order of the lines.
-        batch, chunk, size = _Batch(), Chunk(), 0
-        end = int(after or 0)
-        for position, line in self._lines(end):
-            end = position + len(line)
-            record = self._parse(line)
-            if not isinstance(record, Record) or record.kind not in _THREAD_KINDS:
-                continue
-            if batch.ends_before(record):
-                chunk.threads, chunk.resume_token = list(batch.thread_ids), str(position)
-                yield chunk
-                batch, chunk, size = _Batch(), Chunk(), 0
-            batch.add(record)
-            chunk.add(self._items(record, line))
-            size += len(line)
-            if _is_full(chunk, size):
-                yield chunk
-                chunk, size = Chunk(), 0
-        if batch.thread_ids:
-            chunk.threads, chunk.resume_token = list(batch.thread_ids), str(end)
+        async for chunk in self._read(_THREAD_KINDS, int(after or 0)):
             yield chunk
 
     def rest(self) -> AsyncGenerator[Chunk, None]:
         """Read tombstones and quarantined rows."""
-        return self._of_kinds("tombstone", QUARANTINED)
+        return self._read(("tombstone", QUARANTINED))
 
-    async def _of_kinds(self, *kinds: str) -> AsyncGenerator[Chunk, None]:
-        chunk, size = Chunk(), 0
-        for _, line in self._lines(0):
+    async def _read(self, kinds: Collection[str], start: int = 0) -> AsyncGenerator[Chunk, None]:
+        """Read the lines of some kinds from a position on."""
+        batch, chunk, size, end = _Batch(), Chunk(), 0, start
+        for position, line in self._lines(start):
+            end = position + len(line)
             item = self._parse(line)
             if item is None or item.kind not in kinds:
                 continue
+            if batch.ends_before(item):
+                chunk.threads, chunk.resume_token = list(batch.thread_ids), str(position)
+                yield chunk
+                batch, chunk, size = _Batch(), Chunk(), 0
+            batch.add(item)
             chunk.add(self._items(item, line))
             size += len(line)
-            if _is_full(chunk, size):
+            if chunk.rows >= CHUNK_ROWS or size >= CHUNK_BYTES:
                 yield chunk
                 chunk, size = Chunk(), 0
+        if batch.thread_ids:
+            chunk.threads, chunk.resume_token = list(batch.thread_ids), str(end)
         yield chunk
 
     def _parse(self, line: bytes) -> Record | QuarantinedRow | None:
@@ -145,11 +136,9 @@ class JsonlSource:
                 end = End.parse(line) or end
                 continue
             counts[item.kind] += 1
-            if not isinstance(item, Record) or item.kind not in _THREAD_KINDS:
-                continue
             batch = _Batch() if batch.ends_before(item) else batch
             batch.add(item)
-            if item.thread_id not in batch.thread_ids:
+            if isinstance(item, Record) and not batch.holds(item):
                 raise ImportSourceError(
                     f"{self._path}, line {number:,}: the {item.kind} belongs to the thread "
                     f"{item.thread_id!r}, whose own line is not before it; put the line of "
@@ -202,20 +191,19 @@ class _Batch:
         self.thread_ids: dict[str, None] = {}
         self._has_other_lines = False
 
-    def ends_before(self, record: Record) -> bool:
-        is_thread = record.kind == "thread"
+    def ends_before(self, item: Record | QuarantinedRow) -> bool:
+        is_thread = item.kind == "thread"
         return is_thread and self._has_other_lines and len(self.thread_ids) >= BATCH
 
-    def add(self, record: Record) -> None:
-        if record.kind == "thread":
-            self.thread_ids[record.values["id"]] = None
-        else:
+    def holds(self, record: Record) -> bool:
+        return record.kind not in IN_THREADS or record.thread_id in self.thread_ids
+
+    def add(self, item: Record | QuarantinedRow) -> None:
+        if isinstance(item, Record) and item.kind == "thread":
+            self.thread_ids[item.values["id"]] = None
+        elif item.kind in IN_THREADS:
             self._has_other_lines = True
 
 
 def _is_header(line: bytes) -> bool:
     return line[:200].replace(b" ", b"").startswith(b'{"kind":"chainlit-sqla"')
-
-
-def _is_full(chunk: Chunk, size: int) -> bool:
-    return chunk.rows >= CHUNK_ROWS or size >= CHUNK_BYTES

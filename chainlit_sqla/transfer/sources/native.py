@@ -24,7 +24,7 @@ class NativeSource:
         connection: In a transaction that sees one state of the database.
         title: See `Source`.
         identity: See `Source`.
-        schema: The schema of the tables; None: the connection's default one.
+        schema: The schema of the tables.
         where: Selects threads; then only their owners are read as users, and nothing of the rest.
         unknown_columns: Whether columns that we do not have, and the quarantine, are read.
 
@@ -74,12 +74,7 @@ class NativeSource:
     async def threads(
         self, after: str | None = None, only: Collection[str] | None = None
     ) -> AsyncGenerator[Chunk, None]:
-        """Read threads by id, and what belongs to them.
-
-        Args:
-            after: The id of the last thread of an earlier batch.
-            only: The ids of the threads to read; None: all that are selected.
-        """
+        """Read threads by id after a resume token, or only some, and what belongs to them."""
         id = TABLES["thread"].c.id
         query = select(id).where(*self._conditions("thread")).order_by(id)
         wanted = None if only is None else sorted(only)
@@ -177,11 +172,7 @@ class NativeSource:
 
 
 def thread_column(kind: str) -> ColumnElement[str]:
-    """The column with the id of the thread that a row is or belongs to.
-
-    Args:
-        kind: A kind of record other than ``user``.
-    """
+    """The column with the id of the thread that a row is or belongs to."""
     column: ColumnElement[str] = TABLES[kind].c["id" if kind == "thread" else "threadId"]
     return column
 

@@ -44,23 +44,19 @@ class StoredEntry:
 
 @dataclass(frozen=True, slots=True)
 class QuarantinedRow:
-    """A row, or some values of a row, that our tables cannot hold.
-
-    Args:
-        kind: The kind of record that it would be, ``line`` or `QUARANTINED`.
-        table: The table or file that it was read from.
-        reason: Why it cannot be stored; details of the row follow a colon.
-        row: Its values by column name.
-        partial: Whether the row itself is stored, and only some of its values are not.
-        entry: Its entry in the quarantine that it is read from, for a `QUARANTINED` row.
-    """
+    """A row, or some values of a row, that our tables cannot hold."""
 
     kind: str
+    """The kind of record that it would be, ``line`` or `QUARANTINED`."""
     table: str
+    """The table or file that it was read from."""
     reason: str
+    """Why it cannot be stored; details of the row follow a colon."""
     row: Mapping[str, Any]
     partial: bool = False
+    """Whether the row itself is stored, and only some of its values are not."""
     entry: StoredEntry | None = None
+    """Its entry in the quarantine that it is read from, for a `QUARANTINED` row."""
 
     @property
     def general_reason(self) -> str:
@@ -127,11 +123,7 @@ async def write_quarantine(
 ) -> None:
     """Store rows in the quarantine; one that is there already stays unchanged.
 
-    Args:
-        connection: In a transaction.
-        dialect: The dialect of the database.
-        source: Where the rows come from; rows of another quarantine keep the source of then.
-        rows: The rows.
+    They get the source that they come from; rows of another quarantine keep the source of then.
     """
     values = [
         {

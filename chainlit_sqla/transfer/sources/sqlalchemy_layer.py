@@ -70,7 +70,7 @@ class SqlAlchemyLayerSource:
         dialect: The dialect of the database.
         title: See `Source`.
         identity: See `Source`.
-        schema: The schema of the tables; None: the connection's default one.
+        schema: The schema of the tables.
         table_names: The names of the tables by kind, where they are not `TABLE_NAMES`.
         ignored_columns: Columns by kind that are dropped; others that we do not have are kept.
 
@@ -171,12 +171,7 @@ class SqlAlchemyLayerSource:
     async def threads(
         self, after: str | None = None, only: Collection[str] | None = None
     ) -> AsyncGenerator[Chunk, None]:
-        """Read threads by id, and what belongs to them; after `users`.
-
-        Args:
-            after: The resume token of an earlier batch: the id of its last thread.
-            only: The ids of the threads to read; None: all.
-        """
+        """Read threads by id after a resume token, or only some; to be called after `users`."""
         last = None if after is None else self._native_id(after)
         wanted = None if only is None else [self._native_id(id) for id in sorted(only)]
         async for ids in thread_batches(self._connection, self._thread_ids(), last, wanted):
