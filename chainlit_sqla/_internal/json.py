@@ -96,7 +96,7 @@ def dumps(value: Any) -> JsonText:
 
 
 def loads(raw: str | bytes) -> Any:
-    """Parse JSON of any writer; raise ValueError if it is none."""
+    """Parse JSON of any writer; raise ValueError for other text."""
     return orjson.loads(str(raw) if isinstance(raw, JsonText) else raw)
 
 

@@ -72,7 +72,7 @@ def detail_statements(dialect: Dialect, thread_id: str) -> Sequence[BoundStateme
 
 
 def parse_detail(results: Sequence[Rows]) -> ThreadDetail | None:
-    """Return the rows of a thread from the results of `detail_statements`, None if it is none."""
+    """Return a thread's rows from the results of `detail_statements`, None if it does not exist."""
     first = results[0]
     if not first:
         return None
@@ -127,7 +127,7 @@ class Cursor:
 
     @classmethod
     def parse(cls, cursor: str) -> Cursor:
-        """Parse the result of ``str(cursor)``; raise `InvalidCursor` if it is none."""
+        """Parse the result of ``str(cursor)``; raise `InvalidCursor` for any other text."""
         try:
             raw = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
             timestamp, id = orjson.loads(raw)
@@ -144,7 +144,7 @@ class Cursor:
 
 @dataclass(frozen=True, slots=True)
 class ThreadQuery:
-    """Which threads of a user to list; `search` and `feedback` (0 or 1) may limit them."""
+    """Which threads of a user to list: all, or those with a text or with feedback (0 or 1)."""
 
     user_id: str
     first: int

@@ -24,9 +24,9 @@ def enqueue(
     keys: Sequence[str],
     not_before: datetime | None = None,
 ) -> bool:
-    """Add blobs to the queue, where one that is in it stays as it is; return whether any are given.
+    """Add blobs to the queue, to be deleted no earlier than ``not_before``.
 
-    They are not deleted before ``not_before``.
+    An entry that exists stays as it is. Returns whether ``keys`` has any.
     """
     due = not_before or now()
     rows = [{"objectKey": key, "createdAt": due, "attempts": 0} for key in sorted(set(keys))]

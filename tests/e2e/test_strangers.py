@@ -19,8 +19,8 @@ from .person import Person
 from .same import without_links
 from .server import AppServer
 
-# MariaDB has the other journeys: here Chainlit decides, whatever the database is.
-pytestmark = pytest.mark.parametrize("running", ["sqlite", "postgres"], indirect=True)
+# Chainlit and the layer decide here, whatever the database is.
+pytestmark = pytest.mark.parametrize("running", ["sqlite"], indirect=True)
 
 REFUSED = "'bob' is not the author"
 """What the server's log says of each attempt."""
