@@ -8,32 +8,17 @@ import os
 import secrets
 import shutil
 import subprocess
-import sys
 import tempfile
-import time
 from pathlib import Path
 
 import trustme
 
-from tests.until import PATIENCE
-
-from .ports import free_port, listens
+from .guarded import Guarded
+from .ports import free_port
 
 VERSION = "3.37.0"
 INSTALL_SECONDS = 300
 PROGRAM = "node_modules/azurite/dist/src/blob/main.js"
-
-# Reads until the test process is gone, however it went, then ends the server and its folder.
-GUARD = """
-import shutil, subprocess, sys
-folder, *command = sys.argv[1:]
-with open(folder + "/log", "ab") as out:
-    server = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=out)
-sys.stdin.read()
-server.kill()
-server.wait()
-shutil.rmtree(folder, ignore_errors=True)
-"""
 
 
 def missing() -> str:
@@ -107,35 +92,24 @@ class AzuriteServer:
         self.endpoint = f"http{'s' * tls}://127.0.0.1:{self.port}/{self.account}"
         self.ca_file = folder / "ca.pem"
         self.certificate = folder / "server.pem"
-        self._log = folder / "log"
-        self._options = [
+        options = [
             *("--blobHost", "127.0.0.1", "--blobPort", str(self.port)),
             *("--location", str(folder / "data")),
             *("--skipApiVersionCheck", "--silent", "--disableTelemetry"),
         ]
         if tls:
             self._make_certificate()
-            self._options += ["--oauth", "basic"]
-            self._options += ["--cert", str(self.certificate), "--key", str(self.certificate)]
-        self._guard = subprocess.Popen(
-            [sys.executable, "-c", GUARD, str(self._log.parent), *_command(), *self._options],
-            stdin=subprocess.PIPE,
-            start_new_session=True,
-            env={**os.environ, "AZURITE_ACCOUNTS": f"{self.account}:{self.key}"},
+            options += ["--oauth", "basic"]
+            options += ["--cert", str(self.certificate), "--key", str(self.certificate)]
+        access = f"{self.account}:{self.key}"
+        command = [*_command(), *options]
+        self._process = Guarded(
+            "Azurite", [command], [self.port], folder / "log", AZURITE_ACCOUNTS=access
         )
-        deadline = time.monotonic() + PATIENCE
-        while not listens(self.port):
-            if time.monotonic() > deadline or self._guard.poll() is not None:
-                said = self._log.read_text(errors="replace")[-1000:]
-                self.stop()
-                raise RuntimeError(f"Azurite did not start: {said}")
-            time.sleep(0.02)
 
     def stop(self) -> None:
         """End the server and remove its folder; may be called twice."""
-        if self._guard.stdin:
-            self._guard.stdin.close()
-        self._guard.wait()
+        self._process.kill()
         self._folder.cleanup()
 
     def _make_certificate(self) -> None:

@@ -4,28 +4,13 @@ from __future__ import annotations
 
 import http.client
 import json
-import subprocess
 import sys
-import time
-
-from tests.until import PATIENCE
 
 from .gcs_front import Front
 from .gcs_identity import Identity
-from .ports import free_port, listens
+from .guarded import Guarded
+from .ports import free_port
 from .require import missing_packages
-
-# Reads until the test process is gone, however it went, then ends the emulator.
-GUARD = """
-import subprocess, sys
-command = [sys.executable, "-m", "gcp_storage_emulator", "start", "--in-memory", "--quiet",
-           "--host", "127.0.0.1", "--port", sys.argv[1]]
-server = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                          stderr=subprocess.DEVNULL)
-sys.stdin.read()
-server.kill()
-server.wait()
-"""
 
 
 def missing() -> str:
@@ -42,20 +27,13 @@ class GoogleServer:
 
     def __init__(self) -> None:
         self.port = free_port()
-        self._guard = subprocess.Popen(
-            [sys.executable, "-c", GUARD, str(self.port)],
-            stdin=subprocess.PIPE,
-            start_new_session=True,
-        )
+        emulator = [sys.executable, "-m", "gcp_storage_emulator", "start", "--in-memory", "--quiet"]
+        command = [*emulator, "--host", "127.0.0.1", "--port", str(self.port)]
+        self._process = Guarded("The emulator of Google Cloud Storage", [command], [self.port])
         self.identity = Identity()
         self.owner = self.identity.account("owner")
         self.front = Front(("127.0.0.1", self.port), self.identity)
         self.endpoint = self.front.endpoint
-        try:
-            self._wait_until_ready()
-        except BaseException:
-            self.stop()
-            raise
 
     def make_bucket(self, name: str) -> None:
         """Make a bucket, past the front."""
@@ -67,11 +45,9 @@ class GoogleServer:
         return sorted(item["name"] for item in found["items"])
 
     def stop(self) -> None:
-        """End the servers; may be called twice."""
-        if self._guard.stdin and not self._guard.stdin.closed:
-            self.front.stop()
-            self._guard.stdin.close()
-        self._guard.wait()
+        """End the servers."""
+        self.front.stop()
+        self._process.kill()
 
     def _ask(self, method: str, path: str, body: str = "") -> bytes:
         link = http.client.HTTPConnection("127.0.0.1", self.port)
@@ -82,11 +58,3 @@ class GoogleServer:
         link.close()
         assert answer.status == 200, content
         return content
-
-    def _wait_until_ready(self) -> None:
-        deadline = time.monotonic() + PATIENCE
-        while time.monotonic() < deadline and self._guard.poll() is None:
-            if listens(self.port):
-                return
-            time.sleep(0.02)
-        raise RuntimeError("The emulator of Google Cloud Storage did not start")

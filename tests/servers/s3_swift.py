@@ -7,16 +7,15 @@ import pwd
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
-from tests.until import PATIENCE
-
-from .ports import free_port, listens
+from .guarded import Guarded
+from .ports import free_port
 from .require import missing_packages
 
 STORES = ("account", "container", "object")
 SERVERS = (*STORES, "proxy")
+MODULES = {"object": "obj"}
 
 STORE_CONFIG = """
 [DEFAULT]
@@ -68,26 +67,6 @@ for name, port in zip(("account", "container", "object"), map(int, ports)):
     builder.get_ring().save(f"{folder}/{name}.ring.gz")
 """
 
-# Reads until the test process is gone, however it went, then ends the servers.
-GUARD = """
-import subprocess, sys
-folder, *names = sys.argv[1:]
-MODULES = {"object": "obj"}
-servers = [
-    subprocess.Popen(
-        [sys.executable, "-m", f"swift.{MODULES.get(name, name)}.server", f"{folder}/{name}.conf"],
-        stdin=subprocess.DEVNULL, stdout=open(f"{folder}/{name}.log", "wb"),
-        stderr=subprocess.STDOUT,
-    )
-    for name in names
-]
-sys.stdin.read()
-for server in servers:
-    server.kill()
-for server in servers:
-    server.wait()
-"""
-
 
 def missing() -> str:
     """Return why the server cannot run here, or an empty string."""
@@ -112,27 +91,24 @@ class SwiftServer:
         self._ports = {name: free_port() for name in SERVERS}
         self.endpoint = f"http://127.0.0.1:{self._ports['proxy']}"
         self._configure(folder)
-        self.start()
+        commands = [
+            [
+                sys.executable,
+                "-m",
+                f"swift.{MODULES.get(name, name)}.server",
+                f"{folder}/{name}.conf",
+            ]
+            for name in SERVERS
+        ]
+        self._process = Guarded("Swift", commands, [*self._ports.values()], folder / "log")
 
     def start(self) -> None:
-        """Start the processes; after `kill` on the same ports, with what was stored."""
-        folder = Path(self._folder.name)
-        self._guard = subprocess.Popen(
-            [sys.executable, "-c", GUARD, str(folder), *SERVERS],
-            stdin=subprocess.PIPE,
-            start_new_session=True,
-        )
-        try:
-            self._wait_until_ready(folder)
-        except BaseException:
-            self.stop()
-            raise
+        """Start the processes after `kill` on the same ports, with what was stored."""
+        self._process.start()
 
     def kill(self) -> None:
         """End the processes with SIGKILL; what was stored stays."""
-        if self._guard.stdin:
-            self._guard.stdin.close()
-        self._guard.wait()
+        self._process.kill()
 
     def stop(self) -> None:
         """End the servers and remove their folder; may be called twice."""
@@ -156,14 +132,3 @@ class SwiftServer:
         numbers = [str(self._ports[name]) for name in STORES]
         command = [sys.executable, "-c", MAKE_RINGS, str(folder), *numbers]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-
-    def _wait_until_ready(self, folder: Path) -> None:
-        waiting = set(self._ports.values())
-        deadline = time.monotonic() + PATIENCE
-        while waiting and time.monotonic() < deadline and self._guard.poll() is None:
-            waiting = {port for port in waiting if not listens(port)}
-            time.sleep(0.02)
-        if waiting:
-            logs = folder.glob("*.log")
-            said = "".join(path.read_text(errors="replace")[-1000:] for path in logs)
-            raise RuntimeError(f"Swift did not start: {said}")

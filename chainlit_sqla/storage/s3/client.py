@@ -126,6 +126,7 @@ class S3Storage:
         self._patience = patience
         self._session = session or (AioSession(profile=profile) if profile else None)
         self._connection: Connection | None = None
+        self._abandoned: list[Mapping[str, Any]] = []
 
     async def put(self, key: str, source: BlobSource, *, mime: str, name: str = "") -> int:
         """Store a blob; see `StorageClient.put`."""
@@ -140,8 +141,11 @@ class S3Storage:
                 size = source.size
             async with connection.small if size < PART_SIZE else connection.large:
                 with UploadFile.opened(source, key) as file:
-                    await Upload(connection.client, target, headers, file, self._patience).send()
-                    return file.size
+                    client, patience = connection.client, self._patience
+                    upload = Upload(client, target, headers, file, patience, self._abandoned)
+                    await upload.send()
+            await upload.abort_abandoned()
+            return file.size
 
         with _s3_errors(f"write {key!r}", self.location):
             connection = await self._connected()

@@ -30,6 +30,9 @@ PARTS = 4
 ABORT_SECONDS = 10
 """For aborting an upload, while the caller whose upload failed or was cancelled waits."""
 
+_ABANDONED = 5
+"""Abandoned uploads that one upload aborts after its own end."""
+
 _NO_UPLOAD = ("NoSuchUpload", "404")
 
 
@@ -86,6 +89,7 @@ class Upload:
         file: The bytes.
         patience: Seconds without progress after which a request has failed. aiohttp has no
             limit of its own while it writes a body or waits for ``100 Continue``.
+        abandoned: Receives an upload in parts that could not be aborted, for the next one.
     """
 
     client: Any
@@ -93,6 +97,7 @@ class Upload:
     headers: Mapping[str, Any]
     file: UploadFile
     patience: float
+    abandoned: list[Mapping[str, Any]]
 
     async def send(self) -> None:
         """Send the file, in parts if it is large."""
@@ -112,6 +117,11 @@ class Upload:
             if isinstance(error, BaseExceptionGroup):  # One part's error stands for all.
                 raise error.exceptions[0] from None
             raise
+
+    async def abort_abandoned(self) -> None:
+        """Abort what could not be aborted before, now that the server answers."""
+        for target in [self.abandoned.pop(0) for _ in self.abandoned[:_ABANDONED]]:
+            await self._abort(target)
 
     async def _send_parts(self, target: Mapping[str, Any], part_size: int) -> list[dict[str, Any]]:
         size = self.file.size
@@ -155,10 +165,11 @@ class Upload:
         except Exception as error:
             code = error.response["Error"].get("Code") if isinstance(error, ClientError) else ""
             if code not in _NO_UPLOAD:
+                self.abandoned.append(target)
                 logger.warning(
-                    "Could not abort the unfinished upload of %r (%s: %s); a lifecycle rule "
-                    "(AbortIncompleteMultipartUpload) or chainlit-sqla storage check --fix removes "
-                    "its parts",
+                    "Could not abort the unfinished upload of %r (%s: %s); the next upload repeats "
+                    "this, else a lifecycle rule (AbortIncompleteMultipartUpload) or "
+                    "chainlit-sqla storage check --fix removes its parts",
                     target["Key"],
                     type(error).__name__,
                     error,
