@@ -25,12 +25,8 @@ from ...errors import AdoptionRefused, ConfigurationError, SchemaUnknown
 from ...models import Base
 from ..importing import Import, Result
 from ..records import COLUMNS
-from ..sources import ADOPTION, SqlAlchemyLayerSource
 from .change import InPlaceChange, TransactionDatabase
 from .legacy_tables import BACKUP_NAMES, TABLE_NAMES, Columns
-
-_WITH_EXTRA = ("step", "element")
-"""Kinds of records that keep unknown columns in ``extra``."""
 
 
 class Adoption(InPlaceChange):
@@ -103,21 +99,7 @@ class Adoption(InPlaceChange):
 
     async def _import(self, columns: Columns) -> Result:
         """Copy the renamed tables into ours, and compare."""
-        source = SqlAlchemyLayerSource(
-            self._connection,
-            self._database.dialect,
-            ADOPTION,
-            ADOPTION,
-            schema=self._schema,
-            table_names=BACKUP_NAMES,
-            # Without ``extra``, the values of unknown columns stay in the renamed tables.
-            ignored_columns={
-                kind: [name for name in names if name not in COLUMNS[kind]]
-                for kind, names in columns.items()
-                if kind not in _WITH_EXTRA
-            },
-        )
-        await source.open()
+        source = await self._open_backup(columns)
         database = TransactionDatabase(self._database, self._connection)
         return await Import(source, database, watch=self._watch).run()
 

@@ -18,7 +18,9 @@ from ..._internal.aio import Watch, quiet
 from ...database import Database
 from ...dialects import Dependent, qualified
 from ...errors import AdoptionRefused, ConfigurationError, DatabaseUnavailable
-from .legacy_tables import Columns, legacy_columns
+from ..records import COLUMNS
+from ..sources import ADOPTION, SqlAlchemyLayerSource
+from .legacy_tables import BACKUP_NAMES, Columns, legacy_columns
 
 T = TypeVar("T")
 
@@ -114,6 +116,27 @@ class InPlaceChange(ABC):
 
     async def _columns(self, names: Mapping[str, str]) -> Columns:
         return await self._sync(legacy_columns, names, self._replacement.has_native_types)
+
+    async def _open_backup(self, columns: Columns) -> SqlAlchemyLayerSource:
+        """Read Chainlit's renamed tables, in which the values of some unknown columns stay.
+
+        Those of steps and elements are kept in ``extra``.
+        """
+        source = SqlAlchemyLayerSource(
+            self._connection,
+            self._database.dialect,
+            ADOPTION,
+            ADOPTION,
+            schema=self._schema,
+            table_names=BACKUP_NAMES,
+            ignored_columns={
+                kind: [name for name in names if name not in COLUMNS[kind]]
+                for kind, names in columns.items()
+                if kind not in ("step", "element")
+            },
+        )
+        await source.open()
+        return source
 
     async def _alter(self, name: str, change: str) -> None:
         """``ALTER TABLE``."""

@@ -77,6 +77,7 @@ class Unadoption(InPlaceChange):
     """
 
     _file: IO[bytes]
+    _ours: NativeSource
     _theirs: SqlAlchemyLayerSource
     _tables: Mapping[str, Table]
     """Chainlit's tables, by kind of record."""
@@ -198,21 +199,9 @@ class Unadoption(InPlaceChange):
             kind: Table(BACKUP_NAMES[kind], MetaData(), *(Column(n, t) for n, t in types.items()))
             for kind, types in columns.items()
         }
-        self._theirs = SqlAlchemyLayerSource(
-            self._connection,
-            self._database.dialect,
-            ADOPTION,
-            ADOPTION,
-            schema=self._schema,
-            table_names=BACKUP_NAMES,
-            ignored_columns={
-                kind: [name for name in columns[kind] if name not in COLUMNS[kind]]
-                for kind in ("user", "thread", "feedback")
-            },
-        )
-        await self._theirs.open()
-        ours = NativeSource(self._connection, schema=self._schema, unknown_columns=True)
-        async for chunk in ours.rest():
+        self._theirs = await self._open_backup(columns)
+        self._ours = NativeSource(self._connection, schema=self._schema, unknown_columns=True)
+        async for chunk in self._ours.rest():
             self._refused.update(filter(None, map(_refused_key, chunk.quarantined)))
         deleted_users = await self._copy(None, await _digests(self._theirs.users()))
         ids = set(await self._connection.scalars(select(TABLES["thread"].c.id)))
@@ -228,7 +217,7 @@ class Unadoption(InPlaceChange):
         for start in range(0, len(new), BATCH):
             await self._copy(new[start : start + BATCH], {})
         await self._delete(deleted_users)
-        async for chunk in ours.rest():
+        async for chunk in self._ours.rest():
             self._write_lines("tombstone", [record.line() for record in chunk.records])
             self._write_lines(QUARANTINED, [row.line() for row in chunk.quarantined])
 
@@ -277,8 +266,8 @@ class Unadoption(InPlaceChange):
                 self._write_lines(kind, [record.line() for record in records], uncounted)
 
     async def _read_ours(self, ids: Sequence[str] | None) -> AsyncGenerator[Chunk, None]:
-        ours = NativeSource(self._connection, schema=self._schema, unknown_columns=True)
-        async with aclosing(ours.users() if ids is None else ours.threads(only=ids)) as chunks:
+        chunks = self._ours.users() if ids is None else self._ours.threads(only=ids)
+        async with aclosing(chunks):
             async for chunk in chunks:
                 yield chunk
 
