@@ -132,7 +132,10 @@ def open_storage(
         )
     if not parts.netloc:
         raise _url_error(url, f"names no bucket; write it as {_FORMS}")
-    if unknown := options.keys() - set(known_options):
+    unknown = options.keys() - set(known_options)
+    if unknown & {"sse", "kms_key"}:
+        raise _url_error(url, "asks for encryption; set it as the default of the bucket instead")
+    if unknown:
         raise _url_error(
             url,
             f"has an unknown option {min(unknown)!r}; "

@@ -56,8 +56,6 @@ T = TypeVar("T")
 class _Upload:
     """An upload under way."""
 
-    __slots__ = ("deleted", "ordinal", "queued", "task")
-
     def __init__(self) -> None:
         self.deleted = False
         self.ordinal = next_ordinal()
@@ -185,7 +183,13 @@ class Uploads:
         key, size = None, None
         if source is not None and not upload.deleted:
             key = new_object_key(element.get("threadId"), element.get("id"))
-            size = await self._put(key, element, source, upload)
+            mime, name = str(element.get("mime") or _DEFAULT_MIME), str(element.get("name") or "")
+            put = partial(self._storage.put, key, source, mime=mime, name=name)
+            try:
+                size = await self._retry(put, upload)
+            except (asyncio.CancelledError, StorageUnavailable):
+                await asyncio.shield(self._discard(key, may_arrive_late=True))
+                raise
         if upload.deleted:
             await self._discard(key)
             return
@@ -204,18 +208,6 @@ class Uploads:
             raise  # The last attempt may have been committed: then a row points at the blob.
         except ChainlitSqlaError:
             await self._discard(key)
-            raise
-
-    async def _put(
-        self, key: str, element: Mapping[str, Any], source: BlobSource, upload: _Upload
-    ) -> int:
-        mime = str(element.get("mime") or _DEFAULT_MIME)
-        name = str(element.get("name") or "")
-        put = partial(self._storage.put, key, source, mime=mime, name=name)
-        try:
-            return await self._retry(put, upload)
-        except (asyncio.CancelledError, StorageUnavailable):
-            await asyncio.shield(self._discard(key, may_arrive_late=True))
             raise
 
     async def _retry(self, request: Callable[[], Awaitable[T]], upload: _Upload) -> T:

@@ -120,6 +120,7 @@ def test_settings_that_contradict_each_other(
         ("s3://", "names no bucket; write it as s3://bucket/prefix"),
         ("s3:/bucket", "names no bucket; write it as s3://bucket/prefix"),
         ("s3://bucket?colour=red", "unknown option 'colour'; use endpoint"),
+        ("s3://bucket?sse=aws:kms", "set it as the default of the bucket instead"),
         ("s3://bucket?path_style=maybe", "write true or false"),
         ("s3://bucket?endpoint=minio:9000", "write it like http://localhost:9000"),
         ("s3://key:verysecret@bucket", "put them into APP_AWS_ACCESS_KEY"),
