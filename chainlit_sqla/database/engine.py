@@ -23,14 +23,13 @@ from ..dialects import (
     CompiledCall,
     Dialect,
     ErrorKind,
-    FastBatch,
-    FastBatchOutcome,
     Rows,
-    compile_statement,
     dialect_named,
     driver_error,
     one_line,
 )
+from ..dialects.compiled import compile_statement
+from ..dialects.fast_batch import FastBatch, FastBatchOutcome
 from ..errors import ConfigurationError, DatabaseUnavailable, SchemaOutdated
 from ..settings import Settings
 
@@ -267,7 +266,7 @@ class Database:
             timed_out = isinstance(driver_error(error), TimeoutError)
             return self.dialect.classify(error) is ErrorKind.TRANSIENT and not timed_out
 
-        try:
+        with self.translated_errors():
             return await retry(
                 once,
                 is_transient,
@@ -277,8 +276,6 @@ class Database:
                     "Read failed, retrying in %.2f s: %s", pause, one_line(error)
                 ),
             )
-        except self.dialect.errors as error:
-            raise self.translate(error) from error
 
     @contextmanager
     def translated_errors(self) -> Iterator[None]:

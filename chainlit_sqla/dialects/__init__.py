@@ -17,8 +17,6 @@ from .base import (
     driver_error,
     one_line,
 )
-from .compiled import compile_statement
-from .fast_batch import FastBatch, FastBatchOutcome, FastBatchSteps, FastBatchThread
 from .in_place import BACKUP_SUFFIX, Dependent, TableReplacement, qualified
 
 # Each is imported when it is first used, for SQLAlchemy's part of it is large.
@@ -71,14 +69,9 @@ __all__ = [
     "Dependent",
     "Dialect",
     "ErrorKind",
-    "FastBatch",
-    "FastBatchOutcome",
-    "FastBatchSteps",
-    "FastBatchThread",
     "Rows",
     "TableReplacement",
     "canonical_names",
-    "compile_statement",
     "dialect_named",
     "driver_error",
     "one_line",

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from sqlalchemy.exc import SQLAlchemyError
-
 from ..database import Database
 from ..database.revision import current_revision, revision_mismatch
 from ..dialects.search_index import SearchIndex
@@ -26,19 +24,15 @@ async def enable(database: Database) -> str:
     if mismatch := revision_mismatch(database.label, revision):
         raise mismatch
     if not (await read_state(database)).usable:
-        try:
+        with database.translated_errors():
             await index.build(database.engine, database.schema)
-        except SQLAlchemyError as error:
-            raise database.translate(error) from error
     return await status(database)
 
 
 async def disable(database: Database) -> str:
     """Drop the index; nothing happens where there is none."""
-    try:
+    with database.translated_errors():
         await _index(database).drop(database.engine, database.schema)
-    except SQLAlchemyError as error:
-        raise database.translate(error) from error
     return await status(database)
 
 

@@ -18,7 +18,7 @@ from datetime import datetime
 from typing import Any
 
 from .._internal.json import JsonText
-from ..dialects import FastBatch, FastBatchSteps, FastBatchThread
+from ..dialects.fast_batch import FastBatch, FastBatchSteps, FastBatchThread
 from ..models import steps, threads, tombstones, users
 from .operations import Delete, Op, SaveElement, SaveFeedback, SaveStep, SaveThread, SaveUser
 
