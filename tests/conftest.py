@@ -37,7 +37,11 @@ settings.register_profile(
     # What must pass before a change lands is the same each time; elsewhere they go on looking.
     derandomize="REQUIRE_ALL" in os.environ,
     deadline=None,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+    suppress_health_check=[
+        HealthCheck.too_slow,
+        HealthCheck.data_too_large,
+        HealthCheck.function_scoped_fixture,  # Each example has ids of its own.
+    ],
     print_blob=True,
 )
 settings.load_profile("no clock")

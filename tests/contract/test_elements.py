@@ -1,8 +1,10 @@
-"""Elements: every key comes back, and the bytes behind a fresh address."""
+"""Elements: every key comes back, and the bytes behind a fresh address, wherever they come from."""
 
 from __future__ import annotations
 
+import asyncio
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,6 +21,7 @@ from chainlit.element import (
     Video,
 )
 
+from chainlit_sqla.errors import ChainlitSqlaError
 from tests.contract.backends import Backend
 from tests.contract.build import (
     ELEMENT_KEYS,
@@ -30,9 +33,11 @@ from tests.contract.build import (
     read,
     said,
     same,
+    steps_of,
     thread,
     without_place,
 )
+from tests.contract.fixtures import Site
 
 MADE: dict[str, Any] = {
     "file": lambda **at: File(name="a b.txt", content=b"x", mime="text/plain", **at),
@@ -146,3 +151,77 @@ async def test_a_name_is_only_a_name(layer: Any, backend: Backend, name: str) ->
     assert found["name"] == name
     assert await backend.fetch(found["url"]) == b"some bytes"
     assert len(backend.blobs()) == 1, "the blob is where blobs belong"
+
+
+async def test_a_link_stays_a_link_and_is_never_fetched(
+    layer: Any, backend: Backend, site: Site
+) -> None:
+    thread_id = await thread(layer)
+    url = f"{site.url}/picture.png?token=a%20b&x=1#frag"
+    element = Image(thread_id=thread_id, for_id=await said(layer, thread_id), name="link", url=url)
+    await layer.create_element(element)
+    for _ in range(2):
+        found = (await elements_of(layer, thread_id))[element.id]
+        assert (found["url"], found["objectKey"]) == (url, None)
+        one = await layer.get_element(thread_id, element.id)
+        assert (one["url"], one["objectKey"]) == (url, None)
+        layer = await backend.reopen(layer)
+    await layer.delete_element(element.id, thread_id)
+    assert site.requests == [], "the server was asked for an address that a user gave"
+    assert backend.blobs() == set()
+
+
+async def test_a_file_may_vanish_once_the_call_was_made(
+    layer: Any, backend: Backend, tmp_path: Path
+) -> None:
+    # Chainlit drops the task and later deletes the folder of the session.
+    path = tmp_path / "upload"
+    path.write_bytes(b"precious" * 400_000)
+    thread_id = await thread(layer)
+    element = file_element(thread_id, await said(layer, thread_id), path=str(path))
+    writing = asyncio.create_task(layer.create_element(element))
+    await asyncio.sleep(0)  # The task runs up to its first await.
+    path.unlink()
+    await writing
+    url = (await elements_of(layer, thread_id))[element.id]["url"]
+    assert await backend.fetch(url) == b"precious" * 400_000
+
+
+@pytest.mark.parametrize("path", ["missing.txt", "."])
+async def test_a_file_that_cannot_be_read_is_an_error(
+    layer: Any, tmp_path: Path, path: str
+) -> None:
+    thread_id = await thread(layer)
+    step_id = await said(layer, thread_id)
+    broken = file_element(thread_id, step_id, path=str(tmp_path / path))
+    good = file_element(thread_id, step_id)
+    results = await asyncio.gather(
+        layer.create_element(broken), layer.create_element(good), return_exceptions=True
+    )
+    assert isinstance(results[0], ChainlitSqlaError), results[0]
+    assert results[1] is None
+    assert list(await steps_of(layer, thread_id)) == [step_id]
+    assert list(await elements_of(layer, thread_id)) == [good.id]
+
+
+async def test_content_changed_after_the_call_is_stored_as_it_was(
+    layer: Any, backend: Backend
+) -> None:
+    # A TaskList is one object that changes while its writes are under way.
+    thread_id = await thread(layer)
+    element = file_element(thread_id, new_id(), content=b"one", name="one")
+    first = asyncio.create_task(layer.create_element(element))
+    await asyncio.sleep(0)
+    element.content, element.name = b"two", "two"
+    await first
+    found = (await elements_of(layer, thread_id))[element.id]
+    assert (found["name"], await backend.fetch(found["url"])) == ("one", b"one")
+
+
+@pytest.mark.ours
+async def test_a_signed_address_is_never_stored(layer: Any, backend: Backend) -> None:
+    thread_id = await thread(layer)
+    element = file_element(thread_id, new_id())
+    await layer.create_element(element)
+    (row,) = await backend.rows(f"SELECT url FROM elements WHERE id = '{element.id}'")
+    assert row["url"] is None

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from chainlit.element import Image
 from chainlit.types import Feedback
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests.contract.build import at, new_id, person
@@ -195,13 +195,7 @@ async def state(layer: Any, prefix: str) -> dict[str, Any]:
     return found
 
 
-@settings(
-    max_examples=60,
-    suppress_health_check=[
-        *settings.default.suppress_health_check,
-        HealthCheck.function_scoped_fixture,
-    ],
-)
+@settings(max_examples=60)
 @given(story=stories)
 @example(  # An element sent before its thread was opened again stays lost.
     story=[

@@ -8,7 +8,7 @@ import math
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.contract.build import (
@@ -26,13 +26,7 @@ from tests.contract.build import (
 # The example tests say the same to layers that fail here; failing slowly tells no more.
 pytestmark = pytest.mark.ours
 
-PROPERTY = settings(
-    max_examples=25,
-    suppress_health_check=[
-        *settings.default.suppress_health_check,
-        HealthCheck.function_scoped_fixture,
-    ],
-)
+PROPERTY = settings(max_examples=25)
 
 # Surrogates and NUL are replaced on purpose: test_values.
 text = st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\x00"), max_size=20)
