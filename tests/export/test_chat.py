@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Iterator
-from itertools import pairwise
+from hashlib import sha256
 from typing import Any
 
 from chainlit.types import Feedback
@@ -17,69 +15,18 @@ from tests.contract import build
 from .conftest import Exported
 from .story import ANSWER, EVIL, Story, say
 
-
-def violations(line: dict[str, Any]) -> list[str]:
-    """What a validator of training data rejects, after OpenAI's published checks."""
-    problems = [f"the tool {name}" for name in _odd_tools(line)]
-    problems += [f"message {number}: {what}" for number, what in _odd_messages(line)]
-    roles = [m["role"] for m in line["messages"] if m["role"] != "system"]
-    calls = [bool(m.get("tool_calls")) for m in line["messages"] if m["role"] != "system"]
-    problems += [f"two of {one}" for one, two in pairwise(roles) if one == two != "tool"]
-    talk = [role for role, call in zip(roles, calls, strict=True) if role != "tool" and not call]
-    if talk != ["user", "assistant"] * (len(talk) // 2):
-        problems.append(f"roles {talk}")
-    if line["messages"][-1]["role"] != "assistant" or calls[-1]:
-        problems.append("it does not end with an answer")
-    return problems
+PARIS, ROME = f"step-{'1' * 90}", f"step-{'1' * 89}2"
+PARIS_ID, ROME_ID = (sha256(id.encode()).hexdigest()[:40] for id in (PARIS, ROME))
 
 
-def _odd_tools(line: dict[str, Any]) -> list[str]:
-    tools = line.get("tools", [])
-    names = [tool["function"]["name"] for tool in tools]
-    called = {
-        call["function"]["name"]
-        for message in line["messages"]
-        for call in message.get("tool_calls", [])
-    }
-    odd = [name for name in names if not re.fullmatch(r"[a-zA-Z0-9_-]{1,64}", name)]
-    odd += [tool for tool in tools if tool["type"] != "function" or set(tool) - _TOOL]
-    odd += [tool for tool in tools if tool["function"]["parameters"]["type"] != "object"]
-    return odd + [name for name in names if names.count(name) > 1] + sorted(called - {*names})
+def call(id: str, name: str, arguments: str, **members: Any) -> dict[str, Any]:
+    function = {"name": name, "arguments": arguments}
+    tool_calls = [{"id": id, "type": "function", "function": function}]
+    return {"role": "assistant", "content": None, "tool_calls": tool_calls} | members
 
 
-_TOOL = {"type", "function"}
-_MEMBERS = {
-    "system": {"role", "content"},
-    "user": {"role", "content"},
-    "assistant": {"role", "content", "weight", "tool_calls"},
-    "tool": {"role", "content", "tool_call_id"},
-}
-
-
-def _odd_messages(line: dict[str, Any]) -> Iterator[tuple[int, str]]:
-    ids: set[str] = set()
-    waiting: set[str] = set()
-    for number, message in enumerate(line["messages"]):
-        calls = message.get("tool_calls", [])
-        if message.keys() - _MEMBERS[message["role"]]:
-            yield number, f"members {sorted(message)}"
-        if message["role"] == "tool":
-            if message["tool_call_id"] not in waiting:
-                yield number, "a result without its call before it"
-            waiting.discard(message["tool_call_id"])
-        elif waiting:
-            yield number, "a call without its result at once"
-        if not isinstance(message["content"], str) and not calls:
-            yield number, "no content"
-        if message.get("weight", 1) not in (0, 1):
-            yield number, "weight"
-        for call in calls:
-            if not 0 < len(call["id"]) <= 40 or call["id"] in ids or call["type"] != "function":
-                yield number, f"the call {call['id']}"
-            if not isinstance(json.loads(call["function"]["arguments"]), dict):
-                yield number, "arguments"
-            ids.add(call["id"])
-            waiting.add(call["id"])
+def result(id: str, content: str) -> dict[str, Any]:
+    return {"role": "tool", "content": content, "tool_call_id": id}
 
 
 async def test_trainers_accept_a_rich_conversation(
@@ -106,8 +53,8 @@ async def test_trainers_accept_a_rich_conversation(
     await said("user", "Weather in Paris and in Rome?")
     await said("assistant", "I look.")  # The message of the first call.
     # Both at once, with ids and names as other programs make them.
-    await called("look up (v2) ☀", f"step-{'1' * 90}", input='{"city": "Paris"}', output="")
-    await called("look up (v2) ☀", f"step-{'1' * 89}2", input="Rome", output="rain")
+    await called("look up (v2) ☀", PARIS, input='{"city": "Paris"}', output="")
+    await called("look up (v2) ☀", ROME, input="Rome", output="rain")
     await called("x" * 90, "long", input="[1]", output="no", isError=True)
     bad = await said("assistant", "Sunny in both.")
     await layer.upsert_feedback(Feedback(forId=bad, threadId="rich", value=0))
@@ -121,24 +68,29 @@ async def test_trainers_accept_a_rich_conversation(
     await called("bye", "bye", input="{}", output="")
 
     [line] = (await exported("chat", tools=True)).lines
-    assert violations(line) == []
-    kinds = [(m["role"], bool(m.get("tool_calls")), m.get("weight")) for m in line["messages"]]
-    # What led to the answer with a thumb down is not learnt either.
-    assert line["messages"][2]["content"] == "I look."
-    call, result = ("assistant", True, 0), ("tool", False, None)
-    assert kinds == [
-        ("system", False, None),
-        ("user", False, None),
-        *(call, result) * 3,
-        ("assistant", False, 0),
-        ("user", False, None),
-        ("assistant", True, None),
-        result,
-        ("system", False, None),
-        ("assistant", False, None),
-        ("user", False, None),
-        ("assistant", False, None),  # Without its call, of which nothing came.
+    assert line["messages"] == [
+        {"role": "system", "content": "Be brief."},
+        {"role": "user", "content": "Weather in Paris and in Rome?"},
+        # What led to the answer with a thumb down is not learnt either.
+        call(PARIS_ID, "look_up_v2", '{"city": "Paris"}', content="I look.", weight=0),
+        result(PARIS_ID, ""),
+        call(ROME_ID, "look_up_v2", '{"input":"Rome"}', weight=0),
+        result(ROME_ID, "rain"),
+        call("long", "x" * 64, '{"input":"[1]"}', weight=0),
+        result("long", "no"),
+        {"role": "assistant", "content": "Sunny in both.", "weight": 0},
+        {"role": "user", "content": "Really?"},
+        call("again", "forecast", "{}"),
+        result("again", "rain"),
+        {"role": "system", "content": "Now say it."},
+        {"role": "assistant", "content": "Rain in Rome."},
+        {"role": "user", "content": "Thanks"},
+        {"role": "assistant", "content": "I wave."},  # Without its call, of which nothing came.
     ]
+    names = [tool["function"]["name"] for tool in line["tools"]]
+    assert names == ["look_up_v2", "x" * 64, "forecast", "bye"]
+    parameters = {"type": "object", "properties": {}, "additionalProperties": True}
+    assert all(tool["function"]["parameters"] == parameters for tool in line["tools"])
 
 
 async def test_a_conversation_is_a_line_of_questions_and_answers(
@@ -152,7 +104,6 @@ async def test_a_conversation_is_a_line_of_questions_and_answers(
         {"role": "assistant", "content": f"{ANSWER}\n\nAnything else?"},
     ]
     assert (memory.result.selected, memory.result.conversations) == (3, 2)
-    assert violations(paris) == violations(rome) == []
     # Without the greeting, and without the last message, which nobody answered.
     assert rome["messages"] == [
         {"role": "user", "content": "Rome?\n\nItaly."},

@@ -211,10 +211,10 @@ class ConversationReader:
 
     async def _elements(self, ids: Sequence[str]) -> Mapping[str, _Elements]:
         """Read elements by thread and step, in the order of their arrival."""
-        found = [r async for r in self._records("element", elements.c.threadId.in_(ids))]
-        found.sort(key=lambda record: (record.values["ordinal"], record.values["id"]))
+        records = [r async for r in self._records("element", elements.c.threadId.in_(ids))]
+        records.sort(key=lambda record: (record.values["ordinal"], record.values["id"]))
         grouped: dict[str, _Elements] = defaultdict(lambda: defaultdict(list))
-        for record in found:
+        for record in records:
             grouped[record.values["threadId"]][record.values["forId"]].append(record)
         return grouped
 
