@@ -164,11 +164,6 @@ def default(kind: str, name: str) -> Any:
     return {} if isinstance(value, dict) else value
 
 
-def is_wide(kind: str, name: str) -> bool:
-    """Whether the values of a column may be large; True for columns that are not ours."""
-    return COLUMNS[kind].get(name, TEXT) in (TEXT, JSON)
-
-
 def unknown_columns(kind: str, members: Mapping[str, Any]) -> dict[str, Any]:
     """The members of a line that are not columns of ours.
 

@@ -1,14 +1,16 @@
 """`Source`: where conversations come from, as chunks of records and quarantined rows.
 
 What is held in memory is bounded by bytes, however wide rows are: a `Chunk` has the rows that
-were fetched together, and before they are, the database reports the width of the widest row.
+were fetched together, and before they are, the database reports the width of each.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from array import array
+from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
+from itertools import repeat
 from operator import add
 from typing import Any, Protocol
 
@@ -69,23 +71,18 @@ class Source(Protocol):
 
     async def count(self) -> Mapping[str, int]:
         """The number of rows to import by kind of record."""
-        ...
 
     async def notes(self) -> Sequence[str]:
         """Sentences about the source for the report."""
-        ...
 
     def users(self) -> AsyncGenerator[Chunk, None]:
         """Read all users."""
-        ...
 
     def threads(self, after: str | None = None) -> AsyncGenerator[Chunk, None]:
         """Read threads and what belongs to them by batches, from a resume token on."""
-        ...
 
     def rest(self) -> AsyncGenerator[Chunk, None]:
         """Read what belongs to no thread: tombstones, quarantined rows, rows without a thread."""
-        ...
 
 
 async def thread_batches(
@@ -128,11 +125,31 @@ async def fetch_portions(
         wide: Columns whose values may be large.
     """
     dialect = dialect_named(connection.dialect.name)
-    size = CHUNK_ROWS
+    sizes: Iterable[int] = repeat(CHUNK_ROWS)
     if wide:
-        widths = (cast(func.coalesce(dialect.size_of(column), 0), BigInteger) for column in wide)
-        widest = query.with_only_columns(func.max(reduce(add, widths))).order_by(None)
-        size = min(size, max(1, CHUNK_BYTES // (await connection.scalar(widest) or 1)))
+        columns = (cast(func.coalesce(dialect.size_of(column), 0), BigInteger) for column in wide)
+        widths = array("q")
+        async with dialect.cursor(
+            connection, query.with_only_columns(reduce(add, columns))
+        ) as fetch:
+            while rows := await fetch(1_000):
+                widths.extend(row[0] for row in rows)
+        sizes = _chunk_sizes(widths)
     async with dialect.cursor(connection, query) as fetch:
-        while rows := await fetch(size):
+        for size in sizes:
+            if not (rows := await fetch(size)):
+                return
             yield rows
+
+
+def _chunk_sizes(widths: Iterable[int]) -> Iterator[int]:
+    """How many rows are fetched together, so that none of the portions exceeds a limit."""
+    rows = size = 0
+    for width in widths:
+        if rows and (rows == CHUNK_ROWS or size + width > CHUNK_BYTES):
+            yield rows
+            rows = size = 0
+        rows += 1
+        size += width
+    if rows:
+        yield rows

@@ -6,7 +6,6 @@ import hashlib
 from collections.abc import AsyncGenerator, Set
 from contextlib import asynccontextmanager
 from pathlib import Path
-from urllib.parse import unquote
 
 from sqlalchemy import URL
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -141,12 +140,9 @@ async def _open_layer(layer: str, database: Database, connection: AsyncConnectio
 
 def _existing_path(location: str) -> Path | None:
     """The file that a location names; None for the URL of a database."""
-    if location.startswith("file://"):
-        path = Path(unquote(location.removeprefix("file://").removeprefix("localhost")))
-    elif "://" in location:
+    if "://" in location:
         return None
-    else:
-        path = Path(location).expanduser()
+    path = Path(location).expanduser()
     if not path.is_file():
         # It may be a URL without its scheme, with a password.
         shown = f"***@{location.rpartition('@')[2]}" if "@" in location else path

@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, Select, false, func, inspect, literal_colu
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ...models import quarantine
-from ..records import COLUMNS, IN_THREADS, KEYS, TABLES, Record, default, is_wide, merge_extra
+from ..records import COLUMNS, IN_THREADS, KEYS, TABLES, Record, default, merge_extra
 from .base import Chunk, Items, fetch_portions, thread_batches
 from .normalize import plain
 from .quarantine import QUARANTINED, QuarantinedRow, StoredEntry
@@ -116,7 +116,7 @@ class NativeSource:
         names, unknown = await self._names(kind, only)
         query = self._select(kind, names, unknown).where(*where)
         missing = {name: default(kind, name) for name in COLUMNS[kind] if name not in names}
-        wide = [column for column in query.selected_columns if is_wide(kind, str(column.key))]
+        wide = list(query.selected_columns)
         async with aclosing(fetch_portions(self._connection, query, wide)) as portions:
             async for portion in portions:
                 rows = []
