@@ -24,13 +24,7 @@ _IN_METADATA = {"size", "language", "display", "type", "page"}
 
 
 class AsyncpgLayerSource(SqlAlchemyLayerSource):
-    """Reads a database of Chainlit's asyncpg layer, whose rows become those of the other layer.
-
-    Example:
-        >>> source = AsyncpgLayerSource(connection, database.dialect, "chats", "")
-        >>> await source.open()
-        >>> async for chunk in source.users(): ...
-    """
+    """Reads a database of Chainlit's asyncpg layer, whose rows become those of the other layer."""
 
     TABLE_NAMES: Mapping[str, str] = {
         kind: kind.capitalize() for kind in ("user", "thread", "step", "element", "feedback")

@@ -91,13 +91,9 @@ async def thread_batches(
     after: Any = None,
     only: Sequence[Any] | None = None,
 ) -> AsyncGenerator[Sequence[Any], None]:
-    """Read the ids of threads batch by batch.
+    """Read the ids of threads batch by batch: `only`, or those of a query after an id.
 
-    Args:
-        connection: To the database of the source.
-        query: Selects the ids, each once, in their order.
-        after: The last id of an earlier batch.
-        only: The ids to read, instead of those of the query.
+    The query selects the ids, each once, in their order.
     """
     if only is not None:
         for start in range(0, len(only), BATCH):

@@ -35,9 +35,6 @@ class JsonlSource:
 
     Raises:
         ImportSourceError: The file cannot be read, or has a newer format.
-
-    Example:
-        >>> async for chunk in JsonlSource(Path("chats.jsonl.gz")).users(): ...
     """
 
     def __init__(self, path: Path) -> None:

@@ -27,10 +27,6 @@ class NativeSource:
         schema: The schema of the tables.
         where: Selects threads; then only their owners are read as users, and nothing of the rest.
         unknown_columns: Whether columns that we do not have, and the quarantine, are read.
-
-    Example:
-        >>> async with database.snapshot() as connection:
-        ...     async for chunk in NativeSource(connection).threads(): ...
     """
 
     def __init__(

@@ -73,11 +73,6 @@ class SqlAlchemyLayerSource:
         schema: The schema of the tables.
         table_names: The names of the tables by kind, where they are not `TABLE_NAMES`.
         ignored_columns: Columns by kind that are dropped; others that we do not have are kept.
-
-    Example:
-        >>> source = SqlAlchemyLayerSource(connection, database.dialect, "old.db", "")
-        >>> await source.open()
-        >>> async for chunk in source.users(): ...
     """
 
     TABLE_NAMES: Mapping[str, str] = {
