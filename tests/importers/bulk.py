@@ -6,7 +6,8 @@ import json
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -36,114 +37,88 @@ def uid(kind: int, number: int) -> str:
     return f"{kind}0000000-0000-4000-8000-{number:012d}"
 
 
-def rows(steps: int, each: int = STEPS_OF_A_THREAD) -> Iterator[tuple[str, Row]]:
-    """The conversations: a table, and values in the order of `COLUMNS`."""
-    for number in range(100):
-        yield "users", (uid(1, number), f"user-{number}", '{"role": "user"}', _at(0))
-    for thread in range(-(-steps // each)):
-        owner, id = thread % 100, uid(2, thread)
-        start = thread * 3600
-        yield "threads", (id, _at(start), f"Thread {thread}", uid(1, owner), f"user-{owner}", "{}")
-        for position in range(each):
-            step = thread * each + position
-            if step >= steps:
-                return
-            kind = ("user_message", "run", "tool", "assistant_message")[position % 4]
-            at = _at(start + position)
-            yield (
-                "steps",
-                (uid(3, step), id, f"step {position}", kind, _TEXT, at, at, f'{{"n": {step}}}'),
-            )
-            if position % 10 == 3:
-                yield "feedbacks", (uid(5, step), id, uid(3, step), position % 2, "fine")
-        yield (
-            "elements",
-            (uid(4, thread), id, uid(3, thread * each), "a.pdf", f"k/{id}"),
-        )
-
-
 COLUMNS = {
     "users": ("id", "identifier", "metadata", "createdAt"),
     "threads": ("id", "createdAt", "name", "userId", "userIdentifier", "metadata"),
-    "steps": ("id", "threadId", "name", "type", "output", "createdAt", "start", "metadata"),
+    "steps": (
+        *("id", "threadId", "name", "type", "output"),
+        *("createdAt", "start", "metadata", "streaming"),
+    ),
     "elements": ("id", "threadId", "forId", "name", "objectKey"),
     "feedbacks": ("id", "threadId", "forId", "value", "comment"),
 }
+
+
+def rows(steps: int, each: int) -> dict[str, Iterable[Row]]:
+    """The conversations: the rows of each table, in the order of `COLUMNS`."""
+    threads = range(-(-steps // each))
+    return {
+        "users": ((uid(1, n), f"user-{n}", '{"role": "user"}', _at(0)) for n in range(100)),
+        "threads": (
+            (uid(2, n), _at(n * 3600), f"Thread {n}", uid(1, n % 100), f"user-{n % 100}", "{}")
+            for n in threads
+        ),
+        "steps": (_step(n, each) for n in range(steps)),
+        "elements": (
+            (uid(4, n), uid(2, n), uid(3, n * each), "a.pdf", f"k/{uid(2, n)}") for n in threads
+        ),
+        "feedbacks": (
+            (uid(5, n), uid(2, n // each), uid(3, n), n % 2, "fine")
+            for n in range(steps)
+            if n % each % 10 == 3
+        ),
+    }
+
+
+def _step(number: int, each: int) -> Row:
+    thread, position = divmod(number, each)
+    kind = ("user_message", "run", "tool", "assistant_message")[position % 4]
+    at = _at(thread * 3600 + position)
+    name, metadata = f"step {position}", f'{{"n": {number}}}'
+    return (uid(3, number), uid(2, thread), name, kind, _TEXT, at, at, metadata, False)
 
 
 def _at(seconds: int) -> str:
     return (_START + timedelta(seconds=seconds)).isoformat().replace("+00:00", "Z")
 
 
-def fill_sqlite(url: str, steps: int, each: int = STEPS_OF_A_THREAD) -> None:
-    """Fill tables of Chainlit's SQLAlchemy layer on SQLite."""
-    with sqlite3.connect(url.removeprefix("sqlite:///")) as connection:
+def fill(path: Path, steps: int, each: int = STEPS_OF_A_THREAD) -> None:
+    """Create a file with tables of Chainlit's SQLAlchemy layer, with `each` steps in a thread."""
+    with closing(sqlite3.connect(path)) as connection:
         for statement in CATALOG["sqlite_v8"].statements:
             connection.execute(statement)
-        for table, portion in _portions(steps, each):
-            names = ", ".join(f'"{name}"' for name in _columns(table))
-            marks = ", ".join("?" for _ in _columns(table))
-            values = (row + ((0,) if table == "steps" else ()) for row in portion)
+        for table, values in rows(steps, each).items():
+            names = ", ".join(f'"{name}"' for name in COLUMNS[table])
+            marks = ", ".join("?" for _ in COLUMNS[table])
             connection.executemany(f"INSERT INTO {table} ({names}) VALUES ({marks})", values)
-    connection.close()
+        connection.commit()
 
 
-async def fill_postgres(url: str, steps: int) -> None:
-    """Fill tables of Chainlit's SQLAlchemy layer on PostgreSQL."""
+async def fill_database(url: str, steps: int) -> None:
+    """Create tables of Chainlit's SQLAlchemy layer on SQLite or PostgreSQL, and fill them."""
+    if url.startswith("sqlite"):
+        fill(Path(url.removeprefix("sqlite:///")), steps)
+        return
     connection = await asyncpg.connect(url)
     for statement in CATALOG["postgres_v8"].statements:
         await connection.execute(statement)
-    for table, portion in _portions(steps):
-        values = [row + ((False,) if table == "steps" else ()) for row in portion]
-        await connection.copy_records_to_table(table, records=values, columns=_columns(table))
+    for table, values in rows(steps, STEPS_OF_A_THREAD).items():
+        await connection.copy_records_to_table(table, records=values, columns=COLUMNS[table])
     await connection.close()
-
-
-def _columns(table: str) -> tuple[str, ...]:
-    return COLUMNS[table] + (("streaming",) if table == "steps" else ())
-
-
-def _portions(steps: int, each: int = STEPS_OF_A_THREAD) -> Iterator[tuple[str, list[Row]]]:
-    """Parents first, a few thousand rows at a time."""
-    for wanted in COLUMNS:
-        portion: list[Row] = []
-        for table, row in rows(steps, each):
-            if table != wanted:
-                continue
-            portion.append(row)
-            if len(portion) == 5_000:
-                yield wanted, portion
-                portion = []
-        if portion:
-            yield wanted, portion
 
 
 @dataclass(frozen=True)
 class Run:
-    """The result of a command.
-
-    Args:
-        peak: Megabytes of memory.
-        output: Its standard output.
-    """
+    """The output of a command, and the megabytes of memory that it had at most."""
 
     peak: float
     output: str
 
 
 def run(*arguments: str) -> Run:
-    """Run `chainlit-sqla` in a process of its own.
-
-    Raises:
-        RuntimeError: It failed.
-    """
+    """Run `chainlit-sqla` in a process of its own."""
     command = [sys.executable, "-c", _MEASURED, sys.executable, "-m", "chainlit_sqla", *arguments]
     answer = json.loads(subprocess.check_output(command))
     if answer["code"]:
         raise RuntimeError(f"chainlit-sqla {' '.join(arguments)} failed:\n{answer['output']}")
     return Run(answer["peak"] / 1024, answer["output"])
-
-
-def fill(path: Path, steps: int, *, each: int) -> None:
-    """Create a SQLite file of Chainlit's SQLAlchemy layer, with `each` steps in each thread."""
-    fill_sqlite(f"sqlite:///{path}", steps, each)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.frozen.load import Shelf, execute
-from tests.importers.bulk import Run, fill_postgres, fill_sqlite, run
+from tests.importers.bulk import Run, fill, fill_database, run
 from tests.importers.conftest import DIALECTS
 
 STEPS = 125
@@ -41,10 +41,7 @@ def moved(source: str, url: str) -> Run:
 @pytest.mark.parametrize("dialect", DIALECTS)
 async def test_of_chainlits_layer(frozen: Shelf, tmp_path: Path, dialect: str) -> None:
     source = frozen.empty(dialect)
-    if dialect == "sqlite":
-        fill_sqlite(source, STEPS)
-    else:
-        await fill_postgres(source, STEPS)
+    await fill_database(source, STEPS)
     await asyncio.to_thread(lengthen, source)
     done = await asyncio.to_thread(moved, source, f"sqlite:///{tmp_path}/target.db")
     assert done.peak < BOUND, done
@@ -54,7 +51,7 @@ async def test_of_chainlits_layer(frozen: Shelf, tmp_path: Path, dialect: str) -
     "dialect", ["sqlite", pytest.param("postgresql", marks=pytest.mark.full), "mariadb"]
 )
 async def test_of_ours(frozen: Shelf, tmp_path: Path, dialect: str) -> None:
-    fill_sqlite(f"sqlite:///{tmp_path}/old.db", STEPS)
+    fill(tmp_path / "old.db", STEPS)
     source, back = frozen.empty(dialect), frozen.empty(dialect)
     await asyncio.to_thread(moved, f"{tmp_path}/old.db", source)
     await asyncio.to_thread(lengthen, source)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.frozen.load import Shelf, execute
-from tests.importers.bulk import fill_postgres, fill_sqlite, run
+from tests.importers.bulk import fill_database, run
 from tests.importers.test_memory import BOUND, STEPS, lengthen
 
 
@@ -17,10 +17,7 @@ async def test_of_one_thread_with_long_messages(
     frozen: Shelf, tmp_path: Path, dialect: str
 ) -> None:
     url = frozen.empty(dialect)
-    if dialect == "sqlite":
-        fill_sqlite(url, STEPS)
-    else:
-        await fill_postgres(url, STEPS)
+    await fill_database(url, STEPS)
     lengthen(url)
     execute(url, 'UPDATE steps SET "threadId" = (SELECT id FROM threads ORDER BY id LIMIT 1)')
     assert run("adopt", "--yes", "--url", url).peak < BOUND

@@ -83,13 +83,7 @@ class Comparison:
 
 
 class Comparer:
-    """Compares a source with the target of an import, chunk by chunk.
-
-    Args:
-        database: The target.
-        connection: Reads one state of it.
-        ownership: Knows the users that have another id in the target.
-    """
+    """Compares a source, chunk by chunk, with one state of the target of an import."""
 
     def __init__(
         self, database: Database, connection: AsyncConnection, ownership: Ownership

@@ -27,24 +27,17 @@ from .writer import ImportTarget, Written
 
 @dataclass(slots=True)
 class Result:
-    """The result of an import; the counts include those of interrupted runs.
-
-    Args:
-        source: The title of the source.
-        read: Rows of the source by kind.
-        quarantined: Rows that were quarantined, by kind and reason.
-        partly_quarantined: Rows that were imported but for some values, by kind and reason.
-        deleted: Rows that were not imported, since they were deleted in the target.
-        notes: Sentences about the source.
-        resumed: Whether the run continued an interrupted one.
-    """
+    """The result of an import; its counts include those of the interrupted runs it continued."""
 
     source: str
     target: str = ""
     read: Counter[str] = field(default_factory=Counter)
     quarantined: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """Rows by kind and reason."""
     partly_quarantined: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """Rows that were imported but for some values."""
     deleted: int = 0
+    """Rows that were not imported, since they were deleted in the target."""
     notes: Sequence[str] = ()
     resumed: bool = False
     comparison: Comparison = field(default_factory=Comparison)
@@ -85,19 +78,13 @@ class Result:
 
 
 class Import:
-    """Brings a source into a database.
+    """Brings a source into a database at this release's revision, which may be in use.
 
     Args:
         source: An open source.
-        database: The target, at this release's revision; it may be in use.
+        database: The target.
         update: Whether a row of the source replaces a different one.
         watch: Called with the progress.
-
-    Example:
-        >>> async with open_source("old.jsonl", settings) as source:
-        ...     result = await Import(source, database).run()
-        >>> result.comparison.equal
-        True
     """
 
     def __init__(
@@ -112,12 +99,7 @@ class Import:
         self._total = 0
 
     async def run(self) -> Result:
-        """Import, then compare.
-
-        Raises:
-            ImportSourceError: The source cannot be read.
-            DatabaseUnavailable: The target stayed unavailable; another run continues.
-        """
+        """Import, then compare; after an error, another run continues."""
         token = await self._resume()
         self._total = sum((await self._source.count()).values())
         # Users always from the beginning: their ids in the target are needed.

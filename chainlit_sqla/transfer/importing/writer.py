@@ -56,25 +56,15 @@ Tombstones = Mapping[tuple[str, str], datetime]
 
 @dataclass(slots=True)
 class Written:
-    """What became of a chunk of records.
-
-    Args:
-        refused: Rows that could not be written.
-        deleted: Rows that were deleted in the target, or belong to what was.
-    """
+    """What became of a chunk of records."""
 
     refused: list[QuarantinedRow] = field(default_factory=list)
     deleted: int = 0
+    """Rows that were deleted in the target, or belong to what was."""
 
 
 class ImportTarget:
-    """Writes records into a database of ours.
-
-    Args:
-        database: The database, at this release's revision.
-        source_title: Where the records come from, for the quarantine.
-        update: Whether a row of the source replaces a different one.
-    """
+    """Writes records into a database of ours; with ``update`` they replace different rows."""
 
     def __init__(self, database: Database, source_title: str, *, update: bool = False) -> None:
         self.ownership = Ownership()
@@ -84,12 +74,7 @@ class ImportTarget:
         self._update = update
 
     async def write(self, chunk: Chunk) -> Written:
-        """Write a chunk, and what cannot be written into the quarantine.
-
-        Raises:
-            DatabaseUnavailable: The database stayed unavailable.
-            SchemaOutdated: A table is missing.
-        """
+        """Write a chunk, and what cannot be written into the quarantine."""
         written = Written()
 
         async def write_some(records: Sequence[Record]) -> None:
@@ -115,11 +100,7 @@ class ImportTarget:
         return written
 
     async def save_progress(self, progress: Mapping[str, Any]) -> None:
-        """Write a row of the table of imports.
-
-        Raises:
-            DatabaseUnavailable: The database stayed unavailable.
-        """
+        """Write a row of the table of imports."""
         changed = [name for name in progress if name not in ("id", "startedAt")]
         statement = self._dialect.upsert(imports, ["id"], changed)
         with self._database.translated_errors():

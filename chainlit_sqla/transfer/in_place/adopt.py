@@ -116,10 +116,11 @@ class Adoption(InPlaceChange):
                     f"of {report.before[kind]:,} rows of {name}, {report.after[kind]:,} were "
                     f"copied and {quarantined:,} quarantined"
                 )
-        if comparison is not None:
-            report.threads = comparison.threads
-            # A row that the database refused is missing, and was counted as quarantined.
-            lost += [str(d) for d in comparison.differences if d.what == "different"]
+        report.threads = comparison.threads
+        # A row that the database refused is missing, and was counted as quarantined.
+        if comparison.different:
+            names = [str(d) for d in comparison.differences if d.what == "different"]
+            lost.append(f"{comparison.different.total():,} rows differ ({'; '.join(names)})")
         if lost:
             raise AdoptionRefused(
                 f"No changes made: {'; '.join(lost)}. This is a defect of chainlit-sqla; please "
