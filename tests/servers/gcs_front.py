@@ -14,7 +14,6 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -23,26 +22,12 @@ from urllib.parse import parse_qs, quote, unquote, urlsplit
 from .gcs_identity import Identity, error
 from .gcs_signatures import Refused, check_link
 from .ports import free_port
+from .s3_faults import Fault
 
 CHUNK = 65_536
 API = re.compile(r"/(?:upload/|download/)?storage/v1/b/([^/?]+)")
 IDENTITY = re.compile(r"/token$|/v1/projects/-/|/computeMetadata/|/$")
 NO_BUCKET = "The specified bucket does not exist."
-
-
-@dataclass
-class ErrorKind:
-    """An answer in place of the right one.
-
-    Args:
-        pattern: Of the request line.
-        status: The answer.
-        times: How often.
-    """
-
-    pattern: re.Pattern[str]
-    status: int
-    times: int
 
 
 class Front:
@@ -61,7 +46,7 @@ class Front:
         self.page_size = 1000
         # It serves one connection at a time, and lets few wait.
         self.emulator_slots = threading.Semaphore(4)
-        self.faults: list[ErrorKind] = []
+        self.faults: list[Fault] = []
         self.requests: list[str] = []
         self.finished: dict[str, Any] = {}
         self.port = free_port()
@@ -73,7 +58,7 @@ class Front:
 
     def answer(self, status: int, pattern: str = "", times: int = 1) -> None:
         """Answer the next requests that match with a status."""
-        self.faults.append(ErrorKind(re.compile(pattern), status, times))
+        self.faults.append(Fault(pattern, times, status))
 
     def reset(self) -> None:
         """Forget faults and requests."""
@@ -109,8 +94,7 @@ class _Handler(BaseHTTPRequestHandler):
         front.requests.append(line)
         self._left = int(self.headers.get("Content-Length") or 0)
         for fault in front.faults:
-            if fault.times and fault.pattern.search(line):
-                fault.times -= 1
+            if fault.takes(line):
                 return self._send_json(fault.status, error(fault.status, "as told"))
         if IDENTITY.match(self.path):
             body = b"".join(self._body())

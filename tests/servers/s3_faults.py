@@ -17,7 +17,7 @@ _ERROR = "<?xml version='1.0'?><Error><Code>{code}</Code><Message>ordered</Messa
 
 
 @dataclass
-class ErrorKind:
+class Fault:
     """What happens to requests.
 
     Args:
@@ -67,23 +67,23 @@ class Front:
         self._port = free_port()
         self.endpoint = f"http://127.0.0.1:{self._port}"
         self.requests: list[str] = []
-        self._faults: list[ErrorKind] = []
+        self._faults: list[Fault] = []
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._calm = asyncio.Event()
         self._links: set[asyncio.Task[None]] = set()
 
-    def fail(self, match: str, status: int, code: str, times: int | None = None) -> ErrorKind:
+    def fail(self, match: str, status: int, code: str, times: int | None = None) -> Fault:
         """Answer requests with an error."""
-        return self._add(ErrorKind(match, times, status, code))
+        return self._add(Fault(match, times, status, code))
 
-    def reset(self, match: str, after: int, times: int | None = None) -> ErrorKind:
+    def reset(self, match: str, after: int, times: int | None = None) -> Fault:
         """Reset the connection in the middle of the body of a request."""
-        return self._add(ErrorKind(match, times, reset=True, after=after))
+        return self._add(Fault(match, times, reset=True, after=after))
 
-    def hold(self, match: str, after: int = 0) -> ErrorKind:
+    def hold(self, match: str, after: int = 0) -> Fault:
         """Take requests and pass on no more of them, nor answer, until `calm`."""
-        return self._add(ErrorKind(match, after=after))
+        return self._add(Fault(match, after=after))
 
     def calm(self) -> None:
         """Fail no more; pass on what is held."""
@@ -113,7 +113,7 @@ class Front:
             link.cancel()
         await asyncio.gather(*self._links, return_exceptions=True)
 
-    def _add(self, fault: ErrorKind) -> ErrorKind:
+    def _add(self, fault: Fault) -> Fault:
         self._faults.append(fault)
         return fault
 
@@ -172,7 +172,7 @@ class Front:
 
 
 async def _misbehave(
-    fault: ErrorKind,
+    fault: Fault,
     head: bytes,
     size: int,
     reader: asyncio.StreamReader,

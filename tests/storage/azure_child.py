@@ -48,17 +48,9 @@ async def main(arguments: dict[str, Any]) -> dict[str, Any]:
     return {
         "checked": checked,
         "links": links,
-        "expired": await _link(arguments, lambda: time.time() - 5400),
         "closed": credential.closed,
         "days": {days: await _days(arguments, days * DAY) for days in (1, 6)},
     }
-
-
-async def _link(arguments: dict[str, Any], clock: Any) -> str:
-    storage = AzureStorage(**arguments, clock=clock)
-    url = (await storage.read_urls(["mine"]))["mine"]
-    await storage.close()
-    return url
 
 
 async def _days(arguments: dict[str, Any], expiry: int) -> list[str]:

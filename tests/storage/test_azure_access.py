@@ -133,7 +133,6 @@ async def test_an_identity_stands_for_the_key(
         url.replace("sp=r", "sp=rw"),
         url.replace("skoid=6", "skoid=7"),
         url[:-6] + "AAA%3D",
-        stored["expired"],
     ):
         assert (await http.get(altered)).status_code == 403, altered
     written = await http.put(url, content=b"x", headers={"x-ms-blob-type": "BlockBlob"})
