@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import trustme
 
 from tests.cli.conftest import Command
 from tests.cli.programs import SECONDS, environment
@@ -133,8 +134,14 @@ def test_migrations_do_not_import_chainlit(program: Command, folder: Path) -> No
     assert {path.name for path in folder.iterdir()} == {".chainlit_sqla"}
 
 
-def test_a_missing_certificate_is_named(program: Command, database: str) -> None:
-    done = program("current", "--url", f"{database}?sslmode=verify-full")
-    assert done.code == 1
-    assert done.err.startswith("Error: The database URL cannot be used (root certificate file")
-    assert done.err.endswith("such as sslmode and sslrootcert\n")
+def test_certificates_in_the_url_ask_for_tls(
+    program: Command, database: str, tmp_path: Path
+) -> None:
+    # The server has none: without a check, the connection would go on in plain text.
+    certificate = trustme.CA().issue_cert("client")
+    key = tmp_path / "client.pem"
+    certificate.private_key_and_cert_chain_pem.write_to_path(str(key))
+    for query in ("sslmode=verify-full", f"sslcert={key}&sslkey={key}", f"sslrootcert={key}"):
+        done = program("current", "--url", f"{database}?{query}")
+        assert done.code == 1
+        assert "SSL" in done.err

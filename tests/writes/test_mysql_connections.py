@@ -56,6 +56,9 @@ async def test_a_url_asks_for_tls(server: LocalServer) -> None:
     assert await cipher(server.url) == ""
     for mode in ("ssl-mode=REQUIRED", "sslmode=require", "ssl=true", "tls=skip-verify"):
         assert await cipher(f"{server.url}?{mode}"), mode
+    folder = authority(server).parent
+    client = f"ssl_cert={folder / 'client-cert.pem'}&ssl_key={folder / 'client-key.pem'}"
+    assert await cipher(f"{server.url}?{client}"), "a certificate asks for TLS, too"
     for mode in ("ssl-mode=DISABLED", "sslmode=disable", "ssl-mode=PREFERRED"):
         assert await cipher(f"{server.url}?{mode}") == "", mode
 

@@ -74,6 +74,7 @@ _BRACKET = re.compile(r"[\[\]{}]")
 _PARAMETERS = {
     **dict.fromkeys(("ssl_mode", "sslmode", "ssl", "tls"), "mode"),
     **{name: name for name in ("ssl_ca", "ssl_cert", "ssl_key", "unix_socket")},
+    **{"sslrootcert": "ssl_ca", "sslcert": "ssl_cert", "sslkey": "ssl_key"},
 }
 """The parameters of a URL, with the spellings of other clients."""
 # Decided by this package, or without effect here.
@@ -305,14 +306,15 @@ def _connect_arguments(query: Mapping[str, Any]) -> dict[str, Any]:
         if meaning := _PARAMETERS.get(plain):
             values[meaning] = str(value)
         elif plain not in _IGNORED:
+            repair = "use ssl-mode instead" if "ssl" in plain else "remove it from the URL"
             raise ConfigurationError(
-                f"The database URL has the parameter {name!r}, which is not known; "
-                "remove it from the URL"
+                f"The database URL has the parameter {name!r}, which is not known; {repair}"
             )
     arguments: dict[str, Any] = {}
     if "unix_socket" in values:
         arguments["unix_socket"] = values["unix_socket"]
-    given = values.get("mode", "verify-ca" if "ssl_ca" in values else "disabled")
+    implied = "required" if values.keys() & {"ssl_cert", "ssl_key"} else "disabled"
+    given = values.get("mode", "verify-ca" if "ssl_ca" in values else implied)
     mode = _MODES.get(given.lower().replace("_", "-"))
     if mode is None:
         raise ConfigurationError(

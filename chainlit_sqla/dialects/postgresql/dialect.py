@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, nullcontext
 from datetime import UTC
 from itertools import count
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 from urllib.parse import urlencode
 
@@ -60,6 +62,7 @@ _IGNORED = {
 _SQLALCHEMY = {"host", "port", "prepared_statement_cache_size"}
 """Parameters that SQLAlchemy understands; asyncpg parses the others as libpq does."""
 _FLAGS = {"1", "true", "on", "yes"}
+_SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 
 _PACKED = 2_000
 """Bytes of a row above which PostgreSQL compresses it."""
@@ -78,6 +81,29 @@ async def _fetch(driver: Any, calls: Sequence[CompiledCall], *, pooler: bool) ->
         if driver.is_closed() and getattr(error, "sqlstate", None) is None:
             raise ConnectionResetError(str(error)) from error
         raise
+
+
+def _check_tls(query: dict[str, Any]) -> None:
+    """Refuse what cannot work before it is used, and verify by the system's roots by default.
+
+    Raises:
+        ConfigurationError: The value of ``sslmode`` is unknown, or a file does not exist.
+    """
+    mode = query.get("sslmode", "prefer")
+    if mode not in _SSL_MODES:
+        raise ConfigurationError(
+            f"sslmode={mode!r} in the database URL is not known; use one of {', '.join(_SSL_MODES)}"
+        )
+    for name in ("sslrootcert", "sslcert", "sslkey"):
+        if name in query and not Path(query[name]).expanduser().is_file():
+            raise ConfigurationError(
+                f"The file that the database URL names in {name} does not exist: {query[name]}; "
+                "correct its path"
+            )
+    roots = ssl.get_default_verify_paths().cafile
+    own_roots = Path("~/.postgresql/root.crt").expanduser()
+    if roots and mode.startswith("verify") and not own_roots.exists():
+        query.setdefault("sslrootcert", roots)
 
 
 class PostgreSQL(Dialect):
@@ -110,8 +136,9 @@ class PostgreSQL(Dialect):
         given = {k: v for k, v in url.query.items() if k not in _IGNORED | _SQLALCHEMY}
         if mode := given.pop("ssl", None):  # asyncpg's own name of it.
             given.setdefault("sslmode", mode)
-        if "sslrootcert" in given:
+        if given.keys() & {"sslrootcert", "sslcert", "sslkey"}:
             given.setdefault("sslmode", "verify-full")
+        _check_tls(given)
         if given:
             arguments["dsn"] = f"postgresql://?{urlencode(given, doseq=True)}"
         if self.is_pooler(url, settings):
