@@ -151,10 +151,9 @@ def _size(value: Any) -> int:
     return len(value) if isinstance(value, bytes) else 0
 
 
-def _number(error: BaseException | None) -> int | None:
-    error = driver_error(error) if error else None
-    number = error.args[0] if error is not None and error.args else None
-    return number if isinstance(number, int) else None
+def _number(error: BaseException) -> int | None:
+    arguments = driver_error(error).args
+    return arguments[0] if arguments and isinstance(arguments[0], int) else None
 
 
 def _words(error: BaseException) -> str:
