@@ -191,6 +191,10 @@ async def test_tables_of_others_are_not_touched(url: str) -> None:
         async with database.connect() as connection:
             theirs = await connection.scalar(text("SELECT version_num FROM alembic_version"))
         assert theirs == "theirs"
+        async with database.write() as connection:
+            await connection.execute(text("CREATE TABLE users (mine TEXT)"))
+        with pytest.raises(SchemaUnknown):
+            await migrations.upgrade(database)
 
 
 async def test_a_failed_upgrade_leaves_nothing_behind(transactional_url: str) -> None:

@@ -15,7 +15,7 @@ from sqlalchemy import inspect, make_url, text
 from chainlit_sqla import SQLADataLayer
 from chainlit_sqla.database import migrator as migrations
 from chainlit_sqla.database.revision import HEAD, UPGRADE_MARKER, VERSION_TABLE
-from chainlit_sqla.errors import ChainlitSqlaError, SchemaUnknown
+from chainlit_sqla.errors import ChainlitSqlaError
 from chainlit_sqla.models import Base
 from tests.schema.test_migrations import ROOT, found, opened, said_long_ago
 from tests.servers.mysql import MySQLServer, start_mysql
@@ -165,13 +165,3 @@ async def test_who_waits_for_an_upgrade_takes_its_tables_for_ours(made: str) -> 
     async with opened(made) as first, opened(made) as second:
         await asyncio.gather(migrations.upgrade(first), migrations.upgrade(second))
         assert await migrations.current(second) == HEAD
-
-
-async def test_tables_of_others_with_our_names_are_left_alone_after_a_downgrade(made: str) -> None:
-    async with opened(made) as database:
-        await migrations.upgrade(database)
-        await migrations.downgrade(database, "base")
-        async with database.write() as connection:
-            await connection.execute(text("CREATE TABLE users (mine INT)"))
-        with pytest.raises(SchemaUnknown):
-            await migrations.upgrade(database)

@@ -114,27 +114,6 @@ async def waiting_for_a_lock(server: MySQLServer) -> None:
     await until(waits)
 
 
-async def test_a_deadlock_is_retried(
-    server: MySQLServer, database: Database, write_queue: WriteQueue
-) -> None:
-    await asyncio.gather(*(write_queue.submit(SaveThread(id, {"name": "old"})) for id in "ab"))
-    rename = "UPDATE threads SET name = 'other' WHERE id = '{}'"
-    async with database.engine.connect() as other, other.begin():
-        await other.execute(text(rename.format("b")))
-        # The server ends the lighter one: a few rows make it ours.
-        weight = text("INSERT INTO chainlit_sqla_tombstones VALUES (:id, '', now())")
-        await other.execute(weight, [{"id": f"x{n}"} for n in range(20)])
-        writes = asyncio.gather(
-            *(write_queue.submit(SaveThread(id, {"name": "new"})) for id in "ab")
-        )
-        await waiting_for_a_lock(server)
-        await other.execute(text(rename.format("a")))  # They meet here.
-    await writes
-    async with database.connect() as connection:
-        query = select(Thread.name).where(Thread.id.in_(["a", "b"])).order_by(Thread.id)
-        assert list(await connection.scalars(query)) == ["new", "new"]
-
-
 async def test_a_thread_that_another_process_is_deleting_stays_deleted(
     server: MySQLServer, database: Database, write_queue: WriteQueue
 ) -> None:
