@@ -164,6 +164,11 @@ async def test_missing_files_and_wrong_sizes_are_reported(world: World) -> None:
     assert world.problems == {missing: "missing", cut: "wrong-size"}
 
 
+async def test_a_key_that_no_store_accepts_is_missing(world: World) -> None:
+    await world.add_row("k" * 1030, "impossible")
+    assert await world.check() == Report(rows=4, blobs=3, missing=1)
+
+
 async def test_changes_during_the_listing_are_no_problems(world: World) -> None:
     async def change() -> None:
         await world.save("uploaded since")
