@@ -16,7 +16,15 @@ from chainlit_sqla.database import Database
 from chainlit_sqla.database import migrator as migrations
 from chainlit_sqla.errors import NotTheAuthor, RejectedRow, SchemaOutdated
 from chainlit_sqla.models import Step
-from chainlit_sqla.writes.operations import DeleteFeedback, Op, SaveStep, SaveThread, SaveUser
+from chainlit_sqla.writes.operations import (
+    DeleteFeedback,
+    Op,
+    SaveElement,
+    SaveFeedback,
+    SaveStep,
+    SaveThread,
+    SaveUser,
+)
 from chainlit_sqla.writes.queue import WriteQueue
 from tests.servers.postgres import PostgresServer
 from tests.until import PATIENCE
@@ -189,9 +197,15 @@ async def test_only_the_author_writes_into_a_thread(
     for op in (
         SaveThread("t", {"userId": "bob"}, actor="bob"),
         SaveStep("t", "s", {"output": "mine now"}, actor="bob"),
+        SaveElement("t", "e", {"name": "bob's"}, actor="bob"),
+        SaveFeedback("t", "s", "f", 0, actor="bob"),
     ):
         with pytest.raises(NotTheAuthor, match="'bob' is not the author of thread t"):
             await write_queue.submit(op)
+    await write_queue.submit(SaveFeedback("t", "s", "f", 1, actor="ann"))
+    with pytest.raises(NotTheAuthor, match="'bob' is not the author of the thread with feedback f"):
+        await write_queue.submit(DeleteFeedback("f", actor="bob"))
+    assert await write_queue.submit(DeleteFeedback("f", actor="ann")) is True
     by_bob = SaveStep("t", "s", {"output": "bob's"}, actor="bob")
     by_ann = SaveStep("t", "s", {"output": "ann's"}, actor="ann")
     answers = await all_of(write_queue, [by_bob, by_ann])
