@@ -11,7 +11,9 @@ from sqlalchemy import select
 
 from chainlit_sqla.errors import ImportSourceError
 from chainlit_sqla.models import steps, threads
-from chainlit_sqla.transfer.sources import NativeSource
+from chainlit_sqla.transfer.importing.comparison import Comparer
+from chainlit_sqla.transfer.importing.ownership import Ownership
+from chainlit_sqla.transfer.sources import Chunk, NativeSource
 from tests.importers.conftest import (
     ADA,
     WITH_MARIADB,
@@ -122,6 +124,17 @@ async def test_wherever_it_is_interrupted_all_lines_come(
         assert_equal(result)
         assert len(await read(target, select(steps.c.id))) == 8
         assert result.comparison.threads == 8
+
+
+async def test_a_batch_of_many_threads_is_compared(targets: Targets, tmp_path: Path) -> None:
+    target = await targets.make("postgresql")
+    await run_import(write(tmp_path / "lines", *LINES), target)
+    ids = [*map(str, range(40_000)), "t"]  # More than a statement takes parameters.
+    async with target.snapshot() as connection:
+        comparer = Comparer(target, connection, Ownership())
+        await comparer.add(Chunk(threads=ids))
+    assert comparer.result.threads == len(ids)
+    assert comparer.result.more == {"step": 1}
 
 
 @pytest.mark.parametrize(

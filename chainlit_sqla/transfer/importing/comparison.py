@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ...database import Database
 from ..records import COLUMNS, IN_THREADS, TABLES, Record, sorted_by_kind
-from ..sources import Chunk, NativeSource, thread_column
+from ..sources import BATCH, Chunk, NativeSource, thread_column
 from .ownership import Ownership, imported_columns
 from .writer import is_tombstoned, read_tombstones
 
@@ -135,12 +135,17 @@ class Comparer:
             self.result.add(Difference(record.key, "different", tuple(columns)))
 
     async def _count_more(self, thread_ids: Sequence[str]) -> None:
-        """Count what the target has in the threads of a batch, and the source does not."""
+        """Count what the target has in the threads of a batch, and the source does not.
+
+        A batch of a file has any number of threads, a statement a limited number of parameters.
+        """
         self.result.threads += len(thread_ids)
         for kind in IN_THREADS:
-            query = select(func.count()).select_from(TABLES[kind])
-            count = await self._connection.scalar(query.where(thread_column(kind).in_(thread_ids)))
-            if (more := (count or 0) - self._stored[kind]) > 0:
+            query, count = select(func.count()).select_from(TABLES[kind]), 0
+            for start in range(0, len(thread_ids), BATCH):
+                in_threads = thread_column(kind).in_(thread_ids[start : start + BATCH])
+                count += await self._connection.scalar(query.where(in_threads)) or 0
+            if (more := count - self._stored[kind]) > 0:
                 self.result.more[kind] += more
         self._stored.clear()
 
