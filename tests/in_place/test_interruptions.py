@@ -123,11 +123,12 @@ def test_of_several_concurrent_commands_one_adopts(
 
 async def test_tables_in_use_are_left_alone(frozen: Shelf) -> None:
     url = frozen.load("postgres_v8")
-    app = await asyncpg.connect(url)
+    app = await asyncpg.connect(url, server_settings={"application_name": "my app"})
+    user = rf"my app of \w+ from .* \(process {app.get_server_pid()}, idle in transaction\)"
     try:
         async with app.transaction():
             await app.execute("SELECT count(*) FROM steps")
-            with pytest.raises(AdoptionRefused, match="Stop the application"):
+            with pytest.raises(AdoptionRefused, match=f"in use by {user}. Stop the application"):
                 await adopt(url)
     finally:
         await app.close()

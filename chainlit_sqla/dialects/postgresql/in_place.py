@@ -30,9 +30,16 @@ _OIDS = text(
     "SELECT c.oid::bigint FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
     "WHERE n.nspname = :schema AND c.relname = ANY(:names)"
 )
+_USERS = text("""
+    SELECT concat(coalesce(nullif(application_name, ''), 'a program'), ' of ', usename, ' from ',
+      coalesce(host(client_addr), 'local'), ' (process ', pid, ', ', state, ')')
+    FROM pg_stat_activity
+    WHERE datname = current_database() AND pid <> pg_backend_pid() AND pid IN (
+      SELECT pid FROM pg_locks WHERE granted AND relation = ANY(CAST(:names AS regclass[])))
+""")
 # Views that read the tables, directly or through other views, and what belongs to the tables and
 # these views. Other objects that PostgreSQL knows to depend on them (indexes, defaults, statistics)
-# stay with the renamed table.
+# stay with the renamed table, and so do foreign keys from it to other tables.
 _DEPENDENTS = text(r"""
     WITH RECURSIVE relations (id, depth) AS (
       SELECT unnest(CAST(:tables AS oid[])), 0
@@ -88,7 +95,7 @@ _DEPENDENTS = text(r"""
       LEFT JOIN LATERAL (
         SELECT conrelid::regclass::text AS owner, quote_ident(conname) AS member
         FROM pg_constraint WHERE i.type = 'table constraint' AND oid = o.id AND contype = 'f'
-          AND conparentid = 0 AND NOT (conrelid = ANY(:tables) AND confrelid = ANY(:tables))
+          AND conparentid = 0 AND conrelid <> ALL(:tables)
         UNION ALL
         SELECT quote_ident(pubname), prrelid::regclass::text
         FROM pg_publication_rel r JOIN pg_publication p ON p.oid = r.prpubid
@@ -125,17 +132,20 @@ class PostgreSQLTableReplacement(TableReplacement):
 
     def lock(self, connection: Connection, schema: str | None, tables: Sequence[str]) -> None:
         """``ACCESS EXCLUSIVE``, within a few seconds."""
-        names = ", ".join(qualified(connection, schema, table) for table in tables)
+        names = [qualified(connection, schema, table) for table in tables]
         try:
             with connection.begin_nested():
                 connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{LOCK_SECONDS}s'")
-                connection.exec_driver_sql(f"LOCK TABLE {names} IN ACCESS EXCLUSIVE MODE")
+                listed = ", ".join(names)
+                connection.exec_driver_sql(f"LOCK TABLE {listed} IN ACCESS EXCLUSIVE MODE")
                 connection.exec_driver_sql("SET LOCAL lock_timeout = 0")
         except DBAPIError as error:
             if getattr(driver_error(error), "sqlstate", None) != _LOCK_NOT_AVAILABLE:
                 raise
+            query = _USERS.bindparams(bindparam("names", names, ARRAY(Text())))
+            users = "; ".join(connection.scalars(query)) or "another connection"
             raise AdoptionRefused(
-                "No changes made: another connection uses the tables. Stop the application, and "
+                f"No changes made: the tables are in use by {users}. Stop the application, and "
                 "run the command again"
             ) from error
 
