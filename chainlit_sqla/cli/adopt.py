@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -12,9 +13,10 @@ from typing import Annotated
 import typer
 
 from ..database import Database
+from ..errors import DatabaseUnavailable
 from ..settings import Settings
 from ..transfer.in_place import Adoption, BackupRemoval, InPlaceChange, Report, Unadoption
-from .options import Schema, Url, Yes, describe_database, settings_for
+from .options import Schema, Url, Yes, describe_database, open_database, settings_for
 from .output import KIND_NAMES, confirm, format_reasons, format_table, plural, progress
 from .runtime import exit_interrupted, run_async, signals_as_interrupt
 
@@ -108,12 +110,16 @@ def _run(
     yes: bool,
     warning: str,
 ) -> None:
-    """Ask, change and report."""
+    """Check, ask, change and report."""
     Database(settings=settings, read_only=True)  # Refuses a file that does not exist.
     database = Database(settings=settings)
     change: InPlaceChange | None = None
+    report = Report()
     try:
         if not dry_run and not yes:
+            with suppress(DatabaseUnavailable):  # The change says so, or recovers the file.
+                report = run_async(_check(make, settings))
+        if not dry_run and not yes and not report.nothing_to_do:
             refusal = (
                 "No changes made: confirmation needs a terminal. Try --dry-run, make a backup, "
                 "then re-run with --yes"
@@ -122,9 +128,10 @@ def _run(
             if not confirm("Continue?", question, refusal=refusal):
                 typer.echo("No changes made.")
                 raise typer.Exit(1)
-        with signals_as_interrupt(), progress() as watch:
-            change = make(database, watch=watch)
-            report = run_async(_change(change, database, dry_run))
+        if not report.nothing_to_do:
+            with signals_as_interrupt(), progress() as watch:
+                change = make(database, watch=watch)
+                report = run_async(_change(change, database, dry_run))
     except KeyboardInterrupt:
         committing = change is not None and change.committing
         state = "The change was nearly complete" if committing else "No changes made"
@@ -137,6 +144,12 @@ def _run(
         typer.echo(line)
     if isinstance(change, Adoption):
         typer.echo("The old tables stay as …_before_adoption until: chainlit-sqla adopt --drop-old")
+
+
+async def _check(make: Callable[..., InPlaceChange], settings: Settings) -> Report:
+    """Check for reading only, so that a file does not change before the answer."""
+    async with open_database(settings, read_only=True) as database:
+        return await make(database).check()
 
 
 async def _change(change: InPlaceChange, database: Database, dry_run: bool) -> Report:
@@ -156,7 +169,10 @@ def _report_lines(report: Report) -> Iterator[str]:
         left_out = report.in_file[kind]
         left_out += sum(count for (k, _), count in report.quarantined.items() if k == kind)
         rows.append((name, f"{report.before[kind]:,}", f"{report.after[kind]:,}", f"{left_out:,}"))
-    yield from format_table(rows)
+    if not report.dropped:
+        yield from format_table(rows)
+    for name, count in report.dropped.items():
+        yield f"Dropped {name} with {plural(count, 'row')}"
     title = "In the table chainlit_sqla_quarantine:"
     yield from format_reasons(title, report.quarantined, KIND_NAMES)
     title = "Copied, but for a value that is in the table chainlit_sqla_quarantine:"

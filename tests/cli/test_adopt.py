@@ -70,7 +70,7 @@ def test_the_backup_is_dropped_when_it_is_no_longer_needed(
     cli: Command, folder: Path, old: Path
 ) -> None:
     url = f"sqlite:///{old}"
-    result = cli("adopt", "--drop-old", "--yes", "--url", url)
+    result = cli("adopt", "--drop-old", "--url", url)
     assert "has no tables of an adoption to drop" in result.err
     assert "until: chainlit-sqla adopt --drop-old" in cli("adopt", "--yes", "--url", url).out
     assert cli("upgrade", "--url", url).code == 0
@@ -83,7 +83,8 @@ def test_the_backup_is_dropped_when_it_is_no_longer_needed(
     assert code == 1
     result = cli("adopt", "--drop-old", "--drop-dependents", "--yes", "--url", url)
     assert f"  {view};\n" in result.out
-    assert ["users", "3", "0", "0"] in [line.split() for line in result.out.splitlines()]
+    assert "Dropped users_before_adoption with 3 rows\n" in result.out
+    assert "quarantined" not in result.out
     assert cli("unadopt", "--yes", "--url", url).code == 0
 
 
@@ -111,6 +112,17 @@ def test_without_a_terminal_nothing_is_changed(program: Command, old: Path) -> N
     assert result.code == 1
     assert "confirmation needs a terminal" in result.err
     assert old.read_bytes() == before
+
+
+def test_nothing_to_do_needs_no_answer(cli: Command, old: Path) -> None:
+    url = f"sqlite:///{old}"
+    result = cli("unadopt", "--url", url)
+    assert "has Chainlit's tables, not those of chainlit-sqla; nothing to do." in result.out
+    assert result.code == 0
+    assert cli("adopt", "--yes", "--url", url).code == 0
+    result = cli("adopt", "--url", url)
+    assert "is already adopted" in result.out
+    assert result.code == 0
 
 
 def test_the_question_names_the_database_and_yes_adopts_once(folder: Path, old: Path) -> None:

@@ -46,6 +46,10 @@ async def test_other_tables_are_refused(frozen: Shelf, tmp_path: Path, dialect: 
             "CREATE VIEW elements AS SELECT * FROM all_elements",
             "views or indexes named elements, and",
         ),
+        (
+            "ALTER TABLE steps RENAME TO all_steps; CREATE VIEW steps AS SELECT * FROM all_steps",
+            r"\(steps is a view\)",
+        ),
         ("CREATE TABLE users_before_adoption (id TEXT)", "named users_before_adoption, and"),
         ("CREATE INDEX ix_steps_id ON steps (type)", "named ix_steps_id, .* rename or drop them"),
     ],
@@ -60,6 +64,13 @@ async def test_names_that_are_taken_are_refused(
     with pytest.raises(SchemaUnknown, match=sentence):
         await adopt(url)
     assert await rows(url) == before
+
+
+async def test_a_unique_constraint_that_is_named_like_ours_is_refused(frozen: Shelf) -> None:
+    url = frozen.load("postgres_v8")
+    execute(url, "ALTER TABLE users ADD CONSTRAINT uq_users_identifier UNIQUE (identifier)")
+    with pytest.raises(SchemaUnknown, match="indexes named uq_users_identifier, and"):
+        await adopt(url)
 
 
 async def test_an_older_revision_is_upgraded_before_it_is_given_back(

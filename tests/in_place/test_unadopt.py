@@ -15,6 +15,7 @@ from chainlit.user import User
 
 from chainlit_sqla import SQLADataLayer
 from chainlit_sqla.database import migrator
+from chainlit_sqla.errors import AdoptionRefused
 from chainlit_sqla.transfer.in_place import BackupRemoval
 from chainlit_sqla.transfer.sources import QuarantinedRow
 from tests.frozen import conversations as said
@@ -210,6 +211,22 @@ async def test_the_file_has_what_a_later_change_overwrites(frozen: Shelf, tmp_pa
     values = [value for row in in_file for value in row.row.values()]
     assert "the second with this id" in values
     assert '{"temperature": NaN}' in values
+
+
+@pytest.mark.parametrize("name", ["sqlite_v8", "postgres_v8"])
+async def test_the_file_is_created_for_its_first_line(
+    frozen: Shelf, tmp_path: Path, name: str
+) -> None:
+    url = frozen.load(name)
+    await adopt(url)
+    execute(url, "DELETE FROM chainlit_sqla_quarantine")
+    await unadopt(url, tmp_path / "absent" / "rest.jsonl")
+    await adopt(url)
+    execute(url, """UPDATE steps SET extra = '{"mood": "good"}'""")
+    before = await digests(url)
+    with pytest.raises(AdoptionRefused, match="cannot be created"):
+        await unadopt(url, tmp_path / "absent" / "rest.jsonl")
+    assert await digests(url) == before
 
 
 @pytest.mark.parametrize("name", ["sqlite_v8", "postgres_v8"])

@@ -11,7 +11,7 @@ Invariants:
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, inspect
+from sqlalchemy import Connection, PrimaryKeyConstraint, UniqueConstraint, inspect
 
 from ...database import migrator
 from ...database.revision import (
@@ -32,7 +32,7 @@ from .legacy_tables import BACKUP_NAMES, TABLE_NAMES, Columns
 class Adoption(InPlaceChange):
     """Takes over a database of Chainlit's SQLAlchemy layer."""
 
-    async def _work(self) -> None:
+    async def _check(self) -> None:
         label, columns = self._database.label, await self._columns(TABLE_NAMES)
         revision = await current_revision(self._connection, self._schema)
         if revision in REVISIONS and "ordinal" in columns.get("step", ()):
@@ -51,6 +51,9 @@ class Adoption(InPlaceChange):
                 f"{label} has no tables of Chainlit's SQLAlchemy layer; {self._check_url}"
             )
         await self._connection.run_sync(self._check_tables, columns)
+
+    async def _work(self) -> None:
+        columns = await self._columns(TABLE_NAMES)
         self._report.unknown_columns = [
             f"{TABLE_NAMES[kind]}.{name}"
             for kind, names in columns.items()
@@ -71,7 +74,12 @@ class Adoption(InPlaceChange):
         """Refuse other tables than Chainlit's, and names that an adoption needs."""
         label, inspector = self._database.label, inspect(connection)
         present = {TABLE_NAMES[kind]: types for kind, types in columns.items()}
-        reasons = [f"there is no table {name}" for name in REQUIRED_TABLES if name not in present]
+        views = inspector.get_view_names(schema=self._schema)
+        reasons = [
+            f"{name} is a view" if name in views else f"there is no table {name}"
+            for name in REQUIRED_TABLES
+            if name not in present
+        ]
         for name, types in present.items():
             if missing := CHAINLIT_TABLES[name].difference(types):
                 reasons.append(f"{name} has no column {', '.join(sorted(missing))}")
@@ -83,10 +91,11 @@ class Adoption(InPlaceChange):
             )
         ours = Base.metadata.tables
         needed = {*BACKUP_NAMES.values(), *(ours.keys() - present.keys())}
-        needed.update(str(index.name) for table in ours.values() for index in table.indexes)
-        needed.update(str(table.primary_key.name) for table in ours.values())
-        existing = set(inspector.get_table_names(schema=self._schema))
-        existing.update(inspector.get_view_names(schema=self._schema))
+        for table in ours.values():
+            with_index = (PrimaryKeyConstraint, UniqueConstraint)  # With the name of the key.
+            keys = (key for key in table.constraints if isinstance(key, with_index))
+            needed.update(str(key.name) for key in (*table.indexes, *keys))
+        existing = {*inspector.get_table_names(schema=self._schema), *views}
         for indexes in inspector.get_multi_indexes(schema=self._schema).values():
             existing.update(str(index["name"]) for index in indexes)
         for key in inspector.get_multi_pk_constraint(schema=self._schema).values():
@@ -131,15 +140,17 @@ class Adoption(InPlaceChange):
 class BackupRemoval(InPlaceChange):
     """Drops Chainlit's tables after an adoption; `unadopt` creates empty ones from then on."""
 
-    async def _work(self) -> None:
-        kinds = await self._columns(BACKUP_NAMES)
-        if not kinds:
+    async def _check(self) -> None:
+        if not await self._columns(BACKUP_NAMES):
             raise ConfigurationError(
                 f"{self._database.label} has no tables of an adoption to drop "
                 f"({', '.join(BACKUP_NAMES.values())})"
             )
-        self._report.before = await self._count({kind: BACKUP_NAMES[kind] for kind in kinds})
-        names = [BACKUP_NAMES[kind] for kind in reversed(list(kinds))]
-        await self._clear_dependents(names)
-        for name in names:
+
+    async def _work(self) -> None:
+        names = {kind: BACKUP_NAMES[kind] for kind in await self._columns(BACKUP_NAMES)}
+        await self._clear_dependents(list(names.values()))
+        counts = await self._count(names)
+        self._report.dropped = {name: counts[kind] for kind, name in names.items()}
+        for name in reversed(names.values()):
             await self._drop(name)

@@ -32,6 +32,7 @@ class Report:
     Args:
         dry_run: Whether everything was rolled back.
         nothing_to_do: Why there was nothing to do; None: there was.
+        dropped: The rows of the tables of the backup that were dropped, by name.
         quarantined: Rows that went into the quarantine, by kind and reason.
         partly_quarantined: Rows that were copied but for a value, by kind and reason.
         dependents: What depended on the tables and was dropped.
@@ -44,6 +45,7 @@ class Report:
     nothing_to_do: str | None = None
     before: Counter[str] = field(default_factory=Counter)
     after: Counter[str] = field(default_factory=Counter)
+    dropped: Mapping[str, int] = field(default_factory=dict)
     quarantined: Counter[tuple[str, str]] = field(default_factory=Counter)
     partly_quarantined: Counter[tuple[str, str]] = field(default_factory=Counter)
     dependents: Sequence[Dependent] = ()
@@ -86,6 +88,13 @@ class InPlaceChange(ABC):
             " and the schema (--schema)" if database.dialect.has_schemas else ""
         )
 
+    async def check(self) -> Report:
+        """Refuse the change, or report that there is nothing to do, before anybody is asked."""
+        with self._database.translated_errors():
+            async with self._database.connect() as self._connection:
+                await self._check()
+        return self._report
+
     async def run(self, *, dry_run: bool = False) -> Report:
         """Change the tables; a dry run rolls everything back at the end.
 
@@ -94,21 +103,25 @@ class InPlaceChange(ABC):
         """
         started = time.monotonic()
         self._report.dry_run = dry_run
-        try:
+        with self._database.translated_errors():
             async with self._replacement.transaction(self._database.engine) as self._connection:
-                await self._work()
+                await self._check()
+                if not self._report.nothing_to_do:
+                    await self._work()
                 if dry_run:
                     await self._connection.rollback()
                 else:
                     self.committing = True
-        except self._database.dialect.errors as error:
-            raise self._database.translate(error) from error
         self._report.seconds = time.monotonic() - started
         return self._report
 
     @abstractmethod
+    async def _check(self) -> None:
+        """Refuse the change, or set ``nothing_to_do`` of the report; only reads."""
+
+    @abstractmethod
     async def _work(self) -> None:
-        """Do everything but the commit, refuse it, or set ``nothing_to_do`` of the report."""
+        """Do everything but the commit, or refuse it."""
 
     async def _sync(self, call: Callable[..., T], *args: Any) -> T:
         """Call one of the functions that take a connection and the schema."""

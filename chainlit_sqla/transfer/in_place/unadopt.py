@@ -16,8 +16,8 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import AsyncGenerator, Collection, Iterator, Mapping, Sequence
-from contextlib import aclosing, contextmanager
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
+from contextlib import ExitStack, aclosing
 from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
@@ -76,7 +76,8 @@ class Unadoption(InPlaceChange):
     The file is created for what Chainlit's tables cannot hold, if there is any.
     """
 
-    _file: IO[bytes]
+    _file: IO[bytes] | None = None
+    _open_files: ExitStack
     _ours: NativeSource
     _theirs: SqlAlchemyLayerSource
     _tables: Mapping[str, Table]
@@ -107,14 +108,12 @@ class Unadoption(InPlaceChange):
             raise
 
     async def _work(self) -> None:
-        await self._check()
-        if self._report.nothing_to_do:
-            return
         await self._clear_dependents(list(TABLE_NAMES.values()))
         self._report.before = await self._count(TABLE_NAMES)
         columns = await self._complete_backup()
-        with self._open_file():
+        with ExitStack() as self._open_files:
             await self._copy_all(columns)
+            self._end_file()
         await migrator.migrate_inside(self._database, self._connection, "base")
         await self._drop(VERSION_TABLE)
         for kind, name in BACKUP_NAMES.items():
@@ -143,39 +142,39 @@ class Unadoption(InPlaceChange):
                 "run the command again; if the store no longer exists, delete the rows of the table"
             )
 
-    @contextmanager
-    def _open_file(self) -> Iterator[None]:
-        """Create the file, and remove it again if nothing is written; a dry run writes none."""
+    def _begin_file(self) -> IO[bytes]:
+        """Create the file, when it has a line to hold; a dry run writes none."""
 
         def private(path: str, flags: int) -> int:
             return os.open(path, flags, 0o600)  # Conversations are private.
 
         path, mode = (os.devnull, "wb") if self._report.dry_run else (self._path, "xb")
         try:
-            file = open(path, mode, opener=private)  # noqa: SIM115 - closed below
+            file = open(path, mode, opener=private)  # noqa: SIM115 - closed by the stack
         except OSError as error:
             raise AdoptionRefused(
                 f"No changes made: {path} cannot be created ({error.strerror}); name another file "
                 "with --output"
             ) from error
-        with file as self._file:
-            if not self._report.dry_run:
-                self._report.file = self._path
-            filters = {"unadopt": "what Chainlit's tables cannot hold"}
-            header = Header(__version__, str(format_instant(now())), self._database.label, filters)
-            file.write(header.line() + b"\n")
-            yield
-            file.write(End(self._lines).line() + b"\n")
-            file.flush()
+        self._open_files.enter_context(file)
+        if not self._report.dry_run:
+            self._report.file = self._path
+        filters = {"unadopt": "what Chainlit's tables cannot hold"}
+        header = Header(__version__, str(format_instant(now())), self._database.label, filters)
+        file.write(header.line() + b"\n")
+        return file
+
+    def _end_file(self) -> None:
+        if self._file:
+            self._file.write(End(self._lines).line() + b"\n")
+            self._file.flush()
             if self._report.file:
-                os.fsync(file.fileno())
-        if self._report.file and not self._lines:
-            self._path.unlink()
-            self._report.file = None
+                os.fsync(self._file.fileno())
 
     def _write_lines(self, kind: str, lines: Sequence[bytes], uncounted: int = 0) -> None:
         """Write lines of one kind; those that Chainlit's tables hold completely do not count."""
         if lines:
+            self._file = self._file or self._begin_file()
             self._file.write(b"\n".join(lines) + b"\n")
             self._lines[kind] += len(lines)
         if counted := len(lines) - uncounted:
