@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from sqlalchemy import Column, Connection, MetaData, String, Table, inspect, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from ..dialects import canonical_names
 from ..errors import SchemaError, SchemaOutdated, SchemaUnknown
 
 VERSION_TABLE = "chainlit_sqla_version"
@@ -91,17 +90,11 @@ def _are_chainlits(connection: Connection, schema: str | None, taken: Sequence[s
     inspector = inspect(connection)
 
     def columns(name: str) -> set[str]:
-        names = [column["name"] for column in inspector.get_columns(name, schema=schema)]
-        return set(canonical_names(connection, names, CHAINLIT_TABLES[name]).values())
+        return {column["name"] for column in inspector.get_columns(name, schema=schema)}
 
     return all(name in taken and CHAINLIT_TABLES[name] <= columns(name) for name in REQUIRED_TABLES)
 
 
 async def table_names(connection: AsyncConnection, schema: str | None) -> list[str]:
-    """Return the names of the tables, those of Chainlit's SQLAlchemy layer as we write them."""
-
-    def names(sync: Connection) -> list[str]:
-        tables = inspect(sync).get_table_names(schema=schema)
-        return list(canonical_names(sync, tables, CHAINLIT_TABLES).values())
-
-    return await connection.run_sync(names)
+    """Return the names of the tables in a schema."""
+    return await connection.run_sync(lambda sync: inspect(sync).get_table_names(schema=schema))

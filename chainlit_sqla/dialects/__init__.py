@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from importlib import import_module
-
-from sqlalchemy import Connection
 
 from ..errors import ConfigurationError
 from .base import (
@@ -28,21 +25,6 @@ _MODULES = {
     "mariadb": ("mysql.dialect", "MariaDB"),
 }
 _DIALECTS: dict[str, Dialect] = {}
-
-
-def canonical_names(
-    connection: Connection, names: Iterable[str], known: Iterable[str]
-) -> dict[str, str]:
-    """Map names of tables or columns to how we write them, where letter case does not count.
-
-    Example:
-        >>> canonical_names(connection, ["Threads", "other"], ["threads"])  # on SQLite
-        {'Threads': 'threads', 'other': 'other'}
-    """
-    spellings = {}
-    if dialect_named(connection.dialect.name).ignores_case:
-        spellings = {name.lower(): name for name in known}
-    return {name: spellings.get(name.lower(), name) for name in names}
 
 
 def dialect_named(name: str) -> Dialect:
@@ -71,7 +53,6 @@ __all__ = [
     "ErrorKind",
     "Rows",
     "TableReplacement",
-    "canonical_names",
     "dialect_named",
     "driver_error",
     "one_line",

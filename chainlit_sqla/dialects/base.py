@@ -94,8 +94,6 @@ class Dialect(ABC):
     """The port of a URL without one."""
     auto_upgrade: bool = False
     """Whether the schema is created on first use unless a setting says otherwise."""
-    ignores_case: bool = False
-    """Whether names of tables and columns are case-insensitive, even quoted."""
     has_schemas: bool = False
     """Whether `Settings.db_schema` has an effect."""
     bound_to_loop: bool = True

@@ -79,11 +79,25 @@ async def test_the_id_of_a_thread_that_is_not_text_is_refused(
         await run_import(url, target)
 
 
-async def test_a_table_without_rowid_is_refused(frozen: Shelf, targets: Targets) -> None:
+@pytest.mark.parametrize(
+    ("sql", "sentence"),
+    [
+        (
+            "DROP TABLE steps; CREATE TABLE steps (id TEXT PRIMARY KEY) WITHOUT ROWID",
+            r"steps was created WITHOUT ROWID.*copy the rows",
+        ),
+        (
+            "ALTER TABLE elements RENAME TO old; ALTER TABLE old RENAME TO Elements",
+            "its letter case differs; make it a table named elements",
+        ),
+    ],
+)
+async def test_a_table_that_cannot_be_read_is_refused(
+    frozen: Shelf, targets: Targets, sql: str, sentence: str
+) -> None:
     url, target = frozen.empty("sqlite"), await targets.make("sqlite")
-    execute(url, TABLES.format(id="TEXT"))
-    execute(url, "DROP TABLE steps; CREATE TABLE steps (id TEXT PRIMARY KEY) WITHOUT ROWID")
-    with pytest.raises(ImportSourceError, match=r"steps was created WITHOUT ROWID.*copy the rows"):
+    execute(url, TABLES.format(id="TEXT") + sql)
+    with pytest.raises(ImportSourceError, match=sentence):
         await run_import(url, target)
 
 

@@ -98,7 +98,6 @@ class SQLite(Dialect):
     driver = "aiosqlite"
     auto_upgrade = True
     search_index = FtsIndex()
-    ignores_case = True
     bound_to_loop = False
     max_parameters = 32_000
     write_options = WRITES

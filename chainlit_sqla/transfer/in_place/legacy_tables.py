@@ -11,7 +11,7 @@ from sqlalchemy import ARRAY, Boolean, Connection, DateTime, Integer, String, Uu
 from sqlalchemy.types import NullType, TypeEngine
 
 from ..._internal import json as _json
-from ...dialects import BACKUP_SUFFIX, canonical_names
+from ...dialects import BACKUP_SUFFIX
 from ..records import COLUMNS, JSON, Record
 from ..sources import SqlAlchemyLayerSource
 
@@ -53,26 +53,22 @@ def legacy_columns(
     names: Mapping[str, str],
     native: bool,
 ) -> Columns:
-    """The columns of the tables that exist, named as Chainlit names them.
+    """The columns of the tables that exist.
 
     Where a database has no native types for UUIDs, documents and lists, columns have no types:
     SQLite takes any value, and Chainlit's layer writes text and numbers.
     """
     inspector = inspect(connection)
-    existing = canonical_names(connection, inspector.get_table_names(schema=schema), names.values())
-    actual = {name: real for real, name in existing.items()}
-    columns: dict[str, dict[str, TypeEngine[Any]]] = {}
-    for kind, name in names.items():
-        if name not in actual:
-            continue
-        types = {
+    existing = inspector.get_table_names(schema=schema)
+    return {
+        kind: {
             column["name"]: column["type"] if native else NullType()
-            for column in inspector.get_columns(actual[name], schema=schema)
+            for column in inspector.get_columns(name, schema=schema)
             if not column.get("computed")
         }
-        spellings = canonical_names(connection, types, COLUMNS[kind])
-        columns[kind] = {spellings[real]: type_ for real, type_ in types.items()}
-    return columns
+        for kind, name in names.items()
+        if name in existing
+    }
 
 
 def completing_statements(

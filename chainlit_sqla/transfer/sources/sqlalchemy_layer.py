@@ -36,7 +36,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ..._internal.json import UndecodableText
 from ...database.revision import CHAINLIT_TABLES
-from ...dialects import Dialect, canonical_names, dialect_named
+from ...dialects import Dialect, dialect_named
 from ...errors import ImportSourceError, RejectedRow
 from ..records import COLUMNS, EPOCH, IN_THREADS, JSON, Record
 from .base import Chunk, Items, fetch_portions, thread_batches
@@ -129,7 +129,7 @@ class SqlAlchemyLayerSource:
         """
         await self._dialect.read_undecodable_text(self._connection)
         for kind, name in self._names.items():
-            inspected = await self._connection.run_sync(_inspect, name, self._schema, COLUMNS[kind])
+            inspected = await self._connection.run_sync(_inspect, name, self._schema)
             if inspected is None:
                 continue  # An app without attachments may have no table for them.
             if missing := ", ".join(sorted(self.NEEDED[kind] - inspected.types.keys())):
@@ -413,26 +413,21 @@ def _required(row: Mapping[str, Any], name: str) -> str:
     return value
 
 
-def _inspect(
-    sync: Connection, name: str, schema: str | None, our_names: Collection[str]
-) -> _Table | None:
+def _inspect(sync: Connection, name: str, schema: str | None) -> _Table | None:
     inspector = inspect(sync)
-    spellings = canonical_names(sync, inspector.get_table_names(schema=schema), [name])
-    actual = next((real for real, spelling in spellings.items() if spelling == name), None)
-    if actual is None:
+    if name not in inspector.get_table_names(schema=schema):
+        if inspector.has_table(name, schema=schema):  # Names on SQLite ignore letter case.
+            raise ImportSourceError(
+                f"{name} is a view, or its letter case differs; make it a table named {name}"
+            )
         return None
-    if not dialect_named(sync.dialect.name).numbers_rows(sync, actual):
+    if not dialect_named(sync.dialect.name).numbers_rows(sync, name):
         raise ImportSourceError(
-            f"The table {actual} was created WITHOUT ROWID, so the order in which its rows were "
+            f"The table {name} was created WITHOUT ROWID, so the order in which its rows were "
             "written is unknown; copy the rows in their order into a table with a rowid, and "
             "rename that"
         )
-    columns = inspector.get_columns(actual, schema=schema)
+    columns = inspector.get_columns(name, schema=schema)
     types = {reflected["name"]: reflected["type"] for reflected in columns}
-    spelled = canonical_names(sync, types, our_names)
-    key = inspector.get_pk_constraint(actual, schema=schema)["constrained_columns"]
-    return _Table(
-        table(actual, *(column(spelled[real]) for real in types), schema=schema),
-        {spelled[real]: type_ for real, type_ in types.items()},
-        has_key=[spelled[real] for real in key] == ["id"],
-    )
+    key = inspector.get_pk_constraint(name, schema=schema)["constrained_columns"]
+    return _Table(table(name, *map(column, types), schema=schema), types, has_key=key == ["id"])
