@@ -11,7 +11,6 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, InvalidStateError, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
-from datetime import datetime
 from functools import partial
 from typing import Any, BinaryIO, Generic, TypeVar
 
@@ -38,13 +37,9 @@ class Stopped(Exception):
 
 
 class UploadFile:
-    """A file to upload that raises once its upload is stopped, or the file became shorter.
+    """A file to upload that raises once ``stop`` is set, or the file became shorter than ``size``.
 
-    Args:
-        file: Opened for buffered binary reading.
-        key: The object key, for messages.
-        size: The bytes to read.
-        stop: Ends the upload when set.
+    It reads a file opened for buffered binary reading; messages name its object key.
     """
 
     def __init__(
@@ -119,9 +114,8 @@ class UploadFile:
 class StoppableWrite(Generic[T]):
     """A blocking write in a thread that its caller can stop.
 
-    Args:
-        write: Receives an event; soon after that is set it raises `Stopped`, if unfinished.
-        executor: The threads; None: those of the event loop.
+    ``write`` receives an event; soon after that is set it raises `Stopped`, if unfinished.
+    Without an executor it runs in the threads of the event loop.
     """
 
     def __init__(
@@ -151,15 +145,10 @@ class StoppableWrite(Generic[T]):
                 waiter.exception()  # Retrieved, so that asyncio does not log it.
             raise
 
-    def abandon(self, error: Exception) -> None:
-        """Raise an error in the caller of `run` without waiting for the thread."""
-        with suppress(InvalidStateError):
-            self.future.set_exception(error)
-
     def _run(self) -> None:
         if not self.future.set_running_or_notify_cancel():
             return  # Cancelled before a thread was free.
-        with suppress(InvalidStateError):  # It was abandoned.
+        with suppress(InvalidStateError):  # Its caller was told an error.
             try:
                 self.future.set_result(self._write(self.stop))
             except BaseException as error:
@@ -171,12 +160,8 @@ class BlockingStorage(ABC):
 
     The threads are its own, so what else the application does in threads never waits for an
     upload. A cancelled `put` returns only when its thread has finished the request under
-    way, so it cannot store the blob later.
-
-    Args:
-        location: The bucket or container, for messages.
-        prefix: Put before all keys, with a "/" between.
-        name_of: Turns a key with its prefix into a name that the store accepts.
+    way, so it cannot store the blob later. ``location`` names the bucket in messages, and
+    ``name_of`` turns a key with the prefix into a name that the store accepts.
     """
 
     def __init__(self, location: str, prefix: str, name_of: Callable[[str], str]) -> None:
@@ -194,6 +179,8 @@ class BlockingStorage(ABC):
         """
         target = self._name(key)
         headers = content_type(mime), content_disposition(mime, name)
+        with source_errors(key):
+            is_small = source.size <= SMALL
         session = self._opened()
 
         def write(stop: threading.Event) -> int:
@@ -201,7 +188,7 @@ class BlockingStorage(ABC):
                 self._upload(target, file, *headers)
                 return file.size
 
-        pool = session.small if _is_small(source) else session.large
+        pool = session.small if is_small else session.large
         upload = StoppableWrite(write, pool)
         session.uploads.add(upload)
         try:
@@ -239,13 +226,7 @@ class BlockingStorage(ABC):
         """Look one blob up; see `Inventory.stat`."""
         return await self._call(self._opened(), self._look_up, key, self._name(key))
 
-    async def clear_unfinished(
-        self,
-        before: datetime,  # noqa: ARG002
-        *,
-        is_ours: Callable[[str], bool],  # noqa: ARG002
-        remove: bool,  # noqa: ARG002
-    ) -> int:
+    async def clear_unfinished(self, *_: object, **__: object) -> int:
         """Return 0: these clouds drop what no upload finished after a week."""
         return 0
 
@@ -357,13 +338,7 @@ class _Session:
             futures = [upload.future for upload in uploads]
             await asyncio.to_thread(wait, futures, timeout=CLOSE_SECONDS)
         for upload in uploads:
-            upload.abandon(error)
+            with suppress(InvalidStateError):  # It has ended.
+                upload.future.set_exception(error)
         for pool in (self.calls, self.small, self.large):
             pool.shutdown(wait=False, cancel_futures=True)
-
-
-def _is_small(source: BlobSource) -> bool:
-    try:
-        return source.size <= SMALL
-    except (OSError, ValueError):  # Reported by the thread, which reads the file.
-        return True

@@ -39,15 +39,17 @@ class ChainlitClientStorage:
     def __init__(self, client: Any) -> None:
         self._client = client
         self._kind = type(client).__name__
-        self._accepts_disposition = _accepts(client.upload_file, "content_disposition")
+        parameters = inspect.signature(client.upload_file).parameters
+        self._accepts_disposition = "content_disposition" in parameters or any(
+            parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()
+        )
         self._closed = False
 
     async def put(self, key: str, source: BlobSource, *, mime: str, name: str = "") -> int:
         """Store a blob; see `StorageClient.put`.
 
-        Raises:
-            StorageUnavailable: The client failed. It does not report whether for good, and
-                repeating is harmless, since keys are never used again.
+        Any failure is a StorageUnavailable: the client does not report whether it is for good, and
+        repeating is harmless, since keys are never used again.
         """
         target = url_safe_key(key)
         with source_errors(key):
@@ -138,10 +140,8 @@ class ChainlitClientStorage:
         try:
             async with aclosing(self.open(key)) as chunks:
                 await anext(chunks, b"")
-        except BlobNotFound:
-            return True
-        except StorageError:
-            return False
+        except StorageError as error:
+            return isinstance(error, BlobNotFound)
         return False
 
     def _error(
@@ -152,11 +152,6 @@ class ChainlitClientStorage:
             f"Cannot {action} with Chainlit's {self._kind}{reason}; "
             "see its warning in the log, and check its bucket and credentials"
         )
-
-
-def _accepts(function: Any, name: str) -> bool:
-    parameters = inspect.signature(function).parameters
-    return name in parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values())
 
 
 def _read(source: BlobSource) -> bytes:

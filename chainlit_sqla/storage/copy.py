@@ -15,8 +15,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import tempfile
-from collections.abc import AsyncIterable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterable
 from dataclasses import dataclass, field
 from typing import BinaryIO, cast
 
@@ -34,16 +33,10 @@ _REPORTED_FAILURES = 20
 
 @dataclass(slots=True)
 class CopyResult:
-    """The numbers of a copy.
+    """The numbers of a copy; ``missing`` counts keys of which neither store has a blob.
 
-    Args:
-        copied: Blobs written to the target and verified.
-        copied_bytes: Their size.
-        existing: Blobs that the target already had.
-        missing: Keys of which neither store has a blob.
-        first_missing: The first of these.
-        failed: Blobs that could not be copied.
-        failures: The first of these, each as its key and the reason.
+    ``existing`` blobs were in the target before. ``failures`` are the first of ``failed``, each
+    as its key and the reason.
     """
 
     copied: int = 0
@@ -70,15 +63,7 @@ async def copy_blobs(
 ) -> CopyResult:
     """Copy blobs that the target lacks; one that cannot be copied stops no other.
 
-    Args:
-        keys: Object keys.
-        source: The store to read from.
-        target: The store to write to.
-        total: The number of keys, for the progress.
-        progress: Called after each blob.
-
-    Raises:
-        StorageUnavailable: A store did not answer, even after retries.
+    A store that does not answer, even after retries, ends the copy with StorageUnavailable.
     """
     result = CopyResult()
     slots = asyncio.Semaphore(PARALLEL)
@@ -131,14 +116,21 @@ async def _copy(key: str, source: Inventory, target: Inventory, result: CopyResu
 async def _transfer(blob: BlobInfo, source: Inventory, target: Inventory) -> None:
     """Write a blob to the target and read it back."""
     key = blob.key
-    with _temporary_file(key) as file:
-        size, digest = await _read(source, key, into=file)
-        if size != blob.size:
-            raise StorageUnavailable(
-                f"The source sent {size:,} of the {blob.size:,} bytes of {key!r}; "
-                "check for a proxy in front of it that truncates responses"
-            )
-        await target.put(key, BlobSource(file=file), mime=blob.mime, name=blob.name)
+    try:
+        with tempfile.TemporaryFile() as temporary_file:
+            file = cast("BinaryIO", temporary_file)
+            size, digest = await _read(source, key, into=file)
+            if size != blob.size:
+                raise StorageUnavailable(
+                    f"The source sent {size:,} of the {blob.size:,} bytes of {key!r}; "
+                    "check for a proxy in front of it that truncates responses"
+                )
+            await target.put(key, BlobSource(file=file), mime=blob.mime, name=blob.name)
+    except OSError as error:  # Of the file: a store raises a StorageError.
+        raise StorageError(
+            f"Cannot write {key!r} to the temporary folder {tempfile.gettempdir()} "
+            f"({error.strerror}); free some space there, or set TMPDIR to another folder"
+        ) from error
     written_size, written_digest = await _read(target, key)
     if (written_size, written_digest) != (size, digest):
         await target.delete([key])
@@ -163,15 +155,3 @@ async def _read(store: Inventory, key: str, *, into: BinaryIO | None = None) -> 
     if into is not None:
         into.flush()  # `BlobSource.size` asks the file system.
     return size, digest.digest()
-
-
-@contextmanager
-def _temporary_file(key: str) -> Iterator[BinaryIO]:
-    try:
-        with tempfile.TemporaryFile() as file:
-            yield cast("BinaryIO", file)
-    except OSError as error:  # Of the file: a store raises a StorageError.
-        raise StorageError(
-            f"Cannot write {key!r} to the temporary folder {tempfile.gettempdir()} "
-            f"({error.strerror}); free some space there, or set TMPDIR to another folder"
-        ) from error

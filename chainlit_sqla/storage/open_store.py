@@ -60,13 +60,6 @@ def storage_url(settings: Settings) -> str:
 
     ``CHAINLIT_SQLA_STORAGE`` wins, then comes ``BUCKET_NAME`` with the variables of one
     cloud (with none: S3 by the default AWS credentials), else the local folder.
-
-    Raises:
-        ConfigurationError: The variables contradict each other or are incomplete.
-
-    Example:
-        >>> storage_url(Settings.load(bucket_name="attachments"))
-        's3://attachments'
     """
     if settings.storage_url:
         return settings.storage_url
@@ -120,7 +113,13 @@ def open_storage(
     """
     parts = _split(url)
     if parts.scheme == "file":
-        return _local(settings, _folder(parts, url), url_prefix)
+        public = settings.public_url.rstrip("/")
+        return LocalStorage(
+            _folder(parts, url),
+            secret=settings.auth_secret,
+            expiry=settings.storage_expiry_time,
+            url_prefix=url_prefix or (lambda: public),
+        )
     create, known_options = _CLOUDS[parts.scheme]
     options = dict(parse_qsl(parts.query, keep_blank_values=True))
     # A secret may contain "/", "?" and "#", so it may end up anywhere.
@@ -145,14 +144,7 @@ def open_storage(
 
 
 def mask_storage_url(url: str) -> str:
-    """Replace everything in a text that may be a storage URL and that may be a password.
-
-    Example:
-        >>> mask_storage_url("s3://key:secret@bucket")
-        's3://***@bucket'
-        >>> mask_storage_url("s3://key:se/cret@bucket?region=eu-west-1")
-        's3://***@bucket?region=eu-west-1'
-    """
+    """Replace everything in a text that may be a storage URL and that may be a password."""
     if url.startswith("file:///"):
         return url
     for pattern, replacement in _SECRETS:
@@ -206,16 +198,6 @@ def _folder(parts: SplitResult, url: str) -> Path:
             url, "names no absolute folder; write it with three slashes, like file:///srv/files"
         )
     return Path(path)
-
-
-def _local(settings: Settings, root: Path, url_prefix: Callable[[], str] | None) -> Inventory:
-    public = settings.public_url.rstrip("/")
-    return LocalStorage(
-        root,
-        secret=settings.auth_secret,
-        expiry=settings.storage_expiry_time,
-        url_prefix=url_prefix or (lambda: public),
-    )
 
 
 def _s3(bucket: _Bucket) -> Inventory:

@@ -16,7 +16,7 @@ from urllib.parse import quote, urlsplit
 from ...errors import ConfigurationError, MissingExtraError, StorageError
 from ..base import BlobInfo
 from ..blocking import CALLS, LARGE_UPLOADS, SMALL_UPLOADS, BlockingStorage, UploadFile
-from ..cloud import LANES, check_arguments
+from ..cloud import LANES, check_arguments, cloud_errors
 from ..keys import KEY_BYTES, key_behind, original_key, url_safe_key
 
 GOOGLE = "https://storage.googleapis.com"
@@ -46,9 +46,6 @@ _RESERVED = ".well-known/"
 
 class GCSStorage(BlockingStorage):
     """An `Inventory` over a bucket of Google Cloud Storage.
-
-    Object names are keys in which control characters are written as ``%XX``; such a key
-    must have 1,024 bytes at most after that.
 
     Args:
         bucket: The bucket; it must exist.
@@ -107,9 +104,9 @@ class GCSStorage(BlockingStorage):
         self._credentials = _credentials(client_email, private_key, endpoint, credentials)
 
     def _errors(self, action: str) -> AbstractContextManager[None]:
-        from .errors import google_errors
+        from .errors import KINDS, explain
 
-        return google_errors(action, self.location)
+        return cloud_errors(action, self.location, KINDS, explain)
 
     def _upload(self, name: str, file: UploadFile, mime: str, disposition: str) -> None:
         from .errors import CHECKSUM
@@ -195,11 +192,7 @@ class GCSStorage(BlockingStorage):
         return sign, 1 if is_local else LANES
 
     def _signing_credentials(self, request: Any) -> Any:
-        """Return the credentials, or those of an account for which IAM signs.
-
-        Raises:
-            StorageError: Nobody can sign.
-        """
+        """Return the credentials, or those of an account for which IAM signs."""
         from google.auth.credentials import Signing
         from google.auth.iam import Signer
         from google.oauth2 import service_account
@@ -288,28 +281,13 @@ def _credentials(client_email: str, private_key: str, endpoint: str, credentials
 
 
 def object_name(key: str) -> str:
-    r"""Escape what an object's name must not or should not contain.
+    """Escape what an object's name must not or should not contain, as ``%XX``.
 
-    Google refuses line ends and the folder ``.well-known/acme-challenge/``, advises
-    against control characters, and resolves ``.`` and ``..``. Control characters, the
-    dot of ``.well-known/`` and a percent sign that would read as an escape become
-    ``%XX``; `url_safe_key` handles dots. Different keys stay different, and usual ones
-    stay unchanged.
+    Google refuses line ends and the folder ``.well-known/acme-challenge/``, and advises against
+    control characters. A percent sign that would read as an escape is escaped, too; dots are
+    left to `url_safe_key`. Different keys stay different, and usual ones stay unchanged.
 
     Source: https://cloud.google.com/storage/docs/objects#naming
-
-    Args:
-        key: An object key, with the prefix of the store.
-
-    Returns:
-        A name of at most 1,024 bytes.
-
-    Raises:
-        StorageError: The key is empty, too long (also once escaped) or not text.
-
-    Example:
-        >>> object_name("a\nb/100%.txt")
-        'a%0Ab/100%.txt'
     """
     name = _UNSAFE.sub(lambda match: f"%{ord(match[0]):02X}", url_safe_key(key))
     if name.startswith(_RESERVED):
@@ -323,10 +301,5 @@ def object_name(key: str) -> str:
 
 
 def key_of(name: str) -> str:
-    r"""Undo `object_name`, for names that a bucket lists.
-
-    Example:
-        >>> key_of("a%0Ab/100%.txt")
-        'a\nb/100%.txt'
-    """
+    """Undo `object_name`, for names that a bucket lists."""
     return original_key(_ESCAPE.sub(lambda match: chr(int(match[1], 16)), name))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.client
 import re
-from contextlib import AbstractContextManager
 from typing import Any
 
 import google_crc32c
@@ -13,7 +12,7 @@ import urllib3
 from google.api_core import exceptions as api
 from google.auth import exceptions as auth
 
-from ..cloud import CREDENTIAL_VARIABLES, Failure, cloud_errors, one_line
+from ..cloud import CREDENTIAL_VARIABLES, Failure, one_line
 
 try:
     from google.cloud.storage.exceptions import DataCorruption
@@ -50,15 +49,10 @@ _CONNECTION_LOST = (
     ConnectionError,
     TimeoutError,
 )
-_KINDS = (api.GoogleAPIError, auth.GoogleAuthError, DataCorruption, *_CONNECTION_LOST)
+KINDS = (api.GoogleAPIError, auth.GoogleAuthError, DataCorruption, *_CONNECTION_LOST)
 _NO_BUCKET = re.compile(r"bucket does not exist", re.IGNORECASE)
 # Whoever knows the URL of an upload under way can write to it.
 _URLS = re.compile(r"(with url: \S+|https?://\S+)")
-
-
-def google_errors(action: str, location: str) -> AbstractContextManager[None]:
-    """Turn the exceptions of Google's libraries into errors of ours; see `cloud_errors`."""
-    return cloud_errors(action, location, _KINDS, _explain)
 
 
 def is_transient(error: BaseException) -> bool:
@@ -73,7 +67,8 @@ def is_transient(error: BaseException) -> bool:
     )
 
 
-def _explain(error: BaseException) -> Failure:
+def explain(error: BaseException) -> Failure:
+    """Return the cause and the repair, for `cloud_errors`."""
     cause = _cause(error)
     status, message = _status(cause), _message(cause)
     transient = is_transient(cause)

@@ -16,29 +16,18 @@ ROUTE_NAME = "chainlit_sqla_files"
 
 
 def file_route(storage: LocalStorage, prefix: str = "") -> Route:
-    """Create the route; it belongs before any route that catches every path.
+    """Create the route, which belongs before any route that catches every path.
 
-    Args:
-        storage: Holds the files.
-        prefix: A root path that the application's own routes carry in their patterns.
-
-    Returns:
-        A route for GET and HEAD named `ROUTE_NAME`: 403 for a link that was altered or
-        has expired, 404 for a blob that was deleted, byte ranges otherwise.
-
-    Example:
-        ``app.router.routes.insert(0, file_route(storage))``
+    ``prefix`` is a root path that the application's own routes carry in their patterns. It
+    answers GET and HEAD: 403 for a link that was altered or has expired, 404 for a blob that was
+    deleted, byte ranges otherwise.
     """
 
     async def serve(request: Request) -> Response:
         return await _serve(storage, request)
 
-    return Route(file_path(prefix), serve, methods=["GET", "HEAD"], name=ROUTE_NAME)
-
-
-def file_path(prefix: str) -> str:
-    """Return the pattern of the route's path, below the prefix of `file_route`."""
-    return f"{prefix.rstrip('/')}{FILES_PATH}/{{token}}"
+    path = f"{prefix.rstrip('/')}{FILES_PATH}/{{token}}"
+    return Route(path, serve, methods=["GET", "HEAD"], name=ROUTE_NAME)
 
 
 async def _serve(storage: LocalStorage, request: Request) -> Response:

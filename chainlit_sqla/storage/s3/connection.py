@@ -52,7 +52,16 @@ class Connection:
         """Make the clients, unless they exist or the connection was closed meanwhile."""
         async with self._lock:
             if self.client is None and not self._closed:
-                await self._open()
+                session = self._session or get_session()
+                await asyncio.to_thread(_load_models, session)
+                client = await self._stack.enter_async_context(self._make_client(session, ""))
+                # A closed client of aiobotocore fails unlike any error of S3, or connects again.
+                client.meta.events.register("before-send.s3", self._check_open)
+                self.signer = client
+                if self._public_endpoint:
+                    signer = self._make_client(session, self._public_endpoint)
+                    self.signer = await self._stack.enter_async_context(signer)
+                self.client = client
         self._check_open()
 
     async def until_closed(self, upload: Coroutine[Any, Any, T]) -> T:
@@ -89,18 +98,6 @@ class Connection:
                 CLOSE_SECONDS,
                 self._location,
             )
-
-    async def _open(self) -> None:
-        session = self._session or get_session()
-        await asyncio.to_thread(_load_models, session)
-        client = await self._stack.enter_async_context(self._make_client(session, ""))
-        # A closed client of aiobotocore fails unlike any error of S3, or connects again.
-        client.meta.events.register("before-send.s3", self._check_open)
-        self.signer = client
-        if self._public_endpoint:
-            signer = self._make_client(session, self._public_endpoint)
-            self.signer = await self._stack.enter_async_context(signer)
-        self.client = client
 
     def _check_open(self, **_: Any) -> None:
         if self._closed:
