@@ -78,14 +78,10 @@ class BlobSource:
 
 @dataclass(frozen=True, slots=True)
 class BlobInfo:
-    """A blob as a store describes it.
+    """A blob as a store describes it, under its key without a prefix of the store's own.
 
-    Args:
-        key: The object key that it was stored under, without a prefix of the store's own.
-        size: Bytes.
-        modified: When it was stored, in UTC, by the store's clock.
-        mime: The content type; empty where a listing does not say it.
-        name: The file name to offer; empty where there is none or a listing does not say it.
+    ``modified`` is when it was stored, in UTC by the store's clock. ``mime`` and the file name
+    to offer are empty where there is none or a listing does not say it.
     """
 
     key: str
@@ -138,7 +134,6 @@ class StorageClient(Protocol):
         Returns:
             The number of bytes stored.
         """
-        ...
 
     async def read_urls(self, keys: Sequence[str]) -> Mapping[str, str]:
         """Sign URLs that a browser can read the blobs from until they expire.
@@ -149,7 +144,6 @@ class StorageClient(Protocol):
         Returns:
             A URL for each key.
         """
-        ...
 
     def open(self, key: str) -> AsyncIterator[bytes]:
         """Read a blob in chunks.
@@ -157,7 +151,6 @@ class StorageClient(Protocol):
         Raises:
             BlobNotFound: There is no blob under this key.
         """
-        ...
 
     async def delete(self, keys: Sequence[str]) -> None:
         """Delete blobs; a key without a blob is no error.
@@ -172,7 +165,6 @@ class StorageClient(Protocol):
         Raises:
             StorageError: The first reason why a blob could not be deleted.
         """
-        ...
 
     async def check(self) -> str:
         """Write, read and delete a small blob.
@@ -180,11 +172,9 @@ class StorageClient(Protocol):
         Returns:
             The name of the store, such as "the folder /srv/files".
         """
-        ...
 
     async def close(self) -> None:
         """Release connections; closing twice is harmless."""
-        ...
 
 
 @runtime_checkable
@@ -199,32 +189,16 @@ class Inventory(StorageClient, Protocol):
 
         A blob that is stored or deleted meanwhile may be missing or not.
         """
-        ...
 
     async def stat(self, key: str) -> BlobInfo:
-        """Look one blob up.
-
-        Returns:
-            Its description with type and name.
-
-        Raises:
-            BlobNotFound: There is no blob under this key.
-        """
-        ...
+        """Look one blob up, with type and name; raises BlobNotFound if there is none."""
 
     async def clear_unfinished(
         self, before: datetime, *, is_ours: Callable[[str], bool], remove: bool
     ) -> int:
-        """Count unfinished uploads, whose parts are billed but appear in no listing.
+        """Count the unfinished uploads that began before a time in UTC; ``remove`` removes them.
 
-        Args:
-            before: Only uploads that began earlier, in UTC, so that none under way is
-                touched.
-            is_ours: Whether an upload counts, by its key: other software may use the same
-                bucket.
-            remove: Remove them, too.
-
-        Returns:
-            Their number; always 0 where the store cleans up itself.
+        Their parts are billed but appear in no listing. The time must be early enough that no
+        upload under way is touched. ``is_ours`` says by the key which uploads count, for other
+        software may use the same bucket. Always 0 where the store cleans up itself.
         """
-        ...

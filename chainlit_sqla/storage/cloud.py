@@ -34,13 +34,10 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """What an SDK's exception means.
+    """What an SDK's exception means: the cause in one line without secrets, and the repair.
 
-    Args:
-        message: The cause, in one line and without secrets.
-        repair: What the user can do about it.
-        missing: There is no such blob.
-        transient: The same request may succeed later.
+    ``missing`` means that there is no such blob, ``transient`` that the same request may
+    succeed later.
     """
 
     message: str
@@ -110,10 +107,9 @@ def closed_error(location: str) -> StorageError:
 async def in_lanes(
     work: Callable[[str], Awaitable[T]], keys: Iterable[str], lanes: int = LANES
 ) -> dict[str, T]:
-    """Await a function for each key, some concurrently; an error ends only its own lane.
+    """Await a function for each key, some concurrently.
 
-    Raises:
-        Exception: The first error, once all lanes have ended.
+    An error ends only its own lane; the first is raised once all lanes have ended.
     """
     remaining = iter(dict.fromkeys(keys))  # The lanes share it, so no key waits for a certain one.
     results: dict[str, T] = {}
@@ -148,12 +144,8 @@ async def delete_each(
     """Delete all blobs that can be deleted, as `StorageClient.delete` promises.
 
     An unavailable answer ends its lane, so a store that is down is not asked for every key, and
-    a single blob with such an answer stops no other.
-
-    Args:
-        keys: Object keys.
-        name_of: Returns the name of a key in the store, or raises a StorageError.
-        delete: Deletes the blob of a key and its name.
+    a single blob with such an answer stops no other. ``delete`` takes a key and its name in the
+    store.
     """
     names, errors = possible_names(keys, name_of)
 

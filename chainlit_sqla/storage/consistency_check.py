@@ -43,16 +43,10 @@ _BATCH = 500
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """A row or a blob that does not fit the other side.
+    """A row or a blob that does not fit the other side: missing, orphaned or wrong-size.
 
-    Args:
-        kind: ``missing``, ``orphaned`` or ``wrong-size``.
-        key: The object key.
-        thread_id: The thread of the row; empty for an orphan, as are the next two.
-        element_id: The id of the row.
-        name: The file name in the row.
-        row_size: Bytes by the row, None where it does not say.
-        stored_size: Bytes in the store, None where there is no blob.
+    An orphan has no row, so the thread, the element and its file name are empty. ``row_size``
+    is None where the row does not say it, ``stored_size`` where there is no blob.
     """
 
     kind: str
@@ -68,16 +62,10 @@ class Problem:
 class Report:
     """The numbers of a comparison.
 
-    Args:
-        rows: Elements with a blob.
-        blobs: Blobs in the store.
-        missing: Rows whose blob is not in the store.
-        wrong_size: Rows whose blob has another size than the row says.
-        orphaned: Old blobs that belong to no row.
-        young: Blobs without a row that may belong to an upload under way.
-        foreign: Blobs of other databases or other software.
-        queued: Blobs that wait in the deletion queue.
-        unfinished: Uploads older than a day that never ended and left parts in the store.
+    ``rows`` are elements with a blob; ``missing``, ``wrong_size`` and ``orphaned`` count the
+    problems. Blobs without a row are ``young`` if they may belong to an upload under way,
+    ``foreign`` if they belong to other databases or software, and ``queued`` if they wait in the
+    deletion queue. ``unfinished`` are uploads that never ended and left parts in the store.
     """
 
     rows: int = 0
@@ -97,13 +85,7 @@ class Report:
 
 
 class StorageCheck:
-    """The comparison of a database with a store; ``on_problem`` is called with each problem.
-
-    Example:
-        >>> with closing(StorageCheck(database, storage)) as check:
-        ...     report = await check.run()
-        ...     deleted = await check.fix()
-    """
+    """The comparison of a database with a store; ``on_problem`` is called with each problem."""
 
     def __init__(
         self,
@@ -148,12 +130,9 @@ class StorageCheck:
         return report
 
     async def fix(self) -> int:
-        """Delete the orphans that `run` found, and what unfinished uploads left.
+        """Delete the orphans that `run` found, and what unfinished uploads left; counts orphans.
 
         Where the store refuses a deletion, that orphan stays in the deletion queue.
-
-        Returns:
-            The number of deleted orphans.
         """
         await self._storage.clear_unfinished(self._before, is_ours=is_own_key, remove=True)
         deleted = 0

@@ -111,8 +111,7 @@ class DeletionQueue:
     async def delete_queued(self, keys: Sequence[str]) -> None:
         """Delete some of the queued blobs now; all are tried before an error is raised.
 
-        Raises:
-            StorageError: The store refuses a deletion; what is left stays in the queue.
+        What the store refuses to delete stays in the queue.
         """
         deleted, error = await self._delete(keys)
         left = [key for key in keys if key not in deleted]

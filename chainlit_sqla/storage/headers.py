@@ -32,12 +32,8 @@ _CONTENT_TYPE = re.compile(rf'{_TOKEN}/{_TOKEN}(?:; ?{_TOKEN}=(?:{_TOKEN}|"[A-Za
 def content_type(mime: str) -> str:
     """Return a safe ``Content-Type`` header for the type that a caller claims.
 
-    It is ``application/octet-stream`` for text that is no type, or for a type that makes
-    browsers guess.
-
-    Example:
-        >>> content_type("text/html" + chr(10) + "Set-Cookie: a=b")
-        'application/octet-stream'
+    It is ``application/octet-stream`` for text that is no type, which could bring a second
+    header, or for a type that makes browsers guess.
     """
     plain = mime.strip().rstrip(";").strip()
     if len(plain) >= 256 or not _CONTENT_TYPE.fullmatch(plain) or essence(plain) in SNIFFED_TYPES:
@@ -49,10 +45,6 @@ def content_disposition(mime: str, name: str) -> str:
     """Build a ``Content-Disposition`` header (RFC 6266, RFC 8187): one line of ASCII.
 
     Types that run script become downloads. The name may be any text; empty for none.
-
-    Example:
-        >>> content_disposition("image/svg+xml", "a b.svg")
-        'attachment; filename="a b.svg"'
     """
     kind = disposition_type(content_type(mime))
     file_name = _file_name(name)

@@ -47,11 +47,7 @@ def _key_part(id: object) -> str:
 
 
 def key_bytes(key: str) -> bytes:
-    """Encode an object key.
-
-    Raises:
-        StorageError: The key is empty, too long or not text; no store accepts it.
-    """
+    """Encode an object key; a StorageError if it is empty, too long or not text."""
     try:
         raw = key.encode()
     except UnicodeEncodeError:
@@ -71,10 +67,6 @@ def url_safe_key(key: str) -> str:
     Browsers and some HTTP libraries remove ``..`` from a URL before they send it: the
     request then reaches another object, or another bucket. So the parts ``.`` and ``..``
     get a ``~``; every other key stays unchanged, and different keys stay different.
-
-    Example:
-        >>> url_safe_key("a/../b.png")
-        'a/..~/b.png'
     """
     key_bytes(key)
     if "." not in key:
@@ -106,14 +98,8 @@ def possible_names(
 def key_behind(name: str, key_of: Callable[[str], str], name_of: Callable[[str], str]) -> str:
     """Return the key of a name in a listing; empty if no key has this name.
 
-    Other software may store under such names; a key for one would lead nowhere, or to
-    another blob.
-
-    Example:
-        >>> key_behind("a/..~/b", original_key, url_safe_key)
-        'a/../b'
-        >>> key_behind("a/../b", original_key, url_safe_key)
-        ''
+    Other software may store under such names, ``a/../b`` for instance; a key for one would lead
+    nowhere, or to another blob.
     """
     key = key_of(name)
     try:

@@ -69,15 +69,10 @@ class _Upload:
 
 
 class Uploads:
-    """Stores elements and their bytes.
+    """Stores elements and their bytes; ``deletion_queue`` deletes later what cannot be now.
 
-    Args:
-        write_queue: Where rows are written.
-        storage: Where bytes are written.
-        deletion_queue: Deletes later what cannot be deleted now.
-        read: Runs a query that is a function of a connection.
-        deserialize: Makes the operation that writes an element's row.
-        retry_seconds: How long an upload is retried while the store is unavailable.
+    ``read`` runs a query that is a function of a connection, ``deserialize`` makes the operation
+    that writes an element's row.
     """
 
     def __init__(
@@ -109,9 +104,7 @@ class Uploads:
     ) -> None:
         """Store an ElementDict and its bytes, which are closed afterwards.
 
-        Raises:
-            StorageError: The bytes could not be stored; no row is written.
-            WriteError: The row could not be written.
+        If the bytes cannot be stored, it raises a StorageError and writes no row.
         """
         upload = _Upload()  # Its ordinal is from now: small files overtake large ones.
         key = (str(element.get("threadId")), str(element.get("id")))

@@ -310,7 +310,7 @@ def _check_arguments(container: str, account: str, key: str, endpoint: str, expi
 
 
 def blob_name(key: str) -> str:
-    r"""Escape what the name of a blob must not contain.
+    """Escape what the name of a blob must not contain.
 
     Azure refuses control characters and more than 254 parts, reads a backslash as a
     slash, drops dots at the end of a part and slashes at the end of the name, and with a
@@ -319,19 +319,6 @@ def blob_name(key: str) -> str:
     Different keys stay different, and usual ones stay unchanged.
 
     Source: https://learn.microsoft.com/rest/api/storageservices/naming-and-referencing-containers--blobs--and-metadata
-
-    Args:
-        key: An object key, with the prefix of the store.
-
-    Returns:
-        A name of at most 1,024 characters.
-
-    Raises:
-        StorageError: The key is empty, too long (also once escaped) or not text.
-
-    Example:
-        >>> blob_name("a\nb./c/")
-        'a~0Ab~2E/c~2F'
     """
     name = _ESCAPE_LIKE.sub(_escape, url_safe_key(key))
     for pattern in (_UNSAFE, _EMPTY_SEGMENT, _LAST_DOT):
@@ -347,12 +334,7 @@ def blob_name(key: str) -> str:
 
 
 def key_of(name: str) -> str:
-    r"""Undo `blob_name`, for names that a container lists.
-
-    Example:
-        >>> key_of("a~0Ab~2E/c~2F")
-        'a\nb./c/'
-    """
+    """Undo `blob_name`, for names that a container lists."""
     return original_key(_ESCAPES.sub(_unescape, name))
 
 

@@ -155,9 +155,7 @@ class LocalStorage:
     async def resolve(self, token: str) -> tuple[Entry, Path]:
         """Return the description of the blob that a link is for, and the file with its bytes.
 
-        Raises:
-            LinkError: The last part of the link, ``token``, was altered or has expired.
-            BlobNotFound: The blob was deleted.
+        A LinkError means that the last part of the link, ``token``, was altered or has expired.
         """
         signer = await self._signer(create=False)
         try:

@@ -64,11 +64,7 @@ class Entry:
 
 
 def blob_digest(key: str) -> str:
-    """Hash an object key: the hash names its files, and stands in links instead of the key.
-
-    Raises:
-        StorageError: No store accepts the key.
-    """
+    """Hash an object key: the hash names its files, and stands in links instead of the key."""
     return hashlib.sha256(key_bytes(key)).hexdigest()
 
 
@@ -84,13 +80,9 @@ class Folder:
     def write(
         self, key: str, source: BlobSource, mime: str, name: str, stop: threading.Event
     ) -> int:
-        """Store a blob so that a crash leaves the old one or the new one.
+        """Store a blob so that a crash leaves the old one or the new one; returns its size.
 
-        Returns:
-            The number of bytes stored.
-
-        Raises:
-            Stopped: `stop` was set before the blob was stored; the old blob stays.
+        If ``stop`` is set before the blob is stored, it raises `Stopped` and the old blob stays.
         """
         digest = blob_digest(key)
         self._make()
@@ -118,20 +110,12 @@ class Folder:
         return size
 
     def find(self, digest: str) -> tuple[Entry, Path]:
-        """Look a blob up: its description and the file with its bytes.
-
-        Raises:
-            BlobNotFound: There is none.
-        """
+        """Look a blob up: its description and the file with its bytes."""
         entry, _ = self._follow(digest, Path.stat)
         return entry, self._path(digest, entry.version)
 
     def stat(self, digest: str) -> BlobInfo:
-        """Describe a blob, by the size that its file really has.
-
-        Raises:
-            BlobNotFound: There is none.
-        """
+        """Describe a blob, by the size that its file really has."""
         entry, file = self._follow(digest, Path.stat)
         if file.st_size != entry.size:
             logger.warning(
@@ -193,11 +177,7 @@ class Folder:
     def secret(self, *, create: bool) -> bytes | None:
         """Return the folder's secret, which the first process that needs it creates.
 
-        Returns:
-            The secret; None if it has none yet and none is to be created.
-
-        Raises:
-            StorageError: The file is damaged.
+        None if it has none yet and ``create`` is False.
         """
         path = self.root / SECRET_FILE
         for pause in (0.01, 0.04, 0.15, 0):  # Another process may be writing it.
@@ -274,12 +254,7 @@ class Folder:
 
 @contextlib.contextmanager
 def folder_errors(action: str, root: Path) -> Iterator[None]:
-    """Turn an OSError of the folder into a StorageError that names the repair.
-
-    Args:
-        action: What fails, such as ``"write 'a.png'"``.
-        root: The folder.
-    """
+    """Turn an OSError of the folder into a StorageError that names the repair."""
     try:
         yield
     except OSError as error:

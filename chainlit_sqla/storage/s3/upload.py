@@ -82,14 +82,9 @@ class FileRange:
 class Upload:
     """The destination of one blob and the means to get it there.
 
-    Args:
-        client: An S3 client of aiobotocore.
-        target: Bucket and key.
-        headers: Content type and disposition.
-        file: The bytes.
-        patience: Seconds without progress after which a request has failed. aiohttp has no
-            limit of its own while it writes a body or waits for ``100 Continue``.
-        abandoned: Receives an upload in parts that could not be aborted, for the next one.
+    A request without progress for ``patience`` seconds has failed: aiohttp has no limit of its
+    own while it writes a body or waits for ``100 Continue``. ``abandoned`` receives an upload in
+    parts that could not be aborted, for the next one.
     """
 
     client: Any
