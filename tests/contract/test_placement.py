@@ -47,43 +47,28 @@ async def state(layer: Any, backend: Backend, thread_id: str) -> Any:
     return found
 
 
-@pytest.mark.parametrize(
-    "act",
-    ["create_step", "update_step", "element", "feedback", "feedback of another step"],
-)
 async def test_a_write_with_a_foreign_id_touches_nothing_there(
-    layer: Any, backend: Backend, victim: str, bob: Any, act: str
+    layer: Any, backend: Backend, victim: str, bob: Any
 ) -> None:
     before = await state(layer, backend, victim)
     mine = await thread(layer, bob, name="Bob's")
-    if act == "create_step":
-        await layer.create_step(message(mine, "Bob's", id=STEP))
-    elif act == "update_step":
-        await layer.update_step({"id": STEP, "threadId": mine, "output": "Bob's"})
-    elif act == "element":
-        await layer.create_element(file_element(mine, STEP, id=ELEMENT, content=b"Bob's"))
-    elif act == "feedback":
-        await layer.upsert_feedback(Feedback(forId=STEP, value=0, threadId=mine, comment="Bob's"))
-    else:
-        await layer.create_step(message(mine, "Bob's", id=OTHER))
-        await layer.upsert_feedback(Feedback(forId=OTHER, value=0, threadId=mine, id=FEEDBACK))
-    assert same(await state(layer, backend, victim), before)
-
-
-async def test_both_rows_live_side_by_side(layer: Any, backend: Backend, victim: str) -> None:
-    mine = await thread(layer)
-    step = message(mine, "Bob's", id=STEP)
-    await layer.create_step(dict(step))
-    await layer.create_element(file_element(mine, STEP, id=ELEMENT, content=b"Bob's"))
-    await layer.upsert_feedback(Feedback(forId=STEP, value=0, threadId=mine, comment="Bob's"))
+    for write, value in (
+        (layer.upsert_feedback, Feedback(forId=STEP, value=0, threadId=mine, comment="Bob's")),
+        (layer.create_element, file_element(mine, STEP, id=ELEMENT, content=b"Bob's")),
+        (layer.update_step, {"id": STEP, "threadId": mine, "output": "Bob's"}),
+        (layer.create_step, message(mine, "Bob's step", id=STEP)),
+        (layer.create_step, message(mine, "Bob's", id=OTHER)),
+        (layer.upsert_feedback, Feedback(forId=OTHER, value=0, threadId=mine, id=FEEDBACK)),
+    ):
+        await write(value)
+        assert same(await state(layer, backend, victim), before)
     found = (await steps_of(layer, mine))[STEP]
-    assert (found["output"], found["feedback"]["comment"]) == ("Bob's", "Bob's")
+    assert (found["output"], found["feedback"]["comment"]) == ("Bob's step", "Bob's")
     for thread_id, content in ((victim, b"Alice's"), (mine, b"Bob's")):
         element = (await elements_of(layer, thread_id))[ELEMENT]
         assert await backend.fetch(element["url"]) == content
         element = await layer.get_element(thread_id, ELEMENT)
         assert element["threadId"] == thread_id
-    before = await state(layer, backend, victim)
     await layer.delete_thread(mine)
     assert same(await state(layer, backend, victim), before)
 

@@ -104,6 +104,9 @@ def number(value: Any) -> int | None:
     return None if value is None else int(float(value))
 
 
+_FLAGS = ("waitForAnswer", "isError", "defaultOpen", "autoCollapse")
+
+
 def step(values: Mapping[str, Any]) -> Row:
     """A step."""
     feedback = values.get("feedback")
@@ -122,10 +125,7 @@ def step(values: Mapping[str, Any]) -> Row:
         "command": values.get("command"),
         "language": values.get("language"),
         **{key: instant(values.get(key)) for key in ("createdAt", "start", "end")},
-        **{
-            key: flag(values.get(key))
-            for key in ("waitForAnswer", "isError", "defaultOpen", "autoCollapse")
-        },
+        **{key: flag(values.get(key)) for key in _FLAGS},
         "streaming": bool(flag(values.get("streaming"))),  # Ours must not be empty.
         "feedback": feedback
         and {
@@ -196,10 +196,6 @@ def differences(expected: Conversations, found: Conversations) -> list[str]:
     """Where what was found is not what was expected, a line each; empty where it is.
 
     A ``createdAt`` that is not known may be any: ours is never empty.
-
-    Args:
-        expected: What the original layer had.
-        found: What another layer gives.
     """
     lines: list[str] = []
     for kind in ("users", "threads"):

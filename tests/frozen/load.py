@@ -35,17 +35,7 @@ _DRIVERS = {
 
 
 class Shelf:
-    """Gives databases with what is frozen, and takes them away.
-
-    Args:
-        folder: An empty folder for files.
-        server: Starts or finds the server of a dialect.
-
-    Example:
-        >>> shelf = Shelf(tmp_path, started_once(stack))
-        >>> url = shelf.load("postgres_v3")
-        >>> shelf.close()
-    """
+    """Gives databases with what is frozen, in a folder or on a server, and takes them away."""
 
     def __init__(self, folder: Path, server: Start) -> None:
         self.folder = folder

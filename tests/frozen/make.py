@@ -30,19 +30,11 @@ _REPEAT = len(LONG) // len(_LINE)
 
 @dataclass(frozen=True)
 class _Syntax:
-    """How a dialect writes what its standard literals cannot.
-
-    Args:
-        long: The long output.
-        odd: A character that a file cannot hold, between two pieces of a text.
-        whole: A text that has one.
-        binary: Bytes.
-        quote: What is around a name.
-    """
+    """How a dialect writes what its standard literals cannot, and what is around a name."""
 
     long: str
-    odd: str
-    whole: str = "{}"
+    odd: str  # A character that a file cannot hold, between two pieces of a text.
+    whole: str = "{}"  # A text that has such a character.
     binary: str = "X'{}'"
     quote: str = '"'
 

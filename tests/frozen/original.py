@@ -7,7 +7,7 @@ rows (`_LEFT_OUT`), so that the comparison is with all that there is.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +30,6 @@ _LEFT_OUT = {
     "steps": ("input", "command", "modes", "defaultOpen", "autoCollapse"),
     "elements": ("autoPlay", "playerConfig"),
 }
-_SELECTED = {"elements": ("props",)}
-"""Columns without which the queries of Chainlit 2.12 fail; older variants have none."""
 _READ: dict[str, Conversations] = {}
 """What was read from frozen databases, which never change."""
 
@@ -39,10 +37,8 @@ _READ: dict[str, Conversations] = {}
 class Strict(SQLAlchemyDataLayer):
     """Chainlit's layer with a clock that stands, and with the errors that it only logs."""
 
-    clock = "2026-02-01T00:00:00.000000Z"
-
     async def get_current_timestamp(self) -> str:
-        return self.clock
+        return "2026-02-01T00:00:00.000000Z"
 
     async def execute_sql(self, query: str, parameters: dict[str, Any]) -> Any:
         result = await super().execute_sql(query, parameters)
@@ -71,12 +67,7 @@ async def read(shelf: Shelf, name: str) -> Conversations:
 
 
 async def read_ours(url: str, **settings: Any) -> Conversations:
-    """Read all conversations through our layer.
-
-    Args:
-        url: The database, at the newest revision.
-        **settings: Of the layer, such as ``db_schema``.
-    """
+    """Read all conversations through our layer, from a database at the newest revision."""
     database = Database(url, settings=Settings.load(**settings))
     layer = SQLADataLayer(database, settings=database.settings)
     try:
@@ -106,10 +97,8 @@ async def read_at(shelf: Shelf, name: str, url: str) -> Conversations:
     layer = open_layer(name, url, shelf.folder / "no-blobs")
     try:
         rows = {table: await _rows(layer, table) for table in ("users", "steps", "elements")}
-        for table, columns in _SELECTED.items():
-            for column in columns:
-                if column not in rows[table][0]:
-                    execute(url, f'ALTER TABLE {table} ADD COLUMN "{column}" TEXT')
+        if "props" not in rows["elements"][0]:  # Older variants; Chainlit 2.12 selects it.
+            execute(url, 'ALTER TABLE elements ADD COLUMN "props" TEXT')
         identifiers = {row["id"]: row["identifier"] for row in rows["users"]}
         found = {}
         for row in await _rows(layer, "threads"):
@@ -168,9 +157,6 @@ async def _users(layer: SQLAlchemyDataLayer, rows: list[Row]) -> dict[str, list[
 
 def _complete(part: Any, rows: list[Row], columns: Iterable[str]) -> None:
     """Add what the layer leaves out; of two rows with one id, from the right one."""
-    row = next(row for row in rows if _is_row_of(row, part))
+    keys = ("id", "threadId", "name", "output")
+    row = next(row for row in rows if all(row.get(key) == part.get(key) for key in keys))
     part.update({column: row[column] for column in columns if column in row})
-
-
-def _is_row_of(row: Mapping[str, Any], part: Mapping[str, Any]) -> bool:
-    return all(row.get(key) == part.get(key) for key in ("id", "threadId", "name", "output"))

@@ -32,15 +32,12 @@ _DOCUMENTS = {
     *("row", "details"),
 }
 _AT = "2025-03-01T00:00:00Z"
+_SIGNATURE = bytes.fromhex("091a20002202008920100a000044604184000882820241004080081000368481")
+"""What the release of revision 0002 made of the messages of a thread."""
 
 
 def tables_as_sql(revision: str, dialect: str) -> str:
-    """The statements of the migrations up to a revision.
-
-    Args:
-        revision: A revision.
-        dialect: As a URL names it.
-    """
+    """The statements of the migrations up to a revision, for a dialect as a URL names it."""
     text = io.StringIO()
     config = Config(output_buffer=text)
     config.set_main_option("script_location", str(migrations.script_folder()).replace("%", "%%"))
@@ -52,12 +49,7 @@ def tables_as_sql(revision: str, dialect: str) -> str:
 
 
 async def write(url: str, revision: str) -> None:
-    """Migrate an empty database to a revision and insert what that can hold.
-
-    Args:
-        url: The database.
-        revision: A revision.
-    """
+    """Migrate an empty database to a revision and insert what that can hold."""
     database = Database(url)
     try:
         await migrations.upgrade(database, revision)
@@ -166,21 +158,13 @@ ROWS: dict[str, list[Row]] = {
     ],
     "chainlit_sqla_signatures": [
         {
-            "threadId": thread_id(3),
+            "threadId": thread_id(number),
             "userId": said.USER_IDS[said.ADA],
-            "updatedAt": said.thread_time(3).replace("T09", "T23"),
-            "claim": "frozen",
-            # What the release of revision 0002 made of the messages of this thread.
-            "signature": bytes.fromhex(
-                "091a20002202008920100a000044604184000882820241004080081000368481"
-            ),
-        },
-        {
-            "threadId": thread_id(7),
-            "userId": said.USER_IDS[said.ADA],
-            "updatedAt": said.thread_time(7).replace("T09", "T23"),
-            "claim": "not made yet",
-        },
+            "updatedAt": said.thread_time(number).replace("T09", "T23"),
+            "claim": claim,
+            "signature": signature,
+        }
+        for number, claim, signature in ((3, "frozen", _SIGNATURE), (7, "not made yet", None))
     ],
     "chainlit_sqla_quarantine": [
         {

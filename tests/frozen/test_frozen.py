@@ -7,7 +7,9 @@ import os
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -72,35 +74,24 @@ async def test_a_users_table_of_another_application_is_no_schema_of_ours(
     await database.close()
 
 
-def spoil(found: Conversations, what: str) -> None:
-    """Lose something."""
-    thread = found["threads"][said.thread_id(1)]
-    step, element = thread["steps"][said.step_id(1, 6)][0], thread["elements"][said.element_id(1)]
-    if what == "thread":
-        del found["threads"][said.thread_id(7)]
-    elif what == "user":
-        del found["users"]["quiet"]
-    elif what == "step":
-        del thread["steps"][said.step_id(1, 5)]
-    elif what == "tag":
-        thread["tags"].pop()
-    elif what == "feedback":
-        step["feedback"] = None
-    elif what == "flag":
-        step["isError"] = None
-    elif what == "time":
-        step["createdAt"] = "2025-02-01T10:00:06.000000+00:00"
-    else:
-        element.append({**element[0], "name": "another"})
+STEP, ELEMENT = said.step_id(1, 6), said.element_id(1)
+LOSSES: dict[str, Callable[[Conversations, dict[str, Any]], Any]] = {
+    "thread": lambda found, _: found["threads"].pop(said.thread_id(7)),
+    "user": lambda found, _: found["users"].pop(said.QUIET),
+    "step": lambda _, thread: thread["steps"].pop(said.step_id(1, 5)),
+    "tag": lambda _, thread: thread["tags"].pop(),
+    "feedback": lambda _, thread: thread["steps"][STEP][0].update(feedback=None),
+    "flag": lambda _, thread: thread["steps"][STEP][0].update(isError=None),
+    "time": lambda _, thread: thread["steps"][STEP][0].update(createdAt="2025-02-01T10:00:06Z"),
+    "element": lambda _, thread: thread["elements"][ELEMENT].append({"name": "another"}),
+}
 
 
-@pytest.mark.parametrize(
-    "what", ["thread", "user", "step", "tag", "feedback", "flag", "time", "element"]
-)
+@pytest.mark.parametrize("what", LOSSES)
 def test_a_loss_is_a_difference(what: str) -> None:
     expected, found = ours.conversations(), copy.deepcopy(ours.conversations())
     assert differences(expected, found) == []
-    spoil(found, what)
+    LOSSES[what](found, found["threads"][said.thread_id(1)])
     assert len(differences(expected, found)) == 1
 
 

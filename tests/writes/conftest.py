@@ -28,21 +28,30 @@ def postgres() -> Iterator[PostgresServer]:
 
 
 @pytest.fixture
-def proxy(postgres: PostgresServer) -> Iterator[FlakyProxy]:
-    with FlakyProxy(*postgres.address) as made:
+def server(postgres: PostgresServer) -> PostgresServer:
+    """The server behind the proxy; test_mysql has others."""
+    return postgres
+
+
+@pytest.fixture
+def proxy(server: PostgresServer | MySQLServer) -> Iterator[FlakyProxy]:
+    with FlakyProxy(*server.address) as made:
         yield made
 
 
 @pytest.fixture
-async def behind_proxy(postgres: PostgresServer, proxy: FlakyProxy) -> AsyncIterator[Database]:
-    url = postgres.create_database()
+async def behind_proxy(
+    server: PostgresServer | MySQLServer, proxy: FlakyProxy
+) -> AsyncIterator[Database]:
+    url = server.create_database()
     settings = Settings.load(retry_seconds=300, close_seconds=PATIENCE)
     made = Database(proxy.url(url), settings=settings)
     await migrations.upgrade(made)
     yield made
     proxy.restore()
+    assert made.engine.sync_engine.pool.checkedout() == 0  # type: ignore[attr-defined]
     await made.close()
-    postgres.drop_database(url)
+    server.drop_database(url)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

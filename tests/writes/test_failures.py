@@ -28,6 +28,7 @@ from chainlit_sqla.writes.operations import (
     describe,
 )
 from chainlit_sqla.writes.queue import WriteQueue
+from tests.servers.mysql import MySQLServer
 from tests.servers.postgres import PostgresServer
 from tests.servers.proxy import FlakyProxy
 from tests.until import PATIENCE, until
@@ -62,18 +63,25 @@ async def ids(database: Database) -> list[str]:
     return list(await database.read(lambda c: c.scalars(select(Step.id).order_by(Step.id))))
 
 
-async def test_a_server_that_is_killed_and_started_again_costs_nothing(
-    postgres: PostgresServer, behind_proxy: Database, write_queue: WriteQueue
+async def write_while_it_is_killed(
+    server: PostgresServer | MySQLServer, write_queue: WriteQueue
 ) -> None:
+    """Submit 119 steps, of which half meet a server that was killed; then start it."""
     tasks: list[asyncio.Task[Any]] = []
     for number in range(1, 120):
         tasks.append(asyncio.create_task(write_queue.submit(step(number))))
         if number == 60:
-            await asyncio.to_thread(postgres.kill)
+            await asyncio.to_thread(server.kill)
         await asyncio.sleep(0)
     assert not tasks[-1].done()
-    await asyncio.to_thread(postgres.start)
+    await asyncio.to_thread(server.start)
     await asyncio.gather(*tasks)
+
+
+async def test_a_server_that_is_killed_and_started_again_costs_nothing(
+    postgres: PostgresServer, behind_proxy: Database, write_queue: WriteQueue
+) -> None:
+    await write_while_it_is_killed(postgres, write_queue)
     assert await ids(behind_proxy) == [f"s{n:03}" for n in range(120)]
     assert await write_queue.close() == []
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,8 +21,6 @@ from chainlit_sqla.dialects.postgresql import fast_batch as postgresql_fast_batc
 from chainlit_sqla.errors import NotTheAuthor, RejectedRow
 from chainlit_sqla.models import Base, Step, Thread, User
 from chainlit_sqla.settings import Settings
-from chainlit_sqla.writes.execute_deletes import execute_delete
-from chainlit_sqla.writes.execute_saves import execute_saves
 from chainlit_sqla.writes.merge_operations import fast_batch_of, plan
 from chainlit_sqla.writes.operations import (
     DeleteElement,
@@ -41,7 +39,16 @@ from chainlit_sqla.writes.tombstones import lock_threads
 from tests.servers.postgres import PostgresServer
 from tests.until import PATIENCE
 from tests.writes.test_failures import waits_for_a_lock
-from tests.writes.test_merge_operations import extras, metadata, moments, rows, step_values
+from tests.writes.test_merge_operations import (
+    USERS,
+    carry_out,
+    execute,
+    extras,
+    metadata,
+    moments,
+    rows,
+    step_values,
+)
 
 ids = st.sampled_from(["a", "b", "ü'\"\\"])
 owned = st.fixed_dictionaries(
@@ -87,20 +94,12 @@ async def reset(database: Database) -> None:
     async with database.write() as connection:
         for table in reversed(Base.metadata.sorted_tables):
             await connection.execute(delete(table))
-        known = [{"id": f"u{n}", "identifier": name} for n, name in ((1, "ann"), (2, "bob"))]
-        await connection.execute(insert(User), known)
+        await connection.execute(insert(User), USERS)
 
 
-async def write_by_statements(database: Database, batch: Sequence[Op]) -> type[Exception] | None:
-    try:
-        async with database.write() as connection:
-            for segment in plan(batch):
-                await connection.run_sync(execute_saves, database.dialect, segment)
-                for _, op in segment.deletes:
-                    await connection.run_sync(execute_delete, database.dialect, op)
-    except (RejectedRow, NotTheAuthor) as error:
-        return type(error)
-    return None
+async def write_by_statements(database: Database, batch: Sequence[Op]) -> None:
+    with suppress(RejectedRow, NotTheAuthor):
+        await carry_out(database, batch)
 
 
 async def test_a_fast_batch_leaves_the_same_rows_as_single_statements(
@@ -161,10 +160,7 @@ async def beside(two: tuple[Database, Database], theirs: Sequence[Op], ours: Seq
     here, other = two
     write_queue = WriteQueue(here)
     async with other.write() as connection:
-        for segment in plan(theirs):
-            await connection.run_sync(execute_saves, other.dialect, segment)
-            for _, op in segment.deletes:
-                await connection.run_sync(execute_delete, other.dialect, op)
+        await execute(connection, other, theirs)
         tasks = [asyncio.ensure_future(write_queue.submit(op)) for op in ours]
         await waits_for_a_lock(here)
     answers = await asyncio.gather(*tasks, return_exceptions=True)
@@ -248,13 +244,7 @@ async def test_nothing_is_written_into_a_thread_that_a_stranger_takes_meanwhile(
     assert await stored(two[0], Step.id) == []
 
 
-@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
-async def test_documents_that_are_null_are_replaced(
-    kind: str, tmp_path: Path, postgres: PostgresServer
-) -> None:
-    url = f"sqlite:///{tmp_path}/c.db" if kind == "sqlite" else postgres.create_database()
-    database = Database(url)
-    await migrations.upgrade(database)
+async def test_documents_that_are_null_are_replaced(database: Database) -> None:
     write_queue = WriteQueue(database)
     await write_queue.submit(SaveStep("t", "s", {"output": "a"}))
     async with database.write() as connection:
@@ -266,7 +256,6 @@ async def test_documents_that_are_null_are_replaced(
     async with database.connect() as connection:
         assert await connection.scalar(select(Step.extra)) == {"x": 2}
     await write_queue.close()
-    await database.close()
 
 
 async def test_a_schema_may_have_any_name(postgres: PostgresServer) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import insert, select
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from chainlit_sqla.database import Database
 from chainlit_sqla.models import Base, User
@@ -34,7 +35,12 @@ from chainlit_sqla.writes.operations import (
 )
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
-CLOCKS = {"deletedAt"}
+USERS = [{"id": "u1", "identifier": "ann"}, {"id": "u2", "identifier": "bob"}]
+CLOCKS = {
+    ("chainlit_sqla_tombstones", "deletedAt"),
+    ("chainlit_sqla_blob_deletions", "createdAt"),
+    ("users", "createdAt"),
+}
 """Columns that hold the time of carrying out."""
 
 threads = st.sampled_from(["t1", "t2"])
@@ -115,18 +121,24 @@ async def database() -> Database:
     made = Database("sqlite://", settings=Settings.load())
     async with made.write() as connection:
         await connection.run_sync(Base.metadata.create_all)
-        known = [{"id": f"u{n}", "identifier": name} for n, name in ((1, "ann"), (2, "bob"))]
-        await connection.execute(insert(User), known)
+        await connection.execute(insert(User), USERS)
     return made
 
 
 async def carry_out(target: Database, batch: Sequence[Op]) -> dict[int, bool]:
-    results: dict[int, bool] = {}
     async with target.write() as connection:
-        for segment in plan(batch):
-            await connection.run_sync(execute_saves, target.dialect, segment)
-            for position, op in segment.deletes:
-                results[position], _ = await connection.run_sync(execute_delete, target.dialect, op)
+        return await execute(connection, target, batch)
+
+
+async def execute(
+    connection: AsyncConnection, target: Database, batch: Sequence[Op]
+) -> dict[int, bool]:
+    """Write a batch statement by statement."""
+    results: dict[int, bool] = {}
+    for segment in plan(batch):
+        await connection.run_sync(execute_saves, target.dialect, segment)
+        for position, op in segment.deletes:
+            results[position], _ = await connection.run_sync(execute_delete, target.dialect, op)
     return results
 
 
@@ -134,7 +146,7 @@ async def rows(source: Database) -> dict[str, Any]:
     async with source.connect() as connection:
         return {
             table.name: [
-                tuple(v for k, v in row.items() if k not in CLOCKS and not hidden(table.name, k))
+                tuple(v for k, v in row.items() if (table.name, k) not in CLOCKS)
                 for row in (
                     await connection.execute(select(table).order_by(*table.primary_key.columns))
                 ).mappings()
@@ -143,21 +155,14 @@ async def rows(source: Database) -> dict[str, Any]:
         }
 
 
-def hidden(table: str, column: str) -> bool:
-    made_while_writing = ("chainlit_sqla_blob_deletions", "createdAt")
-    known_users = ("users", "createdAt")
-    return (table, column) in (made_while_writing, known_users)
-
-
-def segments_of(batch: Sequence[Op]) -> Iterator[tuple[int, int]]:
-    for segment in plan(batch):
-        yield len(segment.steps), len(segment.deletes)
+def segments_of(batch: Sequence[Op]) -> list[tuple[int, int]]:
+    return [(len(segment.steps), len(segment.deletes)) for segment in plan(batch)]
 
 
 def test_saves_of_a_thread_are_one_segment() -> None:
     saves: list[Op] = [SaveThread("t", {"name": "n"})]
     saves += [SaveStep("t", f"s{n % 50}", {"output": str(n)}) for n in range(200)]
-    assert list(segments_of(saves)) == [(50, 0)]
+    assert segments_of(saves) == [(50, 0)]
 
 
 def test_deletions_close_a_segment_and_stay_in_order() -> None:
@@ -167,4 +172,4 @@ def test_deletions_close_a_segment_and_stay_in_order() -> None:
         DeleteThread("u"),
         SaveStep("t", "s", {}),
     ]
-    assert list(segments_of(batch)) == [(1, 2), (1, 0)]
+    assert segments_of(batch) == [(1, 2), (1, 0)]

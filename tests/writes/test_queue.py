@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator
-from pathlib import Path
 from threading import current_thread
 from typing import Any
 
@@ -13,7 +12,6 @@ import pytest
 from sqlalchemy import event, select, text
 
 from chainlit_sqla.database import Database
-from chainlit_sqla.database import migrator as migrations
 from chainlit_sqla.errors import NotTheAuthor, RejectedRow, SchemaOutdated
 from chainlit_sqla.models import Step
 from chainlit_sqla.writes.operations import (
@@ -26,7 +24,6 @@ from chainlit_sqla.writes.operations import (
     SaveUser,
 )
 from chainlit_sqla.writes.queue import WriteQueue
-from tests.servers.postgres import PostgresServer
 from tests.until import PATIENCE
 
 
@@ -83,14 +80,9 @@ async def test_a_refused_row_fails_alone_and_the_order_stays(
     assert await outputs(database) == {"s1": "kept", "s2": "last"}, "in the order of the calls"
 
 
-async def test_many_refused_rows_take_no_good_one_with_them(
-    database: Database,
-) -> None:
-    wide = WriteQueue(
-        Database(
-            database.given_url, settings=database.settings.model_copy(update={"queue_size": 500})
-        )
-    )
+async def test_many_refused_rows_take_no_good_one_with_them(database: Database) -> None:
+    settings = database.settings.model_copy(update={"queue_size": 500})
+    wide = WriteQueue(Database(database.given_url, settings=settings))
     ops: list[Op] = [
         bad(f"b{n}") if n % 7 == 3 else SaveStep("t", f"s{n}", {"output": str(n)})
         for n in range(60)
@@ -137,12 +129,9 @@ async def test_a_reader_waits_for_the_write_of_a_caller_that_was_cancelled(
     await write_queue.close()
 
 
-async def test_many_callers_that_keep_writing_get_every_result(
-    database: Database,
-) -> None:
-    roomy = Database(
-        database.given_url, settings=database.settings.model_copy(update={"queue_size": 100})
-    )
+async def test_many_callers_that_keep_writing_get_every_result(database: Database) -> None:
+    settings = database.settings.model_copy(update={"queue_size": 100})
+    roomy = Database(database.given_url, settings=settings)
     write_queue = WriteQueue(roomy)
 
     async def caller(number: int) -> list[Any]:
@@ -161,11 +150,10 @@ async def test_many_callers_that_keep_writing_get_every_result(
     await roomy.close()
 
 
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 async def test_a_committed_operation_is_resolved_while_the_rest_of_its_batch_waits(
-    tmp_path: Path,
+    database: Database,
 ) -> None:
-    database = Database(f"sqlite:///{tmp_path}/c.db")
-    await migrations.upgrade(database)
     away = asyncio.Event()
     prepared = 0
 
@@ -185,7 +173,6 @@ async def test_a_committed_operation_is_resolved_while_the_rest_of_its_batch_wai
     with pytest.raises(RejectedRow):
         await refused
     await write_queue.close()
-    await database.close()
 
 
 async def test_only_the_author_writes_into_a_thread(
@@ -213,25 +200,22 @@ async def test_only_the_author_writes_into_a_thread(
     assert await outputs(database) == {"s": "ann's"}
 
 
-async def test_a_batch_on_sqlite_is_one_visit_to_the_writers_thread(tmp_path: Path) -> None:
-    database = Database(f"sqlite:///{tmp_path}/chats.db")
-    await migrations.upgrade(database)
-    write_queue = WriteQueue(database)
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+async def test_a_batch_on_sqlite_is_one_visit_to_the_writers_thread(
+    write_queue: WriteQueue, database: Database
+) -> None:
     threads: list[str] = []
     for engine in database.sync_engines:
         event.listen(engine, "checkout", lambda *_: threads.append(current_thread().name))
     ops: list[Op] = [SaveThread("t", {"name": "n"}), SaveStep("t", "s", {}), SaveStep("t", "u", {})]
     await all_of(write_queue, ops)
     assert [name.rpartition("_")[0] for name in threads] == ["chainlit-sqla-writer"]
-    await write_queue.close()
-    await database.close()
 
 
-async def test_a_step_on_postgresql_is_a_fast_batch(postgres: PostgresServer) -> None:
-    url = postgres.create_database()
-    database = Database(url)
-    await migrations.upgrade(database)
-    write_queue = WriteQueue(database)
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
+async def test_a_step_on_postgresql_is_a_fast_batch(
+    write_queue: WriteQueue, database: Database
+) -> None:
     statements: list[str] = []
     event.listen(
         database.engine.sync_engine,
@@ -242,9 +226,6 @@ async def test_a_step_on_postgresql_is_a_fast_batch(postgres: PostgresServer) ->
         await write_queue.submit(SaveStep("t", "s", values))
     assert statements == [], "the fast batch runs on the driver itself"
     assert await outputs(database) == {"s": "changed"}
-    await write_queue.close()
-    await database.close()
-    postgres.drop_database(url)
 
 
 async def test_a_claim_in_the_batch_that_gives_the_thread_its_owner_is_checked(
