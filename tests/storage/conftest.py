@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
+from types import ModuleType
 from typing import Any, TypeVar
 
 import boto3
@@ -31,6 +32,7 @@ from tests.servers.require import unavailable
 from tests.until import PATIENCE
 
 EXPIRY = 600
+SWIFT_REPAIR = "pip install swift pyeclib keystonemiddleware"
 
 SESSION = get_session()
 """Shared, since reading its data files again for each test takes most of the time."""
@@ -55,17 +57,12 @@ async def close_storages() -> AsyncIterator[None]:
 
 @dataclass
 class Store:
-    """One store under test.
-
-    Args:
-        client: What is tested.
-        http: Reads its links as a browser would.
-        past: Signs a link for a key that expired, with an old clock in the signer only.
-    """
+    """A client under test, and what reads its links as a browser would."""
 
     client: StorageClient
     http: httpx.AsyncClient
     past: Callable[[str], Any] | None = None
+    """Signs a link for a key that expired, with an old clock in the signer only."""
 
     async def get(self, key: str, **options: Any) -> httpx.Response:
         url = (await self.client.read_urls([key]))[key]
@@ -129,22 +126,33 @@ async def small_pages(storage: Any, size: int, monkeypatch: pytest.MonkeyPatch) 
     client.meta.events.register("provide-client-params.s3.ListObjectsV2", limit)
 
 
-@pytest.fixture(scope="session")
-def swift_server() -> Iterator[s3_swift.SwiftServer]:
-    if why := s3_swift.missing():
-        unavailable(f"S3 with signatures: {why}", "pip install swift pyeclib keystonemiddleware")
-    server = s3_swift.SwiftServer()
+def serve(module: ModuleType, kind: Callable[[], Any], repair: str) -> Iterator[Any]:
+    """Run a server of a module that can say why it cannot run here."""
+    if why := module.missing():
+        unavailable(f"{kind.__name__}: {why}", repair)
+    server = kind()
     yield server
     server.stop()
+
+
+@pytest.fixture(scope="session")
+def swift_server() -> Iterator[s3_swift.SwiftServer]:
+    yield from serve(s3_swift, s3_swift.SwiftServer, SWIFT_REPAIR)
 
 
 @pytest.fixture(scope="session")
 def moto_server() -> Iterator[s3_moto.MotoServer]:
-    if why := s3_moto.missing():
-        unavailable(f"S3 by moto: {why}", "pip install 'moto[server]'")
-    server = s3_moto.MotoServer()
-    yield server
-    server.stop()
+    yield from serve(s3_moto, s3_moto.MotoServer, "pip install 'moto[server]'")
+
+
+@pytest.fixture(scope="session")
+def azurite_server() -> Iterator[azurite.AzuriteServer]:
+    yield from serve(azurite, azurite.AzuriteServer, "install Node.js with npm")
+
+
+@pytest.fixture(scope="session")
+def google_server() -> Iterator[gcs.GoogleServer]:
+    yield from serve(gcs, gcs.GoogleServer, "pip install 'chainlit-sqla[test]'")
 
 
 def _bucket(server: Any) -> Bucket:
@@ -179,9 +187,7 @@ async def local(tmp_path: Path) -> AsyncIterator[Store]:
         return (await past.read_urls([key]))[key]
 
     transport = httpx.ASGITransport(app)
-    async with httpx.AsyncClient(
-        transport=transport, verify=False, base_url="http://test"
-    ) as client:
+    async with httpx.AsyncClient(transport=transport, verify=False, base_url="http://t") as client:
         yield Store(storage, client, sign)
 
 
@@ -231,15 +237,6 @@ class Container:
     def sdk(self) -> ContainerClient:
         access = {"account_name": self.server.account, "account_key": self.server.key}
         return ContainerClient(self.server.endpoint, self.name, access)
-
-
-@pytest.fixture(scope="session")
-def azurite_server() -> Iterator[azurite.AzuriteServer]:
-    if why := azurite.missing():
-        unavailable(f"Azure: {why}", "install Node.js with npm")
-    server = azurite.AzuriteServer()
-    yield server
-    server.stop()
 
 
 @pytest.fixture
@@ -306,15 +303,6 @@ class GoogleBucket:
 
     def names(self) -> list[str]:
         return self.server.names(self.name)
-
-
-@pytest.fixture(scope="session")
-def google_server() -> Iterator[gcs.GoogleServer]:
-    if why := gcs.missing():
-        unavailable(f"Google Cloud Storage: {why}", "pip install 'chainlit-sqla[test]'")
-    server = gcs.GoogleServer()
-    yield server
-    server.stop()
 
 
 @pytest.fixture

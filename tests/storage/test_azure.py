@@ -1,40 +1,18 @@
-"""What is particular to Azure: a silent server, snapshots, keys as names of blobs."""
+"""What is particular to Azure: snapshots, keys as names of blobs."""
 
 from __future__ import annotations
 
 import asyncio
 import re
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chainlit_sqla.errors import StorageUnavailable
-from chainlit_sqla.storage.azure import client as azure_client
 from chainlit_sqla.storage.azure.client import blob_name, key_of
 from chainlit_sqla.storage.base import BlobSource
-from tests.servers.proxy import FlakyProxy
 
 from .conftest import Container, Store
 from .test_contract import blob
-
-MIB = 1024 * 1024
-
-
-async def test_a_server_that_falls_silent_is_unavailable(
-    container: Container, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(azure_client, "CONNECT_SECONDS", 1)
-    monkeypatch.setattr(azure_client, "READ_SECONDS", 0.5)
-    with FlakyProxy("127.0.0.1", container.server.port) as proxy:
-        endpoint = f"http://127.0.0.1:{proxy.port}/{container.server.account}"
-        storage = container.storage(endpoint=endpoint, attempts=1)
-        await storage.put("k", BlobSource(data=b"x"), mime="text/plain")
-        proxy.blackhole()
-        with pytest.raises(StorageUnavailable, match=r"; check the endpoint and the network$"):
-            await storage.put("large", BlobSource(data=b"x" * 20 * MIB), mime="text/plain")
-        proxy.restore()
-        await storage.close()
 
 
 async def test_hundreds_of_blobs_are_deleted_with_their_snapshots(container: Container) -> None:

@@ -17,6 +17,7 @@ import pytest
 
 from chainlit_sqla.errors import ConfigurationError, StorageError, StorageUnavailable
 from chainlit_sqla.storage import blocking
+from chainlit_sqla.storage.azure import client as azure_client
 from chainlit_sqla.storage.azure.client import AzureStorage
 from chainlit_sqla.storage.base import BlobSource
 from chainlit_sqla.storage.gcs.client import GCSStorage
@@ -32,6 +33,14 @@ from .test_contract import blob, failures
 
 MIB = 1024 * 1024
 KEY = base64.b64encode(b"another key of an account").decode()
+NOWHERE = f"http://127.0.0.1:{free_port()}"
+
+
+in_threads = pytest.mark.parametrize(
+    ("bucket", "at"),
+    [("google", "upload_id="), ("container", "comp=block&")],
+    indirect=["bucket"],
+)
 
 
 @pytest.fixture
@@ -129,11 +138,7 @@ async def test_a_file_that_cannot_be_read_to_its_end_leaves_nothing(
         assert bucket.unfinished() == []
 
 
-@pytest.mark.parametrize(
-    ("bucket", "at"),
-    [("google", "upload_id="), ("container", "comp=block&")],
-    indirect=["bucket"],
-)
+@in_threads
 async def test_a_cancelled_upload_is_over_when_the_caller_hears_of_it(
     bucket: Any, front: Front, at: str
 ) -> None:
@@ -155,11 +160,7 @@ async def test_a_cancelled_upload_is_over_when_the_caller_hears_of_it(
     assert await storage.put("k", source, mime="text/plain") == source.size
 
 
-@pytest.mark.parametrize(
-    ("bucket", "at"),
-    [("google", "upload_id="), ("container", "comp=block&")],
-    indirect=["bucket"],
-)
+@in_threads
 async def test_a_large_upload_holds_up_neither_small_ones_nor_the_rest(
     bucket: Any, front: Front, monkeypatch: pytest.MonkeyPatch, at: str
 ) -> None:
@@ -205,6 +206,31 @@ async def test_a_server_that_goes_away_amid_an_upload_leaves_no_blob(
     front.calm()
     assert [info.key async for info in storage.list_blobs()] == ["before"]
     assert await storage.put("k", source, mime="text/plain") == source.size
+
+
+@pytest.mark.parametrize(
+    ("bucket", "at", "size"),
+    [
+        ("moto", "PUT /", 10),
+        ("moto", "POST .*uploads", 11 * MIB),
+        ("moto", "partNumber=2", 11 * MIB),
+        ("moto", r"POST .*\?uploadId", 11 * MIB),
+        ("container", "comp=block&", 20 * MIB),
+    ],
+    indirect=["bucket"],
+)
+async def test_a_server_that_never_answers_is_unavailable(
+    bucket: Any, front: Front, monkeypatch: pytest.MonkeyPatch, at: str, size: int
+) -> None:
+    monkeypatch.setattr(azure_client, "CONNECT_SECONDS", 1)
+    monkeypatch.setattr(azure_client, "READ_SECONDS", 0.5)
+    changes = {"patience": 0.5} if isinstance(bucket, Bucket) else {}
+    endpoint = bucket.endpoint_at(front.endpoint)
+    storage = bucket.storage(endpoint=endpoint, attempts=1, **changes)
+    front.hold(at)
+    async with asyncio.timeout(PATIENCE):
+        with pytest.raises(StorageUnavailable, match=r"Cannot write 'k' .*and the network$"):
+            await storage.put("k", BlobSource(data=b"x" * size), mime="text/plain")
 
 
 @pytest.mark.parametrize(
@@ -368,6 +394,12 @@ async def test_a_connection_lost_while_reading(bucket: Any, proxy: FlakyProxy) -
             "correct BUCKET_NAME or the storage URL$",
         ),
         ("container", {"key": KEY}, "; correct APP_AZURE_STORAGE_ACCESS_KEY"),
+        (
+            "swift",
+            {"endpoint": NOWHERE, "attempts": 1},
+            f"at {NOWHERE}.*; check DEV_AWS_ENDPOINT or the storage URL, APP_AWS_REGION and the "
+            "network$",
+        ),
     ],
     indirect=["bucket"],
 )
@@ -375,19 +407,9 @@ async def test_a_refusal_names_its_repair(
     bucket: Any, changes: dict[str, Any], message: str
 ) -> None:
     for error in await failures(bucket.storage(**changes)):
-        assert type(error) is StorageError
+        assert type(error) is (StorageUnavailable if "endpoint" in changes else StorageError)
         assert re.search(message, str(error)), error
         assert KEY not in str(error)
-
-
-async def test_an_unreachable_server(swift: Bucket) -> None:
-    nowhere = f"http://127.0.0.1:{free_port()}"
-    for error in await failures(swift.storage(endpoint=nowhere, attempts=1)):
-        assert type(error) is StorageUnavailable
-        assert f"at {nowhere}" in str(error)
-        assert str(error).endswith(
-            "; check DEV_AWS_ENDPOINT or the storage URL, APP_AWS_REGION and the network"
-        )
 
 
 # More than what the buffers of the sockets take.

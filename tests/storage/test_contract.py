@@ -261,13 +261,8 @@ async def test_reading_may_stop_early(store: Store) -> None:
     assert len(await blob(store.client, "k")) == 2_000_000
 
 
-async def test_check_leaves_nothing_and_names_the_store(store: Store) -> None:
-    said = await store.client.check()
-    assert said.startswith("the ")
-    await store.client.check()
-
-
-async def test_closing_twice_is_harmless(store: Store) -> None:
-    await store.client.put("k", BlobSource(data=b"x"), mime="text/plain")
+async def test_check_names_the_store_and_closing_twice_is_harmless(store: Store) -> None:
+    for _ in range(2):  # The first leaves nothing that the second trips over.
+        assert (await store.client.check()).startswith("the ")
     await store.client.close()
     await store.client.close()

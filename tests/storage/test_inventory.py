@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -124,22 +125,6 @@ async def test_parts_of_an_upload_that_never_ended_are_removed(swift: Bucket) ->
     assert [upload["Key"] for upload in left] == ["p/somebody's", "q/of-others"]
 
 
-def strays(root: Path) -> set[str]:
-    """Write what a killed process leaves at each point of a write."""
-    shelf = root / "ab"
-    shelf.mkdir(parents=True, exist_ok=True)
-    digest = "ab" + "0" * 62
-    names = {
-        f"ab/{digest}.{'1' * 16}.part",
-        f"ab/{digest}.json.{'2' * 16}",
-        f".secret.{'3' * 16}",
-        f".gitignore.{'4' * 16}",
-    }
-    for name in names:
-        (root / name).write_bytes(b"half")
-    return names
-
-
 def files(root: Path) -> set[str]:
     return {str(path.relative_to(root)) for path in root.rglob("*") if path.is_file()}
 
@@ -149,13 +134,25 @@ async def test_what_a_killed_process_left_in_a_folder_is_cleared(tmp_path: Path)
     await store.put("k", BlobSource(data=b"x"), mime="text/plain")
     await store.read_urls(["k"])
     before = files(tmp_path)
-    left = strays(tmp_path)
+    (description,) = tmp_path.glob("??/*.json")
+    (tmp_path / "ab").mkdir()
+    digest = "ab" + "0" * 62
+    left = {
+        f"ab/{digest}.{'1' * 16}.part",
+        f"ab/{digest}.json.{'2' * 16}",
+        f".secret.{'3' * 16}",
+        f".gitignore.{'4' * 16}",
+        str(description.with_suffix(f".{'5' * 16}").relative_to(tmp_path)),  # It was replaced.
+    }
+    for name in left:
+        (tmp_path / name).write_bytes(b"half")
     (tmp_path / "ab" / "notes.txt").write_text("somebody's own")
     assert await clear(store, hours=-1) == 0
     assert await clear(store, hours=1, remove=False) == len(left)
     assert files(tmp_path) == before | left | {"ab/notes.txt"}
     assert await clear(store, hours=1) == len(left)
     assert files(tmp_path) == before | {"ab/notes.txt"}
+    assert await sizes(store) == {"k": 1}
 
 
 async def test_a_file_that_was_cut_shows_its_real_size(tmp_path: Path) -> None:
@@ -175,11 +172,15 @@ async def test_a_damaged_description_is_reported_and_its_bytes_are_kept(
     store = LocalStorage(tmp_path)
     await store.put("k", BlobSource(data=b"x"), mime="text/plain")
     (description,) = tmp_path.glob("??/*.json")
-    description.write_text("{")
-    assert await sizes(store) == {}
-    assert "is damaged" in caplog.text
-    with pytest.raises(StorageError, match="restore it or delete it"):
-        await store.stat("k")
+    whole = json.loads(description.read_text())
+    for damage in ("", "{", "{}", json.dumps({**whole, "version": "../../x"})):
+        description.write_text(damage)
+        assert await sizes(store) == {}
+        assert "is damaged" in caplog.text
+        caplog.clear()
+        for read in (store.stat("k"), blob(store, "k")):
+            with pytest.raises(StorageError, match=r"is damaged.*restore it or delete it"):
+                await read
     assert await clear(store, hours=1) == 0
     assert len(list(tmp_path.glob("??/*"))) == 2
 
@@ -204,15 +205,6 @@ async def test_half_of_a_pair_of_files_is_kept_for_the_other_half(
     assert (info.size, info.name) == (8, "a.txt")
 
 
-async def test_bytes_that_were_replaced_are_cleared(tmp_path: Path) -> None:
-    store = LocalStorage(tmp_path)
-    await store.put("k", BlobSource(data=b"new"), mime="text/plain")
-    (description,) = tmp_path.glob("??/*.json")
-    (description.parent / f"{description.stem}.{'0' * 16}").write_bytes(b"old")
-    assert await clear(store, hours=1) == 1
-    assert await sizes(store) == {"k": 3}
-
-
 @pytest.fixture(params=["local", "moto", "google", "container"])
 def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Inventory:
     """A client that has done nothing yet."""
@@ -227,19 +219,15 @@ async def use(storage: Inventory, key: str) -> None:
     assert await blob(storage, key) == b"x"
 
 
-async def end(storage: Inventory) -> None:
+async def close_and_use(storage: Inventory) -> None:
     await use(storage, "third")
     await storage.close()
+    assert await blob(storage, "third") == b"x"
+    await use(storage, "fourth")
+    await storage.close()
 
 
-def test_it_serves_one_loop_after_another(storage: Inventory) -> None:
+def test_it_serves_one_loop_after_another_and_opens_again_when_closed(storage: Inventory) -> None:
     asyncio.run(use(storage, "first"))  # Without close: the command line may end like this.
     asyncio.run(use(storage, "second"))
-    asyncio.run(end(storage))
-
-
-async def test_closed_it_opens_again_when_used(storage: Inventory) -> None:
-    await use(storage, "k")
-    await storage.close()
-    assert await blob(storage, "k") == b"x"
-    await use(storage, "l")
+    asyncio.run(close_and_use(storage))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import io
-import json
 import os
 import resource
 import stat
@@ -12,20 +11,15 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-import httpx
 import pytest
-from starlette.applications import Starlette
 
 from chainlit_sqla.errors import BlobNotFound, StorageError
 from chainlit_sqla.storage.base import BlobSource
 from chainlit_sqla.storage.local import folder as folder_module
 from chainlit_sqla.storage.local.client import LinkError, LocalStorage
 from chainlit_sqla.storage.local.folder import SECRET_FILE
-from chainlit_sqla.storage.local.route import file_route
 from tests.until import PATIENCE
 
 from .test_contract import blob
@@ -85,15 +79,6 @@ async def test_nothing_is_made_before_the_first_write(tmp_path: Path) -> None:
         await blob(storage, "k")
     await storage.delete(["k"])
     await storage.close()
-    assert not root.exists()
-
-
-async def test_a_link_is_refused_before_there_is_a_secret(tmp_path: Path) -> None:
-    root = tmp_path / "files"
-    app = Starlette(routes=[file_route(LocalStorage(root))])
-    transport = httpx.ASGITransport(app)
-    async with httpx.AsyncClient(transport=transport, base_url="http://t", verify=False) as http:
-        assert (await http.get("/chainlit-sqla/files/" + "A" * 96)).status_code == 403
     assert not root.exists()
 
 
@@ -194,50 +179,22 @@ async def test_one_blob_that_cannot_be_deleted_keeps_no_other(tmp_path: Path) ->
     assert left == [data]  # While something points at them, the bytes stay, too.
 
 
-async def test_a_damaged_description_is_named(tmp_path: Path) -> None:
-    storage = LocalStorage(tmp_path)
-    await put(storage, "k")
-    (path,) = tmp_path.rglob("*.json")
-    for damage in ("", "{}", json.dumps({**json.loads(path.read_text()), "version": "../../x"})):
-        path.write_text(damage)
-        with pytest.raises(StorageError, match="is damaged"):
-            await blob(storage, "k")
-
-
-@pytest.fixture
-def unprivileged() -> Iterator[Callable[[Path], None]]:
-    """Return a call that gives a folder to others and drops root for the test's end."""
-    root = os.geteuid() == 0
-
-    def drop(folder: Path) -> None:
+async def test_a_folder_without_permission() -> None:
+    with tempfile.TemporaryDirectory() as name:  # Reachable by others, unlike pytest's own.
+        folder = Path(name)
         folder.chmod(0o555)
-        if root:
+        if os.geteuid() == 0:
             os.seteuid(65534)
-
-    yield drop
-    if root:
-        os.seteuid(0)
-
-
-@pytest.fixture
-def shared_folder() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory() as name:
-        Path(name).chmod(0o755)  # Reachable by others, unlike pytest's own folders.
-        yield Path(name)
-        Path(name).chmod(0o755)
-
-
-async def test_a_folder_without_permission(
-    shared_folder: Path, unprivileged: Callable[[Path], None]
-) -> None:
-    unprivileged(shared_folder)
-    for storage in (LocalStorage(shared_folder), LocalStorage(shared_folder / "new")):
-        for attempt in (put(storage, "k"), storage.read_urls(["k"]), storage.check()):
-            with pytest.raises(StorageError) as caught:
-                await attempt
-            assert str(storage.root) in str(caught.value)
-            assert "Permission denied" in str(caught.value)
-            assert str(caught.value).endswith("CHAINLIT_SQLA_DATA_DIR or the storage URL")
+        try:
+            for storage in (LocalStorage(folder), LocalStorage(folder / "new")):
+                for attempt in (put(storage, "k"), storage.read_urls(["k"]), storage.check()):
+                    with pytest.raises(StorageError) as caught:
+                        await attempt
+                    assert str(storage.root) in str(caught.value)
+                    assert "Permission denied" in str(caught.value)
+                    assert str(caught.value).endswith("CHAINLIT_SQLA_DATA_DIR or the storage URL")
+        finally:
+            os.seteuid(os.getuid())
 
 
 async def test_a_file_stands_where_the_folder_should_be(tmp_path: Path) -> None:
@@ -296,26 +253,17 @@ def test_processes_that_start_together_share_one_secret(tmp_path: Path) -> None:
     assert left == {SECRET_FILE, ".gitignore"}
 
 
-@contextmanager
-def largest_file(size: int) -> Iterator[None]:
-    """Let the system refuse to write more into a file, as a full disk does."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
-
-
 async def test_a_disk_that_is_full_halfway_keeps_the_old_blob_and_no_rest(tmp_path: Path) -> None:
     storage = LocalStorage(tmp_path)
     await storage.put("k", BlobSource(data=b"old"), mime="text/plain")
     before = sorted(tmp_path.rglob("*"))
-    with (
-        largest_file(MIB),
-        pytest.raises(StorageError, match=r"Cannot write 'k' in the folder .*; free some space"),
-    ):
-        await storage.put("k", BlobSource(data=b"x" * 2 * MIB), mime="text/plain")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (MIB, limits[1]))
+    try:
+        with pytest.raises(StorageError, match=r"Cannot write 'k' in the folder .*; free some "):
+            await storage.put("k", BlobSource(data=b"x" * 2 * MIB), mime="text/plain")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert await blob(storage, "k") == b"old"
     assert sorted(tmp_path.rglob("*")) == before
     assert await storage.put("k", BlobSource(data=b"x" * 2 * MIB), mime="text/plain") == 2 * MIB

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +19,10 @@ from chainlit_sqla.storage.s3 import connection as s3_connection
 from chainlit_sqla.storage.s3 import upload as s3_upload
 from chainlit_sqla.storage.s3.client import S3Storage
 from tests.servers import s3_swift
-from tests.servers.require import unavailable
 from tests.servers.s3_faults import Front
-from tests.until import PATIENCE
+from tests.until import PATIENCE, until
 
-from .conftest import Bucket, _bucket
+from .conftest import SWIFT_REPAIR, Bucket, _bucket, serve
 from .test_contract import blob
 
 MIB = 1024 * 1024
@@ -44,15 +41,7 @@ def front(moto: Bucket) -> Iterator[Front]:
 @pytest.fixture(scope="module")
 def own_swift() -> Iterator[s3_swift.SwiftServer]:
     """A server that may be killed: nobody else uses it."""
-    if why := s3_swift.missing():
-        unavailable(f"S3 that keeps blobs: {why}", "pip install swift pyeclib keystonemiddleware")
-    server = s3_swift.SwiftServer()
-    yield server
-    server.stop()
-
-
-def through(front: Front, bucket: Bucket, **changes: Any) -> S3Storage:
-    return bucket.storage(endpoint=front.endpoint, **changes)
+    yield from serve(s3_swift, s3_swift.SwiftServer, SWIFT_REPAIR)
 
 
 async def put(storage: S3Storage, source: BlobSource = LARGE) -> int:
@@ -64,7 +53,7 @@ async def put(storage: S3Storage, source: BlobSource = LARGE) -> int:
 async def test_a_server_that_stays_broken_is_reported_and_leaves_nothing(
     moto: Bucket, front: Front, at: str
 ) -> None:
-    storage = through(front, moto)
+    storage = moto.storage(endpoint=front.endpoint)
     front.fail(at, 500, "InternalError")
     with pytest.raises(StorageUnavailable) as caught:
         await put(storage)
@@ -78,7 +67,7 @@ async def test_a_server_that_stays_broken_is_reported_and_leaves_nothing(
 
 
 async def test_an_overload_without_end_names_the_repair(moto: Bucket, front: Front) -> None:
-    storage = through(front, moto)
+    storage = moto.storage(endpoint=front.endpoint)
     front.fail("PUT /", 503, "SlowDown")
     with pytest.raises(StorageUnavailable, match=r"Cannot write 'k' .*SlowDown.*; try again later"):
         await put(storage, SMALL)
@@ -86,48 +75,11 @@ async def test_an_overload_without_end_names_the_repair(moto: Bucket, front: Fro
 
 
 async def test_an_unavailable_server_is_not_asked_for_each_key(moto: Bucket, front: Front) -> None:
-    storage = through(front, moto, attempts=1)
+    storage = moto.storage(endpoint=front.endpoint, attempts=1)
     front.fail("DELETE /", 503, "SlowDown")
     with pytest.raises(StorageUnavailable, match=r"SlowDown.*; try again later"):
         await storage.delete([f"k{number}" for number in range(100)])
     assert len(front.requests) <= LANES
-
-
-@dataclass
-class Chat:
-    """A layer with one message, over a server that may be killed, behind a front."""
-
-    layer: SQLADataLayer
-    bucket: Bucket
-    front: Front
-
-    @classmethod
-    @asynccontextmanager
-    async def over(
-        cls, server: s3_swift.SwiftServer, folder: Path, retry_seconds: float
-    ) -> AsyncIterator[Chat]:
-        bucket = _bucket(server)
-        with Front(server.endpoint) as front:
-            layer = SQLADataLayer(
-                f"sqlite:///{folder / 'chats.db'}",
-                storage=through(front, bucket, attempts=1),
-                settings=Settings.load(storage_retry_seconds=retry_seconds),
-            )
-            step: Any = {"id": "s", "threadId": "t", "type": "tool", "output": "kept"}
-            await layer.create_step(step)
-            yield cls(layer, bucket, front)
-            await layer.close()
-
-    def send(self) -> asyncio.Task[None]:
-        file = File(id="e", thread_id="t", for_id="s", name="e", content=LARGE.data)
-        return asyncio.create_task(self.layer.create_element(file))
-
-    async def read(self) -> list[Any]:
-        """The elements; the message must be there."""
-        thread = await self.layer.get_thread("t")
-        assert thread
-        assert [step["output"] for step in thread["steps"]] == ["kept"]
-        return list(thread["elements"] or [])
 
 
 @pytest.mark.parametrize("comes_back", [False, pytest.param(True, marks=pytest.mark.full)])
@@ -137,42 +89,45 @@ async def test_a_chat_whose_server_of_files_is_killed(
     caplog: pytest.LogCaptureFixture,
     comes_back: bool,
 ) -> None:
-    async with Chat.over(own_swift, tmp_path, 600 if comes_back else 0) as chat:
-        part = chat.front.hold("partNumber=2", after=MIB)
-        upload = chat.send()
+    bucket = _bucket(own_swift)
+    with Front(own_swift.endpoint) as front:
+        layer = SQLADataLayer(
+            f"sqlite:///{tmp_path / 'chats.db'}",
+            storage=bucket.storage(endpoint=front.endpoint, attempts=1),
+            settings=Settings.load(storage_retry_seconds=600 if comes_back else 0),
+        )
+        step: Any = {"id": "s", "threadId": "t", "type": "tool", "output": "kept"}
+        await layer.create_step(step)
+
+        async def read() -> list[Any]:
+            thread: Any = await layer.get_thread("t")
+            assert [step["output"] for step in thread["steps"]] == ["kept"]
+            return list(thread["elements"])
+
+        part = front.hold("partNumber=2", after=MIB)
+        file = File(id="e", thread_id="t", for_id="s", name="e", content=LARGE.data)
+        upload = asyncio.create_task(layer.create_element(file))
         assert await asyncio.to_thread(part.met.wait, BOUND)
         await asyncio.to_thread(own_swift.kill)
-        chat.front.calm()
+        front.calm()
         async with asyncio.timeout(BOUND):
             if comes_back:
-                while "Retrying in" not in caplog.text:
-                    await asyncio.sleep(0.01)
+                await until(lambda: "Retrying in" in caplog.text)
                 await asyncio.to_thread(own_swift.start)
                 await upload
             else:
                 with pytest.raises(StorageUnavailable, match=r"Cannot write 'threads/t/e/.*k$"):
                     await upload
                 assert "Not stored: element e: Cannot write 'threads/t/e/" in caplog.text
-                assert await chat.read() == []
+                assert await read() == []
                 await asyncio.to_thread(own_swift.start)
-        elements = await chat.read()
+        elements = await read()
         assert len(elements) == comes_back
-        assert chat.bucket.names() == [element["objectKey"] for element in elements]
+        assert bucket.names() == [element["objectKey"] for element in elements]
         for element in elements:
-            assert await blob(chat.layer.storage, element["objectKey"]) == LARGE.data
-            assert chat.bucket.unfinished() == []
-
-
-@pytest.mark.parametrize("at", ["PUT /", "POST .*uploads", "partNumber=2", r"POST .*\?uploadId"])
-async def test_a_server_that_never_answers_is_unavailable(
-    moto: Bucket, front: Front, at: str
-) -> None:
-    storage = moto.storage(endpoint=front.endpoint, patience=0.5, attempts=1)
-    front.hold(at)
-    size = 10 if at == "PUT /" else 11 * MIB
-    async with asyncio.timeout(BOUND):
-        with pytest.raises(StorageUnavailable, match=r"Cannot write 'k' .*and the network$"):
-            await storage.put("k", BlobSource(data=b"x" * size), mime="text/plain")
+            assert await blob(layer.storage, element["objectKey"]) == LARGE.data
+            assert bucket.unfinished() == []
+        await layer.close()
 
 
 async def test_giving_an_upload_up_takes_limited_time(
