@@ -77,7 +77,9 @@ class Database:
         self.url = self.dialect.engine_url(self.given_url)
         if read_only:
             self.url = self.dialect.reading_url(self.url)
-        self.schema = self._checked_schema()
+        self.schema: str | None = None
+        if self.settings.db_schema and self.dialect.has_schemas:
+            self.schema = self.dialect.schema_name(self.settings.db_schema)
         self._create_folder()
         self.engine = self._create_engine()
         self._pooler = self.dialect.is_pooler(self.given_url, self.settings)
@@ -194,12 +196,7 @@ class Database:
         return outcome is FastBatchOutcome.WRITTEN
 
     async def read(self, query: Callable[[AsyncConnection], Awaitable[T]]) -> T:
-        """Run a query that does not write, and repeat it after a lost connection.
-
-        Raises:
-            DatabaseUnavailable: The database cannot be reached.
-            SchemaOutdated: A table or column is missing.
-        """
+        """Run a query that does not write, and repeat it after a lost connection."""
 
         async def once() -> T:
             async with self.connect() as connection:
@@ -344,11 +341,6 @@ class Database:
                     self.engine.sync_engine.dispose(close=False)
             self._loop = loop
 
-    def _checked_schema(self) -> str | None:
-        if not self.settings.db_schema or not self.dialect.has_schemas:
-            return None
-        return self.dialect.schema_name(self.settings.db_schema)
-
     def _create_folder(self) -> None:
         """Create the folder of the default SQLite file; others must exist, so that typos show."""
         if self.given_url.database and self.given_url == make_url(self.settings.embedded_database):
@@ -384,14 +376,7 @@ class Database:
 
 
 def parse_url(url: str | URL) -> URL:
-    """Parse a database URL.
-
-    Args:
-        url: The text of an environment variable, or a URL.
-
-    Raises:
-        ConfigurationError: The text is not a URL; the message contains no password.
-    """
+    """Parse a database URL; the error about an invalid one contains no password."""
     try:
         parsed = make_url(url.strip().strip("'\"") if isinstance(url, str) else url)
         if isinstance(url, str) and _has_unescaped_at(parsed, url):
@@ -412,6 +397,3 @@ def _has_unescaped_at(parsed: URL, url: str) -> bool:
     parameters = (pair.partition("=")[0] for pair in url.partition("?")[2].split("&"))
     parts = (parsed.host or "", parsed.database or "", *parameters)
     return parsed.password is not None and any("@" in part for part in parts)
-
-
-__all__ = ["Database", "parse_url"]

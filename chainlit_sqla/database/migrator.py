@@ -42,13 +42,7 @@ def script_folder() -> Path:
 
 
 async def ensure(database: Database) -> None:
-    """Check that the schema matches this release, and upgrade it where that is allowed.
-
-    Raises:
-        SchemaOutdated: The schema is older, and upgrades are not automatic.
-        SchemaUnknown: The schema is newer, or another program created the tables.
-        DatabaseUnavailable: The database cannot be reached.
-    """
+    """Check that the schema matches this release, and upgrade it where that is allowed."""
     revision = await current(database)
     mismatch = revision_mismatch(database.label, revision)
     if mismatch is None:
@@ -69,13 +63,7 @@ async def current(database: Database) -> str | None:
 
 
 async def upgrade(database: Database, revision: str = "head") -> None:
-    """Upgrade the schema to a revision; nothing happens if it is at that revision already.
-
-    Raises:
-        SchemaUnknown: Another program created the tables, or the schema is newer.
-        DatabaseUnavailable: The database cannot be reached, or a permission is missing.
-        ConfigurationError: There is no such revision.
-    """
+    """Upgrade the schema to a revision; nothing happens if it is at that revision already."""
     await _refuse_foreign_tables(database)
     previous = await current(database)
     _refuse_unknown_revision(database, previous)

@@ -53,28 +53,18 @@ def revision_mismatch(label: str, revision: str | None) -> SchemaError | None:
     return SchemaOutdated(f"{label} {state}, this release needs {HEAD}; run: chainlit-sqla upgrade")
 
 
-async def foreign_tables(connection: AsyncConnection, schema: str | None) -> list[str]:
-    """Return tables with our names that another program created.
+async def describe_foreign_tables(connection: AsyncConnection, schema: str | None) -> str:
+    """Describe tables with our names that another program created, "" if there are none.
 
-    Tables of an upgrade of ours that is running or was interrupted are not among them.
+    Tables of an upgrade of ours that is running or was interrupted are not among them. The text
+    completes a sentence that begins with the name of the database.
     """
     # Two looks: a list that is read during another process's upgrade may be incomplete.
     for _ in range(2):
         names = set(await table_names(connection, schema))
-        taken = CHAINLIT_TABLES.keys() & names
+        taken = sorted(CHAINLIT_TABLES.keys() & names)
         if not taken or UPGRADE_MARKER in names:
-            return []
-    return sorted(taken)
-
-
-async def describe_foreign_tables(connection: AsyncConnection, schema: str | None) -> str:
-    """Describe tables that another program created, "" if there are none.
-
-    The text completes a sentence that begins with the name of the database.
-    """
-    taken = await foreign_tables(connection, schema)
-    if not taken:
-        return ""
+            return ""
     if await connection.run_sync(lambda sync: _are_chainlits(sync, schema, taken)):
         return (
             "has conversations of Chainlit's own data layer; migrate them with "

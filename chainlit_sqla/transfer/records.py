@@ -127,11 +127,7 @@ class Record:
 
     @classmethod
     def parse(cls, line: bytes | str) -> Record:
-        """Read a line written by `line`; missing columns get their default.
-
-        Raises:
-            ImportSourceError: The line is not a record; the message says why.
-        """
+        """Read a line written by `line`; missing columns get their default."""
         try:
             members = _json.loads(line)
         except ValueError as error:
@@ -165,11 +161,7 @@ def default(kind: str, name: str) -> Any:
 
 
 def unknown_columns(kind: str, members: Mapping[str, Any]) -> dict[str, Any]:
-    """The members of a line that are not columns of ours.
-
-    Raises:
-        ValueError: A value is nested too deeply.
-    """
+    """The members of a line that are not columns of ours; too deep nesting is a `ValueError`."""
     known = {"kind", *COLUMNS[kind]}
     unknown = {name: value for name, value in members.items() if name not in known}
     values: dict[str, Any] = _json.loads(_json.dumps(unknown)) if unknown else {}

@@ -62,14 +62,9 @@ _Feedback = dict[str, Record]
 
 @dataclass(frozen=True, slots=True)
 class TranscriptEntry:
-    """A step with the elements and the feedback that are shown with it.
+    """A step with its elements, and the feedback for it or for the run that it ends.
 
-    Args:
-        step: The step; None: the elements belong to no step that is shown.
-        depth: The number of steps that it is shown inside of.
-        in_tool: Whether one of these is a tool.
-        elements: The step's elements in the order of their arrival.
-        feedback: The feedback for the step, or for the run that it ends.
+    Without a step, the elements belong to no step that is shown. See `StepPosition`.
     """
 
     step: Record | None
@@ -93,6 +88,10 @@ class Document:
 
     def __init__(self, write: Write) -> None:
         self._write = write
+
+    def _text(self, text: str) -> None:
+        # UTF-8 cannot encode half a surrogate pair, which Python may hold.
+        self._write(text.encode("utf-8", "replace"))
 
     def begin(self, count: int) -> None:
         """Write what stands before the conversations."""
@@ -177,16 +176,8 @@ class ConversationReader:
         nodes: dict[str, list[StepNode]] = defaultdict(list)
         options = {"yield_per": _ROWS_PER_FETCH}
         async with self._connection.stream(query, execution_options=options) as rows:
-            async for (
-                thread_id,
-                id,
-                parent_id,
-                type_,
-                name,
-                first_character,
-                is_error,
-                size,
-            ) in rows:
+            async for row in rows:
+                thread_id, id, parent_id, type_, name, first_character, is_error, size = row
                 is_wrapper = type_ == "run" and name in _WRAPPERS and not first_character
                 node = StepNode(id, parent_id, type_, is_wrapper, bool(is_error), size)
                 nodes[thread_id].append(node)
@@ -275,14 +266,10 @@ class StepNode(NamedTuple):
 
 
 class StepPosition(NamedTuple):
-    """Where a step is shown.
+    """Where a step is shown: inside how many steps (0 for messages), and whether one is a tool.
 
-    Args:
-        id: The step's id.
-        depth: The number of steps that it is shown inside of; 0 for messages.
-        in_tool: Whether one of these is a tool.
-        feedback_ids: The ids whose feedback is shown with the step: its own, and those of the
-            runs that end with it, since Chainlit stores feedback for an answer at its run.
+    Its feedback is its own and that of the runs that end with it, since Chainlit stores feedback
+    for an answer at its run.
     """
 
     id: str

@@ -13,7 +13,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from .conversation import Conversation, Document, TranscriptEntry
-from .markdown import describe, encode, format_time, safe_link, thread_facts, thread_title
+from .markdown import describe, format_time, safe_link, thread_facts, thread_title
 
 if TYPE_CHECKING:
     from markdown_it import MarkdownIt
@@ -65,9 +65,6 @@ class HtmlExport(Document):
         """Write the end of the page."""
         self._text("</main>\n</body>\n</html>\n")
 
-    def _text(self, text: str) -> None:
-        self._write(encode(text))
-
 
 def _section(entry: TranscriptEntry) -> str:
     role, heading, blocks, notes = describe(entry)
@@ -84,12 +81,7 @@ def _section(entry: TranscriptEntry) -> str:
 
 
 def markdown_to_html(text: str) -> str:
-    r"""Render a message as HTML that shows it and does nothing else.
-
-    Example:
-        >>> markdown_to_html("*hello* <b>")
-        '<p><em>hello</em> &lt;b&gt;</p>\n'
-    """
+    """Render a message as HTML that shows it and does nothing else."""
     if len(text) <= MAX_RENDERED:
         parser = _parser()
         env: dict[str, Any] = {}

@@ -37,13 +37,9 @@ _URL_CHARACTERS = ":/?#[]@!$&'()*+,;=%-._~"  # RFC 3986, and the percent sign.
 
 
 class Section(NamedTuple):
-    """An entry as Markdown.
+    """An entry as Markdown; its role is None for a step that is no message.
 
-    Args:
-        role: ``user``, ``assistant`` or ``system``; None: a step that is no message.
-        heading: Its author and time, in one line.
-        blocks: Its texts; each must be kept apart from what follows it.
-        notes: A list of its elements and feedback.
+    Each of its blocks must be kept apart from what follows; notes list elements and feedback.
     """
 
     role: str | None
@@ -73,9 +69,6 @@ class MarkdownExport(Document):
             if section.notes:
                 self._text(f"{quote(section.notes, entry.depth)}\n\n")
         return True
-
-    def _text(self, text: str) -> None:
-        self._write(encode(text))
 
 
 def thread_title(conversation: Conversation) -> str:
@@ -126,23 +119,13 @@ def describe(entry: TranscriptEntry) -> Section:
     return Section(None, _joined(name, time, _duration(step), error), blocks, notes)
 
 
-def encode(text: str) -> bytes:
-    """The bytes of a text; UTF-8 cannot encode half a surrogate pair, which Python may hold."""
-    return text.encode("utf-8", "replace")
-
-
 def one_line(text: Any) -> str:
     """A text without line ends and control characters."""
     return "" if text is None else _INVISIBLE.sub(" ", str(text)).strip()
 
 
 def escape(text: Any) -> str:
-    r"""A text in one line without any meaning in Markdown.
-
-    Example:
-        >>> escape("# a <b> *c*")
-        '\\# a \\<b\\> \\*c\\*'
-    """
+    """A text in one line without any meaning in Markdown."""
     return _SPECIAL.sub(r"\\\1", one_line(text))
 
 
@@ -161,12 +144,7 @@ def quote(text: str, depth: int = 1) -> str:
 
 
 def safe_link(url: Any) -> str | None:
-    """A URL that may be followed: absolute, with a harmless scheme, odd characters quoted.
-
-    Example:
-        >>> safe_link("https://example.org/a b"), safe_link("javascript:alert(1)")
-        ('https://example.org/a%20b', None)
-    """
+    """A URL that may be followed: absolute, with a harmless scheme, odd characters quoted."""
     if not isinstance(url, str):
         return None
     try:

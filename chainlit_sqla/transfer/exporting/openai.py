@@ -30,6 +30,7 @@ import orjson
 from ..._internal.timestamps import format_instant
 from ..records import Record
 from .conversation import (
+    MESSAGE_TYPES,
     Conversation,
     Document,
     TranscriptEntry,
@@ -38,11 +39,6 @@ from .conversation import (
     thumb,
 )
 
-_ROLES = {
-    "user_message": "user",
-    "assistant_message": "assistant",
-    "system_message": "system",
-}
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_-]+")
 _MAX_NAME = 64
 _MAX_CALL_ID = 40
@@ -101,9 +97,6 @@ class ChatMessages:
 
     A message is complete when the next role begins. Complete messages are pending until an
     answer follows, and are returned then: what no answer follows is left out.
-
-    Args:
-        tools: Include the calls of tools and their results.
     """
 
     def __init__(self, *, tools: bool = False) -> None:
@@ -122,11 +115,10 @@ class ChatMessages:
         """Add an entry, and return the messages that are certain now."""
         step = entry.step
         if step is not None:
-            role = _ROLES.get(step.values["type"])
-            text = message_text(step)
-            if role is not None and text.strip() and not step.values["isError"]:
-                self._add_message(role, text, entry.feedback)
-            elif self._with_tools and step.values["type"] == "tool" and not entry.in_tool:
+            type_, text = step.values["type"], message_text(step)
+            if type_ in MESSAGE_TYPES and text.strip() and not step.values["isError"]:
+                self._add_message(type_.removesuffix("_message"), text, entry.feedback)
+            elif self._with_tools and type_ == "tool" and not entry.in_tool:
                 self._add_call(step)
         return self._take_ready()
 

@@ -59,14 +59,7 @@ async def export_conversations(
     tools: bool = False,
     watch: Watch = quiet,
 ) -> ExportResult:
-    """Write the selected conversations; nothing where the conditions select none.
-
-    Raises:
-        ConfigurationError: A user or a thread of the selection does not exist.
-        SchemaUnknown: The tables belong to another layer or to a newer release.
-        DatabaseUnavailable: The database cannot be reached.
-        BrokenPipeError: The reader of a pipe has closed it.
-    """
+    """Write the selected conversations; nothing where the conditions select none."""
     try:
         async with database.snapshot() as connection:
             await _check_revision(database, connection)
@@ -92,7 +85,7 @@ async def export_conversations(
                 result.conversations = await _write_document(document, reader, result.selected)
                 result.is_empty = not result.conversations
             return result
-    except BrokenPipeError:
+    except BrokenPipeError:  # The reader of the output has closed it.
         raise
     except database.dialect.errors as error:
         raise database.translate(error) from error

@@ -29,13 +29,7 @@ class Feedback(StrEnum):
 class Selection:
     """Conversations that meet every given condition; a sequence matches any of its values.
 
-    Args:
-        users: Identifiers or ids of users.
-        threads: Ids of threads.
-        since: The last activity was at this time or later.
-        until: The last activity was before this time.
-        feedback: A step has such feedback.
-        tags: Tags of the thread.
+    Users are identifiers or ids. The last activity was at `since` or later, and before `until`.
     """
 
     users: Sequence[str] = ()
@@ -49,15 +43,7 @@ class Selection:
     def parse(
         cls, *, since: str | None = None, until: str | None = None, **conditions: Any
     ) -> Selection:
-        """Make a selection from dates and times in ISO 8601; the last date includes its day.
-
-        Raises:
-            ConfigurationError: A date or time is not valid.
-
-        Example:
-            >>> Selection.parse(users=["me"], until="2026-01-31").until
-            datetime.datetime(2026, 2, 1, 0, 0, tzinfo=datetime.timezone.utc)
-        """
+        """Make a selection from dates and times in ISO 8601; the last date includes its day."""
         return cls(
             since=None if since is None else _parse_time("--since", since, whole_day=False),
             until=None if until is None else _parse_time("--until", until, whole_day=True),
@@ -108,11 +94,7 @@ class Selection:
         return and_(*parts) if parts else None
 
     async def check(self, connection: AsyncConnection) -> None:
-        """Check that the named users and threads exist: a typo must not export nothing.
-
-        Raises:
-            ConfigurationError: One does not exist; names the option.
-        """
+        """Check that the named users and threads exist: a typo must not export nothing."""
         checks = {
             "thread": (self.threads, (threads.c.id,)),
             "user": (self.users, (users.c.id, users.c.identifier, threads.c.userIdentifier)),

@@ -114,11 +114,8 @@ async def fetch_portions(
 ) -> AsyncGenerator[Sequence[Any], None]:
     """Fetch the rows of a query through a cursor, as many at a time as a chunk may have.
 
-    Args:
-        connection: In a transaction that sees one state of the database. On MySQL and MariaDB
-            it takes no other statement until all rows are fetched.
-        query: A query with a stable order.
-        wide: Columns whose values may be large.
+    The query has a stable order; `wide` are its columns whose values may be large. On MySQL and
+    MariaDB the connection takes no other statement until all rows are fetched.
     """
     dialect = dialect_named(connection.dialect.name)
     sizes: Iterable[int] = repeat(CHUNK_ROWS)

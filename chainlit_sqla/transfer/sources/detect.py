@@ -49,16 +49,9 @@ async def open_source(
 ) -> AsyncGenerator[Source, None]:
     """Open a source for reading; it sees one state until the end of the block.
 
-    Args:
-        location: The URL of a database, or the path of an export file or a SQLite file.
-        settings: Timeouts and the like.
-        schema: The schema of its tables; None: the default one.
-        layer: One of `LAYERS`; None: recognised by its tables.
-        target: The database to import into, which is refused as its own source.
-
-    Raises:
-        ConfigurationError: The URL is invalid, or names the target.
-        ImportSourceError: There is nothing to import.
+    A location is the URL of a database, or the path of an export file or a SQLite file. A layer
+    is one of `LAYERS`, by default recognised by its tables. The target of an import is refused as
+    its own source.
     """
     if not location.strip():
         raise ConfigurationError("--from is empty; give it the URL of a database or a file")

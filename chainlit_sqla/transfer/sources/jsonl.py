@@ -31,11 +31,7 @@ _REPAIR = "export it again, or delete its first line to import the lines that it
 
 
 class JsonlSource:
-    """Reads a file of records, which may be compressed by gzip.
-
-    Raises:
-        ImportSourceError: The file cannot be read, or has a newer format.
-    """
+    """Reads a file of records, which may be compressed by gzip."""
 
     def __init__(self, path: Path) -> None:
         self.title = str(path)
@@ -49,11 +45,7 @@ class JsonlSource:
         self._counts: Counter[str] | None = None
 
     async def count(self) -> Mapping[str, int]:
-        """The number of lines of each kind.
-
-        Raises:
-            ImportSourceError: The file is truncated, lines are missing or in the wrong order.
-        """
+        """The number of lines of each kind; a truncated or disordered file is refused."""
         if self._counts is None:
             self._counts = self._scan()
         return self._counts

@@ -7,7 +7,7 @@ from contextlib import aclosing
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, false, func, inspect, literal_column, select
+from sqlalchemy import ColumnElement, false, func, inspect, literal_column, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ...models import quarantine
@@ -20,13 +20,9 @@ from .quarantine import QUARANTINED, QuarantinedRow, StoredEntry
 class NativeSource:
     """Reads a database of chainlit-sqla.
 
-    Args:
-        connection: In a transaction that sees one state of the database.
-        title: See `Source`.
-        identity: See `Source`.
-        schema: The schema of the tables.
-        where: Selects threads; then only their owners are read as users, and nothing of the rest.
-        unknown_columns: Whether columns that we do not have, and the quarantine, are read.
+    The connection is in a transaction that sees one state. `where` selects threads: then only their
+    owners are read as users, and nothing of the rest. With `unknown_columns`, columns that we do
+    not have and the quarantine are read too.
     """
 
     def __init__(
@@ -110,10 +106,13 @@ class NativeSource:
     ) -> AsyncGenerator[Sequence[tuple[Record, Mapping[str, Any]]], None]:
         """Records, and the values of columns that we do not have."""
         names, unknown = await self._names(kind, only)
-        query = self._select(kind, names, unknown).where(*where)
+        table = TABLES[kind]
+        quote = self._connection.dialect.identifier_preparer.quote
+        columns: list[ColumnElement[Any]] = [table.c[name] for name in names]
+        columns += [literal_column(quote(name)) for name in unknown]
+        query = select(*columns).where(*where).order_by(*table.primary_key.columns)
         missing = {name: default(kind, name) for name in COLUMNS[kind] if name not in names}
-        wide = list(query.selected_columns)
-        async with aclosing(fetch_portions(self._connection, query, wide)) as portions:
+        async with aclosing(fetch_portions(self._connection, query, columns)) as portions:
             async for portion in portions:
                 rows = []
                 for row in portion:
@@ -126,13 +125,6 @@ class NativeSource:
                         )
                     )
                 yield rows
-
-    def _select(self, kind: str, names: Sequence[str], unknown: Sequence[str]) -> Select[Any]:
-        table = TABLES[kind]
-        quote = self._connection.dialect.identifier_preparer.quote
-        columns: list[ColumnElement[Any]] = [table.c[name] for name in names]
-        columns += [literal_column(quote(name)) for name in unknown]
-        return select(*columns).order_by(*table.primary_key.columns)
 
     async def _names(
         self, kind: str, only: Collection[str] | None

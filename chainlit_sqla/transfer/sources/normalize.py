@@ -42,15 +42,8 @@ def normalize(
 ) -> tuple[Record, dict[str, Any]]:
     """Make a record of a raw row, and return with it the values that it has no column for.
 
-    Args:
-        kind: The kind of the record.
-        raw: The values by column name.
-        overrides: Values that replace those of the row.
-        fallbacks: Values of columns that the row has no readable value for.
-        ignored: Names of columns that are dropped.
-
-    Raises:
-        ValueError: A document is nested too deeply.
+    Overrides replace values of the row, fallbacks those that it lacks or that cannot be read. A
+    document that is nested too deeply raises a `ValueError`.
     """
     columns = COLUMNS[kind]
     values: dict[str, Any] = {}
@@ -83,12 +76,7 @@ def identifier(value: Any) -> str | None:
 
 
 def instant(value: Any) -> datetime | None:
-    """A timestamp in any form seen in the wild, besides those of `parse_instant`.
-
-    Example:
-        >>> instant("2024-05-01T10:00:00+00:00Z")
-        datetime.datetime(2024, 5, 1, 10, 0, tzinfo=datetime.timezone.utc)
-    """
+    """A timestamp in any form seen in the wild, such as ``2024-05-01T10:00:00+00:00Z``."""
     if isinstance(value, Decimal):
         value = float(value)
     if isinstance(value, str):
@@ -98,12 +86,7 @@ def instant(value: Any) -> datetime | None:
 
 
 def document(value: Any) -> Any:
-    """A JSON document, from its text or decoded.
-
-    Example:
-        >>> document('{"a": 1}'), document("null"), document("plain")
-        ({'a': 1}, None, 'plain')
-    """
+    """A JSON document, from its text or decoded; text that is not JSON is a string."""
     if isinstance(value, (bytes, bytearray)):
         value = bytes(value).decode("utf-8", "replace")
     if isinstance(value, str):
@@ -140,12 +123,7 @@ def tags(value: Any) -> Any:
 
 
 def show_input(value: Any) -> Any:
-    """True, False, the name of a language, or None.
-
-    Example:
-        >>> show_input("True"), show_input("json"), show_input("None")
-        (True, 'json', None)
-    """
+    """True, False, the name of a language, or None."""
     if isinstance(value, str):
         text = _json.clean_text(value).strip().strip('"')
         flags = {"true": True, "false": False, "1": True, "0": False} | dict.fromkeys(_NULLS)
@@ -154,11 +132,7 @@ def show_input(value: Any) -> Any:
 
 
 def feedback_value(value: Any) -> int:
-    """0 or 1; Chainlit's asyncpg layer stores 0.0 and 1.0.
-
-    Raises:
-        ValueError: It is neither.
-    """
+    """0 or 1; Chainlit's asyncpg layer stores 0.0 and 1.0."""
     try:
         number = float(value)
     except (TypeError, ValueError):

@@ -97,12 +97,7 @@ class QuarantinedRow:
 
     @classmethod
     def parse(cls, line: bytes | str) -> QuarantinedRow | None:
-        """Read what `line` wrote; None for any other line.
-
-        Example:
-            >>> QuarantinedRow.parse('{"kind":"user","id":"1"}') is None
-            True
-        """
+        """Read what `line` wrote; None for any other line."""
         try:
             members = _json.loads(_json.dumps(_json.loads(line)))
             if not isinstance(members, dict) or members.get("kind") != QUARANTINED:

@@ -65,22 +65,12 @@ class _Table:
 class SqlAlchemyLayerSource:
     """Reads the tables of Chainlit's SQLAlchemy layer.
 
-    Args:
-        connection: In a transaction that sees one state of the database.
-        dialect: The dialect of the database.
-        title: See `Source`.
-        identity: See `Source`.
-        schema: The schema of the tables.
-        table_names: The names of the tables by kind, where they are not `TABLE_NAMES`.
-        ignored_columns: Columns by kind that are dropped; others that we do not have are kept.
+    The connection is in a transaction that sees one state. `table_names` replaces `TABLE_NAMES`,
+    and `ignored_columns` are dropped by kind; other columns that we do not have are kept.
     """
 
     TABLE_NAMES: Mapping[str, str] = {
-        "user": "users",
-        "thread": "threads",
-        "step": "steps",
-        "element": "elements",
-        "feedback": "feedbacks",
+        kind: f"{kind}s" for kind in ("user", "thread", "step", "element", "feedback")
     }
     NEEDED: Mapping[str, Set[str]] = {
         kind: CHAINLIT_TABLES[name] for kind, name in TABLE_NAMES.items()
@@ -122,11 +112,7 @@ class SqlAlchemyLayerSource:
         self._last_message: dict[str, datetime] = {}
 
     async def open(self) -> None:
-        """Inspect the tables; to be called first.
-
-        Raises:
-            ImportSourceError: A needed column is missing.
-        """
+        """Inspect the tables, and refuse missing columns; to be called first."""
         await self._dialect.read_undecodable_text(self._connection)
         for kind, name in self._names.items():
             inspected = await self._connection.run_sync(_inspect, name, self._schema)
@@ -325,11 +311,7 @@ class SqlAlchemyLayerSource:
         return (record, *rows)
 
     def _convert(self, kind: str, row: Row) -> Converted:
-        """Make a record of a row.
-
-        Raises:
-            ValueError: The row cannot be stored; says why.
-        """
+        """Make a record of a row; a `ValueError` says why it cannot be stored."""
         if kind == "user":
             return self._user(row)
         if kind == "thread":
