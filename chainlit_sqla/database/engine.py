@@ -299,10 +299,6 @@ class Database:
             )
         return error
 
-    async def server_version(self) -> str:
-        """Return the name and version of the server, for messages."""
-        return await self.read(self.dialect.server_version)
-
     async def close(self) -> None:
         """Close all connections; a later use opens new ones."""
         self.adopt_loop()

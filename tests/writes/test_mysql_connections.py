@@ -77,7 +77,7 @@ async def test_a_server_that_never_says_a_word_is_given_up() -> None:
         database = Database(url, settings=Settings.load(connect_timeout=0.3))
         async with asyncio.timeout(PATIENCE):
             with pytest.raises(DatabaseUnavailable, match="does not answer; check the host"):
-                await database.server_version()
+                await database.read(database.dialect.server_version)
         await database.close()
 
 

@@ -106,12 +106,7 @@ def is_lenient(value: Any) -> bool:
 
 
 def tags(value: Any) -> Any:
-    """Tags as a list, from a list, its JSON or a PostgreSQL array as text.
-
-    Example:
-        >>> tags('{a,"b, c"}'), tags('["a"]'), tags("a")
-        (['a', 'b, c'], ['a'], ['a'])
-    """
+    """Tags as a list, from a list, its JSON, a PostgreSQL array as text, or a single tag."""
     parsed = document(value)
     if not isinstance(parsed, str):
         return parsed
