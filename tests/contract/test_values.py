@@ -163,9 +163,9 @@ async def test_what_is_not_json(layer: Any, sent: Any, stored: Any) -> None:
 
 
 def nested(levels: int) -> Any:
-    value: Any = "core"
-    for _ in range(levels):
-        value = [value]
+    value: Any = "\\u0000 'core'"
+    for level in range(levels):
+        value = {"d": value} if level % 2 else [value]
     return value
 
 
@@ -176,10 +176,12 @@ def circular() -> Any:
 
 
 async def test_deep_json_is_kept(layer: Any) -> None:
+    # MariaDB's own limit is 32, MySQL's is 100.
     thread_id = await thread(layer)
-    step = message(thread_id, metadata={"deep": nested(200)})
-    await layer.create_step(dict(step))
-    assert same((await steps_of(layer, thread_id))[step["id"]], as_read(step))
+    for depth in (30, 31, 32, 33, 99, 100, 101, 200):
+        step = message(thread_id, metadata={"deep": nested(depth)})
+        await layer.create_step(dict(step))
+        assert same((await steps_of(layer, thread_id))[step["id"]], as_read(step)), depth
 
 
 @pytest.mark.parametrize(

@@ -85,7 +85,7 @@ class Chat:
             "metadata": {"location": f"{self.url}/"},
             **more,
         }
-        self._show(dict(message))
+        self._on_new_message(message)
         ended = self.count("task_end")
         payload = {"message": message, "fileReferences": [{"id": id} for id in files]}
         await self._client.emit("client_message", payload)
@@ -134,10 +134,10 @@ class Chat:
             self._changed.notify_all()
 
     def _on_new_message(self, step: dict[str, Any]) -> None:
-        self._show(step)
+        """Show a step in its place: where a stream began, or at the end."""
+        self.steps[step["id"]] = {**self.steps.get(step["id"], {}), **step}
 
-    def _on_stream_start(self, step: dict[str, Any]) -> None:
-        self._show(step)
+    _on_stream_start = _on_new_message
 
     def _on_update_message(self, step: dict[str, Any]) -> None:
         if step["id"] in self.steps:  # The frontend passes over what it does not show.
@@ -168,7 +168,3 @@ class Chat:
         self.resumed = thread
         self.steps |= {step["id"]: step for step in thread["steps"]}
         self.elements |= {element["id"]: element for element in thread["elements"]}
-
-    def _show(self, step: dict[str, Any]) -> None:
-        """Show a step in its place: where a stream began, or at the end."""
-        self.steps[step["id"]] = {**self.steps.get(step["id"], {}), **step}

@@ -118,16 +118,14 @@ async def test_no_feedback_is_smuggled_in_an_unusual_body(
     server.expect(REFUSED)
     junk = '"junk": [NaN, 1e999, "\\ud800"]'
     feedback = f'{{"forId": "{target.answer}", "threadId": "{target.thread}", "value": 0}}'
-    body = f'{{{junk}, "sessionId": "", "feedback": {feedback}}}'
-    await send_raw(bob, "PUT", body.encode(encoding))
-    body = f'{{{junk}, "feedbackId": "{target.feedback}"}}'
-    await send_raw(bob, "DELETE", body.encode(encoding))
-
-
-async def send_raw(person: Person, method: str, body: bytes) -> None:
     headers = {"Content-Type": "application/json"}
-    response = await person.http.request(method, "/feedback", content=body, headers=headers)
-    assert response.status_code == 403, response.text
+    for method, body in (
+        ("PUT", f'{{{junk}, "sessionId": "", "feedback": {feedback}}}'),
+        ("DELETE", f'{{{junk}, "feedbackId": "{target.feedback}"}}'),
+    ):
+        content = body.encode(encoding)
+        answer = await bob.http.request(method, "/feedback", content=content, headers=headers)
+        assert answer.status_code == 403, answer.text
 
 
 async def test_no_element_is_changed_by_another(

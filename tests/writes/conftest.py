@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from chainlit_sqla.database import migrator as migrations
 from chainlit_sqla.settings import Settings
 from chainlit_sqla.storage.uploads import Uploads
 from tests.servers.fixtures import *  # noqa: F403
+from tests.servers.fixtures import url_of
 from tests.servers.mysql import MySQLServer
 from tests.servers.postgres import PostgresServer, start_postgres
 from tests.servers.proxy import FlakyProxy
@@ -56,17 +58,12 @@ async def behind_proxy(
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 async def database(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Database]:
-    server: PostgresServer | MySQLServer | None = None
-    if request.param != "sqlite":
-        server = request.getfixturevalue(request.param.replace("postgresql", "postgres"))
-    url = server.create_database() if server else f"sqlite:///{tmp_path / 'chats.db'}"
-    made = Database(url, settings=Settings.load(retry_seconds=300, queue_size=4))
-    await migrations.upgrade(made)
-    yield made
-    assert made.engine.sync_engine.pool.checkedout() == 0  # type: ignore[attr-defined]
-    await made.close()
-    if server:
-        server.drop_database(url)
+    with contextmanager(url_of)(request, tmp_path) as url:
+        made = Database(url, settings=Settings.load(retry_seconds=300, queue_size=4))
+        await migrations.upgrade(made)
+        yield made
+        assert made.engine.sync_engine.pool.checkedout() == 0  # type: ignore[attr-defined]
+        await made.close()
 
 
 @pytest.fixture

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from sqlalchemy import func, insert, select
 
-from chainlit_sqla._internal.timestamps import next_ordinal, now
+from chainlit_sqla._internal.timestamps import now
 from chainlit_sqla.database import Database
 from chainlit_sqla.models import Element, Feedback, Step, Tombstone
 from chainlit_sqla.writes.operations import DeleteStep, SaveElement, SaveFeedback, SaveStep, Scope
@@ -14,11 +16,8 @@ from chainlit_sqla.writes.queue import WriteQueue
 MANY = 40_000
 
 
-async def count(database: Database, model: type) -> int:
-    async with database.connect() as connection:
-        found = await connection.scalar(select(func.count()).select_from(model))
-    assert found is not None
-    return int(found)
+async def count(database: Database, table: Any) -> int:
+    return await database.read(lambda c: c.scalar(select(func.count()).select_from(table))) or 0
 
 
 @pytest.mark.parametrize(
@@ -33,20 +32,14 @@ async def test_a_step_with_more_descendants_than_a_statement_has_parameters(
     await write_queue.submit(SaveStep("t", "root", {}))
     await write_queue.submit(SaveStep("t", "other", {}))
     row = {"threadId": "t", "createdAt": now(), "metadata": {}, "name": "", "type": "tool"}
+    row |= {"streaming": False}
     async with database.write() as connection:
         await connection.execute(
             insert(Step.__table__),  # type: ignore[arg-type]
             [
-                {
-                    **row,
-                    "id": f"s{n}",
-                    "parentId": f"s{n // 2}" if n else "root",
-                    "ordinal": next_ordinal(),
-                    "streaming": False,
-                }
-                for n in range(1, MANY)
-            ]
-            + [{**row, "id": "s0", "parentId": "root", "ordinal": 0, "streaming": False}],
+                {**row, "id": f"s{n}", "parentId": f"s{n // 2}" if n else "root", "ordinal": n}
+                for n in range(MANY)
+            ],
         )
     assert await write_queue.submit(DeleteStep("root"))
     assert await count(database, Step) == 1

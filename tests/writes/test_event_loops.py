@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import threading
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -16,16 +17,13 @@ from chainlit_sqla.database import migrator as migrations
 from chainlit_sqla.errors import ConfigurationError
 from chainlit_sqla.writes.operations import SaveThread
 from chainlit_sqla.writes.queue import WriteQueue
-from tests.servers.postgres import PostgresServer
+from tests.servers.fixtures import url_of
 from tests.until import PATIENCE
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path / 'chats.db'}"
-    server: PostgresServer = request.getfixturevalue(request.param)
-    return server.create_database()
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    yield from url_of(request, tmp_path)
 
 
 def upgraded(url: str, folder: Path) -> SQLADataLayer:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
@@ -192,24 +192,27 @@ async def test_a_deadlock_is_retried(
     await other.close()
 
 
-async def test_a_thread_that_another_process_is_deleting_stays_deleted(
-    postgres: PostgresServer, behind_proxy: Database, write_queue: WriteQueue
+async def write_beside_a_deletion(
+    database: Database, write_queue: WriteQueue, wait_for_a_lock: Awaitable[None]
 ) -> None:
-    other = await asyncpg.connect(direct(postgres, behind_proxy))
-    transaction = other.transaction()
-    await transaction.start()
-    await other.execute("SELECT 1 FROM threads WHERE id = 't' FOR UPDATE")
-    await other.execute("INSERT INTO chainlit_sqla_tombstones VALUES ('t', '', now())")
-    await other.execute("DELETE FROM threads WHERE id = 't'")
-    late = asyncio.gather(
-        write_queue.submit(step(1)), write_queue.submit(SaveThread("t", {}, {"late": True}))
-    )
-    await waits_for_a_lock(behind_proxy)
-    await transaction.commit()
+    """Write into a thread that a transaction, of another process, is deleting."""
+    async with database.engine.connect() as other, other.begin():
+        await other.execute(text("SELECT 1 FROM threads WHERE id = 't' FOR UPDATE"))
+        await other.execute(text("INSERT INTO chainlit_sqla_tombstones VALUES ('t', '', now())"))
+        await other.execute(text("DELETE FROM threads WHERE id = 't'"))
+        late = asyncio.gather(
+            write_queue.submit(step(1)), write_queue.submit(SaveThread("t", {}, {"late": True}))
+        )
+        await wait_for_a_lock
     await late
-    assert await ids(behind_proxy) == []
-    assert await behind_proxy.read(lambda c: c.scalar(select(Thread.id))) is None
-    await other.close()
+    assert await ids(database) == []
+    assert await database.read(lambda c: c.scalar(select(Thread.id))) is None
+
+
+async def test_a_thread_that_another_process_is_deleting_stays_deleted(
+    behind_proxy: Database, write_queue: WriteQueue
+) -> None:
+    await write_beside_a_deletion(behind_proxy, write_queue, waits_for_a_lock(behind_proxy))
 
 
 async def test_a_thread_removed_by_hand_is_recreated_by_the_next_write(
@@ -223,9 +226,9 @@ async def test_a_thread_removed_by_hand_is_recreated_by_the_next_write(
     await other.close()
 
 
-def direct(postgres: PostgresServer, behind_proxy: Database) -> str:
+def direct(server: PostgresServer | MySQLServer, behind_proxy: Database) -> str:
     """The URL of the same database past the proxy."""
-    return postgres.url.rsplit("/", 1)[0] + f"/{behind_proxy.url.database}"
+    return server.url.rsplit("/", 1)[0] + f"/{behind_proxy.url.database}"
 
 
 async def waits_for_a_lock(database: Database) -> None:
@@ -315,11 +318,10 @@ async def write_many(database: Database, drivers: list[Any]) -> None:
 
 @pytest.mark.parametrize("goes_on", [True, False], ids=["the server goes on", "it does not"])
 async def test_a_write_that_is_cancelled_while_it_is_sent_ends(
-    postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch, goes_on: bool
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch, goes_on: bool
 ) -> None:
     monkeypatch.setattr(aio, "SHIELD_SECONDS", PATIENCE if goes_on else 0.1)
-    url = postgres.create_database()
-    database = Database(url)
+    database = Database(postgres_url)
     await upgrade(database)
     drivers: list[Any] = []
     async with database.engine.connect() as holder:  # Rolls back at its end.
@@ -335,4 +337,3 @@ async def test_a_write_that_is_cancelled_while_it_is_sent_ends(
     async with database.connect() as connection:
         assert (await connection.execute(text("SELECT count(*) FROM users"))).scalar() == 0
     await database.close()
-    postgres.drop_database(url)

@@ -144,15 +144,13 @@ async def test_a_fast_batch_leaves_the_same_rows_as_single_statements(
 
 
 @pytest.fixture
-async def two(postgres: PostgresServer) -> AsyncIterator[tuple[Database, Database]]:
-    url = postgres.create_database()
-    made = Database(url), Database(url)
+async def two(postgres_url: str) -> AsyncIterator[tuple[Database, Database]]:
+    made = Database(postgres_url), Database(postgres_url)
     await migrations.upgrade(made[0])
     await reset(made[0])
     yield made
     for database in made:
         await database.close()
-    postgres.drop_database(url)
 
 
 async def beside(two: tuple[Database, Database], theirs: Sequence[Op], ours: Sequence[Op]) -> Any:
@@ -258,10 +256,9 @@ async def test_documents_that_are_null_are_replaced(database: Database) -> None:
     await write_queue.close()
 
 
-async def test_a_schema_may_have_any_name(postgres: PostgresServer) -> None:
-    url = postgres.create_database()
+async def test_a_schema_may_have_any_name(postgres_url: str) -> None:
     for name in ("50%", 'a"b', "{users}", "$1"):
-        database = Database(url, settings=Settings.load(db_schema=name))
+        database = Database(postgres_url, settings=Settings.load(db_schema=name))
         await migrations.upgrade(database)
         segment = plan([SaveStep("t", "s", {"output": "a"})])[0]
         assert (batch := fast_batch_of(segment))
@@ -269,7 +266,6 @@ async def test_a_schema_may_have_any_name(postgres: PostgresServer) -> None:
         [step_rows] = await database.fetch((select(Step.id), {}))
         assert [tuple(row) for row in step_rows] == [("s",)], "reads are made for the schema, too"
         await database.close()
-    postgres.drop_database(url)
 
 
 async def test_the_metadata_of_two_processes_is_merged(

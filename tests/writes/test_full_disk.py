@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import event, func, select
+from sqlalchemy import event
 
 from chainlit_sqla.database import Database
 from chainlit_sqla.database.migrator import upgrade
@@ -20,6 +20,7 @@ from chainlit_sqla.writes.operations import SaveStep
 from chainlit_sqla.writes.queue import WriteQueue
 from tests.importers.bulk import fill
 from tests.until import until
+from tests.writes.test_deletions import count
 
 STEPS = 3_000
 
@@ -42,10 +43,6 @@ class Disk:
 
     def grow(self) -> None:
         self.pages = 1_000_000
-
-
-async def count(database: Database, table: Any) -> int:
-    return await database.read(lambda c: c.scalar(select(func.count()).select_from(table))) or 0
 
 
 async def test_an_import_says_what_to_do_puts_nothing_aside_and_goes_on(

@@ -6,10 +6,8 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Iterator
 from functools import partial
-from typing import Any
 
 import pytest
-from chainlit.user import User
 from sqlalchemy import select, text
 
 from chainlit_sqla import SQLADataLayer
@@ -28,7 +26,13 @@ from chainlit_sqla.writes.queue import WriteQueue
 from tests.servers.mysql import MySQLServer, start_mysql
 from tests.servers.proxy import FlakyProxy
 from tests.until import PATIENCE, until
-from tests.writes.test_failures import ids, step, write_while_it_is_killed
+from tests.writes.test_failures import (
+    direct,
+    ids,
+    step,
+    write_beside_a_deletion,
+    write_while_it_is_killed,
+)
 
 PACKET = 1_048_576
 
@@ -95,22 +99,7 @@ async def waiting_for_a_lock(server: MySQLServer) -> None:
 async def test_a_thread_that_another_process_is_deleting_stays_deleted(
     server: MySQLServer, database: Database, write_queue: WriteQueue
 ) -> None:
-    async with database.engine.connect() as other, other.begin():
-        await other.execute(text("SELECT 1 FROM threads WHERE id = 't' FOR UPDATE"))
-        await other.execute(text("INSERT INTO chainlit_sqla_tombstones VALUES ('t', '', now())"))
-        await other.execute(text("DELETE FROM threads WHERE id = 't'"))
-        late = asyncio.gather(
-            write_queue.submit(step(1)), write_queue.submit(SaveThread("t", {}, {"late": True}))
-        )
-        await waiting_for_a_lock(server)
-    await late
-    assert await ids(database) == []
-    assert await database.read(lambda c: c.scalar(select(Thread.id))) is None
-
-
-def direct(server: MySQLServer, database: Database) -> str:
-    """The URL of the same database past the proxy."""
-    return server.url.rsplit("/", 1)[0] + f"/{database.url.database}"
+    await write_beside_a_deletion(database, write_queue, waiting_for_a_lock(server))
 
 
 @pytest.mark.parametrize(
@@ -270,18 +259,3 @@ async def test_a_read_that_is_cancelled_leaves_no_answer_for_the_next_one(
         with pytest.raises(asyncio.CancelledError):
             await read
         assert await database.read(lambda c: c.scalar(select(Step.id))) == "s000"
-
-
-async def test_documents_of_any_depth_come_back(database: Database) -> None:
-    layer = SQLADataLayer(database, settings=database.settings)
-    for depth in (30, 31, 32, 33, 99, 100, 101, 200):
-        value: Any = "\\u0000 'x'"
-        for _ in range(depth // 2):
-            value = {"d": [value]}
-        await layer.create_user(User(identifier=str(depth), metadata={"deep": value}))
-        fresh = SQLADataLayer(database.given_url, settings=database.settings)
-        user = await fresh.get_user(str(depth))
-        assert user
-        assert user.metadata == {"deep": value}
-        await fresh.close()
-    await layer.close()

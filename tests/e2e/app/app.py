@@ -11,6 +11,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -131,7 +132,15 @@ async def tour(message: cl.Message) -> None:
     await _streamed_answer()
     writing.status, tasks.status = cl.TaskStatus.DONE, "Done"
     await tasks.update()
-    await _changed_messages()
+    draft = await cl.Message("A draft", language="text").send()
+    mistake = await cl.Message("A mistake", elements=[cl.Text(name="slip", content="Oh")]).send()
+    await mistake.remove()
+    draft.content = ""
+    draft.metadata = {"edited": True}
+    await draft.update()
+    draft.content = "The final word"
+    await draft.update()
+    await cl.ErrorMessage("One station did not answer").send()
 
 
 async def _steps(question: str) -> None:
@@ -151,7 +160,12 @@ async def _steps(question: str) -> None:
             inner.input = "SELECT year, tonnes FROM harvest"
             inner.output = [{"year": 2023, "tonnes": 7.5}, {"year": 2024, "tonnes": None}]
             inner.elements = [cl.Text(name="rows", content="2023 7.5", language="csv")]
-        await _failing_step()
+        with suppress(LookupError):
+            async with cl.Step(
+                name="weather", type="tool", show_input=True, language="text"
+            ) as failing:
+                failing.input = "Rain?"
+                raise LookupError("no such station")
         async with cl.Step(name="model", type="llm", show_input=False) as model:
             for token in ("Three ", "of ", "four."):
                 await model.stream_token(token)
@@ -163,15 +177,6 @@ async def _steps(question: str) -> None:
                 output_token_count=3,
             )
         outer.output = "Found 4 years."
-
-
-async def _failing_step() -> None:
-    try:
-        async with cl.Step(name="weather", type="tool", show_input=True, language="text") as step:
-            step.input = "Rain?"
-            raise LookupError("no such station")
-    except LookupError:
-        pass
 
 
 async def _streamed_answer() -> None:
@@ -201,18 +206,6 @@ async def _stream(reply: cl.Message, text: str) -> None:
     for token in text.split(" "):
         await reply.stream_token(token if token == "The" else f" {token}")
     await reply.send()
-
-
-async def _changed_messages() -> None:
-    draft = await cl.Message("A draft", language="text").send()
-    mistake = await cl.Message("A mistake", elements=[cl.Text(name="slip", content="Oh")]).send()
-    await mistake.remove()
-    draft.content = ""
-    draft.metadata = {"edited": True}
-    await draft.update()
-    draft.content = "The final word"
-    await draft.update()
-    await cl.ErrorMessage("One station did not answer").send()
 
 
 def _file(text: str) -> str:
