@@ -74,12 +74,8 @@ def _install(npm: str, folder: Path) -> None:
 class AzuriteServer:
     """A process on 127.0.0.1 with one account, gone when this process is gone.
 
-    Args:
-        tls: Serve https with a certificate of `ca_file`, and take tokens, whose issuer,
-            audience and times are checked, but not their signature.
-
-    Raises:
-        RuntimeError: It does not start; carries what it printed.
+    With `tls` it serves https with a certificate of `ca_file` and takes tokens, of which it
+    checks issuer, audience and times, but not the signature.
     """
 
     account = "testaccount"

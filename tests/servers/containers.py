@@ -31,15 +31,9 @@ class DatabaseContainer:
         command: str | list[str],
         ready: Sequence[str],
     ) -> None:
-        """Start a server and wait for it.
+        """Start a server and wait until `ready`, a command inside, succeeds.
 
-        Args:
-            image: Its name.
-            port: The port inside the container.
-            environment: Variables of the container.
-            command: What the image's entry point gets.
-            ready: A command inside that succeeds once the server takes connections by TCP:
-                while it sets itself up, it listens on its socket only.
+        It must connect by TCP: while a server sets itself up, it listens on its socket only.
         """
         client = _engine()
         _ensure_image(client, image)

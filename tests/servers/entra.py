@@ -23,10 +23,7 @@ class EntraServer:
     """A thread that answers for one tenant over https on 127.0.0.1.
 
     It takes one assertion, `ASSERTION`, as Kubernetes would have signed it. Its tokens have
-    the claims of real ones and no valid signature.
-
-    Args:
-        certificate: A file with the private key and the certificate for 127.0.0.1.
+    the claims of real ones and no valid signature. The certificate's file holds its key, too.
     """
 
     ASSERTION = "signed-by-the-cluster"

@@ -19,11 +19,7 @@ def missing() -> str:
 
 
 class GoogleServer:
-    """The emulator in a process that is gone when this one is gone, and its front.
-
-    Raises:
-        RuntimeError: The emulator does not start.
-    """
+    """The emulator in a process that is gone when this one is gone, and its front."""
 
     def __init__(self) -> None:
         self.port = free_port()

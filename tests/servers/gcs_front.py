@@ -31,12 +31,7 @@ NO_BUCKET = "The specified bucket does not exist."
 
 
 class Front:
-    """Listens on 127.0.0.1, in threads of this process.
-
-    Args:
-        emulator: Where the emulator listens.
-        identity: Who may ask.
-    """
+    """Listens on 127.0.0.1, in threads of this process."""
 
     def __init__(self, emulator: tuple[str, int], identity: Identity) -> None:
         self.emulator = emulator

@@ -55,17 +55,12 @@ class Account:
 
 @dataclass
 class Identity:
-    """Accounts, the tokens that they hold, and who may sign as whom.
-
-    Args:
-        accounts: By e-mail address.
-        signers: Pairs of an account and another that it may sign as.
-        machine: The account of the machine, as its metadata server tells it.
-    """
+    """Accounts by e-mail address, the tokens that they hold, and who may sign as whom."""
 
     accounts: dict[str, Account] = field(default_factory=dict)
     signers: set[tuple[str, str]] = field(default_factory=set)
     machine: str = ""
+    """The account of the machine, as its metadata server tells it."""
     tokens: dict[str, str] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
 
@@ -84,14 +79,7 @@ class Identity:
         return {"access_token": token, "expires_in": 3600, "token_type": "Bearer"}
 
     def answer(self, path: str, headers: Mapping[str, str], body: bytes, here: str) -> Answer:
-        """Answer a request that is none for the storage.
-
-        Args:
-            path: With its query.
-            headers: Of the request.
-            body: Of the request.
-            here: The URL of this server.
-        """
+        """Answer a request that is none for the storage, as the server at the URL `here`."""
         self.asked.append(path)
         if path == "/token":
             return self._token(parse_qs(body.decode()), here)

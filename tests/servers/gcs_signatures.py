@@ -40,15 +40,7 @@ def check_link(
     accounts: Mapping[str, Account],
     now: datetime,
 ) -> None:
-    """Check a signed link.
-
-    Args:
-        method: Of the request.
-        target: Path and query, as they came.
-        headers: Of the request, with names in small letters.
-        accounts: Who may sign, by e-mail address.
-        now: The time, in UTC.
-    """
+    """Check a signed link; the names of headers are in small letters."""
     path, _, query = target.partition("?")
     given = dict(parse_qsl(query, keep_blank_values=True))
     if any(name not in given for name in NEEDED):

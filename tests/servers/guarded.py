@@ -32,15 +32,7 @@ for server in servers:
 
 
 class Guarded:
-    """Servers on 127.0.0.1 that write to one log.
-
-    Args:
-        name: What they are, for messages.
-        commands: One for each process.
-        ports: All listen once the servers are ready.
-        log: Is quoted when they do not start.
-        **environment: Additional variables.
-    """
+    """Servers on 127.0.0.1, one a command, that write to one log; ready once all ports listen."""
 
     def __init__(
         self,

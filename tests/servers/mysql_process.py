@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -20,28 +21,17 @@ UNPACKED = "/var/lib/test-mysql"
 """Where .ci/packages unpacks MySQL proper, which Debian's releases do not have."""
 
 
+@dataclass
 class Program:
-    def __init__(self, kind: str, command: list[str]) -> None:
-        self.kind = kind
-        self.command = command
+    kind: str
+    command: list[str]
 
     def initialize(self, data: Path, temporary: Path) -> list[str]:
+        folders = [f"--datadir={data}", f"--tmpdir={temporary}"]
         if self.kind == "mysql":
-            return [
-                *self.command,
-                f"--datadir={data}",
-                f"--tmpdir={temporary}",
-                "--initialize-insecure",
-            ]
-        program = str(shutil.which("mariadb-install-db"))
-        return [
-            program,
-            "--no-defaults",
-            f"--datadir={data}",
-            f"--tmpdir={temporary}",
-            "--skip-test-db",
-            "--auth-root-authentication-method=normal",
-        ]
+            return [*self.command, *folders, "--initialize-insecure"]
+        options = ["--skip-test-db", "--auth-root-authentication-method=normal"]
+        return [str(shutil.which("mariadb-install-db")), "--no-defaults", *folders, *options]
 
 
 def find_program(kind: str) -> Program | None:

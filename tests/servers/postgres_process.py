@@ -74,11 +74,6 @@ class LocalCluster(LocalProcess):
     def url(self) -> str:
         return f"postgresql://postgres:{self.password}@127.0.0.1:{self.port}/postgres"
 
-    @property
-    def socket_folder(self) -> Path:
-        """The folder of the Unix socket (no password needed there)."""
-        return self.folder
-
     def command(self) -> Sequence[str | Path]:
         options = self.settings | {"port": self.port, "unix_socket_directories": self.folder}
         program = [self._binaries / "postgres", "-D", self.folder / "data"]

@@ -174,10 +174,15 @@ class _Link:
             writer.close()
 
     def reset(self) -> None:
-        """End both sides with a TCP reset, as a killed peer or a firewall does."""
+        """End both sides."""
         for writer in self.writers:
-            if (raw := writer.get_extra_info("socket")) is not None and raw.fileno() >= 0:
-                raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            writer.transport.abort()
+            reset(writer)
         for pump in self._pumps:
             pump.cancel()
+
+
+def reset(writer: asyncio.StreamWriter) -> None:
+    """End a connection with a TCP reset, as a killed peer or a firewall does."""
+    if (raw := writer.get_extra_info("socket")) is not None and raw.fileno() >= 0:
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    writer.transport.abort()

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import re
-import socket
-import struct
 import threading
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from .ports import free_port
+from .proxy import reset
 
 CHUNK = 65_536
 _ERROR = "<?xml version='1.0'?><Error><Code>{code}</Code><Message>ordered</Message></Error>"
@@ -50,16 +49,7 @@ class Fault:
 
 
 class Front:
-    """Passes requests on to a server; runs in a thread of its own.
-
-    Args:
-        endpoint: The URL of the server.
-
-    Example:
-        >>> with Front(server.endpoint) as front:
-        ...     front.fail("PUT /", 503, "SlowDown", times=2)
-        ...     storage = S3Storage("bucket", endpoint=front.endpoint)
-    """
+    """Passes requests on to the server at a URL; runs in a thread of its own."""
 
     def __init__(self, endpoint: str) -> None:
         at = urlsplit(endpoint)
@@ -125,7 +115,7 @@ class Front:
         try:
             await self._handle(reader, writer)
         except (OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
-            _reset(writer)
+            reset(writer)
         finally:
             writer.close()
             self._links.discard(link)
@@ -182,7 +172,7 @@ async def _misbehave(
         writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
     if fault.reset:
         await reader.readexactly(min(fault.after, size))
-        _reset(writer)
+        reset(writer)
         return
     while size and (data := await reader.read(min(CHUNK, size))):
         size -= len(data)
@@ -208,10 +198,3 @@ async def _copy(
         writer.write(data)
         await writer.drain()
         size = None if size is None else size - len(data)
-
-
-def _reset(writer: asyncio.StreamWriter) -> None:
-    """End a connection with a TCP reset, as a killed peer or a firewall does."""
-    if (raw := writer.get_extra_info("socket")) is not None and raw.fileno() >= 0:
-        raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    writer.transport.abort()

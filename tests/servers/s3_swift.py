@@ -74,11 +74,7 @@ def missing() -> str:
 
 
 class SwiftServer:
-    """Four processes of Swift on 127.0.0.1, gone when this process is gone.
-
-    Raises:
-        RuntimeError: A server does not start; carries what it printed.
-    """
+    """Four processes of Swift on 127.0.0.1, gone when this process is gone."""
 
     region = "us-east-1"
     access_key = "test:owner"
@@ -91,13 +87,9 @@ class SwiftServer:
         self._ports = {name: free_port() for name in SERVERS}
         self.endpoint = f"http://127.0.0.1:{self._ports['proxy']}"
         self._configure(folder)
+        python = [sys.executable, "-m"]
         commands = [
-            [
-                sys.executable,
-                "-m",
-                f"swift.{MODULES.get(name, name)}.server",
-                f"{folder}/{name}.conf",
-            ]
+            [*python, f"swift.{MODULES.get(name, name)}.server", f"{folder}/{name}.conf"]
             for name in SERVERS
         ]
         self._process = Guarded("Swift", commands, [*self._ports.values()], folder / "log")

@@ -98,14 +98,9 @@ def find_server(
 ) -> S:
     """Start or find a server; ends the test by `unavailable` when there is none.
 
-    Args:
-        kind: Which database, for messages.
-        rungs: The sources in the order in which they are tried. Each starts a server or says
-            why it cannot; picklable, since the workers of xdist have the controller call it.
-        wanted: The environment variable that picks one of them by name.
-        repair: What to install or set where there is none.
-        own: Only a server that the tests may kill and start again, so none by URL, and none
-            that other tests of this run use.
+    The rungs are tried in their order, or the one that the variable `wanted` names. Each starts
+    a server or says why it cannot; picklable, since the workers of xdist have the controller
+    call it. An `own` server may be killed: it is none by URL, and no other test's of this run.
     """
     chosen = os.environ.get(wanted, "")
     if chosen and chosen not in rungs:

@@ -24,7 +24,6 @@ from tests.servers.azurite import AzuriteServer
 from tests.servers.entra import CLIENT, TENANT, EntraServer
 from tests.until import PATIENCE
 
-MIB = 1024 * 1024
 KEY = base64.b64encode(b"another key of an account").decode()
 REPOSITORY = Path(__file__).parents[2]
 

@@ -461,6 +461,8 @@ async def test_what_began_before_closing_connects_no_more(
 
 
 AZURE = {"container": "container", "account": "acc", "key": KEY}
+GCS = {"client_email": "a@b.iam.gserviceaccount.com"}
+PEM = f"-----BEGIN PRIVATE KEY-----\\n{KEY}\\n"
 
 
 @pytest.mark.parametrize(
@@ -474,6 +476,9 @@ AZURE = {"container": "container", "account": "acc", "key": KEY}
         (S3Storage, {"expiry": 0}, "correct STORAGE_EXPIRY_TIME"),
         (GCSStorage, {"bucket": ""}, "set BUCKET_NAME"),
         (GCSStorage, {"private_key": "only"}, "set APP_GCS_CLIENT_EMAIL"),
+        (GCSStorage, {**GCS, "private_key": KEY}, "set APP_GCS_PRIVATE_KEY to the whole"),
+        (GCSStorage, {**GCS, "private_key": PEM}, "set APP_GCS_PRIVATE_KEY to the whole"),
+        (GCSStorage, {**GCS, "private_key": "\\n"}, "set APP_GCS_PRIVATE_KEY to the whole"),
         (GCSStorage, {"endpoint": "localhost:9023"}, "write it like http://localhost:9000"),
         (GCSStorage, {"expiry": 604_801}, "correct STORAGE_EXPIRY_TIME"),
         (GCSStorage, {"expiry": 0}, "correct STORAGE_EXPIRY_TIME"),

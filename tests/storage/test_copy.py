@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -49,12 +50,7 @@ def source(tmp_path: Path) -> Watched:
 
 @pytest.fixture
 def target(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Watched:
-    async def retry_without_pause(work, is_transient, *, attempts, **_):  # type: ignore[no-untyped-def]
-        return await module_retry(
-            work, is_transient, attempts=attempts, sleep=lambda _: asyncio.sleep(0)
-        )
-
-    module_retry = module.retry
+    retry_without_pause = partial(module.retry, sleep=lambda _: asyncio.sleep(0))
     monkeypatch.setattr(module, "retry", retry_without_pause)
     return Watched(tmp_path / "target")
 

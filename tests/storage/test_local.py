@@ -204,7 +204,7 @@ async def test_a_file_stands_where_the_folder_should_be(tmp_path: Path) -> None:
             await put(LocalStorage(root), "k")
 
 
-async def test_the_folder_and_its_secret_are_private(tmp_path: Path) -> None:
+async def test_the_secret_is_private_and_named_when_it_is_damaged(tmp_path: Path) -> None:
     storage = LocalStorage(tmp_path / "files")
     await storage.read_urls(["k"])
     secret = tmp_path / "files" / SECRET_FILE
@@ -214,12 +214,9 @@ async def test_the_folder_and_its_secret_are_private(tmp_path: Path) -> None:
     link = (await storage.read_urls(["k"]))["k"].rpartition("/")[2]
     with pytest.raises(LinkError):  # A link ends when the secret changes.
         await LocalStorage(tmp_path / "files", secret="new").resolve(link)
-
-
-async def test_a_damaged_secret_is_named(tmp_path: Path) -> None:
-    (tmp_path / SECRET_FILE).write_text("")
+    secret.write_text("")
     with pytest.raises(StorageError, match=r"\.secret is damaged; delete it"):
-        await LocalStorage(tmp_path).read_urls(["k"])
+        await LocalStorage(tmp_path / "files").read_urls(["k"])
 
 
 SIGN = """
