@@ -35,23 +35,22 @@ from tests.contract.fixtures import Socket
 @pytest.mark.chainlit_2_11
 async def test_everything_works_without_a_context(layer: Any, alice: Any) -> None:
     # Background jobs and scripts run outside of any session.
-    await asyncio.create_task(_write_all(layer, alice), context=contextvars.Context())
+    async def write_all() -> None:
+        assert context_var.get(None) is None
+        thread_id = await thread(layer, alice)
+        step = message(thread_id)
+        await layer.create_step(dict(step))
+        await layer.update_step({**step, "output": "more"})
+        element = file_element(thread_id, step["id"])
+        await layer.create_element(element)
+        await layer.set_step_favorite(dict(step), True)
+        assert [one["id"] for one in await layer.get_favorite_steps(alice.id)] == [step["id"]]
+        await layer.delete_element(element.id, thread_id)
+        await layer.delete_step(step["id"])
+        found = await read(layer, thread_id)
+        assert (found["steps"], found["elements"]) == ([], [])
 
-
-async def _write_all(layer: Any, alice: Any) -> None:
-    assert context_var.get(None) is None
-    thread_id = await thread(layer, alice)
-    step = message(thread_id)
-    await layer.create_step(dict(step))
-    await layer.update_step({**step, "output": "more"})
-    element = file_element(thread_id, step["id"])
-    await layer.create_element(element)
-    await layer.set_step_favorite(dict(step), True)
-    assert [one["id"] for one in await layer.get_favorite_steps(alice.id)] == [step["id"]]
-    await layer.delete_element(element.id, thread_id)
-    await layer.delete_step(step["id"])
-    found = await read(layer, thread_id)
-    assert (found["steps"], found["elements"]) == ([], [])
+    await asyncio.create_task(write_all(), context=contextvars.Context())
 
 
 @pytest.mark.chainlit_2_11

@@ -53,36 +53,26 @@ EXTRA = [
 ]
 
 
-class Odd:
-    """Picks values; the same ones in each run."""
-
-    def __init__(self) -> None:
-        self._random = random.Random(4)
-
-    def row(self, thread_id: str, number: int, table: Any) -> dict[str, Any]:
-        row = {c.name: self._value(c) for c in table.columns}
-        return row | {"threadId": thread_id, "id": f"ü {number}", "ordinal": number}
-
-    def _value(self, column: Any) -> Any:
-        kind = str(column.type.__class__.__name__)
-        pool: list[Any] = {
-            "UtcDateTime": INSTANTS,
-            "JsonDocument": VALUES,
-            "Boolean": FLAGS,
-            "Integer": [0, 7, -(2**31)],
-            "BigInteger": [0, 2**40],
-        }.get(kind, TEXT)
-        if column.name == "extra":
-            pool = EXTRA
-        elif column.name == "metadata":
-            pool = DOCUMENTS
-        elif column.name == "parentId":
-            pool = [None, "", "nobody", *(f"ü {number}" for number in range(0, 200, 9))]
-        if not column.nullable:
-            pool = [value for value in pool if value is not None]
-        elif None not in pool:
-            pool = [None, *pool]
-        return self._random.choice(pool)
+def odd_value(column: Any, dice: random.Random) -> Any:
+    kind = str(column.type.__class__.__name__)
+    pool: list[Any] = {
+        "UtcDateTime": INSTANTS,
+        "JsonDocument": VALUES,
+        "Boolean": FLAGS,
+        "Integer": [0, 7, -(2**31)],
+        "BigInteger": [0, 2**40],
+    }.get(kind, TEXT)
+    if column.name == "extra":
+        pool = EXTRA
+    elif column.name == "metadata":
+        pool = DOCUMENTS
+    elif column.name == "parentId":
+        pool = [None, "", "nobody", *(f"ü {number}" for number in range(0, 200, 9))]
+    if not column.nullable:
+        pool = [value for value in pool if value is not None]
+    elif None not in pool:
+        pool = [None, *pool]
+    return dice.choice(pool)
 
 
 def iso(value: datetime | None) -> str | None:
@@ -128,18 +118,20 @@ def plain(dialect: Dialect) -> Dialect:
 
 
 async def fill(layer: Any, owner: str, count: int) -> dict[str, Any]:
-    """Write odd rows past the layer's conversions, and say what is to be shown."""
-    odd = Odd()
+    """Write odd rows past the layer's conversions; say what is to be shown, as SQLAlchemy reads."""
+    dice = random.Random(4)  # The same values in each run.
     now = INSTANTS[6]
     async with layer.database.write() as connection:
         row = {"id": "t", "createdAt": INSTANTS[1], "updatedAt": now, "name": "ü", "tags": ["x"]}
         row |= {"userId": owner, "userIdentifier": "alice", "metadata": DOCUMENTS[2]}
         await connection.execute(insert(threads), row)
         for table in (steps, elements):
-            rows = [odd.row("t", number, table) for number in range(count)]
-            for one in rows:
+            rows: list[dict[str, Any]] = []
+            for number in range(count):
+                rows.append({column.name: odd_value(column, dice) for column in table.columns})
+                rows[-1] |= {"threadId": "t", "id": f"ü {number}", "ordinal": number}
                 if table is elements:
-                    one["objectKey"] = None
+                    rows[-1]["objectKey"] = None
             if rows:
                 await connection.execute(insert(table), rows)
         given = [
@@ -148,11 +140,6 @@ async def fill(layer: Any, owner: str, count: int) -> dict[str, Any]:
         ]
         if given:
             await connection.execute(insert(feedbacks), given)
-    return await expected(layer)
-
-
-async def expected(layer: Any) -> dict[str, Any]:
-    """What is to be shown, from what SQLAlchemy reads."""
     async with layer.database.connect() as connection:
         [row] = (await connection.execute(select(threads))).mappings()
         by_step = {f["forId"]: f for f in (await connection.execute(select(feedbacks))).mappings()}

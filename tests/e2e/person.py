@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
+from functools import partial
 from typing import Any, Self
 
 import httpx
 
-from tests.until import PATIENCE
+from tests.until import PATIENCE, until
 
 from .chat import Chat
 
@@ -58,9 +58,7 @@ class Person:
 
         It does so in the background, beside answering the message.
         """
-        async with asyncio.timeout(PATIENCE):
-            while not await self._has_saved_greeting(chat):
-                await asyncio.sleep(0.01)
+        await until(partial(self._has_saved_greeting, chat))
 
     async def _has_saved_greeting(self, chat: Chat) -> bool:
         saved = await self.thread(chat.thread)

@@ -50,7 +50,8 @@ async def assert_same_elements(
             assert stored[id]["url"] == shown["url"]
     links = {id: stored[id]["url"] for id in files}
     # The links are signed.
-    async with httpx.AsyncClient(base_url=_origin(chat), timeout=PATIENCE) as stranger:
+    origin = httpx.URL(chat.url).copy_with(path="/")
+    async with httpx.AsyncClient(base_url=origin, timeout=PATIENCE) as stranger:
         for id, content in files.items():
             response = await stranger.get(links[id])
             assert response.status_code == 200, (stored[id]["name"], response.text)
@@ -76,7 +77,3 @@ def without_links(thread: Mapping[str, Any]) -> dict[str, Any]:
 
 def _value(key: str, value: Any) -> Any:
     return datetime.fromisoformat(value) if key in INSTANTS and value else value
-
-
-def _origin(chat: Chat) -> str:
-    return str(httpx.URL(chat.url).copy_with(path="/"))

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from playwright.async_api import Page, Route, async_playwright, expect
+from playwright.async_api import Page, async_playwright, expect
 
 from tests.servers.require import unavailable
 from tests.until import PATIENCE
@@ -43,24 +43,27 @@ async def page(server: AppServer) -> AsyncIterator[Page]:
         page = await browser.new_page(viewport={"width": 1280, "height": 1040}, locale="en-US")
         page.set_default_timeout(PATIENCE_MS)
         expect.set_options(timeout=PATIENCE_MS)
-        await page.route(lambda url: not url.startswith(server.origin), abort)
+        await page.route(lambda url: not url.startswith(server.origin), lambda route: route.abort())
         yield page
         await browser.close()
-
-
-async def abort(route: Route) -> None:
-    await route.abort()
 
 
 async def test_a_person_finds_the_conversation_again(
     server: AppServer, page: Page, tmp_path: Path
 ) -> None:
     pictures = Path(os.environ.get("E2E_SCREENSHOTS", tmp_path))
-    await log_in(page, server)
+    await page.goto(server.url)
+    await page.fill("#email", "alice")
+    await page.fill("#password", PASSWORD)
+    await page.keyboard.press("Enter")
+    await assert_greeting_is_whole(page)
     await page.fill("#chat-input", QUESTION)
     await page.keyboard.press("Enter")
     await assert_answer_is_shown(page)
-    await approve(page)
+    await page.locator(".positive-feedback-off").click()
+    await page.get_by_role("dialog").get_by_role("textbox").fill("Clear")
+    await page.locator("#submit-feedback").click()
+    await expect(page.locator(".positive-feedback-on")).to_be_visible()
     await page.screenshot(path=pictures / "live-chat.png")
 
     server.restart()
@@ -74,14 +77,6 @@ async def test_a_person_finds_the_conversation_again(
     await page.fill("#chat-input", "Echo that")
     await page.keyboard.press("Enter")
     await expect(page.get_by_text("Answer 2: Echo that")).to_be_visible()
-
-
-async def log_in(page: Page, server: AppServer) -> None:
-    await page.goto(server.url)
-    await page.fill("#email", "alice")
-    await page.fill("#password", PASSWORD)
-    await page.keyboard.press("Enter")
-    await assert_greeting_is_whole(page)
 
 
 async def assert_greeting_is_whole(page: Page) -> None:
@@ -105,11 +100,3 @@ async def assert_answer_is_shown(page: Page) -> None:
     await page.wait_for_function(
         "image => image.complete && image.naturalWidth === 240", arg=await image.element_handle()
     )
-
-
-async def approve(page: Page) -> None:
-    """Thumbs up, with a comment."""
-    await page.locator(".positive-feedback-off").click()
-    await page.get_by_role("dialog").get_by_role("textbox").fill("Clear")
-    await page.locator("#submit-feedback").click()
-    await expect(page.locator(".positive-feedback-on")).to_be_visible()

@@ -6,7 +6,6 @@ from pathlib import Path
 
 from tests.until import until
 
-from .chat import Chat
 from .person import Person
 from .same import assert_same_steps
 from .server import AppServer
@@ -47,7 +46,8 @@ async def test_a_thread_deleted_under_an_open_window_stays_deleted(
     chat = await alice.chat()
     upload = await alice.upload(chat.session, "secret.txt", b"the secret words", "text/plain")
     await chat.send("Tour it", files=(upload.json()["id"],))
-    link = await link_of(alice, chat, "secret.txt")
+    thread = await alice.thread(chat.thread)
+    [link] = [str(e["url"]) for e in thread["elements"] if e["name"] == "secret.txt"]
     assert (await alice.http.get(server.origin + link)).content == b"the secret words"
     assert holding(server.data, b"the secret words")
 
@@ -74,12 +74,6 @@ async def test_an_element_is_changed_and_removed_by_its_author(alice: Person) ->
     assert found.json()["props"] == {"count": 3}
     assert (await alice.delete_element(chat.session, counter)).json() == {"success": True}
     assert (await alice.get_element(chat.thread, counter["id"])).json() is None
-
-
-async def link_of(alice: Person, chat: Chat, name: str) -> str:
-    thread = await alice.thread(chat.thread)
-    [link] = [str(e["url"]) for e in thread["elements"] if e["name"] == name]
-    return link
 
 
 def holding(folder: Path, content: bytes) -> list[Path]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -66,16 +65,10 @@ async def test_files_are_served_below_a_path(tmp_path: Path, mounted: bool) -> N
     server.check_log()
 
 
-@pytest.fixture
-def s3() -> Iterator[Any]:
+async def test_files_in_s3_are_served_by_s3(tmp_path: Path) -> None:
     if why := s3_moto.missing():
         unavailable(f"S3: {why}", "pip install 'chainlit-sqla[test]'")
-    server = s3_moto.MotoServer()
-    yield server
-    server.stop()
-
-
-async def test_files_in_s3_are_served_by_s3(tmp_path: Path, s3: Any) -> None:
+    s3 = s3_moto.MotoServer()
     bucket = f"chats-{secrets.token_hex(4)}"
     client = boto3.client(
         "s3",
@@ -104,6 +97,7 @@ async def test_files_in_s3_are_served_by_s3(tmp_path: Path, s3: Any) -> None:
         await until(lambda: not list_objects(client, bucket, thread["id"]))
     finally:
         server.stop()
+        s3.stop()
     server.check_log()
 
 

@@ -69,12 +69,7 @@ CATALOG = {name: Entry(name) for name in sorted(_OURS | {path.stem for path in F
 
 
 def names(*kinds: str, dialect: str | None = None) -> list[str]:
-    """The names of the frozen databases of some kinds and of one dialect; by default all.
-
-    Example:
-        >>> names("wild", dialect="sqlite")[0]
-        'sqlite_declared'
-    """
+    """The names of the frozen databases of some kinds and of one dialect; by default all."""
     return [
         entry.name
         for entry in CATALOG.values()
