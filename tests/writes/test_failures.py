@@ -300,12 +300,9 @@ async def test_a_cancelled_write_keeps_no_lock_on_the_file(tmp_path: Path) -> No
     await database.close()
 
 
-ROWS = 400
-
-
 def wide_rows() -> list[dict[str, Any]]:
     """More than all buffers between client and server hold."""
-    names = [f"u{number:03}" for number in range(ROWS)]
+    names = [f"u{number:03}" for number in range(400)]
     wide = {"text": "x" * 100_000}
     return [{"id": one, "identifier": one, "metadata": wide} for one in names]
 

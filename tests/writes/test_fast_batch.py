@@ -64,11 +64,7 @@ saves = st.one_of(
     st.builds(SaveThread, ids, owned, metadata, actors, at=moments),
     st.builds(SaveStep, ids, ids, step_values, extras, st.none() | moments, actors, at=moments),
 )
-befores = st.one_of(
-    saves,
-    st.builds(DeleteThread, ids),
-    st.builds(DeleteStep, ids),
-)
+befores = saves | st.builds(DeleteThread, ids) | st.builds(DeleteStep, ids)
 
 
 @pytest.fixture(
