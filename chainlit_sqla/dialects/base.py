@@ -348,6 +348,11 @@ class Dialect(ABC):
             return self.classify_driver_error(error)
         return ErrorKind.REJECTED
 
+    def is_refusal(self, error: BaseException) -> bool:
+        """Return whether an error is the fault of a row, not of the connection or the schema."""
+        refusals = (ErrorKind.REJECTED, ErrorKind.REPEAT)
+        return isinstance(error, self.errors) and self.classify(error) in refusals
+
     @abstractmethod
     def classify_driver_error(self, error: BaseException) -> ErrorKind:
         """Classify an error of the driver itself."""

@@ -201,21 +201,12 @@ def _save_elements(
     if accepted:
         unused_keys += _replaced_keys(connection, accepted)
         _save_rows(connection, dialect, elements, accepted, _ELEMENT_DEFAULTS)
-        _keep_blobs(connection, dialect, accepted)
+        # A batch whose commit had no answer is repeated: an earlier operation of it then finds the
+        # row of a later one, and queues that row's blob as replaced or deleted.
+        used_keys = [row.values["objectKey"] for _, row in accepted if row.values.get("objectKey")]
+        for portion in batched(used_keys, dialect.max_parameters):
+            deletion_queue.dequeue(connection, portion)
     return unused_keys
-
-
-def _keep_blobs(
-    connection: Connection, dialect: Dialect, rows: Sequence[tuple[Key, RowChange]]
-) -> None:
-    """Remove blobs that rows reference from the deletion queue.
-
-    A batch whose commit had no answer is repeated: an earlier operation of it then finds the row
-    of a later one, and queues that row's blob as replaced or deleted.
-    """
-    keys = [key for _, row in rows if (key := row.values.get("objectKey"))]
-    for portion in batched(keys, dialect.max_parameters):
-        deletion_queue.dequeue(connection, portion)
 
 
 def _replaced_keys(connection: Connection, rows: Sequence[tuple[Key, RowChange]]) -> list[str]:

@@ -243,7 +243,7 @@ class SQLite(Dialect):
     def table_replacement(self) -> TableReplacement:
         from .in_place import SQLiteTableReplacement
 
-        return SQLiteTableReplacement(WRITES)
+        return SQLiteTableReplacement()
 
     @contextmanager
     def migration_lock(self, connection: Connection) -> Iterator[None]:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection
 
 from ..in_place import Dependent, TableReplacement
+from .search_index import WRITES
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -18,14 +19,7 @@ _OURS = "chainlit_sqla_"
 
 
 class SQLiteTableReplacement(TableReplacement):
-    """SQLite's part: ``BEGIN IMMEDIATE`` is the lock, and readers see the state before.
-
-    Args:
-        write_options: Execution options of a connection that writes.
-    """
-
-    def __init__(self, write_options: dict[str, Any]) -> None:
-        self._write_options = write_options
+    """SQLite's part: ``BEGIN IMMEDIATE`` is the lock, and readers see the state before."""
 
     @asynccontextmanager
     async def transaction(self, engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
@@ -35,7 +29,7 @@ class SQLiteTableReplacement(TableReplacement):
         into views, which need not be valid
         (https://www.sqlite.org/lang_altertable.html#altertabrename).
         """
-        engine = engine.execution_options(**self._write_options)
+        engine = engine.execution_options(**WRITES)
         async with engine.connect() as connection, connection.begin():
             await connection.exec_driver_sql("PRAGMA legacy_alter_table = ON")
             yield connection

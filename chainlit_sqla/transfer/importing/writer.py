@@ -82,15 +82,12 @@ class ImportTarget:
             written.refused += part.refused
             written.deleted += part.deleted
 
-        def is_refusal(error: Exception) -> bool:
-            return self._is_kind(error, ErrorKind.REJECTED, ErrorKind.REPEAT)
-
         def refuse(record: Record, error: Exception) -> None:
             reason = f"the database refuses it: {one_line(error)}"
             written.refused.append(_quarantined(record, reason))
 
         with self._database.translated_errors():
-            await bisect(chunk.records, write_some, is_refusal, refuse)
+            await bisect(chunk.records, write_some, self._dialect.is_refusal, refuse)
             if rows := [*chunk.quarantined, *written.refused]:
                 await self._transact(
                     lambda connection: write_quarantine(
@@ -126,7 +123,7 @@ class ImportTarget:
 
         return await retry(
             once,
-            lambda error: self._is_kind(error, ErrorKind.TRANSIENT),
+            lambda error: self._dialect.classify(error) is ErrorKind.TRANSIENT,
             attempts=ATTEMPTS,
             first_pause=0.2,
             longest_pause=10.0,
@@ -134,9 +131,6 @@ class ImportTarget:
                 "Not written, next attempt in %.1f s: %s", pause, one_line(error)
             ),
         )
-
-    def _is_kind(self, error: Exception, *kinds: ErrorKind) -> bool:
-        return isinstance(error, self._dialect.errors) and self._dialect.classify(error) in kinds
 
     async def _write(self, connection: AsyncConnection, records: Sequence[Record]) -> Written:
         written, by_kind = Written(), sorted_by_kind(records)

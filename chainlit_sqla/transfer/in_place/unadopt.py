@@ -30,7 +30,7 @@ from ..._internal.retry import bisect
 from ..._internal.timestamps import format_instant, now
 from ...database import Database, migrator
 from ...database.revision import HEAD, VERSION_TABLE, current_revision
-from ...dialects import ErrorKind, qualified
+from ...dialects import qualified
 from ...errors import AdoptionRefused, SchemaOutdated, SchemaUnknown
 from ...models import blob_deletions
 from ..record_file import End, Header
@@ -223,12 +223,7 @@ class Unadoption(InPlaceChange):
     async def _copy(self, ids: Sequence[str] | None, backup: _Digests) -> list[Key]:
         """Bring some threads, or all users, into the backup, and check what it holds of them then.
 
-        Args:
-            ids: The threads; None: the users.
-            backup: The digests of what the backup has of them.
-
-        Returns:
-            The keys of what was deleted since the adoption.
+        Of the digests of what the backup has, returns the keys of what was deleted since.
         """
         known = frozenset(backup)
         async for chunk in self._read_ours(ids):
@@ -287,12 +282,8 @@ class Unadoption(InPlaceChange):
             async with self._connection.begin_nested():
                 await self._connection.execute(statement, list(portion))
 
-        await bisect(rows, execute, self._is_refusal, lambda _row, _error: None)
-
-    def _is_refusal(self, error: Exception) -> bool:
-        dialect = self._database.dialect
-        refusals = (ErrorKind.REJECTED, ErrorKind.REPEAT)
-        return isinstance(error, dialect.errors) and dialect.classify(error) in refusals
+        is_refusal = self._database.dialect.is_refusal
+        await bisect(rows, execute, is_refusal, lambda _row, _error: None)
 
     async def _delete(self, keys: Collection[Key]) -> None:
         """Delete rows of Chainlit's tables, and of a deleted thread also what was quarantined."""
