@@ -81,11 +81,7 @@ def clean_text(value: str) -> str:
 
 
 def dumps(value: Any) -> JsonText:
-    """Serialize to JSON that every supported database accepts; see the table of the module.
-
-    Raises:
-        ValueError: The value refers to itself or is nested deeper than `MAX_DEPTH` levels.
-    """
+    """Serialize to JSON for every supported database, or raise ValueError; see the module."""
     try:
         raw = orjson.dumps(value, default=_plain, option=_OPTIONS)
         if b"\\u0000" not in raw:

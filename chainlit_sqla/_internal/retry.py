@@ -24,21 +24,11 @@ async def retry(
 ) -> T:
     """Call ``work`` until it succeeds, fails for good, or a limit is reached.
 
-    The pauses double from ``first_pause`` to ``longest_pause``. Each is shortened by a random
-    part of up to a half, so that clients that failed together do not return together.
-    Cancelling the caller cancels the work or the pause.
-
-    Args:
-        work: The work; must be safe to repeat. Its last error is raised unchanged.
-        is_transient: Whether an error may pass. It may keep state, such as the number of
-            errors of one kind, or return False once nobody needs the result any more.
-        seconds: No attempt begins later than this after the first one; None: no such limit.
-        attempts: How often ``work`` is called at most; None: no such limit.
-        first_pause: Seconds before the second attempt.
-        longest_pause: The longest pause in seconds.
-        on_retry: Called with the error and the pause in seconds before each pause; the place
-            for a log line.
-        sleep: Waits for a pause; replace it where a shutdown must end the wait early.
+    It must be safe to repeat; its last error is raised unchanged. ``is_transient`` may keep state,
+    such as the number of errors of one kind. No attempt begins later than ``seconds`` after the
+    first one. The pauses double; each is shortened by a random part of up to a half, so that
+    clients that failed together do not return together. Cancelling the caller cancels the work or
+    the pause. Another ``sleep`` lets a shutdown end a pause early.
     """
     began, attempt, doubled = time.monotonic(), 0, first_pause
     while True:

@@ -71,17 +71,12 @@ def describe_database(database: Database) -> str:
 
 
 class RevisionState(NamedTuple):
-    """What a command says about the revision of a database, with the repair.
-
-    Args:
-        is_current: Whether it is the revision that this release needs.
-        text: A sentence.
-        upgrades_itself: Whether the data layer upgrades the database on first use.
-    """
+    """What a command says about the revision of a database, with the repair."""
 
     is_current: bool
     text: str
     upgrades_itself: bool = False
+    """Whether the data layer upgrades the database on first use."""
 
 
 async def describe_revision(database: Database) -> RevisionState:

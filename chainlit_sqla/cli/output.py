@@ -73,12 +73,7 @@ def format_reasons(
 
 
 def confirm(question: str, *facts: str, refusal: str = _REFUSAL) -> bool:
-    """Ask for confirmation on the terminal, after printing facts.
-
-    Raises:
-        ConfigurationError: There is no terminal; the message is the refusal.
-        KeyboardInterrupt: The user pressed Ctrl+C, or the terminal was closed.
-    """
+    """Ask for confirmation, after printing facts; without a terminal, raise the refusal."""
     if not sys.stdin.isatty():
         raise ConfigurationError(refusal)
     for fact in facts:

@@ -97,14 +97,7 @@ async def _migrate(
 
 
 async def _plan_downgrade(settings: Settings, revision: str) -> tuple[str, str]:
-    """Find the target of a downgrade and what it costs.
-
-    Returns:
-        The revision, and a sentence about the loss; empty where nothing is lost.
-
-    Raises:
-        ConfigurationError: There is no such older revision.
-    """
+    """Return the target of a downgrade, and a sentence about what is lost, empty for nothing."""
     async with open_database(settings) as database:
         now = await migrator.current(database)
         target = _older_revision(revision, now)

@@ -23,11 +23,7 @@ class LongText(TypeDecorator[str]):
 
 
 class Key(TypeDecorator[str]):
-    """A text in a key or an index; letter case and trailing spaces are significant.
-
-    Args:
-        length: The largest number of characters, for databases that need one.
-    """
+    """A text in a key or an index; letter case and trailing spaces are significant."""
 
     impl = Text
     cache_ok = True
@@ -57,11 +53,7 @@ class ObjectKey(TypeDecorator[str]):
 
 
 class UtcDateTime(TypeDecorator[datetime]):
-    """An instant with microseconds: aware in Python, UTC in the database.
-
-    Raises:
-        ValueError: A written datetime has no time zone.
-    """
+    """An instant with microseconds: aware in Python, UTC in the database."""
 
     impl = Text
     cache_ok = True

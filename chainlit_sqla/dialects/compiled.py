@@ -47,11 +47,6 @@ def compile_statement(
     """Compile a statement for the driver, with our tables in a schema.
 
     IN over a list, which changes the text, is a ValueError; compare with ``any`` of an array.
-
-    Example:
-        >>> by_id = select(users).where(users.c.id == bindparam("id"))
-        >>> compiled = compile_statement(by_id, engine.dialect)
-        >>> await driver.fetch(compiled.sql, *compiled.arguments({"id": "u"}))
     """
     assert isinstance(statement, ClauseElement)
     options: dict[str, Any] = {"dialect": dialect}

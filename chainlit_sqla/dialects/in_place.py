@@ -23,17 +23,12 @@ BACKUP_SUFFIX = "_before_adoption"
 
 @dataclass(frozen=True, slots=True)
 class Dependent:
-    """A database object that depends on some tables.
-
-    Args:
-        name: What it is and is called, such as ``view public.titles``.
-        create: The SQL that creates it, as the database describes it.
-        drop: The statement that drops it; None: this database cannot drop it.
-    """
+    """An object that depends on some tables, by kind and name, such as ``view public.titles``."""
 
     name: str
     create: str
     drop: str | None
+    """None: this database cannot drop it."""
 
 
 class TableReplacement(ABC):
@@ -55,11 +50,7 @@ class TableReplacement(ABC):
     def lock(  # noqa: B027 - for PostgreSQL
         self, connection: Connection, schema: str | None, tables: Sequence[str]
     ) -> None:
-        """Lock tables against all other connections until the transaction ends.
-
-        Raises:
-            AdoptionRefused: Another connection did not release them in time.
-        """
+        """Lock tables until the transaction ends, or raise `AdoptionRefused` if they are in use."""
 
     def inherit_security(  # noqa: B027 - for PostgreSQL
         self, connection: Connection, schema: str | None, tables: Sequence[str], like: str

@@ -12,12 +12,7 @@ from .search import read_state
 async def enable(database: Database) -> str:
     """Build the index, or complete and repair one whose building was interrupted.
 
-    Returns:
-        A sentence about what the database has now, as `disable` and `status` do.
-
-    Raises:
-        ConfigurationError: The database has no such index, or lacks what it needs.
-        SchemaError: The tables are missing, or of another revision than this release.
+    Returns a sentence about what the database has now, as `disable` and `status` do.
     """
     index = _index(database)
     revision = await database.read(lambda c: current_revision(c, database.schema))

@@ -37,12 +37,9 @@ STEP_DEFAULTS: Mapping[str, str | bool] = {
 class ThreadChange:
     """The changes of a segment to the row of one thread.
 
-    Args:
-        at: The creation time of a new thread: the time of the first operation on it, or of an
-            older message in that operation.
-        restored_at: The time at which a deleted thread is restored.
-        is_named: Whether an operation was for the thread itself, not for its contents.
-        owned_by: Who asked for a new owner of the thread.
+    ``at`` is the creation time of a new thread: the time of the first operation on it, or of an
+    older message in that operation. ``is_named``: an operation was for the thread itself, not for
+    its contents. ``owned_by`` is who asked for a new owner.
     """
 
     at: datetime
@@ -57,13 +54,9 @@ class ThreadChange:
 class RowChange:
     """The changes of a segment to one row in a thread.
 
-    Args:
-        at: The time of the first operation on the row.
-        ordinal: The position of a new row among rows of the same time.
-        extra: Members of the ``extra`` document to set.
-        activity: The time of a new message.
-        before_restore: Whether the row was written before its thread was restored in the same
-            segment; it is dropped if the thread was deleted.
+    ``ordinal`` is the position of a new row among rows of the same time. ``before_restore``: the
+    row was written before its thread was restored in the same segment, and is dropped if the
+    thread was deleted.
     """
 
     at: datetime
@@ -83,12 +76,7 @@ class RowChange:
 
 @dataclass(slots=True)
 class Segment:
-    """Changes that can be written kind by kind, then deletions in order.
-
-    Args:
-        claims: The ids of threads that clients name, with the identifiers of their users.
-        deletes: Deletions with the positions of their operations.
-    """
+    """Changes that can be written kind by kind, then deletions in order of their positions."""
 
     users: dict[str, SaveUser] = field(default_factory=dict)
     threads: dict[str, ThreadChange] = field(default_factory=dict)
@@ -96,6 +84,7 @@ class Segment:
     elements: dict[Key, RowChange] = field(default_factory=dict)
     feedbacks: dict[Key, RowChange] = field(default_factory=dict)
     claims: set[tuple[str, str]] = field(default_factory=set)
+    """The ids of threads that clients name, with the identifiers of their users."""
     deletes: list[tuple[int, Delete]] = field(default_factory=list)
 
 

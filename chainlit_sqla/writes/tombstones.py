@@ -28,15 +28,10 @@ _ELEMENT = "element "
 
 @dataclass(slots=True)
 class StoredThreads:
-    """The stored state of the threads of a segment.
+    """The stored state of the threads of a segment, with the locked rows.
 
-    Args:
-        rows: The locked rows of the threads.
-        tombstoned: Threads that were deleted and stay deleted.
-        restored: Threads that this segment restores, with the times of their deletion.
-        deleted_steps: Steps that were deleted.
-        deleted_elements: Elements that were deleted, with the times of their deletion; elements
-            that were sent earlier are not written.
+    ``tombstoned`` are threads that stay deleted; the segment restores the others. ``restored`` and
+    ``deleted_elements`` have the times of deletion: what was sent earlier is not written.
     """
 
     rows: dict[str, Any]

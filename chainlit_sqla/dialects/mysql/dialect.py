@@ -107,11 +107,7 @@ class MySQL(Dialect):
     json_type = JSON(none_as_null=True)  # On MariaDB text with a check.
 
     def engine_url(self, url: URL) -> URL:
-        """Add the driver; the parameters move to `engine_options`.
-
-        Raises:
-            ConfigurationError: The URL names no database, or a parameter cannot be used.
-        """
+        """Add the driver; the parameters move to `engine_options`."""
         _connect_arguments(url.query)
         if not url.database:
             raise ConfigurationError(
@@ -121,11 +117,7 @@ class MySQL(Dialect):
         return super().engine_url(url).set(query={})
 
     def engine_options(self, url: URL, settings: Settings) -> dict[str, Any]:
-        """Return pool and driver options; sessions do not depend on the server's defaults.
-
-        Raises:
-            MissingExtraError: The driver is not installed.
-        """
+        """Return pool and driver options; sessions do not depend on the server's defaults."""
         if find_spec(self.driver) is None:
             raise MissingExtraError("MySQL or MariaDB", "mysql")
         arguments = {
@@ -295,11 +287,7 @@ class MariaDB(MySQL):
 
 
 def _connect_arguments(query: Mapping[str, Any]) -> dict[str, Any]:
-    """Translate the parameters of a URL into arguments of ``asyncmy.connect``.
-
-    Raises:
-        ConfigurationError: A parameter is unknown, or a file that it names cannot be used.
-    """
+    """Translate the parameters of a URL into arguments of ``asyncmy.connect``."""
     values: dict[str, str] = {}
     for name, value in query.items():
         plain = name.lower().replace("-", "_")

@@ -84,11 +84,7 @@ async def _fetch(driver: Any, calls: Sequence[CompiledCall], *, pooler: bool) ->
 
 
 def _check_tls(query: dict[str, Any]) -> None:
-    """Refuse what cannot work before it is used, and verify by the system's roots by default.
-
-    Raises:
-        ConfigurationError: The value of ``sslmode`` is unknown, or a file does not exist.
-    """
+    """Refuse what cannot work before it is used, and verify by the system's roots by default."""
     mode = query.get("sslmode", "prefer")
     if mode not in _SSL_MODES:
         raise ConfigurationError(

@@ -106,11 +106,7 @@ _DEPENDENTS = text(r"""
 
 
 class PostgreSQLTableReplacement(TableReplacement):
-    """PostgreSQL's part.
-
-    Args:
-        lock: The number of the advisory lock around migrations.
-    """
+    """PostgreSQL's part; ``lock`` is the number of the advisory lock around migrations."""
 
     has_native_types = True
 

@@ -92,11 +92,7 @@ class TrigramIndex(SearchIndex):
         )
 
     async def build(self, engine: AsyncEngine, schema: str | None) -> None:
-        """Build the index ``CONCURRENTLY``, which does not block reads and writes.
-
-        Raises:
-            ConfigurationError: The database lacks what the index needs, or it is being built.
-        """
+        """Build the index ``CONCURRENTLY``, which does not block reads and writes."""
         autocommit = engine.execution_options(isolation_level="AUTOCOMMIT")
         async with autocommit.connect() as connection:
             if not await connection.scalar(_LOCK):

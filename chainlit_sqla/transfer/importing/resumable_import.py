@@ -78,13 +78,9 @@ class Result:
 
 
 class Import:
-    """Brings a source into a database at this release's revision, which may be in use.
+    """Brings an open source into a database at this release's revision, which may be in use.
 
-    Args:
-        source: An open source.
-        database: The target.
-        update: Whether a row of the source replaces a different one.
-        watch: Called with the progress.
+    With ``update``, a row of the source replaces a different one.
     """
 
     def __init__(

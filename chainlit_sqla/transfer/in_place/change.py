@@ -27,18 +27,14 @@ T = TypeVar("T")
 
 @dataclass(slots=True)
 class Report:
-    """What was done; rows are counted by kind of record.
+    """What was done; rows are counted by kind of record, and in the quarantine also by reason.
 
     Args:
-        dry_run: Whether everything was rolled back.
         nothing_to_do: Why there was nothing to do; None: there was.
         dropped: The rows of the tables of the backup that were dropped, by name.
-        quarantined: Rows that went into the quarantine, by kind and reason.
-        partly_quarantined: Rows that were copied but for a value, by kind and reason.
+        partly_quarantined: Rows that were copied but for a value.
         dependents: What depended on the tables and was dropped.
-        unknown_columns: Columns that our tables do not have.
         file: Where the records are that Chainlit's tables cannot hold; None: they hold all.
-        in_file: The records in it.
     """
 
     dry_run: bool = False
@@ -57,16 +53,9 @@ class Report:
 
 
 class InPlaceChange(ABC):
-    """A change of the tables of one database, in one transaction.
-
-    Args:
-        database: The database; no application may use it.
-        drop_dependents: Whether what depends on the tables is dropped.
-        watch: Called with the progress.
-    """
+    """A change of the tables of one database, which no application may use, in one transaction."""
 
     _connection: AsyncConnection
-    """In the transaction."""
 
     def __init__(
         self, database: Database, *, drop_dependents: bool = False, watch: Watch = quiet
@@ -96,11 +85,7 @@ class InPlaceChange(ABC):
         return self._report
 
     async def run(self, *, dry_run: bool = False) -> Report:
-        """Change the tables; a dry run rolls everything back at the end.
-
-        Raises:
-            ChainlitSqlaError: The change failed; the database is as it was.
-        """
+        """Change the tables; a dry run, like an error, leaves the database as it was."""
         started = time.monotonic()
         self._report.dry_run = dry_run
         with self._database.translated_errors():

@@ -107,13 +107,7 @@ def legacy_row(record: Record, types: Mapping[str, TypeEngine[Any]]) -> dict[str
 
 
 def legacy_value(kind: str, name: str, value: Any, type_: TypeEngine[Any]) -> Any:
-    """A value of ours as a column of Chainlit's tables holds it; None where it cannot.
-
-    Example:
-        >>> from sqlalchemy import Text
-        >>> legacy_value("step", "metadata", {"a": 1}, Text())
-        '{"a":1}'
-    """
+    """A value of ours as a column of Chainlit's tables holds it; None where it cannot."""
     if value is None:
         return None
     try:
