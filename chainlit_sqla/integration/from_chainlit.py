@@ -59,9 +59,8 @@ def _kinds(table: Table, excluded: Collection[str]) -> Mapping[str, str]:
 
 
 STEP_KINDS = _kinds(steps, ("threadId", "id", "extra", "ordinal"))
-"""The columns of a step with the kind of their values."""
 ELEMENT_KINDS = _kinds(elements, ("threadId", "id", "byteSize", "extra", "createdAt", "ordinal"))
-"""The columns of an element with the kind of their values."""
+"""The columns of steps and of elements, with the kind of their values."""
 _REQUIRED = {"name", "type", "streaming", "metadata", "createdAt"}
 """Columns that are never NULL: None leaves them unchanged."""
 _HANDLED_STEP_KEYS = {"id", "threadId", "feedback"}

@@ -40,7 +40,6 @@ COLUMNS = (
 )
 """The columns of a step row, before those of its feedback."""
 FEEDBACK_COLUMNS = ("id", "value", "comment")
-"""The columns of the feedback."""
 
 
 @cache

@@ -206,7 +206,9 @@ def _merge(segment: Segment, op: SaveThread | SaveStep | SaveElement | SaveFeedb
         thread.metadata |= op.metadata
         if op.restores and not thread.restored_at:
             thread.restored_at = op.at
-            _mark_earlier_rows(segment, op.thread_id)
+            for earlier_rows in (segment.steps, segment.elements, segment.feedbacks):
+                for (thread_id, _), earlier_row in earlier_rows.items():
+                    earlier_row.before_restore |= thread_id == op.thread_id
         return
     rows, key = _rows(segment, op), _key(op)
     row = rows.get(key)
@@ -220,12 +222,6 @@ def _merge(segment: Segment, op: SaveThread | SaveStep | SaveElement | SaveFeedb
     newer = isinstance(op, SaveStep) and op.activity
     if newer and (row.activity is None or newer > row.activity):
         row.activity = newer
-
-
-def _mark_earlier_rows(segment: Segment, thread_id: str) -> None:
-    for rows in (segment.steps, segment.elements, segment.feedbacks):
-        for (row_thread_id, _), row in rows.items():
-            row.before_restore |= row_thread_id == thread_id
 
 
 def _rows(segment: Segment, op: Op) -> dict[Key, RowChange]:

@@ -130,8 +130,11 @@ class WriteQueue:
             # Operations without a thread, such as a deletion by id, may touch any.
             last_ops = (self._last_by_thread.get(thread_id), self._last_by_thread.get(None))
             pending = [queued for queued in last_ops if queued]
-        if pending:
-            await asyncio.wait([_wait_for_end(queued) for queued in pending])
+        waiters = [asyncio.get_running_loop().create_future() for _ in pending]
+        for queued, waiter in zip(pending, waiters, strict=True):
+            queued.waiters.append(waiter)
+        if waiters:
+            await asyncio.wait(waiters)
 
     async def close(self) -> list[Op]:
         """Accept no more operations, and write the accepted ones.
@@ -319,13 +322,6 @@ class WriteQueue:
             if _is_awaited(waiter):
                 waiter.set_result(None)
         return True
-
-
-def _wait_for_end(queued: _QueuedOp) -> asyncio.Future[None]:
-    """Return a future that is done when an operation is committed or has failed."""
-    waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-    queued.waiters.append(waiter)
-    return waiter
 
 
 def _is_awaited(future: asyncio.Future[Any]) -> bool:

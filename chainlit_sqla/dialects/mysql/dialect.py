@@ -254,7 +254,8 @@ class MySQL(Dialect):
         """Hold a named lock: DDL commits, so a lock of a transaction would not last."""
         _check_version(connection)
         with connection.begin():
-            name = "chainlit_sqla " + hashlib.md5(_database(connection)).hexdigest()  # noqa: S324
+            database = str(connection.scalar(func.database().select())).encode()
+            name = "chainlit_sqla " + hashlib.md5(database).hexdigest()  # noqa: S324
             acquired = connection.scalar(func.get_lock(name, _LOCK_SECONDS).select())
             if acquired != 1:  # 0: the time is over; NULL: an error, such as no memory.
                 raise DatabaseUnavailable(
@@ -362,10 +363,6 @@ def _check_version(connection: Connection) -> None:
             f"{'MariaDB' if dialect.is_mariadb else 'MySQL'} {version} is too old; "
             f"upgrade the server to {'.'.join(map(str, lowest))} or newer"
         )
-
-
-def _database(connection: Connection) -> bytes:
-    return str(connection.scalar(func.database().select())).encode()
 
 
 def _serialize(value: Any) -> str:

@@ -66,7 +66,9 @@ class Adoption(InPlaceChange):
         for kind, name in names.items():
             await self._alter(name, f"RENAME TO {BACKUP_NAMES[kind]}")
         await migrator.migrate_inside(self._database, self._connection, "head")
-        await self._check_result(await self._import(columns))
+        source = await self._open_backup(columns)
+        database = TransactionDatabase(self._database, self._connection)
+        await self._check_result(await Import(source, database, watch=self._watch).run())
         tables, like = [*Base.metadata.tables, VERSION_TABLE], BACKUP_NAMES["step"]
         await self._sync(self._replacement.inherit_security, tables, like)
 
@@ -105,12 +107,6 @@ class Adoption(InPlaceChange):
                 f"{label} already has tables, views or indexes named {taken}, and an adoption "
                 "needs these names; rename or drop them, and run the command again"
             )
-
-    async def _import(self, columns: Columns) -> Result:
-        """Copy the renamed tables into ours, and compare."""
-        source = await self._open_backup(columns)
-        database = TransactionDatabase(self._database, self._connection)
-        return await Import(source, database, watch=self._watch).run()
 
     async def _check_result(self, result: Result) -> None:
         report, comparison = self._report, result.comparison
