@@ -18,29 +18,12 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from . import errors
+from .errors import *  # noqa: F403
+
 if TYPE_CHECKING:
     from .data_layer import SQLADataLayer
     from .database import Database
-    from .errors import (
-        AdoptionRefused,
-        BlobNotFound,
-        ChainlitSqlaError,
-        ConfigurationError,
-        DatabaseUnavailable,
-        ImportSourceError,
-        InvalidCursor,
-        MissingExtraError,
-        NotTheAuthor,
-        RejectedRow,
-        RetriesExhausted,
-        SchemaError,
-        SchemaOutdated,
-        SchemaUnknown,
-        StorageError,
-        StorageUnavailable,
-        WriteError,
-        WriteQueueClosed,
-    )
     from .models import Element, Feedback, Step, Thread, User
     from .settings import Settings
     from .storage.azure.client import AzureStorage
@@ -52,41 +35,24 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
-    "AdoptionRefused",
     "AzureStorage",
-    "BlobNotFound",
     "BlobSource",
-    "ChainlitSqlaError",
-    "ConfigurationError",
     "Database",
-    "DatabaseUnavailable",
     "Element",
     "Feedback",
     "GCSStorage",
-    "ImportSourceError",
-    "InvalidCursor",
     "Inventory",
     "LocalStorage",
-    "MissingExtraError",
-    "NotTheAuthor",
-    "RejectedRow",
-    "RetriesExhausted",
     "S3Storage",
     "SQLADataLayer",
-    "SchemaError",
-    "SchemaOutdated",
-    "SchemaUnknown",
     "Settings",
     "Step",
     "StorageClient",
-    "StorageError",
-    "StorageUnavailable",
     "Thread",
     "User",
-    "WriteError",
-    "WriteQueueClosed",
     "__version__",
 ]
+__all__ += errors.__all__
 
 _MODULES = {
     "AzureStorage": ".storage.azure.client",
@@ -101,13 +67,12 @@ _MODULES = {
     "StorageClient": ".storage.base",
     **dict.fromkeys(("Element", "Feedback", "Step", "Thread", "User"), ".models"),
 }
-"""Where public names are defined; those that are not listed are exceptions."""
 
 
 def __getattr__(name: str) -> Any:
-    if name not in __all__:
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_MODULES.get(name, ".errors"), __name__), name)
+    return getattr(import_module(_MODULES[name], __name__), name)
 
 
 def __dir__() -> list[str]:

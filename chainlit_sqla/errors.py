@@ -24,6 +24,27 @@
 
 from __future__ import annotations
 
+__all__ = [
+    "AdoptionRefused",
+    "BlobNotFound",
+    "ChainlitSqlaError",
+    "ConfigurationError",
+    "DatabaseUnavailable",
+    "ImportSourceError",
+    "InvalidCursor",
+    "MissingExtraError",
+    "NotTheAuthor",
+    "RejectedRow",
+    "RetriesExhausted",
+    "SchemaError",
+    "SchemaOutdated",
+    "SchemaUnknown",
+    "StorageError",
+    "StorageUnavailable",
+    "WriteError",
+    "WriteQueueClosed",
+]
+
 
 class ChainlitSqlaError(Exception):
     """Base class of all exceptions that chainlit-sqla raises on purpose."""

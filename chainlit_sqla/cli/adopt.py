@@ -110,7 +110,6 @@ def _run(
     yes: bool,
     warning: str,
 ) -> None:
-    """Check, ask, change and report."""
     Database(settings=settings, read_only=True)  # Refuses a file that does not exist.
     database = Database(settings=settings)
     change: InPlaceChange | None = None

@@ -97,14 +97,12 @@ def _print_result(console: Console, result: CheckResult) -> None:
 
 
 async def _run_checks(settings: Settings) -> list[CheckResult]:
-    """Run all checks; the storage is checked also where the database fails."""
     results = await _check_database(settings)
     storage = await _timed("storage", _STORAGE_SECONDS, _check_storage(settings))
     return [*results, *storage]
 
 
 async def _check_database(settings: Settings) -> list[CheckResult]:
-    """Run the checks of the database up to the first that fails."""
     checks: dict[str, _Check] = {
         "database": _connect,
         "schema": _check_schema,

@@ -145,7 +145,6 @@ def export(
 
 
 def _format_of(output: str) -> Format:
-    """The format that the suffix of the output names."""
     if output == STDOUT:
         return Format.JSONL
     suffix = Path(output.removesuffix(GZIP_SUFFIX)).suffix.lower()

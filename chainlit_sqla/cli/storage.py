@@ -114,7 +114,6 @@ def copy(
 
 
 async def _copy(source: str, target: str, settings: Settings) -> CopyResult:
-    """Copy the files of the database's elements, with a progress display."""
     source_store, target_store = open_storage(source, settings), open_storage(target, settings)
     if isinstance(source_store, LocalStorage) and not source_store.root.is_dir():
         raise ConfigurationError(

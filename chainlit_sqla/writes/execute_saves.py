@@ -174,7 +174,6 @@ def _save_rows(
 def _merge_extra(
     connection: Connection, table: Table, rows: Sequence[tuple[Key, RowChange]]
 ) -> None:
-    """Merge the ``extra`` documents into the stored ones."""
     rows_with_extra = {key: row for key, row in rows if row.extra}
     if not rows_with_extra:
         return

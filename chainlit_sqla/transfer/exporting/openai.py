@@ -150,7 +150,6 @@ class ChatMessages:
         current.feedback += feedback
 
     def _add_call(self, step: Record) -> None:
-        """Add the call of a tool and its result."""
         if not self._user_began:
             return
         values = step.values

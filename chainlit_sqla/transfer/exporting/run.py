@@ -98,7 +98,6 @@ def _document(form: Format, write: Write, tools: bool) -> Document:
 
 
 async def _write_document(document: Document, reader: ConversationReader, count: int) -> int:
-    """Write a document and return the number of its conversations."""
     written = 0
     if count:
         document.begin(count)

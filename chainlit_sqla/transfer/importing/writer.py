@@ -247,7 +247,6 @@ def is_tombstoned(record: Record, deleted: Tombstones) -> bool:
 async def _existing_keys(
     connection: AsyncConnection, keys: Collection[tuple[str, ...]]
 ) -> set[tuple[str, ...]]:
-    """The keys of tombstones whose thread, step or element exists."""
     thread_ids = {thread_id for thread_id, _ in keys}
     query = select(threads.c.id).where(threads.c.id.in_(thread_ids))
     existing: set[tuple[str, ...]] = {(id, "") for id in await connection.scalars(query)}

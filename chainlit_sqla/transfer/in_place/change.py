@@ -109,7 +109,6 @@ class InPlaceChange(ABC):
         """Do everything but the commit, or refuse it."""
 
     async def _sync(self, call: Callable[..., T], *args: Any) -> T:
-        """Call one of the functions that take a connection and the schema."""
         return await self._connection.run_sync(call, self._schema, *args)
 
     async def _columns(self, names: Mapping[str, str]) -> Columns:
@@ -137,7 +136,6 @@ class InPlaceChange(ABC):
         return source
 
     async def _alter(self, name: str, change: str) -> None:
-        """``ALTER TABLE``."""
         table_name = await self._sync(qualified, name)
         await self._connection.exec_driver_sql(f"ALTER TABLE {table_name} {change}")
 
@@ -145,7 +143,6 @@ class InPlaceChange(ABC):
         await self._connection.exec_driver_sql(f"DROP TABLE {await self._sync(qualified, name)}")
 
     async def _count(self, names: Mapping[str, str]) -> Counter[str]:
-        """The rows of tables by kind of record."""
         counts = Counter[str]()
         for kind, name in names.items():
             query = select(func.count()).select_from(table(name, schema=self._schema))

@@ -310,7 +310,6 @@ class Unadoption(InPlaceChange):
 
 
 def _conditions(table: Table, names: Sequence[str]) -> list[ColumnElement[bool]]:
-    """Find rows by the parameters ``key_…``."""
     return [table.c[name] == bindparam(f"key_{name}") for name in names]
 
 

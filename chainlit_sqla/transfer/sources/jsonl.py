@@ -72,7 +72,6 @@ class JsonlSource:
         return self._read(("tombstone", QUARANTINED))
 
     async def _read(self, kinds: Collection[str], start: int = 0) -> AsyncGenerator[Chunk, None]:
-        """Read the lines of some kinds from a position on."""
         batch, chunk, size, end = _Batch(), Chunk(), 0, start
         for position, line in self._lines(start):
             end = position + len(line)

@@ -104,7 +104,6 @@ class NativeSource:
     async def _portions(
         self, kind: str, *where: ColumnElement[bool], only: Collection[str] | None = None
     ) -> AsyncGenerator[Sequence[tuple[Record, Mapping[str, Any]]], None]:
-        """Records, and the values of columns that we do not have."""
         names, unknown = await self._names(kind, only)
         table = TABLES[kind]
         quote = self._connection.dialect.identifier_preparer.quote
@@ -146,7 +145,6 @@ class NativeSource:
         )
 
     def _conditions(self, kind: str) -> Sequence[ColumnElement[bool]]:
-        """What the rows of a kind must meet to be read."""
         if self._where is None:
             return ()
         threads = TABLES["thread"].c

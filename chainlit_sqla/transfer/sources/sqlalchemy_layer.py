@@ -235,7 +235,6 @@ class SqlAlchemyLayerSource:
         return self._tables[kind].clause.c
 
     def _all(self, kind: str) -> Select[Any]:
-        """All rows in their order, with the id of their thread as `_THREAD_ID`."""
         columns: list[Any] = []
         for own in self._columns(kind):
             is_json = isinstance(self._tables[kind].types[own.name], sql_types.JSON)
@@ -249,7 +248,6 @@ class SqlAlchemyLayerSource:
         return select(*columns).order_by(*self._order(kind))
 
     def _thread_of_step(self, kind: str, name: str) -> Any:
-        """The thread of the step that a column names."""
         steps, own = self._tables["step"].clause, self._tables[kind].clause
         query = select(steps.c.threadId).where(steps.c.id == own.c[name]).limit(1)
         return query.correlate(own).scalar_subquery()
@@ -257,7 +255,6 @@ class SqlAlchemyLayerSource:
     async def _portions(
         self, query: Select[Any], wide: Collection[Any] = ()
     ) -> AsyncGenerator[Sequence[Row], None]:
-        """Read rows as dicts; `wide` are the columns whose values may be large."""
         names = [str(column.key) for column in query.selected_columns]
         portions = fetch_portions(self._connection, query, list(wide))
         async with aclosing(portions):
