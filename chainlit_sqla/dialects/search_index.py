@@ -5,14 +5,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sqlalchemy import Select, Table
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from .base import BoundStatement
-
-if TYPE_CHECKING:
-    from sqlalchemy.ext.asyncio import AsyncEngine
 
 INDEX = "chainlit_sqla_search"
 """The name of the index, and how the names of all that belongs to it begin."""
@@ -56,8 +54,7 @@ class SearchIndex(ABC):
     def hits(self, steps: Table, *, icu: bool) -> Select[Any]:
         """Select the ``threadId`` of messages that may contain a text, by the index alone.
 
-        The parameters are ``term`` (`Dialect.search_term`) and ``match`` (of `match`). Only
-        PostgreSQL asks whether the server has ICU collations.
+        The parameters are ``term`` (`Dialect.search_term`) and ``match`` (of `match`).
         """
 
     @abstractmethod

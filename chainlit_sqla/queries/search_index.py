@@ -10,10 +10,7 @@ from .search import read_state
 
 
 async def enable(database: Database) -> str:
-    """Build the index, or complete and repair one whose building was interrupted.
-
-    Returns a sentence about what the database has now, as `disable` and `status` do.
-    """
+    """Build the index, or complete and repair an interrupted build; return the `status`."""
     index = _index(database)
     revision = await database.read(lambda c: current_revision(c, database.schema))
     if mismatch := revision_mismatch(database.label, revision):

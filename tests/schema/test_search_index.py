@@ -7,12 +7,14 @@ import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import closing
 from pathlib import Path
+from unittest.mock import AsyncMock
 
 import pytest
 from chainlit.types import Pagination, ThreadFilter
 from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import make_url, text
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from chainlit_sqla import SQLADataLayer
 from chainlit_sqla.database import Database
@@ -167,7 +169,8 @@ async def test_an_interrupted_build_is_completed(layer: SQLADataLayer) -> None:
 async def test_two_may_enable_it_while_others_write(
     layer: SQLADataLayer, transactional_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sqlite_search, "_PORTION", 3)
+    for name, old, new in (("_LAST", "OFFSET 499", "OFFSET 2"), ("_ADD_ROWS", "500", "3")):
+        monkeypatch.setattr(sqlite_search, name, getattr(sqlite_search, name).replace(old, new))
     owner = await person(layer)
     ids = [await thread(layer, owner) for _ in range(12)]
     for thread_id in ids:
@@ -281,6 +284,27 @@ async def test_it_lives_in_any_schema(postgres_url: str) -> None:
             await layer.close()
 
 
+async def test_a_build_leaves_no_lock_in_a_session_that_a_pooler_keeps(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(AsyncConnection, "invalidate", AsyncMock())
+    async with opened(postgres_url) as first, opened(postgres_url) as second:
+        await migrations.upgrade(first)
+        await enabled(first)
+        await search_index.disable(first)
+        assert "in use" in await search_index.enable(second)
+
+
+async def test_a_statement_timeout_is_named(postgres: PostgresServer, postgres_url: str) -> None:
+    async with opened(postgres_url) as database:
+        await migrations.upgrade(database)
+        await database.close()
+        name = make_url(postgres_url).database
+        postgres.execute(f'ALTER DATABASE "{name}" SET statement_timeout = 1')
+        with pytest.raises(DatabaseUnavailable, match="raise statement_timeout for"):
+            await search_index.enable(database)
+
+
 async def test_an_account_that_may_not_create_the_extension_is_told_who_may(
     postgres: PostgresServer, postgres_url: str
 ) -> None:
@@ -367,6 +391,63 @@ async def test_vacuum_and_replaced_rows_lose_no_hit(tmp_path: Path) -> None:
         assert await both(layer, owner.id, "spool") == [ids[2]]
         assert await both(layer, owner.id, "thimble") == []
         await layer.close()
+
+
+@pytest.mark.parametrize("is_complete", [False, True])
+async def test_an_index_of_an_older_release_is_replaced(tmp_path: Path, is_complete: bool) -> None:
+    async with opened(f"sqlite:///{tmp_path}/chats.db", auto_upgrade=True) as database:
+        layer = SQLADataLayer(database, settings=database.settings)
+        owner = await person(layer)
+        thread_id = await thread(layer, owner)
+        await said(layer, thread_id, "a needle")
+        async with database.write() as connection:
+            for statement in OLDER[: 3 + is_complete]:
+                await connection.exec_driver_sql(statement)
+        assert "incomplete and not used" in await search_index.status(database)
+        assert "in use" in await search_index.enable(database)
+        assert await both(layer, owner.id, "needle") == [thread_id]
+        await layer.close()
+
+
+OLDER = (
+    """CREATE TABLE chainlit_sqla_search_rows (number INTEGER PRIMARY KEY,
+        "threadId" TEXT NOT NULL, "stepId" TEXT NOT NULL, unusual INTEGER NOT NULL)""",
+    "CREATE VIRTUAL TABLE chainlit_sqla_search USING fts5(body, tokenize='trigram')",
+    "CREATE TRIGGER chainlit_sqla_search_insert AFTER INSERT ON steps BEGIN SELECT 1; END",
+    'CREATE TABLE chainlit_sqla_search_built ("2026-01-01T00:00:00+00:00")',
+)
+
+
+@pytest.mark.parametrize("encoding", ["UTF-8", "UTF-16le"])
+async def test_text_that_cannot_be_decoded_is_searched(tmp_path: Path, encoding: str) -> None:
+    path = tmp_path / "chats.db"
+    with closing(sqlite3.connect(path)) as other:
+        other.execute(f"PRAGMA encoding = '{encoding}'")
+        other.execute("CREATE TABLE other (id)")
+    async with opened(f"sqlite:///{path}", auto_upgrade=True) as database:
+        layer = SQLADataLayer(database, settings=database.settings)
+        owner = await person(layer)
+        thread_id = await thread(layer, owner)
+        step_id = await said(layer, thread_id, "")
+        with closing(sqlite3.connect(path, isolation_level=None)) as other:
+            output = "Ein ÄPFEL".encode() + b"\xff"
+            other.execute("UPDATE steps SET output = CAST(? AS TEXT)", (output,))
+        assert await hits(database, owner.id, "äpfel", SearchState()) == [thread_id]
+        await search_index.enable(database)
+        assert await both(layer, owner.id, "äpfel") == [thread_id]
+        await layer.delete_step(step_id)
+        assert await both(layer, owner.id, "äpfel") == []
+        await layer.close()
+
+
+async def test_an_index_dropped_while_it_is_built_is_reported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite_search, "_CREATE", ())
+    async with opened(f"sqlite:///{tmp_path}/chats.db") as database:
+        await migrations.upgrade(database)
+        with pytest.raises(ConfigurationError, match=r"dropped while.*; run: .* search enable"):
+            await search_index.enable(database)
 
 
 async def test_a_python_without_trigrams_is_named(

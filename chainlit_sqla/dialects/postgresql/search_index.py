@@ -37,7 +37,11 @@ SELECT EXISTS (SELECT FROM pg_collation
 FROM (SELECT to_regclass(:index) AS oid) name LEFT JOIN pg_index i ON i.indexrelid = name.oid
 """)
 _SIZE = text("SELECT pg_relation_size(to_regclass(:index))")
-_LOCK = text(f"SELECT pg_try_advisory_lock({0x636C_7371_7369})")  # "clsqsi"
+_LOCK = text(f"""
+SELECT pg_try_advisory_xact_lock({0x636C_7369}, to_regclass(:steps)::oid::int4) AND NOT EXISTS (
+  SELECT FROM pg_stat_progress_create_index
+  WHERE datname = current_database() AND relid = to_regclass(:steps))
+""")  # "clsi"
 _EXTENSION = text("""SELECT quote_ident(n.nspname) FROM pg_extension e
 JOIN pg_namespace n ON n.oid = e.extnamespace WHERE e.extname = 'pg_trgm'""")
 _NO_PERMISSION = (
@@ -54,10 +58,7 @@ _ASCII_WORD = re.compile(r"[a-z0-9]{3}", re.IGNORECASE)
 
 
 def folded(value: ColumnElement[str], *, icu: bool) -> Function[str]:
-    """Return a text in lower case: by ICU's rules, or by those of the database's locale.
-
-    Without ICU, with the C locale, the server folds ASCII only.
-    """
+    """Return a text in lower case: by ICU's rules, or by the locale's (C folds ASCII only)."""
     return func.lower(value.collate(_ICU) if icu else value, type_=Text())
 
 
@@ -93,35 +94,32 @@ class TrigramIndex(SearchIndex):
 
     async def build(self, engine: AsyncEngine, schema: str | None) -> None:
         """Build the index ``CONCURRENTLY``, which does not block reads and writes."""
+        name, steps = _name(schema), f"{_prefix(schema)}steps"
         autocommit = engine.execution_options(isolation_level="AUTOCOMMIT")
-        async with autocommit.connect() as connection:
-            if not await connection.scalar(_LOCK):
+        # The lock is of a transaction, for a pooler keeps a session and the locks of a session.
+        locking = engine.execution_options(isolation_level="READ COMMITTED")
+        async with locking.begin() as lock, autocommit.connect() as connection:
+            if not await lock.scalar(_LOCK, {"steps": steps}):
                 raise ConfigurationError(
                     "Another process is building the search index; wait for it (chainlit-sqla "
                     "search status shows when it is usable)"
                 )
-            try:
-                await self._build(connection, schema)
-            finally:
-                await connection.invalidate()  # Closed, it releases the lock.
-
-    async def _build(self, connection: AsyncConnection, schema: str | None) -> None:
-        row = (await connection.execute(*self.state_query(schema))).one()
-        state = self.parse_state(row)
-        if state.usable:
-            return
-        trigrams = await _extension(connection)
-        name, steps = _name(schema), f"{_prefix(schema)}steps"
-        collation = f' COLLATE "{_ICU}"' if state.folds_unicode else ""
-        built_at = datetime.now(UTC).isoformat(timespec="seconds")
-        for statement in (
-            f"DROP INDEX CONCURRENTLY IF EXISTS {name}",
-            f"CREATE INDEX CONCURRENTLY {INDEX} ON {steps} USING gin "
-            f"(lower(output{collation}) {trigrams}.gin_trgm_ops) WHERE type LIKE '%message%'",
-            f"COMMENT ON INDEX {name} IS '{built_at}'",
-            f"ANALYZE {steps}",
-        ):
-            await connection.exec_driver_sql(statement)
+            # It also ends the query's snapshot, for which the build would wait.
+            await lock.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = 0")
+            state = self.parse_state((await connection.execute(*self.state_query(schema))).one())
+            if state.usable:
+                return
+            trigrams = await _extension(connection)
+            collation = f' COLLATE "{_ICU}"' if state.folds_unicode else ""
+            built_at = datetime.now(UTC).isoformat(timespec="seconds")
+            for statement in (
+                f"DROP INDEX CONCURRENTLY IF EXISTS {name}",
+                f"CREATE INDEX CONCURRENTLY {INDEX} ON {steps} USING gin "
+                f"(lower(output{collation}) {trigrams}.gin_trgm_ops) WHERE type LIKE '%message%'",
+                f"COMMENT ON INDEX {name} IS '{built_at}'",
+                f"ANALYZE {steps}",
+            ):
+                await connection.exec_driver_sql(statement)
 
     async def drop(self, engine: AsyncEngine, schema: str | None) -> None:
         """Drop it ``CONCURRENTLY``; the extension stays, others may use it."""

@@ -7,6 +7,7 @@ import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote, unquote
@@ -214,7 +215,7 @@ class SQLite(Dialect):
         icu: bool = True,  # noqa: ARG002
     ) -> ColumnElement[bool]:
         """Fold case in Python: SQLite's own ``lower`` is limited to ASCII."""
-        return func.instr(func.chainlit_sqla_fold(column), term) > 0
+        return func.instr(func.chainlit_sqla_fold(cast(column, LargeBinary)), term) > 0
 
     def size_of(self, column: ColumnElement[Any]) -> ColumnElement[Any]:
         """Return the length as bytes; ``octet_length`` needs SQLite 3.43."""
@@ -302,13 +303,15 @@ def _listen(engine: Engine) -> None:
 
 def _set_up(connection: Any, _record: Any) -> None:
     connection.isolation_level = None  # We send BEGIN ourselves.
-    connection.create_function("chainlit_sqla_fold", 1, _fold, deterministic=True)
     cursor = connection.cursor()
     cursor.execute("PRAGMA foreign_keys = ON")
     cursor.execute("PRAGMA synchronous = FULL")
     cursor.execute("PRAGMA journal_mode")
     if cursor.fetchone()[0] not in {"wal", "memory"}:
         _switch_to_wal(cursor)
+    cursor.execute("PRAGMA encoding")
+    fold = partial(_fold, cursor.fetchone()[0])
+    connection.create_function("chainlit_sqla_fold", 1, fold, deterministic=True)
     cursor.close()
 
 
@@ -347,8 +350,11 @@ def _switch_to_wal(cursor: Any) -> None:
             raise
 
 
-def _fold(value: str | None) -> str | None:
-    return None if value is None else value.casefold()
+def _fold(encoding: str, value: str | bytes | None) -> str | None:
+    """Fold a text that is passed as bytes: as text, SQLite's driver refuses what is not UTF-8."""
+    if isinstance(value, bytes):
+        value = value.decode(encoding, "replace")
+    return value and value.casefold()
 
 
 def _begin(connection: Connection) -> None:

@@ -17,6 +17,7 @@ from typing import Any
 from sqlalchemy import Select, String, Table, Text, bindparam, column, select, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from ...errors import ConfigurationError
 from ..base import BoundStatement
 from ..search_index import INDEX, SearchIndex, SearchState
 
@@ -30,13 +31,14 @@ _TRIGRAMS = 16
 _MESSAGE = "{row}.type LIKE '%message%' AND {row}.output <> ''"
 _DELETE = f"""
   INSERT INTO {INDEX} ({INDEX}, rowid, body)
-    SELECT 'delete', number, chainlit_sqla_fold(OLD.output) FROM {ROWS}
+    SELECT 'delete', number, chainlit_sqla_fold(CAST(OLD.output AS BLOB)) FROM {ROWS}
     WHERE "threadId" = OLD."threadId" AND "stepId" = OLD.id;
   DELETE FROM {ROWS} WHERE "threadId" = OLD."threadId" AND "stepId" = OLD.id;"""
 _INSERT = f"""
   INSERT OR REPLACE INTO {ROWS} ("threadId", "stepId")
     SELECT NEW."threadId", NEW.id WHERE {_MESSAGE.format(row="NEW")};
-  INSERT INTO {INDEX} (rowid, body) SELECT number, chainlit_sqla_fold(NEW.output) FROM {ROWS}
+  INSERT INTO {INDEX} (rowid, body)
+    SELECT number, chainlit_sqla_fold(CAST(NEW.output AS BLOB)) FROM {ROWS}
     WHERE "threadId" = NEW."threadId" AND "stepId" = NEW.id;"""
 _TRIGGERS = {
     "insert": f"AFTER INSERT ON steps WHEN {_MESSAGE.format(row='NEW')} BEGIN{_INSERT} END",
@@ -61,16 +63,20 @@ _DROP = (
 _LAST = f"""SELECT "threadId", id FROM steps s WHERE {_MESSAGE.format(row="s")}
 AND ("threadId", id) > (?, ?) ORDER BY "threadId", id LIMIT 1 OFFSET {_PORTION - 1}"""
 _TOP = f"SELECT coalesce(max(number), 0) FROM {ROWS}"
-_ADD_ROWS = f"""INSERT OR IGNORE INTO {ROWS} ("threadId", "stepId")
+_ADD_ROWS = f"""INSERT INTO {ROWS} ("threadId", "stepId")
 SELECT "threadId", id FROM steps s WHERE {_MESSAGE.format(row="s")}
-AND ("threadId", id) > (?, ?) ORDER BY "threadId", id LIMIT {_PORTION}"""
+AND ("threadId", id) > (?, ?) ORDER BY "threadId", id LIMIT {_PORTION} ON CONFLICT DO NOTHING"""
 _ADD_TEXTS = f"""INSERT INTO {INDEX} (rowid, body)
-SELECT r.number, chainlit_sqla_fold(s.output) FROM {ROWS} r
+SELECT r.number, chainlit_sqla_fold(CAST(s.output AS BLOB)) FROM {ROWS} r
 JOIN steps s ON s."threadId" = r."threadId" AND s.id = r."stepId" WHERE r.number > ?"""
+# Triggers of older releases index texts that this one does not search for.
+_IS_CURRENT = f"""SELECT count(*) FROM sqlite_master
+WHERE name = '{INDEX}_insert' AND sql LIKE '%chainlit_sqla_fold%'"""
 # The age is in the name of a column: one statement reads the state, whatever exists.
 _STATE = text(f"""SELECT EXISTS (SELECT 1 FROM sqlite_master WHERE name = '{ROWS}'),
-  (SELECT name FROM pragma_table_info('{BUILT}'))""")
+  (SELECT name FROM pragma_table_info('{BUILT}') WHERE ({_IS_CURRENT}))""")
 _SIZE = text(f"SELECT coalesce(sum(length(block)), 0) FROM {INDEX}_data")
+_DROPPED = "The search index was dropped while it was built; run: chainlit-sqla search enable"
 _HITS = f"""SELECT r."threadId" FROM {INDEX} JOIN {ROWS} r ON r.number = {INDEX}.rowid
 WHERE {INDEX} MATCH :match"""
 
@@ -105,11 +111,16 @@ class FtsIndex(SearchIndex):
 
         Messages that have a number are in the index: those of an interrupted build are skipped.
         """
-        await _execute(engine, _CREATE)
+        writing = engine.execution_options(**WRITES)
+        async with writing.begin() as connection:
+            is_current = (await connection.exec_driver_sql(_IS_CURRENT)).scalar()
+            for statement in _CREATE if is_current else (*_DROP, *_CREATE):
+                await connection.exec_driver_sql(statement)
         position: Sequence[Any] | None = ("", "")
         while position is not None:
-            writing = engine.execution_options(**WRITES)
-            async with writing.connect() as connection, connection.begin():
+            async with writing.begin() as connection:
+                if not (await connection.exec_driver_sql(_IS_CURRENT)).scalar():
+                    raise ConfigurationError(_DROPPED)
                 last = (await connection.exec_driver_sql(_LAST, tuple(position))).first()
                 top = (await connection.exec_driver_sql(_TOP)).scalar()
                 await connection.exec_driver_sql(_ADD_ROWS, tuple(position))
@@ -123,11 +134,6 @@ class FtsIndex(SearchIndex):
             await asyncio.sleep(_PAUSE)
 
     async def drop(self, engine: AsyncEngine, schema: str | None) -> None:
-        await _execute(engine, _DROP)
-
-
-async def _execute(engine: AsyncEngine, statements: Sequence[str]) -> None:
-    writing = engine.execution_options(**WRITES)
-    async with writing.connect() as connection, connection.begin():
-        for statement in statements:
-            await connection.exec_driver_sql(statement)
+        async with engine.execution_options(**WRITES).begin() as connection:
+            for statement in _DROP:
+                await connection.exec_driver_sql(statement)
