@@ -32,7 +32,6 @@ def environment(folder: Path, variables: Mapping[str, str]) -> dict[str, str]:
 
 
 def run_program(command: Sequence[str], folder: Path, variables: Mapping[str, str]) -> Result:
-    """Run a program to its end."""
     done = subprocess.run(
         command,
         cwd=folder,
@@ -101,7 +100,6 @@ class App:
         return client
 
     def threads(self, client: httpx.Client) -> list[dict[str, Any]]:
-        """The user's list of conversations."""
         query = {"pagination": {"first": 35}, "filter": {}}
         answer = client.post("/project/threads", json=query)
         assert answer.status_code == 200, answer.text

@@ -34,7 +34,6 @@ def commands() -> dict[str, Any]:
 
 
 def reference() -> str:
-    """The whole page."""
     parts = [INTRODUCTION]
     for name, command in commands().items():
         parts.append("\n".join(_section(name, command)))

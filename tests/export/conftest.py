@@ -74,7 +74,6 @@ async def layer(database: Database) -> AsyncIterator[SQLADataLayer]:
 
 @pytest.fixture
 async def story(layer: SQLADataLayer) -> Story:
-    """Three conversations."""
     return await tell(layer)
 
 

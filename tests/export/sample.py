@@ -38,7 +38,6 @@ _LINES = (
 
 
 async def fill(database: Database) -> None:
-    """Store the conversation of the examples."""
     await migrations.upgrade(database)
     async with database.write() as connection:
         for line in _LINES:

@@ -36,7 +36,6 @@ class Story:
 
 
 async def tell(layer: SQLADataLayer) -> Story:
-    """Store three conversations."""
     alice = await build.person(layer, "alice@example.org")
     bob = await build.person(layer, "bob")
     story = Story(alice, bob, "paris-1", "silent-1", "Rome/../1")

@@ -48,7 +48,6 @@ class Entry:
 
     @property
     def revision(self) -> str:
-        """That of one of ours."""
         return self.name.rpartition("_")[2]
 
     @property

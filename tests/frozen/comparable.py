@@ -108,7 +108,6 @@ _FLAGS = ("waitForAnswer", "isError", "defaultOpen", "autoCollapse")
 
 
 def step(values: Mapping[str, Any]) -> Row:
-    """A step."""
     feedback = values.get("feedback")
     return {
         "id": values["id"],
@@ -157,7 +156,6 @@ def element(values: Mapping[str, Any]) -> Row:
 
 
 def user(values: Mapping[str, Any]) -> Row:
-    """A user."""
     return {
         "id": values["id"],
         "metadata": document(values["metadata"]) or {},

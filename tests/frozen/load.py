@@ -44,7 +44,6 @@ class Shelf:
 
     @property
     def server(self) -> PostgresServer:
-        """The PostgreSQL server."""
         server = self._start("postgresql")
         assert isinstance(server, PostgresServer)
         return server
@@ -111,7 +110,6 @@ async def _execute_on_server(url: str, script: str) -> None:
 
 
 def with_driver(url: str) -> str:
-    """A URL as SQLAlchemy takes it."""
     scheme, rest = url.split("://", 1)
     return f"{_DRIVERS[scheme]}://{rest}"
 

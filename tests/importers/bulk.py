@@ -33,7 +33,6 @@ Row = tuple[Any, ...]
 
 
 def uid(kind: int, number: int) -> str:
-    """An id as Chainlit makes them."""
     return f"{kind}0000000-0000-4000-8000-{number:012d}"
 
 

@@ -31,7 +31,6 @@ class Targets:
         self._open: list[Database] = []
 
     async def make(self, dialect: str) -> Database:
-        """An empty database."""
         return await self.at(self._shelf.empty(dialect))
 
     async def at(self, url: str) -> Database:
@@ -93,7 +92,6 @@ async def compare(location: str, target: Database) -> Comparison:
 
 
 def assert_equal(result: Result) -> None:
-    """Check that the comparison found no difference."""
     assert result.comparison.equal, list(map(str, result.comparison.differences))
 
 
@@ -114,13 +112,11 @@ async def digests(database: Database) -> dict[Any, int]:
 
 
 async def read(database: Database, query: Any) -> list[tuple[Any, ...]]:
-    """The rows of a query."""
     async with database.snapshot() as connection:
         return [tuple(row) for row in await connection.execute(query)]
 
 
 async def quarantined(database: Database) -> list[Any]:
-    """The rows of the quarantine."""
     columns = quarantine.c.id, quarantine.c.origin, quarantine.c.reason, quarantine.c.row
     async with database.connect() as connection:
         rows = await connection.execute(select(*columns))

@@ -39,7 +39,6 @@ async def opened(url: str, **settings: Any) -> AsyncIterator[Database]:
 async def adopt(
     url: str, *, dry_run: bool = False, drop_dependents: bool = False, **settings: Any
 ) -> Report:
-    """Adopt a database."""
     async with opened(url, **settings) as database:
         change = Adoption(database, drop_dependents=drop_dependents)
         return await change.run(dry_run=dry_run)

@@ -60,7 +60,6 @@ class DatabaseContainer:
 
     @property
     def address(self) -> str:
-        """Host and port."""
         return f"{self._container.get_container_host_ip()}:{self._port}"
 
     def start(self) -> None:

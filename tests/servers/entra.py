@@ -53,7 +53,6 @@ class EntraServer:
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
 
     def stop(self) -> None:
-        """End the thread."""
         self._server.shutdown()
         self._server.server_close()
 

@@ -41,7 +41,6 @@ class GoogleServer:
         return sorted(item["name"] for item in found["items"])
 
     def stop(self) -> None:
-        """End the servers."""
         self.front.stop()
         self._process.kill()
 

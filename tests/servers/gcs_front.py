@@ -56,13 +56,11 @@ class Front:
         self.faults.append(Fault(pattern, times, status))
 
     def reset(self) -> None:
-        """Forget faults and requests."""
         self.faults.clear()
         self.requests.clear()
         self.page_size, self.stranger = 1000, ""
 
     def stop(self) -> None:
-        """End the server."""
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()

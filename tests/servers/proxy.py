@@ -174,7 +174,6 @@ class _Link:
             writer.close()
 
     def reset(self) -> None:
-        """End both sides."""
         for writer in self.writers:
             reset(writer)
         for pump in self._pumps:

@@ -27,5 +27,4 @@ class MotoServer:
         self._server.start()
 
     def stop(self) -> None:
-        """End the thread."""
         self._server.stop()
