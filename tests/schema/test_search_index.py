@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import AsyncIterator
-from contextlib import closing
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
+from typing import Any
 from unittest.mock import AsyncMock
 
 import pytest
@@ -32,6 +33,7 @@ from tests.servers.postgres import PostgresServer
 
 # Letters whose case is folded in more than one way, and characters that patterns give a meaning.
 ODD = "aAsSßẞſkK\u212aiIıİfﬁﬀΣσςάΆΐЖжԥԤᲓდꜲꜳǰŉ世界あ👍𐐀𐐨%_\\'\"*[]-: \n"
+Searched = tuple[SQLADataLayer, str, str]
 phrases = st.text(st.sampled_from(ODD), max_size=6) | st.text(
     st.characters(exclude_categories=("Cs",), exclude_characters="\x00"), max_size=8
 )
@@ -58,6 +60,18 @@ async def layer(database: Database) -> AsyncIterator[SQLADataLayer]:
     layer = SQLADataLayer(database, settings=database.settings)
     yield layer
     await layer.close()
+
+
+@asynccontextmanager
+async def searched(url: str, text: str, **choices: Any) -> AsyncIterator[Searched]:
+    """A layer, the id of a user, and of a thread with one message."""
+    async with opened(url, auto_upgrade=True, **choices) as database:
+        layer = SQLADataLayer(database, settings=database.settings)
+        owner = await person(layer)
+        thread_id = await thread(layer, owner)
+        await said(layer, thread_id, text)
+        yield layer, owner.id, thread_id
+        await layer.close()
 
 
 async def hits(database: Database, user_id: str, term: str, state: SearchState) -> list[str]:
@@ -273,15 +287,14 @@ async def test_mariadb_says_why_it_has_none(url: str, caplog: pytest.LogCaptureF
 
 async def test_it_lives_in_any_schema(postgres_url: str) -> None:
     for name in ('a"b', "50%", "a:b", "it's"):
-        async with opened(postgres_url, db_schema=name, auto_upgrade=True) as database:
-            layer = SQLADataLayer(database, settings=database.settings)
-            owner = await person(layer)
-            thread_id = await thread(layer, owner)
-            await said(layer, thread_id, "a needle")
-            await enabled(database)
-            assert await both(layer, owner.id, "needle") == [thread_id]
-            assert "no search index" in await search_index.disable(database)
-            await layer.close()
+        async with searched(postgres_url, "a needle", db_schema=name) as (
+            layer,
+            user_id,
+            thread_id,
+        ):
+            await enabled(layer.database)
+            assert await both(layer, user_id, "needle") == [thread_id]
+            assert "no search index" in await search_index.disable(layer.database)
 
 
 async def test_a_build_leaves_no_lock_in_a_session_that_a_pooler_keeps(
@@ -328,29 +341,22 @@ async def test_letters_beyond_ascii_are_indexed_unless_the_locale_is_c(
     postgres: PostgresServer, locale: str
 ) -> None:
     url = postgres.create_database(encoding="UTF8", locale=locale)
-    async with opened(url, auto_upgrade=True) as database:
-        layer = SQLADataLayer(database, settings=database.settings)
-        owner = await person(layer)
-        thread_id = await thread(layer, owner)
-        await said(layer, thread_id, "Über Äpfel, ПРИВЕТ, 東京タワー")
+    async with searched(url, "Über Äpfel, ПРИВЕТ, 東京タワー") as (layer, user_id, thread_id):
+        database = layer.database
         sentence = await enabled(database)
         assert ("ASCII letters and digits only" in sentence) == (locale == "C")
         for term in ("ÜBER ä", "привет", "京タワ", "äpfel"):
-            assert await both(layer, owner.id, term) == [thread_id]
+            assert await both(layer, user_id, term) == [thread_id]
         state = await search.read_state(database)
         index = database.dialect.search_index
         assert index
         assert (index.match("привет", state) is None) == (locale == "C")
-        await layer.close()
     postgres.drop_database(url)
 
 
 async def test_a_server_without_icu_is_searched_and_reported(postgres_url: str) -> None:
-    async with opened(postgres_url, auto_upgrade=True) as database:
-        layer = SQLADataLayer(database, settings=database.settings)
-        owner = await person(layer)
-        thread_id = await thread(layer, owner)
-        await said(layer, thread_id, "a Needle")
+    async with searched(postgres_url, "a Needle") as (layer, user_id, thread_id):
+        database = layer.database
         assert await search_index.case_warning(database) == ""
         async with database.write() as connection:
             await connection.execute(
@@ -358,12 +364,11 @@ async def test_a_server_without_icu_is_searched_and_reported(postgres_url: str) 
             )
         assert "has no ICU collations" in await search_index.case_warning(database)
         page = await layer.list_threads(
-            Pagination(first=5), ThreadFilter(userId=owner.id, search="NEEDLE")
+            Pagination(first=5), ThreadFilter(userId=user_id, search="NEEDLE")
         )
         assert [each["id"] for each in page.data] == [thread_id]
         await enabled(database)
-        assert await both(layer, owner.id, "needLE") == [thread_id]
-        await layer.close()
+        assert await both(layer, user_id, "needLE") == [thread_id]
 
 
 # SQLite
@@ -395,18 +400,17 @@ async def test_vacuum_and_replaced_rows_lose_no_hit(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("is_complete", [False, True])
 async def test_an_index_of_an_older_release_is_replaced(tmp_path: Path, is_complete: bool) -> None:
-    async with opened(f"sqlite:///{tmp_path}/chats.db", auto_upgrade=True) as database:
-        layer = SQLADataLayer(database, settings=database.settings)
-        owner = await person(layer)
-        thread_id = await thread(layer, owner)
-        await said(layer, thread_id, "a needle")
-        async with database.write() as connection:
+    async with searched(f"sqlite:///{tmp_path}/chats.db", "a needle") as (
+        layer,
+        user_id,
+        thread_id,
+    ):
+        async with layer.database.write() as connection:
             for statement in OLDER[: 3 + is_complete]:
                 await connection.exec_driver_sql(statement)
-        assert "incomplete and not used" in await search_index.status(database)
-        assert "in use" in await search_index.enable(database)
-        assert await both(layer, owner.id, "needle") == [thread_id]
-        await layer.close()
+        assert "incomplete and not used" in await search_index.status(layer.database)
+        assert "in use" in await search_index.enable(layer.database)
+        assert await both(layer, user_id, "needle") == [thread_id]
 
 
 OLDER = (
@@ -420,43 +424,32 @@ OLDER = (
 
 @pytest.mark.parametrize("encoding", ["UTF-8", "UTF-16le"])
 async def test_text_that_cannot_be_decoded_is_searched(tmp_path: Path, encoding: str) -> None:
-    path = tmp_path / "chats.db"
-    with closing(sqlite3.connect(path)) as other:
+    with closing(sqlite3.connect(tmp_path / "chats.db", isolation_level=None)) as other:
         other.execute(f"PRAGMA encoding = '{encoding}'")
         other.execute("CREATE TABLE other (id)")
-    async with opened(f"sqlite:///{path}", auto_upgrade=True) as database:
-        layer = SQLADataLayer(database, settings=database.settings)
-        owner = await person(layer)
-        thread_id = await thread(layer, owner)
-        step_id = await said(layer, thread_id, "")
-        with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        async with searched(f"sqlite:///{tmp_path}/chats.db", "") as (layer, user_id, thread_id):
             output = "Ein ÄPFEL".encode() + b"\xff"
             other.execute("UPDATE steps SET output = CAST(? AS TEXT)", (output,))
-        assert await hits(database, owner.id, "äpfel", SearchState()) == [thread_id]
-        await search_index.enable(database)
-        assert await both(layer, owner.id, "äpfel") == [thread_id]
-        await layer.delete_step(step_id)
-        assert await both(layer, owner.id, "äpfel") == []
-        await layer.close()
+            assert await hits(layer.database, user_id, "äpfel", SearchState()) == [thread_id]
+            await search_index.enable(layer.database)
+            assert await both(layer, user_id, "äpfel") == [thread_id]
+            await layer.delete_thread(thread_id)
+            assert await both(layer, user_id, "äpfel") == []
 
 
-async def test_an_index_dropped_while_it_is_built_is_reported(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("create", "sentence"),
+    [
+        (["CREATE VIRTUAL TABLE t USING fts5(b, tokenize='tetragram')"], "no FTS5.*use a Python"),
+        ([], "dropped while.*; run: .* search enable"),
+    ],
+)
+async def test_a_build_that_cannot_end_is_explained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, create: list[str], sentence: str
 ) -> None:
-    monkeypatch.setattr(sqlite_search, "_CREATE", ())
-    async with opened(f"sqlite:///{tmp_path}/chats.db") as database:
-        await migrations.upgrade(database)
-        with pytest.raises(ConfigurationError, match=r"dropped while.*; run: .* search enable"):
-            await search_index.enable(database)
-
-
-async def test_a_python_without_trigrams_is_named(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    create = [each.replace("'trigram ", "'tetragram ") for each in sqlite_search._CREATE]
     monkeypatch.setattr(sqlite_search, "_CREATE", create)
     async with opened(f"sqlite:///{tmp_path}/chats.db") as database:
         await migrations.upgrade(database)
-        with pytest.raises(DatabaseUnavailable, match=r"no FTS5 with trigrams.*use a Python"):
+        with pytest.raises((ConfigurationError, DatabaseUnavailable), match=sentence):
             await search_index.enable(database)
         assert "no search index" in await search_index.status(database)
