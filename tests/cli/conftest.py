@@ -86,7 +86,6 @@ def serve(folder: Path) -> Iterator[Callable[..., App]]:
 
 @pytest.fixture
 def example() -> Callable[[str], str]:
-    """The path of an example."""
     return lambda name: str(ROOT / "examples" / name)
 
 

@@ -93,7 +93,6 @@ class App:
             time.sleep(0.05)
 
     def log_in(self, name: str, password: str) -> httpx.Client:
-        """A client that is logged in."""
         client = httpx.Client(base_url=self.url, timeout=SECONDS, trust_env=False)
         form = {"username": name, "password": password}
         client.post("/login", data=form).raise_for_status()

@@ -21,7 +21,6 @@ from tests.frozen.load import execute, rows
 
 @pytest.fixture
 def old(folder: Path) -> Path:
-    """A database of Chainlit's SQLAlchemy layer."""
     path = folder / "old.db"
     execute(f"sqlite:///{path}", CATALOG["sqlite_v8"].file.read_text())
     return path

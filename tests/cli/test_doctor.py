@@ -14,7 +14,6 @@ from tests.servers.postgres import PostgresServer
 
 
 def checks(report: str) -> dict[str, str]:
-    """The results of the checks by name."""
     lines = re.findall(r"^(ok|note|FAILED|skipped) +([a-z ]+): ", report, re.MULTILINE)
     return {name: status for status, name in lines}
 

@@ -100,7 +100,6 @@ def there(folder: Path) -> list[str]:
 
 @pytest.fixture
 def chats(folder: Path) -> str:
-    """The URL of a database with a conversation."""
     fill(URL)
     return URL
 

@@ -49,7 +49,6 @@ main(sys.argv[1:])
 
 @pytest.fixture
 def old(folder: Path) -> Path:
-    """A database of Chainlit's SQLAlchemy layer."""
     path = folder / "old.db"
     execute(f"sqlite:///{path}", CATALOG["sqlite_v8"].file.read_text())
     return path
@@ -57,7 +56,6 @@ def old(folder: Path) -> Path:
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def new(request: pytest.FixtureRequest, folder: Path) -> str:
-    """The URL of an empty database."""
     if request.param == "sqlite":
         return f"sqlite:///{folder}/new.db"
     url: str = request.getfixturevalue("database")
@@ -65,7 +63,6 @@ def new(request: pytest.FixtureRequest, folder: Path) -> str:
 
 
 def rows_in(url: str, postgres: PostgresServer | None) -> int:
-    """Steps that are committed."""
     query = "SELECT count(*) FROM steps"
     if postgres is not None:
         return int(postgres.execute(query, url=url)[0][0])
@@ -130,7 +127,6 @@ def test_only_comparing_writes_nothing(folder: Path, old: Path, cli: Command) ->
 
 @pytest.fixture
 def exported(folder: Path, old: Path, cli: Command) -> Path:
-    """A file of records."""
     assert cli("import", "--from", str(old), "--url", f"sqlite:///{folder}/a.db").code == 0
     file = folder / "chats.jsonl"
     assert cli("export", "--url", f"sqlite:///{folder}/a.db", "--output", str(file)).code == 0

@@ -31,7 +31,6 @@ def server(request: pytest.FixtureRequest) -> Iterator[MySQLServer]:
 
 @pytest.fixture
 def database(server: MySQLServer) -> Iterator[str]:
-    """The URL of an empty database."""
     url = server.create_database()
     yield url
     server.drop_database(url)

@@ -33,7 +33,6 @@ def data_layer():
 
 
 def users(path: Path) -> list[str]:
-    """The identifiers of the users in a SQLite file."""
     connection = sqlite3.connect(path)
     try:
         return [name for (name,) in connection.execute("SELECT identifier FROM users")]

@@ -69,7 +69,6 @@ class App:
         return asyncio.run(work())
 
     def remove(self, *keys: str) -> None:
-        """Delete files by hand."""
         asyncio.run(LocalStorage(self.root).delete(keys))
 
     def set_age(self) -> None:

@@ -62,7 +62,6 @@ class Backend:
         raise NotImplementedError
 
     def blobs(self) -> set[Path]:
-        """The files that hold blobs now."""
         root = self.folder / self.blob_folder
         return {path for path in root.rglob("*") if path.is_file() and path.name[0] != "."}
 
@@ -103,7 +102,6 @@ END $$
 
 
 def empty_postgres(url: str) -> None:
-    """Delete all rows but the revision's."""
 
     async def empty() -> None:
         connection = await asyncpg.connect(url)

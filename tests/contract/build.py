@@ -60,7 +60,6 @@ def message(thread_id: str, output: str = "Hello", **changes: Any) -> dict[str, 
 
 
 def tool(thread_id: str, **changes: Any) -> dict[str, Any]:
-    """Make a dict with the keys of ``Step.to_dict``."""
     return {
         "name": "look_up",
         "type": "tool",
@@ -146,7 +145,6 @@ async def said(layer: BaseDataLayer, thread_id: str, output: str = "Hello", **ch
 
 
 async def read(layer: BaseDataLayer, thread_id: str) -> dict[str, Any]:
-    """Read a thread that must be there."""
     found = await layer.get_thread(thread_id)
     assert found, f"thread {thread_id} is missing"
     return dict(found)

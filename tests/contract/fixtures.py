@@ -29,7 +29,6 @@ def postgres() -> Iterator[Server]:
 
 @pytest.fixture
 async def layer(backend: Backend) -> AsyncIterator[Any]:
-    """A data layer on an empty database."""
     yield backend.open()
     await backend.close()
 

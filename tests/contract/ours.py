@@ -19,7 +19,6 @@ from tests.servers.server import run_apart
 
 
 def create_tables(url: str) -> str:
-    """Give a database the schema; returns its URL."""
 
     async def create() -> None:
         database = Database(url)

@@ -169,7 +169,6 @@ def deed(layer: Any, model: Model, what: str, *args: Any) -> Awaitable[Any]:
 
 
 async def state(layer: Any, prefix: str) -> dict[str, Any]:
-    """Read everything in the form of `Model.state`."""
     found = {}
     for thread in THREADS:
         if chat := await layer.get_thread(prefix + thread):

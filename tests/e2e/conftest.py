@@ -16,7 +16,6 @@ from .server import AppServer
 def running(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[AppServer]:
-    """The application on a database of its own."""
     settings = {}
     if request.param != "sqlite":
         url = request.getfixturevalue(request.param).create_database()

@@ -91,7 +91,6 @@ class AppServer:
         self._end(signal.SIGTERM)
 
     def kill(self) -> None:
-        """End it without a chance to finish anything."""
         self._end(signal.SIGKILL)
 
     def restart(self) -> None:

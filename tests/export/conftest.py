@@ -57,7 +57,6 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 @pytest.fixture
 async def database(url: str) -> AsyncIterator[Database]:
-    """A database with our tables."""
     database = Database(url, settings=Settings.load())
     await migrations.upgrade(database)
     yield database
@@ -66,7 +65,6 @@ async def database(url: str) -> AsyncIterator[Database]:
 
 @pytest.fixture
 async def layer(database: Database) -> AsyncIterator[SQLADataLayer]:
-    """What an application writes with."""
     layer = SQLADataLayer(database.given_url.render_as_string(hide_password=False))
     yield layer
     await layer.close()

@@ -46,7 +46,6 @@ async def fill(database: Database) -> None:
 
 
 async def examples() -> dict[str, str]:
-    """What each form looks like, by its name."""
     with tempfile.TemporaryDirectory() as folder:
         database = Database(f"sqlite:///{folder}/chats.db")
         try:
@@ -65,12 +64,10 @@ async def examples() -> dict[str, str]:
 
 
 def block(text: str, language: str) -> str:
-    """A text in a fence of its own."""
     return f"````{language}\n{text}````\n"
 
 
 def page(document: str, shown: dict[str, str]) -> str:
-    """A document with its examples replaced."""
     for name, text in shown.items():
         language = "markdown" if name == "markdown" else "json"
         pattern = re.compile(_BLOCK.format(name=re.escape(name)), re.DOTALL)

@@ -35,7 +35,6 @@ Quarantined = list[tuple[Any, ...]]
 
 @pytest.fixture
 def other(request: pytest.FixtureRequest, url: str, tmp_path: Path) -> Any:
-    """The URL of an empty database of another kind."""
     name = OTHER[request.node.callspec.params["url"]]
     there = f"sqlite:///{tmp_path / 'other.db'}"
     return there if name == "sqlite" else request.getfixturevalue("postgres_url")

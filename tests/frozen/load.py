@@ -68,7 +68,6 @@ class Shelf:
         return url
 
     def close(self) -> None:
-        """Drop the databases that are on servers."""
         for server, url in self._made:
             server.drop_database(url)
 
@@ -154,7 +153,6 @@ def frozen_server() -> Iterator[Start]:
 
 @pytest.fixture
 def frozen(tmp_path: Path, frozen_server: Start) -> Iterator[Shelf]:
-    """The frozen databases, for one test."""
     shelf = Shelf(tmp_path, frozen_server)
     yield shelf
     shelf.close()

@@ -101,7 +101,6 @@ def _text(value: str, dialect: str) -> str:
 
 
 def make(wanted: Iterable[str], into: Path) -> None:
-    """Write the files of some names into a folder."""
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         shelf = Shelf(Path(folder), started_once(stack))
         stack.callback(shelf.close)

@@ -34,7 +34,6 @@ class Targets:
         return await self.at(self._shelf.empty(dialect))
 
     async def at(self, url: str) -> Database:
-        """The database at a URL, upgraded."""
         database = Database(url, settings=Settings.load(database_url=url))
         await migrator.upgrade(database)
         self._open.append(database)
@@ -47,7 +46,6 @@ class Targets:
 
 @pytest.fixture
 async def targets(frozen: Shelf) -> AsyncIterator[Targets]:
-    """Databases to import into."""
     made = Targets(frozen)
     yield made
     await made.close()
@@ -86,7 +84,6 @@ async def import_interrupted(location: str, target: Database, after: int) -> Res
 
 
 async def compare(location: str, target: Database) -> Comparison:
-    """Compare a source with what was imported of it."""
     async with open_source(location, target.settings, target=target) as source:
         return (await Import(source, target).compare()).comparison
 
@@ -96,12 +93,10 @@ def assert_equal(result: Result) -> None:
 
 
 def url_of(database: Database) -> str:
-    """The URL of a database, with the password."""
     return database.given_url.render_as_string(hide_password=False)
 
 
 async def digests(database: Database) -> dict[Any, int]:
-    """The digest of each record, by its key."""
     by_key = {}
     async with database.snapshot() as connection:
         source = NativeSource(connection, schema=database.schema)
@@ -138,6 +133,5 @@ def step(id: str, thread_id: str, **values: Any) -> dict[str, Any]:
 
 
 def write(path: Path, *lines: dict[str, Any]) -> str:
-    """Write a file of lines; returns its path."""
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
     return str(path)

@@ -21,14 +21,12 @@ Key = tuple[str, ...]
 
 
 def settings_of(name: str) -> dict[str, Any]:
-    """The settings that a frozen database needs."""
     schema = CATALOG[name].schema
     return {"db_schema": schema} if schema else {}
 
 
 @asynccontextmanager
 async def opened(url: str, **settings: Any) -> AsyncIterator[Database]:
-    """A database of a test."""
     database = Database(url, settings=Settings.load(database_url=url, **settings))
     try:
         yield database
@@ -60,7 +58,6 @@ async def unadopt(
 
 
 async def digests(url: str, **settings: Any) -> dict[Key, int]:
-    """A digest of each of our records."""
     found = {}
     async with opened(url, **settings) as database, database.write() as connection:
         source = NativeSource(connection, schema=database.schema)

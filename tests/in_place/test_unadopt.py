@@ -49,7 +49,6 @@ def step(id: str, thread: str, **values: Any) -> Any:
 
 
 async def change_conversations(url: str, **settings: Any) -> None:
-    """Create, change and delete with our layer."""
     async with opened(url, **settings) as database:
         layer = SQLADataLayer(database, settings=database.settings)
         user = await layer.create_user(User("new@example.com", metadata={"new": True}))

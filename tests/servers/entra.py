@@ -75,7 +75,6 @@ class EntraServer:
 
 
 def token() -> str:
-    """Make a token for the storage service."""
     now = int(time.time())
     claims = {
         "aud": AUDIENCE,

@@ -32,11 +32,9 @@ class GoogleServer:
         self.endpoint = self.front.endpoint
 
     def make_bucket(self, name: str) -> None:
-        """Make a bucket, past the front."""
         self._ask("POST", "/storage/v1/b?project=p", json.dumps({"name": name}))
 
     def names(self, bucket: str) -> list[str]:
-        """List a bucket, past the front."""
         found = json.loads(self._ask("GET", f"/storage/v1/b/{bucket}/o"))
         return sorted(item["name"] for item in found["items"])
 

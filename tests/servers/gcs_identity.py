@@ -138,7 +138,6 @@ class Identity:
 
 
 def error(status: int, message: str) -> dict[str, Any]:
-    """Make the error document of Google's JSON APIs."""
     return {"error": {"code": status, "message": message, "errors": [{"message": message}]}}
 
 

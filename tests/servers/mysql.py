@@ -94,7 +94,6 @@ def empty(url: str, keep: str) -> None:
 
 
 async def rows(url: str, sql: str, *args: object) -> list[dict[str, Any]]:
-    """Run one statement with the plain driver."""
     parts = make_url(url)
     connection = await asyncmy.connect(
         host=parts.host,

@@ -64,7 +64,6 @@ class Front:
         self._links: set[asyncio.Task[None]] = set()
 
     def fail(self, match: str, status: int, code: str, times: int | None = None) -> Fault:
-        """Answer requests with an error."""
         return self._add(Fault(match, times, status, code))
 
     def reset(self, match: str, after: int, times: int | None = None) -> Fault:

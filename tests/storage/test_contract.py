@@ -35,7 +35,6 @@ async def blob(client: StorageClient, key: str) -> bytes:
 
 
 async def failures(storage: Any) -> list[StorageError]:
-    """Return how each operation fails."""
     operations = [
         storage.put("k", BlobSource(data=b"x"), mime="text/plain"),
         storage.put("k", BlobSource(data=b"x" * 9 * 1024 * 1024), mime="text/plain"),

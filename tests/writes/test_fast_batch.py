@@ -73,7 +73,6 @@ befores = saves | st.builds(DeleteThread, ids) | st.builds(DeleteStep, ids)
 async def pair(
     request: pytest.FixtureRequest, postgres: PostgresServer
 ) -> AsyncIterator[tuple[Database, Database]]:
-    """Two databases with the schema and two users."""
     made = []
     for _ in ("fast", "long"):
         url = postgres.create_database()

@@ -133,7 +133,6 @@ async def carry_out(target: Database, batch: Sequence[Op]) -> dict[int, bool]:
 async def execute(
     connection: AsyncConnection, target: Database, batch: Sequence[Op]
 ) -> dict[int, bool]:
-    """Write a batch statement by statement."""
     results: dict[int, bool] = {}
     for segment in plan(batch):
         await connection.run_sync(execute_saves, target.dialect, segment)

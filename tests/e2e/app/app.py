@@ -88,7 +88,6 @@ async def echo(message: cl.Message) -> None:
 
 
 async def burst(message: cl.Message) -> None:
-    """As many messages as it says, at once."""
     for number in range(int(message.content.split()[1])):
         await cl.Message(f"Part {number}").send()
 
@@ -100,13 +99,11 @@ async def collect(message: cl.Message) -> None:
 
 
 async def take_back(message: cl.Message) -> None:
-    """Remove the user's own message."""
     await message.remove()
     await cl.Message("Removed.").send()
 
 
 async def show(message: cl.Message) -> None:
-    """A short answer for the eye."""
     async with cl.Step(name="research", type="tool", default_open=True, show_input=False) as outer:
         async with cl.Step(name="query", type="tool", default_open=True, show_input="sql") as inner:
             inner.input = "SELECT year, tonnes FROM harvest"
