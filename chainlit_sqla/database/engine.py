@@ -311,7 +311,7 @@ class Database:
         try:
             while True:
                 pooled = await self.engine.raw_connection()
-                if not self.dialect.is_lost(pooled):
+                if not self.dialect.is_broken(pooled, None):
                     return pooled
                 pooled.invalidate()
         except Exception as error:
@@ -353,8 +353,8 @@ class Database:
                 ) from error
 
     def _create_engine(self) -> AsyncEngine:
-        options = self.dialect.engine_options(self.given_url, self.settings)
         try:
+            options = self.dialect.engine_options(self.given_url, self.settings)
             engine = create_async_engine(self.url, hide_parameters=True, **options)
         except (ModuleNotFoundError, NoSuchModuleError) as error:
             raise ConfigurationError(

@@ -62,7 +62,10 @@ async def describe_foreign_tables(connection: AsyncConnection, schema: str | Non
     # Two looks: a list that is read during another process's upgrade may be incomplete.
     for _ in range(2):
         names = set(await table_names(connection, schema))
-        taken = sorted(CHAINLIT_TABLES.keys() & names)
+        # The database compares the names: on SQLite, Users is users.
+        taken = await connection.run_sync(
+            lambda sync: [name for name in CHAINLIT_TABLES if inspect(sync).has_table(name, schema)]
+        )
         if not taken or UPGRADE_MARKER in names:
             return ""
     if await connection.run_sync(lambda sync: _are_chainlits(sync, schema, taken)):

@@ -6,6 +6,7 @@ subclass overrides what its database does differently, or faster.
 
 from __future__ import annotations
 
+import ssl
 from abc import ABC, abstractmethod
 from collections.abc import (
     AsyncIterator,
@@ -40,6 +41,7 @@ from sqlalchemy.types import TypeEngine
 
 from .._internal import json as _json
 from .._internal.timestamps import format_instant
+from ..errors import ConfigurationError
 
 if TYPE_CHECKING:
     from sqlalchemy import PoolProxiedConnection
@@ -154,13 +156,9 @@ class Dialect(ABC):
     def install(self, engine: AsyncEngine) -> None:  # noqa: B027
         """Attach connection events."""
 
-    def is_lost(self, connection: PoolProxiedConnection) -> bool:
-        """Return whether the driver knows that a pooled connection is closed."""
-        return connection.driver_connection is None
-
-    def is_broken(self, connection: PoolProxiedConnection, error: BaseException) -> bool:
-        """Return whether an error leaves a pooled connection unusable."""
-        return self.is_lost(connection) or not isinstance(error, self.errors)
+    def is_broken(self, connection: PoolProxiedConnection, error: BaseException | None) -> bool:  # noqa: ARG002
+        """Return whether a pooled connection is unusable, by itself or after an error."""
+        return False
 
     async def refuse_hidden_rows(self, connection: AsyncConnection) -> None:  # noqa: B027
         """Make the transaction fail if row level security would hide rows."""
@@ -373,6 +371,22 @@ def one_line(error: BaseException) -> str:
     """Return the driver's message in one line, without the SQL and its parameters."""
     error = driver_error(error)
     return (str(error).splitlines() or [""])[0] or type(error).__name__
+
+
+def load_tls(query: Mapping[str, Any], ca: str, cert: str, key: str) -> ssl.SSLContext:
+    """Load the files that a URL names in these parameters; refuse those that cannot be used."""
+    try:
+        context = ssl.create_default_context(cafile=query.get(ca))
+        if cert in query:
+            # Without a password, OpenSSL would ask for it in the terminal.
+            context.load_cert_chain(query[cert], query.get(key), query.get("sslpassword", ""))
+    except OSError as error:
+        names = " or ".join(name for name in (ca, cert, key) if name in query)
+        raise ConfigurationError(
+            f"A file that the database URL names in {names} cannot be used ({error}); "
+            "correct its path"
+        ) from error
+    return context
 
 
 @lru_cache(maxsize=512)

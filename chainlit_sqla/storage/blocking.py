@@ -204,8 +204,10 @@ class BlockingStorage(ABC):
         if not names:
             return {}
         session = self._opened()
-        sign, lanes = await self._call(session, self._signer)
-        urls = await in_lanes(lambda key: self._call(session, sign, names[key]), names, lanes)
+        sign, is_local = await self._call(session, self._signer)
+        if is_local:
+            return await self._call(session, lambda: {key: sign(names[key]) for key in names})
+        urls = await in_lanes(lambda key: self._call(session, sign, names[key]), names)
         return {key: urls[key] for key in names}
 
     async def open(self, key: str) -> AsyncGenerator[bytes, None]:
@@ -280,8 +282,8 @@ class BlockingStorage(ABC):
         """Look one blob up."""
 
     @abstractmethod
-    def _signer(self) -> tuple[Callable[[str], str], int]:
-        """Return a function that links to a name, and in how many threads it should run."""
+    def _signer(self) -> tuple[Callable[[str], str], bool]:
+        """Return a function that links to a name, and whether it does so without a request."""
 
     @abstractmethod
     def _connect(self) -> Any:

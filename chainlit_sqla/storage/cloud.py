@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from ..errors import BlobNotFound, ConfigurationError, StorageError, StorageUnavailable
 from .base import BlobInfo, BlobSource, Inventory, StorageClient
-from .keys import key_bytes, possible_names
+from .keys import UnusableKey, possible_names
 
 CREDENTIAL_VARIABLES: Mapping[str, str] = {
     "s3": "APP_AWS_ACCESS_KEY and APP_AWS_SECRET_KEY",
@@ -26,8 +26,6 @@ CLOSE_SECONDS = 5
 
 LANES = 16
 """Keys of one call that are handled concurrently."""
-
-MESSAGE_LENGTH = 300
 
 T = TypeVar("T")
 
@@ -66,7 +64,7 @@ def cloud_errors(
         raise kind(f"{prefix}: {failure.message}; {failure.repair}") from error
 
 
-def one_line(text: object, length: int = MESSAGE_LENGTH) -> str:
+def one_line(text: object, length: int = 300) -> str:
     """Shorten a message of a server or library to one line without its final dot."""
     line = " ".join(str(text).split())
     return line.rstrip(" .") if len(line) <= length else f"{line[:length].rstrip(' .')}…"
@@ -104,9 +102,7 @@ def closed_error(location: str) -> StorageError:
     )
 
 
-async def in_lanes(
-    work: Callable[[str], Awaitable[T]], keys: Iterable[str], lanes: int = LANES
-) -> dict[str, T]:
+async def in_lanes(work: Callable[[str], Awaitable[T]], keys: Iterable[str]) -> dict[str, T]:
     """Await a function for each key, some concurrently.
 
     An error ends only its own lane; the first is raised once all lanes have ended.
@@ -118,21 +114,17 @@ async def in_lanes(
         for key in remaining:
             results[key] = await work(key)
 
-    for error in await asyncio.gather(*(lane() for _ in range(lanes)), return_exceptions=True):
+    for error in await asyncio.gather(*(lane() for _ in range(LANES)), return_exceptions=True):
         if error is not None:
             raise error
     return results
 
 
 async def stat_or_none(store: Inventory, key: str) -> BlobInfo | None:
-    """Look one blob up; None if there is none, also because no store accepts the key."""
-    try:
-        key_bytes(key)
-    except StorageError:
-        return None
+    """Look one blob up; None if there is none, also because this store cannot have it."""
     try:
         return await store.stat(key)
-    except BlobNotFound:
+    except (BlobNotFound, UnusableKey):
         return None
 
 

@@ -21,6 +21,10 @@ _ESCAPED_DOTS = re.compile(r"\.{1,2}~+")
 _DOTS = re.compile(r"\.{1,2}~*")
 
 
+class UnusableKey(StorageError):
+    """A store cannot have a blob under this key."""
+
+
 def new_object_key(thread_id: object, element_id: object) -> str:
     """Create a key for the bytes of an element that was never used before."""
     return f"threads/{_key_part(thread_id)}/{_key_part(element_id)}/{uuid.uuid4().hex}"
@@ -51,11 +55,11 @@ def key_bytes(key: str) -> bytes:
     try:
         raw = key.encode()
     except UnicodeEncodeError:
-        raise StorageError(
+        raise UnusableKey(
             f"The object key {key!r} has a lone surrogate; use a key that is valid Unicode"
         ) from None
     if not 0 < len(raw) <= KEY_BYTES:
-        raise StorageError(
+        raise UnusableKey(
             f"The object key {key[:80]!r} has {len(raw):,} bytes; use one of 1 to {KEY_BYTES:,}"
         )
     return raw
@@ -68,11 +72,11 @@ def url_safe_key(key: str) -> str:
     request then reaches another object, or another bucket. So the parts ``.`` and ``..``
     get a ``~``; every other key stays unchanged, and different keys stay different.
     """
+    if "." in key:
+        parts = key.split("/")
+        key = "/".join(f"{part}~" if _DOTS.fullmatch(part) else part for part in parts)
     key_bytes(key)
-    if "." not in key:
-        return key
-    parts = key.split("/")
-    return "/".join(f"{part}~" if _DOTS.fullmatch(part) else part for part in parts)
+    return key
 
 
 def original_key(safe: str) -> str:

@@ -118,8 +118,9 @@ class Uploads:
             if previous is not None and not previous.done():
                 await asyncio.wait([previous])
             await self._store(element, source, actor, upload)
-        except ChainlitSqlaError as error:
-            log.error("Not stored: element %s: %s", printable_id(key[1]), error)
+        except Exception as error:
+            unknown = not isinstance(error, ChainlitSqlaError)  # Of a third-party client, say.
+            log.error("Not stored: element %s: %s", printable_id(key[1]), error, exc_info=unknown)
             raise
         finally:
             if source is not None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import re
+import sqlite3
 import sys
 import tempfile
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -42,6 +44,9 @@ def refused(result: Result, *words: str) -> None:
         (f"mysql://me:{PASSWORD}@localhost/x?useSSL=true", ("'useSSL'", "use ssl-mode instead")),
         (f"postgresql://me:{PASSWORD}@localhost/x?sslmode=ful", ("'ful'", "verify-full")),
         (f"postgresql://me:{PASSWORD}@localhost/x?sslcert=/no", ("sslcert", "correct its path")),
+        (f"postgresql://me:{PASSWORD}@localhost/x?sslrootcert={__file__}", ("sslrootcert cannot",)),
+        (f"postgresql://me:{PASSWORD}@localhost/x?foo=1", ("'foo'", "remove it from the URL")),
+        (f"postgresql://me:{PASSWORD}@localhost/x?timeout=soon", ("'soon'", "correct it")),
         (f"postgresql://me:{PASSWORD}@localhost:port/x", ("Cannot parse", "write it as")),
         (f"postgresql://me:{PASSWORD}@h:1,h:2/x", ("database URL",)),
         (f"postgresql://me:{PASSWORD}@no-such-host.invalid/x", ("cannot be reached", "correct")),
@@ -116,8 +121,12 @@ def test_foreign_tables_and_newer_revisions_are_refused(
 ) -> None:
     postgres.execute("CREATE TABLE users (name text)", url=database)
     refused(cli("upgrade", "--url", database), "users", "CHAINLIT_SQLA_SCHEMA")
+    with closing(sqlite3.connect("app.db")) as connection:
+        connection.execute("CREATE TABLE Users (name)")
+    refused(cli("upgrade", "--url", "sqlite:///app.db"), "tables named users", "use another")
     postgres.execute("DROP TABLE users", url=database)
-    assert cli("upgrade", "--url", database).code == 0
+    parameters = "timeout=600&command_timeout=600&keepalives_idle=30"
+    assert cli("upgrade", "--url", f"{database}?{parameters}").code == 0
     postgres.execute("UPDATE chainlit_sqla_version SET version_num = '9999'", url=database)
     for command in (["upgrade"], ["downgrade", "base", "--yes"]):
         refused(cli(*command, "--url", database), "9999", "pip install -U chainlit-sqla")

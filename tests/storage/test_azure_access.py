@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
@@ -45,11 +46,11 @@ async def test_an_account_that_is_not_there() -> None:
         ("http://azurite:10000/acc", "http://azurite:10000/acc/bucket/a%20b?", "https,http"),
     ],
 )
-async def test_a_link_lets_read_one_blob_for_a_while(
-    endpoint: str, start: str, protocol: str
-) -> None:
+async def test_a_link_reads_one_blob_for_a_while(endpoint: str, start: str, protocol: str) -> None:
     storage = AzureStorage("bucket", account="acc", key=KEY, endpoint=endpoint, clock=lambda: 1e9)
-    url = (await storage.read_urls(["a b"]))["a b"]
+    storage._call = calls = Mock(wraps=storage._call)
+    url = (await storage.read_urls(["a b", "c"]))["a b"]
+    assert calls.call_count == 2  # One makes the signer, the other signs all links.
     assert url.startswith(start)
     options = parse_qs(urlsplit(url).query)
     assert (options["sp"], options["sr"], options["spr"]) == (["r"], ["b"], [protocol])

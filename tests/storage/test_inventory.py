@@ -13,6 +13,7 @@ import pytest
 
 from chainlit_sqla.errors import BlobNotFound, StorageError
 from chainlit_sqla.storage.base import BlobSource, Inventory
+from chainlit_sqla.storage.cloud import stat_or_none
 from chainlit_sqla.storage.local.client import LocalStorage
 
 from .conftest import Bucket, small_pages
@@ -78,6 +79,7 @@ async def test_a_listing_in_pages_holds_all_blobs_below_the_prefix_and_nothing_f
     assert {(info.key, info.size) for info in listed} == {(key, 2) for key in keys}
     with pytest.raises(StorageError, match=r"once .*use one of|has 1,026 bytes; use one of"):
         await store.put("\x07" * 1024, BlobSource(data=b"x"), mime="text/plain")
+    assert await stat_or_none(store, "../" + "k" * 1019) is None  # Its name is p/..~/kkk…
 
 
 ODD = {

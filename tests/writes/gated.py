@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from chainlit_sqla import BlobSource, LocalStorage, SQLADataLayer
-from chainlit_sqla.errors import StorageError, StorageUnavailable
+from chainlit_sqla.errors import StorageUnavailable
 
 
 class Gated:
@@ -19,7 +19,7 @@ class Gated:
         self.folder = folder
         self.gates: dict[str, asyncio.Event] = {}
         self.arrived: dict[str, asyncio.Event] = {}
-        self.broken = False
+        self.broken: Exception | None = None
         self.away = 0
         """How many of the next uploads meet a store that is away."""
         self.answers = True
@@ -36,7 +36,7 @@ class Gated:
 
     async def put(self, key: str, source: BlobSource, *, mime: str, name: str = "") -> int:
         if self.broken:
-            raise StorageError("the store is broken; repair it")
+            raise self.broken
         if self.away:
             self.away -= 1
             if not self.answers:

@@ -81,8 +81,9 @@ async def test_a_server_that_never_says_a_word_is_given_up() -> None:
         await database.close()
 
 
-async def test_a_unix_socket(server: LocalServer) -> None:
-    url = f"mysql://tester:{server.password}@/mysql?unix_socket={server.socket}"
+@pytest.mark.parametrize("parameters", ["unix_socket=", "serverVersion=8&read_timeout=9&socket="])
+async def test_a_unix_socket(server: LocalServer, parameters: str) -> None:
+    url = f"mysql://tester:{server.password}@/mysql?{parameters}{server.socket}"
     assert await cipher(url) == ""
 
 

@@ -44,7 +44,7 @@ from sqlalchemy.types import TypeEngine
 
 from ..._internal import json as _json
 from ...errors import ConfigurationError, DatabaseUnavailable, MissingExtraError, RejectedRow
-from ..base import Dialect, FetchMany
+from ..base import Dialect, FetchMany, load_tls
 from . import errors as mysql_errors
 
 if TYPE_CHECKING:
@@ -72,15 +72,17 @@ _STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
 _BRACKET = re.compile(r"[\[\]{}]")
 
 _PARAMETERS = {
-    **dict.fromkeys(("ssl_mode", "sslmode", "ssl", "tls"), "mode"),
-    **{name: name for name in ("ssl_ca", "ssl_cert", "ssl_key", "unix_socket")},
-    **{"sslrootcert": "ssl_ca", "sslcert": "ssl_cert", "sslkey": "ssl_key"},
+    **dict.fromkeys(("sslmode", "ssl", "tls"), "mode"),
+    **dict.fromkeys(("sslca", "sslrootcert"), "ssl_ca"),
+    **{"sslcert": "ssl_cert", "sslkey": "ssl_key"},
+    **dict.fromkeys(("unixsocket", "socket"), "unix_socket"),
 }
-"""The parameters of a URL, with the spellings of other clients."""
+"""The parameters of a URL, with the spellings of other clients: in lower case, without - and _."""
 # Decided by this package, or without effect here.
 _IGNORED = {
-    *("charset", "collation", "use_unicode", "autocommit"),
-    *("connect_timeout", "connection_limit", "pool_timeout"),
+    *("charset", "characterencoding", "collation", "useunicode", "autocommit", "localinfile"),
+    *("connecttimeout", "readtimeout", "connectionlimit", "pooltimeout", "programname"),
+    *("serverversion", "servertimezone", "allowpublickeyretrieval"),
 }
 _MODES = {
     # The driver cannot fall back to a connection without TLS, so "preferred" has none.
@@ -291,7 +293,7 @@ def _connect_arguments(query: Mapping[str, Any]) -> dict[str, Any]:
     """Translate the parameters of a URL into arguments of ``asyncmy.connect``."""
     values: dict[str, str] = {}
     for name, value in query.items():
-        plain = name.lower().replace("-", "_")
+        plain = name.lower().replace("-", "").replace("_", "")
         if meaning := _PARAMETERS.get(plain):
             values[meaning] = str(value)
         elif plain not in _IGNORED:
@@ -311,24 +313,11 @@ def _connect_arguments(query: Mapping[str, Any]) -> dict[str, Any]:
             "use DISABLED, REQUIRED, VERIFY_CA or VERIFY_IDENTITY"
         )
     if mode != "disabled":
-        arguments["ssl"] = _tls(mode, values)
+        context = arguments["ssl"] = load_tls(values, "ssl_ca", "ssl_cert", "ssl_key")
+        context.check_hostname = mode == "verify-identity"
+        if mode == "required" and "ssl_ca" not in values:
+            context.verify_mode = ssl.CERT_NONE  # As MySQL's own client: encrypted, not checked.
     return arguments
-
-
-def _tls(mode: str, values: Mapping[str, str]) -> ssl.SSLContext:
-    try:
-        context = ssl.create_default_context(cafile=values.get("ssl_ca"))
-        if certificate := values.get("ssl_cert"):
-            context.load_cert_chain(certificate, values.get("ssl_key"))
-    except (OSError, ssl.SSLError) as error:
-        raise ConfigurationError(
-            "A file that the database URL names in ssl_ca, ssl_cert or ssl_key cannot be used "
-            f"({error}); correct its path"
-        ) from error
-    context.check_hostname = mode == "verify-identity"
-    if mode == "required" and "ssl_ca" not in values:
-        context.verify_mode = ssl.CERT_NONE  # As MySQL's own client: encrypted, not checked.
-    return context
 
 
 async def _connect(seconds: float, **arguments: Any) -> Any:

@@ -37,7 +37,7 @@ from sqlalchemy.ext.compiler import compiles
 from ..._internal import json as _json
 from ..._internal.aio import shield_with_timeout
 from ...errors import ConfigurationError
-from ..base import CompiledCall, Dialect, FetchMany, Rows, insert_on_conflict
+from ..base import CompiledCall, Dialect, FetchMany, Rows, insert_on_conflict, load_tls
 from . import errors as postgresql_errors
 from . import fast_batch
 from .search_index import TrigramIndex, folded
@@ -56,13 +56,21 @@ _LOCK = 0x636C_7371_6C61  # "clsqla": the advisory lock around migrations.
 
 # Parameters that other clients put into a URL: Prisma's, and those of libpq that asyncpg lacks.
 _IGNORED = {
-    *("connection_limit", "pool_timeout", "schema", "pgbouncer", "socket_timeout"),
-    *("channel_binding", "connect_timeout", "keepalives", "application_name", "gssencmode"),
+    *("connection_limit", "pool_timeout", "schema", "pgbouncer", "socket_timeout", "keepalives"),
+    *("channel_binding", "connect_timeout", "application_name", "gssencmode", "tcp_user_timeout"),
+    *("keepalives_idle", "keepalives_interval", "keepalives_count", "client_encoding"),
 }
 _SQLALCHEMY = {"host", "port", "prepared_statement_cache_size"}
-"""Parameters that SQLAlchemy understands; asyncpg parses the others as libpq does."""
+"""Parameters that SQLAlchemy understands."""
+_CERTIFICATES = ("sslrootcert", "sslcert", "sslkey")
+_LIBPQ = {
+    *("sslmode", *_CERTIFICATES, "sslcrl", "sslpassword", "sslnegotiation"),
+    *("ssl_min_protocol_version", "ssl_max_protocol_version", "target_session_attrs", "options"),
+    *("user", "password", "passfile", "dbname", "database", "service", "krbsrvname", "gsslib"),
+}
+"""Parameters that asyncpg parses as libpq does; it sends all others to the server."""
 _FLAGS = {"1", "true", "on", "yes"}
-_SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
+_SSL_MODES = "disable, allow, prefer, require, verify-ca, verify-full"
 
 _PACKED = 2_000
 """Bytes of a row above which PostgreSQL compresses it."""
@@ -81,25 +89,6 @@ async def _fetch(driver: Any, calls: Sequence[CompiledCall], *, pooler: bool) ->
         if driver.is_closed() and getattr(error, "sqlstate", None) is None:
             raise ConnectionResetError(str(error)) from error
         raise
-
-
-def _check_tls(query: dict[str, Any]) -> None:
-    """Refuse what cannot work before it is used, and verify by the system's roots by default."""
-    mode = query.get("sslmode", "prefer")
-    if mode not in _SSL_MODES:
-        raise ConfigurationError(
-            f"sslmode={mode!r} in the database URL is not known; use one of {', '.join(_SSL_MODES)}"
-        )
-    for name in ("sslrootcert", "sslcert", "sslkey"):
-        if name in query and not Path(query[name]).expanduser().is_file():
-            raise ConfigurationError(
-                f"The file that the database URL names in {name} does not exist: {query[name]}; "
-                "correct its path"
-            )
-    roots = ssl.get_default_verify_paths().cafile
-    own_roots = Path("~/.postgresql/root.crt").expanduser()
-    if roots and mode.startswith("verify") and not own_roots.exists():
-        query.setdefault("sslrootcert", roots)
 
 
 class PostgreSQL(Dialect):
@@ -132,9 +121,26 @@ class PostgreSQL(Dialect):
         given = {k: v for k, v in url.query.items() if k not in _IGNORED | _SQLALCHEMY}
         if mode := given.pop("ssl", None):  # asyncpg's own name of it.
             given.setdefault("sslmode", mode)
-        if given.keys() & {"sslrootcert", "sslcert", "sslkey"}:
+        for name in given.keys() & {"timeout", "command_timeout"}:
+            arguments[name] = float(str(given.pop(name)))
+        for name in given.keys() - _LIBPQ:
+            raise ConfigurationError(
+                f"The database URL has the parameter {name!r}, which is not known; "
+                "remove it from the URL"
+            )
+        if given.keys() & set(_CERTIFICATES):
+            load_tls(given, *_CERTIFICATES)
             given.setdefault("sslmode", "verify-full")
-        _check_tls(given)
+        mode = given.get("sslmode", "prefer")
+        if mode not in _SSL_MODES.split(", "):
+            raise ConfigurationError(
+                f"sslmode={mode!r} in the database URL is not known; use one of {_SSL_MODES}"
+            )
+        # Verify by the system's roots by default.
+        roots = ssl.get_default_verify_paths().cafile
+        own_roots = Path("~/.postgresql/root.crt").expanduser()
+        if roots and mode.startswith("verify") and not own_roots.exists():
+            given.setdefault("sslrootcert", roots)
         if given:
             arguments["dsn"] = f"postgresql://?{urlencode(given, doseq=True)}"
         if self.is_pooler(url, settings):
@@ -156,16 +162,12 @@ class PostgreSQL(Dialect):
         has_flag = str(url.query.get("pgbouncer", "")).lower() in _FLAGS
         return has_flag or not settings.prepared_statements
 
-    def is_lost(self, connection: PoolProxiedConnection) -> bool:
-        driver: Any = connection.driver_connection
-        return driver is None or driver.is_closed()
-
-    def is_broken(self, connection: PoolProxiedConnection, error: BaseException) -> bool:
+    def is_broken(self, connection: PoolProxiedConnection, error: BaseException | None) -> bool:
         """Return True after a lost server, in an open transaction, or after a cancelled query."""
         driver: Any = connection.driver_connection
-        if self.is_lost(connection) or driver.is_in_transaction():
+        if driver is None or driver.is_closed() or driver.is_in_transaction():
             return True
-        return getattr(error, "sqlstate", None) is None
+        return error is not None and getattr(error, "sqlstate", None) is None
 
     async def refuse_hidden_rows(self, connection: AsyncConnection) -> None:
         """Make row level security raise an error instead of hiding rows.

@@ -42,9 +42,6 @@ _BY_CODE = {
     "the server's max_connections",
 }
 _NO_ANSWER = "PostgreSQL at {where} does not answer; check the host, port and firewall"
-_NO_CERTIFICATE = (
-    "A certificate file that the database URL names cannot be used ({error}); correct its path"
-)
 _UNREACHED = (
     "PostgreSQL at {where} cannot be reached ({error}); start the server or correct the database "
     "URL"
@@ -68,7 +65,7 @@ def classify(error: BaseException) -> ErrorKind:
 def explain(error: BaseException, url: URL) -> str | None:
     """Explain why a connection fails, with the repair; None: not known."""
     error = driver_error(error)
-    sentence = _sentence(error, url)
+    sentence = _sentence(error)
     reason = error.strerror if isinstance(error, OSError) and error.strerror else error
     return sentence and sentence.format(
         where=f"{url.host or 'localhost'}:{url.port or 5432}",
@@ -78,7 +75,7 @@ def explain(error: BaseException, url: URL) -> str | None:
     )
 
 
-def _sentence(error: BaseException, url: URL) -> str | None:
+def _sentence(error: BaseException) -> str | None:
     if code := getattr(error, "sqlstate", None):
         by_words = (sentence for words, sentence in _BY_WORDS.items() if words in str(error))
         return next(by_words, None) or _BY_CODE.get(code) or _BY_CODE.get(code[:2])
@@ -86,6 +83,4 @@ def _sentence(error: BaseException, url: URL) -> str | None:
         return _UNUSABLE_URL
     if isinstance(error, TimeoutError):
         return _NO_ANSWER
-    if isinstance(error, FileNotFoundError) and {"sslrootcert", "sslcert"} & set(url.query):
-        return _NO_CERTIFICATE
     return _UNREACHED if isinstance(error, OSError) else None

@@ -12,11 +12,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import quote
 
-from ...errors import ConfigurationError, MissingExtraError, StorageError
+from ...errors import ConfigurationError, MissingExtraError
 from ..base import BlobInfo
 from ..blocking import BlockingStorage, UploadFile
 from ..cloud import Failure, check_arguments, cloud_errors, one_line
-from ..keys import key_behind, original_key, url_safe_key
+from ..keys import UnusableKey, key_behind, original_key, url_safe_key
 
 BLOCK = 4 * 1024 * 1024
 """Bytes of a block; Azure takes 50,000 of them, so blobs of up to 195 GB."""
@@ -195,7 +195,7 @@ class AzureStorage(BlockingStorage):
         with self._errors(f"look up {key!r}"):
             return _info(key, self._container().get_blob_client(name).get_blob_properties())
 
-    def _signer(self) -> tuple[Callable[[str], str], int]:
+    def _signer(self) -> tuple[Callable[[str], str], bool]:
         from azure.storage.blob import BlobSasPermissions, generate_blob_sas
 
         secret: dict[str, Any] = {"account_key": self._key}
@@ -217,7 +217,7 @@ class AzureStorage(BlockingStorage):
             )
             return f"{self._url}/{self._names[1]}/{quote(name, safe='/~')}?{signature}"
 
-        return sign, 1
+        return sign, True
 
     def _delegation_key(self, until: float) -> Any:
         """Return a user delegation key that does not end before a time.
@@ -289,9 +289,10 @@ def _info(key: str, blob: Any) -> BlobInfo:
 
 
 def _check_arguments(container: str, account: str, key: str, endpoint: str, expiry: int) -> None:
-    if not account:
+    if not re.fullmatch("[a-z0-9]{3,24}", account):  # It becomes a part of the host.
         raise ConfigurationError(
-            "Azure Blob Storage needs a storage account; set APP_AZURE_STORAGE_ACCOUNT"
+            "Azure Blob Storage needs the name of a storage account, 3 to 24 lower-case letters "
+            "and digits; set APP_AZURE_STORAGE_ACCOUNT"
         )
     try:
         base64.b64decode(key, validate=True)
@@ -326,7 +327,7 @@ def blob_name(key: str) -> str:
     parts = name.split("/", SEGMENTS - 1)
     name = "/".join([*parts[:-1], parts[-1].replace("/", "~2F")])
     if len(name) > NAME_LENGTH:
-        raise StorageError(
+        raise UnusableKey(
             f"The object key {key[:80]!r} has {len(name):,} characters once those that Azure "
             f"refuses are written as codes; use one of 1 to {NAME_LENGTH:,} characters then"
         )

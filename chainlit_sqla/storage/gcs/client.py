@@ -16,8 +16,8 @@ from urllib.parse import quote, urlsplit
 from ...errors import ConfigurationError, MissingExtraError, StorageError
 from ..base import BlobInfo
 from ..blocking import CALLS, LARGE_UPLOADS, SMALL_UPLOADS, BlockingStorage, UploadFile
-from ..cloud import LANES, check_arguments, cloud_errors
-from ..keys import KEY_BYTES, key_behind, original_key, url_safe_key
+from ..cloud import check_arguments, cloud_errors
+from ..keys import key_behind, key_bytes, original_key, url_safe_key
 
 GOOGLE = "https://storage.googleapis.com"
 GOOGLE_HOSTS = ".googleapis.com"
@@ -89,6 +89,10 @@ class GCSStorage(BlockingStorage):
         # Google's own client and its other emulators read this variable, too.
         endpoint = (endpoint or os.environ.get("STORAGE_EMULATOR_HOST", "")).rstrip("/")
         check_arguments("Google Cloud Storage", "gs", bucket, endpoint, expiry, LONGEST_EXPIRY)
+        if not (bucket[0].isalnum() and bucket[-1].isalnum()):  # Google's client would refuse it.
+            raise ConfigurationError(
+                f"No Google bucket can be named {bucket!r}; correct BUCKET_NAME or the storage URL"
+            )
         try:
             import google.cloud.storage  # noqa: F401
         except ImportError as error:
@@ -165,7 +169,7 @@ class GCSStorage(BlockingStorage):
             blob.reload(retry=self._retry(), timeout=TIMEOUT)
             return _info(key, blob)
 
-    def _signer(self) -> tuple[Callable[[str], str], int]:
+    def _signer(self) -> tuple[Callable[[str], str], bool]:
         from google.auth.credentials import AnonymousCredentials
         from google.oauth2 import service_account
 
@@ -174,7 +178,7 @@ class GCSStorage(BlockingStorage):
             bucket = self._bucket()
             if isinstance(self._credentials, AnonymousCredentials):
                 # An emulator checks no signature.
-                return lambda name: f"{endpoint}/{bucket.name}/{quote(name, safe='/~')}", 1
+                return lambda name: f"{endpoint}/{bucket.name}/{quote(name, safe='/~')}", True
             signer = self._signing_credentials(bucket.client._http._auth_request)
 
         def sign(name: str) -> str:
@@ -188,8 +192,8 @@ class GCSStorage(BlockingStorage):
                 return url
 
         # Threads that compute slow each other down; those that wait for IAM don't.
-        is_local = signer is self._credentials and isinstance(signer, service_account.Credentials)
-        return sign, 1 if is_local else LANES
+        is_local = isinstance(signer, service_account.Credentials)
+        return sign, is_local and signer is self._credentials
 
     def _signing_credentials(self, request: Any) -> Any:
         """Return the credentials, or those of an account for which IAM signs."""
@@ -292,11 +296,7 @@ def object_name(key: str) -> str:
     name = _UNSAFE.sub(lambda match: f"%{ord(match[0]):02X}", url_safe_key(key))
     if name.startswith(_RESERVED):
         name = f"%2E{name[1:]}"
-    if len(name.encode()) > KEY_BYTES:
-        raise StorageError(
-            f"The object key {key[:80]!r} has {len(name.encode()):,} bytes once its control "
-            f"characters are written as codes; use one of 1 to {KEY_BYTES:,} bytes then"
-        )
+    key_bytes(name)
     return name
 
 
