@@ -83,7 +83,6 @@ def current(url: Url = None, schema: Schema = None) -> None:
 async def _migrate(
     settings: Settings, *, upgrade_to: str | None = None, downgrade_to: str | None = None
 ) -> str:
-    """Change the revision, and describe the change."""
     async with open_database(settings) as database:
         before = await migrator.current(database)
         if upgrade_to is not None:

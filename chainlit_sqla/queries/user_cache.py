@@ -106,7 +106,6 @@ class UserCache:
         self._queries.pop(identifier, None)  # Earlier callers get its result; later ones do not.
 
     def _query(self, identifier: str) -> asyncio.Task[KnownUser | None]:
-        """Return the query that is under way, or start one."""
         task = self._queries.get(identifier)
         if is_working(task):
             return task

@@ -195,7 +195,6 @@ class StorageCheck:
                 self._check_size(row, blob.size if blob else None, report)
 
     def _check_size(self, row: Any, stored_size: int | None, report: Report) -> None:
-        """Report a row whose blob is missing or has another size."""
         if stored_size is not None and row.byteSize in (None, stored_size):
             return
         kind = "missing" if stored_size is None else "wrong-size"
@@ -206,7 +205,6 @@ class StorageCheck:
         )
 
     async def _find_orphans(self, report: Report) -> None:
-        """Sort the blobs that neither a row nor the deletion queue has."""
         for page in self._pages("SELECT key, size, modified FROM blobs ORDER BY key", _BATCH):
             threads = {key: thread_of_key(key) for key, _, _ in page if is_own_key(key)}
             ids = {thread_id for thread_id in threads.values() if thread_id}

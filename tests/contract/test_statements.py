@@ -39,7 +39,6 @@ class Count:
         self.commits = 0
 
     def saw(self, sql: str) -> None:
-        """Note a statement unless it only frames others."""
         if not sql.lstrip(" (;").upper().startswith(FRAME):
             self.statements.append(sql)
 
@@ -53,7 +52,6 @@ class Driver:
         self._loggers: dict[int, Any] = {}
 
     def checkout(self, dbapi: Any, record: Any, proxy: Any) -> None:
-        """Watch a connection that leaves the pool."""
         driver = record.driver_connection
         if id(driver) in self._watched:
             return

@@ -26,7 +26,6 @@ class Entry:
 
     @property
     def file(self) -> Path:
-        """Where its text is."""
         return FILES / f"{self.name}.sql"
 
     @property

@@ -54,7 +54,6 @@ async def main(arguments: dict[str, Any]) -> dict[str, Any]:
 
 
 async def _days(arguments: dict[str, Any], expiry: int) -> list[str]:
-    """Sign links at four times of one week."""
     start = now = time.time()
     storage = AzureStorage(**{**arguments, "expiry": expiry}, clock=lambda: now)
     links = []

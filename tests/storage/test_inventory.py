@@ -245,7 +245,6 @@ async def test_half_of_a_pair_of_files_is_kept_for_the_other_half(
 
 @pytest.fixture(params=["local", "moto", "google", "container"])
 def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Inventory:
-    """A client that has done nothing yet."""
     if request.param == "local":
         return LocalStorage(tmp_path / "files")
     made: Inventory = request.getfixturevalue(request.param).storage()

@@ -62,7 +62,6 @@ def file(id: str, content: bytes) -> File:
 
 
 async def main(about: dict[str, Any]) -> None:
-    """Do what the test asks for, then wait."""
     layer = SQLADataLayer(about["database"], storage=Stuck(Path(about["folder"])))
     user_message: Any = {"id": "s", "threadId": "t", "type": "user_message", "output": "kept"}
     await layer.create_step(user_message)

@@ -24,7 +24,6 @@ THREADS: BoundStatement = (select(threads.c.id), {})
 
 
 async def idle(database: Database, count: int) -> None:
-    """Leave so many open connections in the pool."""
     await asyncio.gather(
         *(database.fetch((select(cast(func.pg_sleep(0.1), Text)), {})) for _ in range(count))
     )

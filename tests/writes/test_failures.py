@@ -40,7 +40,6 @@ def step(number: int) -> Op:
 
 @pytest.fixture
 async def write_queue(behind_proxy: Database) -> AsyncIterator[WriteQueue]:
-    """A queue that has written the first step."""
     made = WriteQueue(behind_proxy)
     await made.submit(step(0))
     yield made
@@ -227,7 +226,6 @@ async def test_a_thread_removed_by_hand_is_recreated_by_the_next_write(
 
 
 def direct(server: PostgresServer | MySQLServer, behind_proxy: Database) -> str:
-    """The URL of the same database past the proxy."""
     return server.url.rsplit("/", 1)[0] + f"/{behind_proxy.url.database}"
 
 

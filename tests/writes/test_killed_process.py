@@ -37,13 +37,11 @@ class Deployment:
     layers: list[SQLADataLayer] = field(default_factory=list)
 
     def restart(self) -> SQLADataLayer:
-        """Open a layer as a new process would."""
         layer = SQLADataLayer(self.url, storage=LocalStorage(self.folder))
         self.layers.append(layer)
         return layer
 
     def left(self) -> list[str]:
-        """All files but the two of the folder itself."""
         names = [path.name for path in self.folder.rglob("*") if path.is_file()]
         return sorted(name for name in names if name not in {".gitignore", ".secret"})
 

@@ -41,7 +41,6 @@ def start(layer: SQLADataLayer, store: Gated, uploads: Uploads) -> Start:
 
 @pytest.fixture
 def impatient(layer: SQLADataLayer, store: Gated) -> Uploads:
-    """Uploads that are not retried."""
     write_queue, deletion_queue = layer.write_queue, layer._deletion_queue
     return Uploads(
         write_queue, store, deletion_queue, layer._read, element_operation, retry_seconds=0.0

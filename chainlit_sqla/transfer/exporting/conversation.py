@@ -186,7 +186,6 @@ class ConversationReader:
     async def _steps(
         self, keys: Iterable[tuple[str, str]], characters: Mapping[tuple[str, str], int]
     ) -> AsyncGenerator[Record, None]:
-        """Read steps in the order of their keys, in portions."""
 
         def size(key: tuple[str, str]) -> int:
             return characters[key] + _MAX_CHARACTERS // MAX_STEPS
