@@ -23,9 +23,6 @@ from typing import Any
 
 import asyncpg
 
-from tests.frozen.catalog import CATALOG
-from tests.official.backends import FolderClient
-
 OURS, BEFORE, DRIVER = "chainlit-sqla", "before", "driver"
 SQLALCHEMY, ASYNCPG = "chainlit sqlalchemy", "chainlit asyncpg"
 CONTENDERS = {
@@ -77,6 +74,9 @@ def create_tables(name: str, target: Target) -> None:
         name: The contender.
         target: Its database.
     """
+    # The process of another checkout cannot import what belongs to this one.
+    from tests.frozen.catalog import CATALOG
+
     if name == SQLALCHEMY:
         tables = CATALOG["sqlite_v8" if target.database == "sqlite" else "postgres_v8"]
         _execute(target, [*tables.statements, *_SQLALCHEMY_INDEXES])
@@ -91,6 +91,12 @@ def create_tables(name: str, target: Target) -> None:
         )
 
 
+def _folder_client(target: Target) -> Any:
+    from tests.official.backends import FolderClient
+
+    return FolderClient(Path(target.folder) / "files")
+
+
 def open_layer(name: str, target: Target) -> Any:
     """Make the layer of a contender.
 
@@ -98,17 +104,16 @@ def open_layer(name: str, target: Target) -> Any:
         name: The contender.
         target: Its database.
     """
-    files = FolderClient(Path(target.folder) / "files")
     if name == SQLALCHEMY:
         from chainlit.data.sql_alchemy import SQLAlchemyDataLayer
 
         driver = {"postgresql": "postgresql+asyncpg", "sqlite": "sqlite+aiosqlite"}
         url = target.url.replace(target.database, driver[target.database], 1)
-        return SQLAlchemyDataLayer(url, storage_provider=files)
+        return SQLAlchemyDataLayer(url, storage_provider=_folder_client(target))
     if name == ASYNCPG:
         from chainlit.data.chainlit_data_layer import ChainlitDataLayer
 
-        return ChainlitDataLayer(target.url, storage_client=files)
+        return ChainlitDataLayer(target.url, storage_client=_folder_client(target))
     if name == DRIVER:
         if target.database == "sqlite":
             from .limits.sqlite import SqliteLimit
