@@ -16,6 +16,7 @@ from ..database import Database
 from ..errors import DatabaseUnavailable
 from ..settings import Settings
 from ..transfer.in_place import Adoption, BackupRemoval, InPlaceChange, Report, Unadoption
+from ..transfer.records import count_by_kind
 from .options import Schema, Url, Yes, describe_database, open_database, settings_for
 from .output import KIND_NAMES, confirm, format_reasons, format_table, plural, progress
 from .runtime import exit_interrupted, run_async, signals_as_interrupt
@@ -164,10 +165,10 @@ async def _change(change: InPlaceChange, database: Database, dry_run: bool) -> R
 
 def _report_lines(report: Report) -> Iterator[str]:
     rows = [("", "before", "after", "in the file" if report.in_file else "quarantined")]
+    left_out = report.in_file + count_by_kind(report.quarantined)
     for kind, name in KIND_NAMES.items():
-        left_out = report.in_file[kind]
-        left_out += sum(count for (k, _), count in report.quarantined.items() if k == kind)
-        rows.append((name, f"{report.before[kind]:,}", f"{report.after[kind]:,}", f"{left_out:,}"))
+        before, after = f"{report.before[kind]:,}", f"{report.after[kind]:,}"
+        rows.append((name, before, after, f"{left_out[kind]:,}"))
     if not report.dropped:
         yield from format_table(rows)
     for name, count in report.dropped.items():

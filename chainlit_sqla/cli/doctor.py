@@ -22,7 +22,7 @@ from sqlalchemy.schema import CreateSchema, CreateTable, DropTable
 
 from .. import __version__
 from ..database import Database, migrator
-from ..database.revision import HEAD, current_revision
+from ..database.revision import HEAD, current_revision, table_names
 from ..dialects import BACKUP_SUFFIX
 from ..dialects.column_types import Key
 from ..errors import ChainlitSqlaError, DatabaseUnavailable
@@ -220,13 +220,8 @@ async def _check_search(database: Database) -> _Outcome | None:
 
 async def _check_backups(database: Database) -> _Outcome | None:
     """Name the tables that ``adopt`` renamed and left as a backup."""
-
-    async def table_names(connection: AsyncConnection) -> list[str]:
-        return await connection.run_sync(
-            lambda sync: inspect(sync).get_table_names(schema=database.schema)
-        )
-
-    names = sorted(n for n in await database.read(table_names) if n.endswith(BACKUP_SUFFIX))
+    existing = await database.read(lambda connection: table_names(connection, database.schema))
+    names = sorted(name for name in existing if name.endswith(BACKUP_SUFFIX))
     text = f"{', '.join(names)}; drop them with: chainlit-sqla adopt --drop-old"
     return (OK, text) if names else None
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
 from typing import Annotated
 
@@ -12,6 +11,7 @@ from ..database import migrator
 from ..database.revision import revision_mismatch
 from ..errors import ConfigurationError
 from ..transfer.importing import LISTED, Comparison, Import, Result
+from ..transfer.records import count_by_kind
 from ..transfer.sources import LAYERS, open_source
 from .options import Schema, Url, describe_database, open_database, settings_for
 from .output import KIND_NAMES, format_reasons, format_table, plural, progress
@@ -121,9 +121,7 @@ def report_lines(result: Result, *, update: bool) -> Iterator[str]:
 
 def _count_lines(result: Result) -> Iterator[str]:
     comparison = result.comparison
-    quarantined = Counter[str]()
-    for (kind, _), count in result.quarantined.items():
-        quarantined[kind] += count
+    quarantined = count_by_kind(result.quarantined)
     in_source = result.read or comparison.records
     in_target = comparison.same + comparison.different
     different = comparison.missing + comparison.different

@@ -152,10 +152,8 @@ class StorageCheck:
             deletion_queue.enqueue(connection, self._database.dialect, orphans)
             return orphans
 
-        try:
+        with self._database.translated_errors():
             orphans = await self._database.transact(enqueue)
-        except self._database.dialect.errors as error:
-            raise self._database.translate(error) from error
         await DeletionQueue(self._database, self._storage).delete_queued(orphans)
         return len(orphans)
 

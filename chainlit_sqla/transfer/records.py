@@ -8,6 +8,7 @@ types are.
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -151,6 +152,14 @@ def sorted_by_kind(records: Iterable[Record]) -> dict[str, list[Record]]:
     by_kind: dict[str, list[Record]] = {}
     for record in records:
         by_kind.setdefault(record.kind, []).append(record)
+    return by_kind
+
+
+def count_by_kind(counts: Mapping[tuple[str, str], int]) -> Counter[str]:
+    """Add up the numbers of rows by kind and reason for each kind."""
+    by_kind = Counter[str]()
+    for (kind, _reason), count in counts.items():
+        by_kind[kind] += count
     return by_kind
 
 

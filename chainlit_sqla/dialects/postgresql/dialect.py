@@ -38,6 +38,7 @@ from ..._internal import json as _json
 from ..._internal.aio import shield_with_timeout
 from ...errors import ConfigurationError
 from ..base import CompiledCall, Dialect, FetchMany, Rows, insert_on_conflict, load_tls
+from ..in_place import qualified
 from . import errors as postgresql_errors
 from . import fast_batch
 from .search_index import TrigramIndex, folded
@@ -271,10 +272,9 @@ class PostgreSQL(Dialect):
         self, connection: AsyncConnection, tables: Iterable[Table], schema: str | None
     ) -> None:
         """``ANALYZE``: without statistics, each portion of a long thread sorts the whole thread."""
-        quote = connection.dialect.identifier_preparer.quote
         for table in tables:
-            prefix = f"{quote(schema)}." if schema else ""
-            await connection.execute(text(f"ANALYZE {prefix}{quote(table.name)}"))
+            name = await connection.run_sync(qualified, schema, table.name)
+            await connection.execute(text(f"ANALYZE {name}"))
 
     def json_is_true(self, column: ColumnElement[Any], key: str) -> ColumnElement[bool]:
         """Test containment, which an index can serve."""

@@ -24,7 +24,7 @@ from ...database.revision import (
 from ...errors import AdoptionRefused, ConfigurationError, SchemaUnknown
 from ...models import Base
 from ..importing import Import, Result
-from ..records import COLUMNS
+from ..records import COLUMNS, count_by_kind
 from .change import InPlaceChange, TransactionDatabase
 from .legacy_tables import BACKUP_NAMES, TABLE_NAMES, Columns
 
@@ -114,12 +114,12 @@ class Adoption(InPlaceChange):
         report.partly_quarantined = result.partly_quarantined
         report.after = await self._count(TABLE_NAMES)
         lost = []
+        quarantined = count_by_kind(result.quarantined)
         for kind, name in TABLE_NAMES.items():
-            quarantined = sum(n for (k, _), n in result.quarantined.items() if k == kind)
-            if report.before[kind] != report.after[kind] + quarantined:
+            if report.before[kind] != report.after[kind] + quarantined[kind]:
                 lost.append(
                     f"of {report.before[kind]:,} rows of {name}, {report.after[kind]:,} were "
-                    f"copied and {quarantined:,} quarantined"
+                    f"copied and {quarantined[kind]:,} quarantined"
                 )
         report.threads = comparison.threads
         # A row that the database refused is missing, and was counted as quarantined.
