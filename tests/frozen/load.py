@@ -10,14 +10,14 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import asyncmy
 import asyncpg
 import pytest
-from sqlalchemy import inspect, make_url
+from sqlalchemy import inspect
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from chainlit_sqla.database.revision import VERSION_TABLE
 from tests.frozen.catalog import CATALOG
+from tests.servers import mysql
 from tests.servers.mysql import MySQLServer, start_mysql
 from tests.servers.postgres import PostgresServer, start_postgres
 from tests.servers.server import run_apart
@@ -82,23 +82,14 @@ def execute(url: str, script: str) -> None:
 
 
 async def _execute_on_server(url: str, script: str) -> None:
-    parts = make_url(url)
-    if parts.drivername == "postgresql":
+    if url.startswith("postgresql:"):
         database = await asyncpg.connect(url)
         try:
             await database.execute(script)
         finally:
             await database.close()
         return
-    connection = await asyncmy.connect(
-        host=parts.host,
-        port=parts.port,
-        user=parts.username,
-        password=parts.password or "",
-        database=parts.database,
-        charset="utf8mb4",
-        autocommit=True,
-    )
+    connection = await mysql.connect(url, charset="utf8mb4")
     try:
         async with connection.cursor() as cursor:
             await cursor.execute(script)

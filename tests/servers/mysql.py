@@ -93,15 +93,23 @@ def empty(url: str, keep: str) -> None:
     query(url, f"SET SESSION foreign_key_checks = 0, lock_wait_timeout = 5; {deletions}")
 
 
-async def rows(url: str, sql: str, *args: object) -> list[dict[str, Any]]:
+async def connect(url: str, **options: str) -> Any:
+    """A connection of the plain driver."""
     parts = make_url(url)
-    connection = await asyncmy.connect(
+    return await asyncmy.connect(
         host=parts.host,
         port=parts.port,
         user=parts.username,
         password=parts.password or "",
         database=parts.database,
         autocommit=True,
+        **options,
+    )
+
+
+async def rows(url: str, sql: str, *args: object) -> list[dict[str, Any]]:
+    connection = await connect(
+        url,
         init_command="SET SESSION sql_mode = CONCAT(@@sql_mode, ',ANSI_QUOTES'), sql_notes = 0",
     )
     try:

@@ -38,12 +38,19 @@ def step(number: int) -> Op:
     return SaveStep("t", f"s{number:03}", {"output": str(number)})
 
 
-@pytest.fixture
-async def write_queue(behind_proxy: Database) -> AsyncIterator[WriteQueue]:
-    made = WriteQueue(behind_proxy)
+@asynccontextmanager
+async def started_queue(database: Database) -> AsyncIterator[WriteQueue]:
+    """A queue that has written the first step."""
+    made = WriteQueue(database)
     await made.submit(step(0))
     yield made
     await made.close()
+
+
+@pytest.fixture
+async def write_queue(behind_proxy: Database) -> AsyncIterator[WriteQueue]:
+    async with started_queue(behind_proxy) as made:
+        yield made
 
 
 @asynccontextmanager
@@ -51,10 +58,8 @@ async def impatient(behind_proxy: Database, **seconds: float) -> AsyncIterator[W
     """A queue of a database with other limits, which has written the first step."""
     settings = behind_proxy.settings.model_copy(update=seconds)
     database = Database(behind_proxy.given_url, settings=settings)
-    made = WriteQueue(database)
-    await made.submit(step(0))
-    yield made
-    await made.close()
+    async with started_queue(database) as made:
+        yield made
     await database.close()
 
 

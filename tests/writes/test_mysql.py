@@ -29,6 +29,7 @@ from tests.until import PATIENCE, until
 from tests.writes.test_failures import (
     direct,
     ids,
+    started_queue,
     step,
     write_beside_a_deletion,
     write_while_it_is_killed,
@@ -51,10 +52,8 @@ def database(behind_proxy: Database) -> Database:
 
 @pytest.fixture
 async def write_queue(database: Database) -> AsyncIterator[WriteQueue]:
-    made = WriteQueue(database)
-    await made.submit(step(0))
-    yield made
-    await made.close()
+    async with started_queue(database) as made:
+        yield made
 
 
 async def test_a_server_that_is_killed_and_started_again_costs_nothing(
