@@ -75,12 +75,17 @@ class ErrorKind(Enum):
 
     TRANSIENT = "transient"
     """Lost connection, deadlock, serialization failure: the same write may succeed later."""
+    LOCKED = "locked"
+    """Another transaction holds a row's lock longer than the lock timeout."""
     REPEAT = "repeat"
-    """A parent row that vanished meanwhile, a statement that took too long: repeat a few times."""
+    """A parent row that vanished meanwhile: repeat a few times, then the row is refused."""
+    OTHER = "other"
+    """Anything else, such as a missing permission: the write may succeed later, but a part of the
+    batch may be the cause. It is isolated and repeated alone, and the others are written."""
     SCHEMA = "schema"
     """A table or column is missing: no row can be written."""
     REJECTED = "rejected"
-    """The row is refused."""
+    """The database refuses the values of this row."""
 
 
 class Dialect(ABC):

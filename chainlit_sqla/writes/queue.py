@@ -24,8 +24,6 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection
-
 from .._internal.aio import is_working
 from .._internal.retry import bisect, retry
 from ..database import Database
@@ -37,9 +35,7 @@ from ..errors import (
     SchemaError,
     WriteQueueClosed,
 )
-from .execute_deletes import execute_delete
-from .execute_saves import execute_saves
-from .merge_operations import fast_batch_of, plan
+from .execute_batch import BatchOutcome, execute_batch
 from .operations import Op, describe
 
 log = logging.getLogger(__name__)
@@ -211,8 +207,8 @@ class WriteQueue:
             )
 
         try:
-            results, has_blobs = await retry(
-                lambda: self._transact([queued.op for queued in batch]),
+            outcome = await retry(
+                lambda: self._execute([queued.op for queued in batch]),
                 is_transient,
                 seconds=self._database.settings.retry_seconds,
                 first_pause=_FIRST_PAUSE,
@@ -227,37 +223,17 @@ class WriteQueue:
             for queued in batch:
                 self._fail(queued, self._database.translate(error))
             return None
-        for position, result in results.items():
+        for position, result in outcome.results.items():
             batch[position].result = result
         self._committed.extend(batch)
-        if has_blobs and self._on_blobs:
+        if outcome.has_blobs and self._on_blobs:
             self._on_blobs()
         return None
 
-    async def _transact(self, ops: Sequence[Op]) -> tuple[dict[int, bool], bool]:
-        """Write operations in one transaction.
-
-        Returns the results of deletions by their position, and whether blobs are to be deleted.
-        """
+    async def _execute(self, ops: Sequence[Op]) -> BatchOutcome:
         if self._prepare:
             await self._prepare()
-        segments = plan(ops)
-        batch = fast_batch_of(segments[0]) if len(segments) == 1 else None
-        if batch and await self._database.write_fast_batch(batch):
-            return {}, False
-        dialect = self._database.dialect
-
-        def execute(connection: Connection) -> tuple[dict[int, bool], bool]:
-            results: dict[int, bool] = {}
-            has_blobs = False
-            for segment in segments:
-                has_blobs |= execute_saves(connection, dialect, segment)
-                for position, op in segment.deletes:
-                    results[position], queued_blobs = execute_delete(connection, dialect, op)
-                    has_blobs |= queued_blobs
-            return results, has_blobs
-
-        return await self._database.transact(execute)
+        return await execute_batch(self._database, ops)
 
     # Errors
 
