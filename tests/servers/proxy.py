@@ -6,13 +6,21 @@ import asyncio
 import socket
 import struct
 import threading
-from collections.abc import Coroutine
+from collections.abc import AsyncIterator, Coroutine
 from typing import Any, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
 from .ports import free_port
 
 CHUNK = 65_536
+IN_FLIGHT = 64
+"""Chunks that a slow link holds in one direction."""
+
+SHUTDOWN = b"SFATAL\0VFATAL\0C57P01\0Mterminating connection due to administrator command\0\0"
+SHUTDOWN = b"E" + struct.pack("!I", len(SHUTDOWN) + 4) + SHUTDOWN
+"""What PostgreSQL sends before it ends a connection."""
+UNTYPED = (80_877_102, 80_877_103, 80_877_104)
+"""Codes of requests to cancel, for TLS and for GSS: no startup message yet."""
 
 T = TypeVar("T")
 
@@ -22,6 +30,10 @@ class FlakyProxy:
 
     It runs in a thread of its own, so its methods are plain calls, from tests with and
     without an event loop, and work while the test's own loop is blocked.
+
+    Attributes:
+        round_trips: How often clients of PostgreSQL sent what the server answers before they go
+            on: Sync, Flush or a simple query, after the startup.
     """
 
     def __init__(self, target_host: str, target_port: int) -> None:
@@ -34,6 +46,9 @@ class FlakyProxy:
         self._flowing = asyncio.Event()
         self._flowing.set()
         self._cut: tuple[bytes, bool] | None = None
+        self._delay = 0.0
+        self._deaf = False
+        self.round_trips = 0
 
     def start(self) -> int:
         self._thread.start()
@@ -90,6 +105,44 @@ class FlakyProxy:
         """Let nothing through, not even the end of a connection, and answer nothing."""
         self._loop.call_soon_threadsafe(self._flowing.clear)
 
+    def go_silent(self, *, new: bool = False) -> None:
+        """Swallow what the open connections still send, in both directions, without ending them.
+
+        A network does this that has forgotten them. The server's ends stay open, too.
+
+        Args:
+            new: Treat connections that come from now on alike, until `restore`.
+        """
+
+        async def silence() -> None:
+            self._deaf = new
+            for link in self._links:
+                link.silent = True
+
+        self._call(silence())
+
+    def delay(self, seconds: float) -> None:
+        """Let what is sent from now on take this long, each way."""
+        self._delay = seconds
+
+    def switch_to(self, port: int, host: str = "127.0.0.1") -> None:
+        """Lead new connections to another server; those that are open stay."""
+        self.target = (host, port)
+
+    def end_in_two_steps(self, pause: float = 0.1) -> int:
+        """Tell the clients of PostgreSQL that the server shuts down, and close after a pause.
+
+        Returns:
+            How many connections there were.
+        """
+
+        async def end() -> int:
+            links = [link for link in self._links if not link.silent]
+            await asyncio.gather(*(link.end_in_two_steps(pause) for link in links))
+            return len(links)
+
+        return self._call(end())
+
     def cut_at(self, pattern: bytes, *, deliver: bool) -> None:
         """Reset, once, the connection on which the client next sends these bytes."""
         self._cut = (pattern, deliver)
@@ -100,8 +153,9 @@ class FlakyProxy:
         return self._cut is not None
 
     def restore(self) -> None:
-        """Behave: accept and let through; held traffic flows on."""
+        """Behave: accept and let through; held traffic flows on, swallowed traffic is lost."""
         self._cut = None
+        self._deaf = False
         self._loop.call_soon_threadsafe(self._flowing.set)
         self.accept()
 
@@ -110,10 +164,12 @@ class FlakyProxy:
             self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        link = _Link(writer)
+        link = _Link(writer, silent=self._deaf)
         self._links.add(link)
         try:
             await self._flowing.wait()
+            if link.silent:
+                return await link.run(self._swallow(reader))
             there, back = await asyncio.open_connection(*self.target)
             link.writers.append(back)
             await link.run(self._requests(reader, back, link), self._answers(there, writer, link))
@@ -126,8 +182,9 @@ class FlakyProxy:
     async def _requests(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, link: _Link
     ) -> None:
-        while data := await reader.read(CHUNK):
-            await self._flowing.wait()
+        messages = _Messages()
+        async for data in self._arrivals(reader, link):
+            self.round_trips += sum(type in b"QSH" for type in messages.feed(data))
             if self._cut is not None and self._cut[0] in data:
                 deliver = self._cut[1]
                 self._cut = None
@@ -137,20 +194,56 @@ class FlakyProxy:
                 link.mute = True
             writer.write(data)
             await writer.drain()
-        await self._flowing.wait()
-        writer.write_eof()
+        await self._end(writer, link)
 
     async def _answers(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, link: _Link
     ) -> None:
-        while data := await reader.read(CHUNK):
-            await self._flowing.wait()
+        async for data in self._arrivals(reader, link):
             if link.mute:
                 link.reset()
                 return
+            link.between_answers.clear()
             writer.write(data)
             await writer.drain()
-        await self._flowing.wait()
+            if data not in (b"N", b"S"):  # The answer to a request for TLS has no length.
+                link.answers.feed(data)
+            if link.answers.complete:
+                link.between_answers.set()
+        await self._end(writer, link)
+
+    async def _swallow(self, reader: asyncio.StreamReader) -> None:
+        while await reader.read(CHUNK):
+            pass
+
+    async def _arrivals(self, reader: asyncio.StreamReader, link: _Link) -> AsyncIterator[bytes]:
+        """What a peer sends, a while after it was sent; nothing more once the link is silent."""
+        in_flight: asyncio.Queue[tuple[float, bytes | OSError]] = asyncio.Queue(IN_FLIGHT)
+
+        async def read() -> None:
+            data: bytes | OSError = b"-"
+            while data and not isinstance(data, OSError):
+                try:
+                    data = await reader.read(CHUNK)
+                except OSError as error:
+                    data = error
+                await in_flight.put((self._loop.time() + self._delay, data))
+
+        link.start(read())
+        while True:
+            due, data = await in_flight.get()
+            await asyncio.sleep(max(0.0, due - self._loop.time()))
+            await self._flowing.wait()
+            if isinstance(data, OSError):
+                raise data
+            if not data:
+                return
+            if not link.silent:
+                yield data
+
+    async def _end(self, writer: asyncio.StreamWriter, link: _Link) -> None:
+        if link.silent:
+            await asyncio.Event().wait()  # Until the link is reset: the peer learns nothing.
         writer.write_eof()
 
     def _call(self, work: Coroutine[Any, Any, T]) -> T:
@@ -160,24 +253,85 @@ class FlakyProxy:
 class _Link:
     """One connection through the proxy: the client's side and, once open, the server's."""
 
-    def __init__(self, client: asyncio.StreamWriter) -> None:
+    def __init__(self, client: asyncio.StreamWriter, *, silent: bool) -> None:
         self.writers = [client]
         self.mute = False
+        self.silent = silent
         self.done = asyncio.Event()
-        self._pumps: list[asyncio.Task[None]] = []
+        self.answers = _Messages(typed=True)
+        self.between_answers = asyncio.Event()
+        self.between_answers.set()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._is_ended = False
+
+    def start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Start what ends with this link."""
+        self._tasks.append(asyncio.ensure_future(work))
+        return self._tasks[-1]
 
     async def run(self, *pumps: Coroutine[Any, Any, None]) -> None:
         """Pass on in both directions until both have ended, or one fails."""
-        self._pumps = [asyncio.ensure_future(pump) for pump in pumps]
-        await asyncio.gather(*self._pumps)
+        await asyncio.gather(*map(self.start, pumps))
         for writer in self.writers:
             writer.close()
 
-    def reset(self) -> None:
+    async def end_in_two_steps(self, pause: float) -> None:
+        await self.between_answers.wait()
+        self.silent = True
+        self.writers[0].write(SHUTDOWN)
+        await asyncio.sleep(pause)
         for writer in self.writers:
-            reset(writer)
-        for pump in self._pumps:
-            pump.cancel()
+            writer.close()
+        self._is_ended = True
+        self.reset()
+
+    def reset(self) -> None:
+        if not self._is_ended:
+            for writer in self.writers:
+                reset(writer)
+        for task in self._tasks:
+            task.cancel()
+
+
+class _Messages:
+    """Finds the messages of PostgreSQL's protocol in what one side sends, part by part.
+
+    Args:
+        typed: Whether the first message has a type already; a client's has none.
+    """
+
+    def __init__(self, *, typed: bool = False) -> None:
+        self._typed = typed
+        self._head = b""
+        self._rest = 0
+
+    @property
+    def complete(self) -> bool:
+        return not self._head and not self._rest
+
+    def feed(self, data: bytes) -> bytes:
+        """Return the types of the messages that begin in this part."""
+        types = b""
+        while data:
+            if skipped := min(self._rest, len(data)):
+                self._rest -= skipped
+                data = data[skipped:]
+                continue
+            size = 5 if self._typed else 8
+            missing = size - len(self._head)
+            self._head += data[:missing]
+            data = data[missing:]
+            if len(self._head) < size:
+                break
+            if self._typed:
+                types += self._head[:1]
+                self._rest = max(0, int.from_bytes(self._head[1:]) - 4)
+            else:
+                length, code = struct.unpack("!II", self._head)
+                self._typed = code not in UNTYPED
+                self._rest = max(0, length - 8)
+            self._head = b""
+        return types
 
 
 def reset(writer: asyncio.StreamWriter) -> None:
