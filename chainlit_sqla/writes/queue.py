@@ -44,6 +44,8 @@ _FIRST_PAUSE = 0.02
 _LONGEST_PAUSE = 2.0
 _MOST_REPEATS = 5
 """How often a batch is repeated after errors of `ErrorKind.REPEAT`."""
+_MAY_PASS = {ErrorKind.TRANSIENT, ErrorKind.LOCKED, ErrorKind.OTHER}
+"""What is repeated until the deadline."""
 _MANY_COMMITTED = 16
 """From this number of results on, half of them are resolved during the next commit."""
 
@@ -194,7 +196,7 @@ class WriteQueue:
             kind = self._kind_of(error)
             repeats += kind is ErrorKind.REPEAT
             few_repeats = kind is ErrorKind.REPEAT and repeats <= _MOST_REPEATS
-            may_pass = kind is ErrorKind.TRANSIENT or few_repeats
+            may_pass = kind in _MAY_PASS or few_repeats
             return may_pass
 
         def on_retry(error: Exception, pause: float) -> None:
