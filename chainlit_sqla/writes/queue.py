@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
@@ -36,7 +37,7 @@ from ..errors import (
     WriteQueueClosed,
 )
 from .execute_batch import BatchOutcome, execute_batch
-from .operations import Op, describe
+from .operations import Op, describe, size_of
 
 log = logging.getLogger(__name__)
 
@@ -57,6 +58,9 @@ class _QueuedOp:
     op: Op
     future: asyncio.Future[Any]
     """The future of its caller, who may cancel it."""
+    size: int
+    """Its approximate size in bytes."""
+    since: float = field(default_factory=time.time)
     result: Any = None
     is_over: bool = False
     """Whether it is committed or has failed, and its futures are resolved."""
@@ -64,11 +68,38 @@ class _QueuedOp:
     """The futures of `WriteQueue.flush`, resolved in both cases."""
 
 
+@dataclass(frozen=True, slots=True)
+class QueueCounters:
+    """The state of a write queue at one moment."""
+
+    operations: int
+    """Operations that are neither committed nor failed, those of callers in line included."""
+    bytes: int
+    """Their approximate size."""
+    in_line: int
+    """Callers beyond the capacity of the queue."""
+    oldest: float | None
+    """The time (``time.time``) since when the oldest operation waits."""
+    last_error: str | None
+    """The error of the last failed attempt, in one line; None once all is well again."""
+
+
 class WriteQueue:
     """Takes operations in order and commits them in batches.
 
     ``prepare`` is called before each batch to check the schema, ``on_blobs`` after a commit that
     queued blobs for deletion.
+
+    For whoever reports an outage:
+
+    - `counters` returns the state of the queue;
+    - ``on_wait(error, operations, bytes)`` is called after each failed attempt that will be
+      repeated, with the number and the size of the operations of that attempt; by default it logs
+      a line;
+    - ``on_recovery()`` is called once after failed attempts, when a commit succeeds and nothing is
+      being repeated any more.
+
+    Neither hook may raise an error or wait.
     """
 
     def __init__(
@@ -86,6 +117,17 @@ class WriteQueue:
         self._committed: deque[_QueuedOp] = deque()
         self._committer: asyncio.Task[None] | None = None
         self._closed = False
+        self._bytes = 0
+        self._in_line = 0
+        self._last_error: str | None = None
+        self.on_wait: Callable[[Exception, int, int], None] = _log_wait
+        self.on_recovery: Callable[[], None] = lambda: None
+
+    def counters(self) -> QueueCounters:
+        """Return the state of the queue."""
+        oldest = self._queue[0].since if self._queue else None
+        operations = len(self._queue) + self._in_line
+        return QueueCounters(operations, self._bytes, self._in_line, oldest, self._last_error)
 
     @property
     def pending(self) -> int:
@@ -105,11 +147,16 @@ class WriteQueue:
         self._database.adopt_loop()  # Two loops at a time would lose writes.
         if self._closed:
             raise self._closed_error(op)
-        await self._slots.acquire()  # Does not wait where there is room.
+        self._in_line += 1
+        try:
+            await self._slots.acquire()  # Does not wait where there is room.
+        finally:
+            self._in_line -= 1
         if self._closed:
             self._slots.release()
             raise self._closed_error(op)
-        queued = _QueuedOp(op, asyncio.get_running_loop().create_future())
+        queued = _QueuedOp(op, asyncio.get_running_loop().create_future(), size_of(op))
+        self._bytes += queued.size
         self._queue.append(queued)
         self._last_by_thread[op.thread_id] = queued
         self._ensure_committer()
@@ -199,14 +246,9 @@ class WriteQueue:
             may_pass = kind in _MAY_PASS or few_repeats
             return may_pass
 
-        def on_retry(error: Exception, pause: float) -> None:
-            log.warning(
-                "Not written yet: %s and %d more, retrying in %.2f s: %s",
-                describe(batch[0].op),
-                len(batch) - 1,
-                pause,
-                one_line(error),
-            )
+        def on_retry(error: Exception, _pause: float) -> None:
+            self._last_error = one_line(error)
+            self.on_wait(error, len(batch), sum(queued.size for queued in batch))
 
         try:
             outcome = await retry(
@@ -225,6 +267,9 @@ class WriteQueue:
             for queued in batch:
                 self._fail(queued, self._database.translate(error))
             return None
+        if self._last_error is not None:
+            self._last_error = None
+            self.on_recovery()
         for position, result in outcome.results.items():
             batch[position].result = result
         self._committed.extend(batch)
@@ -293,6 +338,7 @@ class WriteQueue:
         if queued.is_over:
             return False
         queued.is_over = True
+        self._bytes -= queued.size
         self._slots.release()
         if self._last_by_thread.get(queued.op.thread_id) is queued:
             del self._last_by_thread[queued.op.thread_id]
@@ -305,3 +351,7 @@ class WriteQueue:
 def _is_awaited(future: asyncio.Future[Any]) -> bool:
     """Return whether a caller can receive a result: its event loop may have ended."""
     return not future.done() and not future.get_loop().is_closed()
+
+
+def _log_wait(error: Exception, operations: int, size: int) -> None:
+    log.warning("Not written yet: %d writes (%d bytes): %s", operations, size, one_line(error))
