@@ -2,26 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Table, delete, or_, select, true
 
-from ..errors import NotTheAuthor
+from ..errors import NotTheAuthor, RejectedRow
 from ..models import feedbacks, threads
 from .merge_operations import Segment
-from .operations import DeleteFeedback, Scope, printable_id
+from .operations import DeleteFeedback, SaveThread, SaveUser, Scope, printable_id
 
 
-def check_ownership(segment: Segment, thread_rows: Mapping[str, Any]) -> None:
-    """Refuse other users' threads: clients may name any, and Chainlit does not always check."""
-    for thread_id, actor in sorted(segment.claims):
+def refused_claims(segment: Segment, thread_rows: Mapping[str, Any]) -> dict[int, RejectedRow]:
+    """Return the operations on other users' threads, by position, with their errors.
+
+    Clients may name any thread, and Chainlit does not always check.
+    """
+    refused = set()
+    for thread_id, actor in segment.claims:
         thread_row = thread_rows.get(thread_id)
         if thread_row is not None and thread_row.userIdentifier not in (None, actor):
-            raise NotTheAuthor(
-                f"{actor!r} is not the author of thread {printable_id(thread_id)}; "
-                "nothing was changed in it, log in as its author"
-            )
+            refused.add((thread_id, actor))
+    if not refused:
+        return {}
+    return {
+        position: NotTheAuthor(
+            f"{op.actor!r} is not the author of thread {printable_id(op.thread_id)}; "
+            "nothing was changed in it, log in as its author"
+        )
+        for position, op in segment.saves
+        if not isinstance(op, SaveUser) and (op.thread_id, op.actor) in refused
+    }
+
+
+def refused_owners(segment: Segment, user_ids: Container[str]) -> dict[int, RejectedRow]:
+    """Return the operations that give a thread to a user who does not exist, with their errors."""
+    return {
+        position: RejectedRow(
+            f"There is no user with the id {user_id!r}; "
+            "call create_user first and pass the id of the user it returns"
+        )
+        for position, op in segment.saves
+        if isinstance(op, SaveThread)
+        and (user_id := op.values.get("userId")) is not None
+        and user_id not in user_ids
+    }
 
 
 def delete_own_feedback(connection: Connection, op: DeleteFeedback) -> bool:

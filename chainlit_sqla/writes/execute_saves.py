@@ -23,7 +23,7 @@ from ..dialects import Dialect
 from ..errors import RejectedRow
 from ..models import elements, feedbacks, steps, threads, users
 from . import deletion_queue
-from .authorization import check_ownership
+from .authorization import refused_claims, refused_owners
 from .merge_operations import (
     STEP_DEFAULTS,
     Key,
@@ -38,21 +38,36 @@ from .tombstones import StoredThreads, batched, lock_stored_threads, lock_thread
 _ELEMENT_DEFAULTS = {"name": "", "type": "file"}
 
 
-def execute_saves(connection: Connection, dialect: Dialect, segment: Segment) -> bool:
-    """Write the saves of a segment; return whether blobs were queued for deletion."""
+def execute_saves(
+    connection: Connection, dialect: Dialect, segment: Segment
+) -> tuple[bool, dict[int, RejectedRow]]:
+    """Write the saves of a segment; return whether blobs were queued for deletion.
+
+    The second result are operations that are refused, by position. If there are any, the others
+    are not written yet: locks are taken, and users and threads may be inserted.
+    """
     _save_users(connection, dialect, segment)
     if not segment.threads:
-        return False
+        return False, {}
     stored = lock_stored_threads(connection, segment)
-    check_ownership(segment, stored.rows)
+    if refused := refused_claims(segment, stored.rows):
+        return False, refused
+    identifiers = _identifiers(connection, segment)
+    if refused := refused_owners(segment, identifiers):
+        return False, refused
+    _insert_missing_threads(connection, dialect, segment, stored)
+    # Another process may have inserted a thread meanwhile.
+    if refused := refused_claims(segment, stored.rows):
+        return False, refused
+    restore_threads(connection, dialect, stored.restored)
     accepted_steps = [item for item in segment.steps.items() if stored.accepts(*item)]
-    _save_threads(connection, dialect, segment, stored, latest_activity(dict(accepted_steps)))
-    check_ownership(segment, stored.rows)  # Another process may have inserted a thread meanwhile.
+    activity = latest_activity(dict(accepted_steps))
+    _change_threads(connection, segment, stored, identifiers, activity)
     _save_rows(connection, dialect, steps, accepted_steps, STEP_DEFAULTS)
     unused_keys = _save_elements(connection, dialect, segment, stored)
     accepted_feedbacks = [item for item in segment.feedbacks.items() if stored.accepts(*item)]
     _save_rows(connection, dialect, feedbacks, accepted_feedbacks, {}, key_column="forId")
-    return deletion_queue.enqueue(connection, dialect, unused_keys)
+    return deletion_queue.enqueue(connection, dialect, unused_keys), {}
 
 
 def _save_users(connection: Connection, dialect: Dialect, segment: Segment) -> None:
@@ -66,16 +81,13 @@ def _save_users(connection: Connection, dialect: Dialect, segment: Segment) -> N
         connection.execute(statement, records)
 
 
-def _save_threads(
+def _change_threads(
     connection: Connection,
-    dialect: Dialect,
     segment: Segment,
     stored: StoredThreads,
+    identifiers: Mapping[str, str],
     activity: Mapping[str, datetime],
 ) -> None:
-    restore_threads(connection, dialect, stored.restored)
-    _insert_missing_threads(connection, dialect, segment, stored)
-    identifiers = _identifiers(connection, segment)
     metadata = _metadata(connection, segment)
     groups: dict[frozenset[str], list[dict[str, Any]]] = {}
     for id, row in stored.rows.items():
@@ -114,7 +126,7 @@ def _insert_missing_threads(
 
 
 def _identifiers(connection: Connection, segment: Segment) -> Mapping[str, str]:
-    """Return the identifiers of the threads' new owners by their ids."""
+    """Return the identifiers of those of the threads' new owners that exist, by their ids."""
     owner_ids = {
         owner_id
         for change in segment.threads.values()
@@ -123,13 +135,7 @@ def _identifiers(connection: Connection, segment: Segment) -> Mapping[str, str]:
     if not owner_ids:
         return {}
     query = select(users.c.id, users.c.identifier).where(users.c.id.in_(owner_ids))
-    identifiers = {row.id: row.identifier for row in connection.execute(query)}
-    if missing := owner_ids - identifiers.keys():
-        raise RejectedRow(
-            f"There is no user with the id {min(missing)!r}; "
-            "call create_user first and pass the id of the user it returns"
-        )
-    return identifiers
+    return {row.id: row.identifier for row in connection.execute(query)}
 
 
 def _metadata(connection: Connection, segment: Segment) -> Mapping[str, Any]:

@@ -12,7 +12,7 @@ operation by itself in order. Therefore
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -20,7 +20,16 @@ from typing import Any
 from .._internal.json import JsonText
 from ..dialects.fast_batch import FastBatch, FastBatchSteps, FastBatchThread
 from ..models import steps, threads, tombstones, users
-from .operations import Delete, Op, SaveElement, SaveFeedback, SaveStep, SaveThread, SaveUser
+from .operations import (
+    Delete,
+    Op,
+    Save,
+    SaveElement,
+    SaveFeedback,
+    SaveStep,
+    SaveThread,
+    SaveUser,
+)
 
 Key = tuple[str, str]
 """A thread's id, and the id of a row in it."""
@@ -85,20 +94,32 @@ class Segment:
     feedbacks: dict[Key, RowChange] = field(default_factory=dict)
     claims: set[tuple[str, str]] = field(default_factory=set)
     """The ids of threads that clients name, with the identifiers of their users."""
+    saves: list[tuple[int, Save]] = field(default_factory=list)
+    """The merged operations with their positions in the batch."""
     deletes: list[tuple[int, Delete]] = field(default_factory=list)
+
+    def without(self, positions: Container[int]) -> list[Segment]:
+        """Return the segments of the remaining operations, where some are refused."""
+        ops: list[tuple[int, Op]] = [*self.saves, *self.deletes]
+        return _plan((position, op) for position, op in ops if position not in positions)
 
 
 def plan(ops: Sequence[Op]) -> list[Segment]:
     """Merge operations into as few segments as possible."""
+    return _plan(enumerate(ops))
+
+
+def _plan(ops: Iterable[tuple[int, Op]]) -> list[Segment]:
     segments: list[Segment] = []
     current = Segment()
-    for position, op in enumerate(ops):
+    for position, op in ops:
         if isinstance(op, Delete):
             current.deletes.append((position, op))
             continue
         if current.deletes or _must_not_merge(current, op):
             segments.append(current)
             current = Segment()
+        current.saves.append((position, op))
         if isinstance(op, SaveUser):
             _merge_user(current, op)
         else:

@@ -270,9 +270,12 @@ class WriteQueue:
         if self._last_error is not None:
             self._last_error = None
             self.on_recovery()
-        for position, result in outcome.results.items():
-            batch[position].result = result
-        self._committed.extend(batch)
+        for position, queued in enumerate(batch):
+            queued.result = outcome.results.get(position)
+            if isinstance(queued.result, RejectedRow):
+                self._fail(queued, queued.result)
+            else:
+                self._committed.append(queued)
         if outcome.has_blobs and self._on_blobs:
             self._on_blobs()
         return None

@@ -17,8 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from chainlit_sqla.database import Database
 from chainlit_sqla.models import Base, User
 from chainlit_sqla.settings import Settings
-from chainlit_sqla.writes.execute_deletes import execute_delete
-from chainlit_sqla.writes.execute_saves import execute_saves
+from chainlit_sqla.writes.execute_batch import execute_segments
 from chainlit_sqla.writes.merge_operations import plan
 from chainlit_sqla.writes.operations import (
     DeleteElement,
@@ -46,6 +45,7 @@ CLOCKS = {
 threads = st.sampled_from(["t1", "t2"])
 steps = st.sampled_from(["s1", "s2", "s3"])
 elements = st.sampled_from(["e1", "e2"])
+actors = st.sampled_from([None, None, "ann", "bob"])
 texts = st.sampled_from(["", "a", "b"])
 moments = st.integers(0, 5).map(lambda n: START + timedelta(seconds=n))
 extras = st.dictionaries(st.sampled_from(["k", "l"]), st.integers(0, 2), max_size=2)
@@ -70,10 +70,24 @@ element_values = st.fixed_dictionaries(
 )
 ops = st.one_of(
     st.builds(SaveThread, threads, thread_values, metadata, at=moments),
-    st.builds(SaveStep, threads, steps, step_values, extras, st.none() | moments, at=moments),
-    st.builds(SaveElement, threads, elements, element_values, extras, at=moments),
     st.builds(
-        SaveFeedback, threads, steps, st.sampled_from(["f1", "f2"]), st.integers(0, 1), at=moments
+        lambda id, owner, actor: SaveThread(id, {"userId": owner}, {}, actor and actor[owner]),
+        threads,
+        st.sampled_from(["u1", "u2"]),
+        st.none() | st.just({user["id"]: user["identifier"] for user in USERS}),
+    ),
+    st.builds(
+        SaveStep, threads, steps, step_values, extras, st.none() | moments, actors, at=moments
+    ),
+    st.builds(SaveElement, threads, elements, element_values, extras, actors, at=moments),
+    st.builds(
+        SaveFeedback,
+        threads,
+        steps,
+        st.sampled_from(["f1", "f2"]),
+        st.integers(0, 1),
+        actor=actors,
+        at=moments,
     ),
     st.builds(
         lambda name, id, at: SaveUser(name, {"id": id, "metadata": {}}, at),
@@ -84,7 +98,7 @@ ops = st.one_of(
     st.builds(DeleteThread, threads),
     st.builds(DeleteStep, steps, st.builds(Scope, st.none() | threads, st.none() | st.just("u1"))),
     st.builds(DeleteElement, elements, st.none() | threads),
-    st.builds(DeleteFeedback, st.sampled_from(["f1", "f2"])),
+    st.builds(DeleteFeedback, st.sampled_from(["f1", "f2"]), actors),
 )
 
 
@@ -125,20 +139,20 @@ async def database() -> Database:
     return made
 
 
-async def carry_out(target: Database, batch: Sequence[Op]) -> dict[int, bool]:
+async def carry_out(target: Database, batch: Sequence[Op]) -> dict[int, Any]:
     async with target.write() as connection:
         return await execute(connection, target, batch)
 
 
 async def execute(
     connection: AsyncConnection, target: Database, batch: Sequence[Op]
-) -> dict[int, bool]:
-    results: dict[int, bool] = {}
-    for segment in plan(batch):
-        await connection.run_sync(execute_saves, target.dialect, segment)
-        for position, op in segment.deletes:
-            results[position], _ = await connection.run_sync(execute_delete, target.dialect, op)
-    return results
+) -> dict[int, Any]:
+    """Return the results of deletions, and the class of an error, by position."""
+    outcome = await connection.run_sync(execute_segments, target.dialect, plan(batch))
+    return {
+        position: result if isinstance(result, bool) else type(result)
+        for position, result in sorted(outcome.results.items())
+    }
 
 
 async def rows(source: Database) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator
+from itertools import product
 from threading import current_thread
 from typing import Any
 
@@ -13,7 +14,8 @@ from sqlalchemy import event, select, text
 
 from chainlit_sqla.database import Database
 from chainlit_sqla.errors import NotTheAuthor, RejectedRow, SchemaOutdated
-from chainlit_sqla.models import Step
+from chainlit_sqla.models import Step, Thread
+from chainlit_sqla.writes.execute_batch import execute_batch
 from chainlit_sqla.writes.operations import (
     DeleteFeedback,
     Op,
@@ -198,6 +200,30 @@ async def test_only_the_author_writes_into_a_thread(
     answers = await all_of(write_queue, [by_bob, by_ann])
     assert [type(answer) for answer in answers] == [NotTheAuthor, type(None)]
     assert await outputs(database) == {"s": "ann's"}
+
+
+async def test_what_others_may_not_write_is_refused_in_the_transaction_of_the_rest(
+    write_queue: WriteQueue, database: Database
+) -> None:
+    await write_queue.submit(SaveUser("ann", {"id": "ann", "metadata": {}}))
+    await write_queue.submit(SaveThread("t", {"userId": "ann"}))
+    await write_queue.submit(SaveFeedback("t", "s", "f", 1))
+    endings: list[str] = []
+    for engine, name in product(database.sync_engines, ("commit", "rollback")):
+        event.listen(engine, name, lambda _, name=name: endings.append(name))
+    ops: list[Op] = [SaveStep("t", f"s{n}", {"output": "ann's"}, actor="ann") for n in range(100)]
+    ops[30] = SaveStep("t", "s0", {"output": "bob's"}, actor="bob")
+    ops[60] = SaveThread("new", {"userId": "nobody"})
+    ops[70] = DeleteFeedback("f", "bob")
+    outcome = await execute_batch(database, ops)
+    refused = {position: type(error) for position, error in outcome.results.items()}
+    assert refused == {30: NotTheAuthor, 60: RejectedRow, 70: NotTheAuthor}
+    assert endings == ["commit"]
+    assert await outputs(database) == {f"s{n}": "ann's" for n in range(100) if n not in refused}
+    async with database.connect() as connection:
+        assert await connection.scalar(select(Thread.id).where(Thread.id == "new")) is None
+    answers = await all_of(write_queue, ops)
+    assert [n for n, answer in enumerate(answers) if answer is not None] == [30, 60, 70]
 
 
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
