@@ -116,7 +116,7 @@ class SQLADataLayer(BaseDataLayer):
             self._deletion_queue,
             self._read,
             from_chainlit.element_operation,
-            self.settings.storage_retry_seconds,
+            self.settings.upload_retry_seconds,
         )
         self._users = UserCache(self._read_user, self.settings.user_cache_seconds)
         install_routes(self.storage)

@@ -18,6 +18,7 @@
     ├── InvalidCursor           a page cursor that this layer did not issue
     ├── StorageError            a blob could not be written, read or deleted
     │   ├── BlobNotFound        there is no blob under this key
+    │   ├── BlobRejected        no store can take this blob: its key, size or source is at fault
     │   └── StorageUnavailable  the store cannot be reached or is overloaded
     └── ImportSourceError       a source database or file cannot be imported
 """
@@ -27,6 +28,7 @@ from __future__ import annotations
 __all__ = [
     "AdoptionRefused",
     "BlobNotFound",
+    "BlobRejected",
     "ChainlitSqlaError",
     "ConfigurationError",
     "DatabaseUnavailable",
@@ -124,6 +126,13 @@ class StorageError(ChainlitSqlaError):
 
 class BlobNotFound(StorageError):
     """There is no blob under this key."""
+
+
+class BlobRejected(StorageError):
+    """This one blob cannot be stored: its key, its size or the file it is read from is at fault.
+
+    An upload that fails with any other error is repeated until its deadline.
+    """
 
 
 class StorageUnavailable(StorageError):

@@ -88,10 +88,10 @@ class Settings(BaseSettings):
     azure_storage_key: str = Field(
         "", validation_alias=_named("APP_AZURE_STORAGE_ACCESS_KEY"), repr=False
     )
-    storage_retry_seconds: float = Field(
-        30.0, ge=0, validation_alias=_named(_OURS + "STORAGE_RETRY_SECONDS")
+    storage_retry_seconds: float | None = Field(
+        None, ge=0, validation_alias=_named(_OURS + "STORAGE_RETRY_SECONDS")
     )
-    """Seconds for which an upload is retried while the store is unavailable."""
+    """Seconds for which an upload is retried; None: `retry_seconds`."""
     storage_expiry_time: int = Field(3600, gt=0, validation_alias=_named("STORAGE_EXPIRY_TIME"))
     """Seconds until a signed URL expires."""
     public_url: str = Field("", validation_alias=_named(_OURS + "PUBLIC_URL"))
@@ -143,6 +143,12 @@ class Settings(BaseSettings):
     def data_path(self) -> Path:
         """`data_dir` as an absolute path."""
         return (self.app_root / self.data_dir).absolute()
+
+    @property
+    def upload_retry_seconds(self) -> float:
+        """`storage_retry_seconds`, by default those of the writes."""
+        seconds = self.storage_retry_seconds
+        return self.retry_seconds if seconds is None else seconds
 
     @property
     def database(self) -> str:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from chainlit.data.storage_clients.base import BaseStorageClient
 
-from ..errors import ConfigurationError, StorageError
+from ..errors import BlobRejected, ConfigurationError
 from ..settings import Settings
-from ..storage.base import BlobSource, StorageClient
+from ..storage.base import EXHAUSTED, BlobSource, StorageClient
 from ..storage.chainlit_adapter import ChainlitClientStorage
 from ..storage.open_store import open_storage, storage_from
 
@@ -51,9 +51,10 @@ def resolve_storage(
 def open_source(element: Element, *, keep_open: bool) -> BlobSource | None:
     """Return the bytes of an element, None if it has none.
 
-    A file is opened immediately, because Chainlit deletes the folder of a session, unless
-    ``keep_open`` is False because too many files are open already. A custom element has no
-    bytes: its content is its props, which are a column.
+    A file is opened immediately, because Chainlit deletes the folder of a session, unless too
+    many files are open already: the uploads' (``keep_open`` is False) or the process's. Then each
+    attempt to store it opens it. A custom element has no bytes: its content is its props, which
+    are a column.
     """
     if element.type == "custom":
         return None
@@ -61,9 +62,11 @@ def open_source(element: Element, *, keep_open: bool) -> BlobSource | None:
         try:
             return BlobSource.opened(Path(path)) if keep_open else BlobSource(path=Path(path))
         except OSError as error:
+            if error.errno in EXHAUSTED:
+                return BlobSource(path=Path(path))
             reason = error.strerror or str(error)
             log.error("Element not stored: cannot read the file %s (%s)", path, reason)
-            raise StorageError(
+            raise BlobRejected(
                 f"Cannot read the file {path} ({reason}); send the element while its file exists"
             ) from error
     content = element.content

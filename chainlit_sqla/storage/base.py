@@ -6,6 +6,7 @@ delete or a second upload can't touch a newer blob.
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
@@ -15,11 +16,16 @@ from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO, Protocol, runtime_checkable
 
-from ..errors import StorageError
+from ..errors import BlobRejected, StorageUnavailable
 from .headers import offered_name
 
 CHUNK = 256 * 1024
 """Bytes in one step of reading, copying or sending."""
+
+EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
+"""Errors of this process or machine that say nothing about the file that is opened."""
+
+RAISE_LIMIT = "raise the limits of this process (ulimit -n)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,14 +106,19 @@ class BlobInfo:
 
 @contextmanager
 def source_errors(key: str) -> Iterator[None]:
-    """Raise a StorageError about the caller's file, as distinct from the store.
+    """Raise a BlobRejected about the caller's file, as distinct from the store.
 
-    It replaces an OSError, or the ValueError of a file that was closed.
+    It replaces an OSError, or the ValueError of a file that was closed. A file that cannot be
+    opened only because too many are open is no reason to give its bytes up.
     """
     try:
         yield
     except (OSError, ValueError) as error:
-        raise StorageError(
+        if getattr(error, "errno", None) in EXHAUSTED:
+            raise StorageUnavailable(
+                f"Cannot read the file to be stored under {key!r} ({error}); {RAISE_LIMIT}"
+            ) from error
+        raise BlobRejected(
             f"Cannot read the file to be stored under {key!r} ({error}); "
             "keep it in place until it is stored"
         ) from error

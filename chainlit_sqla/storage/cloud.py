@@ -10,7 +10,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from ..errors import BlobNotFound, ConfigurationError, StorageError, StorageUnavailable
+from ..errors import (
+    BlobNotFound,
+    BlobRejected,
+    ConfigurationError,
+    StorageError,
+    StorageUnavailable,
+)
 from .base import BlobInfo, BlobSource, Inventory, StorageClient
 from .keys import UnusableKey, possible_names
 
@@ -24,6 +30,11 @@ CREDENTIAL_VARIABLES: Mapping[str, str] = {
 CLOSE_SECONDS = 5
 """Longest wait for connections to close: a peer that reads nothing would block it forever."""
 
+TOO_LARGE = (413, 414)
+"""Statuses that refuse a blob for its size or name; often a proxy's."""
+
+SMALLER_FILE = "store a smaller file, or raise the limit of the server or of a proxy before it"
+
 LANES = 16
 """Keys of one call that are handled concurrently."""
 
@@ -34,14 +45,16 @@ T = TypeVar("T")
 class Failure:
     """What an SDK's exception means: the cause in one line without secrets, and the repair.
 
-    ``missing`` means that there is no such blob, ``transient`` that the same request may
-    succeed later.
+    ``missing`` means that there is no such blob, ``transient`` that the store as a whole does not
+    work now, ``rejected`` that it refuses this blob for its name or size. What is none of these
+    may be about this blob or about all.
     """
 
     message: str
     repair: str = ""
     missing: bool = False
     transient: bool = False
+    rejected: bool = False
 
 
 @contextmanager
@@ -60,7 +73,9 @@ def cloud_errors(
             raise BlobNotFound(
                 f"{prefix}: there is no such blob; it was deleted or never stored"
             ) from error
-        kind = StorageUnavailable if failure.transient else StorageError
+        kind: type[StorageError] = StorageUnavailable if failure.transient else StorageError
+        if failure.rejected:
+            kind = BlobRejected
         raise kind(f"{prefix}: {failure.message}; {failure.repair}") from error
 
 

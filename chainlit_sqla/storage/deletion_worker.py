@@ -94,14 +94,15 @@ class DeletionQueue:
                     await self.delete_queued(keys)
                     pause = _FIRST_PAUSE
                 due = await self._read(deletion_queue.read_next_due)
-            except self._expected as error:
-                log.warning("Blobs not deleted, retrying in %.0f s: %s", pause, one_line(error))
+            except Exception as error:
+                unknown = not isinstance(error, self._expected)  # Of a third-party client, say.
+                reason = one_line(error)
+                log.warning(
+                    "Blobs not deleted, retrying in %.0f s: %s", pause, reason, exc_info=unknown
+                )
                 await _wait(self._closing.get(), pause)
                 pause = min(pause * 2, _LONGEST_PAUSE)
                 self._pending = not self._closed
-            except Exception:
-                log.exception("Blobs not deleted; the next start retries it")
-                return
             else:
                 if due is not None and not self._closed:
                     seconds = (due - now()).total_seconds()

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from urllib.parse import quote, unquote
 
 from .._internal.json import clean_text
-from ..errors import StorageError
+from ..errors import BlobRejected, StorageError
 
 KEY_BYTES = 1024
 """The length of an object key at most; S3's own limit."""
@@ -21,7 +21,7 @@ _ESCAPED_DOTS = re.compile(r"\.{1,2}~+")
 _DOTS = re.compile(r"\.{1,2}~*")
 
 
-class UnusableKey(StorageError):
+class UnusableKey(BlobRejected):
     """A store cannot have a blob under this key."""
 
 

@@ -7,7 +7,9 @@ Invariants:
 3. A deletion of an element wins over its uploads under way.
 4. A blob whose row is refused, or whose upload fails or is cancelled, is deleted; while the store
    is unavailable, by the deletion queue.
-5. While the store is unavailable, an upload is retried for a time; its bytes are kept until then.
+5. An upload that fails is repeated until its deadline, as a write is, whatever the reason, unless
+   the blob itself is at fault (`BlobRejected`). What waits for that is bounded in memory and in
+   open files.
 6. A blob whose upload was cancelled or not acknowledged may appear after its deletion, so it is
    deleted once more after a while.
 7. Bytes that are already in the store are copied only for those who may read them: a client can
@@ -27,9 +29,17 @@ from typing import Any, BinaryIO, TypeVar, cast
 
 from .._internal.aio import PerLoop
 from .._internal.json import clean_text
+from .._internal.outage import OutageLog
 from .._internal.retry import retry
 from .._internal.timestamps import next_ordinal
-from ..errors import BlobNotFound, ChainlitSqlaError, RetriesExhausted, StorageUnavailable
+from ..errors import (
+    BlobNotFound,
+    BlobRejected,
+    ChainlitSqlaError,
+    ConfigurationError,
+    RetriesExhausted,
+    StorageUnavailable,
+)
 from ..queries import elements
 from ..writes.operations import SaveElement, printable_id
 from ..writes.queue import WriteQueue
@@ -45,7 +55,11 @@ _LONGEST_PAUSE = 5.0
 _PARALLEL = 32
 """Concurrent uploads to the store."""
 _OPEN_FILES = 256
-"""Uploads whose files are kept open; the usual limit of a process is 1,024 files."""
+"""Uploads whose files are kept open, at most; `_open_files` counts a lower limit of the process."""
+_HELD_BYTES = 256 * 1024 * 1024
+"""Bytes of contents that uploads hold while the store fails; a further upload is refused."""
+_UPLOAD_BYTES = 10_000
+"""Memory of an upload besides its content."""
 _DISCARD_SECONDS = 10.0
 _LATE_ARRIVAL = timedelta(minutes=2)
 """The time after which no store still works on an abandoned request."""
@@ -58,6 +72,7 @@ class _Upload:
 
     def __init__(self) -> None:
         self.deleted = False
+        self.held_bytes = 0
         self.ordinal = next_ordinal()
         self.task = asyncio.current_task()
         self.queued: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -93,11 +108,19 @@ class Uploads:
         self._running: dict[tuple[str, str], list[_Upload]] = {}
         """Uploads by thread and element."""
         self._slots = PerLoop(lambda: asyncio.Semaphore(_PARALLEL))
+        self._failing: set[_Upload] = set()
+        """Uploads that wait for another attempt."""
+        self._held_bytes = 0
+        self._outage = OutageLog(
+            log,
+            "stored",
+            lambda: f"{len(self._failing):,} elements ({self._held_bytes / 1e6:,.0f} MB in memory)",
+        )
 
     @property
     def at_capacity(self) -> bool:
         """Whether so many uploads are under way that no more files should be kept open."""
-        return sum(map(len, self._running.values())) >= _OPEN_FILES
+        return sum(map(len, self._running.values())) >= _open_files()
 
     async def save(
         self, element: Mapping[str, Any], source: BlobSource | None, actor: str | None = None
@@ -112,6 +135,7 @@ class Uploads:
         previous = uploads[-1].queued if uploads else None
         uploads.append(upload)
         try:
+            self._hold(upload, source)
             if source is None and await self._may_copy(element, actor):
                 read_blob = partial(self._read_blob, str(element["objectKey"]))
                 source = await self._retry(read_blob, upload)
@@ -119,14 +143,18 @@ class Uploads:
                 await asyncio.wait([previous])
             await self._store(element, source, actor, upload)
         except Exception as error:
-            unknown = not isinstance(error, ChainlitSqlaError)  # Of a third-party client, say.
-            log.error("Not stored: element %s: %s", printable_id(key[1]), error, exc_info=unknown)
+            if isinstance(error, ChainlitSqlaError):
+                self._outage.refused(f"element {printable_id(key[1])}", error)
+            else:  # Of a third-party client, say.
+                log.exception("Not stored: element %s: %s", printable_id(key[1]), error)
             raise
         finally:
             if source is not None:
                 source.close()
             uploads.remove(upload)
             upload.set_queued()
+            self._held_bytes -= upload.held_bytes
+            self._failing.discard(upload)
             if not uploads:
                 self._running.pop(key, None)
 
@@ -166,6 +194,7 @@ class Uploads:
                 tasks.append(upload.task)
         if tasks:
             await asyncio.wait(tasks, timeout=_DISCARD_SECONDS)
+        self._outage.close()
 
     async def _store(
         self,
@@ -181,7 +210,9 @@ class Uploads:
             put = partial(self._storage.put, key, source, mime=mime, name=name)
             try:
                 size = await self._retry(put, upload)
-            except (asyncio.CancelledError, StorageUnavailable):
+            except BlobRejected:
+                raise
+            except BaseException:  # Cancelled, or without an answer: the store may have the blob.
                 await asyncio.shield(self._discard(key, may_arrive_late=True))
                 raise
         if upload.deleted:
@@ -205,7 +236,7 @@ class Uploads:
             raise
 
     async def _retry(self, request: Callable[[], Awaitable[T]], upload: _Upload) -> T:
-        """Send a request to the store, again while the store is unavailable."""
+        """Send a request to the store until it succeeds, the blob is at fault, or it is late."""
         deadline: float | None = None  # Counted from the first request, not from the wait for it.
 
         async def attempt() -> T:
@@ -216,15 +247,36 @@ class Uploads:
 
         def is_retried(error: Exception) -> bool:
             in_time = time.monotonic() < (deadline or 0)
-            return isinstance(error, StorageUnavailable) and in_time and not upload.deleted
+            final = isinstance(error, BlobRejected | ConfigurationError)
+            return in_time and not final and not upload.deleted
 
-        return await retry(
+        result = await retry(
             attempt,
             is_retried,
             first_pause=_FIRST_PAUSE,
             longest_pause=_LONGEST_PAUSE,
-            on_retry=lambda error, pause: log.warning("Retrying in %.1f s: %s", pause, error),
+            on_retry=lambda error, _: self._wait(upload, error),
         )
+        if upload in self._failing:
+            self._failing.discard(upload)
+            self._outage.succeeded(1, len(self._failing))
+        return result
+
+    def _hold(self, upload: _Upload, source: BlobSource | None) -> None:
+        """Count the memory of an upload; refuse it where too much waits for a store that fails."""
+        size = _UPLOAD_BYTES + len(source.data or b"" if source else b"")
+        if self._failing and self._held_bytes + size > _HELD_BYTES:
+            raise StorageUnavailable(
+                f"{len(self._failing):,} uploads with {self._held_bytes >> 20} MB wait for the "
+                "store already; repair it and send the element again"
+            )
+        upload.held_bytes = size
+        self._held_bytes += size
+
+    def _wait(self, upload: _Upload, error: Exception) -> None:
+        """Record that an upload waits for another attempt."""
+        self._failing.add(upload)
+        self._outage.failed(str(error) or type(error).__name__)
 
     async def _may_copy(self, element: Mapping[str, Any], actor: str | None) -> bool:
         """Whether the element's bytes are in the store: it was sent again after a resume.
@@ -278,3 +330,13 @@ class Uploads:
             may_arrive_late = True
         if may_arrive_late:
             await self._deletion_queue.add(key, _LATE_ARRIVAL)
+
+
+def _open_files() -> int:
+    """Return how many files uploads may keep open: a quarter of the process's, at most."""
+    try:
+        import resource
+    except ImportError:  # Windows, which allows thousands.
+        return _OPEN_FILES
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return _OPEN_FILES if limit == resource.RLIM_INFINITY else min(_OPEN_FILES, limit // 4)

@@ -14,8 +14,15 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
+from chainlit.element import File
 
-from chainlit_sqla.errors import ConfigurationError, StorageError, StorageUnavailable
+from chainlit_sqla import SQLADataLayer
+from chainlit_sqla.errors import (
+    BlobRejected,
+    ConfigurationError,
+    StorageError,
+    StorageUnavailable,
+)
 from chainlit_sqla.storage import blocking
 from chainlit_sqla.storage.azure import client as azure_client
 from chainlit_sqla.storage.azure.client import AzureStorage
@@ -26,7 +33,7 @@ from tests.servers.ports import free_port
 from tests.servers.proxy import FlakyProxy
 from tests.servers.s3_faults import Front
 from tests.servers.s3_swift import SwiftServer
-from tests.until import PATIENCE
+from tests.until import PATIENCE, until
 
 from .conftest import Bucket, GoogleBucket, small_pages
 from .test_contract import blob, failures
@@ -250,6 +257,26 @@ async def test_a_server_that_stays_overloaded_is_unavailable(
         assert "upload_id" not in str(error)
     front.calm()
     assert bucket.names() == ["k"]
+
+
+@pytest.mark.parametrize("bucket", ["moto", "google", "container"], indirect=True)
+async def test_an_upload_waits_for_a_permission_but_not_for_a_size(
+    bucket: Any, front: Front, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    storage = bucket.storage(endpoint=bucket.endpoint_at(front.endpoint))
+    layer = SQLADataLayer(f"sqlite:///{tmp_path / 'chats.db'}", storage=storage)
+    front.fail("(PUT|POST) .*e", 403, "AccessDenied")
+    file = File(id="e", thread_id="t", for_id="s", name="e", content=b"kept")
+    upload = asyncio.create_task(layer.create_element(file))
+    await until(lambda: "Not stored yet" in caplog.text or upload.done())
+    front.calm()
+    await upload
+    thread: Any = await layer.get_thread("t")
+    assert await blob(storage, thread["elements"][0]["objectKey"]) == b"kept"
+    front.fail("(PUT|POST) .*k", 413, "413")
+    with pytest.raises(BlobRejected, match="store a smaller file"):
+        await storage.put("k", BlobSource(data=b"x"), mime="text/plain")
+    await layer.close()
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from chainlit_sqla.errors import BlobNotFound, StorageError
+from chainlit_sqla.errors import BlobNotFound, BlobRejected, StorageError
 from chainlit_sqla.storage.base import BlobSource
 from chainlit_sqla.storage.local import folder as folder_module
 from chainlit_sqla.storage.local.client import LinkError, LocalStorage
@@ -250,14 +250,14 @@ def test_processes_that_start_together_share_one_secret(tmp_path: Path) -> None:
     assert left == {SECRET_FILE, ".gitignore"}
 
 
-async def test_a_disk_that_is_full_halfway_keeps_the_old_blob_and_no_rest(tmp_path: Path) -> None:
+async def test_a_file_too_large_for_the_disk_keeps_the_old_blob_and_no_rest(tmp_path: Path) -> None:
     storage = LocalStorage(tmp_path)
     await storage.put("k", BlobSource(data=b"old"), mime="text/plain")
     before = sorted(tmp_path.rglob("*"))
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (MIB, limits[1]))
     try:
-        with pytest.raises(StorageError, match=r"Cannot write 'k' in the folder .*; free some "):
+        with pytest.raises(BlobRejected, match=r"Cannot write 'k' in .*; store a smaller file"):
             await storage.put("k", BlobSource(data=b"x" * 2 * MIB), mime="text/plain")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)

@@ -112,7 +112,7 @@ async def test_a_chat_whose_server_of_files_is_killed(
         front.calm()
         async with asyncio.timeout(BOUND):
             if comes_back:
-                await until(lambda: "Retrying in" in caplog.text)
+                await until(lambda: "Not stored yet: 1 elements" in caplog.text)
                 await asyncio.to_thread(own_swift.start)
                 await upload
             else:

@@ -12,10 +12,17 @@ import pytest
 from chainlit.element import File
 
 from chainlit_sqla import SQLADataLayer
-from chainlit_sqla.errors import BlobNotFound, StorageError, StorageUnavailable
+from chainlit_sqla.errors import (
+    BlobNotFound,
+    BlobRejected,
+    ConfigurationError,
+    StorageError,
+    StorageUnavailable,
+)
 from chainlit_sqla.integration.from_chainlit import element_operation
 from chainlit_sqla.settings import Settings
 from chainlit_sqla.storage import uploads as module
+from chainlit_sqla.storage.keys import UnusableKey
 from chainlit_sqla.storage.uploads import Uploads
 from chainlit_sqla.writes.operations import SaveThread, SaveUser
 from tests.until import PATIENCE, until
@@ -154,7 +161,50 @@ async def test_an_upload_is_retried_while_the_store_is_unavailable(
     await uploads.save(element("e"), content("kept"))
     [row] = await read(layer)
     assert await stored(layer, row["objectKey"]) == "kept"
-    assert caplog.text.count("Retrying in") == 2
+    assert caplog.text.count("Not stored yet: 1 elements") == 1
+
+
+@pytest.mark.parametrize("kind", [StorageError, BlobNotFound, KeyError, OSError])
+async def test_what_is_not_known_to_be_the_blobs_fault_is_retried(
+    layer: SQLADataLayer,
+    store: Gated,
+    uploads: Uploads,
+    caplog: pytest.LogCaptureFixture,
+    kind: type[Exception],
+) -> None:
+    store.broken = kind("access denied")
+    upload = asyncio.create_task(uploads.save(element("e"), content("kept")))
+    await until(lambda: "Not stored yet" in caplog.text)
+    store.broken = None
+    await upload
+    [row] = await read(layer)
+    assert await stored(layer, row["objectKey"]) == "kept"
+
+
+@pytest.mark.parametrize("kind", [BlobRejected, UnusableKey, ConfigurationError])
+async def test_what_no_retry_can_change_fails_immediately(
+    layer: SQLADataLayer, store: Gated, uploads: Uploads, kind: type[Exception]
+) -> None:
+    store.broken = kind("too large")
+    with pytest.raises(kind):
+        await uploads.save(element("e"), content(""))
+    assert await read(layer) == []
+
+
+async def test_contents_that_wait_for_the_store_are_bounded(
+    layer: SQLADataLayer, store: Gated, uploads: Uploads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_HELD_BYTES", 5 * 1_000_000)
+    store.away = 1_000
+    sent = [uploads.save(element(f"e{n}"), content("x" * 900_000)) for n in range(5)]
+    waiting = [asyncio.create_task(upload) for upload in sent]
+    await until(lambda: store.away < 1_000)
+    with pytest.raises(StorageUnavailable, match="5 uploads with 4 MB wait for the store"):
+        await uploads.save(element("one more"), content("x" * 900_000))
+    store.away = 0
+    await asyncio.gather(*waiting)
+    await uploads.save(element("after"), content("x" * 900_000))
+    assert len(await read(layer)) == 6
 
 
 @pytest.mark.parametrize("kind", [StorageError, StorageUnavailable, KeyError])

@@ -15,7 +15,7 @@ from urllib.parse import quote
 from ...errors import ConfigurationError, MissingExtraError
 from ..base import BlobInfo
 from ..blocking import BlockingStorage, UploadFile
-from ..cloud import Failure, check_arguments, cloud_errors, one_line
+from ..cloud import SMALLER_FILE, TOO_LARGE, Failure, check_arguments, cloud_errors, one_line
 from ..keys import UnusableKey, key_behind, original_key, url_safe_key
 
 BLOCK = 4 * 1024 * 1024
@@ -78,8 +78,11 @@ _REPAIRS = {
     "BlobImmutableDueToPolicy": "wait until the immutability policy of the container ends",
     "LeaseIdMissing": "end the lease of the blob",
     "BlockListTooLong": "store a file of at most 195 GB",
+    "RequestBodyTooLarge": SMALLER_FILE,
+    "413": SMALLER_FILE,
 }
 _MISSING = ("BlobNotFound", "404")
+_REJECTED = ("BlockListTooLong", "RequestBodyTooLarge")
 _TRANSIENT = ("ServerBusy", "OperationTimedOut", "InternalError", "429", "408")
 _ENTRA_CODE = re.compile(r"AADSTS\d+: [^\n.]*")
 _MESSAGE_LENGTH = 200
@@ -158,7 +161,7 @@ class AzureStorage(BlockingStorage):
     def _errors(self, action: str) -> AbstractContextManager[None]:
         from azure.core.exceptions import AzureError
 
-        return cloud_errors(action, self.location, (AzureError,), _explain)
+        return cloud_errors(action, self.location, (AzureError, OSError), _explain)
 
     def _upload(self, name: str, file: UploadFile, mime: str, disposition: str) -> None:
         from azure.storage.blob import ContentSettings
@@ -369,7 +372,8 @@ def _explain(error: Any) -> Failure:
     if code in _TRANSIENT or (status >= 500 and status != 501):
         return Failure(message, "try again later", transient=True)
     repair = _REPAIRS.get(code, "look at the container and the account in the Azure portal")
-    return Failure(message, repair, missing=code in _MISSING)
+    rejected = code in _REJECTED or status in TOO_LARGE
+    return Failure(message, repair, missing=code in _MISSING, rejected=rejected)
 
 
 def _message(error: BaseException) -> str:

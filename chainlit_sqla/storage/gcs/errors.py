@@ -12,7 +12,7 @@ import urllib3
 from google.api_core import exceptions as api
 from google.auth import exceptions as auth
 
-from ..cloud import CREDENTIAL_VARIABLES, Failure, one_line
+from ..cloud import CREDENTIAL_VARIABLES, SMALLER_FILE, TOO_LARGE, Failure, one_line
 
 try:
     from google.cloud.storage.exceptions import DataCorruption
@@ -31,6 +31,7 @@ _REPAIRS = {
     403: "give the service account the role roles/storage.objectAdmin on the bucket",
     404: "create the bucket or correct BUCKET_NAME or the storage URL",
     412: "look at the retention and the holds of the bucket",
+    413: SMALLER_FILE,
 }
 _GRANT = (
     f"give this machine's service account the role {TOKEN_CREATOR} on the account that signs, "
@@ -46,8 +47,7 @@ _CONNECTION_LOST = (
     requests.RequestException,
     urllib3.exceptions.HTTPError,
     http.client.HTTPException,
-    ConnectionError,
-    TimeoutError,
+    OSError,  # Those of the system, too: no descriptor for a socket, say.
 )
 KINDS = (api.GoogleAPIError, auth.GoogleAuthError, DataCorruption, *_CONNECTION_LOST)
 _NO_BUCKET = re.compile(r"bucket does not exist", re.IGNORECASE)
@@ -76,7 +76,8 @@ def explain(error: BaseException) -> Failure:
         return Failure(message, missing=True)  # Only the words tell it from a missing bucket.
     if status:
         default = "try again later" if transient else "look at the bucket and its server"
-        return Failure(message, _REPAIRS.get(status, default), transient=transient)
+        repair = _REPAIRS.get(status, default)
+        return Failure(message, repair, transient=transient, rejected=status in TOO_LARGE)
     if answer := _IAM_ANSWER.search(str(cause)):
         if said := _IAM_MESSAGE.search(answer[0]):
             return Failure(f"IAM does not sign them ({one_line(said[1])})", _GRANT)

@@ -25,8 +25,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO, TypeVar
 
-from ...errors import BlobNotFound, StorageError
-from ..base import CHUNK, BlobInfo, BlobSource
+from ...errors import BlobNotFound, BlobRejected, StorageError, StorageUnavailable
+from ..base import CHUNK, EXHAUSTED, RAISE_LIMIT, BlobInfo, BlobSource
 from ..blocking import Stopped
 from ..keys import key_bytes
 
@@ -44,9 +44,12 @@ _DRAFT = re.compile(
     rf"|[0-9a-f]{{64}}\.[0-9a-f]{{16}}{re.escape(DRAFT_SUFFIX)}"
 )
 
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 _DENIED = (errno.EACCES, errno.EPERM, errno.EROFS)
 _NO_FOLDER = (errno.ENOTDIR, errno.EEXIST)
+# A network drive that is gone. An I/O error or a permission may concern one file only.
+_GONE = (errno.ESTALE, errno.ETIMEDOUT, errno.ENOTCONN, errno.EHOSTDOWN, errno.EHOSTUNREACH)
+_UNAVAILABLE = (*_FULL, errno.EROFS, *EXHAUSTED, *_GONE)
 _ELSEWHERE = "name another folder in CHAINLIT_SQLA_DATA_DIR or the storage URL"
 
 T = TypeVar("T")
@@ -255,6 +258,7 @@ class Folder:
 @contextlib.contextmanager
 def folder_errors(action: str, root: Path) -> Iterator[None]:
     """Turn an OSError of the folder into a StorageError that names the repair."""
+    kind: type[StorageError]
     try:
         yield
     except OSError as error:
@@ -263,13 +267,18 @@ def folder_errors(action: str, root: Path) -> Iterator[None]:
             repair = f"give this process permission, or {_ELSEWHERE}"
         elif code in _FULL:
             repair = "free some space, or move the folder to a larger disk"
+        elif code == errno.EFBIG:
+            repair = "store a smaller file, or raise the limit of the file system or process"
+        elif code in EXHAUSTED:
+            repair = RAISE_LIMIT
         elif code in _NO_FOLDER:
             repair = f"move the file that stands in its place, or {_ELSEWHERE}"
         else:
             repair = "look at that path"
-        raise StorageError(
-            f"Cannot {action} in the folder {root} ({error.strerror}); {repair}"
-        ) from error
+        kind = StorageUnavailable if code in _UNAVAILABLE else StorageError
+        if code == errno.EFBIG:
+            kind = BlobRejected
+        raise kind(f"Cannot {action} in the folder {root} ({error.strerror}); {repair}") from error
 
 
 def _paths(folder: Path) -> list[Path]:

@@ -17,6 +17,8 @@ from ..base import CHUNK, BlobInfo, BlobSource, source_errors
 from ..blocking import UploadFile
 from ..cloud import (
     CREDENTIAL_VARIABLES,
+    SMALLER_FILE,
+    TOO_LARGE,
     Failure,
     check_arguments,
     check_round_trip,
@@ -49,12 +51,16 @@ _REPAIRS = {
     "IllegalLocationConstraintException": _REGION,
     "SlowDown": "try again later",
     "QuotaExceeded": "raise the quota of the bucket",
+    "EntityTooLarge": SMALLER_FILE,
+    "413": SMALLER_FILE,
     "403": "check the credentials and what they are allowed to do",
 }
 # With a status below 500.
 _TRANSIENT = ("RequestTimeout", "RequestLimitExceeded", "Throttling", "ThrottlingException")
 _MISSING = ("NoSuchKey", "404")
-_UNREACHABLE = (boto.ConnectionError, boto.HTTPClientError, aiohttp.ClientError, TimeoutError)
+_REJECTED = ("EntityTooLarge", "KeyTooLongError", "XMinioInvalidObjectName")
+# Those of the system, too: no descriptor for a socket, say.
+_UNREACHABLE = (boto.ConnectionError, boto.HTTPClientError, aiohttp.ClientError, OSError)
 
 
 class S3Storage:
@@ -304,6 +310,7 @@ def _explain(error: BaseException) -> Failure:
             f"{code} ({one_line(answer.get('Message', ''))})",
             _REPAIRS.get(code, "look at the bucket and at its server's log"),
             missing=code in _MISSING,
+            rejected=code in _REJECTED or status in TOO_LARGE,
             transient=code in _TRANSIENT or status == 429 or (status >= 500 and status != 501),
         )
     message = one_line(error) or type(error).__name__
