@@ -15,6 +15,8 @@ from collections.abc import Callable
 
 INTERVAL = 30.0
 """Seconds between two lines about an outage."""
+GRACE = 0.5
+"""Seconds that an outage lasts before it is reported: a deadlock is over sooner."""
 MOST_NAMED = 20
 """Pieces of failed work that are named at ERROR in an interval."""
 
@@ -46,6 +48,7 @@ class OutageLog:
         self._attempts = self._new_attempts = self._succeeded = self._refused = 0
         self._goal: int | None = None
         """How many must have succeeded for the outage to be over, once one has."""
+        self._is_reported = False
         self._named = self._unnamed = 0
         self._timer: tuple[asyncio.AbstractEventLoop, asyncio.TimerHandle] | None = None
 
@@ -66,9 +69,9 @@ class OutageLog:
         self._new_attempts += 1
         if self._since is None:
             self._since = self._clock()
-            self._attempts, self._new_attempts, self._succeeded, self._refused = 1, 0, 0, 0
-            self._log.warning("Not %s yet: %s: %s", self._done, self._describe(), reason)
-            self._arm()
+            self._attempts, self._succeeded, self._refused = 1, 0, 0
+            self._is_reported = False
+            self._arm(GRACE)
 
     def succeeded(self, number: int = 1, left: int = 0) -> None:
         """Record work that is done; ``left`` is what still waits.
@@ -81,9 +84,9 @@ class OutageLog:
         if self._goal is None:
             self._goal = self._succeeded + left
         if self._succeeded + self._refused >= self._goal:
-            seconds = self.seconds
-            self._since = None
-            self._log.warning(
+            seconds, self._since, self._new_attempts = self.seconds, None, 0
+            self._log.log(
+                logging.WARNING if self._is_reported else logging.DEBUG,
                 "%s again after %.0f s: %d %s, %d given up, %d attempts failed",
                 *(self._done.capitalize(), seconds, self._succeeded, self._done),
                 *(self._refused, self._attempts),
@@ -96,13 +99,14 @@ class OutageLog:
         self._named, self._unnamed = self._named + is_named, self._unnamed + (not is_named)
         level = logging.ERROR if is_named else logging.DEBUG
         self._log.log(level, "Not %s: %s: %s", self._done, what, reason)
-        self._arm()
+        self._arm(INTERVAL)
 
     def close(self) -> None:
         """Stop reporting; log the number of those that were not named."""
         if self._timer is not None:
             self._timer[1].cancel()
         self._since = self._timer = None
+        self._new_attempts = 0
         self._report()
 
     def _report(self) -> None:
@@ -110,21 +114,25 @@ class OutageLog:
             self._log.error(
                 "Not %s: %d more; the log level DEBUG names each", self._done, self._unnamed
             )
-        if self._since is not None and self._new_attempts:
-            self._log.warning(
-                "Not %s for %.0f s: %s: %s",
-                *(self._done, self.seconds, self._describe(), self._reason),
-            )
-        self._new_attempts = self._named = self._unnamed = 0
+        seconds = self.seconds or 0.0
+        if self._new_attempts and (self._is_reported or seconds >= GRACE):
+            how_long = f" for {seconds:.0f} s" if self._is_reported else " yet"
+            text = "Not %s%s: %s: %s"
+            self._log.warning(text, self._done, how_long, self._describe(), self._reason)
+            self._is_reported = True
+            self._new_attempts = 0
+        self._named = self._unnamed = 0
 
     def _tick(self) -> None:
         self._timer = None
-        has_work = self._since is not None or self._named > 0
+        has_named = self._named > 0
         self._report()
-        if has_work:
-            self._arm()
+        if self._since is not None:
+            self._arm(INTERVAL if self._is_reported else GRACE)
+        elif has_named:
+            self._arm(INTERVAL)
 
-    def _arm(self) -> None:
+    def _arm(self, seconds: float) -> None:
         loop = asyncio.get_running_loop()
         if self._timer is None or self._timer[0] is not loop:  # An ended loop calls nothing.
-            self._timer = loop, loop.call_later(INTERVAL, self._tick)
+            self._timer = loop, loop.call_later(seconds, self._tick)

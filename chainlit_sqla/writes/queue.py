@@ -26,6 +26,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .._internal.aio import is_working
+from .._internal.outage import OutageLog
 from .._internal.retry import bisect, retry
 from ..database import Database
 from ..dialects import ErrorKind, one_line
@@ -82,6 +83,10 @@ class QueueCounters:
     """The time (``time.time``) since when the oldest operation waits."""
     last_error: str | None
     """The error of the last failed attempt, in one line; None once all is well again."""
+    written: int
+    """Operations that were committed since the queue was made."""
+    refused: int
+    """Operations that failed for good since then."""
 
 
 class WriteQueue:
@@ -93,13 +98,8 @@ class WriteQueue:
     For whoever reports an outage:
 
     - `counters` returns the state of the queue;
-    - ``on_wait(error, operations, bytes)`` is called after each failed attempt that will be
-      repeated, with the number and the size of the operations of that attempt; by default it logs
-      a line;
-    - ``on_recovery()`` is called once after failed attempts, when a commit succeeds and nothing is
-      being repeated any more.
-
-    Neither hook may raise an error or wait.
+    - `outage` is told of each failed attempt that will be repeated, of commits while nothing is
+      being repeated, and of each operation that fails for good.
     """
 
     def __init__(
@@ -120,14 +120,22 @@ class WriteQueue:
         self._bytes = 0
         self._in_line = 0
         self._last_error: str | None = None
-        self.on_wait: Callable[[Exception, int, int], None] = _log_wait
-        self.on_recovery: Callable[[], None] = lambda: None
+        self._written = self._refused = 0
+        self.outage = OutageLog(log, "written", self._describe_backlog)
 
     def counters(self) -> QueueCounters:
         """Return the state of the queue."""
         oldest = self._queue[0].since if self._queue else None
         operations = len(self._queue) + self._in_line
-        return QueueCounters(operations, self._bytes, self._in_line, oldest, self._last_error)
+        last_error, written, refused = self._last_error, self._written, self._refused
+        return QueueCounters(
+            operations, self._bytes, self._in_line, oldest, last_error, written, refused
+        )
+
+    def _describe_backlog(self) -> str:
+        now = self.counters()
+        in_line = f", {now.in_line} callers in line" if now.in_line else ""
+        return f"{now.operations} writes ({now.bytes / 1e6:.1f} MB){in_line}"
 
     @property
     def pending(self) -> int:
@@ -162,10 +170,10 @@ class WriteQueue:
         self._ensure_committer()
         return queued.future
 
-    async def flush(self, thread_id: str | None = None) -> None:
+    async def flush(self, thread_id: str | None = None, seconds: float | None = None) -> None:
         """Wait until the operations before that may touch a thread are committed or have failed.
 
-        None waits for all.
+        None waits for all; ``seconds`` limits the wait.
         """
         self._database.adopt_loop()
         self._ensure_committer()
@@ -179,17 +187,18 @@ class WriteQueue:
         for queued, waiter in zip(pending, waiters, strict=True):
             queued.waiters.append(waiter)
         if waiters:
-            await asyncio.wait(waiters)
+            await asyncio.wait(waiters, timeout=seconds)
 
-    async def close(self) -> list[Op]:
+    async def close(self, seconds: float | None = None) -> list[Op]:
         """Accept no more operations, and write the accepted ones.
 
-        Returns those that could not be written within ``close_seconds``; each was logged and
-        failed.
+        Returns those that could not be written in time, by default within ``close_seconds``; each
+        has failed.
         """
         self._closed = True
         if committer := self._ensure_committer():
-            await asyncio.wait([committer], timeout=self._database.settings.close_seconds)
+            seconds = self._database.settings.close_seconds if seconds is None else seconds
+            await asyncio.wait([committer], timeout=seconds)
             committer.cancel()
             await asyncio.wait([committer])
         self._resolve(len(self._committed))
@@ -203,6 +212,7 @@ class WriteQueue:
                     "raise CHAINLIT_SQLA_CLOSE_SECONDS or check the database"
                 ),
             )
+        self.outage.close()
         return [queued.op for queued in unwritten]
 
     # The committer
@@ -248,7 +258,7 @@ class WriteQueue:
 
         def on_retry(error: Exception, _pause: float) -> None:
             self._last_error = one_line(error)
-            self.on_wait(error, len(batch), sum(queued.size for queued in batch))
+            self.outage.failed(self._last_error)
 
         try:
             outcome = await retry(
@@ -267,12 +277,13 @@ class WriteQueue:
             for queued in batch:
                 self._fail(queued, self._database.translate(error))
             return None
-        if self._last_error is not None:
-            self._last_error = None
-            self.on_recovery()
+        self._last_error = None
+        self._written += len(batch)
+        self.outage.succeeded(len(batch), left=len(self._queue) - len(batch))
         for position, queued in enumerate(batch):
             queued.result = outcome.results.get(position)
             if isinstance(queued.result, RejectedRow):
+                self._written -= 1
                 self._fail(queued, queued.result)
             else:
                 self._committed.append(queued)
@@ -319,7 +330,8 @@ class WriteQueue:
         error = WriteQueueClosed(
             f"{describe(op)} was not written: the data layer is closed; make a new one"
         )
-        log.error("Not written: %s", error)
+        self._refused += 1
+        self.outage.refused(describe(op), error)
         return error
 
     # Results
@@ -332,7 +344,8 @@ class WriteQueue:
                 queued.future.set_result(queued.result)
 
     def _fail(self, queued: _QueuedOp, error: BaseException) -> None:
-        log.error("Not written: %s: %s", describe(queued.op), error)
+        self._refused += 1
+        self.outage.refused(describe(queued.op), error)
         if self._end(queued) and _is_awaited(queued.future):
             queued.future.set_exception(error)
 
@@ -354,7 +367,3 @@ class WriteQueue:
 def _is_awaited(future: asyncio.Future[Any]) -> bool:
     """Return whether a caller can receive a result: its event loop may have ended."""
     return not future.done() and not future.get_loop().is_closed()
-
-
-def _log_wait(error: Exception, operations: int, size: int) -> None:
-    log.warning("Not written yet: %d writes (%d bytes): %s", operations, size, one_line(error))

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from chainlit_sqla._internal.outage import INTERVAL, MOST_NAMED, OutageLog
+from chainlit_sqla._internal.outage import GRACE, INTERVAL, MOST_NAMED, OutageLog
 
 log = logging.getLogger("tests.outage")
 
@@ -57,6 +57,7 @@ async def test_an_outage_of_minutes_takes_a_few_lines(
     waiting = [3]
     outage = outage_of(clock, waiting)
     outage.failed("connection refused")
+    await clock.pass_by(GRACE)
     assert lines() == ["Not written yet: 3 writes: connection refused"]
     for second in range(60):
         waiting[0] += 10
@@ -66,7 +67,7 @@ async def test_an_outage_of_minutes_takes_a_few_lines(
         "Not written for 30 s: 303 writes: refused again in second 28",
         "Not written for 60 s: 603 writes: refused again in second 58",
     ]
-    assert (outage.seconds, outage.reason) == (60, "refused again in second 59")
+    assert (outage.seconds, outage.reason) == (60.5, "refused again in second 59")
     outage.succeeded(500, left=103)
     assert lines() == []
     outage.succeeded(100, left=10)  # What arrived meanwhile does not prolong it.
@@ -82,6 +83,7 @@ async def test_a_second_failure_prolongs_the_outage(
 ) -> None:
     outage = outage_of(clock, [3])
     outage.failed("lost")
+    await clock.pass_by(GRACE)
     outage.succeeded(1, left=2)
     outage.failed("lost")
     outage.succeeded(1, left=5)
@@ -119,11 +121,22 @@ async def test_closing_tells_the_number_at_once_and_then_is_silent(
     assert lines() == []
 
 
+async def test_a_deadlock_is_no_outage(clock: Clock, lines: Callable[[], list[str]]) -> None:
+    outage = outage_of(clock, [1])
+    for _ in range(100):
+        outage.failed("deadlock detected")
+        await clock.pass_by(0.02)
+        outage.succeeded()
+        await clock.pass_by(0.02)
+    assert lines() == []
+
+
 async def test_an_outage_without_attempts_logs_nothing(
     clock: Clock, lines: Callable[[], list[str]]
 ) -> None:
     outage = outage_of(clock, [1])
     outage.failed("lost")
+    await clock.pass_by(GRACE)
     lines()
     for _ in range(3):
         await clock.pass_by(INTERVAL)
