@@ -66,7 +66,7 @@ class LocalCluster(LocalProcess):
 
     def __init__(self, binaries: Path, settings: Mapping[str, object] | None = None) -> None:
         super().__init__(settings)
-        self._binaries = self._readable(binaries)
+        self.binaries = self._readable(binaries)
         self._initdb()
         self.start()
 
@@ -76,7 +76,7 @@ class LocalCluster(LocalProcess):
 
     def command(self) -> Sequence[str | Path]:
         options = self.settings | {"port": self.port, "unix_socket_directories": self.folder}
-        program = [self._binaries / "postgres", "-D", self.folder / "data"]
+        program = [self.binaries / "postgres", "-D", self.folder / "data"]
         return [*program, *(f"--{name}={value}" for name, value in options.items())]
 
     def is_ready(self, server: subprocess.Popen[Any]) -> bool:
@@ -85,9 +85,16 @@ class LocalCluster(LocalProcess):
         # The eighth line says what pg_ctl -w waits for; the first is whose file it is.
         return len(lines) > 7 and lines[0] == str(server.pid) and lines[7].strip() == "ready"
 
+    def shut_down(self) -> None:
+        """End the server as ``pg_ctl stop -m fast`` does: it ends its connections, then itself."""
+        if self._server is not None:
+            self._server.send_signal(signal.SIGINT)
+            self._server.wait()
+            self._server = None
+
     def _initdb(self) -> None:
         secret = self.write("password", self.password)
-        command: list[str | Path] = [self._binaries / "initdb", "-D", self.folder / "data"]
+        command: list[str | Path] = [self.binaries / "initdb", "-D", self.folder / "data"]
         command += ["-U", "postgres", "-E", "UTF8", "--no-locale", "--no-sync"]
         # Not trust: a test of "the database refuses the login" needs a login.
         command += ["--auth-local=trust", "--auth-host=password", f"--pwfile={secret}"]
@@ -105,3 +112,18 @@ class LocalCluster(LocalProcess):
         for libraries in package.parent.glob(f"{package.name}.libs"):
             shutil.copytree(libraries, copy / libraries.name)
         return copy / package.name / binaries.parent.name / "bin"
+
+
+class Standby(LocalCluster):
+    """A streaming standby of another cluster; ``SELECT pg_promote()`` makes it a primary."""
+
+    def __init__(self, binaries: Path, primary: LocalCluster) -> None:
+        self._primary = primary
+        super().__init__(binaries)
+        self.password = primary.password
+
+    def _initdb(self) -> None:
+        command: list[str | Path] = [self.binaries / "pg_basebackup", "-D", self.folder / "data"]
+        command += ["-R", "-X", "stream", "-c", "fast", "--no-sync", "-d", self._primary.url]
+        if self.run(command).wait():
+            self.stop_and_raise("pg_basebackup failed")
