@@ -14,6 +14,7 @@
     │   ├── RejectedRow         the database (or the layer) refuses this one row
     │   │   └── NotTheAuthor    a client tried to write to another user's thread
     │   ├── RetriesExhausted    the database stayed unavailable until the deadline
+    │   ├── WriteQueueFull      too many writes wait already
     │   └── WriteQueueClosed    the layer was closed before the write
     ├── InvalidCursor           a page cursor that this layer did not issue
     ├── StorageError            a blob could not be written, read or deleted
@@ -45,6 +46,7 @@ __all__ = [
     "StorageUnavailable",
     "WriteError",
     "WriteQueueClosed",
+    "WriteQueueFull",
 ]
 
 
@@ -114,6 +116,10 @@ class RetriesExhausted(WriteError):
 
 class WriteQueueClosed(WriteError):
     """The layer is closed and accepts no more writes."""
+
+
+class WriteQueueFull(WriteError):
+    """More writes wait for the database than the queue and the line beyond it may hold."""
 
 
 class InvalidCursor(ChainlitSqlaError, ValueError):

@@ -63,7 +63,9 @@ class Settings(BaseSettings):
 
     # Writes
     queue_size: int = Field(10_000, ge=1, validation_alias=_named(_OURS + "QUEUE_SIZE"))
-    """The capacity of the write queue; further callers wait in order."""
+    """The capacity of the write queue; further callers wait in line, 50,000 at most."""
+    queue_bytes: int = Field(256 * 2**20, ge=1, validation_alias=_named(_OURS + "QUEUE_BYTES"))
+    """The capacity of the write queue in bytes; callers in line may hold four times as many."""
     batch_size: int = Field(500, ge=1, validation_alias=_named(_OURS + "BATCH_SIZE"))
     """The largest number of writes in one transaction."""
     retry_seconds: float = Field(120.0, ge=0, validation_alias=_named(_OURS + "RETRY_SECONDS"))

@@ -107,6 +107,10 @@ class Dialect(ABC):
     """Whether a connection works only in the event loop that opened it."""
     max_parameters: int = 30_000
     """The largest number of bind parameters in one statement."""
+    longest_id: int = 1_024
+    """The longest id of a thread or of a row in it, in characters."""
+    longest_identifier: int = 1_024
+    """The longest identifier of a user, in characters."""
     commits_ddl: bool = False
     """Whether DDL commits the transaction."""
     read_options: ClassVar[Mapping[str, Any]] = {}

@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import Any, TypeAlias
 
 from .._internal.timestamps import next_ordinal, now
+from ..errors import RejectedRow
 
 _LONGEST_ID = 100
 
@@ -185,6 +186,41 @@ def describe(op: Op) -> str:
         case DeleteStep() | DeleteElement() | DeleteFeedback():
             kind = type(op).__name__.removeprefix("Delete").lower()
             return f"deletion of {kind} {printable_id(op.id)}"
+
+
+_ID_BYTES = 1_024
+"""The largest id: two of them fit into an index of every database."""
+_ID_FIELDS: Mapping[type, tuple[str, ...]] = {
+    SaveThread: ("thread_id",),
+    SaveStep: ("thread_id", "id"),
+    SaveElement: ("thread_id", "id"),
+    SaveFeedback: ("thread_id", "for_id", "id"),
+    DeleteThread: ("thread_id",),
+    DeleteStep: ("id",),
+    DeleteElement: ("thread_id", "id"),
+    DeleteFeedback: ("id",),
+}
+
+
+def check_ids(op: Op, longest_id: int, longest_identifier: int) -> None:
+    """Raise `RejectedRow` for an id that cannot be stored, before it fails among other rows."""
+    if isinstance(op, SaveUser):
+        return _check_id(op, "identifier", op.identifier, longest_identifier, 2 * _ID_BYTES)
+    for name in _ID_FIELDS[type(op)]:
+        id = getattr(op, name)
+        if id or name != "thread_id" or not isinstance(op, DeleteElement):
+            _check_id(op, name, id, longest_id, _ID_BYTES)
+    return None
+
+
+def _check_id(op: Op, name: str, id: Any, characters: int, size: int) -> None:
+    if not isinstance(id, str) or not id:
+        raise RejectedRow(f"{type(op).__name__} without {name} ({id!r}); pass a non-empty string")
+    if len(id) > characters or (not id.isascii() and len(id.encode("utf-8", "replace")) > size):
+        raise RejectedRow(
+            f"{describe(op)}: its {name} has {len(id):,} characters, "
+            f"{characters:,} characters at most are stored; use a shorter one"
+        )
 
 
 _OVERHEAD = 500

@@ -1,17 +1,24 @@
-"""The write queue: ordered batches, each in one transaction.
+"""The write queue: ordered batches, each in one transaction, and what happens where one fails.
 
 Invariants:
 
-1. An operation is queued before its caller first waits, so operations are executed in the order
-   in which Chainlit's tasks first ran.
+1. An operation is queued before its caller first waits, so the operations of a thread are executed
+   in the order in which Chainlit's tasks first ran; `lanes` has the rules, also between threads.
 2. A batch is what arrived during the previous commit: there is no timer, and an idle layer writes
-   immediately. One committer gives one order.
+   immediately.
 3. A caller resumes when its operation is committed or has failed. Cancelling a caller does not
    cancel the write. Of many callers, half are resolved before the next commit and half during
    it, so that they run while the database works.
-4. A lost connection, a deadlock or a serialization failure repeats the batch until a deadline;
-   every operation is repeatable. Bisecting a batch isolates a refused row, which fails alone.
-5. Every failure is logged with the id of what was not written, because Chainlit drops the tasks
+4. An operation has one deadline for all its attempts, counted from the first one, in whatever
+   halves of a batch and however often alone. Every operation is repeatable.
+5. Whoever fails alone waits alone. A batch is repeated as a whole only where the error concerns
+   all of it, such as an unavailable server. Otherwise it is halved until the cause is found: a row
+   that the database refuses fails; any other operation is written by a task of its own, beside the
+   next batches, and its lane is held until then. So it is with a thread whose row is locked, and
+   with a row that breaks the connection.
+6. What can never be written is refused before the queue, and memory is bounded: the queue by a
+   number and by bytes, the callers in line beyond it by both, too.
+7. Every failure is logged with the id of what was not written, because Chainlit drops the tasks
    in which it calls the layer.
 """
 
@@ -21,52 +28,32 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from .._internal.aio import is_working
 from .._internal.outage import OutageLog
-from .._internal.retry import bisect, retry
+from .._internal.retry import bisect
 from ..database import Database
 from ..dialects import ErrorKind, one_line
-from ..errors import (
-    DatabaseUnavailable,
-    RejectedRow,
-    RetriesExhausted,
-    SchemaError,
-    WriteQueueClosed,
-)
-from .execute_batch import BatchOutcome, execute_batch
-from .operations import Op, describe, size_of
+from ..errors import RejectedRow, RetriesExhausted, WriteError, WriteQueueClosed, WriteQueueFull
+from .attempts import Attempts, BreaksConnections, refused
+from .execute_batch import BatchOutcome
+from .lanes import Lane, Lanes, QueuedOp
+from .operations import Op, check_ids, describe, size_of
 
 log = logging.getLogger(__name__)
 
-_FIRST_PAUSE = 0.02
-_LONGEST_PAUSE = 2.0
-_MOST_REPEATS = 5
-"""How often a batch is repeated after errors of `ErrorKind.REPEAT`."""
-_MAY_PASS = {ErrorKind.TRANSIENT, ErrorKind.LOCKED, ErrorKind.OTHER}
-"""What is repeated until the deadline."""
+_BATCH_BYTES = 4 * 2**20
+"""The size of a batch, which is encoded and sent at a time."""
+_LINE_CALLERS = 50_000
+_LINE_BYTES = 4
+"""Limits of the callers in line: their number, and their bytes as a multiple of the queue's."""
+_SAME_DEADLINE = 1.0
+"""Deadlines within so many seconds count as one."""
 _MANY_COMMITTED = 16
 """From this number of results on, half of them are resolved during the next commit."""
-
-
-@dataclass(slots=True, eq=False)
-class _QueuedOp:
-    """An operation in the queue."""
-
-    op: Op
-    future: asyncio.Future[Any]
-    """The future of its caller, who may cancel it."""
-    size: int
-    """Its approximate size in bytes."""
-    since: float = field(default_factory=time.time)
-    result: Any = None
-    is_over: bool = False
-    """Whether it is committed or has failed, and its futures are resolved."""
-    waiters: list[asyncio.Future[None]] = field(default_factory=list)
-    """The futures of `WriteQueue.flush`, resolved in both cases."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +74,8 @@ class QueueCounters:
     """Operations that were committed since the queue was made."""
     refused: int
     """Operations that failed for good since then."""
+    held: int = 0
+    """Lanes, mostly threads, whose operations wait for one that fails alone."""
 
 
 class WriteQueue:
@@ -109,27 +98,33 @@ class WriteQueue:
         on_blobs: Callable[[], None] | None = None,
     ) -> None:
         self._database = database
-        self._prepare = prepare
         self._on_blobs = on_blobs
-        self._queue: deque[_QueuedOp] = deque()
-        self._slots = asyncio.Semaphore(database.settings.queue_size)
-        self._last_by_thread: dict[str | None, _QueuedOp] = {}
-        self._committed: deque[_QueuedOp] = deque()
+        self._lanes = Lanes()
+        self._attempts = Attempts(database, prepare, self._report)
+        self._batch: Sequence[QueuedOp] = ()
+        """The operations that the committer has taken."""
+        self._batch_size = database.settings.batch_size
+        self._committed: deque[QueuedOp] = deque()
         self._committer: asyncio.Task[None] | None = None
+        self._held: dict[Lane, asyncio.Task[None]] = {}
+        """The tasks that write the operations of held lanes."""
         self._closed = False
-        self._bytes = 0
-        self._in_line = 0
         self._last_error: str | None = None
         self._written = self._refused = 0
         self.outage = OutageLog(log, "written", self._describe_backlog)
 
     def counters(self) -> QueueCounters:
         """Return the state of the queue."""
-        oldest = self._queue[0].since if self._queue else None
-        operations = len(self._queue) + self._in_line
-        last_error, written, refused = self._last_error, self._written, self._refused
+        oldest = self._lanes.oldest()
         return QueueCounters(
-            operations, self._bytes, self._in_line, oldest, last_error, written, refused
+            self._lanes.operations,
+            self._lanes.bytes,
+            max(0, self._lanes.operations - self._database.settings.queue_size),
+            oldest.since if oldest else None,
+            self._last_error,
+            self._written,
+            self._refused,
+            len(self._held),
         )
 
     def _describe_backlog(self) -> str:
@@ -139,8 +134,8 @@ class WriteQueue:
 
     @property
     def pending(self) -> int:
-        """The number of operations in the queue, without callers who wait for a free slot."""
-        return len(self._queue)
+        """The number of operations that are neither committed nor failed."""
+        return self._lanes.operations
 
     async def submit(self, op: Op) -> Any:
         """Commit an operation.
@@ -151,24 +146,38 @@ class WriteQueue:
         return await (await self.enqueue(op))
 
     async def enqueue(self, op: Op) -> Awaitable[Any]:
-        """Append an operation to the queue, waiting only while it is full; return its future."""
+        """Append an operation to the queue, without waiting; return its future."""
         self._database.adopt_loop()  # Two loops at a time would lose writes.
-        if self._closed:
-            raise self._closed_error(op)
-        self._in_line += 1
+        size = size_of(op)
         try:
-            await self._slots.acquire()  # Does not wait where there is room.
-        finally:
-            self._in_line -= 1
-        if self._closed:
-            self._slots.release()
-            raise self._closed_error(op)
-        queued = _QueuedOp(op, asyncio.get_running_loop().create_future(), size_of(op))
-        self._bytes += queued.size
-        self._queue.append(queued)
-        self._last_by_thread[op.thread_id] = queued
+            dialect = self._database.dialect
+            check_ids(op, dialect.longest_id, dialect.longest_identifier)
+            self._check_capacity(op, size)
+        except WriteError as error:
+            self._refused += 1
+            self.outage.refused(describe(op), error)
+            raise
+        future = asyncio.get_running_loop().create_future()
+        self._lanes.add(op, size, future, time.time())
         self._ensure_committer()
-        return queued.future
+        return future
+
+    def _check_capacity(self, op: Op, size: int) -> None:
+        if self._closed:
+            raise WriteQueueClosed(
+                f"{describe(op)} was not written: the data layer is closed; make a new one"
+            )
+        settings, waiting = self._database.settings, self._lanes
+        most_bytes = settings.queue_bytes * (1 + _LINE_BYTES)
+        is_full = waiting.operations >= settings.queue_size + _LINE_CALLERS
+        if is_full or (waiting.operations and waiting.bytes + size > most_bytes):
+            raise WriteQueueFull(
+                f"{describe(op)} was not written: {waiting.operations:,} writes "
+                f"({waiting.bytes / 1e6:,.0f} MB) wait for the database already"
+                + (f" ({self._last_error})" if self._last_error else "")
+                + "; check the database, or raise CHAINLIT_SQLA_QUEUE_BYTES and "
+                "CHAINLIT_SQLA_QUEUE_SIZE"
+            )
 
     async def flush(self, thread_id: str | None = None, seconds: float | None = None) -> None:
         """Wait until the operations before that may touch a thread are committed or have failed.
@@ -177,15 +186,10 @@ class WriteQueue:
         """
         self._database.adopt_loop()
         self._ensure_committer()
-        if thread_id is None:
-            pending = list(self._last_by_thread.values())
-        else:
-            # Operations without a thread, such as a deletion by id, may touch any.
-            last_ops = (self._last_by_thread.get(thread_id), self._last_by_thread.get(None))
-            pending = [queued for queued in last_ops if queued]
-        waiters = [asyncio.get_running_loop().create_future() for _ in pending]
-        for queued, waiter in zip(pending, waiters, strict=True):
-            queued.waiters.append(waiter)
+        waiters = []
+        for queued in self._lanes.last(thread_id):
+            waiters.append(asyncio.get_running_loop().create_future())
+            queued.waiters.append(waiters[-1])
         if waiters:
             await asyncio.wait(waiters, timeout=seconds)
 
@@ -196,14 +200,17 @@ class WriteQueue:
         has failed.
         """
         self._closed = True
-        if committer := self._ensure_committer():
-            seconds = self._database.settings.close_seconds if seconds is None else seconds
-            await asyncio.wait([committer], timeout=seconds)
-            committer.cancel()
-            await asyncio.wait([committer])
+        seconds = self._database.settings.close_seconds if seconds is None else seconds
+        deadline = time.monotonic() + seconds
+        while tasks := self._tasks():
+            if not (await asyncio.wait(tasks, timeout=max(0, deadline - time.monotonic())))[0]:
+                break
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
         self._resolve(len(self._committed))
-        unwritten = [queued for queued in self._queue if not queued.is_over]
-        self._queue.clear()
+        unwritten = list(self._lanes)
         for queued in unwritten:
             self._fail(
                 queued,
@@ -217,151 +224,155 @@ class WriteQueue:
 
     # The committer
 
+    def _tasks(self) -> list[asyncio.Task[None]]:
+        """Return the tasks that write, after starting the committer if it has work."""
+        committer = self._ensure_committer()
+        return [*([committer] if committer else []), *self._held.values()]
+
     def _ensure_committer(self) -> asyncio.Task[None] | None:
         """Start the committer if it has work, even work that an ended event loop left."""
         if is_working(self._committer):
             return self._committer
-        has_work = self._queue or self._committed
+        if self._batch or self._held:
+            self._reclaim()
+        has_work = self._lanes.has_turns or self._committed
         self._committer = asyncio.create_task(self._commit_all()) if has_work else None
         return self._committer
 
+    def _reclaim(self) -> None:
+        """Return what an ended event loop was writing to its lanes."""
+        for lane, task in list(self._held.items()):
+            if not is_working(task):
+                del self._held[lane]
+                self._lanes.release(lane)
+        self._lanes.settle(self._batch)
+        self._batch = ()
+
     async def _commit_all(self) -> None:
-        while self._queue or self._committed:
-            if not self._queue:
+        while self._lanes.has_turns or self._committed:
+            if not self._lanes.has_turns:
                 number = len(self._committed)
                 self._resolve(number // 2 if number > _MANY_COMMITTED else number)
                 await asyncio.sleep(0)  # Callers that were resolved may write again.
-            if self._queue:
-                size = min(len(self._queue), self._database.settings.batch_size)
-                batch = [self._queue[position] for position in range(size)]
-                # They stay in the queue while they are written: close() can name them.
-                # `_commit` raises only errors of refused rows.
-                await bisect(batch, self._commit, lambda _: True, self._refuse)
-                for _ in range(size):
-                    self._queue.popleft()
+            # They stay in their lanes while they are written: close() can name them.
+            self._batch = self._lanes.take(self._batch_size, _BATCH_BYTES)
+            # `_commit` raises only errors for which a part of the batch is to blame.
+            await bisect(self._batch, self._commit, lambda _: True, self._isolate)
+            self._lanes.settle(self._batch)
+            self._batch = ()
 
-    async def _commit(self, batch: Sequence[_QueuedOp]) -> None:
-        """Write a batch in one transaction, repeating it until the deadline.
+    async def _commit(self, part: Sequence[QueuedOp]) -> None:
+        """Write a batch, or a part of it, in one transaction.
 
-        Raises only the error of a refused row.
+        Raises the error of an attempt for which one of several operations may be to blame.
         """
-        self._resolve(len(self._committed))  # Their callers run while the database works.
-        repeats, may_pass = 0, False
+        while ops := self._lanes.executable(part):
+            self._resolve(len(self._committed))  # Their callers run while the database works.
+            try:
+                self._end(ops, await self._attempts.together(ops))
+                return
+            except Exception as error:  # The callers wait for a result.
+                kind = self._attempts.kind_of(error)
+                if kind is ErrorKind.SCHEMA:
+                    for queued in ops:
+                        self._fail(queued, self._database.translate(error))
+                elif kind is ErrorKind.TRANSIENT:  # The deadline has passed.
+                    for queued in _with_earliest_deadline(ops):
+                        self._fail(queued, self._attempts.exhausted(queued, error))
+                elif kind is ErrorKind.LOCKED and (lanes := await self._attempts.locked_lanes(ops)):
+                    for lane in lanes:
+                        self._hold(lane, error)
+                else:
+                    if isinstance(error, BreaksConnections):
+                        self._batch_size = max(1, len(ops) // 2)
+                    raise
 
-        def is_transient(error: Exception) -> bool:
-            nonlocal repeats, may_pass
-            kind = self._kind_of(error)
-            repeats += kind is ErrorKind.REPEAT
-            few_repeats = kind is ErrorKind.REPEAT and repeats <= _MOST_REPEATS
-            may_pass = kind in _MAY_PASS or few_repeats
-            return may_pass
+    # Operations that fail alone
 
-        def on_retry(error: Exception, _pause: float) -> None:
-            self._last_error = one_line(error)
-            self.outage.failed(self._last_error)
+    def _isolate(self, queued: QueuedOp, error: Exception) -> None:
+        """Refuse the one operation that made its batch fail, or write it beside the others."""
+        if self._attempts.kind_of(error) is ErrorKind.REJECTED:
+            self._fail(queued, refused(queued, error))
+        else:
+            self._hold(queued.lane, error)
 
-        try:
-            outcome = await retry(
-                lambda: self._execute([queued.op for queued in batch]),
-                is_transient,
-                seconds=self._database.settings.retry_seconds,
-                first_pause=_FIRST_PAUSE,
-                longest_pause=_LONGEST_PAUSE,
-                on_retry=on_retry,
-            )
-        except Exception as error:  # The callers wait for a result.
-            if may_pass:  # The deadline has passed.
-                return self._give_up(batch, error)
-            if self._kind_of(error) is not ErrorKind.SCHEMA:
-                raise
-            for queued in batch:
-                self._fail(queued, self._database.translate(error))
-            return None
-        self._last_error = None
-        self._written += len(batch)
-        self.outage.succeeded(len(batch), left=len(self._queue) - len(batch))
-        for position, queued in enumerate(batch):
-            queued.result = outcome.results.get(position)
-            if isinstance(queued.result, RejectedRow):
-                self._written -= 1
-                self._fail(queued, queued.result)
-            else:
-                self._committed.append(queued)
-        if outcome.has_blobs and self._on_blobs:
-            self._on_blobs()
-        return None
+    def _hold(self, lane: Lane, error: Exception) -> None:
+        self._report(error)
+        self._lanes.hold(lane)
+        self._held[lane] = asyncio.create_task(self._write_alone(lane, error))
 
-    async def _execute(self, ops: Sequence[Op]) -> BatchOutcome:
-        if self._prepare:
-            await self._prepare()
-        return await execute_batch(self._database, ops)
+    async def _write_alone(self, lane: Lane, error: Exception) -> None:
+        """Write the operations of a held lane one by one until one is committed or refused."""
+        is_exhausted = True
+        while is_exhausted and (queued := self._lanes.next_of(lane)):
+            is_exhausted = False
+            try:
+                self._end([queued], await self._attempts.alone(queued, error))
+            except Exception as last_error:  # The caller waits for a result.
+                kind = self._attempts.kind_of(last_error)
+                if kind is ErrorKind.SCHEMA:
+                    self._fail(queued, self._database.translate(last_error))
+                elif kind in (ErrorKind.REJECTED, ErrorKind.REPEAT):
+                    self._fail(queued, refused(queued, last_error))
+                else:
+                    is_exhausted = True
+                    self._fail(queued, self._attempts.exhausted(queued, last_error))
+        del self._held[lane]
+        self._lanes.release(lane)
+        self._ensure_committer()
 
-    # Errors
-
-    def _kind_of(self, error: BaseException) -> ErrorKind:
-        if isinstance(error, SchemaError):
-            return ErrorKind.SCHEMA
-        if isinstance(error, DatabaseUnavailable):
-            return ErrorKind.TRANSIENT
-        return self._database.dialect.classify(error)
-
-    def _refuse(self, queued: _QueuedOp, error: Exception) -> None:
-        if not isinstance(error, RejectedRow):
-            cause = error
-            error = RejectedRow(
-                f"{describe(queued.op)} is refused by the database ({one_line(cause)}); "
-                "change its values"
-            )
-            error.__cause__ = cause
-        self._fail(queued, error)
-
-    def _give_up(self, batch: Sequence[_QueuedOp], error: Exception) -> None:
-        reason = self._database.translate(error)
-        seconds = self._database.settings.retry_seconds
-        for queued in batch:
-            self._fail(
-                queued,
-                RetriesExhausted(
-                    f"{describe(queued.op)} was not written in {seconds:g} s of trying: {reason}"
-                ),
-            )
-
-    def _closed_error(self, op: Op) -> WriteQueueClosed:
-        error = WriteQueueClosed(
-            f"{describe(op)} was not written: the data layer is closed; make a new one"
-        )
-        self._refused += 1
-        self.outage.refused(describe(op), error)
-        return error
+    def _report(self, error: Exception) -> None:
+        """Report an attempt that will be repeated."""
+        self._last_error = one_line(error)
+        self.outage.failed(self._last_error)
 
     # Results
+
+    def _end(self, ops: Sequence[QueuedOp], outcome: BatchOutcome) -> None:
+        """Take the results of a transaction that was committed."""
+        self._batch_size = min(self._batch_size * 2, self._database.settings.batch_size)
+        for position, queued in enumerate(ops):
+            queued.result = outcome.results.get(position)
+            if isinstance(queued.result, RejectedRow):
+                self._fail(queued, queued.result)
+            elif not queued.is_over:  # In close(), it may have failed meanwhile.
+                self._lanes.end(queued)
+                self._written += 1
+                self._committed.append(queued)
+        if not self._held.keys() - {ops[0].lane}:  # Others still fail otherwise.
+            self._last_error = None
+            self.outage.succeeded(len(ops), left=self._lanes.operations - len(ops))
+        if outcome.has_blobs and self._on_blobs:
+            self._on_blobs()
 
     def _resolve(self, number: int) -> None:
         """Resolve the futures of the oldest committed operations."""
         for _ in range(min(number, len(self._committed))):
             queued = self._committed.popleft()
-            if self._end(queued) and _is_awaited(queued.future):
+            if _is_awaited(queued.future):
                 queued.future.set_result(queued.result)
+            _resolve_waiters(queued.waiters)
 
-    def _fail(self, queued: _QueuedOp, error: BaseException) -> None:
+    def _fail(self, queued: QueuedOp, error: BaseException) -> None:
+        if queued.is_over:
+            return
         self._refused += 1
         self.outage.refused(describe(queued.op), error)
-        if self._end(queued) and _is_awaited(queued.future):
+        self._lanes.end(queued)
+        if _is_awaited(queued.future):
             queued.future.set_exception(error)
+        _resolve_waiters(queued.waiters)
 
-    def _end(self, queued: _QueuedOp) -> bool:
-        """Mark an operation as over; return False if it was, in an event loop that has ended."""
-        if queued.is_over:
-            return False
-        queued.is_over = True
-        self._bytes -= queued.size
-        self._slots.release()
-        if self._last_by_thread.get(queued.op.thread_id) is queued:
-            del self._last_by_thread[queued.op.thread_id]
-        for waiter in queued.waiters:
-            if _is_awaited(waiter):
-                waiter.set_result(None)
-        return True
+
+def _with_earliest_deadline(ops: Sequence[QueuedOp]) -> list[QueuedOp]:
+    earliest = min(queued.deadline or 0 for queued in ops)
+    return [q for q in ops if (q.deadline or 0) < earliest + _SAME_DEADLINE]
+
+
+def _resolve_waiters(waiters: Iterable[asyncio.Future[None]]) -> None:
+    for waiter in waiters:
+        if _is_awaited(waiter):
+            waiter.set_result(None)
 
 
 def _is_awaited(future: asyncio.Future[Any]) -> bool:

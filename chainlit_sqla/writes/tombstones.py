@@ -133,6 +133,18 @@ def lock_threads(
     return {row.id: row for row in connection.execute(query)}
 
 
+def locked_threads(connection: Connection, ids: Sequence[str]) -> set[str]:
+    """Return the ids of those threads whose rows other transactions have locked, without waiting.
+
+    Databases that lock no rows have none.
+    """
+    query = select(threads.c.id).where(threads.c.id.in_(ids))
+    existing = set(connection.scalars(query))
+    return existing.difference(
+        connection.scalars(query.with_for_update(key_share=True, skip_locked=True))
+    )
+
+
 def bump_row_versions(connection: Connection, ids: Collection[str]) -> None:
     """Give the rows of locked threads a new version without changing a value.
 

@@ -100,6 +100,8 @@ class MySQL(Dialect):
     title = "MySQL"
     driver = "asyncmy"
     max_parameters = 5_000
+    longest_id = 255
+    longest_identifier = 512
     commits_ddl = True
     # InnoDB's snapshot is taken by the first statement.
     snapshot_options: ClassVar = {"isolation_level": "REPEATABLE READ"}

@@ -1,0 +1,198 @@
+"""Attempts to write operations in one transaction: which errors are repeated, and how long.
+
+A batch is repeated as a whole where the error concerns all of it. An operation that fails alone is
+repeated after any error that is not known to be its own fault.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+
+from sqlalchemy import select
+from sqlalchemy.exc import SQLAlchemyError
+
+from .._internal.aio import PerLoop
+from .._internal.retry import retry
+from ..database import Database
+from ..dialects import ErrorKind, driver_error, one_line
+from ..errors import (
+    ChainlitSqlaError,
+    DatabaseUnavailable,
+    RejectedRow,
+    RetriesExhausted,
+    SchemaError,
+)
+from .execute_batch import BatchOutcome, execute_batch
+from .lanes import Lane, QueuedOp
+from .operations import describe
+from .tombstones import locked_threads
+
+_FIRST_PAUSE = 0.02
+_LONGEST_PAUSE = 2.0
+_MOST_REPEATS = 5
+"""How often an operation is repeated after errors of `ErrorKind.REPEAT`."""
+_MOST_LOSSES = 2
+"""How many connections a batch may lose before it is suspected."""
+_LOST_CLASSES = ("08", "57")
+"""Classes of SQLSTATE with which a server ends a connection or refuses one."""
+_MOST_ALONE = 8
+"""Concurrent attempts to write operations alone."""
+
+
+class BreaksConnections(Exception):
+    """A batch lost several connections to a server that answers."""
+
+
+class Attempts:
+    """Writes operations in one transaction, repeatedly until their deadline.
+
+    ``prepare`` is called before each attempt to check the schema, ``report`` after one that will
+    be repeated.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        prepare: Callable[[], Awaitable[None]] | None,
+        report: Callable[[Exception], None],
+    ) -> None:
+        self._database = database
+        self._prepare = prepare
+        self._report = report
+        connections = database.settings.pool_size + database.settings.max_overflow
+        most_alone = min(_MOST_ALONE, max(1, connections // 3))
+        self._slots = PerLoop(lambda: asyncio.Semaphore(most_alone))
+
+    def kind_of(self, error: BaseException) -> ErrorKind:
+        """Classify the error of an attempt."""
+        if isinstance(error, SchemaError):
+            return ErrorKind.SCHEMA
+        if isinstance(error, DatabaseUnavailable):
+            return ErrorKind.TRANSIENT
+        if isinstance(error, RejectedRow):
+            return ErrorKind.REJECTED
+        if isinstance(error, BreaksConnections):
+            return ErrorKind.OTHER
+        return self._database.dialect.classify(error)
+
+    async def together(self, ops: Sequence[QueuedOp]) -> BatchOutcome:
+        """Write a batch, repeating it as long as the database is unavailable.
+
+        Raises any other error, for which a part of the batch may be to blame, immediately.
+        """
+        losses = repeats = 0
+
+        async def execute() -> BatchOutcome:
+            nonlocal losses
+            if losses >= _MOST_LOSSES:
+                losses = 0  # Where the server does not answer, it was not the batch.
+                async with self._database.connect() as connection:
+                    await connection.execute(select(1))
+                raise BreaksConnections(
+                    f"the connection was lost {_MOST_LOSSES} times, and the server answers"
+                )
+            return await self._execute(ops)
+
+        def is_repeated(error: Exception) -> bool:
+            nonlocal losses, repeats
+            kind = self.kind_of(error)
+            losses += kind is ErrorKind.TRANSIENT and _is_lost(error)
+            repeats += kind is ErrorKind.REPEAT
+            return kind is ErrorKind.TRANSIENT or (kind is ErrorKind.REPEAT and repeats == 1)
+
+        return await self._retry(ops, execute, is_repeated)
+
+    async def alone(self, queued: QueuedOp, cause: Exception) -> BatchOutcome:
+        """Write one operation, which failed for a cause, beside the batches of others.
+
+        Raises the last error: that of its deadline, or one that refuses it.
+        """
+        repeats = 0
+
+        async def execute() -> BatchOutcome:
+            async with self._slots.get():
+                # Waiting for the lock would occupy a connection.
+                is_locked = self.kind_of(cause) is ErrorKind.LOCKED
+                if is_locked and await self.locked_lanes([queued]):
+                    raise cause
+                return await self._execute([queued])
+
+        def is_repeated(error: Exception) -> bool:
+            nonlocal repeats, cause
+            kind, cause = self.kind_of(error), error
+            repeats += kind is ErrorKind.REPEAT
+            is_refused = kind is ErrorKind.REJECTED or repeats > _MOST_REPEATS
+            return not is_refused and kind is not ErrorKind.SCHEMA
+
+        return await self._retry([queued], execute, is_repeated)
+
+    async def locked_lanes(self, ops: Sequence[QueuedOp]) -> set[Lane]:
+        """Return the lanes whose threads are locked by other transactions."""
+        lanes = {queued.lane.key: queued.lane for queued in ops}
+        ids = [key for key in lanes if isinstance(key, str)]
+        try:
+            locked = await self._database.transact(lambda sync: locked_threads(sync, ids))
+        except self._database.dialect.errors:
+            return set()
+        return {lanes[id] for id in locked}
+
+    async def _execute(self, ops: Sequence[QueuedOp]) -> BatchOutcome:
+        if self._prepare:
+            await self._prepare()
+        return await execute_batch(self._database, [queued.op for queued in ops])
+
+    async def _retry(
+        self,
+        ops: Sequence[QueuedOp],
+        execute: Callable[[], Awaitable[BatchOutcome]],
+        is_repeated: Callable[[Exception], bool],
+    ) -> BatchOutcome:
+        """Repeat attempts until the earliest deadline of the operations."""
+        now = time.monotonic()
+        for queued in ops:
+            if queued.deadline is None:
+                queued.deadline = now + self._database.settings.retry_seconds
+        return await retry(
+            execute,
+            is_repeated,
+            seconds=min(queued.deadline or 0 for queued in ops) - now,
+            first_pause=_FIRST_PAUSE,
+            longest_pause=_LONGEST_PAUSE,
+            on_retry=lambda error, _: self._report(error),
+        )
+
+    def exhausted(self, queued: QueuedOp, error: Exception) -> RetriesExhausted:
+        """Return the error for an operation whose deadline has passed, with the last error."""
+        reason: object = self._database.translate(error)
+        if reason is error:
+            cure = "remove the cause, or raise CHAINLIT_SQLA_RETRY_SECONDS"
+            if self.kind_of(error) is ErrorKind.LOCKED:
+                cure = "end the transaction that holds the lock"
+            reason = f"{one_line(error)}; {cure}"
+        seconds = self._database.settings.retry_seconds
+        return RetriesExhausted(
+            f"{describe(queued.op)} was not written in {seconds:g} s of trying: {reason}"
+        )
+
+
+def refused(queued: QueuedOp, error: Exception) -> RejectedRow:
+    """Return the error for an operation that the database refuses."""
+    if isinstance(error, RejectedRow):
+        return error
+    refusal = RejectedRow(
+        f"{describe(queued.op)} is refused by the database ({one_line(error)}); change its values"
+    )
+    refusal.__cause__ = error
+    return refusal
+
+
+def _is_lost(error: Exception) -> bool:
+    """Return whether an error that may pass is a lost connection, as far as can be seen."""
+    cause = driver_error(error)
+    if getattr(error, "connection_invalidated", False) or isinstance(cause, OSError):
+        return True
+    code = getattr(cause, "sqlstate", None)
+    of_driver = not isinstance(error, (SQLAlchemyError, ChainlitSqlaError))
+    return of_driver if code is None else code[:2] in _LOST_CLASSES

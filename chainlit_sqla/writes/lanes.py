@@ -1,0 +1,299 @@
+"""Lanes: which operations of the write queue may be executed next; without I/O.
+
+A lane is a thread, or the user or the id of an operation without a thread. Invariants:
+
+1. Operations of a lane are executed in the order in which they were queued.
+2. An operation follows earlier ones of other lanes that it depends on: a deletion by id follows
+   saves with this id and what refers to it, these follow the deletion, and a thread's new owner
+   follows the login of that user. It is taken once they are over, or after them in one batch.
+3. Lanes take turns, a few operations at a time, so that a turn of a chat stays together. One lane
+   has a limited share of a batch, so that whoever comes next waits for a short batch.
+4. A batch has at most a number of operations and of bytes; one larger operation is a batch by
+   itself. No smaller operation overtakes one for which a batch has no room left.
+5. The operations of a held lane stay where they are, and so does what depends on them.
+6. The cost of an operation does not depend on how many are queued: a lane that waits for another
+   one leaves the turns until that one wakes it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Any, TypeAlias
+
+from .operations import (
+    DeleteElement,
+    DeleteFeedback,
+    DeleteStep,
+    DeleteThread,
+    Op,
+    SaveElement,
+    SaveFeedback,
+    SaveStep,
+    SaveThread,
+    SaveUser,
+)
+
+_QUANTUM = 20
+"""Operations of a lane in one turn."""
+_SHARE = 100
+"""Operations of one lane in a batch."""
+_MOST_ENTRIES = 16
+"""From this number of lanes with one id on, they follow each other."""
+
+_BY_ID = (DeleteStep, DeleteElement, DeleteFeedback)
+_Key: TypeAlias = str | tuple[str, str]
+"""The id of a thread or of a row in it, which clients choose; a tuple for what they do not."""
+
+
+@dataclass(slots=True, eq=False)
+class Lane:
+    """Operations that are executed in order."""
+
+    key: _Key
+    ops: deque[QueuedOp] = field(default_factory=deque)
+    taken: int = 0
+    """How many of the first operations are in the batch that is being written."""
+    in_turn: bool = False
+    is_held: bool = False
+
+
+@dataclass(slots=True, eq=False)
+class QueuedOp:
+    """An operation in the queue."""
+
+    op: Op
+    size: int
+    """Its approximate size in bytes."""
+    future: asyncio.Future[Any]
+    """The future of its caller, who may cancel it."""
+    since: float
+    """The time at which it was queued."""
+    number: int
+    lane: Lane
+    keys: Sequence[_Key] = ()
+    follows: Sequence[QueuedOp] = ()
+    """Operations of other lanes that it follows."""
+    blocked: list[Lane] = field(default_factory=list)
+    """Lanes whose next operation follows this one."""
+    deadline: float | None = None
+    """The end of its retries, from its first attempt on."""
+    result: Any = None
+    is_taken: bool = False
+    is_over: bool = False
+    """Whether it is committed or has failed."""
+    waiters: list[asyncio.Future[None]] = field(default_factory=list)
+    """The futures of `WriteQueue.flush`, resolved in both cases."""
+
+
+class Lanes:
+    """The operations of a write queue that are not over."""
+
+    def __init__(self) -> None:
+        self.operations = 0
+        self.bytes = 0
+        self._lanes: dict[_Key, Lane] = {}
+        self._turns: deque[Lane] = deque()
+        self._last_by_key: dict[_Key, tuple[QueuedOp, ...]] = {}
+        """The last operations with a key, one of each lane."""
+        self._deletions_by_id: dict[Lane, QueuedOp] = {}
+        """The last deletions by id, one of each lane."""
+        self._numbers = count()
+
+    @property
+    def has_turns(self) -> bool:
+        """Whether a lane may have operations to take."""
+        return bool(self._turns)
+
+    def __iter__(self) -> Iterator[QueuedOp]:
+        """All operations in the order in which they were queued."""
+        ops = (queued for lane in self._lanes.values() for queued in lane.ops)
+        return iter(sorted(ops, key=lambda queued: queued.number))
+
+    def oldest(self) -> QueuedOp | None:
+        """Return the operation that waits longest."""
+        heads = (lane.ops[0] for lane in self._lanes.values() if lane.ops)
+        return min(heads, key=lambda queued: queued.number, default=None)
+
+    def last(self, thread_id: str | None) -> list[QueuedOp]:
+        """Return the last operations that may touch a thread; None: of all lanes."""
+        if thread_id is None:
+            return [lane.ops[-1] for lane in self._lanes.values() if lane.ops]
+        lane = self._lanes.get(thread_id)
+        # A deletion by id may touch several threads.
+        ops = dict.fromkeys(self._deletions_by_id.values())
+        if lane and lane.ops:
+            ops[lane.ops[-1]] = None
+        return list(ops)
+
+    def add(self, op: Op, size: int, future: asyncio.Future[Any], since: float) -> QueuedOp:
+        """Append an operation to its lane."""
+        lane_key, keys, followed = self._keys(op)
+        lane = self._lanes.get(lane_key)
+        if lane is None:
+            lane = self._lanes[lane_key] = Lane(lane_key)
+        queued = QueuedOp(op, size, future, since, next(self._numbers), lane, keys)
+        by_id = isinstance(op, _BY_ID)
+        follows: list[QueuedOp] = []
+        for key in keys:
+            entry = self._last_by_key.get(key)
+            if entry is None:
+                self._last_by_key[key] = (queued,)
+                continue
+            others = [earlier for earlier in entry if earlier.lane is not lane]
+            is_crowded = len(others) > _MOST_ENTRIES
+            # Saves with one id in two threads are two rows, in any order.
+            follows += (q for q in others if by_id or is_crowded or isinstance(q.op, _BY_ID))
+            self._last_by_key[key] = (queued,) if is_crowded else (*others, queued)
+        for key in followed:
+            follows += self._last_by_key.get(key, ())
+        queued.follows = follows
+        if by_id:
+            self._deletions_by_id[lane] = queued
+        lane.ops.append(queued)
+        self.operations += 1
+        self.bytes += size
+        self._offer(lane)
+        return queued
+
+    def take(self, most_operations: int, most_bytes: int) -> list[QueuedOp]:
+        """Return the next batch; `settle` it when it has been written."""
+        batch: list[QueuedOp] = []
+        size, turns = 0, self._turns
+        had_their_share: list[Lane] = []
+        while turns and len(batch) < most_operations:
+            lane = turns[0]
+            if lane.is_held:
+                turns.popleft().in_turn = False
+                continue
+            end = min(lane.taken + _QUANTUM, len(lane.ops), _SHARE)
+            end = min(end, lane.taken + most_operations - len(batch))
+            is_blocked = False
+            while lane.taken < end and not is_blocked:
+                queued = lane.ops[lane.taken]
+                if blocker := next((q for q in queued.follows if not _is_ahead(q)), None):
+                    blocker.blocked.append(lane)
+                    is_blocked = True
+                    break
+                if batch and size + queued.size > most_bytes:
+                    turns.extend(had_their_share)
+                    return batch  # This lane is the first of the next batch.
+                batch.append(queued)
+                size += queued.size
+                lane.taken += 1
+                queued.is_taken = True
+                self._wake(queued)
+            turns.popleft()
+            if is_blocked or lane.taken == len(lane.ops):
+                lane.in_turn = False
+            elif lane.taken >= _SHARE:
+                had_their_share.append(lane)
+            else:
+                turns.append(lane)
+        turns.extend(had_their_share)
+        return batch
+
+    def executable(self, part: Iterable[QueuedOp]) -> list[QueuedOp]:
+        """Return the operations of a part of a batch that need not wait for held ones."""
+        accepted: dict[QueuedOp, None] = {}
+        open_lanes: dict[Lane, bool] = {}
+        for queued in part:
+            if queued.is_over:
+                continue
+            lane = queued.lane
+            is_open = open_lanes.get(lane, not lane.is_held and lane.ops[0] is queued)
+            is_open = is_open and all(q.is_over or q in accepted for q in queued.follows)
+            open_lanes[lane] = is_open
+            if is_open:
+                accepted[queued] = None
+        return list(accepted)
+
+    def settle(self, batch: Iterable[QueuedOp]) -> None:
+        """Return the operations of a batch that are not over to their lanes."""
+        for queued in batch:
+            queued.lane.taken = 0
+            queued.is_taken = False
+            self._offer(queued.lane)
+
+    def end(self, queued: QueuedOp) -> None:
+        """Remove an operation that is committed or has failed."""
+        queued.is_over = True
+        self.operations -= 1
+        self.bytes -= queued.size
+        lane = queued.lane
+        while lane.ops and lane.ops[0].is_over:
+            lane.ops.popleft()
+            lane.taken -= lane.taken > 0
+        if not lane.ops and not lane.is_held:
+            self._lanes.pop(lane.key, None)
+        for key in queued.keys:
+            entry = self._last_by_key.get(key, ())
+            if queued in entry:
+                if len(entry) == 1:
+                    del self._last_by_key[key]
+                else:
+                    self._last_by_key[key] = tuple(q for q in entry if q is not queued)
+        if self._deletions_by_id and self._deletions_by_id.get(lane) is queued:
+            del self._deletions_by_id[lane]
+        self._wake(queued)
+
+    def hold(self, lane: Lane) -> None:
+        """Pass over a lane until it is released."""
+        lane.is_held = True
+
+    def next_of(self, lane: Lane) -> QueuedOp | None:
+        """Return the next operation of a held lane; None where it must wait for another lane."""
+        if lane.ops and all(queued.is_over for queued in lane.ops[0].follows):
+            return lane.ops[0]
+        return None
+
+    def release(self, lane: Lane) -> None:
+        """Let a lane take its turns again."""
+        lane.is_held = False
+        if lane.ops:
+            self._offer(lane)
+        else:
+            self._lanes.pop(lane.key, None)
+
+    def _offer(self, lane: Lane) -> None:
+        if lane.ops and not lane.in_turn and not lane.is_held:
+            lane.in_turn = True
+            self._turns.append(lane)
+
+    def _wake(self, queued: QueuedOp) -> None:
+        if queued.blocked:
+            for lane in queued.blocked:
+                self._offer(lane)
+            queued.blocked.clear()
+
+    def _keys(self, op: Op) -> tuple[_Key, Sequence[_Key], Sequence[_Key]]:
+        """Return the lane of an operation, its keys, and those that it only follows."""
+        match op:
+            case SaveStep() | SaveElement():
+                parent = op.values.get("parentId" if isinstance(op, SaveStep) else "forId")
+                return op.thread_id, (op.id, parent) if parent else (op.id,), ()
+            case SaveThread():
+                owner = op.values.get("userId")
+                return op.thread_id, (), (("user", owner),) if owner else ()
+            case SaveFeedback():
+                return op.thread_id, (op.id, op.for_id), ()
+            case SaveUser():
+                lane_key = ("identifier", op.identifier)
+                return lane_key, (("user", op.values["id"]),) if "id" in op.values else (), ()
+            case DeleteThread():
+                return op.thread_id, (), ()
+            case DeleteStep() | DeleteElement() | DeleteFeedback():
+                thread_id = op.thread_id
+                if thread_id is None and not isinstance(op, DeleteFeedback):
+                    thread_id = op.scope.thread_id
+                if thread_id is None:  # Where its row is about to be written, if it is.
+                    earlier = self._last_by_key.get(op.id)
+                    return earlier[-1].lane.key if earlier else ("id", op.id), (op.id,), ()
+                return thread_id, (op.id,), ()
+
+
+def _is_ahead(queued: QueuedOp) -> bool:
+    return queued.is_over or queued.is_taken
