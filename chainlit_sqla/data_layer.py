@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Awaitable, Callable, Mapping
-from enum import Enum
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
@@ -19,17 +19,27 @@ from chainlit.user import PersistedUser
 
 from ._internal.aio import RunOnce
 from ._internal.json import clean_text, dumps
+from ._internal.outage import OutageLog
 from ._internal.timestamps import parse_instant
 from .database import Database, migrator
 from .dialects import Rows
-from .errors import ChainlitSqlaError, ConfigurationError, NotTheAuthor, RejectedRow, StorageError
+from .errors import (
+    ChainlitSqlaError,
+    ConfigurationError,
+    NotTheAuthor,
+    RejectedRow,
+    SchemaError,
+    StorageError,
+)
 from .integration import from_chainlit, to_chainlit
 from .integration.attachments import open_source, resolve_storage
+from .integration.lifecycle import LayerStats, Pending, Settling, close_parts, commit, stats_of
 from .integration.server import (
+    answer_seconds,
     feedback_user,
     install_routes,
     public_prefix,
-    report_authorization_error,
+    report_to_guard,
 )
 from .integration.session import author_of, browser_user, defer_until_first_message, deletion_scope
 from .queries import elements, steps, threads
@@ -45,6 +55,7 @@ from .writes.operations import (
     DeleteFeedback,
     DeleteStep,
     DeleteThread,
+    Op,
     printable_id,
 )
 from .writes.queue import WriteQueue
@@ -62,15 +73,9 @@ log = logging.getLogger(__name__)
 _MAX_PAGE_LENGTH = 1_000
 _STEPS_PER_TURN = 500
 """Steps serialized in one turn of the event loop: some milliseconds."""
-_UPLOAD_SECONDS = 2.0
-"""How long a read waits for uploads of its thread: a large file must not delay the page."""
-
-
-class Pending(Enum):
-    """The pending writes that a read waits for, where these are not those of one thread."""
-
-    NONE = "none"
-    ALL = "all"
+_LOOKUP_SECONDS = 5.0
+"""How long a request waits for a user or an author; on a healthy server it takes milliseconds."""
+_LOGIN_SECONDS = 5.0
 
 
 class SQLADataLayer(BaseDataLayer):
@@ -108,6 +113,7 @@ class SQLADataLayer(BaseDataLayer):
         self.storage: StorageClient = resolve_storage(storage, self.settings, public_prefix)
         self._deletion_queue = DeletionQueue(self.database, self.storage)
         self._search = Search(self.database)
+        self._schema_outage = OutageLog(log, "ready", lambda: "the tables")
         self._ready = RunOnce(self._prepare)
         self.write_queue = WriteQueue(self.database, self._ready.wait, self._deletion_queue.wake)
         self._uploads = Uploads(
@@ -118,11 +124,17 @@ class SQLADataLayer(BaseDataLayer):
             from_chainlit.element_operation,
             self.settings.upload_retry_seconds,
         )
+        self._settled = Settling(self.database, self.write_queue, self._uploads, self._ready)
         self._users = UserCache(self._read_user, self.settings.user_cache_seconds)
         install_routes(self.storage)
 
     async def _prepare(self) -> None:
-        await migrator.ensure(self.database)
+        try:
+            await migrator.ensure(self.database)
+        except SchemaError as error:
+            self._schema_outage.failed(str(error))
+            raise
+        self._schema_outage.succeeded()
         install_routes(self.storage)  # Chainlit's server may be loaded after the layer.
         self._deletion_queue.wake()
 
@@ -131,23 +143,25 @@ class SQLADataLayer(BaseDataLayer):
         query: Callable[[Any], Awaitable[Any]],
         wait_for: str | Pending = Pending.NONE,
     ) -> Any:
-        """Run a read once the pending writes it depends on are committed."""
-        await self._wait_for(wait_for)
-        return await self.database.read(query)
+        """Run a read once the pending writes it depends on are committed; see `Settling`."""
+        async with self._settled(wait_for, self.settings.read_seconds):
+            return await self.database.read(query)
 
-    async def _fetch(self, *statements: Any, wait_for: str | Pending) -> list[Rows]:
-        """Run compiled statements once the pending writes they depend on are committed."""
-        await self._wait_for(wait_for)
-        return await self.database.fetch(*statements)
+    async def _fetch(
+        self, *statements: Any, wait_for: str | Pending, seconds: float = math.inf
+    ) -> list[Rows]:
+        """Run compiled statements in the same way."""
+        async with self._settled(wait_for, min(seconds, self.settings.read_seconds)):
+            return await self.database.fetch(*statements)
 
-    async def _wait_for(self, pending: str | Pending) -> None:
-        """Wait for pending writes: none, all, or those of the thread with this id."""
-        await self._ready.wait()
-        if pending is Pending.ALL:
-            await self.write_queue.flush()
-        elif pending is not Pending.NONE:
-            await self._uploads.wait_for_thread(pending, _UPLOAD_SECONDS)
-            await self.write_queue.flush(pending)
+    async def _commit(
+        self, op: Op, seconds: float | None = None, on_end: Callable[[], object] = bool
+    ) -> Any:
+        """Commit an operation, for which requests have a time limit; see `commit`."""
+        seconds = answer_seconds.get() if seconds is None else seconds
+        if seconds is None:
+            return await self.write_queue.submit(op)
+        return await commit(self.write_queue, op, seconds, on_end)
 
     # Users
 
@@ -167,7 +181,7 @@ class SQLADataLayer(BaseDataLayer):
     async def _read_user(self, identifier: str) -> KnownUser | None:
         dialect = self.database.dialect
         statement = by_identifier(dialect), {"identifier": identifier}
-        [rows] = await self._fetch(statement, wait_for=Pending.NONE)
+        [rows] = await self._fetch(statement, wait_for=Pending.NONE, seconds=_LOOKUP_SECONDS)
         if not rows:
             return None
         id, stored_identifier, display_name, metadata, created_at = rows[0]
@@ -183,14 +197,8 @@ class SQLADataLayer(BaseDataLayer):
         """Create a user, or replace the metadata of the user with this identifier."""
         display_name = getattr(user, "display_name", None)
         operation = from_chainlit.user_operation(user.identifier, user.metadata, display_name)
-        end_write = self._users.writing(operation.identifier)
-        try:
-            commit = asyncio.ensure_future(await self.write_queue.enqueue(operation))
-        except BaseException:
-            end_write()
-            raise
-        commit.add_done_callback(lambda _: end_write())
-        await asyncio.shield(commit)  # The write goes on where the caller is cancelled.
+        # Chainlit lets a user in who is not written yet.
+        await self._commit(operation, _LOGIN_SECONDS, self._users.writing(operation.identifier))
         return await self.get_user(operation.identifier)
 
     # Feedback
@@ -198,19 +206,19 @@ class SQLADataLayer(BaseDataLayer):
     async def upsert_feedback(self, feedback: Feedback) -> str:
         """Set the feedback of a step and return its id, with which it can be deleted."""
         actor = feedback_user.get()
-        with report_authorization_error():
+        with report_to_guard():
             thread_id = feedback.threadId or await self._thread_of_step(feedback.forId, actor)
             operation = from_chainlit.feedback_operation(
                 thread_id, feedback.forId, feedback.id, feedback.value, feedback.comment, actor
             )
-            await self.write_queue.submit(operation)
+            await self._commit(operation)
         return operation.id
 
     async def delete_feedback(self, feedback_id: str) -> bool:
         """Delete feedback; return False if there was none."""
-        with report_authorization_error():
+        with report_to_guard():
             operation = DeleteFeedback(clean_text(feedback_id), feedback_user.get())
-            return bool(await self.write_queue.submit(operation))
+            return bool(await self._commit(operation))
 
     async def _thread_of_step(self, step_id: str, actor: str | None) -> str:
         """Return the only thread with this step that the actor may change."""
@@ -256,7 +264,7 @@ class SQLADataLayer(BaseDataLayer):
             self._uploads.cancel(element_id, thread_id or scope.thread_id)
         clean_thread_id = None if thread_id is None else clean_text(thread_id)
         operation = DeleteElement(clean_text(element_id), clean_thread_id, scope)
-        await self.write_queue.submit(operation)
+        await self._commit(operation)
 
     async def _element_dicts(self, rows: Rows) -> list[dict[str, Any]]:
         keys = [row[elements.KEY] for row in rows if row[elements.KEY]]
@@ -294,12 +302,12 @@ class SQLADataLayer(BaseDataLayer):
         except ChainlitSqlaError as error:
             log.error("Step not written: %s", error)
             raise
-        await self.write_queue.submit(operation)
+        await self._commit(operation)
 
     @defer_until_first_message
     async def delete_step(self, step_id: str) -> None:
         """Delete a step, its descendants, their elements and feedback."""
-        if not await self.write_queue.submit(DeleteStep(clean_text(step_id), deletion_scope())):
+        if not await self._commit(DeleteStep(clean_text(step_id), deletion_scope())):
             log.info(
                 "Step %s not deleted: not found in the threads of this session",
                 printable_id(step_id),
@@ -333,7 +341,7 @@ class SQLADataLayer(BaseDataLayer):
         """Return the identifier of a thread's user, "" if it has none."""
         thread_id = clean_text(thread_id)
         statement = threads.AUTHOR, {"thread_id": thread_id}
-        [rows] = await self._fetch(statement, wait_for=thread_id)
+        [rows] = await self._fetch(statement, wait_for=thread_id, seconds=_LOOKUP_SECONDS)
         return (rows[0][0] if rows else None) or ""
 
     async def get_thread(self, thread_id: str) -> ThreadDict | None:
@@ -360,11 +368,11 @@ class SQLADataLayer(BaseDataLayer):
         """Update a thread; None changes nothing, None in metadata removes a member."""
         actor = author_of(thread_id)
         operation = from_chainlit.thread_operation(thread_id, name, user_id, metadata, tags, actor)
-        await self.write_queue.submit(operation)
+        await self._commit(operation)
 
     async def delete_thread(self, thread_id: str) -> None:
         """Delete a thread with its contents; late writes to it are dropped."""
-        await self.write_queue.submit(DeleteThread(clean_text(thread_id)))
+        await self._commit(DeleteThread(clean_text(thread_id)))
 
     async def list_threads(
         self, pagination: Pagination, filters: ThreadFilter
@@ -384,8 +392,8 @@ class SQLADataLayer(BaseDataLayer):
         )
         dialect = self.database.dialect
         if query.search:
-            await self._wait_for(Pending.ALL)
-            rows = await self._search.page(query)
+            async with self._settled(Pending.ALL):
+                rows = await self._search.page(query)
         else:
             [rows] = await self._fetch(threads.page(dialect, query), wait_for=Pending.ALL)
         page = [to_chainlit.thread_dict(row, dialect) for row in rows[:first]]
@@ -405,14 +413,22 @@ class SQLADataLayer(BaseDataLayer):
         return ""
 
     async def close(self) -> None:
-        """Finish pending writes, then release all resources; a second call does nothing."""
-        await self._uploads.close(self.settings.close_seconds)
-        await self.write_queue.close()
-        await self._deletion_queue.close()
-        try:
-            await self.storage.close()
-        finally:
-            await self.database.close()
+        """Finish pending writes within ``close_seconds``, then release all resources.
+
+        What could not be written is logged; a second call does nothing.
+        """
+        parts = (
+            ("uploads", 0.6, self._uploads.close),
+            ("writes", 0.8, self.write_queue.close),
+            ("deletions of files", 0.85, self._deletion_queue.close),
+            ("the store", 0.9, lambda _: self.storage.close()),
+            ("connections", 0.95, self.database.close),
+        )
+        await close_parts(parts, self.settings.close_seconds)
+
+    def stats(self) -> LayerStats:
+        """Return what waits, why, and what was written: for a gauge or a health check."""
+        return stats_of(self.database, self.write_queue, self._uploads)
 
 
 def _cursor_of(thread: dict[str, Any]) -> str:

@@ -61,6 +61,9 @@ class Settings(BaseSettings):
     )
     """Seconds for which a user is cached; 0 disables the cache."""
 
+    read_seconds: float = Field(10.0, gt=0, validation_alias=_named(_OURS + "READ_SECONDS"))
+    """Seconds after which a page, but not a search, is given up."""
+
     # Writes
     queue_size: int = Field(10_000, ge=1, validation_alias=_named(_OURS + "QUEUE_SIZE"))
     """The capacity of the write queue; further callers wait in line, 50,000 at most."""

@@ -9,6 +9,8 @@ from typing import Any, Generic, TypeGuard, TypeVar
 T = TypeVar("T")
 Watch = Callable[[str, int, int | None], object]
 """Called with a description, the number of finished items and their total, if known."""
+CANCEL_SECONDS = 0.5
+"""How long closing waits for the end of what it cancelled."""
 SHIELD_SECONDS = 5.0
 """How long a cancelled caller of `shield_with_timeout` waits."""
 

@@ -98,7 +98,9 @@ class OutageLog:
         is_named = self._named < MOST_NAMED
         self._named, self._unnamed = self._named + is_named, self._unnamed + (not is_named)
         level = logging.ERROR if is_named else logging.DEBUG
-        self._log.log(level, "Not %s: %s: %s", self._done, what, reason)
+        text = str(reason)  # Many errors begin with what they are about.
+        text = text if text.startswith(what) else f"{what}: {text}"
+        self._log.log(level, "Not %s: %s", self._done, text)
         self._arm(INTERVAL)
 
     def close(self) -> None:

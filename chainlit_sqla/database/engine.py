@@ -17,6 +17,7 @@ from sqlalchemy.pool import PoolProxiedConnection
 from sqlalchemy.util import greenlet_spawn
 
 from .._internal.aio import PerLoop
+from .._internal.outage import OutageLog
 from .._internal.retry import retry
 from ..dialects import (
     BoundStatement,
@@ -30,7 +31,7 @@ from ..dialects import (
 )
 from ..dialects.compiled import compile_statement
 from ..dialects.fast_batch import FastBatch, FastBatchOutcome
-from ..errors import ConfigurationError, DatabaseUnavailable, SchemaOutdated
+from ..errors import ConfigurationError, DatabaseUnavailable, SchemaError, SchemaOutdated
 from ..settings import Settings
 
 log = logging.getLogger(__name__)
@@ -91,6 +92,7 @@ class Database:
         self._reader_slots = PerLoop(lambda: asyncio.Semaphore(readers))
         self._worker = self.dialect.worker(self.url, readers)
         self._loop: asyncio.AbstractEventLoop | None = None
+        self.outage = OutageLog(log, "read", lambda: self.label)
 
     def __repr__(self) -> str:
         return f"Database({self.label!r})"
@@ -263,16 +265,21 @@ class Database:
             timed_out = isinstance(driver_error(error), TimeoutError)
             return self.dialect.classify(error) is ErrorKind.TRANSIENT and not timed_out
 
-        with self.translated_errors():
-            return await retry(
-                once,
-                is_transient,
-                attempts=_READ_ATTEMPTS,
-                first_pause=_READ_PAUSE,
-                on_retry=lambda error, pause: log.warning(
-                    "Read failed, retrying in %.2f s: %s", pause, one_line(error)
-                ),
-            )
+        in_outage = self.outage.seconds is not None  # Then a person waits for a short answer.
+        try:
+            with self.translated_errors():
+                result = await retry(
+                    once,
+                    is_transient,
+                    attempts=1 if in_outage else _READ_ATTEMPTS,
+                    first_pause=_READ_PAUSE,
+                    on_retry=lambda error, _: self.outage.failed(one_line(error)),
+                )
+        except (DatabaseUnavailable, SchemaError) as error:
+            self.outage.failed(str(error))
+            raise
+        self.outage.succeeded()
+        return result
 
     @contextmanager
     def translated_errors(self) -> Iterator[None]:
@@ -299,12 +306,34 @@ class Database:
             )
         return error
 
-    async def close(self) -> None:
-        """Close all connections; a later use opens new ones."""
+    def no_answer(self, reason: str) -> DatabaseUnavailable:
+        """Record that a read was given up without an answer; return the exception to raise."""
+        self.outage.failed(reason)
+        return DatabaseUnavailable(
+            f"{self.label} does not answer ({reason}); check that the server runs, then try again"
+        )
+
+    def connections(self) -> tuple[int, int]:
+        """Return the numbers of open connections and of those in use."""
+        pools: list[Any] = [engine.pool for engine in self.sync_engines]
+        in_use = sum(pool.checkedout() for pool in pools)
+        return in_use + sum(pool.checkedin() for pool in pools), in_use
+
+    async def close(self, seconds: float | None = None) -> None:
+        """Close all connections; a later use opens new ones.
+
+        A server that does not answer for ``seconds`` is left without a farewell.
+        """
         self.adopt_loop()
+        self.outage.close()
         if self._worker:
             await self._worker.close()
-        await self.engine.dispose()
+        disposal = asyncio.ensure_future(self.engine.dispose())
+        await asyncio.wait([disposal], timeout=seconds)
+        if disposal.done():
+            disposal.result()
+        else:
+            self.engine.sync_engine.dispose(close=False)
 
     async def _checkout(self) -> PoolProxiedConnection:
         """Check out a connection that its driver believes to be open."""

@@ -1,33 +1,65 @@
-"""Additions to Chainlit's server: a route for local files and a guard for feedback.
+"""Additions to Chainlit's server: file route, feedback guard, answers in outages.
 
-Both precede Chainlit's routes, the last of which matches every path. They are added when a
-data layer is created.
+The routes precede Chainlit's, the last of which matches every path. While the database is
+unavailable, HTTP requests are answered by 503 and websockets by a message, and Chainlit logs no
+traceback. All is added when a data layer is created.
 """
 
 from __future__ import annotations
 
+import functools
+import logging
 import os
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import Any
 
 from starlette.applications import Starlette
+from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Match, Route
 from starlette.types import Message, Receive, Scope, Send
 
-from ..errors import NotTheAuthor
+from ..errors import (
+    DatabaseUnavailable,
+    NotTheAuthor,
+    RetriesExhausted,
+    SchemaError,
+    WriteQueueClosed,
+    WriteQueueFull,
+)
 from ..storage.local.client import LocalStorage
 from ..storage.local.route import file_route
 
 feedback_user: ContextVar[str | None] = ContextVar("chainlit_sqla_feedback_user", default=None)
 """The identifier of the user whose feedback request is being handled."""
 
-_authorization_errors: ContextVar[list[NotTheAuthor] | None] = ContextVar(
-    "chainlit_sqla_authorization_errors", default=None
+answer_seconds: ContextVar[float | None] = ContextVar("chainlit_sqla_answer_seconds", default=None)
+"""How long the present request waits for a commit; `LEAVING`: not at all, None: until its end.
+
+The server ends only after its requests.
+"""
+LEAVING = 0.0
+_ANSWER_SECONDS = 5.0
+_guard_errors: ContextVar[list[Exception] | None] = ContextVar(
+    "chainlit_sqla_guard_errors", default=None
 )
+UNAVAILABLE = (
+    DatabaseUnavailable,
+    RetriesExhausted,
+    SchemaError,
+    WriteQueueClosed,
+    WriteQueueFull,
+)
+"""The errors of a request that may succeed later; the layer has logged them."""
+_APOLOGY = "Past conversations are unavailable at the moment; try again soon"
+_RETRY_AFTER = 5
+_QUIET_SECONDS = 30.0
+_MOST_KINDS = 100
 
 
 def install_routes(storage: object) -> bool:
@@ -40,13 +72,14 @@ def install_routes(storage: object) -> bool:
     if server is None or app is None:
         return False
     root_path = server.config.run.root_path or ""
-    routes: list[BaseRoute] = [FeedbackGuard(app, f"{root_path}/feedback")]
+    routes: list[BaseRoute] = [WriteGuard(app, root_path)]
     if isinstance(storage, LocalStorage):
         routes.append(file_route(storage, root_path))
     previous = getattr(app.state, "chainlit_sqla_routes", [])
     others = [route for route in app.router.routes if route not in previous]
     app.router.routes[:] = routes + others
     app.state.chainlit_sqla_routes = routes
+    _install_answers(app, server.sio)
     return True
 
 
@@ -56,43 +89,114 @@ def public_prefix() -> str:
     return (parent + os.environ.get("CHAINLIT_ROOT_PATH", "")).rstrip("/")
 
 
+def _install_answers(app: Starlette, sockets: Any) -> None:
+    """Answer `UNAVAILABLE` errors, once for a server, whatever layers it gets."""
+    if getattr(app.state, "chainlit_sqla_answers", False):
+        return
+    app.state.chainlit_sqla_answers = True
+    middleware: Any = app.middleware_stack
+    while middleware and not isinstance(middleware, ExceptionMiddleware):
+        middleware = getattr(middleware, "app", None)
+    for kind in UNAVAILABLE:
+        app.add_exception_handler(kind, _answer_503)
+        if middleware:  # It is made at the first request, which may have created the layer.
+            middleware.add_exception_handler(kind, _answer_503)
+    handlers = sockets.handlers.get("/", {})
+    for event, handler in handlers.items():
+        handlers[event] = _apologize(sockets, event, handler)
+    logging.getLogger("chainlit").addFilter(_QuietOutage())
+
+
+async def _answer_503(_request: Request, _error: Exception) -> Response:
+    return JSONResponse({"detail": _APOLOGY}, 503, {"Retry-After": str(_RETRY_AFTER)})
+
+
+def _apologize(
+    sockets: Any, event: str, handler: Callable[..., Awaitable[Any]]
+) -> Callable[..., Awaitable[Any]]:
+    """Wrap a handler of websocket events: refuse to connect, or show a message, in an outage."""
+
+    @functools.wraps(handler)
+    async def handle(sid: str, *arguments: Any) -> Any:
+        if event == "disconnect":  # The user is gone, and the server may wait to end.
+            answer_seconds.set(LEAVING)
+        try:
+            return await handler(sid, *arguments)
+        except UNAVAILABLE:
+            if event == "connect":
+                raise ConnectionRefusedError(_APOLOGY) from None
+            if event == "connection_successful":  # Chainlit's answer to an unknown thread.
+                await sockets.emit("resume_thread_error", _APOLOGY, to=sid)
+            elif event != "disconnect":
+                await sockets.emit("toast", {"message": _APOLOGY, "type": "error"}, to=sid)
+
+    return handle
+
+
+class _QuietOutage(logging.Filter):
+    """Logs Chainlit's messages about `UNAVAILABLE` errors without tracebacks, and not each time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._logged: dict[str, float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        error = record.exc_info[1] if record.exc_info else None
+        if not isinstance(error, UNAVAILABLE):
+            return True
+        record.exc_info = None
+        kind, now = str(record.msg), time.monotonic()
+        if now - self._logged.get(kind, -_QUIET_SECONDS) < _QUIET_SECONDS:
+            return False
+        if len(self._logged) >= _MOST_KINDS:
+            self._logged.clear()
+        self._logged[kind] = now
+        return True
+
+
 @contextmanager
-def report_authorization_error() -> Iterator[None]:
-    """Report a `NotTheAuthor` to the guard of the current request, which answers 403.
+def report_to_guard() -> Iterator[None]:
+    """Report the error of a feedback request to its guard, which answers 403 or 503.
 
     Without the guard, Chainlit answers 500.
     """
     try:
         yield
-    except NotTheAuthor as error:
-        errors = _authorization_errors.get()
+    except (NotTheAuthor, *UNAVAILABLE) as error:
+        errors = _guard_errors.get()
         if errors is not None:
             errors.append(error)
         raise
 
 
-class FeedbackGuard(BaseRoute):
-    """Restricts feedback to the author of the thread.
+class WriteGuard(BaseRoute):
+    """Restricts feedback to the author of the thread, and the time that a change may take.
 
     Chainlit's PUT and DELETE /feedback check who is logged in, but not whose thread it is.
     The guard passes the user to the layer, the layer checks ownership inside its transaction
     (so there is no second reading of the body that could differ), and the guard answers 403.
+    Chainlit answers 500 to any error here, so the guard answers 503 in an outage, too. Other
+    requests that write have a time limit only.
     """
 
-    def __init__(self, app: Starlette, path: str) -> None:
+    def __init__(self, app: Starlette, root_path: str) -> None:
         self._app = app
-        self._pattern = Route(path, _never_called, methods=["PUT", "DELETE"])
+        self._patterns = [
+            Route(root_path + path, _never_called, methods=["PUT", "DELETE"])
+            for path in ("/feedback", "/project/thread", "/project/thread/share")
+        ]
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
-        """Match PUT and DELETE of the path, by the rules of Chainlit's own routes."""
-        match, _ = self._pattern.matches(scope)
-        return (Match.FULL if match is Match.FULL else Match.NONE), {}
+        """Match PUT and DELETE of the paths, by the rules of Chainlit's own routes."""
+        matches = (pattern.matches(scope)[0] for pattern in self._patterns)
+        return (Match.FULL if Match.FULL in matches else Match.NONE), {}
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Delegate to Chainlit's route, which calls the layer in this context."""
-        errors: list[NotTheAuthor] = []
+        errors: list[Exception] = []
+        seconds_token = answer_seconds.set(_ANSWER_SECONDS)
         user_token = feedback_user.set(_logged_in_user(Request(scope)))
-        errors_token = _authorization_errors.set(errors)
+        errors_token = _guard_errors.set(errors)
 
         async def send_unless_refused(message: Message) -> None:
             if not errors:
@@ -100,14 +204,19 @@ class FeedbackGuard(BaseRoute):
 
         try:
             await self._delegate(scope, receive, send_unless_refused)
-        except NotTheAuthor:
+        except (NotTheAuthor, *UNAVAILABLE):
             pass
         finally:
+            answer_seconds.reset(seconds_token)
             feedback_user.reset(user_token)
-            _authorization_errors.reset(errors_token)
+            _guard_errors.reset(errors_token)
         if errors:
-            refusal = JSONResponse({"detail": "You are not the author of this thread"}, 403)
-            await refusal(scope, receive, send)
+            answer: Response
+            if isinstance(errors[0], NotTheAuthor):
+                answer = JSONResponse({"detail": "You are not the author of this thread"}, 403)
+            else:
+                answer = await _answer_503(Request(scope), errors[0])
+            await answer(scope, receive, send)
 
     async def _delegate(self, scope: Scope, receive: Receive, send: Send) -> None:
         for route in self._app.router.routes:

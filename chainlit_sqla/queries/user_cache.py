@@ -5,6 +5,8 @@ Guarantees:
 - A read that begins after a write of the same layer returned sees the write: while a user is
   being written, the user is not cached, nor is the result of a read that began before.
 - Writes of another process are seen after the configured age at the latest.
+- While the database is unavailable, a user who was cached is found all the same: what is written
+  in the user's session then still belongs to the user.
 - An unknown identifier is not cached: logging in creates the user at any time.
 - Concurrent reads of one identifier are one query.
 - Each caller gets its own copy of the metadata and may change it.
@@ -25,11 +27,13 @@ from sqlalchemy import Select, bindparam, select
 from .._internal import json as _json
 from .._internal.aio import is_working
 from ..dialects import Dialect
+from ..errors import DatabaseUnavailable
 from ..models import users
 from . import select_columns
 
 COLUMNS = ("id", "identifier", "displayName", "metadata", "createdAt")
 
+_STALE = 0.0
 SIZE = 1_024
 """Users cached at most; the least recently used one is evicted."""
 
@@ -78,14 +82,18 @@ class UserCache:
 
     async def get(self, identifier: str) -> KnownUser | None:
         """Return the user of an identifier, None if there is none."""
-        if entry := self._cached.get(identifier):
-            if time.monotonic() < entry[0]:
-                self._cached.move_to_end(identifier)
-                return entry[1]
-            del self._cached[identifier]
+        entry = self._cached.get(identifier)
+        if entry and time.monotonic() < entry[0]:
+            self._cached.move_to_end(identifier)
+            return entry[1]
         if not self._seconds:
             return await self._read(identifier)
-        return await asyncio.shield(self._query(identifier))
+        try:
+            return await asyncio.shield(self._query(identifier))
+        except DatabaseUnavailable:
+            if entry is None:
+                raise
+            return entry[1]
 
     def writing(self, identifier: str) -> Callable[[], None]:
         """Stop caching a user, and discard the result of a read that is under way.
@@ -102,7 +110,8 @@ class UserCache:
         return written
 
     def _evict(self, identifier: str) -> None:
-        self._cached.pop(identifier, None)
+        if entry := self._cached.get(identifier):
+            self._cached[identifier] = _STALE, entry[1]
         self._queries.pop(identifier, None)  # Earlier callers get its result; later ones do not.
 
     def _query(self, identifier: str) -> asyncio.Task[KnownUser | None]:
@@ -122,7 +131,10 @@ class UserCache:
         del self._queries[identifier]
         if failed:
             return
-        if (user := task.result()) and not self._pending_writes[identifier]:
-            self._cached[identifier] = until, user
+        if (user := task.result()) is None:
+            self._cached.pop(identifier, None)
+        else:
+            self._cached[identifier] = _STALE if self._pending_writes[identifier] else until, user
+            self._cached.move_to_end(identifier)
             if len(self._cached) > self._size:
                 self._cached.popitem(last=False)

@@ -11,7 +11,8 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from .._internal.aio import PerLoop, is_working
+from .._internal.aio import CANCEL_SECONDS, PerLoop, is_working
+from .._internal.outage import OutageLog
 from .._internal.retry import bisect
 from .._internal.timestamps import now
 from ..database import Database
@@ -46,6 +47,7 @@ class DeletionQueue:
         self._closed = False
         self._closing = PerLoop(asyncio.Event)
         self._woken = PerLoop(asyncio.Event)
+        self._outage = OutageLog(log, "deleted", lambda: "blobs of deleted elements")
         self._expected: tuple[type[Exception], ...] = ChainlitSqlaError, *database.dialect.errors
 
     def wake(self) -> None:
@@ -73,16 +75,17 @@ class DeletionQueue:
         else:
             self.wake()
 
-    async def close(self) -> None:
-        """Stop the background work; the next start continues with what is left."""
+    async def close(self, seconds: float | None = None) -> None:
+        """Stop the background work in time; the next start continues with what is left."""
         self._closed = True
         self._closing.get().set()
         self._woken.get().set()
         if is_working(self._worker):
-            seconds = self._database.settings.close_seconds
+            seconds = self._database.settings.close_seconds if seconds is None else seconds
             await asyncio.wait([self._worker], timeout=seconds)
             self._worker.cancel()
-            await asyncio.wait([self._worker])
+            await asyncio.wait([self._worker], timeout=CANCEL_SECONDS)
+        self._outage.close()
 
     async def _work(self) -> None:
         pause = _FIRST_PAUSE
@@ -94,12 +97,11 @@ class DeletionQueue:
                     await self.delete_queued(keys)
                     pause = _FIRST_PAUSE
                 due = await self._read(deletion_queue.read_next_due)
+                self._outage.succeeded()
             except Exception as error:
-                unknown = not isinstance(error, self._expected)  # Of a third-party client, say.
-                reason = one_line(error)
-                log.warning(
-                    "Blobs not deleted, retrying in %.0f s: %s", pause, reason, exc_info=unknown
-                )
+                if not isinstance(error, self._expected):  # Of a third-party client, say.
+                    log.exception("Blobs not deleted: unexpected error of the store")
+                self._outage.failed(one_line(error))
                 await _wait(self._closing.get(), pause)
                 pause = min(pause * 2, _LONGEST_PAUSE)
                 self._pending = not self._closed

@@ -61,6 +61,8 @@ _HELD_BYTES = 256 * 1024 * 1024
 _UPLOAD_BYTES = 10_000
 """Memory of an upload besides its content."""
 _DISCARD_SECONDS = 10.0
+_UPLOAD_SHARE = 0.75
+"""The share of the time for closing after which uploads are cancelled."""
 _LATE_ARRIVAL = timedelta(minutes=2)
 """The time after which no store still works on an abandoned request."""
 
@@ -120,7 +122,7 @@ class Uploads:
     @property
     def at_capacity(self) -> bool:
         """Whether so many uploads are under way that no more files should be kept open."""
-        return sum(map(len, self._running.values())) >= _open_files()
+        return self.running >= _open_files()
 
     async def save(
         self, element: Mapping[str, Any], source: BlobSource | None, actor: str | None = None
@@ -177,24 +179,35 @@ class Uploads:
         if pending:
             await asyncio.wait(pending, timeout=seconds)
 
-    async def close(self, seconds: float) -> None:
-        """Wait for uploads under way, then cancel the rest."""
-        await self.wait_for_thread(None, seconds)
-        tasks = []
+    @property
+    def running(self) -> int:
+        """The number of elements that are being stored."""
+        return sum(map(len, self._running.values()))
+
+    async def close(self, seconds: float) -> list[str]:
+        """Wait for uploads under way, then cancel the rest and delete what they stored.
+
+        Returns the ids of the elements that were cancelled.
+        """
+        began = time.monotonic()
+        await self.wait_for_thread(None, seconds * _UPLOAD_SHARE)
+        tasks, ids = [], []
         for (_, element_id), uploads in self._running.items():
             for upload in uploads:
                 if upload.queued.done() or upload.task in (None, asyncio.current_task()):
                     continue
-                log.error(
-                    "Not stored: element %s: the layer was closed before its upload ended; "
+                self._outage.refused(
+                    f"element {printable_id(element_id)}",
+                    "the layer was closed before its upload ended; "
                     "raise CHAINLIT_SQLA_CLOSE_SECONDS",
-                    printable_id(element_id),
                 )
                 upload.task.cancel()
                 tasks.append(upload.task)
+                ids.append(element_id)
         if tasks:
-            await asyncio.wait(tasks, timeout=_DISCARD_SECONDS)
+            await asyncio.wait(tasks, timeout=max(began + seconds - time.monotonic(), 0))
         self._outage.close()
+        return ids
 
     async def _store(
         self,

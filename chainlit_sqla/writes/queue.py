@@ -32,7 +32,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .._internal.aio import is_working
+from .._internal.aio import CANCEL_SECONDS, is_working
 from .._internal.outage import OutageLog
 from .._internal.retry import bisect
 from ..database import Database
@@ -186,12 +186,15 @@ class WriteQueue:
         """
         self._database.adopt_loop()
         self._ensure_committer()
-        waiters = []
+        waiters: dict[asyncio.Future[None], QueuedOp] = {}
         for queued in self._lanes.last(thread_id):
-            waiters.append(asyncio.get_running_loop().create_future())
-            queued.waiters.append(waiters[-1])
+            waiter = asyncio.get_running_loop().create_future()
+            queued.waiters.append(waiter)
+            waiters[waiter] = queued
         if waiters:
-            await asyncio.wait(waiters, timeout=seconds)
+            _, late = await asyncio.wait(waiters, timeout=seconds)
+            for waiter in late:  # Otherwise each read of an outage would leave one.
+                waiters[waiter].waiters.remove(waiter)
 
     async def close(self, seconds: float | None = None) -> list[Op]:
         """Accept no more operations, and write the accepted ones.
@@ -208,7 +211,7 @@ class WriteQueue:
         for task in tasks:
             task.cancel()
         if tasks:
-            await asyncio.wait(tasks)
+            await asyncio.wait(tasks, timeout=CANCEL_SECONDS)
         self._resolve(len(self._committed))
         unwritten = list(self._lanes)
         for queued in unwritten:

@@ -94,7 +94,7 @@ def run(script: str, folder: Path) -> Any:
 def test_a_layer_changes_the_process_and_the_import_does_not(tmp_path: Path) -> None:
     modules, changes, added = run(CHANGES, tmp_path)
     assert (modules, changes) == (["chainlit_sqla.errors"], [])
-    assert added == [2, "FeedbackGuard"]
+    assert added == [2, "WriteGuard"]
 
 
 async def test_the_first_query_imports_nothing_that_is_used_later(tmp_path: Path) -> None:
