@@ -54,8 +54,16 @@ class Settings(BaseSettings):
     """The number of additional connections under load."""
     connect_timeout: float = Field(10.0, gt=0, validation_alias=_named(_OURS + "CONNECT_TIMEOUT"))
     """Seconds until a connection attempt without answer fails."""
-    prepared_statements: bool = Field(True, validation_alias=_named(_OURS + "PREPARED_STATEMENTS"))
-    """False behind a transaction pooler such as PgBouncer or Supabase's port 6543."""
+    connection_max_age: float = Field(
+        1800.0, ge=0, validation_alias=_named(_OURS + "CONNECTION_MAX_AGE")
+    )
+    """Seconds after which a connection is replaced, so that changes of DNS are followed; 0: never.
+    Has no effect on SQLite."""
+    prepared_statements: bool | None = Field(
+        None, validation_alias=_named(_OURS + "PREPARED_STATEMENTS")
+    )
+    """False behind a transaction pooler such as PgBouncer or Supabase's port 6543; None: unless a
+    pooler is noticed."""
     user_cache_seconds: float = Field(
         5.0, ge=0, validation_alias=_named(_OURS + "USER_CACHE_SECONDS")
     )

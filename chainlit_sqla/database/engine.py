@@ -33,6 +33,7 @@ from ..dialects.compiled import compile_statement
 from ..dialects.fast_batch import FastBatch, FastBatchOutcome
 from ..errors import ConfigurationError, DatabaseUnavailable, SchemaError, SchemaOutdated
 from ..settings import Settings
+from .sessions import Sessions
 
 log = logging.getLogger(__name__)
 
@@ -82,8 +83,9 @@ class Database:
         if self.settings.db_schema and self.dialect.has_schemas:
             self.schema = self.dialect.schema_name(self.settings.db_schema)
         self._create_folder()
+        pooler = self.dialect.is_pooler(self.given_url, self.settings)
+        self._sessions = Sessions(self.dialect, self.settings, self.label, pooler=pooler)
         self.engine = self._create_engine()
-        self._pooler = self.dialect.is_pooler(self.given_url, self.settings)
         self._no_fast_batch_before = 0.0
         self._compile = lru_cache(maxsize=_STATEMENTS)(compile_statement)
         # More concurrent reads are not faster, because rows are parsed one after the other.
@@ -91,6 +93,8 @@ class Database:
         readers = self.settings.pool_size // 2 + 1
         self._reader_slots = PerLoop(lambda: asyncio.Semaphore(readers))
         self._worker = self.dialect.worker(self.url, readers)
+        if self._worker:
+            self._sessions.install(self._worker.engine)
         self._loop: asyncio.AbstractEventLoop | None = None
         self.outage = OutageLog(log, "read", lambda: self.label)
 
@@ -123,27 +127,36 @@ class Database:
     @asynccontextmanager
     async def write(self) -> AsyncIterator[AsyncConnection]:
         """Open a connection in a transaction that commits at the end of the block."""
-        self.adopt_loop()
-        engine = self.engine.execution_options(**self.dialect.write_options)
-        async with engine.connect() as connection, connection.begin():
+        async with self._open(self.dialect.write_options) as connection, connection.begin():
             yield connection
 
     @asynccontextmanager
     async def connect(self) -> AsyncIterator[AsyncConnection]:
         """Open a connection for reading."""
-        self.adopt_loop()
-        engine = self.engine.execution_options(**self.dialect.read_options)
-        async with engine.connect() as connection:
+        async with self._open(self.dialect.read_options) as connection:
             yield connection
 
     @asynccontextmanager
     async def snapshot(self) -> AsyncIterator[AsyncConnection]:
         """Open a connection that reads one snapshot of the database, in one transaction."""
-        self.adopt_loop()
-        engine = self.engine.execution_options(**self.dialect.snapshot_options)
-        async with engine.connect() as connection, connection.begin():
+        async with self._open(self.dialect.snapshot_options) as connection, connection.begin():
             await self.dialect.refuse_hidden_rows(connection)
             yield connection
+
+    @asynccontextmanager
+    async def _open(self, options: Mapping[str, Any]) -> AsyncIterator[AsyncConnection]:
+        self.adopt_loop()
+        engine = self.engine.execution_options(**options)
+        connection = await self._sessions.checkout(
+            lambda: engine.connect().start(), self._count_idle
+        )
+        try:
+            yield connection
+        finally:
+            try:  # As SQLAlchemy's own context manager does.
+                await asyncio.shield(asyncio.create_task(connection.close()))
+            finally:
+                self._sessions.checkin()
 
     @asynccontextmanager
     async def _driver(self) -> AsyncIterator[Any]:
@@ -152,16 +165,25 @@ class Database:
         A connection that an error leaves broken is removed from the pool.
         """
         self.adopt_loop()
-        pooled = await self._checkout()
+        pooled = await self._sessions.checkout(self._checkout, self._count_idle)
+        driver = pooled.driver_connection
         try:
-            yield pooled.driver_connection
+            yield driver
         except BaseException as error:
-            # After a cancelled query or a lost server, the state of the connection is unknown.
-            if self.dialect.is_broken(pooled, error):
+            must_close, better = self._sessions.after_error(error, pooled.info, driver)
+            if must_close:
                 pooled.invalidate(error)  # Does not wait, so that a cancelled caller ends.
+            if better:
+                raise better from error
             raise
         finally:
-            await greenlet_spawn(pooled.close)  # Waits only where the pool is full.
+            try:
+                await greenlet_spawn(pooled.close)  # Waits only where the pool is full.
+            finally:
+                self._sessions.checkin()
+
+    def _count_idle(self) -> int:
+        return self.engine.sync_engine.pool.checkedin()  # type: ignore[attr-defined,no-any-return]
 
     async def transact(self, work: Callable[[Connection], T]) -> T:
         """Run a synchronous function in a write transaction, as fast as the database allows.
@@ -190,7 +212,7 @@ class Database:
         if write is None or clock() < self._no_fast_batch_before:
             return False
         async with self._driver() as driver:
-            outcome = await write(driver, batch, self.schema, pooler=self._pooler)
+            outcome = await write(driver, batch, self.schema, pooler=self._sessions.pooler)
         if outcome is FastBatchOutcome.UNSUPPORTED:
             log.info("%s has no fast batch; writing statement by statement", self.label)
             # Not for ever: a migration may be under way.
@@ -230,7 +252,7 @@ class Database:
             if fetch := self.dialect.fetch_on_driver:
                 calls = [self._call(*bound) for bound in statements]
                 async with self._driver() as driver:
-                    return await fetch(driver, calls, pooler=self._pooler)
+                    return await fetch(driver, calls, pooler=self._sessions.pooler)
             async with self.connect() as connection:
                 return await self.dialect.run_to_end(
                     connection, lambda sync: [sync.execute(*bound).all() for bound in statements]
@@ -259,11 +281,9 @@ class Database:
         """Run a read, and repeat it a few times after a lost connection."""
 
         def is_transient(error: Exception) -> bool:
-            if not isinstance(error, self.dialect.errors):
-                return False
             # A read without an answer would only be without an answer again.
             timed_out = isinstance(driver_error(error), TimeoutError)
-            return self.dialect.classify(error) is ErrorKind.TRANSIENT and not timed_out
+            return self.dialect.is_transient(error) and not timed_out
 
         in_outage = self.outage.seconds is not None  # Then a person waits for a short answer.
         try:
@@ -336,13 +356,9 @@ class Database:
             self.engine.sync_engine.dispose(close=False)
 
     async def _checkout(self) -> PoolProxiedConnection:
-        """Check out a connection that its driver believes to be open."""
+        """Check out a connection as SQLAlchemy's pool has it."""
         try:
-            while True:
-                pooled = await self.engine.raw_connection()
-                if not self.dialect.is_broken(pooled, None):
-                    return pooled
-                pooled.invalidate()
+            return await self.engine.raw_connection()
         except Exception as error:
             # A raw connection raises the error class of SQLAlchemy's adapter.
             if isinstance(error.__cause__, self.dialect.errors):
@@ -395,6 +411,8 @@ class Database:
                 f"{self.label} is not a valid database URL ({error}); correct it"
             ) from None
         self.dialect.install(engine)
+        if self.dialect.is_replaceable(self.url):
+            self._sessions.install(engine.sync_engine)
         if self.schema:
             engine = engine.execution_options(schema_translate_map={None: self.schema})
         return engine

@@ -11,6 +11,7 @@ from .base import (
     Dialect,
     ErrorKind,
     Rows,
+    SessionFault,
     driver_error,
     one_line,
 )
@@ -52,6 +53,7 @@ __all__ = [
     "Dialect",
     "ErrorKind",
     "Rows",
+    "SessionFault",
     "TableReplacement",
     "dialect_named",
     "driver_error",

@@ -35,16 +35,15 @@ from sqlalchemy import (
     literal,
     tuple_,
 )
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError, StatementError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.types import TypeEngine
 
 from .._internal import json as _json
 from .._internal.timestamps import format_instant
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, RejectedRow
 
 if TYPE_CHECKING:
-    from sqlalchemy import PoolProxiedConnection
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
     from ..settings import Settings
@@ -83,9 +82,23 @@ class ErrorKind(Enum):
     """Anything else, such as a missing permission: the write may succeed later, but a part of the
     batch may be the cause. It is isolated and repeated alone, and the others are written."""
     SCHEMA = "schema"
-    """A table or column is missing: no row can be written."""
+    """A table or column is missing, or the file is damaged: no row can be written."""
     REJECTED = "rejected"
-    """The database refuses the values of this row."""
+    """The database refuses the values of this row. What is not known to be a row's fault is
+    never this kind."""
+
+
+class SessionFault(Enum):
+    """What an error says about the database's sessions, apart from the failed statement."""
+
+    BROKEN = "broken"
+    """The state of the session is unknown: its connection must not be used again."""
+    STALE = "stale"
+    """The server is lost or read-only: the sessions that were opened before are unusable, too."""
+    UNPREPARED = "unprepared"
+    """A pooler gives prepared statements to other sessions than those that prepared them."""
+    FULL = "full"
+    """The server accepts no further session."""
 
 
 class Dialect(ABC):
@@ -103,6 +116,8 @@ class Dialect(ABC):
     """Whether the schema is created on first use unless a setting says otherwise."""
     has_schemas: bool = False
     """Whether `Settings.db_schema` has an effect."""
+    unprepared: ClassVar[Mapping[str, Any]] = {}
+    """Arguments of a connection that prepares no statements, for a transaction pooler."""
     bound_to_loop: bool = True
     """Whether a connection works only in the event loop that opened it."""
     max_parameters: int = 30_000
@@ -165,8 +180,23 @@ class Dialect(ABC):
     def install(self, engine: AsyncEngine) -> None:  # noqa: B027
         """Attach connection events."""
 
-    def is_broken(self, connection: PoolProxiedConnection, error: BaseException | None) -> bool:  # noqa: ARG002
-        """Return whether a pooled connection is unusable, by itself or after an error."""
+    def is_lost(self, driver: Any) -> bool:  # noqa: ARG002
+        """Return whether the driver knows that its connection is closed."""
+        return False
+
+    def is_broken(self, driver: Any) -> bool:
+        """Return whether a connection in the pool is unusable."""
+        return self.is_lost(driver)
+
+    def abort(self, driver: Any) -> None:  # noqa: B027
+        """Close the socket of a broken connection without waiting for the server."""
+
+    def is_replaceable(self, url: URL) -> bool:  # noqa: ARG002 - for SQLite
+        """Return whether another connection reaches the same data."""
+        return True
+
+    async def is_pooled(self, driver: Any) -> bool:  # noqa: ARG002 - for PostgreSQL
+        """Ask a new connection whether a pooler is between it and the server."""
         return False
 
     async def refuse_hidden_rows(self, connection: AsyncConnection) -> None:  # noqa: B027
@@ -344,25 +374,39 @@ class Dialect(ABC):
         return (SQLAlchemyError, OSError)
 
     def classify(self, error: BaseException) -> ErrorKind:
-        """Classify an error by the driver's code: what it means for a write."""
+        """Classify an error: what it means for a write."""
+        if isinstance(error, RejectedRow):
+            return ErrorKind.REJECTED
         if isinstance(error, (OSError, PoolTimeout)):
             return ErrorKind.TRANSIENT
         if isinstance(error, DBAPIError):
             if error.connection_invalidated:
                 return ErrorKind.TRANSIENT
             return self.classify_driver_error(driver_error(error))
+        if isinstance(error, StatementError):  # The values could not be bound.
+            is_value = isinstance(error.orig, (TypeError, ValueError, ArithmeticError))
+            return ErrorKind.REJECTED if is_value else ErrorKind.OTHER
         if isinstance(error, self.errors) and not isinstance(error, SQLAlchemyError):
             return self.classify_driver_error(error)
-        return ErrorKind.REJECTED
+        # Raised by a driver that encodes a value.
+        is_value = isinstance(error, (UnicodeEncodeError, OverflowError))
+        return ErrorKind.REJECTED if is_value else ErrorKind.OTHER
 
     def is_refusal(self, error: BaseException) -> bool:
         """Return whether an error is the fault of a row, not of the connection or the schema."""
-        refusals = (ErrorKind.REJECTED, ErrorKind.REPEAT)
-        return isinstance(error, self.errors) and self.classify(error) in refusals
+        return self.classify(error) in (ErrorKind.REJECTED, ErrorKind.REPEAT)
+
+    def is_transient(self, error: BaseException) -> bool:
+        """Return whether the same statements may succeed on another connection, or later."""
+        return self.classify(error) in (ErrorKind.TRANSIENT, ErrorKind.LOCKED)
 
     @abstractmethod
     def classify_driver_error(self, error: BaseException) -> ErrorKind:
-        """Classify an error of the driver itself."""
+        """Classify an error of the driver itself, by its code."""
+
+    @abstractmethod
+    def session_fault(self, error: BaseException) -> SessionFault | None:
+        """Return what an error says about sessions; None where its session can be used again."""
 
     @abstractmethod
     def explain(self, error: BaseException, url: URL) -> str | None:

@@ -39,7 +39,7 @@ from sqlalchemy import (
     text,
 )
 from sqlalchemy.dialects.mysql import CHAR, DATETIME, JSON, LONGTEXT, VARBINARY, VARCHAR, insert
-from sqlalchemy.exc import DBAPIError, DisconnectionError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.types import TypeEngine
 
 from ..._internal import json as _json
@@ -139,6 +139,7 @@ class MySQL(Dialect):
             "pool_size": settings.pool_size,
             "max_overflow": settings.max_overflow,
             "pool_timeout": settings.connect_timeout,
+            "pool_recycle": settings.connection_max_age or -1,
             "connect_args": arguments,
             # Each statement must see what was committed before it.
             "isolation_level": "READ COMMITTED",
@@ -147,13 +148,19 @@ class MySQL(Dialect):
         }
 
     def install(self, engine: AsyncEngine) -> None:
-        """Replace connections that the server has closed; name rows that are too large."""
+        """Name rows that are too large."""
         packet = mysql_errors.Packet()
         event.listen(engine.sync_engine, "connect", packet.measure)
         event.listen(engine.sync_engine, "handle_error", packet.explain)
-        event.listen(engine.sync_engine, "checkout", _refuse_lost)
         # It prints the server's warnings; strict mode makes those that matter errors.
         logging.getLogger("asyncmy").setLevel(logging.ERROR)
+
+    def is_lost(self, driver: Any) -> bool:
+        """Return True after a lost server.
+
+        asyncmy has no public attribute for a broken stream; without it, the first statement fails.
+        """
+        return not driver.connected or getattr(driver, "_stream_broken", False)
 
     async def server_version(self, connection: AsyncConnection) -> str:
         version = str(await connection.scalar(text("SELECT VERSION()")))
@@ -282,6 +289,7 @@ class MySQL(Dialect):
         return (*super().errors, MySQLError, RejectedRow)
 
     classify_driver_error = staticmethod(mysql_errors.classify)
+    session_fault = staticmethod(mysql_errors.session_fault)
     explain = staticmethod(mysql_errors.explain)
 
 
@@ -327,15 +335,6 @@ async def _connect(seconds: float, **arguments: Any) -> Any:
 
     async with asyncio.timeout(seconds):
         return await asyncmy.connect(**arguments)
-
-
-def _refuse_lost(connection: Any, _record: Any, _proxy: Any) -> None:
-    if connection is None:
-        return
-    driver = connection.driver_connection
-    # asyncmy has no public attribute for a broken stream; without it, the first statement fails.
-    if not driver.connected or getattr(driver, "_stream_broken", False):
-        raise DisconnectionError("closed by the server")
 
 
 def _has_other_keys(table: Table, keys: Sequence[str]) -> bool:

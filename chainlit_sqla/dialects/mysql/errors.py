@@ -11,24 +11,41 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import URL
 
 from ...errors import RejectedRow
-from ..base import ErrorKind, driver_error
+from ..base import ErrorKind, SessionFault, driver_error
 
 if TYPE_CHECKING:
     from sqlalchemy.engine.interfaces import ExceptionContext
 
 # https://dev.mysql.com/doc/mysql-errors/8.4/en/server-error-reference.html and, from 1900 on,
 # https://mariadb.com/docs/server/reference/error-codes
-_TRANSIENT = {
-    *(1040, 1203, 1226),  # No connection left; the user's limits.
-    *(1044, 1045, 1049, 1129, 1130, 1698, 2059, 3118, 3159),  # Login; database missing.
-    *(1021, 1114),  # Disk full; table full.
-    *(1205, 1206, 1213, 1412, 1020, 3572, 1180),  # Lock wait, deadlock, concurrent change.
-    *(1290, 1792, 1836, 1047),  # Read-only replica; a Galera node without its cluster.
-    *(1053, 1077, 1152, 1158, 1159, 1160, 1161, 1184, 1927, 3169, 4031),  # Ended connections.
-    *(2002, 2003, 2006, 2013, 2014, 2055),
+_REJECTED_CLASSES = {"22", "23"}
+_REJECTED = {
+    *(1048, 1138, 1263, 1364),  # NULL, or no value.
+    *(1022, 1062, 1169, 1217, 1451, 1557, 1586, 1859),  # Keys.
+    *(1264, 1265, 1292, 1300, 1365, 1366, 1367, 1406, 1411, 1441, 1690),  # Range, type, length.
+    *(1526, 1748),  # No partition for it.
+    *(1118, 1153, 1301),  # Row size, size of a packet.
+    *range(3140, 3159),  # MySQL's JSON, without 3159: login without TLS.
+    *(3819, 4025),  # Check constraints of MySQL and MariaDB.
+    *range(4035, 4041),  # MariaDB's JSON.
 }
-_REPEAT = {1216, 1452, 1317, 1969, 3024}  # No parent row; interrupted, took too long.
-_SCHEMA = {1051, 1054, 1142, 1143, 1146}
+_FULL = {1040, 1203, 1226}  # No connection left; the user's limits.
+_NO_PRIMARY = {1290, 1792, 1836, 1047}  # Replica; a Galera node without its cluster.
+_ENDED = {1053, 1077, 1152, 1158, 1159, 1160, 1161, 1184, 1927, 3169, 4031}
+_CLIENT = range(2000, 2100)
+"""Numbers of the client itself: the server cannot be reached, or is lost."""
+_TRANSIENT = {
+    *_FULL,
+    *_NO_PRIMARY,
+    *_ENDED,
+    *_CLIENT,
+    *(1044, 1045, 1049, 1129, 1130, 1698, 3118, 3159),  # Login; database missing.
+    *(1021, 1114),  # Disk full; table full.
+    *(1206, 1213, 1412, 1020, 1180),  # Deadlock, concurrent change.
+}
+_LOCKED = {1205, 3058, 3572}
+_NO_PARENT = {1216, 1452}
+_SCHEMA = {1051, 1054, 1146}  # No table, no column.
 _TOO_LONG, _TOO_LARGE = 1406, 1153
 _UNREACHED = {2002, 2003}
 _OUT_OF_STEP = "Packet sequence number wrong"
@@ -55,10 +72,10 @@ _EXPLAINED = {
     "make an account for it, such as {user}@'%'",
     1049: "MySQL at {where} has no database {database!r}; create it "
     "(CREATE DATABASE {database} CHARACTER SET utf8mb4) or correct the database URL",
-    1044: _PERMISSION,
-    1142: _PERMISSION,
-    1143: _PERMISSION,
-    1227: _PERMISSION,
+    **dict.fromkeys((1044, 1142, 1143, 1227, 1370), _PERMISSION),
+    **dict.fromkeys(_LOCKED, "Another transaction in {database!r} keeps a row locked; end it"),
+    1047: "The Galera node at {where} is not part of its cluster ({words}); connect to another "
+    "node, or join it again",
     1040: "MySQL at {where} has no connection left; lower CHAINLIT_SQLA_POOL_SIZE "
     "or raise the server's max_connections",
     1665: "The binary log of MySQL at {where} is written by statement, which InnoDB refuses in "
@@ -70,12 +87,26 @@ _EXPLAINED = {
 
 def classify(error: BaseException) -> ErrorKind:
     """Return what an error of the driver means for a write, by its number."""
-    number = _number(error)
-    if number in _TRANSIENT or _is_out_of_step(error):
+    number, state = _number(error), getattr(driver_error(error), "sqlstate", None) or ""
+    if not number or number in _TRANSIENT:  # Without a number: the driver's own, "Not connected".
         return ErrorKind.TRANSIENT
-    if number in _REPEAT:
+    if number in _NO_PARENT:
         return ErrorKind.REPEAT
-    return ErrorKind.SCHEMA if number in _SCHEMA else ErrorKind.REJECTED
+    if number in _LOCKED:
+        return ErrorKind.LOCKED
+    if number in _REJECTED or state[:2] in _REJECTED_CLASSES:
+        return ErrorKind.REJECTED
+    return ErrorKind.SCHEMA if number in _SCHEMA else ErrorKind.OTHER
+
+
+def session_fault(error: BaseException) -> SessionFault | None:
+    """Return what an error says about sessions."""
+    number = _number(error)
+    if number in _FULL:
+        return SessionFault.FULL
+    if number in _NO_PRIMARY or number in _CLIENT or isinstance(driver_error(error), OSError):
+        return SessionFault.STALE
+    return SessionFault.BROKEN if not number or number in _ENDED else None
 
 
 def explain(error: BaseException, url: URL) -> str | None:

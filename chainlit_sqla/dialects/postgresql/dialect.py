@@ -44,7 +44,6 @@ from . import fast_batch
 from .search_index import TrigramIndex, folded
 
 if TYPE_CHECKING:
-    from sqlalchemy import PoolProxiedConnection
     from sqlalchemy.ext.asyncio import AsyncConnection
 
     from ...settings import Settings
@@ -83,13 +82,8 @@ _FULL = len('"2026-01-31T08:00:00.000001"')
 
 async def _fetch(driver: Any, calls: Sequence[CompiledCall], *, pooler: bool) -> list[Rows]:
     """Run each statement in one round trip; a pooler needs a transaction for one session."""
-    try:
-        async with driver.transaction(readonly=True) if pooler else nullcontext():
-            return [await driver.fetch(sql, *arguments) for sql, arguments in calls]
-    except Exception as error:
-        if driver.is_closed() and getattr(error, "sqlstate", None) is None:
-            raise ConnectionResetError(str(error)) from error
-        raise
+    async with driver.transaction(readonly=True) if pooler else nullcontext():
+        return [await driver.fetch(sql, *arguments) for sql, arguments in calls]
 
 
 class PostgreSQL(Dialect):
@@ -101,6 +95,7 @@ class PostgreSQL(Dialect):
     port = 5432
     search_index = TrigramIndex()
     has_schemas = True
+    unprepared: ClassVar = {"statement_cache_size": 0, "prepared_statement_cache_size": 0}
     # Without BEGIN and ROLLBACK, which are two round trips.
     read_options: ClassVar = {"isolation_level": "AUTOCOMMIT"}
     # Each statement must see what was committed before it.
@@ -145,7 +140,7 @@ class PostgreSQL(Dialect):
         if given:
             arguments["dsn"] = f"postgresql://?{urlencode(given, doseq=True)}"
         if self.is_pooler(url, settings):
-            arguments |= {"statement_cache_size": 0, "prepared_statement_cache_size": 0}
+            arguments |= self.unprepared
         else:
             arguments["max_cacheable_statement_size"] = 0  # Fast batches are long.
             arguments["server_settings"] = {"application_name": "chainlit-sqla"}
@@ -153,6 +148,7 @@ class PostgreSQL(Dialect):
             "pool_size": settings.pool_size,
             "max_overflow": settings.max_overflow,
             "pool_timeout": settings.connect_timeout,
+            "pool_recycle": settings.connection_max_age or -1,
             "connect_args": arguments,
             "json_serializer": _serialize,
             "json_deserializer": _json.loads_stored,
@@ -161,14 +157,25 @@ class PostgreSQL(Dialect):
     def is_pooler(self, url: URL, settings: Settings) -> bool:
         """Read the ``pgbouncer`` parameter of Prisma's URLs and the setting."""
         has_flag = str(url.query.get("pgbouncer", "")).lower() in _FLAGS
-        return has_flag or not settings.prepared_statements
+        return has_flag or settings.prepared_statements is False
 
-    def is_broken(self, connection: PoolProxiedConnection, error: BaseException | None) -> bool:
-        """Return True after a lost server, in an open transaction, or after a cancelled query."""
-        driver: Any = connection.driver_connection
-        if driver is None or driver.is_closed() or driver.is_in_transaction():
-            return True
-        return error is not None and getattr(error, "sqlstate", None) is None
+    def is_lost(self, driver: Any) -> bool:
+        return driver is None or driver.is_closed()
+
+    def is_broken(self, driver: Any) -> bool:
+        """Return True after a lost server, or in an open transaction."""
+        return self.is_lost(driver) or driver.is_in_transaction()
+
+    def abort(self, driver: Any) -> None:
+        driver.terminate()
+
+    async def is_pooled(self, driver: Any) -> bool:
+        """Compare the process id of the login with that of the server; a pooler has its own.
+
+        The simple protocol prepares no statement.
+        """
+        pid = driver.get_server_pid()
+        return str(await driver.execute(f"SELECT WHERE pg_backend_pid() <> {pid}")) != "SELECT 0"
 
     async def refuse_hidden_rows(self, connection: AsyncConnection) -> None:
         """Make row level security raise an error instead of hiding rows.
@@ -299,9 +306,11 @@ class PostgreSQL(Dialect):
     def errors(self) -> tuple[type[Exception], ...]:
         import asyncpg
 
-        return (*super().errors, asyncpg.PostgresError, asyncpg.InterfaceError)
+        theirs = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+        return (*super().errors, *theirs)
 
     classify_driver_error = staticmethod(postgresql_errors.classify)
+    session_fault = staticmethod(postgresql_errors.session_fault)
     explain = staticmethod(postgresql_errors.explain)
 
     def schema_name(self, name: str) -> str:

@@ -28,6 +28,7 @@ from asyncpg import PostgresError
 from asyncpg.exceptions import UniqueViolationError
 from sqlalchemy import Table
 from sqlalchemy.dialects.postgresql import asyncpg
+from sqlalchemy.exc import StatementError
 
 from ..._internal import json as _json
 from ..fast_batch import FastBatch, FastBatchOutcome, FastBatchThread
@@ -137,10 +138,13 @@ def _arguments(batch: FastBatch) -> list[str]:
     """Return the parameters of the statement: JSON documents, which the driver encodes fastest."""
     rows = [_row(thread) for thread in batch.thread_rows]
     documents = [rows, batch.tombstone_ids, *(group.rows for group in batch.step_groups)]
-    return [
-        orjson.dumps(document, _fragment, orjson.OPT_PASSTHROUGH_SUBCLASS).decode()
-        for document in documents
-    ]
+    try:
+        return [
+            orjson.dumps(document, _fragment, orjson.OPT_PASSTHROUGH_SUBCLASS).decode()
+            for document in documents
+        ]
+    except (TypeError, ValueError) as error:
+        raise StatementError(str(error), None, None, error) from error
 
 
 def _fragment(value: Any) -> orjson.Fragment:

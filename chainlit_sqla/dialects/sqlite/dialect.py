@@ -37,7 +37,7 @@ from sqlalchemy.pool import AsyncAdaptedQueuePool
 from ..._internal import json as _json
 from ..._internal.timestamps import format_instant
 from ...errors import ConfigurationError
-from ..base import Dialect, ErrorKind, driver_error, insert_on_conflict
+from ..base import Dialect, ErrorKind, SessionFault, driver_error, insert_on_conflict
 from .search_index import WRITES, FtsIndex
 from .worker import SQLiteWorker, finish
 
@@ -54,13 +54,24 @@ _BUSY_SECONDS = 30.0
 
 # Result codes: https://www.sqlite.org/rescode.html
 _LOCKED_CODES = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL}
-_DISK_CODES = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR}
-"""Errors of the disk, not of a row: it may have space again later."""
-_UNUSABLE_CODES = {
-    *(sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM),
-    *(sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT),
+_UNWRITABLE_CODES = {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_CANTOPEN}
+_DAMAGED_CODES = {sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT}
+_TRANSIENT_CODES = {
+    *_LOCKED_CODES,
+    *_UNWRITABLE_CODES,
+    *(sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_NOMEM),
+    *(sqlite3.SQLITE_INTERRUPT, sqlite3.SQLITE_ABORT, sqlite3.SQLITE_SCHEMA),
 }
-"""The whole file's fault, not the row's."""
+_REJECTED_CODES = {
+    *(sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_MISMATCH),
+    *(sqlite3.SQLITE_TOOBIG, sqlite3.SQLITE_RANGE),
+}
+_STALE_CODES = {*_UNWRITABLE_CODES, *_DAMAGED_CODES, sqlite3.SQLITE_IOERR}
+"""A connection keeps the file, and the right to write it, that it was opened with."""
+_NO_TABLE = ("no such table", "no such column", "no such module", "no such tokenizer")
+_CLOSED = ("closed database", "Connection closed", "no active connection")
+"""What sqlite3 and aiosqlite say of a connection that was closed."""
+_UNBOUND = ("not supported", "unsupported type", "Error binding")
 _NO_FTS5 = (
     "The SQLite of this Python has no FTS5 with trigrams, which the search index of {database} "
     "needs; use a Python whose SQLite has FTS5, 3.34 or newer, or run with one: "
@@ -257,19 +268,32 @@ class SQLite(Dialect):
     def errors(self) -> tuple[type[Exception], ...]:
         return (*super().errors, sqlite3.Error)
 
+    def classify(self, error: BaseException) -> ErrorKind:
+        """Add the errors of aiosqlite, which are plain ``ValueError``."""
+        return ErrorKind.TRANSIENT if _is_closed(error) else super().classify(error)
+
     def classify_driver_error(self, error: BaseException) -> ErrorKind:
         code = getattr(error, "sqlite_errorcode", None)
         if code is None:
-            return ErrorKind.REJECTED
-        if code & 0xFF in _LOCKED_CODES | _DISK_CODES:
-            return ErrorKind.TRANSIENT
+            is_value = any(words in str(error) for words in _UNBOUND)
+            return ErrorKind.REJECTED if is_value else ErrorKind.OTHER
         if code == sqlite3.SQLITE_CONSTRAINT_FOREIGNKEY:
             return ErrorKind.REPEAT
-        # No such table or column, for syntax is ours; or a file that no write gets into, which
-        # `explain` names.
-        if code == sqlite3.SQLITE_ERROR or code & 0xFF in _UNUSABLE_CODES:
-            return ErrorKind.SCHEMA
-        return ErrorKind.REJECTED
+        if code & 0xFF in _TRANSIENT_CODES:
+            return ErrorKind.TRANSIENT
+        if code & 0xFF in _REJECTED_CODES:
+            return ErrorKind.REJECTED
+        is_missing = str(error).startswith(_NO_TABLE) or "has no column named" in str(error)
+        return ErrorKind.SCHEMA if is_missing or code & 0xFF in _DAMAGED_CODES else ErrorKind.OTHER
+
+    def session_fault(self, error: BaseException) -> SessionFault | None:
+        if _is_closed(error):
+            return SessionFault.BROKEN
+        code = getattr(driver_error(error), "sqlite_errorcode", 0) & 0xFF
+        return SessionFault.STALE if code in _STALE_CODES else None
+
+    def is_replaceable(self, url: URL) -> bool:
+        return not _in_memory(url)
 
     def explain(self, error: BaseException, url: URL) -> str | None:
         error = driver_error(error)
@@ -277,6 +301,12 @@ class SQLite(Dialect):
         if str(error).startswith(("no such module: fts5", "no such tokenizer")):
             sentence = _NO_FTS5
         return sentence and sentence.format(database=url.database, seconds=_BUSY_SECONDS)
+
+
+def _is_closed(error: BaseException) -> bool:
+    error = driver_error(error)
+    is_drivers = isinstance(error, (sqlite3.Error, ValueError))
+    return is_drivers and any(words in str(error) for words in _CLOSED)
 
 
 def _in_memory(url: URL) -> bool:

@@ -29,7 +29,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from ..._internal.retry import bisect, retry
 from ..._internal.timestamps import instant_of
 from ...database import Database
-from ...dialects import ErrorKind, one_line
+from ...dialects import one_line
 from ...models import elements, imports, steps, threads, tombstones, users
 from ...writes.tombstones import bump_row_versions, element_tombstone_id, lock_threads
 from ..records import COLUMNS, IN_THREADS, KEYS, TABLES, Record, sorted_by_kind
@@ -123,7 +123,7 @@ class ImportTarget:
 
         return await retry(
             once,
-            lambda error: self._dialect.classify(error) is ErrorKind.TRANSIENT,
+            self._dialect.is_transient,
             attempts=ATTEMPTS,
             first_pause=0.2,
             longest_pause=10.0,
