@@ -128,14 +128,17 @@ class Attempts:
 
         return await self._retry([queued], execute, is_repeated)
 
-    async def locked_lanes(self, ops: Sequence[QueuedOp]) -> set[Lane]:
-        """Return the lanes whose threads are locked by other transactions."""
+    async def locked_lanes(self, ops: Sequence[QueuedOp]) -> set[Lane] | None:
+        """Return the lanes whose threads are locked by other transactions.
+
+        None: their table is.
+        """
         lanes = {queued.lane.key: queued.lane for queued in ops}
         ids = [key for key in lanes if isinstance(key, str)]
         try:
             locked = await self._database.transact(lambda sync: locked_threads(sync, ids))
-        except self._database.dialect.errors:
-            return set()
+        except self._database.dialect.errors as error:
+            return None if self.kind_of(error) is ErrorKind.LOCKED else set()
         return {lanes[id] for id in locked}
 
     async def _execute(self, ops: Sequence[QueuedOp]) -> BatchOutcome:

@@ -282,9 +282,8 @@ class WriteQueue:
                 elif kind is ErrorKind.TRANSIENT:  # The deadline has passed.
                     for queued in _with_earliest_deadline(ops):
                         self._fail(queued, self._attempts.exhausted(queued, error))
-                elif kind is ErrorKind.LOCKED and (lanes := await self._attempts.locked_lanes(ops)):
-                    for lane in lanes:
-                        self._hold(lane, error)
+                elif kind is ErrorKind.LOCKED and await self._hold_locked(ops, error):
+                    continue
                 else:
                     if isinstance(error, BreaksConnections):
                         self._batch_size = max(1, len(ops) // 2)
@@ -298,6 +297,19 @@ class WriteQueue:
             self._fail(queued, refused(queued, error))
         else:
             self._hold(queued.lane, error)
+
+    async def _hold_locked(self, ops: Sequence[QueuedOp], error: Exception) -> bool:
+        """Hold the lanes whose threads are locked; return False if another row is."""
+        lanes = await self._attempts.locked_lanes(ops)
+        if lanes is None:  # A table is locked: wait, until the deadline.
+            self._report(error)
+            for queued in ops:
+                if (queued.deadline or 0) < time.monotonic():
+                    self._fail(queued, self._attempts.exhausted(queued, error))
+            return True
+        for lane in lanes:
+            self._hold(lane, error)
+        return bool(lanes)
 
     def _hold(self, lane: Lane, error: Exception) -> None:
         self._report(error)
