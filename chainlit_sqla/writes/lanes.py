@@ -41,8 +41,6 @@ _QUANTUM = 20
 """Operations of a lane in one turn."""
 _SHARE = 100
 """Operations of one lane in a batch."""
-_MOST_ENTRIES = 16
-"""From this number of lanes with one id on, they follow each other."""
 
 _BY_ID = (DeleteStep, DeleteElement, DeleteFeedback)
 _Key: TypeAlias = str | tuple[str, str]
@@ -97,10 +95,12 @@ class Lanes:
         self.bytes = 0
         self._lanes: dict[_Key, Lane] = {}
         self._turns: deque[Lane] = deque()
-        self._last_by_key: dict[_Key, tuple[QueuedOp, ...]] = {}
-        """The last operations with a key, one of each lane."""
-        self._deletions_by_id: dict[Lane, QueuedOp] = {}
-        """The last deletions by id, one of each lane."""
+        self._saves_by_key: dict[_Key, dict[Lane, QueuedOp]] = {}
+        """The last saves with a key, one of each lane, since the last deletion with it."""
+        self._deletion_by_key: dict[_Key, QueuedOp] = {}
+        """The last deletion by id with a key, which follows all before it."""
+        self._deletion_by_lane: dict[Lane, QueuedOp] = {}
+        """The last deletion by id in a lane."""
         self._numbers = count()
 
     @property
@@ -124,7 +124,7 @@ class Lanes:
             return [lane.ops[-1] for lane in self._lanes.values() if lane.ops]
         lane = self._lanes.get(thread_id)
         # A deletion by id may touch several threads.
-        ops = dict.fromkeys(self._deletions_by_id.values())
+        ops = dict.fromkeys(self._deletion_by_lane.values())
         if lane and lane.ops:
             ops[lane.ops[-1]] = None
         return list(ops)
@@ -136,23 +136,21 @@ class Lanes:
         if lane is None:
             lane = self._lanes[lane_key] = Lane(lane_key)
         queued = QueuedOp(op, size, future, since, next(self._numbers), lane, keys)
-        by_id = isinstance(op, _BY_ID)
-        follows: list[QueuedOp] = []
+        is_deletion = isinstance(op, _BY_ID)
+        follows = [q for key in followed for q in self._saves_by_key.get(key, {}).values()]
         for key in keys:
-            entry = self._last_by_key.get(key)
-            if entry is None:
-                self._last_by_key[key] = (queued,)
-                continue
-            others = [earlier for earlier in entry if earlier.lane is not lane]
-            is_crowded = len(others) > _MOST_ENTRIES
+            if deletion := self._deletion_by_key.get(key):
+                follows.append(deletion)
             # Saves with one id in two threads are two rows, in any order.
-            follows += (q for q in others if by_id or is_crowded or isinstance(q.op, _BY_ID))
-            self._last_by_key[key] = (queued,) if is_crowded else (*others, queued)
-        for key in followed:
-            follows += self._last_by_key.get(key, ())
-        queued.follows = follows
-        if by_id:
-            self._deletions_by_id[lane] = queued
+            if is_deletion:
+                follows += self._saves_by_key.pop(key, {}).values()
+                self._deletion_by_key[key] = queued
+            else:
+                self._saves_by_key.setdefault(key, {})[lane] = queued
+        if follows:
+            queued.follows = [earlier for earlier in follows if earlier.lane is not lane]
+        if is_deletion:
+            self._deletion_by_lane[lane] = queued
         lane.ops.append(queued)
         self.operations += 1
         self.bytes += size
@@ -230,14 +228,14 @@ class Lanes:
         if not lane.ops and not lane.is_held:
             self._lanes.pop(lane.key, None)
         for key in queued.keys:
-            entry = self._last_by_key.get(key, ())
-            if queued in entry:
-                if len(entry) == 1:
-                    del self._last_by_key[key]
-                else:
-                    self._last_by_key[key] = tuple(q for q in entry if q is not queued)
-        if self._deletions_by_id and self._deletions_by_id.get(lane) is queued:
-            del self._deletions_by_id[lane]
+            if (saves := self._saves_by_key.get(key)) and saves.get(lane) is queued:
+                del saves[lane]
+                if not saves:
+                    del self._saves_by_key[key]
+            if self._deletion_by_key and self._deletion_by_key.get(key) is queued:
+                del self._deletion_by_key[key]
+        if self._deletion_by_lane and self._deletion_by_lane.get(lane) is queued:
+            del self._deletion_by_lane[lane]
         self._wake(queued)
 
     def hold(self, lane: Lane) -> None:
@@ -290,8 +288,8 @@ class Lanes:
                 if thread_id is None and not isinstance(op, DeleteFeedback):
                     thread_id = op.scope.thread_id
                 if thread_id is None:  # Where its row is about to be written, if it is.
-                    earlier = self._last_by_key.get(op.id)
-                    return earlier[-1].lane.key if earlier else ("id", op.id), (op.id,), ()
+                    saves = self._saves_by_key.get(op.id)
+                    return next(iter(saves)).key if saves else ("id", op.id), (op.id,), ()
                 return thread_id, (op.id,), ()
 
 

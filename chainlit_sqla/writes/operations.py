@@ -18,8 +18,10 @@ from ..errors import RejectedRow
 _LONGEST_ID = 100
 
 
-def printable_id(id: str) -> str:
+def printable_id(id: Any) -> str:
     """Return an id for messages: clients choose ids, and a log entry is one line."""
+    if not isinstance(id, str):
+        return repr(id)
     return id if len(id) < _LONGEST_ID and id.isprintable() else repr(id[:_LONGEST_ID])
 
 
