@@ -24,7 +24,6 @@ from __future__ import annotations
 
 import base64
 import json
-import re
 from collections import deque
 from collections.abc import Mapping
 from enum import Enum
@@ -35,7 +34,6 @@ import orjson
 MAX_DEPTH = 250
 """The deepest nesting that is accepted; the limit of orjson is slightly higher."""
 
-_SURROGATE = re.compile("[\ud800-\udfff]")
 _INTEGERS = range(-(2**63), 2**64)
 _OPTIONS = orjson.OPT_NON_STR_KEYS
 
@@ -74,10 +72,19 @@ def clean_text(value: str) -> str:
     """
     if type(value) is not str:
         value = str.__str__(value)
-    if "\x00" not in value and (value.isascii() or not _SURROGATE.search(value)):
+    if "\x00" not in value and (value.isascii() or _is_encodable(value)):
         return value
     joined = value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
     return joined.replace("\x00", "\u2400")
+
+
+def _is_encodable(value: str) -> bool:
+    """Return whether a text has no surrogates: encoding takes less than half of a search."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def dumps(value: Any) -> JsonText:

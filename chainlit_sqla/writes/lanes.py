@@ -39,8 +39,8 @@ from .operations import (
 
 _QUANTUM = 20
 """Operations of a lane in one turn."""
-_SHARE = 100
-"""Operations of one lane in a batch."""
+SHARE = 50
+"""Operations of one lane in a batch, unless a round trip takes longer than writing them."""
 
 _BY_ID = (DeleteStep, DeleteElement, DeleteFeedback)
 _Key: TypeAlias = str | tuple[str, str]
@@ -157,7 +157,7 @@ class Lanes:
         self._offer(lane)
         return queued
 
-    def take(self, most_operations: int, most_bytes: int) -> list[QueuedOp]:
+    def take(self, most_operations: int, most_bytes: int, share: int = SHARE) -> list[QueuedOp]:
         """Return the next batch; `settle` it when it has been written."""
         batch: list[QueuedOp] = []
         size, turns = 0, self._turns
@@ -167,7 +167,7 @@ class Lanes:
             if lane.is_held:
                 turns.popleft().in_turn = False
                 continue
-            end = min(lane.taken + _QUANTUM, len(lane.ops), _SHARE)
+            end = min(lane.taken + _QUANTUM, len(lane.ops), share)
             end = min(end, lane.taken + most_operations - len(batch))
             is_blocked = False
             while lane.taken < end and not is_blocked:
@@ -187,7 +187,7 @@ class Lanes:
             turns.popleft()
             if is_blocked or lane.taken == len(lane.ops):
                 lane.in_turn = False
-            elif lane.taken >= _SHARE:
+            elif lane.taken >= share:
                 had_their_share.append(lane)
             else:
                 turns.append(lane)

@@ -40,7 +40,7 @@ from ..dialects import ErrorKind, one_line
 from ..errors import RejectedRow, RetriesExhausted, WriteError, WriteQueueClosed, WriteQueueFull
 from .attempts import Attempts, BreaksConnections, refused
 from .execute_batch import BatchOutcome
-from .lanes import Lane, Lanes, QueuedOp
+from .lanes import SHARE, Lane, Lanes, QueuedOp
 from .operations import Op, check_ids, describe, size_of
 
 log = logging.getLogger(__name__)
@@ -50,6 +50,8 @@ _BATCH_BYTES = 4 * 2**20
 _LINE_CALLERS = 50_000
 _LINE_BYTES = 4
 """Limits of the callers in line: their number, and their bytes as a multiple of the queue's."""
+_FEW = 5
+"""Up to this number of operations, a transaction takes as long as its round trips."""
 _SAME_DEADLINE = 1.0
 """Deadlines within so many seconds count as one."""
 _MANY_COMMITTED = 16
@@ -104,6 +106,8 @@ class WriteQueue:
         self._batch: Sequence[QueuedOp] = ()
         """The operations that the committer has taken."""
         self._batch_size = database.settings.batch_size
+        self._round_trip = self._each = 0.0
+        """Seconds that a small transaction takes, and that each operation of a large one adds."""
         self._committed: deque[QueuedOp] = deque()
         self._committer: asyncio.Task[None] | None = None
         self._held: dict[Lane, asyncio.Task[None]] = {}
@@ -258,11 +262,25 @@ class WriteQueue:
                 self._resolve(number // 2 if number > _MANY_COMMITTED else number)
                 await asyncio.sleep(0)  # Callers that were resolved may write again.
             # They stay in their lanes while they are written: close() can name them.
-            self._batch = self._lanes.take(self._batch_size, _BATCH_BYTES)
+            self._batch = self._lanes.take(self._batch_size, _BATCH_BYTES, self._share())
+            began = time.perf_counter()
             # `_commit` raises only errors for which a part of the batch is to blame.
             await bisect(self._batch, self._commit, lambda _: True, self._isolate)
+            self._measure(len(self._batch), time.perf_counter() - began)
             self._lanes.settle(self._batch)
             self._batch = ()
+
+    def _measure(self, operations: int, seconds: float) -> None:
+        """Remember how long a transaction takes, and each operation in it."""
+        if 0 < operations <= _FEW:
+            # The shortest lately: others may have kept the machine or the database busy.
+            self._round_trip = min(seconds, 1.1 * self._round_trip or seconds)
+        elif operations >= SHARE:
+            self._each = max(seconds - self._round_trip, 0.0) / operations
+
+    def _share(self) -> int:
+        """Return a lane's share of a batch: writing it takes as long as the transaction anyway."""
+        return max(SHARE, int(self._round_trip / self._each) if self._each else SHARE)
 
     async def _commit(self, part: Sequence[QueuedOp]) -> None:
         """Write a batch, or a part of it, in one transaction.

@@ -309,3 +309,22 @@ async def test_deleting_a_step_without_an_id_leaves_its_thread(database: Databas
             await write_queue.submit(DeleteStep("", Scope("t")))
         await write_queue.submit(step("t", "b"))
     assert await written(database) == {("t", "a"), ("t", "b")}
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+async def test_far_from_the_database_a_flood_is_written_in_large_batches(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batches: list[int] = []
+
+    async def execute_far_away(database: Database, ops: Sequence[Op]) -> BatchOutcome:
+        batches.append(len(ops))
+        await asyncio.sleep(0.05)
+        return await execute_batch(database, ops)
+
+    execute_batch = attempts.execute_batch
+    monkeypatch.setattr(attempts, "execute_batch", execute_far_away)
+    async with queue_with(database, queue_size=10_000) as write_queue:
+        await write_queue.submit(step("t", "first"))
+        await asyncio.gather(*submit(write_queue, [step("t", f"s{n}") for n in range(2_000)]))
+    assert len(batches) < 20, "not 40 of a lane's usual share"
