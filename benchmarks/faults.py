@@ -96,7 +96,7 @@ class Stage:
         """Start a worker."""
         path = self.folder / f"journal-{len(self.processes)}"
         path.touch()
-        self._journals.append(path.open())
+        self._journals.append(path.open("rb"))
         command = [sys.executable, str(Path(__file__).with_name("faults_worker.py"))]
         ours = {k: v for k, v in os.environ.items() if not k.startswith(("CHAINLIT", "DATABASE_"))}
         with path.with_suffix(".log").open("w") as log:
@@ -115,7 +115,7 @@ class Stage:
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             running = [process.poll() is None for process in self.processes]
-            for line in (json.loads(line) for journal in self._journals for line in journal):
+            for line in map(json.loads, self._lines()):
                 if len(line) == len(Entry._fields):
                     self.entries.append(Entry(*line))
                 elif len(line) == 1:
@@ -127,6 +127,12 @@ class Stage:
                 return until()
             time.sleep(0.05)
         return False
+
+    def _lines(self) -> Iterator[bytes]:
+        for journal in self._journals:
+            whole, _, rest = journal.read().rpartition(b"\n")
+            journal.seek(-len(rest), os.SEEK_CUR)
+            yield from whole.splitlines()
 
     def acknowledged(self, who: str = "", since: float = 0.0, until: float = 1e99) -> list[Entry]:
         """The writes that were under way between two moments and are acknowledged."""
