@@ -15,7 +15,7 @@ import signal
 import sys
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -40,9 +40,17 @@ class Writer:
         self.journal.write(json.dumps(values) + "\n")
 
     async def record(
-        self, who: str, table: str, thread_id: str, id: str, version: int, call: Awaitable[Any]
+        self,
+        who: str,
+        table: str,
+        thread_id: str,
+        id: str,
+        version: int,
+        call: Coroutine[Any, Any, Any],
     ) -> None:
-        """Await a call of the layer and write down how it ended."""
+        """Await a call of the layer, unless it closes already, and write down how it ended."""
+        if self.stop.is_set():
+            return call.close()
         began, error = time.monotonic(), ""
         try:
             await call
@@ -89,10 +97,9 @@ async def talk(writer: Writer, who: str, pause: float = 0.01) -> None:
         while not writer.stop.is_set():
             id = str(uuid.uuid4())
             for version, save in enumerate((writer.layer.create_step, writer.layer.update_step)):
-                if not writer.stop.is_set():
-                    call = save(step(thread_id, id, version))
-                    await writer.record(who, "steps", thread_id, id, version, call)
-                    await asyncio.sleep(pause)
+                call = save(step(thread_id, id, version))
+                await writer.record(who, "steps", thread_id, id, version, call)
+                await asyncio.sleep(pause)
 
 
 async def mix(writer: Writer, who: str) -> None:
@@ -128,7 +135,7 @@ async def burst(
     """Start many messages or uploads together."""
     from chainlit.element import File
 
-    def save(id: str) -> Awaitable[Any]:
+    def save(id: str) -> Coroutine[Any, Any, Any]:
         if table == "steps":
             return writer.layer.create_step(step(thread_id, id, 0, size))  # type: ignore[no-any-return]
         return writer.layer.create_element(File(name="0", id=id, content=bytes(size)))  # type: ignore[no-any-return]
@@ -136,8 +143,13 @@ async def burst(
     async with writer.thread(who) as thread_id:
         await writer.go.wait()
         ids = [str(uuid.uuid4()) for _ in range(number)]
-        calls = [writer.record(who, table, thread_id, id, 0, save(id)) for id in ids]
-        await asyncio.gather(*calls)
+        tasks = []
+        for id in ids:
+            call = writer.record(who, table, thread_id, id, 0, save(id))
+            tasks.append(asyncio.create_task(call))
+            if len(tasks) % 50 == 0:
+                await asyncio.sleep(0)
+        await asyncio.gather(*tasks)
         writer.note(who)
 
 
