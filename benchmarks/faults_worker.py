@@ -50,7 +50,8 @@ class Writer:
     ) -> None:
         """Await a call of the layer, unless it closes already, and write down how it ended."""
         if self.stop.is_set():
-            return call.close()
+            call.close()
+            return
         began, error = time.monotonic(), ""
         try:
             await call
