@@ -326,7 +326,7 @@ UPLOADS: Role = ("uploads", "burst", 1, {"number": 90, "size": 100_000, "table":
 FLOOD: Role = ("flood", "burst", 1, {"number": 20_000})
 SCENARIOS: Mapping[str, Scenario] = {
     "terminate": Scenario("connections ended every 0.3 s for 20 s", terminate, (others(3), READER)),
-    "restart": Scenario("12 restarts", restart, (others(20), READER)),
+    "restart": Scenario("12 restarts", restart, (others(3), READER)),
     "forgotten": Scenario("connections forgotten by the network", forget, (others(5), READER)),
     "locked": Scenario("a thread locked for 30 s, 50 others", lock_row, (LOCKED, others(50))),
     "switchover": Scenario("switchover, old primary read-only", switch_over, (others(5),)),

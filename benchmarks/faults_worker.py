@@ -148,7 +148,7 @@ async def burst(
         for id in ids:
             call = writer.record(who, table, thread_id, id, 0, save(id))
             tasks.append(asyncio.create_task(call))
-            if len(tasks) % 50 == 0:
+            if len(tasks) % 500 == 0:
                 await asyncio.sleep(0)
         await asyncio.gather(*tasks)
         writer.note(who)
