@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -14,30 +15,119 @@ from chainlit_sqla.settings import Settings
 from chainlit_sqla.storage.base import BlobSource
 from chainlit_sqla.storage.open_store import open_storage
 from chainlit_sqla.storage.s3.client import S3Storage
+from chainlit_sqla.storage.s3.upload import CRC32, MD5, PART_SIZE
 
 from .conftest import SESSION, Bucket
-from .test_contract import failures
+from .test_contract import blob, failures
 
 MIB = 1024 * 1024
 
 
-async def test_a_failed_upload_leaves_nothing_behind(
-    swift: Bucket, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("algorithm", "header", "digest"),
+    [
+        (CRC32, "x-amz-checksum-crc32", "AAAAAA=="),
+        (MD5, "Content-MD5", "1B2M2Y8AsgTpgAmY7PhCfg=="),
+    ],
+)
+async def test_a_corrupted_upload_is_refused_and_leaves_nothing_behind(
+    swift: Bucket, algorithm: str, header: str, digest: str
 ) -> None:
     storage = swift.storage()
     client = await storage._connect()
+    for verification in (await storage._connected()).verifications:
+        verification.algorithm = algorithm
 
     def wrong_digest(params: dict[str, Any], **_: Any) -> None:
-        if params["url_path"].endswith("/k") and params["query_string"].get("partNumber") == 2:
-            params["headers"]["Content-MD5"] = "1B2M2Y8AsgTpgAmY7PhCfg=="
+        if params["url_path"].endswith("/k") and params["query_string"].get("partNumber", 2) == 2:
+            assert header in params["headers"]
+            params["headers"][header] = digest
 
     client.meta.events.register("before-call.s3.UploadPart", wrong_digest)
-    for _ in range(3):  # As often as would use up all slots if one were not given back.
+    client.meta.events.register("before-call.s3.PutObject", wrong_digest)
+    for size in (16, 16, 16, 1):  # As often as would use up all slots if one were not given back.
         with pytest.raises(StorageError, match=r"Cannot write 'k' in the S3 bucket .*BadDigest"):
-            await storage.put("k", BlobSource(data=b"x" * 16 * MIB), mime="text/plain")
+            await storage.put("k", BlobSource(data=b"x" * size * MIB), mime="text/plain")
     assert swift.unfinished() == []
     assert swift.names() == []
     await storage.put("other", BlobSource(data=b"x"), mime="text/plain")
+
+
+class Digests:
+    """Records the digest of each request that a client sends a body with."""
+
+    def __init__(self, client: Any) -> None:
+        self.sent: list[str] = []
+        for operation in ("PutObject", "UploadPart"):
+            client.meta.events.register(f"before-call.s3.{operation}", self._record)
+
+    def _record(self, params: dict[str, Any], **_: Any) -> None:
+        headers = {name.lower() for name in params["headers"]}
+        known = {"x-amz-checksum-crc32", "content-md5"}
+        self.sent.append("+".join(sorted(headers & known)))
+
+
+CRC32_ONLY, MD5_ONLY = "x-amz-checksum-crc32", "content-md5"
+
+
+@pytest.mark.parametrize("size", [1, 20 * MIB])
+async def test_a_server_that_verifies_crc32_gets_no_md5(swift: Bucket, size: int) -> None:
+    storage = swift.storage()
+    digests = Digests(await storage._connect())
+    for _ in range(2):
+        await storage.put("k", BlobSource(data=b"x" * size), mime="text/plain")
+    assert set(digests.sent) == {CRC32_ONLY}
+    parts = -(-size // PART_SIZE)
+    assert len(digests.sent) == 2 * parts + 1  # One that must be refused shows that it does.
+    assert swift.names() == ["k"]
+
+
+@pytest.mark.parametrize("size", [1, 20 * MIB])
+async def test_a_server_that_ignores_crc32_gets_an_md5(moto: Bucket, size: int) -> None:
+    storage = moto.storage()
+    digests = Digests(await storage._connect())
+    content = bytes(range(250)) * (size // 250) or b"x"
+    await storage.put("k", BlobSource(data=content), mime="text/plain")
+    assert await blob(storage, "k") == content
+    assert moto.names() == ["k"]
+    assert moto.unfinished() == []
+    digests.sent.clear()
+    await storage.put("again", BlobSource(data=content), mime="text/plain")
+    assert digests.sent == [MD5_ONLY] * -(-len(content) // PART_SIZE)
+
+
+@pytest.mark.parametrize("size", [1, 20 * MIB])
+async def test_a_server_that_refuses_crc32_gets_an_md5(moto: Bucket, size: int) -> None:
+    storage = moto.storage()
+    client = await storage._connect()
+
+    def refuse(params: dict[str, Any], **_: Any) -> Any:
+        if not any("checksum" in name.lower() for name in params["headers"]):
+            return None
+        error = {"Code": "NotImplemented", "Message": "no such header"}
+        status = {"HTTPStatusCode": 501, "HTTPHeaders": {}}
+        return SimpleNamespace(status_code=501), {"Error": error, "ResponseMetadata": status}
+
+    client.meta.events.register("before-call.s3", refuse)
+    for key in ("k", "again"):
+        await storage.put(key, BlobSource(data=b"x" * size), mime="text/plain")
+    digests = Digests(client)
+    await storage.put("k", BlobSource(data=b"x" * size), mime="text/plain")
+    assert set(digests.sent) == {MD5_ONLY}
+    assert moto.names() == ["again", "k"]
+
+
+async def test_a_server_that_returns_the_crc32_is_not_tried(moto: Bucket) -> None:
+    storage = moto.storage()
+    client = await storage._connect()
+
+    def ask_for_it(params: dict[str, Any], **_: Any) -> None:
+        params["headers"]["x-amz-sdk-checksum-algorithm"] = "CRC32"
+
+    client.meta.events.register("before-call.s3.PutObject", ask_for_it)
+    digests = Digests(client)
+    await storage.put("k", BlobSource(data=b"x"), mime="text/plain")
+    assert digests.sent == [CRC32_ONLY]
 
 
 async def test_a_cancelled_upload_leaves_nothing_behind(swift: Bucket) -> None:

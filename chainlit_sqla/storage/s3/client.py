@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from datetime import UTC, datetime
@@ -147,8 +148,12 @@ class S3Storage:
                 size = source.size
             async with connection.small if size < PART_SIZE else connection.large:
                 with UploadFile.opened(source, key) as file:
-                    client, patience = connection.client, self._patience
-                    upload = Upload(client, target, headers, file, patience, self._abandoned)
+                    upload = Upload(
+                        *(connection.client, target, headers, file, self._patience),
+                        self._abandoned,
+                        connection.verifications[size >= PART_SIZE],
+                        self._target(f"chainlit-sqla-check/{secrets.token_hex(8)}"),
+                    )
                     await upload.send()
             await upload.abort_abandoned()
             return file.size

@@ -13,7 +13,7 @@ from aiobotocore.session import get_session
 from botocore.exceptions import BotoCoreError
 
 from ..cloud import CLOSE_SECONDS, closed_error
-from .upload import ABORT_SECONDS, PARTS
+from .upload import ABORT_SECONDS, PARTS, Verification, expect_nothing
 
 logger = logging.getLogger("chainlit_sqla")
 
@@ -37,6 +37,8 @@ class Connection:
         self.loop = asyncio.get_running_loop()
         self.small = asyncio.Semaphore(SMALL_UPLOADS)
         self.large = asyncio.Semaphore(LARGE_UPLOADS)
+        self.verifications = Verification(), Verification()
+        """Of uploads in one request, and in parts."""
         self.client: Any = None
         self.signer: Any = None
         self._location = location
@@ -57,6 +59,7 @@ class Connection:
                 client = await self._stack.enter_async_context(self._make_client(session, ""))
                 # A closed client of aiobotocore fails unlike any error of S3, or connects again.
                 client.meta.events.register("before-send.s3", self._check_open)
+                client.meta.events.register_last("before-call.s3", expect_nothing)
                 self.signer = client
                 if self._public_endpoint:
                     signer = self._make_client(session, self._public_endpoint)
@@ -110,7 +113,7 @@ def client_config(*, path_style: bool, attempts: int, patience: float) -> Any:
     # host that redirects, and the redirect breaks the signature.
     options: dict[str, Any] = {
         "signature_version": "s3v4",
-        # Signing a body hashes it in the event loop. Its MD5 is among the signed headers
+        # Signing a body hashes it in the event loop. Its CRC32 or MD5 is among the signed headers
         # instead, and is computed in a thread.
         "s3": {
             "addressing_style": "path" if path_style else "virtual",
