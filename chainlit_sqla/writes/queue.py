@@ -52,6 +52,8 @@ _LINE_BYTES = 4
 """Limits of the callers in line: their number, and their bytes as a multiple of the queue's."""
 _FEW = 5
 """Up to this number of operations, a transaction takes as long as its round trips."""
+_LEAST = 1e-4
+"""Seconds that the operations of a large batch take at least."""
 _SAME_DEADLINE = 1.0
 """Deadlines within so many seconds count as one."""
 _MANY_COMMITTED = 16
@@ -276,7 +278,7 @@ class WriteQueue:
             # The shortest lately: others may have kept the machine or the database busy.
             self._round_trip = min(seconds, 1.1 * self._round_trip or seconds)
         elif operations >= SHARE:
-            self._each = max(seconds - self._round_trip, 0.0) / operations
+            self._each = max(seconds - self._round_trip, _LEAST) / operations
 
     def _share(self) -> int:
         """Return a lane's share of a batch: writing it takes as long as the transaction anyway."""
