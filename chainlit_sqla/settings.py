@@ -59,6 +59,10 @@ class Settings(BaseSettings):
     )
     """Seconds after which a connection is replaced, so that changes of DNS are followed; 0: never.
     Has no effect on SQLite."""
+    command_timeout: float = Field(30.0, ge=0, validation_alias=_named(_OURS + "COMMAND_TIMEOUT"))
+    """Seconds until a statement without answer fails and its connection is replaced; 0: never."""
+    lock_timeout: float = Field(2.0, ge=0, validation_alias=_named(_OURS + "LOCK_TIMEOUT"))
+    """Seconds for which a statement waits for a locked row; 0: as the server is configured."""
     prepared_statements: bool | None = Field(
         None, validation_alias=_named(_OURS + "PREPARED_STATEMENTS")
     )

@@ -112,7 +112,7 @@ def _run(
     warning: str,
 ) -> None:
     Database(settings=settings, read_only=True)  # Refuses a file that does not exist.
-    database = Database(settings=settings)
+    database = Database(settings=settings, limits=False)
     change: InPlaceChange | None = None
     report = Report()
     try:

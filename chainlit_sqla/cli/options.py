@@ -57,7 +57,7 @@ def settings_for(url: str | None, schema: str | None) -> Settings:
 @asynccontextmanager
 async def open_database(settings: Settings, *, read_only: bool = False) -> AsyncIterator[Database]:
     """A database that is closed at the end of the block."""
-    database = Database(settings=settings, read_only=read_only)
+    database = Database(settings=settings, read_only=read_only, limits=False)
     try:
         yield database
     finally:

@@ -20,7 +20,9 @@ from .._internal.aio import PerLoop
 from .._internal.outage import OutageLog
 from .._internal.retry import retry
 from ..dialects import (
+    NO_LIMITS,
     BoundStatement,
+    CommandTimeout,
     CompiledCall,
     Dialect,
     ErrorKind,
@@ -40,6 +42,11 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 _READ_ATTEMPTS = 3
 _READ_PAUSE = 0.2
+_FIRST_READ_SECONDS = 2.5
+"""How long the first attempt of a read may take. Somebody waits for it, and is given up after 5 to
+10 s; repeating a slow read costs less than waiting for a connection that is lost."""
+_STATEMENTS_IN_TIME = 10
+"""How many times the limit of a statement a transaction may take, whatever its driver waits for."""
 _STATEMENTS = 256
 """How many compiled statements are kept; a statement must be one object that is used again."""
 _FAST_BATCH_AGAIN = 300.0
@@ -56,6 +63,8 @@ class Database:
             ``sqlite:///chats.db``); None uses the one of the settings.
         settings: The settings; None reads them from the environment.
         read_only: Whether to prevent all changes, including the journal of a SQLite file.
+        limits: Whether the settings limit statements and waits for locks. False for long work:
+            imports, exports and migrations.
 
     Raises:
         ConfigurationError: The URL cannot work.
@@ -72,10 +81,13 @@ class Database:
         *,
         settings: Settings | None = None,
         read_only: bool = False,
+        limits: bool = True,
     ) -> None:
-        self.settings = settings or Settings.load()
-        self.given_url = parse_url(url or self.settings.database)
+        settings = settings or Settings.load()
+        self.given_url = parse_url(url or settings.database)
         self.dialect: Dialect = dialect_named(self.given_url.get_backend_name())
+        settings = self.dialect.with_limits(self.given_url, settings)
+        self.settings = settings if limits else settings.model_copy(update=NO_LIMITS)
         self.url = self.dialect.engine_url(self.given_url)
         if read_only:
             self.url = self.dialect.reading_url(self.url)
@@ -85,7 +97,7 @@ class Database:
         self._create_folder()
         pooler = self.dialect.is_pooler(self.given_url, self.settings)
         self._sessions = Sessions(self.dialect, self.settings, self.label, pooler=pooler)
-        self.engine = self._create_engine()
+        self.engine = self._create_engine(self.settings)
         self._no_fast_batch_before = 0.0
         self._compile = lru_cache(maxsize=_STATEMENTS)(compile_statement)
         # More concurrent reads are not faster, because rows are parsed one after the other.
@@ -135,6 +147,21 @@ class Database:
         """Open a connection for reading."""
         async with self._open(self.dialect.read_options) as connection:
             yield connection
+
+    @asynccontextmanager
+    async def connect_without_limits(self) -> AsyncIterator[AsyncConnection]:
+        """Open a connection for a migration: no statement and no wait for a lock times out."""
+        self.adopt_loop()
+        if not (self.settings.command_timeout or self.settings.lock_timeout):
+            async with self.engine.connect() as connection:
+                yield connection
+            return
+        engine = self._create_engine(self.settings.model_copy(update=NO_LIMITS))
+        try:
+            async with engine.connect() as connection:
+                yield connection
+        finally:
+            await engine.dispose()
 
     @asynccontextmanager
     async def snapshot(self) -> AsyncIterator[AsyncConnection]:
@@ -203,7 +230,8 @@ class Database:
         self.adopt_loop()
         if self._worker:
             return await self._worker.write(work)
-        async with self.write() as connection:
+        limit = self.settings.command_timeout * _STATEMENTS_IN_TIME or None
+        async with self.write() as connection, self._time_limit(limit):
             return await self.dialect.run_to_end(connection, work)
 
     async def write_fast_batch(self, batch: FastBatch) -> bool:
@@ -222,8 +250,8 @@ class Database:
     async def read(self, query: Callable[[AsyncConnection], Awaitable[T]]) -> T:
         """Run a query that does not write, and repeat it after a lost connection."""
 
-        async def once() -> T:
-            async with self.connect() as connection:
+        async def once(seconds: float | None) -> T:
+            async with self.connect() as connection, self._time_limit(seconds):
                 return await query(connection)
 
         return await self._again(once)
@@ -242,9 +270,11 @@ class Database:
         Example:
             >>> [rows] = await database.fetch((BY_NAME, {"name": "me"}))
         """
-        return await self._again(lambda: self._fetch(statements))
+        return await self._again(lambda seconds: self._fetch(statements, seconds))
 
-    async def _fetch(self, statements: Sequence[BoundStatement]) -> list[Rows]:
+    async def _fetch(
+        self, statements: Sequence[BoundStatement], seconds: float | None
+    ) -> list[Rows]:
         self.adopt_loop()
         async with self._reader_slot():
             if self._worker:
@@ -252,8 +282,8 @@ class Database:
             if fetch := self.dialect.fetch_on_driver:
                 calls = [self._call(*bound) for bound in statements]
                 async with self._driver() as driver:
-                    return await fetch(driver, calls, pooler=self._sessions.pooler)
-            async with self.connect() as connection:
+                    return await fetch(driver, calls, pooler=self._sessions.pooler, seconds=seconds)
+            async with self.connect() as connection, self._time_limit(seconds):
                 return await self.dialect.run_to_end(
                     connection, lambda sync: [sync.execute(*bound).all() for bound in statements]
                 )
@@ -273,15 +303,43 @@ class Database:
             if acquired:
                 slots.release()
 
+    @asynccontextmanager
+    async def _time_limit(self, seconds: float | None) -> AsyncIterator[None]:
+        """Cancel statements that take too long; SQLAlchemy then closes their connection."""
+        generation = self._sessions.generation
+        try:
+            async with asyncio.timeout(seconds):
+                yield
+        except TimeoutError as error:
+            if seconds is None or isinstance(error, CommandTimeout):
+                raise
+            self._sessions.replace(generation)
+            raise CommandTimeout from error
+
     def _call(self, statement: Executable, values: Mapping[str, Any]) -> CompiledCall:
         compiled = self._compile(statement, self.engine.dialect, self.schema)
         return compiled.sql, compiled.arguments(values)
 
-    async def _again(self, once: Callable[[], Awaitable[T]]) -> T:
-        """Run a read, and repeat it a few times after a lost connection."""
+    async def _again(self, once: Callable[[float | None], Awaitable[T]]) -> T:
+        """Run a read, and repeat it a few times after a lost connection.
+
+        The first attempt gets less time than the others: its connection may have been forgotten
+        by the network, and somebody waits for the page.
+        """
+        limit = self.settings.command_timeout or None
+        seconds = limit and min(limit, _FIRST_READ_SECONDS)
+        timeouts = 0
+
+        async def attempt() -> T:
+            return await once(seconds)
 
         def is_transient(error: Exception) -> bool:
-            # A read without an answer would only be without an answer again.
+            nonlocal seconds, timeouts
+            seconds = limit
+            if isinstance(error, CommandTimeout):
+                timeouts += 1
+                return timeouts == 1
+            # A connection attempt without an answer would only be without an answer again.
             timed_out = isinstance(driver_error(error), TimeoutError)
             return self.dialect.is_transient(error) and not timed_out
 
@@ -289,7 +347,7 @@ class Database:
         try:
             with self.translated_errors():
                 result = await retry(
-                    once,
+                    attempt,
                     is_transient,
                     attempts=1 if in_outage else _READ_ATTEMPTS,
                     first_pause=_READ_PAUSE,
@@ -397,9 +455,9 @@ class Database:
                     "write permission, or set DATABASE_URL or CHAINLIT_SQLA_DATA_DIR"
                 ) from error
 
-    def _create_engine(self) -> AsyncEngine:
+    def _create_engine(self, settings: Settings) -> AsyncEngine:
         try:
-            options = self.dialect.engine_options(self.given_url, self.settings)
+            options = self.dialect.engine_options(self.given_url, settings)
             engine = create_async_engine(self.url, hide_parameters=True, **options)
         except (ModuleNotFoundError, NoSuchModuleError) as error:
             raise ConfigurationError(

@@ -50,7 +50,8 @@ class Sessions:
         self._label = label
         self._seconds = settings.connect_timeout
         self._detects_pooler = settings.prepared_statements is None
-        self._generation = 0
+        self.generation = 0
+        """Counts what made the connections before it suspect."""
         self._limit = PerLoop(lambda: ConnectionLimit(label, self._seconds))
 
     def install(self, engine: Engine) -> None:
@@ -110,18 +111,23 @@ class Sessions:
         fault = self._dialect.session_fault(error)
         if fault is SessionFault.UNPREPARED:
             self._stop_preparing(f"a pooler mixes prepared statements up ({one_line(error)})")
-        elif fault is SessionFault.STALE and info.get(_GENERATION) == self._generation:
-            self._generation += 1
+        elif fault is SessionFault.STALE:
+            self.replace(info.get(_GENERATION))
         # A driver may stumble over its own closed connection with any error.
         is_unknown = self._dialect.classify(error) is ErrorKind.OTHER
         if fault is SessionFault.BROKEN and is_unknown and self._dialect.is_lost(driver):
             return True, ConnectionResetError(one_line(error))
         return fault is not None, None
 
+    def replace(self, generation: int | None) -> None:
+        """Replace all connections of a generation, unless that was ordered before."""
+        if generation == self.generation:
+            self.generation += 1
+
     def _stop_preparing(self, reason: str) -> None:
         if not self.pooler:
             self.pooler = True
-            self._generation += 1
+            self.generation += 1
             log.warning(
                 "Statements of %s are no longer prepared: %s; set %s=false to do so from the "
                 "beginning, or true if it pools whole sessions",
@@ -161,10 +167,10 @@ class Sessions:
             raise
 
     def _mark(self, _connection: Any, record: Any) -> None:
-        record.info[_GENERATION] = self._generation
+        record.info[_GENERATION] = self.generation
 
     def _refuse_stale(self, connection: Any, record: Any, _proxy: Any) -> None:
-        if record.info.get(_GENERATION) != self._generation:
+        if record.info.get(_GENERATION) != self.generation:
             raise DisconnectionError("opened before an error of the server")
         if self._dialect.is_broken(getattr(connection, "driver_connection", connection)):
             raise DisconnectionError("closed by the server")

@@ -6,7 +6,9 @@ from importlib import import_module
 
 from ..errors import ConfigurationError
 from .base import (
+    NO_LIMITS,
     BoundStatement,
+    CommandTimeout,
     CompiledCall,
     Dialect,
     ErrorKind,
@@ -47,7 +49,9 @@ def dialect_named(name: str) -> Dialect:
 
 __all__ = [
     "BACKUP_SUFFIX",
+    "NO_LIMITS",
     "BoundStatement",
+    "CommandTimeout",
     "CompiledCall",
     "Dependent",
     "Dialect",

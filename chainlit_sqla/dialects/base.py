@@ -62,10 +62,13 @@ Rows = Sequence[Sequence[Any]]
 FetchMany = Callable[[int], Awaitable[Sequence[Any]]]
 """Returns the next rows, at most the given number; an empty result ends them."""
 DriverFetch = Callable[..., Awaitable[list[Rows]]]
-"""Called with the driver's connection, `CompiledCall`s, and ``pooler``."""
+"""Called with the driver's connection, `CompiledCall`s, ``pooler``, and ``seconds``, after which
+it raises `CommandTimeout` unless they are None."""
 FastBatchWriter = Callable[..., "Awaitable[FastBatchOutcome]"]
 """Called with the driver's connection, a `FastBatch`, a schema, and ``pooler``."""
 
+NO_LIMITS = {"command_timeout": 0.0, "lock_timeout": 0.0}
+"""The settings of connections for long work, such as migrations."""
 _LOOPBACK = {"", "localhost", "127.0.0.1", "::1"}
 
 
@@ -99,6 +102,13 @@ class SessionFault(Enum):
     """A pooler gives prepared statements to other sessions than those that prepared them."""
     FULL = "full"
     """The server accepts no further session."""
+
+
+class CommandTimeout(TimeoutError):
+    """A statement had no answer on an open connection, which has been closed."""
+
+    def __str__(self) -> str:
+        return "no answer in time"
 
 
 class Dialect(ABC):
@@ -168,6 +178,10 @@ class Dialect(ABC):
         host = (url.host or "").lower()
         host = "localhost" if host in _LOOPBACK else host
         return f"{self.name}://{host}:{port}/{url.database or ''}"
+
+    def with_limits(self, url: URL, settings: Settings) -> Settings:  # noqa: ARG002
+        """Return the settings with the time limits of a URL; no limits without a network."""
+        return settings.model_copy(update=NO_LIMITS)
 
     @abstractmethod
     def engine_options(self, url: URL, settings: Settings) -> dict[str, Any]:

@@ -54,7 +54,7 @@ def test_each_setting_is_documented_with_its_default() -> None:
         if isinstance(field.default, (int, float)):
             written = documented[Settings.variables(name)[0]]
             assert written == (
-                str(field.default).lower() if field.default is True else f"{field.default:g}"
+                str(field.default).lower() if field.default is True else f"{field.default:.12g}"
             )
 
 

@@ -45,7 +45,7 @@ class FlakyProxy:
         self._links: set[_Link] = set()
         self._flowing = asyncio.Event()
         self._flowing.set()
-        self._cut: tuple[bytes, bool] | None = None
+        self._cut: tuple[bytes, bool, bool] | None = None
         self._delay = 0.0
         self._deaf = False
         self.round_trips = 0
@@ -143,9 +143,15 @@ class FlakyProxy:
 
         return self._call(end())
 
-    def cut_at(self, pattern: bytes, *, deliver: bool) -> None:
-        """Reset, once, the connection on which the client next sends these bytes."""
-        self._cut = (pattern, deliver)
+    def cut_at(self, pattern: bytes, *, deliver: bool, silently: bool = False) -> None:
+        """Reset, once, the connection on which the client next sends these bytes.
+
+        Args:
+            pattern: Bytes that the client sends.
+            deliver: Whether the server gets them.
+            silently: Forget the connection, as `go_silent` does, instead of resetting it.
+        """
+        self._cut = (pattern, deliver, silently)
 
     @property
     def cut_pending(self) -> bool:
@@ -186,12 +192,16 @@ class FlakyProxy:
         async for data in self._arrivals(reader, link):
             self.round_trips += sum(type in b"QSH" for type in messages.feed(data))
             if self._cut is not None and self._cut[0] in data:
-                deliver = self._cut[1]
+                _, deliver, silently = self._cut
                 self._cut = None
-                if not deliver:
+                if silently:
+                    link.silent = True
+                    if not deliver:
+                        continue
+                elif not deliver:
                     link.reset()
                     return
-                link.mute = True
+                link.mute = not silently
             writer.write(data)
             await writer.drain()
         await self._end(writer, link)

@@ -9,9 +9,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import logging
+import math
 import re
 import ssl
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
@@ -45,6 +45,7 @@ from sqlalchemy.types import TypeEngine
 from ..._internal import json as _json
 from ...errors import ConfigurationError, DatabaseUnavailable, MissingExtraError, RejectedRow
 from ..base import Dialect, FetchMany, load_tls
+from ..limits import SOCKET_PARAMETERS, socket_options, url_limits
 from . import errors as mysql_errors
 
 if TYPE_CHECKING:
@@ -81,8 +82,12 @@ _PARAMETERS = {
 # Decided by this package, or without effect here.
 _IGNORED = {
     *("charset", "characterencoding", "collation", "useunicode", "autocommit", "localinfile"),
-    *("connecttimeout", "readtimeout", "connectionlimit", "pooltimeout", "programname"),
+    *("connectionlimit", "pooltimeout", "programname", "writetimeout"),
     *("serverversion", "servertimezone", "allowpublickeyretrieval"),
+}
+_LIMITS = {
+    **dict.fromkeys(("connecttimeout", "connectiontimeout"), "connect_timeout"),
+    **dict.fromkeys(("readtimeout", "sockettimeout"), "command_timeout"),
 }
 _MODES = {
     # The driver cannot fall back to a connection without TLS, so "preferred" has none.
@@ -120,6 +125,10 @@ class MySQL(Dialect):
             )
         return super().engine_url(url).set(query={})
 
+    def with_limits(self, url: URL, settings: Settings) -> Settings:
+        """Return the settings with the time limits of a URL, which win."""
+        return settings.model_copy(update=url_limits(url.query, _LIMITS, _plain))
+
     def engine_options(self, url: URL, settings: Settings) -> dict[str, Any]:
         """Return pool and driver options; sessions do not depend on the server's defaults."""
         if find_spec(self.driver) is None:
@@ -127,9 +136,12 @@ class MySQL(Dialect):
         arguments = {
             "charset": "utf8mb4",
             # The driver's own timeout ends when the server has accepted the connection.
-            "async_creator_fn": partial(_connect, settings.connect_timeout),
+            "async_creator_fn": partial(
+                _connect, settings.connect_timeout, socket_options(url.query, settings)
+            ),
             "connect_timeout": 2 * settings.connect_timeout,
-            "init_command": _SESSION,
+            "read_timeout": settings.command_timeout or None,
+            "init_command": _SESSION + _session_limits(settings),
             "program_name": "chainlit-sqla",
             **_connect_arguments(url.query),
         }
@@ -303,10 +315,10 @@ def _connect_arguments(query: Mapping[str, Any]) -> dict[str, Any]:
     """Translate the parameters of a URL into arguments of ``asyncmy.connect``."""
     values: dict[str, str] = {}
     for name, value in query.items():
-        plain = name.lower().replace("-", "").replace("_", "")
+        plain = _plain(name)
         if meaning := _PARAMETERS.get(plain):
             values[meaning] = str(value)
-        elif plain not in _IGNORED:
+        elif plain not in {*_IGNORED, *_LIMITS} and name not in SOCKET_PARAMETERS:
             repair = "use ssl-mode instead" if "ssl" in plain else "remove it from the URL"
             raise ConfigurationError(
                 f"The database URL has the parameter {name!r}, which is not known; {repair}"
@@ -330,11 +342,32 @@ def _connect_arguments(query: Mapping[str, Any]) -> dict[str, Any]:
     return arguments
 
 
-async def _connect(seconds: float, **arguments: Any) -> Any:
-    import asyncmy
+def _plain(name: str) -> str:
+    return name.lower().replace("-", "").replace("_", "")
 
-    async with asyncio.timeout(seconds):
-        return await asyncmy.connect(**arguments)
+
+def _session_limits(settings: Settings) -> str:
+    """Limit waits for locks, and let the server end what a lost client has left.
+
+    MySQL and MariaDB ignore each other's comments. MySQL limits only the time of a SELECT, and
+    can end an idle transaction only like an idle connection, which the pool then replaces.
+    """
+    limits = ""
+    if settings.lock_timeout:
+        limits += f", innodb_lock_wait_timeout = {math.ceil(settings.lock_timeout)}"
+    if seconds := settings.command_timeout:
+        idle = math.ceil(2 * seconds)
+        limits += f" /*!80000 , max_execution_time = {math.ceil(seconds * 1000)}"
+        limits += f", wait_timeout = {idle} */"
+        limits += f" /*M!100300 , max_statement_time = {seconds:.3f}"
+        limits += f", idle_transaction_timeout = {idle} */"
+    return limits
+
+
+async def _connect(*limits: Any, **arguments: Any) -> Any:
+    from .connection import connect  # The driver is optional.
+
+    return await connect(*limits, **arguments)
 
 
 def _has_other_keys(table: Table, keys: Sequence[str]) -> bool:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import ssl
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager, nullcontext
+from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC
 from itertools import count
 from pathlib import Path
@@ -39,12 +40,14 @@ from ..._internal.aio import shield_with_timeout
 from ...errors import ConfigurationError
 from ..base import CompiledCall, Dialect, FetchMany, Rows, insert_on_conflict, load_tls
 from ..in_place import qualified
+from ..limits import CLOSE_SECONDS, PROBES, SOCKET_PARAMETERS, socket_options, url_limits
+from . import connection as connections
 from . import errors as postgresql_errors
 from . import fast_batch
 from .search_index import TrigramIndex, folded
 
 if TYPE_CHECKING:
-    from sqlalchemy.ext.asyncio import AsyncConnection
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
     from ...settings import Settings
     from ..in_place import TableReplacement
@@ -56,10 +59,14 @@ _LOCK = 0x636C_7371_6C61  # "clsqla": the advisory lock around migrations.
 
 # Parameters that other clients put into a URL: Prisma's, and those of libpq that asyncpg lacks.
 _IGNORED = {
-    *("connection_limit", "pool_timeout", "schema", "pgbouncer", "socket_timeout", "keepalives"),
-    *("channel_binding", "connect_timeout", "application_name", "gssencmode", "tcp_user_timeout"),
-    *("keepalives_idle", "keepalives_interval", "keepalives_count", "client_encoding"),
+    *("connection_limit", "pool_timeout", "schema", "pgbouncer", "channel_binding"),
+    *("application_name", "gssencmode", "client_encoding"),
 }
+_LIMITS = {
+    **dict.fromkeys(("connect_timeout", "timeout"), "connect_timeout"),
+    **dict.fromkeys(("command_timeout", "socket_timeout"), "command_timeout"),
+}
+"""Parameters that limit time: libpq's, asyncpg's and Prisma's."""
 _SQLALCHEMY = {"host", "port", "prepared_statement_cache_size"}
 """Parameters that SQLAlchemy understands."""
 _CERTIFICATES = ("sslrootcert", "sslcert", "sslkey")
@@ -80,10 +87,20 @@ _ENDS = {'"infinity"': "9999-12-31T23:59:59.999999", '"-infinity"': "0001-01-01T
 _FULL = len('"2026-01-31T08:00:00.000001"')
 
 
-async def _fetch(driver: Any, calls: Sequence[CompiledCall], *, pooler: bool) -> list[Rows]:
+async def _fetch(
+    driver: Any, calls: Sequence[CompiledCall], *, pooler: bool, seconds: float | None
+) -> list[Rows]:
     """Run each statement in one round trip; a pooler needs a transaction for one session."""
-    async with driver.transaction(readonly=True) if pooler else nullcontext():
-        return [await driver.fetch(sql, *arguments) for sql, arguments in calls]
+    try:
+        if not pooler:
+            return [await driver.fetch(sql, *values, timeout=seconds) for sql, values in calls]
+        # After an error the connection is thrown away: rolling back could wait, too.
+        await driver.execute("BEGIN READ ONLY", timeout=seconds)
+        rows = [await driver.fetch(sql, *values, timeout=seconds) for sql, values in calls]
+        await driver.execute("COMMIT", timeout=seconds)
+        return rows
+    except TimeoutError as error:
+        raise await connections.end_after_timeout(driver) from error
 
 
 class PostgreSQL(Dialect):
@@ -111,14 +128,21 @@ class PostgreSQL(Dialect):
         query = {name: value for name, value in url.query.items() if name in _SQLALCHEMY}
         return super().engine_url(url).set(query=query)
 
+    def with_limits(self, url: URL, settings: Settings) -> Settings:
+        """Return the settings with the time limits of a URL, which win."""
+        return settings.model_copy(update=url_limits(url.query, _LIMITS))
+
     def engine_options(self, url: URL, settings: Settings) -> dict[str, Any]:
         """Return pool and driver options; no prepared statements behind a transaction pooler."""
-        arguments: dict[str, Any] = {"timeout": settings.connect_timeout}
-        given = {k: v for k, v in url.query.items() if k not in _IGNORED | _SQLALCHEMY}
+        arguments: dict[str, Any] = {
+            "timeout": settings.connect_timeout,
+            "command_timeout": settings.command_timeout or None,
+        }
+        limits: dict[str, str] = {}
+        elsewhere = {*_IGNORED, *_SQLALCHEMY, *_LIMITS, *SOCKET_PARAMETERS}
+        given = {k: v for k, v in url.query.items() if k not in elsewhere}
         if mode := given.pop("ssl", None):  # asyncpg's own name of it.
             given.setdefault("sslmode", mode)
-        for name in given.keys() & {"timeout", "command_timeout"}:
-            arguments[name] = float(str(given.pop(name)))
         for name in given.keys() - _LIBPQ:
             raise ConfigurationError(
                 f"The database URL has the parameter {name!r}, which is not known; "
@@ -144,6 +168,9 @@ class PostgreSQL(Dialect):
         else:
             arguments["max_cacheable_statement_size"] = 0  # Fast batches are long.
             arguments["server_settings"] = {"application_name": "chainlit-sqla"}
+            limits = _server_limits(settings, str(given.get("options", "")))
+        connector = connections.Connector(limits, socket_options(url.query, settings))
+        arguments["async_creator_fn"] = connector.connect
         return {
             "pool_size": settings.pool_size,
             "max_overflow": settings.max_overflow,
@@ -153,6 +180,10 @@ class PostgreSQL(Dialect):
             "json_serializer": _serialize,
             "json_deserializer": _json.loads_stored,
         }
+
+    def install(self, engine: AsyncEngine) -> None:
+        """End connections without waiting for their server."""
+        connections.listen(engine)
 
     def is_pooler(self, url: URL, settings: Settings) -> bool:
         """Read the ``pgbouncer`` parameter of Prisma's URLs and the setting."""
@@ -321,6 +352,27 @@ class PostgreSQL(Dialect):
                 "use 1 to 63 bytes that do not start with pg_"
             )
         return name
+
+
+def _server_limits(settings: Settings, options: str) -> dict[str, str]:
+    """Return what the server limits, unless libpq's ``options`` in the URL do.
+
+    The transaction of a lost client would keep its locks until the server's system notices.
+    Between two statements the server ends it; within one, where it waits for more messages, its
+    probes of the network do.
+    """
+    end = settings.command_timeout and settings.command_timeout + CLOSE_SECONDS
+    limits = {
+        "lock_timeout": settings.lock_timeout,
+        "idle_in_transaction_session_timeout": end,
+    }
+    given = {name.replace("-", "_") for name in re.findall(r"(?:-c\s*|--)([\w-]+)\s*=", options)}
+    probes = {f"tcp_{name}": str(number) for name, number in PROBES.items() if "_" in name}
+    return probes | {
+        name: f"{max(seconds * 1000, 1):.0f}"
+        for name, seconds in limits.items()
+        if seconds and name not in given
+    }
 
 
 def _serialize(value: Any) -> str:

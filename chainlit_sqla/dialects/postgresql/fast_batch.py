@@ -32,6 +32,7 @@ from sqlalchemy.exc import StatementError
 
 from ..._internal import json as _json
 from ..fast_batch import FastBatch, FastBatchOutcome, FastBatchThread
+from .connection import end_after_timeout
 
 _DIALECT = asyncpg.dialect()  # type: ignore[no-untyped-call]
 _quote = _DIALECT.identifier_preparer.quote
@@ -55,6 +56,8 @@ async def _write(driver: Any, batch: FastBatch, schema: str | None) -> FastBatch
         written, existing = await driver.fetchrow(_statement_for(batch, schema), *_arguments(batch))
     except UniqueViolationError:
         return FastBatchOutcome.NEEDS_STATEMENTS
+    except TimeoutError as error:
+        raise await end_after_timeout(driver) from error
     except PostgresError as error:
         if error.sqlstate in _UNSUPPORTED_CODES:
             return FastBatchOutcome.UNSUPPORTED

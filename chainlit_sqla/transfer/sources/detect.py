@@ -62,7 +62,7 @@ async def open_source(
     # A path goes into a URL unparsed, whatever characters it has.
     url = location if path is None else URL.create("sqlite", database=str(path))
     options = settings.model_copy(update={"database_url": str(url), "db_schema": schema})
-    database = Database(url, settings=options, read_only=True)
+    database = Database(url, settings=options, read_only=True, limits=False)
     try:
         async with database.snapshot() as connection:
             tables = set(await table_names(connection, database.schema))

@@ -1,0 +1,75 @@
+"""Opening and ending asyncpg's connections so that nothing waits for a server that is silent.
+
+asyncpg cancels a statement that takes too long by a message on another connection, then waits for
+the answer on the first one. Where the server is silent there, whatever is done next on the
+connection would wait as long again: rolling back, or closing it. So it is ended immediately.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+import asyncpg
+from sqlalchemy import event
+from sqlalchemy.util import await_only
+
+from ..base import CommandTimeout
+from ..limits import CLOSE_SECONDS, SocketOptions, tune_socket
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine.interfaces import ExceptionContext
+    from sqlalchemy.ext.asyncio import AsyncEngine
+
+_REFUSED_SETTING = re.compile("parameter|option", re.IGNORECASE)
+
+
+class Connector:
+    """Opens connections with settings of the server and of the socket.
+
+    Poolers may refuse logins with settings; they get none from then on.
+    """
+
+    def __init__(self, server_settings: Mapping[str, str], options: SocketOptions) -> None:
+        self._settings = dict(server_settings)
+        self._options = options
+
+    async def connect(self, **arguments: Any) -> Any:
+        """Open a connection; see ``asyncpg.connect``."""
+        given = arguments.pop("server_settings", {})
+        try:
+            driver = await asyncpg.connect(server_settings=given | self._settings, **arguments)
+        except asyncpg.PostgresError as error:
+            if not self._settings or not _REFUSED_SETTING.search(str(error)):
+                raise
+            self._settings = {}
+            driver = await asyncpg.connect(server_settings=given, **arguments)
+        tune_socket(driver, self._options)
+        return driver
+
+
+async def end_after_timeout(driver: Any) -> CommandTimeout:
+    """End a connection, and cancel its statement in a server that answers; return the error."""
+    with suppress(Exception):
+        await driver.close(timeout=CLOSE_SECONDS)
+    return CommandTimeout()
+
+
+def listen(engine: AsyncEngine) -> None:
+    """Attach the events that end connections."""
+    event.listen(engine.sync_engine, "close", _terminate)
+    event.listen(engine.sync_engine, "handle_error", _handle_timeout)
+
+
+def _terminate(connection: Any, _record: Any) -> None:
+    """Send the end of the session, without waiting until the server has closed it."""
+    connection.driver_connection.terminate()
+
+
+def _handle_timeout(context: ExceptionContext) -> Exception | None:
+    if not isinstance(context.original_exception, TimeoutError) or context.connection is None:
+        return None
+    context.is_disconnect = True
+    return await_only(end_after_timeout(context.connection.connection.driver_connection))
