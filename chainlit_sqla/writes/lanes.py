@@ -169,7 +169,7 @@ class Lanes:
                 continue
             end = min(lane.taken + _QUANTUM, len(lane.ops), share)
             end = min(end, lane.taken + most_operations - len(batch))
-            is_blocked = False
+            is_blocked, begin = False, lane.taken
             while lane.taken < end and not is_blocked:
                 queued = lane.ops[lane.taken]
                 if blocker := next((q for q in queued.follows if not _is_ahead(q)), None):
@@ -177,8 +177,10 @@ class Lanes:
                     is_blocked = True
                     break
                 if batch and size + queued.size > most_bytes:
+                    if lane.taken > begin:  # It had its turn.
+                        turns.rotate(-1)
                     turns.extend(had_their_share)
-                    return batch  # This lane is the first of the next batch.
+                    return batch  # Otherwise this lane is the first of the next batch.
                 batch.append(queued)
                 size += queued.size
                 lane.taken += 1

@@ -86,6 +86,19 @@ def test_a_batch_is_bounded_by_bytes_and_no_smaller_operation_overtakes(
     assert (lanes.operations, lanes.bytes) == (0, 0)
 
 
+def test_large_operations_of_one_session_take_turns_with_others(
+    future: asyncio.Future[Any],
+) -> None:
+    lanes = Lanes()
+    large = queue_all(lanes, future, [step("large", f"s{n}") for n in range(10)], 90)
+    others = queue_all(lanes, future, [step(f"t{n}") for n in range(5)], 10)
+    batches = []
+    for _ in range(3):
+        batches.append(lanes.take(500, 100))
+        finish(lanes, batches[-1])
+    assert batches == [large[:1], others, large[1:2]]
+
+
 @pytest.mark.parametrize(
     ("earlier", "later"),
     [
