@@ -13,6 +13,7 @@ from sqlalchemy import Text, cast, func, literal, select, text
 from sqlalchemy.util import greenlet_spawn
 
 from chainlit_sqla.database import Database
+from chainlit_sqla.database.migrator import upgrade
 from chainlit_sqla.dialects import BoundStatement
 from chainlit_sqla.errors import DatabaseUnavailable
 from chainlit_sqla.models import Thread
@@ -20,6 +21,7 @@ from chainlit_sqla.settings import Settings
 from chainlit_sqla.writes.operations import Op, SaveFeedback, SaveStep
 from chainlit_sqla.writes.queue import WriteQueue
 from tests.servers.mysql import MySQLServer, start_mysql
+from tests.servers.pgbouncer import start_pgbouncer
 from tests.servers.postgres import PostgresServer
 from tests.servers.proxy import FlakyProxy
 from tests.until import until
@@ -155,6 +157,16 @@ async def test_closing_waits_for_no_answer(proxy: FlakyProxy, database: Database
     await asyncio.wait(reads)
 
 
+async def test_the_system_watches_the_network(behind_proxy: Database) -> None:
+    url = f"{behind_proxy.given_url.render_as_string(hide_password=False)}?tcp_user_timeout=7000"
+    async with Database(url).connect() as connection:
+        driver = (await connection.get_raw_connection()).driver_connection
+        watched = driver._transport.get_extra_info("socket")  # type: ignore[union-attr]
+        assert watched.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+        assert watched.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 60
+        assert watched.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 7_000
+
+
 async def test_long_work_has_no_limit(database: Database) -> None:
     sleep = func.pg_sleep if database.dialect.name == "postgresql" else func.sleep
     slow = select(cast(sleep(3 * SECONDS), Text))
@@ -209,8 +221,27 @@ async def test_a_locked_thread_delays_no_other(behind_proxy: Database) -> None:
         await blocker.execute(select(Thread.id).where(Thread.id == "t").with_for_update())
         locked = asyncio.create_task(write_queue.submit(step(1)))
         others = [SaveStep(f"u{number}", f"u{number}", {}) for number in range(20)]
-        async with within(SOON):
+        async with within(2 * SOON):
             await asyncio.gather(*map(write_queue.submit, others))
         assert not locked.done()
         await blocker.rollback()
         await locked
+
+
+@pytest.mark.parametrize("mode", ["transaction", "session"])
+async def test_a_pooler_that_refuses_settings_gets_none(
+    postgres: PostgresServer, mode: str
+) -> None:
+    url = postgres.create_database()
+    with start_pgbouncer(url, mode=mode) as pooler, FlakyProxy("127.0.0.1", pooler.port) as proxy:
+        settings = Settings.load(command_timeout=SECONDS, retry_seconds=300)
+        database = Database(proxy.url(url), settings=settings)
+        await upgrade(database)
+        async with started_queue(database) as write_queue:
+            await fill_pool(database)
+            proxy.go_silent()
+            async with within(SOON):
+                await asyncio.gather(*map(write_queue.submit, MANY), database.fetch(ONE))
+            assert await ids(database) == ["s000", "s001", "s002"]
+        await database.close()
+    postgres.drop_database(url)

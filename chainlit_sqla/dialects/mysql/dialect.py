@@ -45,7 +45,7 @@ from sqlalchemy.types import TypeEngine
 from ..._internal import json as _json
 from ...errors import ConfigurationError, DatabaseUnavailable, MissingExtraError, RejectedRow
 from ..base import Dialect, FetchMany, load_tls
-from ..limits import SOCKET_PARAMETERS, socket_options, url_limits
+from ..limits import CLOSE_SECONDS, SOCKET_PARAMETERS, socket_options, url_limits
 from . import errors as mysql_errors
 
 if TYPE_CHECKING:
@@ -356,10 +356,10 @@ def _session_limits(settings: Settings) -> str:
     if settings.lock_timeout:
         limits += f", innodb_lock_wait_timeout = {math.ceil(settings.lock_timeout)}"
     if seconds := settings.command_timeout:
-        idle = math.ceil(2 * seconds)
-        limits += f" /*!80000 , max_execution_time = {math.ceil(seconds * 1000)}"
+        end, idle = seconds + CLOSE_SECONDS, math.ceil(2 * seconds)
+        limits += f" /*!80000 , max_execution_time = {math.ceil(end * 1000)}"
         limits += f", wait_timeout = {idle} */"
-        limits += f" /*M!100300 , max_statement_time = {seconds:.3f}"
+        limits += f" /*M!100300 , max_statement_time = {end:.3f}"
         limits += f", idle_transaction_timeout = {idle} */"
     return limits
 
