@@ -24,6 +24,7 @@ from .errors import *  # noqa: F403
 if TYPE_CHECKING:
     from .data_layer import SQLADataLayer
     from .database import Database
+    from .integration.lifecycle import LayerStats
     from .models import Element, Feedback, Step, Thread, User
     from .settings import Settings
     from .storage.azure.client import AzureStorage
@@ -42,6 +43,7 @@ __all__ = [
     "Feedback",
     "GCSStorage",
     "Inventory",
+    "LayerStats",
     "LocalStorage",
     "S3Storage",
     "SQLADataLayer",
@@ -60,6 +62,7 @@ _MODULES = {
     "Database": ".database",
     "GCSStorage": ".storage.gcs.client",
     "Inventory": ".storage.base",
+    "LayerStats": ".integration.lifecycle",
     "LocalStorage": ".storage.local.client",
     "S3Storage": ".storage.s3.client",
     "SQLADataLayer": ".data_layer",

@@ -41,7 +41,13 @@ from .integration.server import (
     public_prefix,
     report_to_guard,
 )
-from .integration.session import author_of, browser_user, defer_until_first_message, deletion_scope
+from .integration.session import (
+    author_of,
+    browser_user,
+    defer_until_first_message,
+    deletion_scope,
+    unsaved_owner,
+)
 from .queries import elements, steps, threads
 from .queries.search import Search
 from .queries.threads import Cursor
@@ -125,6 +131,7 @@ class SQLADataLayer(BaseDataLayer):
             self.settings.upload_retry_seconds,
         )
         self._settled = Settling(self.database, self.write_queue, self._uploads, self._ready)
+        self._unowned: dict[str, set[str]] = {}  # Threads begun in an outage, by identifiers.
         self._users = UserCache(self._read_user, self.settings.user_cache_seconds)
         install_routes(self.storage)
 
@@ -170,6 +177,9 @@ class SQLADataLayer(BaseDataLayer):
         user = await self._users.get(clean_text(identifier))
         if user is None:
             return None
+        for thread_id in self._unowned.pop(user.identifier, ()):
+            claim = partial(from_chainlit.thread_operation, user_id=user.id, actor=user.identifier)
+            await commit(self.write_queue, claim(thread_id), 0)
         return PersistedUser(
             id=user.id,
             identifier=user.identifier,
@@ -367,6 +377,8 @@ class SQLADataLayer(BaseDataLayer):
     ) -> None:
         """Update a thread; None changes nothing, None in metadata removes a member."""
         actor = author_of(thread_id)
+        if user_id is None and (owner := unsaved_owner(thread_id)):
+            self._unowned.setdefault(owner, set()).add(thread_id)
         operation = from_chainlit.thread_operation(thread_id, name, user_id, metadata, tags, actor)
         await self._commit(operation)
 

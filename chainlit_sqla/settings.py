@@ -86,7 +86,7 @@ class Settings(BaseSettings):
     retry_seconds: float = Field(120.0, ge=0, validation_alias=_named(_OURS + "RETRY_SECONDS"))
     """Seconds for which a write is retried while the database is unavailable."""
     close_seconds: float = Field(20.0, ge=0, validation_alias=_named(_OURS + "CLOSE_SECONDS"))
-    """Seconds for which closing waits for pending writes."""
+    """Seconds that closing takes in all: for uploads, writes and connections."""
 
     # Storage
     data_dir: Path = Field(Path(".chainlit_sqla"), validation_alias=_named(_OURS + "DATA_DIR"))

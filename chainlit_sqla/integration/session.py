@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec
 from chainlit.context import context_var
 from chainlit.data.utils import queue_until_user_message
 from chainlit.session import WebsocketSession
+from chainlit.user import PersistedUser
 
 from .._internal.json import clean_text
 from ..errors import ChainlitSqlaError
@@ -80,6 +81,17 @@ def browser_user() -> str | None:
     if not isinstance(session, WebsocketSession) or session.user is None:
         return None
     return clean_text(session.user.identifier)
+
+
+def unsaved_owner(thread_id: object) -> str | None:
+    """Return the identifier of a browser's user whom Chainlit could not read, in an outage.
+
+    It then creates the session's thread without an owner.
+    """
+    session = _session()
+    user = session.user if isinstance(session, WebsocketSession) else None
+    is_own = session is not None and thread_id == session.thread_id
+    return browser_user() if is_own and user and not isinstance(user, PersistedUser) else None
 
 
 def author_of(thread_id: object) -> str | None:
