@@ -17,6 +17,7 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -86,9 +87,15 @@ def chat() -> Any:
     return importlib.import_module("benchmarks.chat")
 
 
+@cache
+def output(version: int, size: int) -> str:
+    """Make a text that begins with its version, which all large messages share."""
+    return f"{version} ".ljust(size, "x")
+
+
 def step(thread_id: str, id: str, version: int, size: int = 200) -> dict[str, Any]:
     """Make a message whose text begins with the version."""
-    own = {"id": id, "threadId": thread_id, "output": f"{version} ".ljust(size, "x")}
+    own = {"id": id, "threadId": thread_id, "output": output(version, size)}
     return {**own, "name": "App", "type": "assistant_message", "createdAt": chat().now()}
 
 

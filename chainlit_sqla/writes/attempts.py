@@ -37,6 +37,8 @@ _MOST_LOSSES = 2
 """How many connections a batch may lose before it is suspected."""
 _LOST_CLASSES = ("08", "57")
 """Classes of SQLSTATE with which a server ends a connection or refuses one."""
+_UNANSWERED = 5.0
+"""Seconds after which an attempt that still waits is reported."""
 _MOST_ALONE = 8
 """Concurrent attempts to write operations alone."""
 
@@ -49,7 +51,7 @@ class Attempts:
     """Writes operations in one transaction, repeatedly until their deadline.
 
     ``prepare`` is called before each attempt to check the schema, ``report`` after one that will
-    be repeated.
+    be repeated, and during one that takes long.
     """
 
     def __init__(
@@ -142,9 +144,14 @@ class Attempts:
         return {lanes[id] for id in locked}
 
     async def _execute(self, ops: Sequence[QueuedOp]) -> BatchOutcome:
-        if self._prepare:
-            await self._prepare()
-        return await execute_batch(self._database, [queued.op for queued in ops])
+        silence = TimeoutError(f"no answer for {_UNANSWERED:g} s")
+        timer = asyncio.get_running_loop().call_later(_UNANSWERED, self._report, silence)
+        try:
+            if self._prepare:
+                await self._prepare()
+            return await execute_batch(self._database, [queued.op for queued in ops])
+        finally:
+            timer.cancel()
 
     async def _retry(
         self,

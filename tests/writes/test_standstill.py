@@ -20,6 +20,7 @@ from chainlit_sqla.database import Database
 from chainlit_sqla.errors import DatabaseUnavailable
 from chainlit_sqla.integration import lifecycle
 from chainlit_sqla.settings import Settings
+from chainlit_sqla.writes import attempts
 from tests.servers.proxy import FlakyProxy
 from tests.until import until
 
@@ -105,6 +106,23 @@ async def test_pages_and_logins_fail_soon_while_the_server_is_silent(
     await layer.write_queue.flush()
     await until(lambda: bob_is_written(layer))  # His login was not lost.
     assert caplog.messages[-1].startswith("Read again after ")
+
+
+async def test_a_write_without_an_answer_is_reported(
+    layer: SQLADataLayer,
+    proxy: FlakyProxy,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(attempts, "_UNANSWERED", 0.1)
+    proxy.blackhole()
+    rename = asyncio.create_task(layer.update_thread("t", name="After"))
+    await until(lambda: len(caplog.messages) > 0)
+    assert caplog.messages[0].startswith("Not written yet: 1 writes")
+    assert "no answer for 0.1 s" in caplog.messages[0]
+    proxy.restore()
+    await rename
+    assert caplog.messages[-1].startswith("Written again after ")
 
 
 async def bob_is_written(layer: SQLADataLayer) -> bool:
