@@ -8,12 +8,14 @@ import secrets
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any, TypeVar
 
 from ..errors import (
     BlobNotFound,
     BlobRejected,
     ConfigurationError,
+    MissingExtraError,
     StorageError,
     StorageUnavailable,
 )
@@ -108,6 +110,17 @@ def check_arguments(
         raise ConfigurationError(
             f"The endpoint {endpoint!r} of {cloud} is no URL; write it like http://localhost:9000"
         )
+
+
+def check_installed(feature: str, extra: str, *modules: str) -> None:
+    """Raise a MissingExtraError unless modules are installed; imports none of them."""
+    for module in modules:
+        try:
+            spec = find_spec(module)
+        except ModuleNotFoundError:  # The package that contains it.
+            spec = None
+        if spec is None:
+            raise MissingExtraError(feature, extra)
 
 
 def closed_error(location: str) -> StorageError:

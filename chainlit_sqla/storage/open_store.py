@@ -201,7 +201,7 @@ def _folder(parts: SplitResult, url: str) -> Path:
 
 
 def _s3(bucket: _Bucket) -> Inventory:
-    from .s3.client import S3Storage  # Importing aiobotocore takes long.
+    from .s3.client import S3Storage
 
     style = bucket.option("path_style")
     if style not in ("", "true", "false"):

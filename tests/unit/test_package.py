@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ import pytest
 import chainlit_sqla
 from chainlit_sqla import errors
 from chainlit_sqla.database import Database, migrator
+from tests.servers.fixtures import *  # noqa: F403
+from tests.servers.fixtures import url_of
 from tests.until import PATIENCE
 
 CHANGES = """
@@ -53,7 +56,7 @@ before = set(sys.modules)
 from chainlit_sqla import SQLADataLayer
 
 async def main():
-    layer = SQLADataLayer("sqlite:///chats.db")
+    layer = SQLADataLayer(*sys.argv[1:2], storage=sys.argv[2])
     assert await layer.get_user("nobody") is None
     imported = sorted(set(sys.modules) - before)
     await layer.close()
@@ -65,22 +68,35 @@ NOT_IMPORTED = {
     "alembic",
     "aiobotocore",
     "botocore",
-    "google",
-    "azure",
+    "google.auth",
+    "google.cloud.storage",
+    "azure.core",
+    "azure.identity",
+    "azure.storage.blob",
     "typer",
     "rich",
-    "asyncpg",
+    "markdown_it",
     "chainlit_sqla.cli",
-    "chainlit_sqla.storage.s3",
-    "chainlit_sqla.dialects.postgresql.dialect",
-    "sqlalchemy.dialects.postgresql",
+    "chainlit_sqla.demo",
+    "chainlit_sqla.transfer",
+    "chainlit_sqla.storage.copy",
+    "chainlit_sqla.storage.consistency_check",
+    "chainlit_sqla.storage.s3.upload",
 }
+DIALECTS = {
+    "sqlite": {"aiosqlite", "sqlalchemy.dialects.sqlite", "chainlit_sqla.dialects.sqlite"},
+    "postgresql": {
+        *("asyncpg", "sqlalchemy.dialects.postgresql", "chainlit_sqla.dialects.postgresql"),
+    },
+    "mysql": {"asyncmy", "sqlalchemy.dialects.mysql", "chainlit_sqla.dialects.mysql"},
+}
+STORES = ("file:///files", "s3://bucket", "gs://bucket", "az://bucket?account=acme")
 
 
-def run(script: str, folder: Path) -> Any:
+def run(script: str, folder: Path, *arguments: str) -> Any:
     """Run Python code in a process of its own and return the JSON that it prints."""
     process = subprocess.run(
-        [sys.executable, "-c", script],
+        [sys.executable, "-c", script, *arguments],
         env={**os.environ, "CHAINLIT_APP_ROOT": str(folder)},
         cwd=folder,
         capture_output=True,
@@ -97,14 +113,34 @@ def test_a_layer_changes_the_process_and_the_import_does_not(tmp_path: Path) -> 
     assert added == [2, "WriteGuard"]
 
 
-async def test_the_first_query_imports_nothing_that_is_used_later(tmp_path: Path) -> None:
-    database = Database(f"sqlite:///{tmp_path / 'chats.db'}")
+@pytest.fixture
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    yield from url_of(request, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("url", "store"),
+    [
+        *(("sqlite", store) for store in STORES[:2]),
+        *(pytest.param("sqlite", store, marks=pytest.mark.full) for store in STORES[2:]),
+        ("postgresql", STORES[0]),
+        ("mysql", STORES[0]),
+    ],
+    indirect=["url"],
+)
+async def test_the_first_query_imports_nothing_that_is_used_later(
+    tmp_path: Path, url: str, store: str
+) -> None:
+    name = url.split(":")[0].split("+")[0]
+    database = Database(url)
     await migrator.upgrade(database)
     await database.close()
-    imported = run(FIRST_QUERY, tmp_path)
+    imported = run(FIRST_QUERY, tmp_path, url, store)
     assert "chainlit_sqla.data_layer" in imported
     packages = {".".join(name.split(".")[:n]) for name in imported for n in range(1, 5)}
-    assert packages & NOT_IMPORTED == set()
+    others = {module for other in DIALECTS if other != name for module in DIALECTS[other]}
+    assert packages & (NOT_IMPORTED | others) == set()
+    assert DIALECTS[name] <= packages
 
 
 @pytest.mark.parametrize("name", sorted(chainlit_sqla.__all__))

@@ -12,10 +12,18 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import quote
 
-from ...errors import ConfigurationError, MissingExtraError
+from ...errors import ConfigurationError
 from ..base import BlobInfo
 from ..blocking import BlockingStorage, UploadFile
-from ..cloud import SMALLER_FILE, TOO_LARGE, Failure, check_arguments, cloud_errors, one_line
+from ..cloud import (
+    SMALLER_FILE,
+    TOO_LARGE,
+    Failure,
+    check_arguments,
+    check_installed,
+    cloud_errors,
+    one_line,
+)
 from ..keys import UnusableKey, key_behind, original_key, url_safe_key
 
 BLOCK = 4 * 1024 * 1024
@@ -134,13 +142,9 @@ class AzureStorage(BlockingStorage):
         attempts: int = 4,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        try:
-            import azure.storage.blob
-
-            if not key and credential is None:
-                import azure.identity  # noqa: F401
-        except ImportError as error:
-            raise MissingExtraError("Azure Blob Storage", "azure") from error
+        needs_identity = not key and credential is None
+        modules = ("azure.storage.blob", "azure.identity")[: 1 + needs_identity]
+        check_installed("Azure Blob Storage", "azure", *modules)
         _check_arguments(container, account, key, endpoint, expiry)
         endpoint = endpoint.rstrip("/")
         at = f" at {endpoint}" if endpoint else ""

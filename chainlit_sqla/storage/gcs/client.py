@@ -13,10 +13,10 @@ from datetime import timedelta
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-from ...errors import ConfigurationError, MissingExtraError, StorageError
+from ...errors import ConfigurationError, StorageError
 from ..base import BlobInfo
 from ..blocking import CALLS, LARGE_UPLOADS, SMALL_UPLOADS, BlockingStorage, UploadFile
-from ..cloud import check_arguments, cloud_errors
+from ..cloud import check_arguments, check_installed, cloud_errors
 from ..keys import key_behind, key_bytes, original_key, url_safe_key
 
 GOOGLE = "https://storage.googleapis.com"
@@ -93,10 +93,7 @@ class GCSStorage(BlockingStorage):
             raise ConfigurationError(
                 f"No Google bucket can be named {bucket!r}; correct BUCKET_NAME or the storage URL"
             )
-        try:
-            import google.cloud.storage  # noqa: F401
-        except ImportError as error:
-            raise MissingExtraError("Google Cloud Storage", "gcs") from error
+        check_installed("Google Cloud Storage", "gcs", "google.cloud.storage")
         at = f" at {endpoint}" if endpoint else ""
         super().__init__(f"Google Cloud Storage bucket {bucket!r}{at}", prefix, object_name)
         self._bucket_name = bucket
@@ -260,16 +257,17 @@ def _info(key: str, blob: Any) -> BlobInfo:
 
 def _credentials(client_email: str, private_key: str, endpoint: str, credentials: Any) -> Any:
     """Return what logs in; None: the machine's own, which are looked up on first use."""
-    from google.auth.credentials import AnonymousCredentials, with_scopes_if_required
-    from google.oauth2 import service_account
-
     if credentials is not None:
+        from google.auth.credentials import with_scopes_if_required
+
         return with_scopes_if_required(credentials, SCOPES)
     if private_key and not client_email:
         raise ConfigurationError(
             "A private key needs the account that it belongs to; set APP_GCS_CLIENT_EMAIL, too"
         )
     if private_key:
+        from google.oauth2 import service_account
+
         # ".env" files often hold the line ends of the key as "\\n", and some readers keep quotes.
         pem = private_key.strip().strip("\"'").replace("\\n", "\n")
         info = {"client_email": client_email, "private_key": pem, "token_uri": TOKEN_URI}
@@ -281,7 +279,11 @@ def _credentials(client_email: str, private_key: str, endpoint: str, credentials
                 "to the whole private_key of the service account's JSON file"
             ) from None
     host = urlsplit(endpoint).hostname or ""
-    return AnonymousCredentials() if endpoint and not host.endswith(GOOGLE_HOSTS) else None
+    if not endpoint or host.endswith(GOOGLE_HOSTS):
+        return None
+    from google.auth.credentials import AnonymousCredentials
+
+    return AnonymousCredentials()
 
 
 def object_name(key: str) -> str:

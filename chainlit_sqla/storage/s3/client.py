@@ -1,4 +1,7 @@
-"""Blobs in a bucket of Amazon S3 or of a server that speaks its protocol."""
+"""Blobs in a bucket of Amazon S3 or of a server that speaks its protocol.
+
+Loading botocore takes longer than a first page, so it is imported when the store is first used.
+"""
 
 from __future__ import annotations
 
@@ -7,61 +10,25 @@ import secrets
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from datetime import UTC, datetime
-from typing import Any
-
-import aiohttp
-from aiobotocore.session import AioSession
-from botocore import exceptions as boto
+from typing import TYPE_CHECKING, Any
 
 from ...errors import ConfigurationError
 from ..base import CHUNK, BlobInfo, BlobSource, source_errors
 from ..blocking import UploadFile
 from ..cloud import (
-    CREDENTIAL_VARIABLES,
-    SMALLER_FILE,
-    TOO_LARGE,
-    Failure,
     check_arguments,
     check_round_trip,
     cloud_errors,
     delete_each,
-    one_line,
 )
 from ..headers import content_disposition, content_type
 from ..keys import key_behind, original_key, url_safe_key
-from .connection import Connection, client_config
-from .upload import PART_SIZE, Upload
+
+if TYPE_CHECKING:
+    from .connection import Connection
 
 LONGEST_EXPIRY = 7 * 24 * 3600
 _UNKNOWN_REQUEST = ("NotImplemented", "MethodNotAllowed", "405", "501")
-
-_KEYS = CREDENTIAL_VARIABLES["s3"]
-_REGION = "set APP_AWS_REGION to the region of the bucket"
-_REPAIRS = {
-    "NoSuchBucket": "create the bucket or correct BUCKET_NAME or the storage URL",
-    "InvalidBucketName": "correct BUCKET_NAME or the storage URL",
-    "AccessDenied": "allow these credentials s3:PutObject, s3:GetObject and s3:DeleteObject on its "
-    "objects, and s3:ListBucket on it",
-    "SignatureDoesNotMatch": "correct APP_AWS_SECRET_KEY",
-    "InvalidAccessKeyId": "correct APP_AWS_ACCESS_KEY",
-    "ExpiredToken": "renew the temporary credentials",
-    "InvalidToken": "renew the temporary credentials",
-    "RequestTimeTooSkewed": "set the clock of this machine",
-    "PermanentRedirect": _REGION,
-    "AuthorizationHeaderMalformed": _REGION,
-    "IllegalLocationConstraintException": _REGION,
-    "SlowDown": "try again later",
-    "QuotaExceeded": "raise the quota of the bucket",
-    "EntityTooLarge": SMALLER_FILE,
-    "413": SMALLER_FILE,
-    "403": "check the credentials and what they are allowed to do",
-}
-# With a status below 500.
-_TRANSIENT = ("RequestTimeout", "RequestLimitExceeded", "Throttling", "ThrottlingException")
-_MISSING = ("NoSuchKey", "404")
-_REJECTED = ("EntityTooLarge", "KeyTooLongError", "XMinioInvalidObjectName")
-# Those of the system, too: no descriptor for a socket, say.
-_UNREACHABLE = (boto.ConnectionError, boto.HTTPClientError, aiohttp.ClientError, OSError)
 
 
 class S3Storage:
@@ -131,12 +98,15 @@ class S3Storage:
         self._path_style = bool(endpoint) if path_style is None else path_style
         self._attempts = attempts
         self._patience = patience
-        self._session = session or (AioSession(profile=profile) if profile else None)
+        self._session = session
+        self._profile = profile
         self._connection: Connection | None = None
         self._abandoned: list[Mapping[str, Any]] = []
 
     async def put(self, key: str, source: BlobSource, *, mime: str, name: str = "") -> int:
         """Store a blob; see `StorageClient.put`."""
+        from .upload import PART_SIZE, Upload
+
         target = self._target(key)
         headers = {
             "ContentType": content_type(mime),
@@ -158,7 +128,7 @@ class S3Storage:
             await upload.abort_abandoned()
             return file.size
 
-        with _s3_errors(f"write {key!r}", self.location):
+        with self._errors(f"write {key!r}"):
             connection = await self._connected()
             return await connection.until_closed(send(connection))
 
@@ -167,7 +137,7 @@ class S3Storage:
         names = {key: self._target(key)["Key"] for key in keys}
         if not names:
             return {}
-        with _s3_errors("sign links", self.location):
+        with self._errors("sign links"):
             signer = (await self._connected()).signer
             urls: dict[str, str] = {}
             for key, name in names.items():
@@ -181,7 +151,7 @@ class S3Storage:
     async def open(self, key: str) -> AsyncGenerator[bytes, None]:
         """Read a blob in chunks; see `StorageClient.open`."""
         target = self._target(key)
-        with _s3_errors(f"read {key!r}", self.location):
+        with self._errors(f"read {key!r}"):
             client = await self._connect()
             answer = await client.get_object(**target)
             body = answer["Body"]
@@ -192,7 +162,7 @@ class S3Storage:
     async def list_blobs(self) -> AsyncGenerator[BlobInfo, None]:
         """List all blobs below the prefix; see `Inventory.list_blobs`."""
         prefix = original_key(self._below)
-        with _s3_errors("list the blobs", self.location):
+        with self._errors("list the blobs"):
             async for page in await self._pages("list_objects_v2"):
                 for item in page.get("Contents", ()):
                     key = key_behind(item["Key"], original_key, url_safe_key).removeprefix(prefix)
@@ -202,7 +172,7 @@ class S3Storage:
     async def stat(self, key: str) -> BlobInfo:
         """Look one blob up; see `Inventory.stat`."""
         target = self._target(key)
-        with _s3_errors(f"look up {key!r}", self.location):
+        with self._errors(f"look up {key!r}"):
             answer = await (await self._connect()).head_object(**target)
         mime, disposition = answer.get("ContentType"), answer.get("ContentDisposition")
         modified = answer["LastModified"].astimezone(UTC)
@@ -212,8 +182,10 @@ class S3Storage:
         self, before: datetime, *, is_ours: Callable[[str], bool], remove: bool
     ) -> int:
         """Count uploads in parts that never ended; see `Inventory.clear_unfinished`."""
+        from botocore.exceptions import ClientError
+
         count = 0
-        with _s3_errors("clear unfinished uploads", self.location):
+        with self._errors("clear unfinished uploads"):
             client = await self._connect()
             try:
                 async for page in await self._pages("list_multipart_uploads"):
@@ -227,7 +199,7 @@ class S3Storage:
                                 await client.abort_multipart_upload(
                                     Bucket=self._bucket, Key=item["Key"], UploadId=item["UploadId"]
                                 )
-            except boto.ClientError as error:
+            except ClientError as error:
                 if error.response.get("Error", {}).get("Code") not in _UNKNOWN_REQUEST:
                     raise
         return count
@@ -240,7 +212,7 @@ class S3Storage:
         """
 
         async def delete(key: str, name: str) -> None:
-            with _s3_errors(f"delete {key!r}", self.location):
+            with self._errors(f"delete {key!r}"):
                 await (await self._connect()).delete_object(Bucket=self._bucket, Key=name)
 
         await delete_each(keys, lambda key: self._target(key)["Key"], delete)
@@ -261,6 +233,12 @@ class S3Storage:
         if connection is not None and connection.loop is asyncio.get_running_loop():
             await connection.close()
 
+    def _errors(self, action: str) -> AbstractContextManager[None]:
+        """Turn the exceptions of botocore into errors of ours; see `cloud_errors`."""
+        from .errors import KINDS, explain
+
+        return cloud_errors(action, self.location, KINDS, explain)
+
     @property
     def _below(self) -> str:
         return url_safe_key(f"{self._prefix}/") if self._prefix else ""
@@ -280,6 +258,12 @@ class S3Storage:
         connection = self._connection
         # A client works only in the loop that it was made in.
         if connection is None or connection.loop is not asyncio.get_running_loop():
+            from aiobotocore.session import AioSession
+
+            from .connection import Connection
+
+            if self._profile and self._session is None:
+                self._session = AioSession(profile=self._profile)
             connection = self._connection = Connection(
                 self.location, self._session, self._make_client, self._public_endpoint
             )
@@ -287,6 +271,8 @@ class S3Storage:
         return connection
 
     def _make_client(self, session: Any, endpoint: str) -> Any:
+        from .connection import client_config
+
         access_key, secret_key = self._credentials
         return session.create_client(
             "s3",
@@ -298,36 +284,3 @@ class S3Storage:
                 path_style=self._path_style, attempts=self._attempts, patience=self._patience
             ),
         )
-
-
-def _s3_errors(action: str, location: str) -> AbstractContextManager[None]:
-    """Turn the exceptions of botocore into errors of ours; see `cloud_errors`."""
-    kinds = (boto.ClientError, boto.BotoCoreError, *_UNREACHABLE)
-    return cloud_errors(action, location, kinds, _explain)
-
-
-def _explain(error: BaseException) -> Failure:
-    if isinstance(error, boto.ClientError):
-        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-        answer = error.response.get("Error", {})
-        code = str(answer.get("Code", "")) or "an unknown error"
-        return Failure(
-            f"{code} ({one_line(answer.get('Message', ''))})",
-            _REPAIRS.get(code, "look at the bucket and at its server's log"),
-            missing=code in _MISSING,
-            rejected=code in _REJECTED or status in TOO_LARGE,
-            transient=code in _TRANSIENT or status == 429 or (status >= 500 and status != 501),
-        )
-    message = one_line(error) or type(error).__name__
-    if isinstance(error, boto.NoCredentialsError | boto.PartialCredentialsError):
-        return Failure(message, f"set {_KEYS}, or give this machine a role")
-    if isinstance(error, boto.CredentialRetrievalError | boto.ProfileNotFound):
-        return Failure(message, f"correct the AWS configuration of this machine, or set {_KEYS}")
-    if isinstance(error, boto.SSLError):
-        return Failure(message, "check the server's certificate and the scheme of the endpoint")
-    if isinstance(error, _UNREACHABLE):
-        repair = "check DEV_AWS_ENDPOINT or the storage URL, APP_AWS_REGION and the network"
-        return Failure(message, repair, transient=True)
-    if isinstance(error, boto.ParamValidationError) and "bucket" in message.lower():
-        return Failure(message, "correct BUCKET_NAME or the storage URL")
-    return Failure(message, "check the S3 settings")
