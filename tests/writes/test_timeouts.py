@@ -107,6 +107,21 @@ async def test_a_forgotten_connection_delays_writes_by_one_timeout(
     assert await ids(database) == ["s000", *steps]
 
 
+async def test_a_statement_that_cannot_be_sent(
+    proxy: FlakyProxy, database: Database, write_queue: WriteQueue
+) -> None:
+    """The network takes a part of it, then nothing."""
+    large: list[Op] = [SaveStep("t", f"l{n}", {"output": "x" * 9_000_000}) for n in range(2)]
+    proxy.blackhole()
+    writes = [asyncio.create_task(write_queue.submit(op)) for op in [*large, *MANY]]
+    async with within(SOON):
+        await until(lambda: write_queue.outage.seconds is not None)
+    proxy.restore()
+    async with within(2 * SOON):
+        await asyncio.gather(*writes)
+    assert await ids(database) == ["l0", "l1", "s000", "s001", "s002"]
+
+
 @pytest.mark.parametrize(
     ("at", "deliver"),
     [(b"SELECT threads.id", False), (b"INSERT INTO", False), (b"COMMIT", False), (b"COMMIT", True)],
