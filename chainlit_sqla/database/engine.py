@@ -240,7 +240,10 @@ class Database:
         if write is None or clock() < self._no_fast_batch_before:
             return False
         async with self._driver() as driver:
-            outcome = await write(driver, batch, self.schema, pooler=self._sessions.pooler)
+            pooler, lock_timeout = self._sessions.pooler, self.settings.lock_timeout
+            outcome = await write(
+                driver, batch, self.schema, pooler=pooler, lock_timeout=lock_timeout
+            )
         if outcome is FastBatchOutcome.UNSUPPORTED:
             log.info("%s has no fast batch; writing statement by statement", self.label)
             # Not for ever: a migration may be under way.

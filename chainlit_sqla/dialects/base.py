@@ -65,7 +65,7 @@ DriverFetch = Callable[..., Awaitable[list[Rows]]]
 """Called with the driver's connection, `CompiledCall`s, ``pooler``, and ``seconds``, after which
 it raises `CommandTimeout` unless they are None."""
 FastBatchWriter = Callable[..., "Awaitable[FastBatchOutcome]"]
-"""Called with the driver's connection, a `FastBatch`, a schema, and ``pooler``."""
+"""Called with the driver's connection, a `FastBatch`, a schema, ``pooler`` and ``lock_timeout``."""
 
 NO_LIMITS = {"command_timeout": 0.0, "lock_timeout": 0.0}
 """The settings of connections for long work, such as migrations."""

@@ -249,7 +249,7 @@ async def test_a_pooler_that_refuses_settings_gets_none(
 ) -> None:
     url = postgres.create_database()
     with start_pgbouncer(url, mode=mode) as pooler, FlakyProxy("127.0.0.1", pooler.port) as proxy:
-        settings = Settings.load(command_timeout=SECONDS, retry_seconds=300)
+        settings = Settings.load(command_timeout=SECONDS, lock_timeout=0.1, retry_seconds=300)
         database = Database(proxy.url(url), settings=settings)
         await upgrade(database)
         async with started_queue(database) as write_queue:
@@ -258,5 +258,12 @@ async def test_a_pooler_that_refuses_settings_gets_none(
             async with within(SOON):
                 await asyncio.gather(*map(write_queue.submit, MANY), database.fetch(ONE))
             assert await ids(database) == ["s000", "s001", "s002"]
+            async with database.write() as blocker:
+                await blocker.execute(select(Thread.id).with_for_update())
+                locked = asyncio.create_task(write_queue.submit(step(1)))
+                async with within(SOON):
+                    await write_queue.submit(SaveStep("u", "u", {}))
+                assert not locked.done()
+            await locked
         await database.close()
     postgres.drop_database(url)

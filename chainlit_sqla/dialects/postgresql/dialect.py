@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import ssl
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, nullcontext
 from datetime import UTC
 from itertools import count
 from pathlib import Path
@@ -92,13 +92,9 @@ async def _fetch(
 ) -> list[Rows]:
     """Run each statement in one round trip; a pooler needs a transaction for one session."""
     try:
-        if not pooler:
+        transaction = connections.transaction(driver, "BEGIN READ ONLY", seconds)
+        async with transaction if pooler else nullcontext():
             return [await driver.fetch(sql, *values, timeout=seconds) for sql, values in calls]
-        # After an error the connection is thrown away: rolling back could wait, too.
-        await driver.execute("BEGIN READ ONLY", timeout=seconds)
-        rows = [await driver.fetch(sql, *values, timeout=seconds) for sql, values in calls]
-        await driver.execute("COMMIT", timeout=seconds)
-        return rows
     except TimeoutError as error:
         raise await connections.end_after_timeout(driver) from error
 

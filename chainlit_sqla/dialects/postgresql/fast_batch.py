@@ -32,7 +32,7 @@ from sqlalchemy.exc import StatementError
 
 from ..._internal import json as _json
 from ..fast_batch import FastBatch, FastBatchOutcome, FastBatchThread
-from .connection import end_after_timeout
+from .connection import end_after_timeout, transaction
 
 _DIALECT = asyncpg.dialect()  # type: ignore[no-untyped-call]
 _quote = _DIALECT.identifier_preparer.quote
@@ -41,14 +41,21 @@ _UNSUPPORTED_CODES = {"0A000", "42703", "42883"}
 
 
 async def write(
-    driver: Any, batch: FastBatch, schema: str | None, *, pooler: bool
+    driver: Any, batch: FastBatch, schema: str | None, *, pooler: bool, lock_timeout: float
 ) -> FastBatchOutcome:
     """Write a batch in one statement, or in two where some of its threads are new.
 
-    Behind a transaction pooler, a transaction keeps the driver's messages in one session.
+    Behind a transaction pooler, a transaction keeps the driver's messages in one session, whose
+    settings are not ours.
     """
-    async with driver.transaction() if pooler else nullcontext():
-        return await _write(driver, batch, schema)
+    begin = "BEGIN"
+    if lock_timeout:
+        begin += f"; SET LOCAL lock_timeout = {lock_timeout * 1000:.0f}"
+    try:
+        async with transaction(driver, begin) if pooler else nullcontext():
+            return await _write(driver, batch, schema)
+    except TimeoutError as error:
+        raise await end_after_timeout(driver) from error
 
 
 async def _write(driver: Any, batch: FastBatch, schema: str | None) -> FastBatchOutcome:
@@ -56,8 +63,6 @@ async def _write(driver: Any, batch: FastBatch, schema: str | None) -> FastBatch
         written, existing = await driver.fetchrow(_statement_for(batch, schema), *_arguments(batch))
     except UniqueViolationError:
         return FastBatchOutcome.NEEDS_STATEMENTS
-    except TimeoutError as error:
-        raise await end_after_timeout(driver) from error
     except PostgresError as error:
         if error.sqlstate in _UNSUPPORTED_CODES:
             return FastBatchOutcome.UNSUPPORTED
