@@ -32,7 +32,7 @@ from ..dialects import (
     one_line,
 )
 from ..dialects.compiled import compile_statement
-from ..dialects.fast_batch import FastBatch, FastBatchOutcome
+from ..dialects.fast_batch import FastBatch, FastBatchOutcome, FastBatchResult
 from ..errors import ConfigurationError, DatabaseUnavailable, SchemaError, SchemaOutdated
 from ..settings import Settings
 from .sessions import Sessions
@@ -234,21 +234,22 @@ class Database:
         async with self.write() as connection, self._time_limit(limit):
             return await self.dialect.run_to_end(connection, work)
 
-    async def write_fast_batch(self, batch: FastBatch) -> bool:
-        """Write a batch in one statement; False: write it statement by statement."""
+    async def write_fast_batch(self, batch: FastBatch) -> FastBatchResult | None:
+        """Write a batch in one round trip; None: write it statement by statement."""
         clock, write = asyncio.get_running_loop().time, self.dialect.write_fast_batch
         if write is None or clock() < self._no_fast_batch_before:
-            return False
+            return None
         async with self._driver() as driver:
             pooler, lock_timeout = self._sessions.pooler, self.settings.lock_timeout
-            outcome = await write(
+            result = await write(
                 driver, batch, self.schema, pooler=pooler, lock_timeout=lock_timeout
             )
-        if outcome is FastBatchOutcome.UNSUPPORTED:
+        if result.outcome is FastBatchOutcome.UNSUPPORTED:
             log.info("%s has no fast batch; writing statement by statement", self.label)
             # Not for ever: a migration may be under way.
             self._no_fast_batch_before = clock() + _FAST_BATCH_AGAIN
-        return outcome is FastBatchOutcome.WRITTEN
+        written_or_refused = (FastBatchOutcome.WRITTEN, FastBatchOutcome.REFUSED)
+        return result if result.outcome in written_or_refused else None
 
     async def read(self, query: Callable[[AsyncConnection], Awaitable[T]]) -> T:
         """Run a query that does not write, and repeat it after a lost connection."""

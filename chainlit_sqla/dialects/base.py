@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
     from ..settings import Settings
-    from .fast_batch import FastBatchOutcome
+    from .fast_batch import FastBatchResult
     from .in_place import TableReplacement
     from .search_index import SearchIndex
     from .sqlite.worker import SQLiteWorker
@@ -64,7 +64,7 @@ FetchMany = Callable[[int], Awaitable[Sequence[Any]]]
 DriverFetch = Callable[..., Awaitable[list[Rows]]]
 """Called with the driver's connection, `CompiledCall`s, ``pooler``, and ``seconds``, after which
 it raises `CommandTimeout` unless they are None."""
-FastBatchWriter = Callable[..., "Awaitable[FastBatchOutcome]"]
+FastBatchWriter = Callable[..., "Awaitable[FastBatchResult]"]
 """Called with the driver's connection, a `FastBatch`, a schema, ``pooler`` and ``lock_timeout``."""
 
 NO_LIMITS = {"command_timeout": 0.0, "lock_timeout": 0.0}
@@ -160,7 +160,7 @@ class Dialect(ABC):
 
     ``pooler``: a transaction pooler may give each transaction another session."""
     write_fast_batch: FastBatchWriter | None = None
-    """Writes a batch in one statement, in the same way; None: only statement by statement."""
+    """Writes a batch in one round trip, in the same way; None: only statement by statement."""
 
     # Connections
 

@@ -1,89 +1,103 @@
-"""`FastBatch`: a batch of the most frequent kind, which a database can write in one statement.
+"""`FastBatch`: a batch that a database can write in one round trip.
 
-A turn of a chat writes one thread and some steps, without deletions, as the owner of the thread.
-The statement checks these conditions; where they do not hold, it writes nothing, and
-`chainlit_sqla.writes.execute_saves` writes the batch.
+The rows are documents: `chainlit_sqla.writes.merge_operations` makes them, and the database's own
+statement reads them. It checks what must hold for the whole batch; where that does not hold, it
+writes nothing, and `chainlit_sqla.writes.execute_batch` writes the batch statement by statement.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from enum import Enum
-from typing import Any
+from typing import Any, NamedTuple, TypeAlias
 
 from sqlalchemy import Table
+
+Document: TypeAlias = Mapping[str, Any]
 
 
 class FastBatchOutcome(Enum):
     """The outcome of a fast batch."""
 
     WRITTEN = "written"
+    REFUSED = "refused"
+    """Somebody claims another user's thread: nothing was written."""
     NEEDS_STATEMENTS = "needs statements"
-    """A tombstone, another owner or a concurrent insert: nothing or a part was written, and the
-    whole batch must be written statement by statement."""
+    """A deleted thread is restored, an owner does not exist, or another process inserted a thread:
+    nothing was written, and the batch must be written statement by statement."""
     UNSUPPORTED = "unsupported"
     """The server does not support the statement; nothing was written."""
 
 
-@dataclass(frozen=True, slots=True)
-class FastBatchThread:
-    """One thread of a fast batch."""
+@dataclass(slots=True)
+class FastBatchResult:
+    """What a fast batch did."""
 
-    id: str
-    begun: datetime
-    """The creation time of a new thread."""
-    activity: datetime | None
-    """The time of its newest message in the batch."""
-    actor: str | None
-    """The identifier of the user whose client chose the thread, who must own it."""
-    values: Mapping[str, Any]
-    """``name``, ``userId`` and ``tags`` that change; never None."""
-    metadata: Mapping[str, Any]
-    """Members to set; those that are None are removed."""
+    outcome: FastBatchOutcome
+    deleted: Sequence[bool | None] = ()
+    """For each deletion, in order, whether it deleted anything; None: it is not the actor's."""
+    refused: Sequence[tuple[str, str]] = ()
+    """Threads with the actors who claim them, but do not own them."""
+    late: Sequence[str] = ()
+    """Deleted threads whose changes were not written."""
+    has_blobs: bool = False
+    """Whether blobs were queued for deletion."""
 
 
-@dataclass(frozen=True, slots=True)
-class FastBatchSteps:
-    """Steps with values for the same columns."""
-
-    columns: tuple[str, ...]
-    """Columns that change where the step exists; ``extra`` is merged."""
-    rows: Sequence[Mapping[str, Any]]
-    """Values of the key, ``createdAt``, ``ordinal`` and the columns."""
-
-
-@dataclass(frozen=True, slots=True)
-class FastBatch:
-    """Saves of threads and steps that can be written together."""
+class FastBatchTables(NamedTuple):
+    """The tables of a fast batch."""
 
     users: Table
     threads: Table
     steps: Table
+    elements: Table
+    feedbacks: Table
     tombstones: Table
-    thread_rows: Sequence[FastBatchThread]
-    step_groups: Sequence[FastBatchSteps]
-    tombstone_ids: Sequence[str]
-    """Ids of tombstones that, in one of the threads, prevent the fast batch."""
-    step_defaults: tuple[tuple[str, str | bool], ...]
-    """The defaults of columns of new steps."""
+    blob_deletions: Table
+
+
+@dataclass(frozen=True, slots=True)
+class FastBatchSegment:
+    """Saves, then deletions; see `chainlit_sqla.writes.merge_operations.Segment`."""
+
+    threads: Sequence[Document]
+    """``id``, ``begun``, ``actor``; ``name``, ``userId``, ``tags`` that change; ``metadata``
+    members to set, and the names of those ``removed``."""
+    steps: Sequence[Document]
+    """``threadId``, ``id``, ``begun``, ``arrival``, ``activity``, ``values``, ``extra``."""
+    elements: Sequence[Document]
+    """As steps; ``sent``, ``forId``, ``objectKey``; ``replaces``: the key is one of the values."""
+    feedbacks: Sequence[Document]
+    deletions: Sequence[Document]
+    """``kind``, ``id``, ``thread``, ``at``, the scope, and the ``actor``."""
+
+
+@dataclass(frozen=True, slots=True)
+class FastBatch:
+    """Segments that are written in one transaction."""
+
+    tables: FastBatchTables
+    defaults: tuple[tuple[tuple[str, str | bool], ...], ...]
+    """The defaults of columns of new steps, and of new elements."""
+    users: Sequence[Document]
+    thread_ids: Sequence[str]
+    """The threads to lock, beside those in which a deletion by id finds a row."""
+    claims: Sequence[tuple[str, str]]
+    """Threads that clients name, with the identifiers of their users."""
+    owner_ids: Sequence[str]
+    """New owners, who must exist."""
+    restored_ids: Sequence[str]
+    """Threads that a new owner restores where they are deleted."""
+    segments: Sequence[FastBatchSegment]
 
     @property
-    def changes_threads(self) -> bool:
-        """Whether more than the last activity of a thread changes."""
-        return any(thread.values or thread.metadata for thread in self.thread_rows)
-
-    def within(self, thread_ids: Collection[str]) -> FastBatch:
-        """Return the part of the batch that lies in some threads."""
-        groups = (
-            FastBatchSteps(
-                group.columns, [row for row in group.rows if row["threadId"] in thread_ids]
-            )
-            for group in self.step_groups
-        )
-        return replace(
-            self,
-            thread_rows=[thread for thread in self.thread_rows if thread.id in thread_ids],
-            step_groups=[group for group in groups if group.rows],
+    def is_turn(self) -> bool:
+        """Whether it is of the most frequent kind: threads and steps, by one user a thread."""
+        first = self.segments[0]
+        return (
+            len(self.segments) == 1
+            and not (self.users or first.elements or first.feedbacks or first.deletions)
+            and bool(first.threads)
+            and len(dict(self.claims)) == len(self.claims)
         )

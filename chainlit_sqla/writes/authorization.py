@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping
+from collections.abc import Container, Iterable, Mapping
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Table, delete, or_, select, true
@@ -23,13 +23,19 @@ def refused_claims(segment: Segment, thread_rows: Mapping[str, Any]) -> dict[int
         thread_row = thread_rows.get(thread_id)
         if thread_row is not None and thread_row.userIdentifier not in (None, actor):
             refused.add((thread_id, actor))
-    if not refused:
-        return {}
+    return errors_of_claims([segment], refused) if refused else {}
+
+
+def errors_of_claims(
+    segments: Iterable[Segment], refused: Container[tuple[str, str]]
+) -> dict[int, RejectedRow]:
+    """Return the operations with these threads and actors, by position, with their errors."""
     return {
         position: NotTheAuthor(
             f"{op.actor!r} is not the author of thread {printable_id(op.thread_id)}; "
             "nothing was changed in it, log in as its author"
         )
+        for segment in segments
         for position, op in segment.saves
         if not isinstance(op, SaveUser) and (op.thread_id, op.actor) in refused
     }
@@ -58,11 +64,16 @@ def delete_own_feedback(connection: Connection, op: DeleteFeedback) -> bool:
     within = feedbacks.c.threadId.in_(select(threads.c.id).where(may_delete))
     result = connection.execute(delete(feedbacks).where(where, within))
     if result.rowcount == 0 and connection.scalar(select(feedbacks.c.id).where(where)):
-        raise NotTheAuthor(
-            f"{op.actor!r} is not the author of the thread with feedback {printable_id(op.id)}; "
-            "it was not deleted, log in as its author"
-        )
+        raise error_of_feedback(op)
     return result.rowcount > 0
+
+
+def error_of_feedback(op: DeleteFeedback) -> NotTheAuthor:
+    """Return the error where feedback is in other users' threads only."""
+    return NotTheAuthor(
+        f"{op.actor!r} is not the author of the thread with feedback {printable_id(op.id)}; "
+        "it was not deleted, log in as its author"
+    )
 
 
 def within_scope(table: Table, scope: Scope) -> ColumnElement[bool]:

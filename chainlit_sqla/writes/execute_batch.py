@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from sqlalchemy import Connection
 
 from ..database import Database
 from ..dialects import Dialect
+from ..dialects.fast_batch import FastBatchResult
 from ..errors import RejectedRow
+from .authorization import error_of_feedback, errors_of_claims
 from .execute_deletes import execute_delete
 from .execute_saves import execute_saves
-from .merge_operations import Segment, fast_batch_of, plan
-from .operations import Op
+from .fast_batch import fast_batch_of
+from .merge_operations import Segment, plan, plan_without
+from .operations import DeleteFeedback, Op
+from .tombstones import log_late_changes
 
 
 @dataclass(slots=True)
@@ -32,13 +36,35 @@ class BatchOutcome:
 
 async def execute_batch(database: Database, ops: Sequence[Op]) -> BatchOutcome:
     """Write operations in one transaction, which may be repeated after an error."""
-    segments = plan(ops)
-    batch = fast_batch_of(segments[0]) if len(segments) == 1 else None
-    if batch and await database.write_fast_batch(batch):
-        return BatchOutcome()
-    return await database.transact(
+    segments, refused = plan(ops), dict[int, RejectedRow]()
+    while batch := fast_batch_of(segments):
+        result = await database.write_fast_batch(batch)
+        if result is None:
+            break
+        if not result.refused:
+            return _outcome(segments, result, refused)
+        refused |= errors_of_claims(segments, set(result.refused))
+        segments = plan_without(segments, refused)
+    outcome = await database.transact(
         lambda connection: execute_segments(connection, database.dialect, segments)
     )
+    outcome.results |= refused
+    return outcome
+
+
+def _outcome(
+    segments: Sequence[Segment], result: FastBatchResult, refused: Mapping[int, RejectedRow]
+) -> BatchOutcome:
+    outcome = BatchOutcome(dict(refused), result.has_blobs)
+    log_late_changes(result.late)
+    deletions = [deletion for segment in segments for deletion in segment.deletes]
+    for (position, op), deleted in zip(deletions, result.deleted, strict=True):
+        if deleted is None:
+            assert isinstance(op, DeleteFeedback)
+            outcome.results[position] = error_of_feedback(op)
+        else:
+            outcome.results[position] = deleted
+    return outcome
 
 
 def execute_segments(
@@ -53,7 +79,7 @@ def execute_segments(
         outcome.has_blobs |= has_blobs
         if refused:
             outcome.results |= refused
-            pending.extendleft(reversed(segment.without(refused)))
+            pending.extendleft(reversed(plan_without([segment], refused)))
             continue
         for position, op in segment.deletes:
             try:

@@ -75,9 +75,8 @@ def _delete_element(
     if op.thread_id:
         where &= elements.c.threadId == op.thread_id
     thread_ids = set(connection.scalars(select(elements.c.threadId).where(where)))
-    # A pending upload, perhaps of another process, has no row yet.
-    if op.scope.everywhere or op.thread_id in (None, op.scope.thread_id):
-        thread_ids |= {id for id in (op.thread_id or op.scope.thread_id,) if id}
+    if op.pending_thread_id:
+        thread_ids.add(op.pending_thread_id)
     lock_threads(connection, thread_ids, exclusive=True)
     if thread_ids:
         deleted_at: dict[str, datetime] = dict.fromkeys(sorted(thread_ids), instant_of(op.ordinal))

@@ -35,7 +35,7 @@ from .merge_operations import (
 )
 from .tombstones import StoredThreads, batched, lock_stored_threads, lock_threads, restore_threads
 
-_ELEMENT_DEFAULTS = {"name": "", "type": "file"}
+ELEMENT_DEFAULTS: Mapping[str, str | bool] = {"name": "", "type": "file"}
 
 
 def execute_saves(
@@ -205,7 +205,7 @@ def _save_elements(
             unused_keys.append(object_key)
     if accepted:
         unused_keys += _replaced_keys(connection, accepted)
-        _save_rows(connection, dialect, elements, accepted, _ELEMENT_DEFAULTS)
+        _save_rows(connection, dialect, elements, accepted, ELEMENT_DEFAULTS)
         # A batch whose commit had no answer is repeated: an earlier operation of it then finds the
         # row of a later one, and queues that row's blob as replaced or deleted.
         used_keys = [row.values["objectKey"] for _, row in accepted if row.values.get("objectKey")]

@@ -4,8 +4,8 @@ A property test checks that executing ``plan(ops)`` leaves the same rows as exec
 operation by itself in order. Therefore
 
 - operations on the same row are merged, later values win, values not given stay;
-- a segment ends where merging would change the outcome: after deletions, and where a
-  thread is restored after it was written to in the same segment;
+- a segment ends where merging would change the outcome: after deletions, unless they are in
+  other threads, and where a thread is restored after it was written to in the same segment;
 - inside a segment users precede threads, threads precede their contents, and deletions come
   last.
 """
@@ -15,13 +15,13 @@ from __future__ import annotations
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from operator import itemgetter
+from typing import Any, TypeAlias
 
 from .._internal.json import JsonText
-from ..dialects.fast_batch import FastBatch, FastBatchSteps, FastBatchThread
-from ..models import steps, threads, tombstones, users
 from .operations import (
     Delete,
+    DeleteFeedback,
     Op,
     Save,
     SaveElement,
@@ -31,6 +31,7 @@ from .operations import (
     SaveUser,
 )
 
+_SaveInThread: TypeAlias = SaveThread | SaveStep | SaveElement | SaveFeedback
 Key = tuple[str, str]
 """A thread's id, and the id of a row in it."""
 STEP_DEFAULTS: Mapping[str, str | bool] = {
@@ -98,15 +99,20 @@ class Segment:
     """The merged operations with their positions in the batch."""
     deletes: list[tuple[int, Delete]] = field(default_factory=list)
 
-    def without(self, positions: Container[int]) -> list[Segment]:
-        """Return the segments of the remaining operations, where some are refused."""
-        ops: list[tuple[int, Op]] = [*self.saves, *self.deletes]
-        return _plan((position, op) for position, op in ops if position not in positions)
-
 
 def plan(ops: Sequence[Op]) -> list[Segment]:
     """Merge operations into as few segments as possible."""
     return _plan(enumerate(ops))
+
+
+def plan_without(segments: Iterable[Segment], refused: Container[int]) -> list[Segment]:
+    """Plan segments again, without the operations at some positions."""
+    ops: list[tuple[int, Op]] = []
+    for segment in segments:
+        ops += [*segment.saves, *segment.deletes]
+    return _plan(
+        (position, op) for position, op in sorted(ops, key=itemgetter(0)) if position not in refused
+    )
 
 
 def _plan(ops: Iterable[tuple[int, Op]]) -> list[Segment]:
@@ -116,50 +122,19 @@ def _plan(ops: Iterable[tuple[int, Op]]) -> list[Segment]:
         if isinstance(op, Delete):
             current.deletes.append((position, op))
             continue
-        if current.deletes or _must_not_merge(current, op):
+        if isinstance(op, SaveUser):  # Precedes everything: nothing here changes a user.
+            first = segments[0] if segments else current
+            first.saves.append((position, op))
+            _merge_user(first, op)
+            continue
+        stays = all(_commutes(deletion, op) for _, deletion in current.deletes)
+        if not stays or _must_not_merge(current, op):
             segments.append(current)
             current = Segment()
         current.saves.append((position, op))
-        if isinstance(op, SaveUser):
-            _merge_user(current, op)
-        else:
-            _merge(current, op)
+        _merge(current, op)
     segments.append(current)
     return segments
-
-
-def fast_batch_of(segment: Segment) -> FastBatch | None:
-    """Turn a segment into a fast batch.
-
-    None if the segment has more than saves of threads and steps, or if several users name one
-    thread.
-    """
-    has_other_rows = segment.users or segment.elements or segment.feedbacks or segment.deletes
-    actors = dict(segment.claims)
-    if has_other_rows or not segment.threads or len(actors) != len(segment.claims):
-        return None
-    activity = latest_activity(segment.steps)
-    return FastBatch(
-        users=users,
-        threads=threads,
-        steps=steps,
-        tombstones=tombstones,
-        thread_rows=[
-            FastBatchThread(
-                id, change.at, activity.get(id), actors.get(id), change.values, change.metadata
-            )
-            for id, change in sorted(segment.threads.items())
-        ],
-        step_groups=sorted(
-            (
-                FastBatchSteps(tuple(sorted(columns)), [_step_record(*item) for item in group])
-                for columns, group in group_by_columns(segment.steps.items()).items()
-            ),
-            key=lambda group: group.columns,  # The order would make another statement.
-        ),
-        tombstone_ids=[*{id for _, id in segment.steps}, ""],
-        step_defaults=tuple(STEP_DEFAULTS.items()),
-    )
 
 
 def latest_activity(step_rows: Mapping[Key, RowChange]) -> Mapping[str, datetime]:
@@ -182,16 +157,14 @@ def group_by_columns(
     return groups
 
 
-def _step_record(key: Key, row: RowChange) -> dict[str, Any]:
-    record = row.record(key[0], "id", key[1])
-    return record | {"extra": row.extra} if row.extra else record
+def _commutes(deletion: Delete, op: _SaveInThread) -> bool:
+    """Return whether a save may be written before a deletion that comes before it."""
+    if isinstance(deletion, DeleteFeedback):
+        return isinstance(op, (SaveStep, SaveElement))
+    return deletion.thread_id not in (None, op.thread_id)
 
 
-def _must_not_merge(
-    segment: Segment, op: SaveUser | SaveThread | SaveStep | SaveElement | SaveFeedback
-) -> bool:
-    if isinstance(op, SaveUser):
-        return False
+def _must_not_merge(segment: Segment, op: _SaveInThread) -> bool:
     thread = segment.threads.get(op.thread_id)
     if thread and thread.values.get("userId") and op.actor not in (None, thread.owned_by):
         return True  # The new owner must be stored before the claim of somebody else is checked.
@@ -210,7 +183,7 @@ def _merge_user(segment: Segment, op: SaveUser) -> None:
     segment.users[op.identifier] = op
 
 
-def _merge(segment: Segment, op: SaveThread | SaveStep | SaveElement | SaveFeedback) -> None:
+def _merge(segment: Segment, op: _SaveInThread) -> None:
     thread = segment.threads.get(op.thread_id)
     if thread is None:
         begun = op.at

@@ -151,6 +151,13 @@ class DeleteElement:
     scope: Scope = Scope()
     ordinal: int = field(default_factory=next_ordinal)
 
+    @property
+    def pending_thread_id(self) -> str | None:
+        """The thread to which an upload, perhaps of another process, may add the element yet."""
+        if self.scope.everywhere or self.thread_id in (None, self.scope.thread_id):
+            return self.thread_id or self.scope.thread_id
+        return None
+
 
 @dataclass(frozen=True, slots=True)
 class DeleteFeedback:

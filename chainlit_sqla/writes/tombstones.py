@@ -57,7 +57,7 @@ class StoredThreads:
         thread_id, id = key
         if thread_id in self.tombstoned or (thread_id in self.restored and row.before_restore):
             return False
-        return (thread_id, step_id or id) not in self.deleted_steps
+        return (thread_id, id if step_id is None else step_id) not in self.deleted_steps
 
 
 def lock_stored_threads(connection: Connection, segment: Segment) -> StoredThreads:
@@ -73,13 +73,18 @@ def lock_stored_threads(connection: Connection, segment: Segment) -> StoredThrea
     deleted = {(thread_id, id): at for thread_id, id, at in connection.execute(query)}
     deleted_threads = {thread_id for thread_id, id in deleted if not id}
     restored = {id: deleted[id, ""] for id in deleted_threads if segment.threads[id].restored_at}
-    for id in deleted_threads - restored.keys():
-        log.info("Not written: a late change of thread %s, which was deleted", printable_id(id))
+    log_late_changes(deleted_threads - restored.keys())
     deleted_elements = {key: at for key, at in deleted.items() if key[1].startswith(_ELEMENT)}
     deleted_steps = {key for key in deleted if key[1]} - deleted_elements.keys()
     return StoredThreads(
         dict(rows), deleted_threads - restored.keys(), restored, deleted_steps, deleted_elements
     )
+
+
+def log_late_changes(thread_ids: Iterable[str]) -> None:
+    """Log the deleted threads whose changes are not written."""
+    for id in thread_ids:
+        log.info("Not written: a late change of thread %s, which was deleted", printable_id(id))
 
 
 def restore_threads(

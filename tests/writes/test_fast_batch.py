@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 from collections.abc import AsyncIterator, Sequence
-from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,13 +17,16 @@ from sqlalchemy import delete, insert, select, text
 from chainlit_sqla._internal.json import JsonText
 from chainlit_sqla.database import Database
 from chainlit_sqla.database import migrator as migrations
+from chainlit_sqla.dialects.fast_batch import FastBatchResult
 from chainlit_sqla.dialects.postgresql import fast_batch as postgresql_fast_batch
-from chainlit_sqla.errors import NotTheAuthor, RejectedRow
+from chainlit_sqla.errors import NotTheAuthor
 from chainlit_sqla.models import Base, Step, Thread, User
 from chainlit_sqla.settings import Settings
-from chainlit_sqla.writes.merge_operations import fast_batch_of, plan
+from chainlit_sqla.writes.fast_batch import fast_batch_of
+from chainlit_sqla.writes.merge_operations import plan
 from chainlit_sqla.writes.operations import (
     DeleteElement,
+    DeleteFeedback,
     DeleteStep,
     DeleteThread,
     Op,
@@ -42,12 +45,14 @@ from tests.writes.test_failures import waits_for_a_lock
 from tests.writes.test_merge_operations import (
     USERS,
     carry_out,
+    element_values,
     execute,
     extras,
     metadata,
     moments,
     rows,
     step_values,
+    with_own_key,
 )
 
 ids = st.sampled_from(["a", "b", "ü'\"\\"])
@@ -64,7 +69,24 @@ saves = st.one_of(
     st.builds(SaveThread, ids, owned, metadata, actors, at=moments),
     st.builds(SaveStep, ids, ids, step_values, extras, st.none() | moments, actors, at=moments),
 )
-befores = saves | st.builds(DeleteThread, ids) | st.builds(DeleteStep, ids)
+users = st.builds(
+    lambda name, values, at: SaveUser(name, {"id": f"id of {name}", "metadata": {}} | values, at),
+    st.sampled_from(["ann", "new"]),
+    st.just({}) | st.just({"displayName": "d"}),
+    moments,
+)
+scopes = st.builds(Scope, st.none() | ids, st.none() | st.just("u1"))
+everything = st.one_of(
+    saves,
+    users,
+    st.builds(SaveElement, ids, ids, element_values, extras, actors, at=moments),
+    st.builds(SaveFeedback, ids, ids, ids, st.integers(0, 1), st.none() | ids, actors, moments),
+    st.builds(DeleteThread, ids),
+    st.builds(DeleteStep, ids, scopes),
+    st.builds(DeleteElement, ids, st.none() | ids, scopes),
+    st.builds(DeleteFeedback, ids, actors),
+)
+befores = everything
 
 
 @pytest.fixture(
@@ -92,9 +114,8 @@ async def reset(database: Database) -> None:
         await connection.execute(insert(User), USERS)
 
 
-async def write_by_statements(database: Database, batch: Sequence[Op]) -> None:
-    with suppress(RejectedRow, NotTheAuthor):
-        await carry_out(database, batch)
+async def write_by_statements(database: Database, batch: Sequence[Op]) -> list[Any]:
+    return list((await carry_out(database, batch)).values())
 
 
 async def test_a_fast_batch_leaves_the_same_rows_as_single_statements(
@@ -102,7 +123,7 @@ async def test_a_fast_batch_leaves_the_same_rows_as_single_statements(
 ) -> None:
     fast, slow = pair
     loop = asyncio.get_running_loop()
-    taken: list[bool] = []
+    taken: list[tuple[str, str]] = []
 
     async def compare(before: list[Op], batches: list[list[Op]]) -> None:
         for database in pair:
@@ -110,29 +131,47 @@ async def test_a_fast_batch_leaves_the_same_rows_as_single_statements(
             for op in before:
                 await write_by_statements(database, [op])
         for batch in batches:
-            for segment in plan(batch):
-                fast_batch = fast_batch_of(segment)
-                assert fast_batch
-                written = await fast.write_fast_batch(fast_batch)
-                taken.append(written)
-                if not written:
-                    assert await rows(fast) == await rows(slow), "nothing may be written"
-                    await write_by_statements(fast, batch)
-            await write_by_statements(slow, batch)
-            assert await rows(fast) == await rows(slow)
+            fast_batch = fast_batch_of(plan(batch))
+            expected = await rows(fast)
+            if fast_batch is None:
+                taken.append(("none", ""))
+                for database in pair:
+                    await write_by_statements(database, batch)
+                continue
+            result = await fast.write_fast_batch(fast_batch)
+            taken.append(("turn" if fast_batch.is_turn else "any", outcome_of(result)))
+            if outcome_of(result) != "written":
+                found = await rows(fast)
+                found["users"] = expected["users"]  # They come first, and are saved again.
+                assert found == expected, "nothing may be written"
+                for database in pair:
+                    await write_by_statements(database, batch)
+                continue
+            answers = await write_by_statements(slow, batch)
+            written, expected = await rows(fast), await rows(slow)
+            for table in written:
+                assert written[table] == expected[table], table
+            assert result is not None
+            assert answers == [NotTheAuthor if one is None else one for one in result.deleted]
 
     @settings(max_examples=60)
     @given(
-        st.lists(befores, max_size=4),
-        st.lists(st.lists(saves, min_size=1, max_size=6), min_size=1, max_size=2),
+        st.lists(befores, max_size=6),
+        st.lists(st.lists(everything, min_size=1, max_size=8), min_size=1, max_size=3)
+        | st.lists(st.lists(saves, min_size=1, max_size=6), min_size=1, max_size=2),
     )
     def examples(before: list[Op], batches: list[list[Op]]) -> None:
-        one_segment = [batch for batch in batches if len(plan(batch)) == 1]
-        fast_batches = [batch for batch in one_segment if fast_batch_of(plan(batch)[0])]
-        asyncio.run_coroutine_threadsafe(compare(before, fast_batches), loop).result(PATIENCE)
+        numbers = itertools.count()
+        before = [with_own_key(op, next(numbers)) for op in before]
+        batches = [[with_own_key(op, next(numbers)) for op in batch] for batch in batches]
+        asyncio.run_coroutine_threadsafe(compare(before, batches), loop).result(PATIENCE)
 
     await asyncio.to_thread(examples)
-    assert {True, False} == set(taken), "both must have been tried"
+    assert set(taken) >= {("turn", "written"), ("any", "written")}, "both must have been taken"
+
+
+def outcome_of(result: FastBatchResult | None) -> str:
+    return "none" if result is None else result.outcome.value
 
 
 # Beside another process: its own Database on the same server.
@@ -255,8 +294,8 @@ async def test_a_schema_may_have_any_name(postgres_url: str) -> None:
     for name in ("50%", 'a"b', "{users}", "$1"):
         database = Database(postgres_url, settings=Settings.load(db_schema=name))
         await migrations.upgrade(database)
-        segment = plan([SaveStep("t", "s", {"output": "a"})])[0]
-        assert (batch := fast_batch_of(segment))
+        batch = fast_batch_of(plan([SaveStep("t", "s", {"output": "a"})]))
+        assert batch
         assert await database.write_fast_batch(batch), name
         [step_rows] = await database.fetch((select(Step.id), {}))
         assert [tuple(row) for row in step_rows] == [("s",)], "reads are made for the schema, too"
@@ -295,24 +334,10 @@ async def test_a_server_without_fast_batches_is_written_statement_by_statement(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.INFO, "chainlit_sqla")
-    foreign = postgresql_fast_batch._CHECKS.replace("xmin", "no_such_system_column")
-    monkeypatch.setattr(postgresql_fast_batch, "_CHECKS", foreign)
-    postgresql_fast_batch._statement.cache_clear()
+    for name in ("_TURN", "_ANY"):
+        foreign = getattr(postgresql_fast_batch, name).replace("xmin", "no_such_system_column")
+        monkeypatch.setattr(postgresql_fast_batch, name, foreign)
     for number in range(3):
         await write_queue.submit(SaveStep("t", f"s{number}", {}))
-    postgresql_fast_batch._statement.cache_clear()
     assert await stored(two[0], Step.id) == ["s0", "s1", "s2"]
     assert caplog.text.count("writing statement by statement") == 1
-
-
-def test_what_is_more_than_saves_of_threads_and_steps_is_no_fast_batch() -> None:
-    more: list[Op] = [
-        SaveUser("ann", {"id": "u", "metadata": {}}),
-        SaveElement("t", "e", {"objectKey": None}),
-        SaveFeedback("t", "s", "f", 1),
-        DeleteElement("e", "t"),
-    ]
-    for op in more:
-        assert fast_batch_of(plan([SaveStep("t", "s", {}), op])[0]) is None
-    both = [SaveStep("t", "s", {}, actor="ann"), SaveStep("t", "s", {}, actor="bob")]
-    assert fast_batch_of(plan(both)[0]) is None

@@ -1,8 +1,10 @@
-"""A fast batch on PostgreSQL: one statement, which is its own transaction.
+"""Fast batches on PostgreSQL: a round trip that is a transaction of its own.
 
-All parts of a statement see one snapshot, taken before it waits for a lock, while
-`chainlit_sqla.writes.execute_saves` relies on later statements seeing more. So the statement
-checks that nothing was committed in between, and writes nothing otherwise:
+There are two statements, which share the parts that save threads and steps.
+
+**A turn** (`FastBatch.is_turn`) is one statement, executed once. All its parts see one snapshot,
+taken before it waits for a lock, while `chainlit_sqla.writes.execute_saves` relies on later
+statements seeing more. So it checks that nothing was committed in between:
 
 1. It locks the rows of the threads in the order of their ids, like all writers.
 2. The locked version of each row (``xmin``) must be that of the snapshot. Deleting a thread
@@ -10,15 +12,29 @@ checks that nothing was committed in between, and writes nothing otherwise:
    deletion that was committed meanwhile is detected.
 3. Tombstones and owners are read from the snapshot, which is then current.
 4. For threads that do not exist, a deletion during a wait would not be detected. So a statement
-   that inserts threads inserts all of its threads, and waits for no lock. If only some of them
-   exist, it returns their ids, and the batch becomes two statements.
-5. If another process inserted a thread meanwhile, its primary key makes the statement fail as a
-   whole.
+   that inserts threads inserts all of its threads, and waits for no lock.
+
+**Any other batch**, and a turn for which this does not hold, is the other statement, executed
+several times: asyncpg's ``fetchmany`` sends all executions together, and the server runs them in
+one transaction, each with a snapshot of its own (``READ COMMITTED``, which is checked).
+
+1. The first execution saves users and locks the threads: those of the batch, and those in which
+   a deletion by id finds its row.
+2. Each segment's saves are one execution, and each deletion is one: it sees what those before it
+   did, and what others committed before the locks.
+3. The execution after the locks decides for the whole batch whether it is written, and leaves
+   the answer to the later ones in a setting of the transaction.
+4. A thread may be changed if its row is locked or was inserted by this transaction (``xmax``,
+   ``xmin``).
+
+In both, a thread that another process inserted meanwhile violates the primary key, which undoes
+everything.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
 from functools import lru_cache
 from typing import Any
@@ -31,126 +47,95 @@ from sqlalchemy.dialects.postgresql import asyncpg
 from sqlalchemy.exc import StatementError
 
 from ..._internal import json as _json
-from ..fast_batch import FastBatch, FastBatchOutcome, FastBatchThread
+from ..._internal.timestamps import now
+from ..fast_batch import FastBatch, FastBatchOutcome, FastBatchResult, FastBatchTables
 from .connection import end_after_timeout, transaction
 
 _DIALECT = asyncpg.dialect()  # type: ignore[no-untyped-call]
 _quote = _DIALECT.identifier_preparer.quote
 # Not supported; no such column or function: PostgreSQL-compatible servers may lack system columns.
 _UNSUPPORTED_CODES = {"0A000", "42703", "42883"}
+_NEEDS_STATEMENTS = FastBatchResult(FastBatchOutcome.NEEDS_STATEMENTS)
 
 
 async def write(
     driver: Any, batch: FastBatch, schema: str | None, *, pooler: bool, lock_timeout: float
-) -> FastBatchOutcome:
-    """Write a batch in one statement, or in two where some of its threads are new.
+) -> FastBatchResult:
+    """Write a batch.
 
     Behind a transaction pooler, a transaction keeps the driver's messages in one session, whose
     settings are not ours.
     """
-    begin = "BEGIN"
+    begin = "BEGIN ISOLATION LEVEL READ COMMITTED"
     if lock_timeout:
         begin += f"; SET LOCAL lock_timeout = {lock_timeout * 1000:.0f}"
     try:
         async with transaction(driver, begin) if pooler else nullcontext():
-            return await _write(driver, batch, schema)
+            if batch.is_turn and await _write_turn(driver, batch, schema):
+                return FastBatchResult(FastBatchOutcome.WRITTEN)
+            return await _write_any(driver, batch, schema)
     except TimeoutError as error:
         raise await end_after_timeout(driver) from error
-
-
-async def _write(driver: Any, batch: FastBatch, schema: str | None) -> FastBatchOutcome:
-    try:
-        written, existing = await driver.fetchrow(_statement_for(batch, schema), *_arguments(batch))
     except UniqueViolationError:
-        return FastBatchOutcome.NEEDS_STATEMENTS
+        return _NEEDS_STATEMENTS
     except PostgresError as error:
         if error.sqlstate in _UNSUPPORTED_CODES:
-            return FastBatchOutcome.UNSUPPORTED
+            return FastBatchResult(FastBatchOutcome.UNSUPPORTED)
         raise
-    if existing is None:
-        return FastBatchOutcome.WRITTEN if written else FastBatchOutcome.NEEDS_STATEMENTS
-    missing = {thread.id for thread in batch.thread_rows}.difference(existing)
-    for thread_ids in (set(existing), missing):
-        outcome = await _write(driver, batch.within(thread_ids), schema)
-        if outcome is not FastBatchOutcome.WRITTEN:
-            break
-    return outcome
 
 
-_CHECKS = """
-given AS MATERIALIZED (SELECT * FROM json_to_recordset($1::text::json)
-  AS g(id text, begun timestamptz, activity timestamptz, actor text{columns})),
-locked_rows AS MATERIALIZED (
-  SELECT id, "updatedAt", "userIdentifier", xmin::text AS version FROM {threads}
-  WHERE id = ANY(ARRAY(SELECT id FROM given)) ORDER BY id FOR NO KEY UPDATE),
-verdict AS MATERIALIZED (SELECT
-  NOT EXISTS (
-    SELECT FROM {tombstones} WHERE "threadId" = ANY(ARRAY(SELECT id FROM given))
-      AND id = ANY(ARRAY(SELECT json_array_elements_text($2::text::json))))
-  AND NOT EXISTS (
-    SELECT FROM {threads} t WHERE t.id = ANY(ARRAY(SELECT id FROM given))
-      AND (t.id, t.xmin::text) NOT IN (SELECT id, version FROM locked_rows))
-  AND NOT EXISTS (
-    SELECT FROM given g JOIN locked_rows f ON f.id = g.id AND f."userIdentifier" <> g.actor)
-  {owner_checks} AS ok,
-  (SELECT count(*) FROM locked_rows) NOT IN (0, (SELECT count(*) FROM given)) AS mixed)"""
-_MORE_COLUMNS = ', name text, "userId" text, tags jsonb, metadata jsonb, removed json'
-_OWNER_CHECKS = """
-  AND NOT EXISTS (
-    SELECT FROM given g WHERE g."userId" IS NOT NULL AND NOT EXISTS (
-      SELECT FROM {users} u WHERE u.id = g."userId"))
-  AND NOT EXISTS (
-    SELECT FROM given g JOIN {threads} t ON t.id = g.id
-    WHERE g.metadata IS NOT NULL AND jsonb_typeof(t.metadata) NOT IN ('object', 'null'))"""
-
-_TOUCH = """
-inserted AS (
-  INSERT INTO {threads} (id, "createdAt", "updatedAt", metadata)
-  SELECT g.id, g.begun, greatest(g.begun, g.activity), '{}' FROM given g, verdict
-  WHERE ok AND NOT mixed AND NOT EXISTS (SELECT FROM locked_rows f WHERE f.id = g.id)),
-updated AS (
-  UPDATE {threads} t SET "updatedAt" = g.activity FROM given g, locked_rows f, verdict
-  WHERE ok AND NOT mixed AND t.id = g.id AND f.id = g.id AND g.activity > f."updatedAt")"""
-
-_CHANGE = """
-owned AS (SELECT g.*, u.identifier FROM given g LEFT JOIN {users} u ON u.id = g."userId"),
-inserted AS (
-  INSERT INTO {threads} (id, "createdAt", "updatedAt", metadata,
-    name, "userId", "userIdentifier", tags)
-  SELECT g.id, g.begun, greatest(g.begun, g.activity), coalesce(g.metadata, '{}'),
-    g.name, g."userId", g.identifier, g.tags FROM owned g, verdict
-  WHERE ok AND NOT mixed AND NOT EXISTS (SELECT FROM locked_rows f WHERE f.id = g.id)),
-updated AS (
-  UPDATE {threads} t SET
-    "updatedAt" = greatest(t."updatedAt", g.activity),
-    name = coalesce(g.name, t.name),
-    "userId" = coalesce(g."userId", t."userId"),
-    "userIdentifier" = coalesce(g.identifier, t."userIdentifier"),
-    tags = coalesce(g.tags, t.tags),
-    metadata = CASE WHEN g.metadata IS NULL THEN t.metadata
-      ELSE (CASE jsonb_typeof(t.metadata) WHEN 'object' THEN t.metadata ELSE '{}' END
-        || g.metadata)
-        - ARRAY(SELECT json_array_elements_text(g.removed)) END
-  FROM owned g, locked_rows f, verdict
-  WHERE ok AND NOT mixed AND t.id = g.id AND f.id = g.id AND (g.activity > f."updatedAt"
-    OR coalesce(g.name, g."userId") IS NOT NULL
-    OR coalesce(g.tags, g.metadata) IS NOT NULL))"""
+async def _write_turn(driver: Any, batch: FastBatch, schema: str | None) -> bool:
+    [segment] = batch.segments
+    statement = _statement(_TURN, batch.tables, batch.defaults, schema)
+    documents = _document(segment.threads), _document(segment.steps)
+    return bool(await driver.fetchval(statement, *documents))
 
 
-_OUTCOME = """
-SELECT ok AND NOT mixed, CASE WHEN ok AND mixed THEN ARRAY(SELECT id FROM locked_rows) END
-FROM verdict"""
+async def _write_any(driver: Any, batch: FastBatch, schema: str | None) -> FastBatchResult:
+    statement = _statement(_ANY, batch.tables, batch.defaults, schema)
+    deletions = [document for segment in batch.segments for document in segment.deletions]
+    result = FastBatchResult(FastBatchOutcome.WRITTEN)
+    [_, *rows] = await driver.fetchmany(statement, list(_executions(batch, deletions)))
+    if not all(row["ok"] for row in rows):
+        refused = [tuple(claim) for row in rows for claim in orjson.loads(row["refused"] or "[]")]
+        if not refused:
+            return _NEEDS_STATEMENTS
+        return FastBatchResult(FastBatchOutcome.REFUSED, refused=refused)
+    result.deleted = [row["deleted"] for row in rows if row["is_deletion"]]
+    result.late = [id for row in rows for id in orjson.loads(row["late"] or "[]")]
+    result.has_blobs = any(row["has_blobs"] for row in rows)
+    return result
 
 
-def _arguments(batch: FastBatch) -> list[str]:
-    """Return the parameters of the statement: JSON documents, which the driver encodes fastest."""
-    rows = [_row(thread) for thread in batch.thread_rows]
-    documents = [rows, batch.tombstone_ids, *(group.rows for group in batch.step_groups)]
+def _executions(batch: FastBatch, deletions: Sequence[Any]) -> Iterable[Sequence[str | None]]:
+    """Return the arguments of each execution."""
+    moment = now().isoformat()
+    by_id = [document for document in deletions if document["kind"] in ("step", "element")]
+    locks = orjson.dumps(batch.thread_ids).decode()
+    yield None, None, locks, None, None, None, _document(batch.users), _document(by_id), moment
+    claims = [{"id": id, "actor": actor} for id, actor in batch.claims]
+    checks: str | None = _document(
+        {"claims": claims, "owners": batch.owner_ids, "restored": batch.restored_ids}
+    )
+    for segment in batch.segments:
+        kinds = segment.threads, segment.steps, segment.elements, segment.feedbacks
+        if segment.threads:
+            threads, steps, elements, feedbacks = (_document(rows) for rows in kinds)
+            yield threads, steps, None, checks, elements, feedbacks, None, None, moment
+            checks = None
+        for deletion in segment.deletions:
+            yield None, None, None, checks, None, None, None, _document([deletion]), moment
+            checks = None
+    if checks:  # Only users.
+        yield None, None, None, checks, None, None, None, None, moment
+
+
+def _document(rows: Any) -> str | None:
+    """Return rows as JSON, which the driver encodes fastest; None where there are none."""
+    if not rows:
+        return None
     try:
-        return [
-            orjson.dumps(document, _fragment, orjson.OPT_PASSTHROUGH_SUBCLASS).decode()
-            for document in documents
-        ]
+        return orjson.dumps(rows, _fragment, orjson.OPT_PASSTHROUGH_SUBCLASS).decode()
     except (TypeError, ValueError) as error:
         raise StatementError(str(error), None, None, error) from error
 
@@ -162,73 +147,287 @@ def _fragment(value: Any) -> orjson.Fragment:
     return orjson.Fragment(str(value))
 
 
-def _row(thread: FastBatchThread) -> dict[str, Any]:
-    row: dict[str, Any] = {"id": thread.id, "begun": thread.begun}
-    if thread.activity:
-        row["activity"] = thread.activity
-    if thread.actor is not None:
-        row["actor"] = thread.actor
-    row |= thread.values
-    if thread.metadata:
-        row["metadata"] = {k: v for k, v in thread.metadata.items() if v is not None}
-        row["removed"] = [k for k, v in thread.metadata.items() if v is None]
-    return row
+# The parts of both statements: `changed_threads` and `changed_steps` are what to save, `ours` the
+# rows of threads that are locked, and `verdict` says whether to write.
+
+_GIVEN_THREADS = """
+  SELECT g.*, (SELECT u.identifier FROM {users} u WHERE u.id = g."userId") AS identifier
+  FROM json_to_recordset($1::text::json) AS g(id text, begun timestamptz, actor text, name text,
+    "userId" text, tags jsonb, metadata jsonb, removed json)"""
+_GIVEN_STEPS = """
+  SELECT s.* FROM json_to_recordset($2::text::json) AS s("threadId" text, id text,
+    begun timestamptz, arrival bigint, activity timestamptz, "values" json, extra jsonb)"""
+
+_SAVE = """
+active AS MATERIALIZED (
+  SELECT "threadId" AS id, max(activity) AS activity FROM changed_steps
+  WHERE activity IS NOT NULL GROUP BY "threadId"),
+inserted_threads AS (
+  INSERT INTO {threads} (id, "createdAt", "updatedAt", metadata,
+    name, "userId", "userIdentifier", tags)
+  SELECT g.id, g.begun, greatest(g.begun, a.activity), coalesce(g.metadata, '{}'),
+    g.name, g."userId", g.identifier, g.tags
+  FROM changed_threads g LEFT JOIN active a ON a.id = g.id CROSS JOIN verdict
+  WHERE ok AND NOT EXISTS (SELECT FROM ours o WHERE o.id = g.id) ORDER BY g.id),
+updated_threads AS (
+  UPDATE {threads} t SET
+    "updatedAt" = greatest(t."updatedAt", a.activity),
+    name = coalesce(g.name, t.name),
+    "userId" = coalesce(g."userId", t."userId"),
+    "userIdentifier" = coalesce(g.identifier, t."userIdentifier"),
+    tags = coalesce(g.tags, t.tags),
+    metadata = CASE WHEN g.metadata IS NULL THEN t.metadata
+      ELSE (CASE jsonb_typeof(t.metadata) WHEN 'object' THEN t.metadata ELSE '{}' END
+        || g.metadata)
+        - ARRAY(SELECT json_array_elements_text(g.removed)) END
+  FROM changed_threads g LEFT JOIN active a ON a.id = g.id, ours o, verdict
+  WHERE ok AND t.id = g.id AND o.id = g.id AND (a.activity > t."updatedAt"
+    OR coalesce(g.name, g."userId") IS NOT NULL
+    OR coalesce(g.tags, g.metadata) IS NOT NULL)),
+saved_steps AS ({save_steps})"""
+
+_TURN = f"""
+WITH changed_threads AS MATERIALIZED ({_GIVEN_THREADS}),
+changed_steps AS MATERIALIZED ({_GIVEN_STEPS}),
+ours AS MATERIALIZED (
+  SELECT id, "userIdentifier", xmin::text AS version FROM {{threads}}
+  WHERE id = ANY(ARRAY(SELECT id FROM changed_threads)) ORDER BY id FOR NO KEY UPDATE),
+verdict AS MATERIALIZED (SELECT
+  NOT EXISTS (
+    SELECT FROM {{tombstones}} WHERE "threadId" = ANY(ARRAY(SELECT id FROM changed_threads))
+      AND id = ANY(ARRAY(SELECT id FROM changed_steps) || ''::text))
+  AND NOT EXISTS (
+    SELECT FROM {{threads}} t WHERE t.id = ANY(ARRAY(SELECT id FROM changed_threads))
+      AND (t.id, t.xmin::text) NOT IN (SELECT id, version FROM ours))
+  AND NOT EXISTS (
+    SELECT FROM changed_threads g JOIN ours o ON o.id = g.id AND o."userIdentifier" <> g.actor)
+  AND NOT EXISTS (
+    SELECT FROM changed_threads WHERE "userId" IS NOT NULL AND identifier IS NULL)
+  AND (SELECT count(*) FROM ours) IN (0, (SELECT count(*) FROM changed_threads)) AS ok),
+{_SAVE}
+SELECT ok FROM verdict"""
+
+# The statement for any batch: locks and checks, the other saves, and deletions.
+
+_CHECK = f"""
+WITH RECURSIVE saved_users AS (
+  INSERT INTO {{users}} AS u (id, identifier, "createdAt", metadata, "displayName")
+  SELECT id, identifier, begun, metadata, "displayName"
+  FROM json_to_recordset($7::text::json) AS g(
+    id text, identifier text, begun timestamptz, metadata jsonb, "displayName" text)
+  ORDER BY identifier
+  ON CONFLICT (identifier) DO UPDATE SET metadata = excluded.metadata,
+    "displayName" = coalesce(excluded."displayName", u."displayName")
+  RETURNING 1),
+deletion AS MATERIALIZED (
+  SELECT * FROM json_to_recordset($8::text::json) AS d(kind text, id text, thread text,
+    at timestamptz, everywhere boolean, "scopeThread" text, "scopeUser" text,
+    "mayBePending" boolean, actor text)),
+found_steps AS MATERIALIZED (
+  SELECT s."threadId" AS thread, s.id FROM deletion d JOIN {{steps}} s ON s.id = d.id
+  WHERE d.kind = 'step' AND (d.everywhere OR s."threadId" = d."scopeThread" OR EXISTS (
+    SELECT FROM {{threads}} t WHERE t.id = s."threadId" AND t."userId" = d."scopeUser"))),
+found_elements AS MATERIALIZED (
+  SELECT e."threadId" AS thread, e.id FROM deletion d JOIN {{elements}} e ON e.id = d.id
+  WHERE d.kind = 'element' AND (d.thread IS NULL OR e."threadId" = d.thread)
+    AND (d.everywhere OR e."threadId" = d."scopeThread" OR EXISTS (
+    SELECT FROM {{threads}} t WHERE t.id = e."threadId" AND t."userId" = d."scopeUser"))),
+-- Users first, as statement by statement: one order of locks.
+locked AS MATERIALIZED (
+  SELECT id FROM {{threads}} WHERE (SELECT count(*) FROM saved_users) IS NOT NULL
+    AND id = ANY(ARRAY(SELECT json_array_elements_text($3::text::json)
+      UNION SELECT thread FROM found_steps WHERE $3::text IS NOT NULL
+      UNION SELECT thread FROM found_elements WHERE $3::text IS NOT NULL))
+  ORDER BY id FOR UPDATE),
+ours AS MATERIALIZED (
+  SELECT t.id FROM {{threads}} t
+  WHERE t.id = ANY(ARRAY(SELECT id FROM json_to_recordset($1::text::json) AS g(id text)
+      UNION SELECT thread FROM found_steps UNION SELECT thread FROM found_elements))
+    AND (txid_current_if_assigned() % 4294967296)::text IN (t.xmin::text, t.xmax::text)),
+given AS MATERIALIZED ({_GIVEN_THREADS}),
+late AS MATERIALIZED (
+  SELECT g.id FROM given g JOIN {{tombstones}} d ON d."threadId" = g.id AND d.id = ''),
+refused AS MATERIALIZED (
+  SELECT c.id, c.actor FROM json_to_recordset($4::text::json -> 'claims') AS c(
+    id text, actor text) JOIN {{threads}} t ON t.id = c.id WHERE t."userIdentifier" <> c.actor),
+verdict AS MATERIALIZED (SELECT CASE WHEN $4::text IS NULL
+  THEN current_setting('chainlit_sqla.writes', true) IS NOT DISTINCT FROM 'yes'
+  ELSE current_setting('transaction_isolation') = 'read committed'
+    AND NOT EXISTS (SELECT FROM refused)
+    AND NOT EXISTS (
+      SELECT FROM json_array_elements_text($4::text::json -> 'owners') AS o(id)
+      WHERE NOT EXISTS (SELECT FROM {{users}} u WHERE u.id = o.id))
+    AND NOT EXISTS (
+      SELECT FROM json_array_elements_text($4::text::json -> 'restored') AS r(id)
+      JOIN {{tombstones}} d ON d."threadId" = r.id AND d.id = '') END AS ok),
+changed_threads AS MATERIALIZED (
+  SELECT g.* FROM given g WHERE NOT EXISTS (SELECT FROM late l WHERE l.id = g.id)),
+changed_steps AS MATERIALIZED (
+  SELECT s.* FROM ({_GIVEN_STEPS}) s JOIN changed_threads t ON t.id = s."threadId"
+  WHERE NOT EXISTS (
+    SELECT FROM {{tombstones}} d WHERE d."threadId" = s."threadId" AND d.id = s.id)),"""
+
+_SAVE_CONTENTS = """,
+given_elements AS MATERIALIZED (
+  SELECT g.*, s."objectKey" AS "storedKey",
+    EXISTS (SELECT FROM changed_threads t WHERE t.id = g."threadId")
+    AND NOT EXISTS (
+      SELECT FROM {tombstones} d WHERE d."threadId" = g."threadId" AND d.id = g."forId")
+    AND NOT EXISTS (
+      SELECT FROM {tombstones} d WHERE d."threadId" = g."threadId"
+        AND d.id IN ('element ', 'element ' || g.id) AND d."deletedAt" >= g.sent) AS accepted
+  FROM verdict, json_to_recordset($5::text::json) AS g("threadId" text, id text,
+    begun timestamptz, arrival bigint, sent timestamptz, "forId" text, "objectKey" text,
+    replaces boolean, "values" json, extra jsonb)
+  LEFT JOIN {elements} s ON s."threadId" = g."threadId" AND s.id = g.id
+  WHERE ok),
+changed_elements AS MATERIALIZED (SELECT * FROM given_elements WHERE accepted),
+saved_elements AS ({save_elements}),
+-- A batch whose commit had no answer is repeated, and may find its own keys in the queue.
+used_keys AS (
+  DELETE FROM {blob_deletions} b USING changed_elements g WHERE b."objectKey" = g."objectKey"),
+saved_feedbacks AS (
+  INSERT INTO {feedbacks} AS f ("threadId", "forId", id, value, comment, "createdAt")
+  SELECT g."threadId", g."forId", g.id, g.value, g.comment, g.begun
+  FROM json_to_recordset($6::text::json) AS g("threadId" text, "forId" text, id text,
+    value integer, comment text, begun timestamptz)
+  JOIN changed_threads t ON t.id = g."threadId" CROSS JOIN verdict
+  WHERE ok AND NOT EXISTS (
+    SELECT FROM {tombstones} d WHERE d."threadId" = g."threadId" AND d.id = g."forId")
+  ON CONFLICT ("threadId", "forId") DO UPDATE
+    SET id = excluded.id, value = excluded.value, comment = excluded.comment)"""
+
+_DELETE = """,
+-- The limit is for the planner: PostgreSQL compiles (JIT) statements that seem costly.
+chosen AS MATERIALIZED (SELECT d.* FROM deletion d, verdict WHERE ok LIMIT 1),
+-- A step that does not exist may be created later: Chainlit flushes deferred calls by method.
+chosen_steps AS MATERIALIZED (
+  SELECT f.thread, f.id FROM chosen JOIN found_steps f ON f.id = chosen.id
+    JOIN ours o ON o.id = f.thread WHERE kind = 'step'
+  UNION SELECT "scopeThread", id FROM chosen WHERE kind = 'step' AND "scopeThread" IS NOT NULL
+    AND NOT EXISTS (SELECT FROM found_steps)),
+-- One document: a join in the recursion could read the whole thread for each of its steps.
+children AS MATERIALIZED (
+  SELECT jsonb_object_agg(parent, ids) AS of_parent FROM (
+    SELECT jsonb_build_array(s."threadId", s."parentId")::text AS parent, jsonb_agg(s.id) AS ids
+    FROM {steps} s WHERE s."threadId" = ANY(ARRAY(SELECT thread FROM chosen_steps))
+      AND s."parentId" IS NOT NULL GROUP BY 1) AS families),
+dead_steps(thread, id) AS (
+  SELECT thread, id FROM chosen_steps
+  UNION SELECT d.thread, c.id FROM dead_steps d CROSS JOIN LATERAL jsonb_array_elements_text(
+    (SELECT of_parent FROM children) -> jsonb_build_array(d.thread, d.id)::text) AS c(id)),
+dead_elements AS MATERIALIZED (
+  SELECT e."threadId", e.id, e."objectKey" FROM chosen d JOIN {elements} e
+    ON e."threadId" = d.thread WHERE d.kind = 'thread'
+  UNION SELECT e."threadId", e.id, e."objectKey" FROM dead_steps d JOIN {elements} e
+    ON e."threadId" = d.thread AND e."forId" = d.id
+  UNION SELECT e."threadId", e.id, e."objectKey" FROM found_elements d JOIN ours o
+    ON o.id = d.thread JOIN {elements} e ON e."threadId" = d.thread AND e.id = d.id, chosen),
+dead_feedbacks AS MATERIALIZED (
+  SELECT f."threadId", f."forId" FROM chosen d JOIN {feedbacks} f
+    ON f."threadId" = d.thread WHERE d.kind = 'thread'
+  UNION SELECT f."threadId", f."forId" FROM dead_steps d JOIN {feedbacks} f
+    ON f."threadId" = d.thread AND f."forId" = d.id
+  UNION SELECT f."threadId", f."forId" FROM chosen d JOIN {feedbacks} f ON f.id = d.id
+    JOIN {threads} t ON t.id = f."threadId" WHERE d.kind = 'feedback'
+    AND (d.actor IS NULL OR t."userIdentifier" IS NULL OR t."userIdentifier" = d.actor)),
+added_tombstones AS (
+  INSERT INTO {tombstones} ("threadId", id, "deletedAt")
+  SELECT thread, '', at FROM chosen WHERE kind = 'thread'
+  UNION SELECT thread, id, $9::text::timestamptz FROM dead_steps
+  UNION SELECT f.thread, 'element ' || f.id, d.at FROM found_elements f JOIN ours o
+    ON o.id = f.thread, chosen d
+  -- An upload under way, perhaps of another process, has no row yet.
+  UNION SELECT coalesce(thread, "scopeThread"), 'element ' || id, at FROM chosen
+    WHERE kind = 'element' AND "mayBePending"
+  ON CONFLICT ("threadId", id) DO UPDATE SET "deletedAt" = excluded."deletedAt"),
+-- The new version of the row is what a turn in another process notices.
+bumped_threads AS (
+  UPDATE {threads} t SET "updatedAt" = t."updatedAt" FROM
+    (SELECT DISTINCT thread FROM chosen_steps) d WHERE t.id = d.thread),
+deleted_elements AS (
+  DELETE FROM {elements} e USING dead_elements d
+  WHERE e."threadId" = d."threadId" AND e.id = d.id),
+deleted_feedbacks AS (
+  DELETE FROM {feedbacks} f USING dead_feedbacks d
+  WHERE f."threadId" = d."threadId" AND f."forId" = d."forId"),
+deleted_steps AS (
+  DELETE FROM {steps} s USING dead_steps d WHERE s."threadId" = d.thread AND s.id = d.id),
+deleted_steps_of_threads AS (  -- Also where an adopted table has no cascade.
+  DELETE FROM {steps} s USING chosen d WHERE d.kind = 'thread' AND s."threadId" = d.thread),
+deleted_threads AS (
+  DELETE FROM {threads} t USING chosen d WHERE d.kind = 'thread' AND t.id = d.thread RETURNING 1),
+unused_keys AS MATERIALIZED (
+  SELECT "objectKey" FROM given_elements WHERE NOT accepted AND "objectKey" IS NOT NULL
+  UNION SELECT "storedKey" FROM changed_elements
+    WHERE replaces AND "storedKey" IS NOT NULL AND "storedKey" IS DISTINCT FROM "objectKey"
+  UNION SELECT "objectKey" FROM dead_elements WHERE "objectKey" IS NOT NULL),
+queued_blobs AS (
+  INSERT INTO {blob_deletions} ("objectKey", "createdAt", attempts)
+  SELECT "objectKey", $9::text::timestamptz, 0 FROM unused_keys ORDER BY 1
+  ON CONFLICT ("objectKey") DO NOTHING)
+SELECT ok,
+  set_config('chainlit_sqla.writes', CASE WHEN ok THEN 'yes' ELSE 'no' END, true),
+  (SELECT count(*) FROM locked),
+  (SELECT json_agg(json_build_array(id, actor))::text FROM refused) AS refused,
+  (SELECT json_agg(id)::text FROM late) AS late,
+  EXISTS (SELECT FROM unused_keys) AS has_blobs,
+  EXISTS (SELECT FROM chosen) AS is_deletion,
+  (SELECT CASE kind
+    WHEN 'thread' THEN EXISTS (SELECT FROM deleted_threads)
+    WHEN 'step' THEN EXISTS (SELECT FROM found_steps f JOIN ours o ON o.id = f.thread)
+    WHEN 'element' THEN EXISTS (SELECT FROM dead_elements)
+    ELSE CASE WHEN EXISTS (SELECT FROM dead_feedbacks) THEN true
+      WHEN EXISTS (SELECT FROM {feedbacks} f WHERE f.id = chosen.id) THEN NULL ELSE false END
+    END FROM chosen) AS deleted
+FROM verdict"""
+
+_ANY = _CHECK + _SAVE + _SAVE_CONTENTS + _DELETE
 
 
-def _statement_for(batch: FastBatch, schema: str | None) -> str:
-    """Return the statement for batches of this shape, which selects whether it wrote the batch.
-
-    If only some of the threads exist, it writes nothing and selects their ids.
-    """
-    tables = (batch.users, batch.threads, batch.steps, batch.tombstones)
-    shape = tuple(group.columns for group in batch.step_groups)
-    return _statement(tables, shape, batch.changes_threads, batch.step_defaults, schema)
-
-
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=64)
 def _statement(
-    tables: tuple[Table, ...],
-    shape: tuple[tuple[str, ...], ...],
-    changes_threads: bool,
-    step_defaults: tuple[tuple[str, str | bool], ...],
+    template: str,
+    tables: FastBatchTables,
+    defaults: tuple[tuple[tuple[str, str | bool], ...], ...],
     schema: str | None,
 ) -> str:
     prefix = f"{_quote(schema)}." if schema else ""
-    users, threads, steps, tombstones = tables
-    templates = [
-        _CHECKS.replace("{columns}", _MORE_COLUMNS if changes_threads else "").replace(
-            "{owner_checks}", _OWNER_CHECKS if changes_threads else ""
-        ),
-        _CHANGE if changes_threads else _TOUCH,
-    ]
-    templates += [
-        _steps(steps, number, columns, step_defaults) for number, columns in enumerate(shape, 3)
-    ]
-    sql = "WITH " + ",\n".join(templates) + _OUTCOME
-    names = {"users": users, "threads": threads, "steps": steps, "tombstones": tombstones}
-    return re.sub(r"\{(\w+)\}", lambda match: prefix + _quote(names[match[1]].name), sql)
+    texts = {name: prefix + _quote(table.name) for name, table in tables._asdict().items()}
+    for name, table, values in zip(
+        ("steps", "elements"), (tables.steps, tables.elements), defaults, strict=True
+    ):
+        texts[f"save_{name}"] = _upsert(table, texts[name], f"changed_{name}", dict(values))
+    return re.sub(r"\{(\w+)\}", lambda match: texts[match[1]], template)
 
 
-def _steps(
-    table: Table,
-    number: int,
-    given: tuple[str, ...],
-    step_defaults: tuple[tuple[str, str | bool], ...],
-) -> str:
-    """Return an upsert of the steps in the parameter of this number."""
-    columns = tuple(dict.fromkeys(("threadId", "id", "createdAt", "ordinal", *given)))
-    defaults = {name: _literal(value) for name, value in step_defaults if name not in columns}
-    targets = ", ".join(map(_quote, (*columns, *defaults)))
-    typed = ", ".join(
-        f"{_quote(name)} {table.c[name].type.compile(dialect=_DIALECT)}" for name in columns
-    )
-    source = ", ".join((*(f"u.{_quote(name)}" for name in columns), *defaults.values()))
-    changes = ", ".join(f"{name} = {_new_value(name)}" for name in map(_quote, given))
-    action = f"DO UPDATE SET {changes}" if changes else "DO NOTHING"
+def _upsert(table: Table, name: str, source: str, defaults: dict[str, str | bool]) -> str:
+    """Return the upsert of rows with a document of values; columns that it lacks stay.
+
+    The rows cannot change meanwhile, since the row of their thread is locked.
+    """
+    keys = ("threadId", "id")
+    special = {
+        "createdAt": 'coalesce(r."createdAt", g.begun)',
+        "ordinal": "coalesce(r.ordinal, g.arrival)",
+        "extra": "CASE WHEN g.extra IS NULL THEN r.extra"
+        " WHEN jsonb_typeof(r.extra) = 'object' THEN r.extra || g.extra ELSE g.extra END",
+    }
+    values = {
+        # A NULL that is given is not replaced: the column refuses it.
+        column: f"coalesce(r.{_quote(column)}, CASE WHEN g.\"values\" -> '{column}' IS NULL"
+        f" THEN {_literal(value)}::{table.c[column].type.compile(dialect=_DIALECT)} END)"
+        for column, value in defaults.items()
+    }
+    columns = [column.name for column in table.columns if column.name not in keys]
+    sources = [values.get(c) or special.get(c) or f"r.{_quote(c)}" for c in columns]
+    changes = ", ".join(f"{name} = excluded.{name}" for name in map(_quote, columns))
     return (
-        f"steps_{number} AS (INSERT INTO {{steps}} AS s ({targets})"
-        f" SELECT {source} FROM json_to_recordset(${number}::text::json) AS u({typed}), verdict"
-        f' WHERE ok AND NOT mixed ON CONFLICT ("threadId", id) {action})'
+        f"INSERT INTO {name} ({', '.join(map(_quote, (*keys, *columns)))})"
+        f' SELECT g."threadId", g.id, {", ".join(sources)} FROM {source} g CROSS JOIN verdict'
+        f" CROSS JOIN LATERAL json_populate_record((SELECT s FROM {name} s"
+        f' WHERE s."threadId" = g."threadId" AND s.id = g.id), g."values") r'
+        f' WHERE ok ON CONFLICT ("threadId", id) DO UPDATE SET {changes}'
     )
 
 
@@ -236,12 +435,3 @@ def _literal(value: str | bool) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     return "'" + value.replace("'", "''") + "'"
-
-
-def _new_value(name: str) -> str:
-    if name == "extra":
-        return (
-            "(CASE jsonb_typeof(s.extra) WHEN 'object' THEN s.extra ELSE '{}' END)"
-            " || excluded.extra"
-        )
-    return f"excluded.{name}"
