@@ -201,8 +201,7 @@ def refused(queued: QueuedOp, error: Exception) -> RejectedRow:
 def _is_lost(error: Exception) -> bool:
     """Return whether an error that may pass is a lost connection, as far as can be seen."""
     cause = driver_error(error)
-    if getattr(error, "connection_invalidated", False) or isinstance(cause, OSError):
-        return True
-    code = getattr(cause, "sqlstate", None)
+    if code := getattr(cause, "sqlstate", None):
+        return code[:2] in _LOST_CLASSES  # Not a read-only server, whose sessions are replaced.
     of_driver = not isinstance(error, (SQLAlchemyError, ChainlitSqlaError))
-    return of_driver if code is None else code[:2] in _LOST_CLASSES
+    return of_driver or getattr(error, "connection_invalidated", False)

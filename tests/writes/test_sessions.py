@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, make_url, select
 
 from chainlit_sqla.database import Database
+from chainlit_sqla.database.migrator import upgrade
 from chainlit_sqla.models import Step
 from chainlit_sqla.writes.operations import SaveFeedback, SaveStep
 from chainlit_sqla.writes.queue import WriteQueue
+from tests.servers.postgres import PostgresServer
+from tests.servers.postgres_process import LocalCluster, find_binaries
 from tests.servers.proxy import FlakyProxy
+from tests.servers.require import unavailable
 from tests.until import until
-from tests.writes.test_failures import started_queue
+from tests.writes.test_failures import direct, started_queue
 
 MANY, QUIET = 40, 3
 """How many sessions write; the connection of a few is idle in between."""
@@ -73,6 +77,62 @@ async def test_a_server_that_ends_its_connections_in_two_steps_costs_nothing(
     )
     assert errors == []
     assert await steps_in(behind_proxy) == acknowledged + 1
+
+
+@pytest.fixture
+def other_server(behind_proxy: Database) -> Iterator[LocalCluster]:
+    """A server with the same account and an empty database of the same name."""
+    binaries = find_binaries()
+    if binaries is None:
+        unavailable("no initdb and postgres on this machine", "apt install postgresql")
+    made = LocalCluster(binaries)
+    server, name = PostgresServer(made.url, "binaries", made), behind_proxy.url.database
+    server.execute(f"ALTER ROLE postgres PASSWORD '{behind_proxy.url.password}'")
+    made.password = str(behind_proxy.url.password)
+    PostgresServer(made.url, "binaries", made).execute(f'CREATE DATABASE "{name}"')
+    yield made
+    made.stop()
+
+
+async def test_writes_follow_a_switchover_behind_one_address(
+    postgres: PostgresServer,
+    other_server: LocalCluster,
+    proxy: FlakyProxy,
+    behind_proxy: Database,
+) -> None:
+    """The old primary still answers, but takes no writes any more."""
+    promoted = Database(make_url(other_server.url).set(database=behind_proxy.url.database))
+    await upgrade(promoted)
+    name = behind_proxy.url.database
+    settings = behind_proxy.settings.model_copy(update={"retry_seconds": 10})
+    database = Database(behind_proxy.given_url, settings=settings)
+    write_queue = WriteQueue(database)
+    is_switched = False
+
+    def switch() -> None:
+        nonlocal is_switched
+        if is_switched:
+            return
+        is_switched = True
+        proxy.switch_to(other_server.port)
+        postgres.execute(f'ALTER DATABASE "{name}" SET default_transaction_read_only = on')
+        postgres.execute("ALTER SYSTEM SET default_transaction_read_only = on")
+        postgres.execute("SELECT pg_reload_conf()")
+
+    try:
+        acknowledged, errors = await write_during(write_queue, switch, times=6)
+        assert errors == []
+        own = await asyncio.to_thread(
+            postgres.execute, "SELECT 1 FROM steps", url=direct(postgres, behind_proxy)
+        )
+        assert await steps_in(promoted) + len(own) == acknowledged
+        assert await steps_in(database) == await steps_in(promoted), "reads followed, too"
+    finally:
+        postgres.execute("ALTER SYSTEM RESET default_transaction_read_only")
+        postgres.execute("SELECT pg_reload_conf()")
+        await write_queue.close()
+        await database.close()
+        await promoted.close()
 
 
 @pytest.fixture
