@@ -174,9 +174,7 @@ class Database:
     async def _open(self, options: Mapping[str, Any]) -> AsyncIterator[AsyncConnection]:
         self.adopt_loop()
         engine = self.engine.execution_options(**options)
-        connection = await self._sessions.checkout(
-            lambda: engine.connect().start(), self._count_idle
-        )
+        connection = await self._sessions.checkout(lambda: engine.connect().start())
         try:
             yield connection
         finally:
@@ -192,7 +190,7 @@ class Database:
         A connection that an error leaves broken is removed from the pool.
         """
         self.adopt_loop()
-        pooled = await self._sessions.checkout(self._checkout, self._count_idle)
+        pooled = await self._sessions.checkout(self._checkout)
         driver = pooled.driver_connection
         try:
             yield driver
@@ -208,9 +206,6 @@ class Database:
                 await greenlet_spawn(pooled.close)  # Waits only where the pool is full.
             finally:
                 self._sessions.checkin()
-
-    def _count_idle(self) -> int:
-        return self.engine.sync_engine.pool.checkedin()  # type: ignore[attr-defined,no-any-return]
 
     async def transact(self, work: Callable[[Connection], T]) -> T:
         """Run a synchronous function in a write transaction, as fast as the database allows.

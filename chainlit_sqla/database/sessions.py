@@ -22,6 +22,7 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, TypeVar
+from weakref import WeakSet
 
 from sqlalchemy import Engine, event
 from sqlalchemy.engine import ExceptionContext
@@ -40,6 +41,10 @@ _RAISE_LIMIT_SECONDS = 300.0
 _SETTING = "CHAINLIT_SQLA_PREPARED_STATEMENTS"
 
 
+class _NoRoom(Exception):
+    """No connection is opened beside those that the server accepts; there are idle ones."""
+
+
 class Sessions:
     """The sessions of one database, in the pools of its engines."""
 
@@ -53,6 +58,7 @@ class Sessions:
         self.generation = 0
         """Counts what made the connections before it suspect."""
         self._limit = PerLoop(lambda: ConnectionLimit(label, self._seconds))
+        self._records: WeakSet[Any] = WeakSet()
 
     def install(self, engine: Engine) -> None:
         """Attach the events of an engine."""
@@ -61,9 +67,7 @@ class Sessions:
         event.listen(engine, "checkout", self._refuse_stale)
         event.listen(engine, "handle_error", self._handle_error)
 
-    async def checkout(
-        self, connect: Callable[[], Awaitable[T]], count_idle: Callable[[], int]
-    ) -> T:
+    async def checkout(self, connect: Callable[[], Awaitable[T]]) -> T:
         """Check out a connection by a function; `checkin` follows it, unless this raises.
 
         Where the server has no more, wait for one that another caller returns.
@@ -73,23 +77,23 @@ class Sessions:
             await limit.acquire()
             began = time.monotonic()
             try:
-                connection = await connect()
+                return await connect()
+            except _NoRoom:  # The pool returned a place whose connection was lost.
+                limit.release()
             except BaseException as error:
                 limit.release()
-                if not (isinstance(error, Exception) and self._is_full(error, limit, began)):
+                is_full = isinstance(error, Exception) and self._is_full(error, limit, began)
+                if not (is_full and limit.lower(self._count_open(), error)):
                     raise
-                if not limit.lower(count_idle(), error):
-                    raise
-            else:
-                limit.held += 1
-                return connection
 
     def checkin(self) -> None:
         """Let a waiting caller check out a connection."""
         limit = self._limit.get()
-        limit.held -= 1
         limit.last_checkin = time.monotonic()
         limit.release()
+
+    def _count_open(self) -> int:
+        return sum(record.dbapi_connection is not None for record in self._records)
 
     def after_error(
         self, error: BaseException, info: MutableMapping[Any, Any], driver: Any
@@ -145,17 +149,19 @@ class Sessions:
     # Events
 
     def _connect(self, dialect: Any, _record: Any, arguments: Any, options: Any) -> Any:
-        if not self._dialect.unprepared:
+        if self._limit.get().is_reached(self._count_open()):
+            raise _NoRoom
+        if not (unprepared := self._dialect.unprepared):
             return None
-        if self.pooler:
-            options.update(self._dialect.unprepared)
-        connection = dialect.connect(*arguments, **options)
-        if connection.run_async(self._is_pooled) and self._detects_pooler and not self.pooler:
+        while True:
+            prepares = not self.pooler
+            choices = options if prepares else options | unprepared
+            connection = dialect.connect(*arguments, **choices)
+            is_pooled = connection.run_async(self._is_pooled)
+            if not (prepares and (self.pooler or (is_pooled and self._detects_pooler))):
+                return connection
             connection.close()
             self._stop_preparing("a pooler is between it and this process")
-            options.update(self._dialect.unprepared)
-            connection = dialect.connect(*arguments, **options)
-        return connection
 
     async def _is_pooled(self, driver: Any) -> bool:
         """Run the first query; a pooler without a free connection does not answer it."""
@@ -168,6 +174,7 @@ class Sessions:
 
     def _mark(self, _connection: Any, record: Any) -> None:
         record.info[_GENERATION] = self.generation
+        self._records.add(record)
 
     def _refuse_stale(self, connection: Any, record: Any, _proxy: Any) -> None:
         if record.info.get(_GENERATION) != self.generation:
@@ -195,12 +202,10 @@ class ConnectionLimit:
     """
 
     def __init__(self, label: str, seconds: float) -> None:
-        self.held = 0
-        """The number of connections that callers have."""
         self.last_checkin = float("-inf")
         self._label = label
         self._seconds = seconds
-        self._acquired = 0  # Those held, and those being opened.
+        self._acquired = 0
         self._most: int | None = None
         self._raise_at = 0.0
         self._waiters: deque[asyncio.Future[None]] = deque()
@@ -238,9 +243,13 @@ class ConnectionLimit:
                 self._acquired += 1
                 waiter.set_result(None)
 
-    def lower(self, idle: int, error: Exception) -> bool:
+    def is_reached(self, number: int) -> bool:
+        """Return whether no connection may be opened beside so many."""
+        return self._most is not None and number >= self._most
+
+    def lower(self, is_open: int, error: Exception) -> bool:
         """Use no more connections than are open now; return False if there are none."""
-        if not (is_open := self.held + idle):
+        if not is_open:
             return False
         if self._most is None:
             log.warning(

@@ -25,7 +25,12 @@ MANY, QUIET = 40, 3
 
 
 async def write_during(
-    write_queue: WriteQueue, disturb: Callable[[], object], *, times: int, writers: int = MANY
+    write_queue: WriteQueue,
+    disturb: Callable[[], object],
+    *,
+    times: int,
+    writers: int = MANY,
+    prefix: str = "w",
 ) -> tuple[int, list[BaseException]]:
     """Write as many sessions, by both ways, while something happens several times.
 
@@ -39,7 +44,7 @@ async def write_during(
         number = 0
         while not is_over:
             number += 1
-            thread_id = f"w{writer}"
+            thread_id = f"{prefix}{writer}"
             op = SaveStep(thread_id, f"{number:05}", {"output": "x"})
             more = SaveFeedback(thread_id, f"{number:05}", f"f{number}", 1)
             try:

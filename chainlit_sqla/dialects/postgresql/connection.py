@@ -7,7 +7,9 @@ connection would wait as long again: rolling back, or closing it. So it is ended
 
 from __future__ import annotations
 
+import os
 import re
+import secrets
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
@@ -23,7 +25,19 @@ if TYPE_CHECKING:
     from sqlalchemy.engine.interfaces import ExceptionContext
     from sqlalchemy.ext.asyncio import AsyncEngine
 
+_PROCESS = secrets.token_hex(4)
 _REFUSED_SETTING = re.compile("parameter|option", re.IGNORECASE)
+
+
+class Connection(asyncpg.Connection):  # type: ignore[misc]
+    """Names prepared statements uniquely for this process.
+
+    Where a pooler hands a session on, another process's statement of the same name would run
+    instead, with these arguments. This way it is an error. asyncpg counts in each process.
+    """
+
+    def _get_unique_id(self, prefix: str) -> str:
+        return f"{super()._get_unique_id(prefix)}{_PROCESS}_{os.getpid():x}"  # type: ignore[no-any-return]
 
 
 class Connector:

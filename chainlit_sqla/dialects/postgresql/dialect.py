@@ -132,6 +132,7 @@ class PostgreSQL(Dialect):
         """Return pool and driver options; no prepared statements behind a transaction pooler."""
         arguments: dict[str, Any] = {
             "timeout": settings.connect_timeout,
+            "connection_class": connections.Connection,
             "command_timeout": settings.command_timeout or None,
         }
         limits: dict[str, str] = {}
