@@ -62,7 +62,9 @@ class Sessions:
 
     def install(self, engine: Engine) -> None:
         """Attach the events of an engine."""
-        event.listen(engine, "do_connect", self._connect)
+        if engine.dialect.is_async:  # Others run in threads, and reach no server.
+            event.listen(engine, "do_connect", self._connect)
+            event.listen(engine, "connect", self._count)
         event.listen(engine, "connect", self._mark)
         event.listen(engine, "checkout", self._refuse_stale)
         event.listen(engine, "handle_error", self._handle_error)
@@ -80,11 +82,14 @@ class Sessions:
                 return await connect()
             except _NoRoom:  # The pool returned a place whose connection was lost.
                 limit.release()
-            except BaseException as error:
+            except Exception as error:
                 limit.release()
-                is_full = isinstance(error, Exception) and self._is_full(error, limit, began)
+                is_full = self._is_full(error, limit, began)
                 if not (is_full and limit.lower(self._count_open(), error)):
                     raise
+            except BaseException:
+                limit.release()
+                raise
 
     def checkin(self) -> None:
         """Let a waiting caller check out a connection."""
@@ -174,7 +179,10 @@ class Sessions:
 
     def _mark(self, _connection: Any, record: Any) -> None:
         record.info[_GENERATION] = self.generation
+
+    def _count(self, _connection: Any, record: Any) -> None:
         self._records.add(record)
+        self._limit.get().allow(self._count_open())
 
     def _refuse_stale(self, connection: Any, record: Any, _proxy: Any) -> None:
         if record.info.get(_GENERATION) != self.generation:
@@ -247,17 +255,21 @@ class ConnectionLimit:
         """Return whether no connection may be opened beside so many."""
         return self._most is not None and number >= self._most
 
+    def allow(self, is_open: int) -> None:
+        """Count a connection that was being opened when the server refused another one."""
+        if self._most is not None:
+            self._most = max(self._most, is_open)
+
     def lower(self, is_open: int, error: Exception) -> bool:
         """Use no more connections than are open now; return False if there are none."""
         if not is_open:
             return False
         if self._most is None:
             log.warning(
-                "%s has no more than %d connections for this process (%s); the others wait. Lower "
-                "CHAINLIT_SQLA_POOL_SIZE and CHAINLIT_SQLA_MAX_OVERFLOW, or raise the limit of the "
-                "server or pooler",
+                "%s has no other connection for this process (%s): reads and writes share those "
+                "that are open. Lower CHAINLIT_SQLA_POOL_SIZE and CHAINLIT_SQLA_MAX_OVERFLOW, or "
+                "raise the limit of the server or pooler",
                 self._label,
-                is_open,
                 one_line(error),
             )
         self._most = is_open if self._most is None else min(self._most, is_open)

@@ -92,7 +92,7 @@ async def read_and_write(database: Database, caplog: pytest.LogCaptureFixture) -
     await write_queue.close()
     warned = [line for line in caplog.messages if "CHAINLIT_SQLA_POOL_SIZE" in line]
     assert len(warned) == 1
-    assert "has no more than 2 connections" in warned[0]
+    assert "has no other connection for this process" in warned[0]
 
 
 async def test_a_session_pooler_with_fewer_connections_than_the_pool(

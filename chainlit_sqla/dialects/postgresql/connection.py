@@ -37,7 +37,7 @@ class Connection(asyncpg.Connection):  # type: ignore[misc]
     """
 
     def _get_unique_id(self, prefix: str) -> str:
-        return f"{super()._get_unique_id(prefix)}{_PROCESS}_{os.getpid():x}"  # type: ignore[no-any-return]
+        return f"{super()._get_unique_id(prefix)}{_PROCESS}_{os.getpid():x}"
 
 
 class Connector:
