@@ -214,9 +214,10 @@ class Lanes:
     def settle(self, batch: Iterable[QueuedOp]) -> None:
         """Return the operations of a batch that are not over to their lanes."""
         for queued in batch:
-            queued.lane.taken = 0
-            queued.is_taken = False
-            self._offer(queued.lane)
+            lane = queued.lane
+            lane.taken, queued.is_taken = 0, False
+            if lane.ops:
+                self._offer(lane)
 
     def end(self, queued: QueuedOp) -> None:
         """Remove an operation that is committed or has failed."""
@@ -224,10 +225,12 @@ class Lanes:
         self.operations -= 1
         self.bytes -= queued.size
         lane = queued.lane
-        while lane.ops and lane.ops[0].is_over:
-            lane.ops.popleft()
-            lane.taken -= lane.taken > 0
-        if not lane.ops and not lane.is_held:
+        ops = lane.ops
+        while ops and ops[0].is_over:
+            ops.popleft()
+            if lane.taken:
+                lane.taken -= 1
+        if not ops and not lane.is_held:
             self._lanes.pop(lane.key, None)
         for key in queued.keys:
             if (saves := self._saves_by_key.get(key)) and saves.get(lane) is queued:

@@ -239,19 +239,19 @@ _OVERHEAD = 500
 def size_of(op: Op) -> int:
     """Return the approximate size of an operation in memory, which is also that of its row."""
     size = _OVERHEAD
-    if isinstance(op, SaveFeedback):
-        return size + len(op.comment or "")
     for name in ("values", "extra", "metadata"):
         if document := getattr(op, name, None):
-            size += _size_of_document(document)
+            size += _size_of(document)
+    return size + len(op.comment or "") if isinstance(op, SaveFeedback) else size
+
+
+def _size_of(document: Any) -> int:
+    """Return the size of the texts in a document."""
+    size = 0
+    for value in document.values() if isinstance(document, Mapping) else document:
+        if isinstance(value, str):
+            # Known without reading the text; it has 1, 2 or 4 bytes a character.
+            size += len(value) if len(value) < _OVERHEAD else sys.getsizeof(value)
+        elif isinstance(value, (dict, list, tuple)):
+            size += _size_of(value)
     return size
-
-
-def _size_of_document(value: Any) -> int:
-    if isinstance(value, str):
-        return sys.getsizeof(value)  # Does not read the text: 1, 2 or 4 bytes a character.
-    if isinstance(value, Mapping):
-        return sum(len(name) + _size_of_document(v) for name, v in value.items())
-    if isinstance(value, (list, tuple)):
-        return sum(map(_size_of_document, value))
-    return 8

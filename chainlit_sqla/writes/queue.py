@@ -289,7 +289,9 @@ class WriteQueue:
 
         Raises the error of an attempt for which one of several operations may be to blame.
         """
-        while ops := self._lanes.executable(part):
+        # In a new batch, all are executable.
+        ops = part if part is self._batch else self._lanes.executable(part)
+        while ops:
             self._resolve(len(self._committed))  # Their callers run while the database works.
             try:
                 self._end(ops, await self._attempts.together(ops))
@@ -302,12 +304,11 @@ class WriteQueue:
                 elif kind is ErrorKind.TRANSIENT:  # The deadline has passed.
                     for queued in _with_earliest_deadline(ops):
                         self._fail(queued, self._attempts.exhausted(queued, error))
-                elif kind is ErrorKind.LOCKED and await self._hold_locked(ops, error):
-                    continue
-                else:
+                elif kind is not ErrorKind.LOCKED or not await self._hold_locked(ops, error):
                     if isinstance(error, BreaksConnections):
                         self._batch_size = max(1, len(ops) // 2)
                     raise
+            ops = self._lanes.executable(part)
 
     # Operations that fail alone
 
