@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import tracemalloc
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -66,9 +67,7 @@ async def written(database: Database) -> set[tuple[str, str]]:
 @asynccontextmanager
 async def queue_with(database: Database, **changes: Any) -> AsyncIterator[WriteQueue]:
     """A queue with settings of its own, on connections that wait shortly for locks."""
-    if database.dialect.name == "postgresql":
-        await run(database, f"ALTER DATABASE {database.url.database} SET lock_timeout = '300ms'")
-    settings = database.settings.model_copy(update=changes)
+    settings = database.settings.model_copy(update={"lock_timeout": 0.3, **changes})
     other = Database(database.given_url, settings=settings)
     made = WriteQueue(other)
     yield made
@@ -86,7 +85,7 @@ async def locked_thread(database: Database, thread_id: str) -> AsyncIterator[Non
         yield
 
 
-@postgresql
+@pytest.mark.parametrize("database", ["postgresql", "mysql", "mariadb"], indirect=True)
 async def test_a_locked_thread_holds_up_only_its_own_writes(database: Database) -> None:
     sessions = [f"t{number}" for number in range(50)]
     async with queue_with(database) as write_queue:
@@ -155,6 +154,28 @@ async def test_a_row_that_never_gets_in_takes_no_other_with_it(
             with pytest.raises(RetriesExhausted, match=r"step s of thread bad.*2 s of trying.*; "):
                 await task
         assert write_queue.counters().held == 0
+
+
+@postgresql
+@pytest.mark.full
+async def test_the_writes_of_one_session_with_large_texts_leave_memory_and_others_alone(
+    database: Database,
+) -> None:
+    """All of them in one statement would block the loop, or fail with the writes of others."""
+    text = "x" * 4_000_000  # One object: what is measured is what the queue adds.
+    large = [step("large", f"s{n}", text) for n in range(100)]
+    small = [step(f"small{n}") for n in range(20)]
+    async with queue_with(database, queue_size=1_000) as write_queue:
+        tracemalloc.start()
+        try:
+            tasks = submit(write_queue, [*large[:50], *small, *large[50:]])
+            await asyncio.gather(*tasks[50:70])
+            assert sum(task.done() for task in tasks) < 40, "others take their turns"
+            await asyncio.gather(*tasks)
+            assert tracemalloc.get_traced_memory()[1] < 60_000_000
+        finally:
+            tracemalloc.stop()
+    assert len(await written(database)) == 120
 
 
 @postgresql
