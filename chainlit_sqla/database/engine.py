@@ -255,13 +255,14 @@ class Database:
 
         return await self._again(once)
 
-    async def fetch(self, *statements: BoundStatement) -> list[Rows]:
+    async def fetch(self, *statements: BoundStatement, slow: bool = False) -> list[Rows]:
         """Run statements that only read, by the fastest method of the database; see `read`.
 
         Args:
             *statements: Statements that are compiled once, with the values of their parameters.
                 They select timestamps and documents by `Dialect.select_timestamp` and
                 ``select_json``.
+            slow: Whether they may take seconds, so that the first attempt has as long as others.
 
         Returns:
             The rows of each statement as tuples.
@@ -269,7 +270,7 @@ class Database:
         Example:
             >>> [rows] = await database.fetch((BY_NAME, {"name": "me"}))
         """
-        return await self._again(lambda seconds: self._fetch(statements, seconds))
+        return await self._again(lambda seconds: self._fetch(statements, seconds), slow=slow)
 
     async def _fetch(
         self, statements: Sequence[BoundStatement], seconds: float | None
@@ -319,14 +320,16 @@ class Database:
         compiled = self._compile(statement, self.engine.dialect, self.schema)
         return compiled.sql, compiled.arguments(values)
 
-    async def _again(self, once: Callable[[float | None], Awaitable[T]]) -> T:
+    async def _again(
+        self, once: Callable[[float | None], Awaitable[T]], *, slow: bool = False
+    ) -> T:
         """Run a read, and repeat it a few times after a lost connection.
 
         The first attempt gets less time than the others: its connection may have been forgotten
         by the network, and somebody waits for the page.
         """
         limit = self.settings.command_timeout or None
-        seconds = limit and min(limit, _FIRST_READ_SECONDS)
+        seconds = limit if slow else limit and min(limit, _FIRST_READ_SECONDS)
         timeouts = 0
 
         async def attempt() -> T:

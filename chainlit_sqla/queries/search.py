@@ -76,12 +76,12 @@ class Search:
         dialect = self._database.dialect
         if state.usable:
             try:
-                [rows] = await self._database.fetch(page(dialect, query, state))
+                [rows] = await self._database.fetch(page(dialect, query, state), slow=True)
             except SchemaOutdated:  # The index was dropped meanwhile, or more is missing.
                 state = SearchState(folds_unicode=state.folds_unicode)
             else:
                 return rows
-        [rows] = await self._database.fetch(page(dialect, query, state))
+        [rows] = await self._database.fetch(page(dialect, query, state), slow=True)
         return rows
 
 
