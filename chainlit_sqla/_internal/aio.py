@@ -54,6 +54,10 @@ class RunOnce:
             self._attempt = asyncio.create_task(self._run())
         await asyncio.shield(self._attempt)
 
+    def forget(self) -> None:
+        """Have the next caller run the function again."""
+        self._done = False
+
     async def _run(self) -> None:
         await self._function()
         self._done = True

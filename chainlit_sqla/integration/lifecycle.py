@@ -15,7 +15,7 @@ from typing import Any
 from .._internal.aio import CANCEL_SECONDS, RunOnce
 from ..database import Database
 from ..dialects import one_line
-from ..errors import DatabaseUnavailable
+from ..errors import DatabaseUnavailable, SchemaError
 from ..storage.uploads import Uploads
 from ..writes.operations import Op, describe
 from ..writes.queue import WriteQueue
@@ -71,12 +71,15 @@ class Settling:
                 if not in_outage and seconds < math.inf:
                     limit.reschedule(asyncio.get_running_loop().time() + seconds)
                 yield
+        except SchemaError:
+            self._ready.forget()  # The tables were dropped or replaced.
+            raise
         except TimeoutError as error:
             raise self._database.no_answer(f"no answer for {seconds:g} s") from error
 
     async def _settle(self, pending: str | Pending) -> None:
-        writes_fail = self._queue.outage.seconds is not None
-        seconds = _SETTLE_SECONDS_IN_OUTAGE if writes_fail else _SETTLE_SECONDS
+        outages = self._queue.outage.seconds, self._uploads.outage.seconds
+        seconds = _SETTLE_SECONDS if outages == (None, None) else _SETTLE_SECONDS_IN_OUTAGE
         if isinstance(pending, str):
             began = time.monotonic()
             await self._uploads.wait_for_thread(pending, seconds)
@@ -126,7 +129,7 @@ class LayerStats:
     waiting_seconds: float
     """How long writes have been failing; 0 while they succeed."""
     last_error: str | None
-    """Why writes or reads fail at present; None: they do not."""
+    """Why writes, reads or uploads fail at present; None: they do not."""
     written: int
     """Writes that were committed since the layer was made."""
     refused: int
@@ -148,7 +151,7 @@ def stats_of(database: Database, queue: WriteQueue, uploads: Uploads) -> LayerSt
         pending_bytes=writes.bytes,
         callers_in_line=writes.in_line,
         waiting_seconds=queue.outage.seconds or 0.0,
-        last_error=queue.outage.reason or database.outage.reason,
+        last_error=queue.outage.reason or database.outage.reason or uploads.outage.reason,
         written=writes.written,
         refused=writes.refused,
         uploads=uploads.running,

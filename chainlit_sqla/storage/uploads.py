@@ -113,7 +113,7 @@ class Uploads:
         self._failing: set[_Upload] = set()
         """Uploads that wait for another attempt."""
         self._held_bytes = 0
-        self._outage = OutageLog(
+        self.outage = OutageLog(
             log,
             "stored",
             lambda: f"{len(self._failing):,} elements ({self._held_bytes / 1e6:,.0f} MB in memory)",
@@ -146,7 +146,7 @@ class Uploads:
             await self._store(element, source, actor, upload)
         except Exception as error:
             if isinstance(error, ChainlitSqlaError):
-                self._outage.refused(f"element {printable_id(key[1])}", error)
+                self.outage.refused(f"element {printable_id(key[1])}", error)
             else:  # Of a third-party client, say.
                 log.exception("Not stored: element %s: %s", printable_id(key[1]), error)
             raise
@@ -196,7 +196,7 @@ class Uploads:
             for upload in uploads:
                 if upload.queued.done() or upload.task in (None, asyncio.current_task()):
                     continue
-                self._outage.refused(
+                self.outage.refused(
                     f"element {printable_id(element_id)}",
                     "the layer was closed before its upload ended; "
                     "raise CHAINLIT_SQLA_CLOSE_SECONDS",
@@ -206,7 +206,7 @@ class Uploads:
                 ids.append(element_id)
         if tasks:
             await asyncio.wait(tasks, timeout=max(began + seconds - time.monotonic(), 0))
-        self._outage.close()
+        self.outage.close()
         return ids
 
     async def _store(
@@ -272,7 +272,7 @@ class Uploads:
         )
         if upload in self._failing:
             self._failing.discard(upload)
-            self._outage.succeeded(1, len(self._failing))
+            self.outage.succeeded(1, len(self._failing))
         return result
 
     def _hold(self, upload: _Upload, source: BlobSource | None) -> None:
@@ -289,7 +289,7 @@ class Uploads:
     def _wait(self, upload: _Upload, error: Exception) -> None:
         """Record that an upload waits for another attempt."""
         self._failing.add(upload)
-        self._outage.failed(str(error) or type(error).__name__)
+        self.outage.failed(str(error) or type(error).__name__)
 
     async def _may_copy(self, element: Mapping[str, Any], actor: str | None) -> bool:
         """Whether the element's bytes are in the store: it was sent again after a resume.

@@ -17,7 +17,8 @@ from sqlalchemy import text
 from chainlit_sqla import SQLADataLayer, data_layer
 from chainlit_sqla._internal import outage
 from chainlit_sqla.database import Database
-from chainlit_sqla.errors import DatabaseUnavailable
+from chainlit_sqla.database.migrator import downgrade
+from chainlit_sqla.errors import DatabaseUnavailable, SchemaOutdated
 from chainlit_sqla.integration import lifecycle
 from chainlit_sqla.settings import Settings
 from chainlit_sqla.writes import attempts
@@ -194,6 +195,17 @@ async def test_the_numbers_of_a_layer(layer: SQLADataLayer, proxy: FlakyProxy) -
     await write
     assert layer.stats().written == 3
     assert layer.stats().last_error is None
+
+
+async def test_tables_that_were_dropped_are_created_again(tmp_path: Path) -> None:
+    settings = Settings.load(database_url=f"sqlite:///{tmp_path / 'chats.db'}", auto_upgrade=True)
+    made = SQLADataLayer(settings=settings, storage=f"file://{tmp_path}")
+    assert (await page(made)).data == []
+    await downgrade(made.database, "base")
+    with pytest.raises(SchemaOutdated):
+        await page(made)
+    assert (await page(made)).data == []
+    await made.close()
 
 
 async def test_a_forgotten_upgrade_is_one_line(
