@@ -25,6 +25,7 @@ from chainlit_sqla.writes.operations import (
     SaveFeedback,
     SaveStep,
     SaveThread,
+    SaveUser,
     describe,
 )
 from chainlit_sqla.writes.queue import WriteQueue
@@ -93,8 +94,12 @@ async def test_a_server_that_is_killed_and_started_again_costs_nothing(
 @pytest.mark.parametrize("deliver", [False, True])
 @pytest.mark.parametrize(
     ("at", "more"),
-    [(b"COMMIT", [SaveFeedback("t", "s000", "f", 1)]), (b"s001", [])],
-    ids=["the commit", "a fast batch, which has none"],
+    [
+        (b"COMMIT", [SaveUser("ann", {"id": "a"})]),
+        (b"s001", []),
+        (b"s001", [SaveFeedback("t", "s000", "f", 1)]),
+    ],
+    ids=["the commit of a batch by statements", "a turn, which has none", "any fast batch"],
 )
 async def test_a_connection_that_is_lost_at_the_end_costs_nothing(
     proxy: FlakyProxy,

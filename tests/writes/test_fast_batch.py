@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sqlalchemy import delete, insert, select, text
+from sqlalchemy import delete, func, insert, select, text
 
 from chainlit_sqla._internal.json import JsonText
 from chainlit_sqla.database import Database
@@ -20,7 +20,7 @@ from chainlit_sqla.database import migrator as migrations
 from chainlit_sqla.dialects.fast_batch import FastBatchResult
 from chainlit_sqla.dialects.postgresql import fast_batch as postgresql_fast_batch
 from chainlit_sqla.errors import NotTheAuthor
-from chainlit_sqla.models import Base, Step, Thread, User
+from chainlit_sqla.models import Base, BlobDeletion, Element, Feedback, Step, Thread, User
 from chainlit_sqla.settings import Settings
 from chainlit_sqla.writes.fast_batch import fast_batch_of
 from chainlit_sqla.writes.merge_operations import plan
@@ -221,6 +221,67 @@ async def test_what_is_deleted_meanwhile_stays_deleted(
     await beside(two, [theirs], ours)
     assert await stored(two[0], Thread.id) == threads
     assert await stored(two[0], Step.id) == ["other"]
+
+
+@pytest.mark.parametrize(
+    ("theirs", "elements", "feedbacks"),
+    [
+        (DeleteStep("s"), [], []),
+        (DeleteThread("t"), [], []),
+        (DeleteElement("e", "t", ordinal=2), [], ["f"]),
+        (SaveStep("t", "s", {"name": "theirs"}), ["e"], ["f"]),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+async def test_contents_see_what_was_committed_before_their_lock(
+    two: tuple[Database, Database],
+    write_queue: WriteQueue,
+    theirs: Op,
+    elements: list[str],
+    feedbacks: list[str],
+) -> None:
+    await write_queue.submit(SaveStep("t", "s", {}))
+    ours = [
+        SaveElement("t", "e", {"forId": "s", "objectKey": "k"}, ordinal=1),
+        SaveFeedback("t", "s", "f", 1),
+    ]
+    assert await beside(two, [theirs], ours) == [None, None]
+    assert await stored(two[0], Element.id) == elements
+    assert await stored(two[0], Feedback.id) == feedbacks
+    assert await stored(two[0], BlobDeletion.object_key) == ([] if elements else ["k"])
+
+
+@pytest.mark.parametrize("ours", [DeleteStep("s"), DeleteThread("t")])
+async def test_a_deletion_takes_what_was_committed_before_its_lock(
+    two: tuple[Database, Database], write_queue: WriteQueue, ours: Op
+) -> None:
+    await write_queue.submit(SaveStep("t", "s", {}))
+    theirs = [
+        SaveStep("t", "child", {"parentId": "s"}),
+        SaveElement("t", "e", {"forId": "child", "objectKey": "k"}),
+        SaveFeedback("t", "child", "f", 1),
+    ]
+    assert await beside(two, theirs, [ours]) == [True]
+    assert await stored(two[0], Step.id) == []
+    assert await stored(two[0], Element.id) == []
+    assert await stored(two[0], Feedback.id) == []
+    assert await stored(two[0], BlobDeletion.object_key) == ["k"]
+
+
+async def test_a_default_isolation_of_the_database_is_no_danger(
+    two: tuple[Database, Database], write_queue: WriteQueue, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The executions of a fast batch would share one snapshot, from before the locks."""
+    here, other = two
+    await write_queue.submit(SaveStep("t", "s", {}))
+    async with here.write() as connection:
+        name = await connection.scalar(select(func.current_database()))
+        default = f"ALTER DATABASE \"{name}\" SET default_transaction_isolation = 'repeatable read'"
+        await connection.execute(text(default))
+    await here.close()
+    theirs = [SaveStep("t", "child", {"parentId": "s"})]
+    assert await beside((here, other), theirs, [DeleteStep("s")]) == [True]
+    assert await stored(here, Step.id) == []
 
 
 async def test_a_thread_that_is_made_meanwhile_gets_what_both_say(
