@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Engine, event, select, text
 
 from chainlit_sqla.database import Database
 from chainlit_sqla.database.migrator import upgrade
 from chainlit_sqla.dialects import ErrorKind
-from chainlit_sqla.errors import RejectedRow
+from chainlit_sqla.errors import DatabaseUnavailable, RejectedRow, RetriesExhausted
 from chainlit_sqla.models import Step
-from chainlit_sqla.writes.operations import SaveStep
+from chainlit_sqla.settings import Settings
+from chainlit_sqla.writes.operations import SaveStep, SaveThread
 from chainlit_sqla.writes.queue import WriteQueue
 from tests.servers.mysql import MySQLServer
+from tests.servers.postgres import PostgresServer
+from tests.until import PATIENCE
 
 REJECTED, REPEAT, OTHER = ErrorKind.REJECTED, ErrorKind.REPEAT, ErrorKind.OTHER
 TRANSIENT, LOCKED, SCHEMA = ErrorKind.TRANSIENT, ErrorKind.LOCKED, ErrorKind.SCHEMA
@@ -136,3 +140,99 @@ async def test_values_that_cannot_be_sent_are_refused_at_once(
 
 async def rows(connection: Any) -> list[Any]:
     return list(await connection.execute(text(f"SELECT 1 FROM {Step.__tablename__}")))
+
+
+async def test_a_permission_that_is_missing_for_a_while_costs_nothing(
+    postgres: PostgresServer, postgres_url: str
+) -> None:
+    """Nobody is told to upgrade the tables."""
+    database, execute = Database(postgres_url), partial(postgres.execute, url=postgres_url)
+    await upgrade(database)
+    for statement in (
+        "DROP ROLE IF EXISTS writer",
+        "CREATE ROLE writer LOGIN PASSWORD 'writer'",
+        "GRANT ALL ON ALL TABLES IN SCHEMA public TO writer",
+        "REVOKE INSERT, UPDATE ON steps FROM writer",
+    ):
+        await asyncio.to_thread(execute, statement)
+    url = database.given_url.set(username="writer", password="writer")
+    limited = Database(url, settings=Settings.load(retry_seconds=PATIENCE))
+    write_queue = WriteQueue(limited)
+    refused = asyncio.create_task(write_queue.submit(SaveStep("t", "s", {"output": "x"})))
+    await write_queue.submit(SaveThread("u", {"name": "of others"}))
+    assert not refused.done()
+    await asyncio.to_thread(execute, "GRANT INSERT, UPDATE ON steps TO writer")
+    await refused
+    assert len(await database.read(rows)) == 1
+    await asyncio.to_thread(execute, "REVOKE SELECT ON steps FROM writer")
+    with pytest.raises(DatabaseUnavailable, match="grant the permission"):
+        await limited.read(rows)
+    await write_queue.close()
+    await limited.close()
+    await database.close()
+    for statement in ("DROP OWNED BY writer", "DROP ROLE writer"):
+        await asyncio.to_thread(execute, statement)
+
+
+async def test_a_policy_refuses_its_row_alone(postgres: PostgresServer, postgres_url: str) -> None:
+    database, execute = Database(postgres_url), partial(postgres.execute, url=postgres_url)
+    await upgrade(database)
+    for statement in (
+        "DROP ROLE IF EXISTS writer",
+        "CREATE ROLE writer LOGIN PASSWORD 'writer'",
+        "GRANT ALL ON ALL TABLES IN SCHEMA public TO writer",
+        "ALTER TABLE steps ENABLE ROW LEVEL SECURITY",
+        "CREATE POLICY p ON steps USING (true) WITH CHECK (output IS DISTINCT FROM 'secret')",
+    ):
+        await asyncio.to_thread(execute, statement)
+    url = database.given_url.set(username="writer", password="writer")
+    limited = Database(url, settings=Settings.load(retry_seconds=0.5))
+    write_queue = WriteQueue(limited)
+    results = await asyncio.gather(
+        *(write_queue.submit(SaveStep(t, "s", {"output": t})) for t in ("a", "secret", "b")),
+        return_exceptions=True,
+    )
+    assert [type(result) for result in results] == [type(None), RetriesExhausted, type(None)]
+    assert "A row level security policy refuses" in str(results[1])
+    await write_queue.close()
+    await limited.close()
+    await database.close()
+    for statement in ("DROP OWNED BY writer", "DROP ROLE writer"):
+        await asyncio.to_thread(execute, statement)
+
+
+async def test_a_damaged_file_is_called_damaged(tmp_path: Path) -> None:
+    """Immediately, and neither outdated nor the fault of a row."""
+    file = tmp_path / "chats.db"
+    database = Database(f"sqlite:///{file}")
+    await upgrade(database)
+    await database.close()
+    file.write_bytes(b"no database at all" * 1000)
+    write_queue = WriteQueue(database)
+    with pytest.raises(DatabaseUnavailable, match="is not a SQLite database"):
+        await write_queue.submit(SaveStep("t", "s", {}))
+    await write_queue.close()
+    await database.close()
+
+
+async def test_steps_are_written_and_read_by_the_way_that_is_meant(
+    tmp_path: Path, postgres_url: str
+) -> None:
+    """On PostgreSQL on the driver's connection, on SQLite in threads of the standard library."""
+    for url, ways in ((postgres_url, [0]), (f"sqlite:///{tmp_path / 'chats.db'}", [0, 3])):
+        database = Database(url)
+        await upgrade(database)
+        write_queue = WriteQueue(database)
+        await write_queue.submit(SaveStep("t", "s", {}))  # Opens connections.
+        counts = [count_statements(engine) for engine in database.sync_engines]
+        await write_queue.submit(SaveStep("t", "s", {"output": "x"}))
+        assert (await database.fetch((select(Step.output), {})))[0] == [("x",)]
+        assert [min(len(statements), 3) for statements in counts] == ways, url
+        await write_queue.close()
+        await database.close()
+
+
+def count_statements(engine: Engine) -> list[str]:
+    seen: list[str] = []
+    event.listen(engine, "before_cursor_execute", lambda *given: seen.append(given[2]))
+    return seen

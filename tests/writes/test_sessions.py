@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 from collections.abc import AsyncIterator, Callable, Iterator
 
 import pytest
@@ -81,6 +83,28 @@ async def test_a_server_that_ends_its_connections_in_two_steps_costs_nothing(
         write_queue, lambda: proxy.end_in_two_steps(0.05), times=12, writers=writers
     )
     assert errors == []
+    assert await steps_in(behind_proxy) == acknowledged + 1
+
+
+@pytest.mark.full
+async def test_fast_restarts_cost_nothing(
+    postgres: PostgresServer, behind_proxy: Database, write_queue: WriteQueue
+) -> None:
+    """The server ends its sessions, tells the others that it shuts down, then that it starts."""
+    restarted = 0
+
+    def restart() -> None:
+        nonlocal restarted
+        engine = postgres._own()
+        assert isinstance(engine, LocalCluster)
+        os.kill(int((engine.folder / "data/postmaster.pid").read_text().split()[0]), signal.SIGINT)
+        engine.kill()  # Waits for its end.
+        engine.start()
+        restarted += 1
+
+    acknowledged, errors = await write_during(write_queue, restart, times=6)
+    assert errors == []
+    assert restarted == 6
     assert await steps_in(behind_proxy) == acknowledged + 1
 
 

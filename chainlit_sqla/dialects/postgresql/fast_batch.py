@@ -55,6 +55,7 @@ _DIALECT = asyncpg.dialect()  # type: ignore[no-untyped-call]
 _quote = _DIALECT.identifier_preparer.quote
 # Not supported; no such column or function: PostgreSQL-compatible servers may lack system columns.
 _UNSUPPORTED_CODES = {"0A000", "42703", "42883"}
+_FORBIDDEN = "42501"
 _NEEDS_STATEMENTS = FastBatchResult(FastBatchOutcome.NEEDS_STATEMENTS)
 
 
@@ -81,6 +82,8 @@ async def write(
     except PostgresError as error:
         if error.sqlstate in _UNSUPPORTED_CODES:
             return FastBatchResult(FastBatchOutcome.UNSUPPORTED)
+        if error.sqlstate == _FORBIDDEN:  # Perhaps of a table that the batch does not change.
+            return _NEEDS_STATEMENTS
         raise
 
 
