@@ -1,5 +1,6 @@
 """Connections to the database, the revision of its schema, and migrations."""
 
-from .engine import Database, parse_url
+from .engine import Database
+from .urls import parse_url
 
 __all__ = ["Database", "parse_url"]
