@@ -186,7 +186,7 @@ async def test_an_id_that_is_too_long_is_refused_and_never_cut(
     for op in (SaveStep("t", longer, {}), SaveStep(longer, "s", {}), SaveThread(longer)):
         with pytest.raises(RejectedRow, match=r"255 characters at most.*use a shorter one"):
             await write_queue.submit(op)
-    with pytest.raises(RejectedRow, match="identifiers 512"):
+    with pytest.raises(RejectedRow, match="512 characters at most"):
         await write_queue.submit(SaveUser("x" * 513, {"id": "u", "metadata": {}}))
     assert await ids(database) == ["s000", longest]
 
