@@ -294,8 +294,7 @@ class WriteQueue:
         while ops:
             self._resolve(len(self._committed))  # Their callers run while the database works.
             try:
-                self._end(ops, await self._attempts.together(ops))
-                return
+                outcome = await self._attempts.together(ops)
             except Exception as error:  # The callers wait for a result.
                 kind = self._attempts.kind_of(error)
                 if kind is ErrorKind.SCHEMA:
@@ -308,7 +307,10 @@ class WriteQueue:
                     if isinstance(error, BreaksConnections):
                         self._batch_size = max(1, len(ops) // 2)
                     raise
-            ops = self._lanes.executable(part)
+                ops = self._lanes.executable(part)
+            else:
+                return self._end(ops, outcome)
+        return None
 
     # Operations that fail alone
 
@@ -343,7 +345,7 @@ class WriteQueue:
         while is_exhausted and (queued := self._lanes.next_of(lane)):
             is_exhausted = False
             try:
-                self._end([queued], await self._attempts.alone(queued, error))
+                outcome = await self._attempts.alone(queued, error)
             except Exception as last_error:  # The caller waits for a result.
                 kind = self._attempts.kind_of(last_error)
                 if kind is ErrorKind.SCHEMA:
@@ -353,6 +355,8 @@ class WriteQueue:
                 else:
                     is_exhausted = True
                     self._fail(queued, self._attempts.exhausted(queued, last_error))
+            else:
+                self._end([queued], outcome)
         del self._held[lane]
         self._lanes.release(lane)
         self._ensure_committer()
