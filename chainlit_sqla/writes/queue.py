@@ -214,6 +214,7 @@ class WriteQueue:
         while tasks := self._tasks():
             if not (await asyncio.wait(tasks, timeout=max(0, deadline - time.monotonic())))[0]:
                 break
+        tasks = self._tasks()  # Others may be held meanwhile.
         for task in tasks:
             task.cancel()
         if tasks:
@@ -303,7 +304,9 @@ class WriteQueue:
                 elif kind is ErrorKind.TRANSIENT:  # The deadline has passed.
                     for queued in _with_earliest_deadline(ops):
                         self._fail(queued, self._attempts.exhausted(queued, error))
-                elif kind is not ErrorKind.LOCKED or not await self._hold_locked(ops, error):
+                elif kind is ErrorKind.LOCKED:
+                    await self._hold_locked(ops, error)
+                else:
                     if isinstance(error, BreaksConnections):
                         self._batch_size = max(1, len(ops) // 2)
                     raise
@@ -321,18 +324,20 @@ class WriteQueue:
         else:
             self._hold(queued.lane, error)
 
-    async def _hold_locked(self, ops: Sequence[QueuedOp], error: Exception) -> bool:
-        """Hold the lanes whose threads are locked; return False if another row is."""
+    async def _hold_locked(self, ops: Sequence[QueuedOp], error: Exception) -> None:
+        """Hold the lanes whose threads are locked, or all where another row is.
+
+        Each attempt to find the other row would wait for its lock again, and all with it.
+        """
         lanes = await self._attempts.locked_lanes(ops)
         if lanes is None:  # A table is locked: wait, until the deadline.
             self._report(error)
             for queued in ops:
                 if (queued.deadline or 0) < time.monotonic():
                     self._fail(queued, self._attempts.exhausted(queued, error))
-            return True
-        for lane in lanes:
+            return
+        for lane in lanes or dict.fromkeys(queued.lane for queued in ops):
             self._hold(lane, error)
-        return bool(lanes)
 
     def _hold(self, lane: Lane, error: Exception) -> None:
         self._report(error)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 import tracemalloc
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -109,6 +110,23 @@ async def test_a_locked_thread_holds_up_only_its_own_writes(database: Database) 
         await asyncio.gather(*own, *more)
         assert write_queue.counters().held == 0
     assert {id for thread_id, id in await written(database) if thread_id == "t7"} == set("abc")
+
+
+@postgresql
+async def test_a_locked_row_of_a_thread_holds_up_others_for_one_wait(database: Database) -> None:
+    """To find it among 32 writes by halves would take six waits of 300 ms."""
+    ids = [f"t{number}" for number in range(32)]
+    async with queue_with(database, queue_size=100, lock_timeout=0.3) as write_queue:
+        await asyncio.gather(*submit(write_queue, [step(id) for id in ids]))
+        async with database.engine.connect() as other, other.begin():
+            is_locked = Step.thread_id == "t7"
+            await other.execute(select(Step.id).where(is_locked).with_for_update())
+            began, tasks = time.monotonic(), submit(write_queue, [step(id) for id in ids])
+            own = tasks.pop(7)
+            await asyncio.gather(*tasks)
+            assert time.monotonic() - began < 1.2
+            assert not own.done()
+        await own
 
 
 @postgresql
@@ -225,6 +243,30 @@ async def test_close_names_what_a_held_thread_could_not_write(database: Database
         assert [describe(op) for op in unwritten] == ["step a of thread t", "step b of thread t"]
         results = await asyncio.gather(*tasks, return_exceptions=True)
         assert [type(result) for result in results] == [RetriesExhausted] * 2 + [type(None)]
+
+
+@postgresql
+async def test_nothing_is_written_after_closing(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Closing ends what begins to be held while it waits, too."""
+    sizes: list[int] = []
+
+    async def execute(_database: Database, ops: Sequence[Op]) -> BatchOutcome:
+        sizes.append(len(ops))
+        if sizes == [4, 2, 1, 1, 2]:  # The first two are held by now.
+            await asyncio.sleep(PATIENCE)
+        raise ArithmeticError
+
+    monkeypatch.setattr(attempts, "execute_batch", execute)
+    async with queue_with(database) as write_queue:
+        tasks = submit(write_queue, [step(id) for id in "abcd"])
+        await asyncio.sleep(0)
+        assert len(await write_queue.close(0.5)) == 4
+        attempted = len(sizes)
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.sleep(2.5)
+        assert len(sizes) == attempted
 
 
 @postgresql
