@@ -18,7 +18,7 @@ from chainlit_sqla.dialects import BoundStatement
 from chainlit_sqla.errors import DatabaseUnavailable
 from chainlit_sqla.models import Thread
 from chainlit_sqla.settings import Settings
-from chainlit_sqla.writes.operations import Op, SaveFeedback, SaveStep
+from chainlit_sqla.writes.operations import Op, SaveStep, SaveUser
 from chainlit_sqla.writes.queue import WriteQueue
 from tests.servers.mysql import MySQLServer, start_mysql
 from tests.servers.pgbouncer import start_pgbouncer
@@ -91,7 +91,7 @@ async def fill_pool(database: Database) -> None:
 
 FEW = [step(1)]
 """Written by one statement."""
-MANY: list[Op] = [step(1), step(2), SaveFeedback("t", "s000", "f", 1)]
+MANY: list[Op] = [step(1), step(2), SaveUser("ann", {"id": "a"})]
 """Written statement by statement, the steps by one for many rows."""
 
 
