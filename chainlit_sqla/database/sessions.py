@@ -38,6 +38,7 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 _GENERATION = "chainlit_sqla_generation"
 _RAISE_LIMIT_SECONDS = 300.0
+_NO_ROOM_PAUSE = 0.01
 _SETTING = "CHAINLIT_SQLA_PREPARED_STATEMENTS"
 
 
@@ -75,6 +76,7 @@ class Sessions:
         Where the server has no more, wait for one that another caller returns.
         """
         limit = self._limit.get()
+        deadline = time.monotonic() + self._seconds
         while True:
             await limit.acquire()
             began = time.monotonic()
@@ -82,6 +84,9 @@ class Sessions:
                 return await connect()
             except _NoRoom:  # The pool returned a place whose connection was lost.
                 limit.release()
+                if time.monotonic() > deadline:  # A closed pool's connections count, too.
+                    raise PoolTimeout(f"no connection became free in {self._seconds:g} s") from None
+                await asyncio.sleep(_NO_ROOM_PAUSE)
             except Exception as error:
                 limit.release()
                 is_full = self._is_full(error, limit, began)
