@@ -130,19 +130,22 @@ class Front:
             fault.met.set()
             await _misbehave(fault, head, size, reader, writer)
             return
-        calm = self._calm
+        calm, body = self._calm, b""
         if fault and not fault.after:
+            # Whoever sends it waits for the answer then, and notices nothing else.
+            if b"100-continue" not in head.lower():
+                body = await reader.readexactly(size)
             fault.met.set()
             await calm.wait()
         there, back = await asyncio.open_connection(*self._target)
-        back.write(head.replace(b"\r\n", b"\r\nConnection: close\r\n", 1))
+        back.write(head.replace(b"\r\n", b"\r\nConnection: close\r\n", 1) + body)
 
         async def send() -> None:
             if fault and fault.after:
                 await _copy(reader, back, fault.after)
                 fault.met.set()
                 await calm.wait()
-            await _copy(reader, back, size - (fault.after if fault else 0))
+            await _copy(reader, back, size - len(body) - (fault.after if fault else 0))
 
         sending = asyncio.create_task(send())
         answer = asyncio.create_task(_answer(there, writer))
