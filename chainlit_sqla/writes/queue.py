@@ -56,6 +56,8 @@ _LEAST = 1e-4
 """Seconds that the operations of a large batch take at least."""
 _SAME_DEADLINE = 1.0
 """Deadlines within so many seconds count as one."""
+_SLOW = 1.0
+"""Seconds after which a failed attempt is not repeated by halves, for which others would wait."""
 _MANY_COMMITTED = 16
 """From this number of results on, half of them are resolved during the next commit."""
 
@@ -294,6 +296,7 @@ class WriteQueue:
         ops = part if part is self._batch else self._lanes.executable(part)
         while ops:
             self._resolve(len(self._committed))  # Their callers run while the database works.
+            began = time.monotonic()
             try:
                 outcome = await self._attempts.together(ops)
             except Exception as error:  # The callers wait for a result.
@@ -309,7 +312,9 @@ class WriteQueue:
                 else:
                     if isinstance(error, BreaksConnections):
                         self._batch_size = max(1, len(ops) // 2)
-                    raise
+                    if len(ops) == 1 or time.monotonic() - began < _SLOW:
+                        raise
+                    self._hold_all(ops, error)
                 ops = self._lanes.executable(part)
             else:
                 return self._end(ops, outcome)
@@ -336,7 +341,10 @@ class WriteQueue:
                 if (queued.deadline or 0) < time.monotonic():
                     self._fail(queued, self._attempts.exhausted(queued, error))
             return
-        for lane in lanes or dict.fromkeys(queued.lane for queued in ops):
+        self._hold_all([queued for queued in ops if not lanes or queued.lane in lanes], error)
+
+    def _hold_all(self, ops: Iterable[QueuedOp], error: Exception) -> None:
+        for lane in dict.fromkeys(queued.lane for queued in ops):
             self._hold(lane, error)
 
     def _hold(self, lane: Lane, error: Exception) -> None:

@@ -13,6 +13,7 @@ import pytest
 from sqlalchemy import select, text
 
 from chainlit_sqla.database import Database
+from chainlit_sqla.dialects import CommandTimeout
 from chainlit_sqla.errors import RejectedRow, RetriesExhausted, WriteError, WriteQueueFull
 from chainlit_sqla.models import Feedback, Step, Thread
 from chainlit_sqla.writes import attempts, queue
@@ -243,6 +244,53 @@ async def test_close_names_what_a_held_thread_could_not_write(database: Database
         assert [describe(op) for op in unwritten] == ["step a of thread t", "step b of thread t"]
         results = await asyncio.gather(*tasks, return_exceptions=True)
         assert [type(result) for result in results] == [RetriesExhausted] * 2 + [type(None)]
+
+
+@postgresql
+async def test_a_write_that_gets_no_answer_takes_no_other_with_it(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each half with it would wait, until the deadline of all has passed."""
+
+    async def execute(_database: Database, ops: Sequence[Op]) -> BatchOutcome:
+        if any(op.thread_id == "bad" for op in ops):
+            await asyncio.sleep(0.6)
+            raise CommandTimeout
+        return BatchOutcome()
+
+    monkeypatch.setattr(attempts, "execute_batch", execute)
+    async with queue_with(database, retry_seconds=2.5) as write_queue:
+        bad, *good = submit(write_queue, [step("bad"), *(step(f"t{n}") for n in range(20))])
+        await asyncio.gather(*good)
+        with pytest.raises(RetriesExhausted):
+            await bad
+
+
+@postgresql
+async def test_a_write_alone_is_acknowledged_while_others_wait(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failures = 2
+
+    async def execute(_database: Database, ops: Sequence[Op]) -> BatchOutcome:
+        nonlocal failures
+        if ops[0].thread_id == "other":
+            await asyncio.sleep(PATIENCE)
+        if failures:
+            failures -= 1
+            raise ArithmeticError
+        return BatchOutcome()
+
+    monkeypatch.setattr(attempts, "execute_batch", execute)
+    async with queue_with(database, close_seconds=0.1) as write_queue:
+        [alone] = submit(write_queue, [step("t")])
+        await until(lambda: failures == 0)
+        [other] = submit(write_queue, [step("other")])
+        async with asyncio.timeout(1):
+            await alone
+            await write_queue.flush("t")
+        assert not other.done()
+    await asyncio.gather(other, return_exceptions=True)
 
 
 @postgresql
