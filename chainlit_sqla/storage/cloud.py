@@ -123,6 +123,15 @@ def check_installed(feature: str, extra: str, *modules: str) -> None:
             raise MissingExtraError(feature, extra)
 
 
+@contextmanager
+def extra_needed(feature: str, extra: str) -> Iterator[None]:
+    """Raise a MissingExtraError where an import fails, as it does with a part of an extra."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(feature, extra) from error
+
+
 def closed_error(location: str) -> StorageError:
     """Build the error for calls that were running when their store was closed."""
     return StorageError(

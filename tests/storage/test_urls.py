@@ -194,6 +194,24 @@ def test_a_missing_package_names_its_extra(
         open_storage(url, Settings.load())
 
 
+@pytest.mark.parametrize(
+    ("url", "package", "extra"),
+    [
+        ("gs://bucket", "google.auth", "gcs"),
+        ("az://box?account=acc", "azure.storage.blob", "azure"),
+        ("az://box?account=acc", "azure.identity", "azure"),
+    ],
+)
+async def test_an_incomplete_package_names_its_extra(
+    monkeypatch: pytest.MonkeyPatch, url: str, package: str, extra: str
+) -> None:
+    storage = open_storage(url, Settings.load())
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(MissingExtraError, match=rf"chainlit-sqla\[{extra}\]"):
+        await storage.check()
+    await storage.close()
+
+
 async def test_the_default_is_a_folder_of_the_application(tmp_path: Path) -> None:
     storage = storage_from(Settings.load(auth_secret="s", storage_expiry_time=60))
     assert isinstance(storage, LocalStorage)

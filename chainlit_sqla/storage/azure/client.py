@@ -22,6 +22,7 @@ from ..cloud import (
     check_arguments,
     check_installed,
     cloud_errors,
+    extra_needed,
     one_line,
 )
 from ..keys import UnusableKey, key_behind, original_key, url_safe_key
@@ -94,6 +95,7 @@ _REJECTED = ("BlockListTooLong", "RequestBodyTooLarge")
 _TRANSIENT = ("ServerBusy", "OperationTimedOut", "InternalError", "429", "408")
 _ENTRA_CODE = re.compile(r"AADSTS\d+: [^\n.]*")
 _MESSAGE_LENGTH = 200
+_EXTRA = "Azure Blob Storage", "azure"
 _UNKNOWN_HOST = re.compile(r"NameResolutionError|Failed to resolve|getaddrinfo|Name or service")
 
 
@@ -144,7 +146,7 @@ class AzureStorage(BlockingStorage):
     ) -> None:
         needs_identity = not key and credential is None
         modules = ("azure.storage.blob", "azure.identity")[: 1 + needs_identity]
-        check_installed("Azure Blob Storage", "azure", *modules)
+        check_installed(*_EXTRA, *modules)
         _check_arguments(container, account, key, endpoint, expiry)
         endpoint = endpoint.rstrip("/")
         at = f" at {endpoint}" if endpoint else ""
@@ -163,12 +165,14 @@ class AzureStorage(BlockingStorage):
         """A user delegation key, and the time when it ends."""
 
     def _errors(self, action: str) -> AbstractContextManager[None]:
-        from azure.core.exceptions import AzureError
+        with extra_needed(*_EXTRA):
+            from azure.core.exceptions import AzureError
 
         return cloud_errors(action, self.location, (AzureError, OSError), _explain)
 
     def _upload(self, name: str, file: UploadFile, mime: str, disposition: str) -> None:
-        from azure.storage.blob import ContentSettings
+        with extra_needed(*_EXTRA):
+            from azure.storage.blob import ContentSettings
 
         self._container().get_blob_client(name).upload_blob(
             file,
@@ -203,7 +207,8 @@ class AzureStorage(BlockingStorage):
             return _info(key, self._container().get_blob_client(name).get_blob_properties())
 
     def _signer(self) -> tuple[Callable[[str], str], bool]:
-        from azure.storage.blob import BlobSasPermissions, generate_blob_sas
+        with extra_needed(*_EXTRA):
+            from azure.storage.blob import BlobSasPermissions, generate_blob_sas
 
         secret: dict[str, Any] = {"account_key": self._key}
         expiry = datetime.fromtimestamp(self._clock() + self._expiry, UTC)
@@ -251,7 +256,8 @@ class AzureStorage(BlockingStorage):
         return self._connected().get_container_client(self._names[1])
 
     def _connect(self) -> Any:
-        from azure.storage.blob import BlobServiceClient, LinearRetry
+        with extra_needed(*_EXTRA):
+            from azure.storage.blob import BlobServiceClient, LinearRetry
 
         credential = self._credential
         if self._key:
@@ -277,7 +283,8 @@ class AzureStorage(BlockingStorage):
 
 
 def _default_credential() -> Any:
-    from azure.identity import DefaultAzureCredential
+    with extra_needed(*_EXTRA):
+        from azure.identity import DefaultAzureCredential
 
     try:
         return DefaultAzureCredential()

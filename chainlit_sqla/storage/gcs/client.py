@@ -16,7 +16,7 @@ from urllib.parse import quote, urlsplit
 from ...errors import ConfigurationError, StorageError
 from ..base import BlobInfo
 from ..blocking import CALLS, LARGE_UPLOADS, SMALL_UPLOADS, BlockingStorage, UploadFile
-from ..cloud import check_arguments, check_installed, cloud_errors
+from ..cloud import check_arguments, check_installed, cloud_errors, extra_needed
 from ..keys import key_behind, key_bytes, original_key, url_safe_key
 
 GOOGLE = "https://storage.googleapis.com"
@@ -42,6 +42,7 @@ _ESCAPED = "25|2E|0[0-9A-F]|1[0-9A-F]|7F"
 _UNSAFE = re.compile(rf"[\x00-\x1f\x7f]|%(?={_ESCAPED})")
 _ESCAPE = re.compile(f"%({_ESCAPED})")
 _RESERVED = ".well-known/"
+_EXTRA = "Google Cloud Storage", "gcs"
 
 
 class GCSStorage(BlockingStorage):
@@ -93,7 +94,7 @@ class GCSStorage(BlockingStorage):
             raise ConfigurationError(
                 f"No Google bucket can be named {bucket!r}; correct BUCKET_NAME or the storage URL"
             )
-        check_installed("Google Cloud Storage", "gcs", "google.cloud.storage")
+        check_installed(*_EXTRA, "google.cloud.storage")
         at = f" at {endpoint}" if endpoint else ""
         super().__init__(f"Google Cloud Storage bucket {bucket!r}{at}", prefix, object_name)
         self._bucket_name = bucket
@@ -105,7 +106,8 @@ class GCSStorage(BlockingStorage):
         self._credentials = _credentials(client_email, private_key, endpoint, credentials)
 
     def _errors(self, action: str) -> AbstractContextManager[None]:
-        from .errors import KINDS, explain
+        with extra_needed(*_EXTRA):
+            from .errors import KINDS, explain
 
         return cloud_errors(action, self.location, KINDS, explain)
 
@@ -167,8 +169,9 @@ class GCSStorage(BlockingStorage):
             return _info(key, blob)
 
     def _signer(self) -> tuple[Callable[[str], str], bool]:
-        from google.auth.credentials import AnonymousCredentials
-        from google.oauth2 import service_account
+        with extra_needed(*_EXTRA):
+            from google.auth.credentials import AnonymousCredentials
+            from google.oauth2 import service_account
 
         endpoint = self._endpoint or GOOGLE
         with self._errors("sign links"):
@@ -221,9 +224,10 @@ class GCSStorage(BlockingStorage):
         return self._connected().bucket(self._bucket_name)
 
     def _connect(self) -> Any:
-        import google.auth
-        from google.cloud import storage
-        from requests.adapters import HTTPAdapter
+        with extra_needed(*_EXTRA):
+            import google.auth
+            from google.cloud import storage
+            from requests.adapters import HTTPAdapter
 
         if self._credentials is None:
             self._credentials = google.auth.default(scopes=SCOPES)[0]
