@@ -154,10 +154,11 @@ class Database:
         """Open a connection for a migration: no statement and no wait for a lock times out."""
         self.adopt_loop()
         if not (self.settings.command_timeout or self.settings.lock_timeout):
-            async with self.engine.connect() as connection:
+            async with self._open({}) as connection:
                 yield connection
             return
-        engine = self._create_engine(self.settings.model_copy(update=NO_LIMITS))
+        settings = self.settings.model_copy(update=NO_LIMITS)
+        engine = self._create_engine(settings, is_shared=False)
         try:
             async with engine.connect() as connection:
                 yield connection
@@ -458,7 +459,7 @@ class Database:
                     "write permission, or set DATABASE_URL or CHAINLIT_SQLA_DATA_DIR"
                 ) from error
 
-    def _create_engine(self, settings: Settings) -> AsyncEngine:
+    def _create_engine(self, settings: Settings, *, is_shared: bool = True) -> AsyncEngine:
         try:
             options = self.dialect.engine_options(self.given_url, settings)
             engine = create_async_engine(self.url, hide_parameters=True, **options)
@@ -473,7 +474,7 @@ class Database:
             ) from None
         self.dialect.install(engine)
         if self.dialect.is_replaceable(self.url):
-            self._sessions.install(engine.sync_engine)
+            self._sessions.install(engine.sync_engine, is_shared=is_shared)
         if self.schema:
             engine = engine.execution_options(schema_translate_map={None: self.schema})
         return engine

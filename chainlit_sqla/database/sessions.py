@@ -61,11 +61,13 @@ class Sessions:
         self._limit = PerLoop(lambda: ConnectionLimit(label, self._seconds))
         self._records: WeakSet[Any] = WeakSet()
 
-    def install(self, engine: Engine) -> None:
-        """Attach the events of an engine."""
+    def install(self, engine: Engine, *, is_shared: bool = True) -> None:
+        """Attach the events of an engine; one that is not shared has connections beside it."""
         if engine.dialect.is_async:  # Others run in threads, and reach no server.
+            if is_shared:
+                event.listen(engine, "do_connect", self._refuse_more)
+                event.listen(engine, "connect", self._count)
             event.listen(engine, "do_connect", self._connect)
-            event.listen(engine, "connect", self._count)
         event.listen(engine, "connect", self._mark)
         event.listen(engine, "checkout", self._refuse_stale)
         event.listen(engine, "handle_error", self._handle_error)
@@ -158,9 +160,11 @@ class Sessions:
 
     # Events
 
-    def _connect(self, dialect: Any, _record: Any, arguments: Any, options: Any) -> Any:
+    def _refuse_more(self, *_arguments: Any) -> None:
         if self._limit.get().is_reached(self._count_open()):
             raise _NoRoom
+
+    def _connect(self, dialect: Any, _record: Any, arguments: Any, options: Any) -> Any:
         if not (unprepared := self._dialect.unprepared):
             return None
         while True:

@@ -14,6 +14,7 @@ from sqlalchemy import bindparam, func, literal, literal_column, select, text
 
 from chainlit_sqla.database import Database
 from chainlit_sqla.database.migrator import upgrade
+from chainlit_sqla.errors import DatabaseUnavailable
 from chainlit_sqla.settings import Settings
 from chainlit_sqla.writes.operations import SaveStep
 from chainlit_sqla.writes.queue import WriteQueue
@@ -118,6 +119,8 @@ async def test_a_server_with_fewer_connections_than_the_pool(
     url = Database(postgres_url).given_url.set(username="few", password="few")
     async with layers(url.render_as_string(hide_password=False), 1) as [database]:
         await read_and_write(database, caplog)
+        with pytest.raises(DatabaseUnavailable, match="no connection left"):
+            await upgrade(database)  # On a connection beside those.
     for statement in ("DROP OWNED BY few", "DROP ROLE few"):
         await asyncio.to_thread(postgres.execute, statement, url=postgres_url)
 
