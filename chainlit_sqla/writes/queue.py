@@ -199,10 +199,13 @@ class WriteQueue:
             waiter = asyncio.get_running_loop().create_future()
             queued.waiters.append(waiter)
             waiters[waiter] = queued
-        if waiters:
-            _, late = await asyncio.wait(waiters, timeout=seconds)
-            for waiter in late:  # Otherwise each read of an outage would leave one.
-                waiters[waiter].waiters.remove(waiter)
+        try:
+            if waiters:
+                await asyncio.wait(waiters, timeout=seconds)
+        finally:  # Otherwise each read of an outage would leave one.
+            for waiter, queued in waiters.items():
+                if not waiter.done():
+                    queued.waiters.remove(waiter)
 
     async def close(self, seconds: float | None = None) -> list[Op]:
         """Accept no more operations, and write the accepted ones.

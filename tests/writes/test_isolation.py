@@ -294,6 +294,25 @@ async def test_a_write_alone_is_acknowledged_while_others_wait(
 
 
 @postgresql
+async def test_cancelled_reads_leave_nothing_in_the_queue(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def execute(_database: Database, _ops: Sequence[Op]) -> BatchOutcome:
+        raise ConnectionResetError
+
+    monkeypatch.setattr(attempts, "execute_batch", execute)
+    async with queue_with(database, close_seconds=0.1) as write_queue:
+        [task] = submit(write_queue, [step("t")])
+        await asyncio.sleep(0)
+        for _ in range(10):
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(write_queue.flush("t"), 0.01)
+        [queued] = write_queue._lanes.last("t")
+        assert queued.waiters == []
+    await asyncio.gather(task, return_exceptions=True)
+
+
+@postgresql
 async def test_nothing_is_written_after_closing(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
