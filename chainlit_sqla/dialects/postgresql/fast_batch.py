@@ -48,7 +48,13 @@ from sqlalchemy.exc import StatementError
 
 from ..._internal import json as _json
 from ..._internal.timestamps import now
-from ..fast_batch import FastBatch, FastBatchOutcome, FastBatchResult, FastBatchTables
+from ..fast_batch import (
+    FastBatch,
+    FastBatchOutcome,
+    FastBatchResult,
+    FastBatchSegment,
+    FastBatchTables,
+)
 from .connection import end_after_timeout, transaction
 
 _DIALECT = asyncpg.dialect()  # type: ignore[no-untyped-call]
@@ -56,6 +62,8 @@ _quote = _DIALECT.identifier_preparer.quote
 # Not supported; no such column or function: PostgreSQL-compatible servers may lack system columns.
 _UNSUPPORTED_CODES = {"0A000", "42703", "42883"}
 _FORBIDDEN = "42501"
+_THREAD_KEYS = {"id", "begun", "actor"}
+"""The members of a thread's document that changes nothing in its row but the time."""
 _NEEDS_STATEMENTS = FastBatchResult(FastBatchOutcome.NEEDS_STATEMENTS)
 
 
@@ -89,7 +97,9 @@ async def write(
 
 async def _write_turn(driver: Any, batch: FastBatch, schema: str | None) -> bool:
     [segment] = batch.segments
-    statement = _statement(_TURN, batch.tables, batch.defaults, schema)
+    touches = all(thread.keys() <= _THREAD_KEYS for thread in segment.threads)
+    template = _TOUCH if touches else _TURN
+    statement = _statement(template, batch.tables, batch.defaults, schema, _columns(segment))
     documents = _document(segment.threads), _document(segment.steps)
     return bool(await driver.fetchval(statement, *documents))
 
@@ -108,6 +118,14 @@ async def _write_any(driver: Any, batch: FastBatch, schema: str | None) -> FastB
     result.late = [id for row in rows for id in orjson.loads(row["late"] or "[]")]
     result.has_blobs = any(row["has_blobs"] for row in rows)
     return result
+
+
+def _columns(segment: FastBatchSegment) -> tuple[str, ...] | None:
+    """Return the columns that all steps give; None where they differ, or change a document."""
+    shapes = {tuple(sorted(row["values"])) for row in segment.steps}
+    if len(shapes) != 1 or any("extra" in row for row in segment.steps):
+        return None
+    return shapes.pop()
 
 
 def _executions(batch: FastBatch, deletions: Sequence[Any]) -> Iterable[Sequence[str | None]]:
@@ -161,10 +179,11 @@ _GIVEN_STEPS = """
   SELECT s.* FROM json_to_recordset($2::text::json) AS s("threadId" text, id text,
     begun timestamptz, arrival bigint, activity timestamptz, "values" json, extra jsonb)"""
 
-_SAVE = """
+_ACTIVE = """
 active AS MATERIALIZED (
   SELECT "threadId" AS id, max(activity) AS activity FROM changed_steps
-  WHERE activity IS NOT NULL GROUP BY "threadId"),
+  WHERE activity IS NOT NULL GROUP BY "threadId"),"""
+_SAVE_THREADS = """
 inserted_threads AS (
   INSERT INTO {threads} (id, "createdAt", "updatedAt", metadata,
     name, "userId", "userIdentifier", tags)
@@ -186,14 +205,28 @@ updated_threads AS (
   FROM changed_threads g LEFT JOIN active a ON a.id = g.id, ours o, verdict
   WHERE ok AND t.id = g.id AND o.id = g.id AND (a.activity > t."updatedAt"
     OR coalesce(g.name, g."userId") IS NOT NULL
-    OR coalesce(g.tags, g.metadata) IS NOT NULL)),
+    OR coalesce(g.tags, g.metadata) IS NOT NULL)),"""
+_SAVE_STEPS = """
 saved_steps AS ({save_steps})"""
+_SAVE = _ACTIVE + _SAVE_THREADS + _SAVE_STEPS
 
-_TURN = f"""
-WITH changed_threads AS MATERIALIZED ({_GIVEN_THREADS}),
+# A turn mostly adds steps to a thread; then its other columns cost nothing.
+_TOUCHED_THREADS = """
+  SELECT * FROM json_to_recordset($1::text::json) AS g(id text, begun timestamptz, actor text)"""
+_TOUCH_THREADS = """
+inserted_threads AS (
+  INSERT INTO {threads} (id, "createdAt", "updatedAt", metadata)
+  SELECT g.id, g.begun, greatest(g.begun, a.activity), '{}'
+  FROM verdict, changed_threads g LEFT JOIN active a ON a.id = g.id
+  WHERE ok AND NOT EXISTS (SELECT FROM ours o WHERE o.id = g.id) ORDER BY g.id),
+updated_threads AS (
+  UPDATE {threads} t SET "updatedAt" = a.activity FROM active a, ours o, verdict
+  WHERE ok AND t.id = a.id AND o.id = a.id AND a.activity > o."updatedAt"),"""
+
+_CHECK_TURN = f"""
 changed_steps AS MATERIALIZED ({_GIVEN_STEPS}),
 ours AS MATERIALIZED (
-  SELECT id, "userIdentifier", xmin::text AS version FROM {{threads}}
+  SELECT id, "userIdentifier", "updatedAt", xmin::text AS version FROM {{threads}}
   WHERE id = ANY(ARRAY(SELECT id FROM changed_threads)) ORDER BY id FOR NO KEY UPDATE),
 verdict AS MATERIALIZED (SELECT
   NOT EXISTS (
@@ -204,11 +237,25 @@ verdict AS MATERIALIZED (SELECT
       AND (t.id, t.xmin::text) NOT IN (SELECT id, version FROM ours))
   AND NOT EXISTS (
     SELECT FROM changed_threads g JOIN ours o ON o.id = g.id AND o."userIdentifier" <> g.actor)
-  AND NOT EXISTS (
-    SELECT FROM changed_threads WHERE "userId" IS NOT NULL AND identifier IS NULL)
-  AND (SELECT count(*) FROM ours) IN (0, (SELECT count(*) FROM changed_threads)) AS ok),
-{_SAVE}
-SELECT ok FROM verdict"""
+  {{owner_check}}
+  AND (SELECT count(*) FROM ours) IN (0, (SELECT count(*) FROM changed_threads)) AS ok),"""
+_OWNER_CHECK = """AND NOT EXISTS (
+    SELECT FROM changed_threads WHERE "userId" IS NOT NULL AND identifier IS NULL)"""
+
+
+def _turn(threads: str, owner_check: str, save_threads: str) -> str:
+    return (
+        f"WITH changed_threads AS MATERIALIZED ({threads}),"
+        + _CHECK_TURN.replace("{owner_check}", owner_check)
+        + _ACTIVE
+        + save_threads
+        + _SAVE_STEPS
+        + "\nSELECT ok FROM verdict"
+    )
+
+
+_TURN = _turn(_GIVEN_THREADS, _OWNER_CHECK, _SAVE_THREADS)
+_TOUCH = _turn(_TOUCHED_THREADS, "", _TOUCH_THREADS)
 
 # The statement for any batch: locks and checks, the other saves, and deletions.
 
@@ -394,6 +441,7 @@ def _statement(
     tables: FastBatchTables,
     defaults: tuple[tuple[tuple[str, str | bool], ...], ...],
     schema: str | None,
+    step_columns: tuple[str, ...] | None = None,
 ) -> str:
     prefix = f"{_quote(schema)}." if schema else ""
     texts = {name: prefix + _quote(table.name) for name, table in tables._asdict().items()}
@@ -401,6 +449,10 @@ def _statement(
         ("steps", "elements"), (tables.steps, tables.elements), defaults, strict=True
     ):
         texts[f"save_{name}"] = _upsert(table, texts[name], f"changed_{name}", dict(values))
+    if step_columns is not None:
+        texts["save_steps"] = _upsert_columns(
+            tables.steps, texts["steps"], "changed_steps", dict(defaults[0]), step_columns
+        )
     return re.sub(r"\{(\w+)\}", lambda match: texts[match[1]], template)
 
 
@@ -431,6 +483,30 @@ def _upsert(table: Table, name: str, source: str, defaults: dict[str, str | bool
         f" CROSS JOIN LATERAL json_populate_record((SELECT s FROM {name} s"
         f' WHERE s."threadId" = g."threadId" AND s.id = g.id), g."values") r'
         f' WHERE ok ON CONFLICT ("threadId", id) DO UPDATE SET {changes}'
+    )
+
+
+def _upsert_columns(
+    table: Table,
+    name: str,
+    source: str,
+    defaults: dict[str, str | bool],
+    columns: tuple[str, ...],
+) -> str:
+    """Return the upsert of rows that all give the same columns: it does not read the old rows."""
+    values = {"createdAt": "g.begun", "ordinal": "g.arrival"}
+    values |= {column: _literal(value) for column, value in defaults.items()}
+    values |= {column: f"r.{_quote(column)}" for column in columns}
+    typed = ", ".join(
+        f"{_quote(column)} {table.c[column].type.compile(dialect=_DIALECT)}" for column in columns
+    )
+    changes = ", ".join(f"{column} = excluded.{column}" for column in map(_quote, columns))
+    return (
+        f'INSERT INTO {name} ("threadId", id, {", ".join(map(_quote, values))})'
+        f' SELECT g."threadId", g.id, {", ".join(values.values())} FROM {source} g'
+        + (f' CROSS JOIN LATERAL json_to_record(g."values") AS r({typed})' if columns else "")
+        + ' CROSS JOIN verdict WHERE ok ON CONFLICT ("threadId", id)'
+        + (f" DO UPDATE SET {changes}" if columns else " DO NOTHING")
     )
 
 
