@@ -248,7 +248,7 @@ def size_of(op: Op) -> int:
 def _size_of(document: Any) -> int:
     """Return the size of the texts in a document."""
     size = 0
-    for value in document.values() if isinstance(document, Mapping) else document:
+    for value in document.values() if isinstance(document, dict) else document:
         if isinstance(value, str):
             # Known without reading the text; it has 1, 2 or 4 bytes a character.
             size += len(value) if len(value) < _OVERHEAD else sys.getsizeof(value)

@@ -395,7 +395,7 @@ async def test_a_server_without_fast_batches_is_written_statement_by_statement(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.INFO, "chainlit_sqla")
-    for name in ("_TOUCH", "_TURN", "_ANY"):
+    for name in ("TOUCH", "TURN", "ANY"):
         foreign = getattr(postgresql_fast_batch, name).replace("xmin", "no_such_system_column")
         monkeypatch.setattr(postgresql_fast_batch, name, foreign)
     for number in range(3):
