@@ -373,6 +373,7 @@ class WriteQueue:
                     self._fail(queued, self._attempts.exhausted(queued, last_error))
             else:
                 self._end([queued], outcome)
+                self._resolve(len(self._committed))  # The committer may wait for long.
         del self._held[lane]
         self._lanes.release(lane)
         self._ensure_committer()

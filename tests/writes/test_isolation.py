@@ -270,21 +270,21 @@ async def test_a_write_that_gets_no_answer_takes_no_other_with_it(
 async def test_a_write_alone_is_acknowledged_while_others_wait(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    failures = 2
+    others_wait = False
 
     async def execute(_database: Database, ops: Sequence[Op]) -> BatchOutcome:
-        nonlocal failures
+        nonlocal others_wait
         if ops[0].thread_id == "other":
+            others_wait = True
             await asyncio.sleep(PATIENCE)
-        if failures:
-            failures -= 1
+        if not others_wait:
             raise ArithmeticError
         return BatchOutcome()
 
     monkeypatch.setattr(attempts, "execute_batch", execute)
     async with queue_with(database, close_seconds=0.1) as write_queue:
         [alone] = submit(write_queue, [step("t")])
-        await until(lambda: failures == 0)
+        await until(lambda: write_queue.counters().held == 1)
         [other] = submit(write_queue, [step("other")])
         async with asyncio.timeout(1):
             await alone
