@@ -5,18 +5,8 @@ from __future__ import annotations
 from importlib import import_module
 
 from ..errors import ConfigurationError
-from .base import (
-    NO_LIMITS,
-    BoundStatement,
-    CommandTimeout,
-    CompiledCall,
-    Dialect,
-    ErrorKind,
-    Rows,
-    SessionFault,
-    driver_error,
-    one_line,
-)
+from .base import NO_LIMITS, BoundStatement, CompiledCall, Dialect, Rows
+from .error_kinds import CommandTimeout, ErrorKind, SessionFault, driver_error, one_line
 from .in_place import BACKUP_SUFFIX, Dependent, TableReplacement, qualified
 
 # Each is imported when it is first used, for SQLAlchemy's part of it is large.

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import URL
 
 from ...errors import RejectedRow
-from ..base import ErrorKind, SessionFault, driver_error
+from ..error_kinds import ErrorKind, SessionFault, driver_error
 
 if TYPE_CHECKING:
     from sqlalchemy.engine.interfaces import ExceptionContext

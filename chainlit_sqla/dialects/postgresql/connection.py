@@ -18,7 +18,7 @@ import asyncpg
 from sqlalchemy import event
 from sqlalchemy.util import await_only
 
-from ..base import CommandTimeout
+from ..error_kinds import CommandTimeout
 from ..limits import CLOSE_SECONDS, SocketOptions, tune_socket
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from asyncpg import ClientConfigurationError
 from asyncpg.exceptions import InvalidCachedStatementError
 from sqlalchemy import URL
 
-from ..base import ErrorKind, SessionFault, driver_error
+from ..error_kinds import ErrorKind, SessionFault, driver_error
 
 # SQLSTATE classes and codes: https://www.postgresql.org/docs/current/errcodes-appendix.html
 # Values, constraints, and limits of a value: an index row, a JSON document, its depth.

@@ -12,7 +12,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.types import BigInteger, Text
 
 from ...errors import AdoptionRefused
-from ..base import driver_error
+from ..error_kinds import driver_error
 from ..in_place import Dependent, TableReplacement, qualified
 
 if TYPE_CHECKING:

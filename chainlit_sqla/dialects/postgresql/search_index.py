@@ -23,7 +23,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from sqlalchemy.sql.functions import Function
 
 from ...errors import ConfigurationError
-from ..base import BoundStatement, driver_error
+from ..base import BoundStatement
+from ..error_kinds import driver_error
 from ..search_index import INDEX, SearchIndex, SearchState
 
 _ICU = "und-x-icu"

@@ -37,7 +37,8 @@ from sqlalchemy.pool import AsyncAdaptedQueuePool
 from ..._internal import json as _json
 from ..._internal.timestamps import format_instant
 from ...errors import ConfigurationError
-from ..base import Dialect, ErrorKind, SessionFault, driver_error, insert_on_conflict
+from ..base import Dialect, insert_on_conflict
+from ..error_kinds import ErrorKind, SessionFault, driver_error
 from .search_index import WRITES, FtsIndex
 from .worker import SQLiteWorker, finish
 
