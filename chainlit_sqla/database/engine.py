@@ -7,7 +7,6 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from functools import lru_cache
-from pathlib import Path
 from typing import Any, TypeVar
 
 from sqlalchemy import URL, Connection, Engine, Executable, make_url
@@ -36,7 +35,7 @@ from ..dialects.fast_batch import FastBatch, FastBatchOutcome, FastBatchResult
 from ..errors import ConfigurationError, DatabaseUnavailable, SchemaError, SchemaOutdated
 from ..settings import Settings
 from .sessions import Sessions
-from .urls import parse_url
+from .urls import create_folder, label_of, parse_url
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +50,6 @@ _STATEMENTS_IN_TIME = 10
 _STATEMENTS = 256
 """How many compiled statements are kept; a statement must be one object that is used again."""
 _FAST_BATCH_AGAIN = 300.0
-_SECRETS = {"password", "sslpassword", "passfile"}
 
 
 class Database:
@@ -95,7 +93,8 @@ class Database:
         self.schema: str | None = None
         if self.settings.db_schema and self.dialect.has_schemas:
             self.schema = self.dialect.schema_name(self.settings.db_schema)
-        self._create_folder()
+        if self.given_url == make_url(self.settings.embedded_database):
+            create_folder(self.given_url)
         pooler = self.dialect.is_pooler(self.given_url, self.settings)
         self._sessions = Sessions(self.dialect, self.settings, self.label, pooler=pooler)
         self.engine = self._create_engine(self.settings)
@@ -117,9 +116,7 @@ class Database:
     @property
     def label(self) -> str:
         """The URL without secrets, for messages."""
-        url = self.given_url
-        query = {name: "***" if name in _SECRETS else v for name, v in url.query.items()}
-        return url.set(query=query).render_as_string(hide_password=True)
+        return label_of(self.given_url)
 
     @property
     def identity(self) -> str:
@@ -443,21 +440,6 @@ class Database:
                 if self.dialect.bound_to_loop:
                     self.engine.sync_engine.dispose(close=False)
             self._loop = loop
-
-    def _create_folder(self) -> None:
-        """Create the folder of the default SQLite file; others must exist, so that typos show."""
-        if self.given_url.database and self.given_url == make_url(self.settings.embedded_database):
-            folder = Path(self.given_url.database).parent
-            try:
-                folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # Conversations are private.
-                ignore = folder / ".gitignore"
-                if not ignore.exists():
-                    ignore.write_text("*\n")
-            except OSError as error:
-                raise ConfigurationError(
-                    f"Cannot create the folder {folder} ({error.strerror}); give this user "
-                    "write permission, or set DATABASE_URL or CHAINLIT_SQLA_DATA_DIR"
-                ) from error
 
     def _create_engine(self, settings: Settings, *, is_shared: bool = True) -> AsyncEngine:
         try:

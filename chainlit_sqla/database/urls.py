@@ -1,11 +1,15 @@
-"""Parsing the URLs of databases."""
+"""The URLs of databases: parsing, messages, and the folder of a SQLite file."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 from ..errors import ConfigurationError
+
+_SECRETS = {"password", "sslpassword", "passfile"}
 
 
 def parse_url(url: str | URL) -> URL:
@@ -30,3 +34,24 @@ def _has_unescaped_at(parsed: URL, url: str) -> bool:
     parameters = (pair.partition("=")[0] for pair in url.partition("?")[2].split("&"))
     parts = (parsed.host or "", parsed.database or "", *parameters)
     return parsed.password is not None and any("@" in part for part in parts)
+
+
+def label_of(url: URL) -> str:
+    """Return a URL without secrets, for messages."""
+    query = {name: "***" if name in _SECRETS else value for name, value in url.query.items()}
+    return url.set(query=query).render_as_string(hide_password=True)
+
+
+def create_folder(url: URL) -> None:
+    """Create the folder of the default SQLite file; others must exist, so that typos show."""
+    folder = Path(url.database or "").parent
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # Conversations are private.
+        ignore = folder / ".gitignore"
+        if not ignore.exists():
+            ignore.write_text("*\n")
+    except OSError as error:
+        raise ConfigurationError(
+            f"Cannot create the folder {folder} ({error.strerror}); give this user "
+            "write permission, or set DATABASE_URL or CHAINLIT_SQLA_DATA_DIR"
+        ) from error
