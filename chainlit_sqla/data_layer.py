@@ -177,9 +177,13 @@ class SQLADataLayer(BaseDataLayer):
         user = await self._users.get(clean_text(identifier))
         if user is None:
             return None
-        for thread_id in self._unowned.pop(user.identifier, ()):
+        unowned = self._unowned.get(user.identifier, set())
+        for thread_id in list(unowned):
             claim = partial(from_chainlit.thread_operation, user_id=user.id, actor=user.identifier)
             await commit(self.write_queue, claim(thread_id), 0)
+            unowned.discard(thread_id)  # Only now: the queue may be full.
+        if not unowned:
+            self._unowned.pop(user.identifier, None)
         return PersistedUser(
             id=user.id,
             identifier=user.identifier,

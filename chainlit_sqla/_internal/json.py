@@ -71,6 +71,8 @@ def clean_text(value: str) -> str:
     The result is never of a subclass, which serializers and drivers may treat differently.
     """
     if type(value) is not str:
+        if not isinstance(value, str):
+            raise TypeError(f"{value!r:.100} is not a text; pass a string")
         value = str.__str__(value)
     if "\x00" not in value and (value.isascii() or _is_encodable(value)):
         return value

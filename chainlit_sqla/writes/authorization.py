@@ -45,7 +45,7 @@ def refused_owners(segment: Segment, user_ids: Container[str]) -> dict[int, Reje
     """Return the operations that give a thread to a user who does not exist, with their errors."""
     return {
         position: RejectedRow(
-            f"There is no user with the id {user_id!r}; "
+            f"There is no user with the id {printable_id(user_id)!r}; "
             "call create_user first and pass the id of the user it returns"
         )
         for position, op in segment.saves

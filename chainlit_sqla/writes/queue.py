@@ -15,7 +15,8 @@ Invariants:
    all of it, such as an unavailable server. Otherwise it is halved until the cause is found: a row
    that the database refuses fails; any other operation is written by a task of its own, beside the
    next batches, and its lane is held until then. So it is with a thread whose row is locked, and
-   with a row that breaks the connection.
+   with a row that breaks the connection. After an attempt that failed slowly, all lanes of the
+   batch are held instead of halved, since each half would take as long again.
 6. What can never be written is refused before the queue, and memory is bounded: the queue by a
    number and by bytes, the callers in line beyond it by both, too.
 7. Every failure is logged with the id of what was not written, because Chainlit drops the tasks

@@ -125,3 +125,9 @@ def test_the_deepest_document_that_is_stored_can_be_exported_and_compared() -> N
     row = Record.parse(json.dumps(given))
     row = Record("user", {**row.values, "metadata": document})
     assert Record.parse(row.line()).digest() == row.digest()
+
+
+@pytest.mark.parametrize("value", [None, 7, b"x", ["x"]])
+def test_what_is_not_a_text_is_named(value: Any) -> None:
+    with pytest.raises(TypeError, match="is not a text; pass a string"):
+        _json.clean_text(value)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import URL
 
 from ...errors import RejectedRow
-from ..error_kinds import ErrorKind, SessionFault, driver_error
+from ..error_kinds import CommandTimeout, ErrorKind, SessionFault, driver_error
 
 if TYPE_CHECKING:
     from sqlalchemy.engine.interfaces import ExceptionContext
@@ -117,6 +117,11 @@ def explain(error: BaseException, url: URL) -> str | None:
     if sentence := _EXPLAINED.get(number or 0):
         return sentence.format(
             where=where, user=repr(url.username), database=url.database, words=_words(error)
+        )
+    if isinstance(error, CommandTimeout):
+        return (
+            f"MySQL at {where} did not answer a statement in time; check the server, or raise "
+            "CHAINLIT_SQLA_COMMAND_TIMEOUT"
         )
     if isinstance(error, TimeoutError) or isinstance(error.__cause__, TimeoutError):
         return f"MySQL at {where} does not answer; check the host, port and firewall"

@@ -7,7 +7,7 @@ from asyncpg import ClientConfigurationError
 from asyncpg.exceptions import InvalidCachedStatementError
 from sqlalchemy import URL
 
-from ..error_kinds import ErrorKind, SessionFault, driver_error
+from ..error_kinds import CommandTimeout, ErrorKind, SessionFault, driver_error
 
 # SQLSTATE classes and codes: https://www.postgresql.org/docs/current/errcodes-appendix.html
 # Values, constraints, and limits of a value: an index row, a JSON document, its depth.
@@ -59,6 +59,10 @@ _BY_CODE = {
     "53300": "PostgreSQL at {where} has no connection left; lower CHAINLIT_SQLA_POOL_SIZE or raise "
     "the server's max_connections",
 }
+_NOT_IN_TIME = (
+    "PostgreSQL at {where} did not answer a statement in time; check the server, or raise "
+    "CHAINLIT_SQLA_COMMAND_TIMEOUT"
+)
 _NO_ANSWER = "PostgreSQL at {where} does not answer; check the host, port and firewall"
 _UNREACHED = (
     "PostgreSQL at {where} cannot be reached ({error}); start the server or correct the database "
@@ -151,6 +155,8 @@ def _sentence(error: BaseException) -> str | None:
         return next(by_words, None) or _BY_CODE.get(code) or _BY_CODE.get(code[:2])
     if isinstance(_cause(error), ClientConfigurationError):
         return _UNUSABLE_URL
+    if isinstance(error, CommandTimeout):
+        return _NOT_IN_TIME
     if isinstance(error, TimeoutError):
         return _NO_ANSWER
     return _UNREACHED if isinstance(error, OSError) else None

@@ -52,6 +52,9 @@ T = TypeVar("T")
 _LENGTH = len("2026-01-31T08:00:00.000000Z")
 
 _BUSY_SECONDS = 30.0
+_WORKER_BUSY_SECONDS = 5.0
+"""A thread that waits for the lock cannot be stopped, and the process ends after it. What it did
+not write is repeated anyway."""
 
 # Result codes: https://www.sqlite.org/rescode.html
 _LOCKED_CODES = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL}
@@ -83,8 +86,7 @@ _NOT_WRITABLE = (
     "and its folder"
 )
 _IN_USE = (
-    "The SQLite file {database} has been locked for {seconds:.0f} s; end the other program that is "
-    "writing to it"
+    "The SQLite file {database} is locked by another program; end the program that is writing to it"
 )
 _EXPLAINED = {
     sqlite3.SQLITE_CANTOPEN: "The SQLite file {database} cannot be opened; check that its folder "
@@ -207,7 +209,7 @@ class SQLite(Dialect):
             pool_size=readers + 1,
             # SQLAlchemy ends its own transactions.
             pool_reset_on_return=None,
-            connect_args={"timeout": _BUSY_SECONDS, "check_same_thread": False},
+            connect_args={"timeout": _WORKER_BUSY_SECONDS, "check_same_thread": False},
             hide_parameters=True,
         )
         _listen(engine)
@@ -301,7 +303,7 @@ class SQLite(Dialect):
         sentence = _EXPLAINED.get(getattr(error, "sqlite_errorcode", 0) & 0xFF)
         if str(error).startswith(("no such module: fts5", "no such tokenizer")):
             sentence = _NO_FTS5
-        return sentence and sentence.format(database=url.database, seconds=_BUSY_SECONDS)
+        return sentence and sentence.format(database=url.database)
 
 
 def _is_closed(error: BaseException) -> bool:
