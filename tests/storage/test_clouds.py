@@ -109,7 +109,9 @@ async def test_a_large_file_goes_in_parts_with_bounded_memory(
     front.requests.clear()
     await storage.put("parts", BlobSource(path=path), mime="image/png")
     sent = [line for line in front.requests if re.search("partNumber|upload_id|comp=block&", line)]
-    assert len(set(sent)) == parts  # On S3 one of them is sent with a wrong digest first.
+    if "upload_id" not in sent[0]:  # Google's parts have one address.
+        sent = list(set(sent))  # On S3 one of them is sent with a wrong digest first.
+    assert len(sent) == parts
     url = (await direct.read_urls(["k"]))["k"]
     part = await http.get(url, headers={"Range": "bytes=6000000-6000007"})
     assert (part.status_code, part.content) == (206, path.read_bytes()[6_000_000:6_000_008])

@@ -17,6 +17,7 @@ from .faulty_folder import NUMBER
 NAMESPACE = ["unshare", "--map-root-user", "--mount"]
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("kind", ["full", "read-only", "descriptors"])
 def test_no_attachment_is_lost_to_a_folder_that_fails_for_a_while(
     kind: str, tmp_path: Path

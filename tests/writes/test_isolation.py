@@ -115,9 +115,9 @@ async def test_a_locked_thread_holds_up_only_its_own_writes(database: Database) 
 
 @postgresql
 async def test_a_locked_row_of_a_thread_holds_up_others_for_one_wait(database: Database) -> None:
-    """To find it among 32 writes by halves would take six waits of 300 ms."""
+    """To find it among 32 writes by halves would take six waits of a second."""
     ids = [f"t{number}" for number in range(32)]
-    async with queue_with(database, queue_size=100, lock_timeout=0.3) as write_queue:
+    async with queue_with(database, queue_size=100, lock_timeout=1) as write_queue:
         await asyncio.gather(*submit(write_queue, [step(id) for id in ids]))
         async with database.engine.connect() as other, other.begin():
             is_locked = Step.thread_id == "t7"
@@ -125,7 +125,7 @@ async def test_a_locked_row_of_a_thread_holds_up_others_for_one_wait(database: D
             began, tasks = time.monotonic(), submit(write_queue, [step(id) for id in ids])
             own = tasks.pop(7)
             await asyncio.gather(*tasks)
-            assert time.monotonic() - began < 1.2
+            assert time.monotonic() - began < 3
             assert not own.done()
         await own
 

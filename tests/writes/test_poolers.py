@@ -125,6 +125,7 @@ async def test_a_server_with_fewer_connections_than_the_pool(
         await asyncio.to_thread(postgres.execute, statement, url=postgres_url)
 
 
+@pytest.mark.full
 async def test_no_other_process_prepares_statements_of_the_same_names(postgres_url: str) -> None:
     """Behind a pooler that hides, theirs would run instead; so it is an error."""
     code = "import asyncio, sys; from tests.writes.test_poolers import names; "
