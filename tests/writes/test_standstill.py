@@ -34,6 +34,13 @@ async def layer(
     behind_proxy: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[SQLADataLayer]:
     """A layer whose limits are tenths of a second, with a user and a thread."""
+    settings = behind_proxy.settings.model_copy(
+        update={"close_seconds": 2.0, "read_seconds": 0.5, "connect_timeout": SLOW}
+    )
+    database = Database(behind_proxy.given_url, settings=settings)
+    made = SQLADataLayer(database, storage=f"file://{tmp_path}", settings=settings)
+    await made.create_user(User(identifier="alice", metadata={"n": 1}))
+    await made.update_thread("t", name="Before")
     for module, name, seconds in (
         (lifecycle, "_SETTLE_SECONDS", 0.2),
         (lifecycle, "_SETTLE_SECONDS_IN_OUTAGE", 0.1),
@@ -43,13 +50,6 @@ async def layer(
         (outage, "GRACE", 0.05),
     ):
         monkeypatch.setattr(module, name, seconds)
-    settings = behind_proxy.settings.model_copy(
-        update={"close_seconds": 2.0, "read_seconds": 0.5, "connect_timeout": SLOW}
-    )
-    database = Database(behind_proxy.given_url, settings=settings)
-    made = SQLADataLayer(database, storage=f"file://{tmp_path}", settings=settings)
-    await made.create_user(User(identifier="alice", metadata={"n": 1}))
-    await made.update_thread("t", name="Before")
     yield made
     await made.close()
 
