@@ -39,7 +39,7 @@ from .operations import (
 
 _QUANTUM = 20
 """Operations of a lane in one turn."""
-SHARE = 50
+SHARE = 25
 """Operations of one lane in a batch, unless a round trip takes longer than writing them."""
 
 _BY_ID = (DeleteStep, DeleteElement, DeleteFeedback)

@@ -53,8 +53,8 @@ _LINE_BYTES = 4
 """Limits of the callers in line: their number, and their bytes as a multiple of the queue's."""
 _FEW = 5
 """Up to this number of operations, a transaction takes as long as its round trips."""
-_LEAST = 1e-4
-"""Seconds that the operations of a large batch take at least."""
+_EACH = 1e-4
+"""Seconds that each operation of a batch takes, about."""
 _SAME_DEADLINE = 1.0
 """Deadlines within so many seconds count as one."""
 _SLOW = 1.0
@@ -111,13 +111,13 @@ class WriteQueue:
         self._batch: Sequence[QueuedOp] = ()
         """The operations that the committer has taken."""
         self._batch_size = database.settings.batch_size
-        self._round_trip = self._each = 0.0
         """Seconds that a small transaction takes, and that each operation of a large one adds."""
         self._committed: deque[QueuedOp] = deque()
         self._committer: asyncio.Task[None] | None = None
         self._held: dict[Lane, asyncio.Task[None]] = {}
         """The tasks that write the operations of held lanes."""
         self._closed = False
+        self._round_trip = 0.0
         self._last_error: str | None = None
         self._written = self._refused = 0
         self.outage = OutageLog(log, "written", self._describe_backlog)
@@ -280,16 +280,14 @@ class WriteQueue:
             self._batch = ()
 
     def _measure(self, operations: int, seconds: float) -> None:
-        """Remember how long a transaction takes, and each operation in it."""
+        """Remember how long a transaction of a few operations takes."""
         if 0 < operations <= _FEW:
             # The shortest lately: others may have kept the machine or the database busy.
             self._round_trip = min(seconds, 1.1 * self._round_trip or seconds)
-        elif operations >= SHARE:
-            self._each = max(seconds - self._round_trip, _LEAST) / operations
 
     def _share(self) -> int:
         """Return a lane's share of a batch: writing it takes as long as the transaction anyway."""
-        return max(SHARE, int(self._round_trip / self._each) if self._each else SHARE)
+        return max(SHARE, int(self._round_trip / _EACH))
 
     async def _commit(self, part: Sequence[QueuedOp]) -> None:
         """Write a batch, or a part of it, in one transaction.
