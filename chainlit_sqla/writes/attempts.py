@@ -161,13 +161,16 @@ class Attempts:
     ) -> BatchOutcome:
         """Repeat attempts until the earliest deadline of the operations."""
         now = time.monotonic()
+        earliest = latest = now + self._database.settings.retry_seconds
         for queued in ops:
             if queued.deadline is None:
-                queued.deadline = now + self._database.settings.retry_seconds
+                queued.deadline = latest
+            elif queued.deadline < earliest:
+                earliest = queued.deadline
         return await retry(
             execute,
             is_repeated,
-            seconds=min(queued.deadline or 0 for queued in ops) - now,
+            seconds=earliest - now,
             first_pause=_FIRST_PAUSE,
             longest_pause=_LONGEST_PAUSE,
             on_retry=lambda error, _: self._report(error),

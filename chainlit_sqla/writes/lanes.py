@@ -139,14 +139,16 @@ class Lanes:
         is_deletion = isinstance(op, _BY_ID)
         follows = [q for key in followed for q in self._saves_by_key.get(key, {}).values()]
         for key in keys:
-            if deletion := self._deletion_by_key.get(key):
+            if self._deletion_by_key and (deletion := self._deletion_by_key.get(key)):
                 follows.append(deletion)
             # Saves with one id in two threads are two rows, in any order.
             if is_deletion:
                 follows += self._saves_by_key.pop(key, {}).values()
                 self._deletion_by_key[key] = queued
+            elif (saves := self._saves_by_key.get(key)) is None:
+                self._saves_by_key[key] = {lane: queued}
             else:
-                self._saves_by_key.setdefault(key, {})[lane] = queued
+                saves[lane] = queued
         if follows:
             queued.follows = [earlier for earlier in follows if earlier.lane is not lane]
         if is_deletion:
@@ -154,7 +156,8 @@ class Lanes:
         lane.ops.append(queued)
         self.operations += 1
         self.bytes += size
-        self._offer(lane)
+        if not lane.in_turn:
+            self._offer(lane)
         return queued
 
     def take(self, most_operations: int, most_bytes: int, share: int = SHARE) -> list[QueuedOp]:

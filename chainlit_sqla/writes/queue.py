@@ -152,10 +152,13 @@ class WriteQueue:
         Returns whether a deletion deleted anything, None for other operations. Raises
         `WriteError` or `SchemaError`.
         """
-        return await (await self.enqueue(op))
+        return await self._enqueue(op)
 
     async def enqueue(self, op: Op) -> Awaitable[Any]:
         """Append an operation to the queue, without waiting; return its future."""
+        return self._enqueue(op)
+
+    def _enqueue(self, op: Op) -> Awaitable[Any]:
         self._database.adopt_loop()  # Two loops at a time would lose writes.
         size = size_of(op)
         try:
