@@ -81,7 +81,8 @@ def step_operation(step: Mapping[str, Any], *, new: bool, actor: str | None = No
     if "message" in str(step.get("type")):
         created = values.get("createdAt")
         if new:
-            activity = min(created or now(), now())
+            present = now()
+            activity = created if created and created < present else present
         elif created and created <= now():
             activity = created  # The update of a new message may arrive before its create.
     return SaveStep(thread_id, id, values, extra, activity, actor)
@@ -191,6 +192,8 @@ def _columns(
         elif value is None:
             if name not in _REQUIRED:
                 values[name] = None
+        elif kind == _TEXT and type(value) is str:  # Most are.
+            values[name] = _json.clean_text(value)
         elif (column_value := fit(kind, value, label)) is not None:
             values[name] = column_value
         else:
