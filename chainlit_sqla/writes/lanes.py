@@ -217,10 +217,10 @@ class Lanes:
     def settle(self, batch: Iterable[QueuedOp]) -> None:
         """Return the operations of a batch that are not over to their lanes."""
         for queued in batch:
-            lane = queued.lane
-            lane.taken, queued.is_taken = 0, False
-            if lane.ops:
-                self._offer(lane)
+            if queued.is_over:  # `end` has moved its lane on.
+                continue
+            queued.lane.taken, queued.is_taken = 0, False
+            self._offer(queued.lane)
 
     def end(self, queued: QueuedOp) -> None:
         """Remove an operation that is committed or has failed."""

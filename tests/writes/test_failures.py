@@ -187,6 +187,7 @@ async def test_a_deadlock_is_retried(
 ) -> None:
     await asyncio.gather(*(write_queue.submit(SaveThread(id, {"name": "old"})) for id in "ab"))
     other = await asyncpg.connect(direct(postgres, behind_proxy))
+    await other.execute("SET deadlock_timeout = '1min'")  # Otherwise it may be the victim.
     transaction = other.transaction()
     await transaction.start()
     await other.execute("UPDATE threads SET name = 'other' WHERE id = 'b'")

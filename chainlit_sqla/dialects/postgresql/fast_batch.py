@@ -116,10 +116,12 @@ async def _write_any(driver: Any, batch: FastBatch, schema: str | None) -> FastB
 
 def _columns(segment: FastBatchSegment) -> tuple[str, ...] | None:
     """Return the columns that all steps give; None where they differ, or change a document."""
-    shapes = {tuple(sorted(row["values"])) for row in segment.steps}
-    if len(shapes) != 1 or any("extra" in row for row in segment.steps):
+    if not segment.steps:
         return None
-    return shapes.pop()
+    names = segment.steps[0]["values"].keys()
+    if any("extra" in row or row["values"].keys() != names for row in segment.steps):
+        return None
+    return tuple(sorted(names))
 
 
 def _executions(batch: FastBatch, deletions: Sequence[Any]) -> Iterable[Sequence[str | None]]:

@@ -63,7 +63,7 @@ inserted_threads AS (
   INSERT INTO {threads} (id, "createdAt", "updatedAt", metadata)
   SELECT g.id, g.begun, greatest(g.begun, a.activity), '{}'
   FROM verdict, changed_threads g LEFT JOIN active a ON a.id = g.id
-  WHERE ok AND NOT EXISTS (SELECT FROM ours o WHERE o.id = g.id) ORDER BY g.id),
+  WHERE ok AND NOT EXISTS (SELECT FROM ours o WHERE o.id = g.id)),
 updated_threads AS (
   UPDATE {threads} t SET "updatedAt" = a.activity FROM active a, ours o, verdict
   WHERE ok AND t.id = a.id AND o.id = a.id AND a.activity > o."updatedAt"),"""
@@ -352,9 +352,9 @@ def _upsert_columns(
     changes = ", ".join(f"{column} = excluded.{column}" for column in map(_quote, columns))
     return (
         f'INSERT INTO {name} ("threadId", id, {", ".join(map(_quote, values))})'
-        f' SELECT g."threadId", g.id, {", ".join(values.values())} FROM {source} g'
+        f' SELECT g."threadId", g.id, {", ".join(values.values())} FROM verdict, {source} g'
         + (f' CROSS JOIN LATERAL json_to_record(g."values") AS r({typed})' if columns else "")
-        + ' CROSS JOIN verdict WHERE ok ON CONFLICT ("threadId", id)'
+        + ' WHERE ok ON CONFLICT ("threadId", id)'
         + (f" DO UPDATE SET {changes}" if columns else " DO NOTHING")
     )
 

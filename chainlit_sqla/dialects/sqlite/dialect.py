@@ -85,9 +85,7 @@ _NOT_WRITABLE = (
     "The SQLite file {database} cannot be written; give this user write permission on the file "
     "and its folder"
 )
-_IN_USE = (
-    "The SQLite file {database} is locked by another program; end the program that is writing to it"
-)
+_IN_USE = "The SQLite file {database} is locked; end the other program that is writing to it"
 _EXPLAINED = {
     sqlite3.SQLITE_CANTOPEN: "The SQLite file {database} cannot be opened; check that its folder "
     "exists and that this user may write in it",
