@@ -179,8 +179,10 @@ class SQLADataLayer(BaseDataLayer):
             return None
         unowned = self._unowned.get(user.identifier, set())
         for thread_id in list(unowned):
-            claim = partial(from_chainlit.thread_operation, user_id=user.id, actor=user.identifier)
-            await commit(self.write_queue, claim(thread_id), 0)
+            claim = from_chainlit.thread_operation(
+                thread_id, user_id=user.id, actor=user.identifier
+            )
+            await commit(self.write_queue, claim, 0)
             unowned.discard(thread_id)  # Only now: the queue may be full.
         if not unowned:
             self._unowned.pop(user.identifier, None)

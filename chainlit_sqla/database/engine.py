@@ -379,15 +379,15 @@ class Database:
                 "run: chainlit-sqla upgrade"
             )
         if kind is ErrorKind.TRANSIENT:
-            return DatabaseUnavailable(
-                f"{self.label} does not answer ({one_line(error)}); "
-                "check that the server runs, then try again"
-            )
+            return self._unanswered(one_line(error))
         return error
 
     def no_answer(self, reason: str) -> DatabaseUnavailable:
         """Record that a read was given up without an answer; return the exception to raise."""
         self.outage.failed(reason)
+        return self._unanswered(reason)
+
+    def _unanswered(self, reason: str) -> DatabaseUnavailable:
         return DatabaseUnavailable(
             f"{self.label} does not answer ({reason}); check that the server runs, then try again"
         )

@@ -73,10 +73,6 @@ class Attempts:
             return ErrorKind.SCHEMA
         if isinstance(error, DatabaseUnavailable):
             return ErrorKind.TRANSIENT
-        if isinstance(error, RejectedRow):
-            return ErrorKind.REJECTED
-        if isinstance(error, BreaksConnections):
-            return ErrorKind.OTHER
         return self._database.dialect.classify(error)
 
     async def together(self, ops: Sequence[QueuedOp]) -> BatchOutcome:

@@ -68,8 +68,6 @@ class QueuedOp:
     """Its approximate size in bytes."""
     future: asyncio.Future[Any]
     """The future of its caller, who may cancel it."""
-    since: float
-    """The time at which it was queued."""
     number: int
     lane: Lane
     keys: Sequence[_Key] = ()
@@ -113,11 +111,6 @@ class Lanes:
         ops = (queued for lane in self._lanes.values() for queued in lane.ops)
         return iter(sorted(ops, key=lambda queued: queued.number))
 
-    def oldest(self) -> QueuedOp | None:
-        """Return the operation that waits longest."""
-        heads = (lane.ops[0] for lane in self._lanes.values() if lane.ops)
-        return min(heads, key=lambda queued: queued.number, default=None)
-
     def last(self, thread_id: str | None) -> list[QueuedOp]:
         """Return the last operations that may touch a thread; None: of all lanes."""
         if thread_id is None:
@@ -129,13 +122,13 @@ class Lanes:
             ops[lane.ops[-1]] = None
         return list(ops)
 
-    def add(self, op: Op, size: int, future: asyncio.Future[Any], since: float) -> QueuedOp:
+    def add(self, op: Op, size: int, future: asyncio.Future[Any]) -> QueuedOp:
         """Append an operation to its lane."""
         lane_key, keys, followed = self._keys(op)
         lane = self._lanes.get(lane_key)
         if lane is None:
             lane = self._lanes[lane_key] = Lane(lane_key)
-        queued = QueuedOp(op, size, future, since, next(self._numbers), lane, keys)
+        queued = QueuedOp(op, size, future, next(self._numbers), lane, keys)
         is_deletion = isinstance(op, _BY_ID)
         follows = [q for key in followed for q in self._saves_by_key.get(key, {}).values()]
         for key in keys:
@@ -156,8 +149,7 @@ class Lanes:
         lane.ops.append(queued)
         self.operations += 1
         self.bytes += size
-        if not lane.in_turn:
-            self._offer(lane)
+        self._offer(lane)
         return queued
 
     def take(self, most_operations: int, most_bytes: int, share: int = SHARE) -> list[QueuedOp]:
@@ -173,7 +165,7 @@ class Lanes:
             end = min(lane.taken + _QUANTUM, len(lane.ops), share)
             end = min(end, lane.taken + most_operations - len(batch))
             is_blocked, begin = False, lane.taken
-            while lane.taken < end and not is_blocked:
+            while lane.taken < end:
                 queued = lane.ops[lane.taken]
                 if blocker := next((q for q in queued.follows if not _is_ahead(q)), None):
                     blocker.blocked.append(lane)

@@ -73,10 +73,6 @@ class QueueCounters:
     """Their approximate size."""
     in_line: int
     """Callers beyond the capacity of the queue."""
-    oldest: float | None
-    """The time (``time.time``) since when the oldest operation waits."""
-    last_error: str | None
-    """The error of the last failed attempt, in one line; None once all is well again."""
     written: int
     """Operations that were committed since the queue was made."""
     refused: int
@@ -111,26 +107,22 @@ class WriteQueue:
         self._batch: Sequence[QueuedOp] = ()
         """The operations that the committer has taken."""
         self._batch_size = database.settings.batch_size
-        """Seconds that a small transaction takes, and that each operation of a large one adds."""
         self._committed: deque[QueuedOp] = deque()
         self._committer: asyncio.Task[None] | None = None
         self._held: dict[Lane, asyncio.Task[None]] = {}
         """The tasks that write the operations of held lanes."""
         self._closed = False
         self._round_trip = 0.0
-        self._last_error: str | None = None
+        """Seconds that a transaction of a few operations takes."""
         self._written = self._refused = 0
         self.outage = OutageLog(log, "written", self._describe_backlog)
 
     def counters(self) -> QueueCounters:
         """Return the state of the queue."""
-        oldest = self._lanes.oldest()
         return QueueCounters(
             self._lanes.operations,
             self._lanes.bytes,
             max(0, self._lanes.operations - self._database.settings.queue_size),
-            oldest.since if oldest else None,
-            self._last_error,
             self._written,
             self._refused,
             len(self._held),
@@ -170,7 +162,7 @@ class WriteQueue:
             self.outage.refused(describe(op), error)
             raise
         future = asyncio.get_running_loop().create_future()
-        self._lanes.add(op, size, future, time.time())
+        self._lanes.add(op, size, future)
         self._ensure_committer()
         return future
 
@@ -186,7 +178,7 @@ class WriteQueue:
             raise WriteQueueFull(
                 f"{describe(op)} was not written: {waiting.operations:,} writes "
                 f"({waiting.bytes / 1e6:,.0f} MB) wait for the database already"
-                + (f" ({self._last_error})" if self._last_error else "")
+                + (f" ({self.outage.reason})" if self.outage.reason else "")
                 + "; check the database, or raise CHAINLIT_SQLA_QUEUE_BYTES and "
                 "CHAINLIT_SQLA_QUEUE_SIZE"
             )
@@ -382,8 +374,7 @@ class WriteQueue:
 
     def _report(self, error: Exception) -> None:
         """Report an attempt that will be repeated."""
-        self._last_error = one_line(error)
-        self.outage.failed(self._last_error)
+        self.outage.failed(one_line(error))
 
     # Results
 
@@ -399,7 +390,6 @@ class WriteQueue:
                 self._written += 1
                 self._committed.append(queued)
         if not self._held.keys() - {ops[0].lane}:  # Others still fail otherwise.
-            self._last_error = None
             self.outage.succeeded(len(ops), left=self._lanes.operations - len(ops))
         if outcome.has_blobs and self._on_blobs:
             self._on_blobs()

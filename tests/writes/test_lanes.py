@@ -38,7 +38,7 @@ def future() -> Iterator[asyncio.Future[Any]]:
 def queue_all(
     lanes: Lanes, future: asyncio.Future[Any], ops: Sequence[Op], size: int = 1
 ) -> list[QueuedOp]:
-    return [lanes.add(op, size, future, 0.0) for op in ops]
+    return [lanes.add(op, size, future) for op in ops]
 
 
 def finish(lanes: Lanes, batch: Sequence[QueuedOp]) -> list[Op]:

@@ -332,10 +332,7 @@ class PostgreSQL(Dialect):
 
     @property
     def errors(self) -> tuple[type[Exception], ...]:
-        import asyncpg
-
-        theirs = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
-        return (*super().errors, *theirs)
+        return (*super().errors, *postgresql_errors.DRIVER_ERRORS)
 
     classify_driver_error = staticmethod(postgresql_errors.classify)
     session_fault = staticmethod(postgresql_errors.session_fault)

@@ -22,7 +22,7 @@ _NO_PARENT, _CANCELED, _LOCK_TIMEOUT = "23503", "57014", "55P03"
 _READ_ONLY, _FULL, _PROTOCOL = "25006", "53300", "08P01"
 _UNPREPARED_CODES = {"26000", "42P05"}
 _POOLER_IS_FULL = ("no more connections allowed", "query_wait_timeout", "client_login_timeout")
-_ASYNCPG = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+DRIVER_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 _UNSUPPORTED = (
     ClientConfigurationError,
     asyncpg.UnsupportedClientFeatureError,
@@ -81,7 +81,7 @@ def classify(error: BaseException) -> ErrorKind:
         return ErrorKind.REJECTED
     # The driver's view of its connection is out of step with the server's, as when a server ends
     # a connection in two steps.
-    return ErrorKind.TRANSIENT if isinstance(cause, _ASYNCPG) else ErrorKind.OTHER
+    return ErrorKind.TRANSIENT if isinstance(cause, DRIVER_ERRORS) else ErrorKind.OTHER
 
 
 def _classify_code(code: str, error: BaseException) -> ErrorKind:
@@ -124,7 +124,11 @@ def session_fault(error: BaseException) -> SessionFault | None:
 def _cause(error: BaseException) -> BaseException:
     """Return asyncpg's error, which SQLAlchemy's adapter has as its cause."""
     cause = error.__cause__
-    return cause if isinstance(cause, _ASYNCPG) and not isinstance(error, _ASYNCPG) else error
+    return (
+        cause
+        if isinstance(cause, DRIVER_ERRORS) and not isinstance(error, DRIVER_ERRORS)
+        else error
+    )
 
 
 def _is_unbound_value(error: BaseException) -> bool:

@@ -184,6 +184,8 @@ class S3Storage:
         """Count uploads in parts that never ended; see `Inventory.clear_unfinished`."""
         from botocore.exceptions import ClientError
 
+        from .errors import code_of
+
         count = 0
         with self._errors("clear unfinished uploads"):
             client = await self._connect()
@@ -200,7 +202,7 @@ class S3Storage:
                                     Bucket=self._bucket, Key=item["Key"], UploadId=item["UploadId"]
                                 )
             except ClientError as error:
-                if error.response.get("Error", {}).get("Code") not in _UNKNOWN_REQUEST:
+                if code_of(error) not in _UNKNOWN_REQUEST:
                     raise
         return count
 

@@ -40,9 +40,8 @@ KINDS = (boto.ClientError, boto.BotoCoreError, *_UNREACHABLE)
 def explain(error: BaseException) -> Failure:
     """Return the cause and the repair, for `cloud_errors`."""
     if isinstance(error, boto.ClientError):
-        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+        status, code = status_of(error), code_of(error) or "an unknown error"
         answer = error.response.get("Error", {})
-        code = str(answer.get("Code", "")) or "an unknown error"
         return Failure(
             f"{code} ({one_line(answer.get('Message', ''))})",
             _REPAIRS.get(code, "look at the bucket and at its server's log"),
@@ -63,3 +62,13 @@ def explain(error: BaseException) -> Failure:
     if isinstance(error, boto.ParamValidationError) and "bucket" in message.lower():
         return Failure(message, "correct BUCKET_NAME or the storage URL")
     return Failure(message, "check the S3 settings")
+
+
+def code_of(error: boto.ClientError) -> str:
+    """Return S3's code of an error, or its status as text; empty: the server names none."""
+    return str(error.response.get("Error", {}).get("Code", ""))
+
+
+def status_of(error: boto.ClientError) -> int:
+    """Return the HTTP status of an error, 0 without one."""
+    return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))

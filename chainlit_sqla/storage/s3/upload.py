@@ -28,6 +28,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from ..blocking import UploadFile
+from .errors import code_of, status_of
 
 logger = logging.getLogger("chainlit_sqla")
 
@@ -151,7 +152,7 @@ class Verification:
     def is_refusal(self, error: BaseException) -> bool:
         """Whether a server may have failed an upload because of its CRC32."""
         if isinstance(error, ClientError) and not self.accepted:
-            return _status(error) in (400, 501) and _code(error) not in _BAD_DIGEST
+            return status_of(error) in (400, 501) and code_of(error) not in _BAD_DIGEST
         return isinstance(error, _NotVerified)
 
 
@@ -275,9 +276,9 @@ class Upload:
                 if not is_part:
                     await self.client.delete_object(**self.trial)
         except ClientError as error:
-            if _status(error) >= 500:
+            if status_of(error) >= 500:
                 raise
-            return _status(error) != 400  # Another refusal proves nothing.
+            return status_of(error) != 400  # Another refusal proves nothing.
         return True
 
     async def _abort(self, target: Mapping[str, Any]) -> None:
@@ -286,7 +287,7 @@ class Upload:
             async with asyncio.timeout(ABORT_SECONDS):
                 await self.client.abort_multipart_upload(**target)
         except Exception as error:
-            if not isinstance(error, ClientError) or _code(error) not in _NO_UPLOAD:
+            if not isinstance(error, ClientError) or code_of(error) not in _NO_UPLOAD:
                 self.abandoned.append(target)
                 logger.warning(
                     "Could not abort the unfinished upload of %r (%s: %s); the next upload repeats "
@@ -296,11 +297,3 @@ class Upload:
                     type(error).__name__,
                     error,
                 )
-
-
-def _code(error: ClientError) -> str:
-    return str(error.response["Error"].get("Code"))
-
-
-def _status(error: ClientError) -> int:
-    return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
