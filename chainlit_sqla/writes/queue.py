@@ -390,7 +390,7 @@ class WriteQueue:
                 self._written += 1
                 self._committed.append(queued)
         if not self._held.keys() - {ops[0].lane}:  # Others still fail otherwise.
-            self.outage.succeeded(len(ops), left=self._lanes.operations - len(ops))
+            self.outage.succeeded(len(ops), left=self._lanes.operations)
         if outcome.has_blobs and self._on_blobs:
             self._on_blobs()
 

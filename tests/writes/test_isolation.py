@@ -14,7 +14,13 @@ from sqlalchemy import select, text
 
 from chainlit_sqla.database import Database
 from chainlit_sqla.dialects import CommandTimeout
-from chainlit_sqla.errors import RejectedRow, RetriesExhausted, WriteError, WriteQueueFull
+from chainlit_sqla.errors import (
+    DatabaseUnavailable,
+    RejectedRow,
+    RetriesExhausted,
+    WriteError,
+    WriteQueueFull,
+)
 from chainlit_sqla.models import Feedback, Step, Thread
 from chainlit_sqla.writes import attempts, queue
 from chainlit_sqla.writes.execute_batch import BatchOutcome
@@ -457,3 +463,26 @@ async def test_far_from_the_database_a_flood_is_written_in_large_batches(
         await write_queue.submit(step("t", "first"))
         await asyncio.gather(*submit(write_queue, [step("t", f"s{n}") for n in range(2_000)]))
     assert len(batches) < 20, "not 40 of a lane's usual share"
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+async def test_an_outage_is_over_when_all_that_waited_is_written(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    is_down, outages = True, list[float | None]()
+
+    async def execute(_database: Database, ops: Sequence[Op]) -> BatchOutcome:
+        if is_down:
+            raise DatabaseUnavailable("down")
+        outages.append(write_queue.outage.seconds)
+        return BatchOutcome()
+
+    monkeypatch.setattr(attempts, "execute_batch", execute)
+    async with queue_with(database, batch_size=10) as write_queue:
+        tasks = submit(write_queue, [step(f"t{n}") for n in range(30)])
+        await until(lambda: write_queue.outage.reason is not None)
+        is_down = False
+        await asyncio.gather(*tasks)
+        assert len(outages) == 3
+        assert None not in outages, "over before the last batch"
+        assert write_queue.outage.seconds is None
