@@ -30,7 +30,7 @@ class FastBatchOutcome(Enum):
     """The server does not support the statement; nothing was written."""
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class FastBatchResult:
     """What a fast batch did."""
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 import sqlite3
-from functools import partial
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -142,63 +144,62 @@ async def rows(connection: Any) -> list[Any]:
     return list(await connection.execute(text(f"SELECT 1 FROM {Step.__tablename__}")))
 
 
+@asynccontextmanager
+async def write_as(
+    postgres: PostgresServer, url: str, seconds: float, *statements: str
+) -> AsyncIterator[tuple[Database, WriteQueue, Callable[[str], Awaitable[Any]]]]:
+    """A database of a role that may write, its queue, and how its superuser runs statements."""
+    role = f"writer_{secrets.token_hex(4)}"
+
+    async def execute(statement: str) -> None:
+        await asyncio.to_thread(postgres.execute, statement.format(role=role), url=url)
+
+    owner = Database(url)
+    await upgrade(owner)
+    await owner.close()
+    await execute("CREATE ROLE {role} LOGIN PASSWORD 'writer'")
+    await execute("GRANT ALL ON ALL TABLES IN SCHEMA public TO {role}")
+    for statement in statements:
+        await execute(statement)
+    login = owner.given_url.set(username=role, password="writer")
+    limited = Database(login, settings=Settings.load(retry_seconds=seconds))
+    write_queue = WriteQueue(limited)
+    yield limited, write_queue, execute
+    await write_queue.close()
+    await limited.close()
+    await execute("DROP OWNED BY {role}")
+    await execute("DROP ROLE {role}")
+
+
 async def test_a_permission_that_is_missing_for_a_while_costs_nothing(
     postgres: PostgresServer, postgres_url: str
 ) -> None:
     """Nobody is told to upgrade the tables."""
-    database, execute = Database(postgres_url), partial(postgres.execute, url=postgres_url)
-    await upgrade(database)
-    for statement in (
-        "DROP ROLE IF EXISTS writer",
-        "CREATE ROLE writer LOGIN PASSWORD 'writer'",
-        "GRANT ALL ON ALL TABLES IN SCHEMA public TO writer",
-        "REVOKE INSERT, UPDATE ON steps FROM writer",
-    ):
-        await asyncio.to_thread(execute, statement)
-    url = database.given_url.set(username="writer", password="writer")
-    limited = Database(url, settings=Settings.load(retry_seconds=PATIENCE))
-    write_queue = WriteQueue(limited)
-    refused = asyncio.create_task(write_queue.submit(SaveStep("t", "s", {"output": "x"})))
-    await write_queue.submit(SaveThread("u", {"name": "of others"}))
-    assert not refused.done()
-    await asyncio.to_thread(execute, "GRANT INSERT, UPDATE ON steps TO writer")
-    await refused
-    assert len(await database.read(rows)) == 1
-    await asyncio.to_thread(execute, "REVOKE SELECT ON steps FROM writer")
-    with pytest.raises(DatabaseUnavailable, match="grant the permission"):
-        await limited.read(rows)
-    await write_queue.close()
-    await limited.close()
-    await database.close()
-    for statement in ("DROP OWNED BY writer", "DROP ROLE writer"):
-        await asyncio.to_thread(execute, statement)
+    revoked = "REVOKE INSERT, UPDATE ON steps FROM {role}"
+    async with write_as(postgres, postgres_url, PATIENCE, revoked) as (limited, queue, execute):
+        refused = asyncio.create_task(queue.submit(SaveStep("t", "s", {"output": "x"})))
+        await queue.submit(SaveThread("u", {"name": "of others"}))
+        assert not refused.done()
+        await execute("GRANT INSERT, UPDATE ON steps TO {role}")
+        await refused
+        assert len(await limited.read(rows)) == 1
+        await execute("REVOKE SELECT ON steps FROM {role}")
+        with pytest.raises(DatabaseUnavailable, match="grant the permission"):
+            await limited.read(rows)
 
 
 async def test_a_policy_refuses_its_row_alone(postgres: PostgresServer, postgres_url: str) -> None:
-    database, execute = Database(postgres_url), partial(postgres.execute, url=postgres_url)
-    await upgrade(database)
-    for statement in (
-        "DROP ROLE IF EXISTS writer",
-        "CREATE ROLE writer LOGIN PASSWORD 'writer'",
-        "GRANT ALL ON ALL TABLES IN SCHEMA public TO writer",
+    statements = (
         "ALTER TABLE steps ENABLE ROW LEVEL SECURITY",
         "CREATE POLICY p ON steps USING (true) WITH CHECK (output IS DISTINCT FROM 'secret')",
-    ):
-        await asyncio.to_thread(execute, statement)
-    url = database.given_url.set(username="writer", password="writer")
-    limited = Database(url, settings=Settings.load(retry_seconds=0.5))
-    write_queue = WriteQueue(limited)
-    results = await asyncio.gather(
-        *(write_queue.submit(SaveStep(t, "s", {"output": t})) for t in ("a", "secret", "b")),
-        return_exceptions=True,
     )
-    assert [type(result) for result in results] == [type(None), RetriesExhausted, type(None)]
-    assert "A row level security policy refuses" in str(results[1])
-    await write_queue.close()
-    await limited.close()
-    await database.close()
-    for statement in ("DROP OWNED BY writer", "DROP ROLE writer"):
-        await asyncio.to_thread(execute, statement)
+    async with write_as(postgres, postgres_url, 0.5, *statements) as (_, queue, _):
+        results = await asyncio.gather(
+            *(queue.submit(SaveStep(t, "s", {"output": t})) for t in ("a", "secret", "b")),
+            return_exceptions=True,
+        )
+        assert [type(result) for result in results] == [type(None), RetriesExhausted, type(None)]
+        assert "A row level security policy refuses" in str(results[1])
 
 
 async def test_a_damaged_file_is_called_damaged(tmp_path: Path) -> None:

@@ -64,6 +64,11 @@ class Connector:
         return driver
 
 
+def milliseconds(seconds: float) -> str:
+    """Return a time limit as the server takes it, at least 1: 0 is no limit there."""
+    return f"{max(seconds * 1000, 1):.0f}"
+
+
 async def end_after_timeout(driver: Any) -> CommandTimeout:
     """End a connection, and cancel its statement in a server that answers; return the error."""
     with suppress(Exception):

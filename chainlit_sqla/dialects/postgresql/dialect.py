@@ -368,7 +368,7 @@ def _server_limits(settings: Settings, options: str) -> dict[str, str]:
         probes
         | fixed
         | {
-            name: f"{max(seconds * 1000, 1):.0f}"
+            name: connections.milliseconds(seconds)
             for name, seconds in limits.items()
             if seconds and name not in given
         }

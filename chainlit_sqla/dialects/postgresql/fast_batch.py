@@ -50,7 +50,7 @@ from ..fast_batch import (
     FastBatchResult,
     FastBatchSegment,
 )
-from .connection import end_after_timeout, transaction
+from .connection import end_after_timeout, milliseconds, transaction
 from .fast_batch_sql import ANY, TOUCH, TURN, statement_of
 
 # Not supported; no such column or function: PostgreSQL-compatible servers may lack system columns.
@@ -69,11 +69,8 @@ async def write(
     Behind a transaction pooler, a transaction keeps the driver's messages in one session, whose
     settings are not ours.
     """
-    begin = "BEGIN ISOLATION LEVEL READ COMMITTED"
-    if lock_timeout:
-        begin += f"; SET LOCAL lock_timeout = {lock_timeout * 1000:.0f}"
     try:
-        async with transaction(driver, begin) if pooler else nullcontext():
+        async with transaction(driver, _begin(lock_timeout)) if pooler else nullcontext():
             if batch.is_turn and await _write_turn(driver, batch, schema):
                 return FastBatchResult(FastBatchOutcome.WRITTEN)
             return await _write_any(driver, batch, schema)
@@ -89,6 +86,13 @@ async def write(
         raise
 
 
+def _begin(lock_timeout: float) -> str:
+    begin = "BEGIN ISOLATION LEVEL READ COMMITTED"
+    if lock_timeout:
+        begin += f"; SET LOCAL lock_timeout = {milliseconds(lock_timeout)}"
+    return begin
+
+
 async def _write_turn(driver: Any, batch: FastBatch, schema: str | None) -> bool:
     [segment] = batch.segments
     touches = all(thread.keys() <= _THREAD_KEYS for thread in segment.threads)
@@ -101,17 +105,18 @@ async def _write_turn(driver: Any, batch: FastBatch, schema: str | None) -> bool
 async def _write_any(driver: Any, batch: FastBatch, schema: str | None) -> FastBatchResult:
     statement = statement_of(ANY, batch.tables, batch.defaults, schema)
     deletions = [document for segment in batch.segments for document in segment.deletions]
-    result = FastBatchResult(FastBatchOutcome.WRITTEN)
     [_, *rows] = await driver.fetchmany(statement, list(_executions(batch, deletions)))
     if not all(row["ok"] for row in rows):
         refused = [tuple(claim) for row in rows for claim in orjson.loads(row["refused"] or "[]")]
         if not refused:
             return _NEEDS_STATEMENTS
         return FastBatchResult(FastBatchOutcome.REFUSED, refused=refused)
-    result.deleted = [row["deleted"] for row in rows if row["is_deletion"]]
-    result.late = [id for row in rows for id in orjson.loads(row["late"] or "[]")]
-    result.has_blobs = any(row["has_blobs"] for row in rows)
-    return result
+    return FastBatchResult(
+        FastBatchOutcome.WRITTEN,
+        deleted=[row["deleted"] for row in rows if row["is_deletion"]],
+        late=[id for row in rows for id in orjson.loads(row["late"] or "[]")],
+        has_blobs=any(row["has_blobs"] for row in rows),
+    )
 
 
 def _columns(segment: FastBatchSegment) -> tuple[str, ...] | None:
