@@ -157,8 +157,11 @@ async def test_an_element_sent_again_after_its_deletion_is_stored(
 async def test_an_upload_is_retried_while_the_store_is_unavailable(
     layer: SQLADataLayer, store: Gated, uploads: Uploads, caplog: pytest.LogCaptureFixture
 ) -> None:
-    store.away = 2
-    await uploads.save(element("e"), content("kept"))
+    store.away = 1_000
+    upload = asyncio.create_task(uploads.save(element("e"), content("kept")))
+    await until(lambda: "Not stored yet: 1 elements" in caplog.text)
+    store.away = 0
+    await upload
     [row] = await read(layer)
     assert await stored(layer, row["objectKey"]) == "kept"
     assert caplog.text.count("Not stored yet: 1 elements") == 1
