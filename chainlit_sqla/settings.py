@@ -22,6 +22,14 @@ _OURS = "CHAINLIT_SQLA_"
 _named = AliasChoices
 
 
+def _env_file() -> str:
+    return os.environ.get("CHAINLIT_ENV_FILE", ".env")
+
+
+def _given_variables() -> dict[str, str | None]:
+    return {**dotenv_values(_env_file()), **os.environ}
+
+
 class Settings(BaseSettings):
     """All settings; read once when a data layer is created or a command starts.
 
@@ -111,6 +119,8 @@ class Settings(BaseSettings):
     """Seconds for which an upload is retried; None: `retry_seconds`."""
     storage_expiry_time: int = Field(3600, gt=0, validation_alias=_named("STORAGE_EXPIRY_TIME"))
     """Seconds until a signed URL expires."""
+    public_endpoint: str = Field("", validation_alias=_named(_OURS + "PUBLIC_ENDPOINT"))
+    """The address under which browsers reach an S3 server, where it differs from the app's."""
     public_url: str = Field("", validation_alias=_named(_OURS + "PUBLIC_URL"))
     """The prefix of URLs of local files where the page has another origin (Copilot)."""
     auth_secret: str = Field("", validation_alias=_named("CHAINLIT_AUTH_SECRET"), repr=False)
@@ -130,14 +140,13 @@ class Settings(BaseSettings):
         values = {cls.variables(field)[0]: value for field, value in overrides.items()}
         # Of two variables of one setting the first wins, also where it is in the file and the
         # other in the environment: Chainlit copies the file into the environment.
-        env_file = os.environ.get("CHAINLIT_ENV_FILE", ".env")
-        variables = {**dotenv_values(env_file), **os.environ}
+        variables = _given_variables()
         for field in cls.model_fields:
             names = cls.variables(field)
             if len(names) > 1 and (value := next(filter(None, map(variables.get, names)), None)):
                 values.setdefault(names[0], value)
         try:
-            return cls(_env_file=env_file, **values)
+            return cls(_env_file=_env_file(), **values)
         except ValidationError as error:
             first = error.errors()[0]
             name = ".".join(str(part) for part in first["loc"])
@@ -155,6 +164,16 @@ class Settings(BaseSettings):
         alias = cls.model_fields[field].validation_alias
         assert isinstance(alias, AliasChoices)
         return tuple(str(choice) for choice in alias.choices)
+
+    def empty_variables(self, *fields: str) -> list[str]:
+        """Return the variables that are set to nothing, as compose files do, for want of a value.
+
+        Args:
+            *fields: Names of fields of this class; those that have a value are left out.
+        """
+        given = _given_variables()
+        unset = (name for name in fields if not getattr(self, name))
+        return [name for field in unset for name in self.variables(field) if given.get(name) == ""]
 
     @cached_property
     def data_path(self) -> Path:

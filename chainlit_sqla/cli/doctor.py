@@ -1,4 +1,4 @@
-"""The command ``doctor``: checks the settings, the database and the storage; changes nothing."""
+"""The command ``doctor``: checks the app, its settings and its servers; changes nothing."""
 
 from __future__ import annotations
 
@@ -6,10 +6,17 @@ import asyncio
 import difflib
 import os
 import platform
+import secrets
+import tempfile
+import urllib.request
 import uuid
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from importlib.metadata import version
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple
+from urllib.error import HTTPError
+from urllib.parse import quote, urlsplit
 
 import typer
 from dotenv import dotenv_values
@@ -21,7 +28,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.schema import CreateSchema, CreateTable, DropTable
 
 from .. import __version__
-from ..database import Database, migrator
+from ..database import Database, migrator, parse_url
 from ..database.revision import HEAD, current_revision, table_names
 from ..dialects import BACKUP_SUFFIX
 from ..dialects.column_types import Key
@@ -30,7 +37,10 @@ from ..models import Base, User
 from ..queries import search_index
 from ..queries.search import read_state
 from ..settings import Settings
+from ..storage.base import BlobSource
+from ..storage.local.client import LocalStorage
 from ..storage.open_store import storage_from
+from .app_checks import FAILED, NOTE, OK, SKIPPED, check_apps, unsafe_chainlit
 from .options import (
     Schema,
     Url,
@@ -42,10 +52,10 @@ from .options import (
 from .output import mask_url, plural
 from .runtime import DEBUG_VARIABLE, error_message, run_async
 
-OK, NOTE, FAILED, SKIPPED = "ok", "note", "FAILED", "skipped"
 _STYLES = {OK: "green", NOTE: "yellow", FAILED: "bold red", SKIPPED: "dim"}
 _DATABASE_SECONDS = 35.0  # Beyond the connect timeout; SQLite reports a locked file after 30 s.
 _STORAGE_SECONDS = 30.0
+_LINK_SECONDS = 10.0
 _SETTING_PREFIX = "CHAINLIT_SQLA_"
 _probe_table = Table("chainlit_sqla_probe", MetaData(), Column("id", Key(), primary_key=True))
 
@@ -63,11 +73,18 @@ _Outcome = tuple[str, str]
 _Check = Callable[[Database], Awaitable[_Outcome | None]]
 
 
-def doctor(url: Url = None, schema: Schema = None) -> None:
-    """Check the settings, the database and the storage.
+def doctor(
+    app: Annotated[
+        Path | None,
+        typer.Argument(metavar="[APP]", help="The file of an app; default: those of the folder."),
+    ] = None,
+    url: Url = None,
+    schema: Schema = None,
+) -> None:
+    """Check the app, the settings, the database and the storage.
 
-    Connects, writes to the tables and stores a file, and reports what to repair. Nothing that it
-    writes remains. Exit code 1 if a check fails.
+    Reads the source of the app, connects, writes to the tables, stores a file and fetches it by its
+    link, and reports what to repair. Nothing that it writes remains. Exit code 1 if a check fails.
     """
     console = Console(highlight=False, soft_wrap=True)
     packages = (f"{package} {version(package)}" for package in ("chainlit", "SQLAlchemy"))
@@ -79,6 +96,12 @@ def doctor(url: Url = None, schema: Schema = None) -> None:
         _print_result(console, CheckResult("settings", FAILED, str(error)))
         raise typer.Exit(1) from None
     results = [CheckResult("settings", NOTE, text) for text in _unknown_settings()]
+    if empty := settings.empty_variables(*Settings.model_fields):
+        text = f"{', '.join(empty)}: empty, which counts as unset"
+        results.append(CheckResult("settings", NOTE, text))
+    if problem := unsafe_chainlit():
+        results.append(CheckResult("chainlit", FAILED, problem))
+    results += [CheckResult("app", *outcome) for outcome in _check_apps(settings, app)]
     results += run_async(_run_checks(settings))
     for result in results:
         _print_result(console, result)
@@ -96,10 +119,60 @@ def _print_result(console: Console, result: CheckResult) -> None:
     console.print(status + Text(f"{result.name}: {result.text}", style=""))
 
 
+def _check_apps(settings: Settings, app: Path | None) -> Iterator[_Outcome]:
+    given: Mapping[str, str] = {}
+    for values in _environments().values():
+        given = {**values, **given}
+    url, secret = "DATABASE_URL" in given, bool(settings.auth_secret)
+    custom = "CHAINLIT_CUSTOM_AUTH" in given
+    return check_apps(settings.app_root, app, secret=secret, plain_url=url, custom_login=custom)
+
+
 async def _run_checks(settings: Settings) -> list[CheckResult]:
-    results = await _check_database(settings)
-    storage = await _timed("storage", _STORAGE_SECONDS, _check_storage(settings))
-    return [*results, *storage]
+    with _stand_ins(settings) as (settings, replacements):
+        results = await _check_database(settings)
+        storage = await _timed("storage", _STORAGE_SECONDS, _check_storage(settings))
+        if storage[0].status == OK:
+            storage += await _timed("link", _STORAGE_SECONDS, _check_link(settings))
+        results += storage
+    for temporary, real in replacements.items():
+        results = [r._replace(text=r.text.replace(temporary, real)) for r in results]
+    return results
+
+
+@contextmanager
+def _stand_ins(settings: Settings) -> Iterator[tuple[Settings, Mapping[str, str]]]:
+    """Settings that name temporary folders beside a SQLite file and a store that do not exist yet.
+
+    Yields them with what replaces the names of these folders in texts.
+    """
+    changes: dict[str, str] = {}
+    replacements: dict[str, str] = {}
+    with ExitStack() as stack:
+
+        def stand_in(path: Path) -> Path:
+            parent = next(parent for parent in path.absolute().parents if parent.exists())
+            prefix = ".chainlit-sqla-doctor-"
+            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix=prefix, dir=parent))
+            return Path(folder) / path.name
+
+        # Where none can be made, the checks themselves fail, and say why.
+        with suppress(OSError, ChainlitSqlaError):
+            url = parse_url(settings.database)
+            file = Path(url.database or ":memory:")
+            is_default = settings.database == settings.embedded_database
+            is_new = not file.exists() and (is_default or file.absolute().parent.exists())
+            if url.get_backend_name() == "sqlite" and is_new and ":" not in file.name:
+                temporary = stand_in(file)
+                changes["database_url"] = str(url.set(database=str(temporary)))
+                replacements[str(temporary)] = str(file)
+        with suppress(OSError, ChainlitSqlaError):
+            store = storage_from(settings)
+            if isinstance(store, LocalStorage) and not store.root.exists():
+                temporary = stand_in(store.root)
+                changes["storage_url"] = f"file://{quote(str(temporary))}"
+                replacements[str(temporary)] = str(store.root)
+        yield settings.model_copy(update=changes), replacements
 
 
 async def _check_database(settings: Settings) -> list[CheckResult]:
@@ -228,10 +301,61 @@ async def _check_backups(database: Database) -> _Outcome | None:
 
 async def _check_storage(settings: Settings) -> _Outcome:
     client = storage_from(settings)
+    folder = client.root if isinstance(client, LocalStorage) else None
+    before = _entries(folder)
     try:
         return OK, f"wrote, read and deleted a file: {await client.check()}"
     finally:
         await client.close()
+        for path in _entries(folder) - before:
+            with suppress(OSError):  # An app has written to it meanwhile.
+                path.rmdir() if path.is_dir() else path.unlink()
+
+
+def _entries(folder: Path | None) -> set[Path]:
+    """What the client makes in a folder and leaves there when a file is deleted."""
+    return {*folder.glob("??"), *folder.glob(".gitignore")} if folder else set()
+
+
+async def _check_link(settings: Settings) -> _Outcome | None:
+    """Fetch a file by its signed link, as a browser does; the app itself serves a local folder."""
+    client = storage_from(settings)
+    key, data = f"chainlit-sqla-check/{secrets.token_hex(8)}", secrets.token_bytes(32)
+    try:
+        if isinstance(client, LocalStorage):
+            return None
+        await client.put(key, BlobSource(data=data), mime="application/octet-stream")
+        try:
+            link = (await client.read_urls([key]))[key]
+            problem, is_wrong = await asyncio.to_thread(_fetch, link, data)
+        finally:
+            await client.delete([key])
+    finally:
+        await client.close()
+    text = f"browsers fetch files from {link.partition('?')[0]}"
+    host = urlsplit(link).hostname or ""
+    if "." not in host and ":" not in host and host != "localhost":
+        problem = (
+            f"whose host {host!r} only containers or a local network may know; set "
+            "CHAINLIT_SQLA_PUBLIC_ENDPOINT to the address of the S3 server that browsers reach"
+        )
+    if is_wrong:
+        return FAILED, f"{text}, {problem}"
+    return (NOTE, f"{text}, {problem}") if problem else (OK, f"{text}; fetched it")
+
+
+def _fetch(link: str, data: bytes) -> tuple[str, bool]:
+    """Fetch a link; return what is wrong, and whether the store itself has answered so."""
+    try:
+        with urllib.request.urlopen(link, timeout=_LINK_SECONDS) as answer:  # noqa: S310
+            is_same = answer.read() == data
+    except HTTPError as error:
+        repair = "check the permission to read and the clock of this machine"
+        return f"which answers {error.code} {error.reason}; {repair}", True
+    except OSError as error:
+        reason = getattr(error, "reason", error)
+        return f"which cannot be reached from this machine ({reason})", False
+    return ("", False) if is_same else ("which returns other bytes; look for a proxy", True)
 
 
 def _print_settings(console: Console, settings: Settings, options: Collection[str]) -> None:

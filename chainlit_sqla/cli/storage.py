@@ -196,7 +196,7 @@ def _print_report(report: Report, lines: list[str]) -> None:
     if report.missing and report.missing == report.rows:
         typer.echo(
             "None of the database's files is in this store. Check CHAINLIT_SQLA_STORAGE or "
-            "BUCKET_NAME, and DATABASE_URL."
+            "BUCKET_NAME, and CHAINLIT_DATABASE_URL."
         )
     elif report.missing + report.wrong_size:
         typer.echo(

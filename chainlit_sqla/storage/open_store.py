@@ -215,7 +215,7 @@ def _s3(bucket: _Bucket) -> Inventory:
         secret_key="" if profile else settings.aws_secret_key,
         profile=profile,
         endpoint=bucket.option("endpoint", settings.aws_endpoint),
-        public_endpoint=bucket.option("public_endpoint"),
+        public_endpoint=bucket.option("public_endpoint", settings.public_endpoint),
         expiry=settings.storage_expiry_time,
         path_style=None if not style else style == "true",
     )

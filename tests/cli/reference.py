@@ -24,7 +24,7 @@ them.
 Exit codes: 0 success; 1 failure, with one sentence on stderr that names the cause and the repair;
 2 invalid usage; 130 after Ctrl+C. `--debug` before the command, or `CHAINLIT_SQLA_DEBUG=1`, also
 prints the traceback of an error. A password in `--url` is visible in the list of processes: prefer
-`DATABASE_URL`.
+`CHAINLIT_DATABASE_URL`.
 """
 
 

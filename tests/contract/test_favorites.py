@@ -5,8 +5,6 @@ from __future__ import annotations
 import copy
 from typing import Any
 
-import pytest
-
 from tests.contract.backends import Backend
 from tests.contract.build import as_read, at, message, said, same, thread
 
@@ -15,7 +13,6 @@ async def favorites(layer: Any, user: Any) -> list[str]:
     return [step["id"] for step in await layer.get_favorite_steps(user.id)]
 
 
-@pytest.mark.chainlit_2_11
 async def test_marking_and_unmarking(layer: Any, alice: Any, backend: Backend) -> None:
     thread_id = await thread(layer, alice)
     step = message(thread_id, "Say it", type="user_message", metadata={"k": "v"}, modes={"a": "b"})

@@ -150,6 +150,6 @@ async def _check_revision(database: Database, connection: AsyncConnection) -> No
         raise mismatch
     problem = await describe_foreign_tables(connection, database.schema) or (
         "has no tables of chainlit-sqla; "
-        "set --url or DATABASE_URL to the database that the application uses"
+        "set --url or CHAINLIT_DATABASE_URL to the database that the application uses"
     )
     raise SchemaUnknown(f"{database.label} {problem}")
