@@ -41,8 +41,15 @@ def thread_of_key(key: str) -> str:
     return clean_text(unquote(match[1] or "")) if match else ""
 
 
+def names_thread(key: str, thread_id: str, element_id: str) -> bool:
+    """Whether a key is one that this package, or Chainlit's asyncpg layer, gave an element."""
+    match = _OWN_KEY.fullmatch(key)
+    own = match is not None and match[1] == _key_part(thread_id)
+    return own or key == f"threads/{thread_id}/files/{element_id}"
+
+
 def _key_part(id: object) -> str:
-    """An id as part of a key: readable if it is short, else its hash."""
+    """Return an id as part of a key: readable if it is short, else its hash."""
     raw = str(id).encode("utf-8", "replace")
     text = quote(raw, safe="")
     if len(text) > _LONGEST_PART or not text.strip("."):

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from chainlit.user import User
 from sqlalchemy import insert, select
 
-from chainlit_sqla import SQLADataLayer
-from chainlit_sqla.models import steps, threads, users
+from chainlit_sqla import BlobSource, LocalStorage, SQLADataLayer
+from chainlit_sqla.models import elements, steps, threads, users
+from chainlit_sqla.transfer.importing.object_keys import FOREIGN_KEY
 from tests.importers.conftest import (
     ADA,
     BOB,
     DIALECTS,
     WITH_MARIADB,
     Targets,
+    assert_equal,
     import_interrupted,
     quarantined,
     read,
@@ -42,6 +45,65 @@ async def test_a_thread_of_another_user_is_never_taken_over(
         assert {kind for kind, _ in result.quarantined} == {"thread", "step"}
     assert await read(target, select(threads.c.userIdentifier)) == [("bob",)]
     assert await read(target, select(steps.c.id)) == [("s1",)]
+
+
+async def test_a_file_that_names_two_owners_takes_no_thread_over(
+    targets: Targets, tmp_path: Path
+) -> None:
+    target = await targets.make("sqlite")
+    adas = thread("t", userId="a", userIdentifier="ada")
+    await run_import(write(tmp_path / "ada", ADA, adas), target)
+    lines = BOB, thread("t", userId="b", userIdentifier="ada"), step("s", "t")
+    result = await run_import(write(tmp_path / "bob", *lines), target, update=True)
+    assert {kind for kind, _ in result.quarantined} == {"thread", "step"}
+    assert await read(target, select(threads.c.userId)) == [("a",)]
+
+
+HEX = "0" * 32
+ADAS_KEYS = (
+    f"threads/ada%2F1/e/{HEX}",
+    "threads/ada/1/files/e",
+    "a/e/map.png",
+    "old/folder/map.png",
+)
+"""Keys of this package, of Chainlit's asyncpg and SQLAlchemy layers, and of another program."""
+
+
+def element(id: str, thread_id: str, key: str) -> dict[str, Any]:
+    return {"kind": "element", "id": id, "threadId": thread_id, "objectKey": key}
+
+
+@pytest.mark.parametrize("dialect", WITH_MARIADB)
+async def test_an_import_gives_nobody_another_users_file(
+    targets: Targets, tmp_path: Path, dialect: str
+) -> None:
+    target, store = await targets.make(dialect), LocalStorage(tmp_path / "blobs")
+    for key in ADAS_KEYS:
+        await store.put(key, BlobSource(data=b"Ada's"), mime="text/plain")
+    adas = thread("ada/1", userId="a", userIdentifier="ada")
+    own = [element(f"e{n}" if n != 1 else "e", "ada/1", key) for n, key in enumerate(ADAS_KEYS)]
+    ada_file = write(tmp_path / "ada", ADA, adas, *own)
+    for _ in range(2):  # Her own files are restored, however often.
+        assert_equal(await run_import(ada_file, target, update=True))
+    lines: list[dict[str, Any]] = [{**BOB, "id": "a"}]  # As if his id were hers.
+    for name in ("bob", "ada%2F1", "ada", f"ada%2F1/e/{HEX}"):
+        lines.append(thread(name, userId="a", userIdentifier="bob"))
+        lines += [element(f"{n}", name, key) for n, key in enumerate(ADAS_KEYS)]
+        lines += [element(key.rpartition("/")[2], name, key) for key in ADAS_KEYS]
+    for _ in range(2):
+        result = await run_import(write(tmp_path / "bob", *lines), target, update=True)
+        assert result.quarantined == {("element", FOREIGN_KEY): 4 * 2 * len(ADAS_KEYS)}
+    layer = SQLADataLayer(url_of(target), storage=store)
+    for name in ("bob", "ada%2F1", "ada", f"ada%2F1/e/{HEX}"):
+        found = await layer.get_thread(name)
+        assert found is not None
+        assert found["elements"] == []
+        await layer.delete_thread(name)
+    await layer.close()
+    stored = await read(target, select(elements.c.objectKey).order_by(elements.c.objectKey))
+    assert stored == sorted((key,) for key in ADAS_KEYS)
+    for key in ADAS_KEYS:
+        assert (await store.stat(key)).size == len(b"Ada's")
 
 
 async def test_nothing_is_written_into_another_users_thread_after_an_interruption(

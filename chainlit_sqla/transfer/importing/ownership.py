@@ -28,6 +28,8 @@ class Ownership:
         self._target_ids: dict[str, str] = {}
         """The ids of users in the target, where the source has other ones."""
         self._owners: dict[str, Owner] = {}
+        self.owners: dict[str, Owner] = {}
+        """The owners of the batch's threads in the target, as of the last `check`."""
         self.foreign: set[str] = set()
         """Threads of the batch that belong to another user in the target."""
 
@@ -68,6 +70,7 @@ class Ownership:
     def end_batch(self) -> None:
         """Drop the threads: the next batch has its own."""
         self._owners.clear()
+        self.owners.clear()
         self.foreign.clear()
 
     async def check(self, connection: AsyncConnection, ids: Collection[str]) -> None:
@@ -78,15 +81,16 @@ class Ownership:
         columns = threads.c.id, threads.c.userIdentifier, threads.c.userId
         query = select(*columns).where(threads.c.id.in_(ids))
         for id, identifier, user_id in await connection.execute(query):
+            self.owners[id] = identifier, user_id
             if _differ(self._owners.get(id, (None, None)), (identifier, user_id)):
                 self.foreign.add(id)
 
 
 def _differ(source: Owner, target: Owner) -> bool:
-    for own, their in zip(source, target, strict=True):
-        if own is not None and their is not None:
-            return own != their
-    return target != (None, None)
+    """Whether any of what both sides know differs: a file can name one user by each."""
+    pairs = zip(source, target, strict=True)
+    known = [own == their for own, their in pairs if own is not None and their is not None]
+    return not all(known) if known else target != (None, None)
 
 
 def imported_columns(user: Record) -> tuple[str, ...]:

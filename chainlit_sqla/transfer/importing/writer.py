@@ -9,7 +9,7 @@ Invariants:
 - A user with a known identifier keeps the id of the target, and gets the threads of the source's
   user. An id that another user has in the target is replaced.
 - Nothing is written into a thread that belongs to another user in the target, whatever the source
-  says: such rows are quarantined.
+  says: such rows are quarantined. So are elements whose object key is another one's.
 - What was deleted in the target stays deleted: tombstones are read after the threads are locked,
   as `chainlit_sqla.writes.execute_saves` does.
 - A row that the database refuses is found by bisection and quarantined; the others are written.
@@ -34,6 +34,7 @@ from ...models import elements, imports, steps, threads, tombstones, users
 from ...writes.tombstones import bump_row_versions, element_tombstone_id, lock_threads
 from ..records import COLUMNS, IN_THREADS, KEYS, TABLES, Record, sorted_by_kind
 from ..sources import FOREIGN_THREAD, Chunk, QuarantinedRow, write_quarantine
+from .object_keys import FOREIGN_KEY, find_foreign_keys
 from .ownership import Ownership, imported_columns
 
 log = logging.getLogger(__name__)
@@ -183,6 +184,8 @@ class ImportTarget:
         await self.ownership.check(connection, ids)
         # Read again, now that nobody can delete from these threads.
         deleted = await read_tombstones(connection, ids)
+        element_records = by_kind.get("element", ())
+        foreign = await find_foreign_keys(connection, element_records, self.ownership.owners)
         for kind in ("thread", *IN_THREADS):
             own = []
             for record in by_kind.get(kind, ()):
@@ -190,6 +193,8 @@ class ImportTarget:
                     written.refused.append(_quarantined(record, FOREIGN_THREAD))
                 elif is_tombstoned(record, deleted):
                     written.deleted += 1
+                elif record.key in foreign:
+                    written.refused.append(_quarantined(record, FOREIGN_KEY))
                 else:
                     own.append(self.ownership.adapt(record))
             if kind == "thread" and not self._update:
