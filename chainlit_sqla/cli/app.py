@@ -9,7 +9,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from .. import __version__
-from . import adopt, doctor, export, import_, run, schema, search, storage
+from . import adopt, delete, doctor, export, import_, run, schema, search, storage
 from .runtime import DEBUG_VARIABLE, InterruptibleGroup, exit_with_error
 
 app = typer.Typer(
@@ -32,6 +32,7 @@ app.command("run", context_settings={"ignore_unknown_options": True, "allow_extr
 )
 app.command("import")(import_.import_)
 app.command("export")(export.export)
+app.command("delete")(delete.delete)
 app.command("adopt")(adopt.adopt)
 app.command("unadopt")(adopt.unadopt)
 app.command("demo")(run.demo)

@@ -92,3 +92,10 @@ async def describe_revision(database: Database) -> RevisionState:
         hint = " (or start the app: the data layer upgrades this database)"
         return RevisionState(False, f"{mismatch}{hint}", upgrades_itself=True)
     return RevisionState(False, str(mismatch))
+
+
+async def require_schema(database: Database) -> None:
+    """Raise an error with the repair unless the tables are those of this release."""
+    state = await describe_revision(database)
+    if not state.is_current:
+        raise SchemaOutdated(state.text)

@@ -10,8 +10,7 @@ from typing import Annotated
 import typer
 from rich.filesize import decimal
 
-from ..database import Database
-from ..errors import ConfigurationError, SchemaOutdated, StorageError
+from ..errors import ConfigurationError, StorageError
 from ..queries import elements as queries
 from ..settings import Settings
 from ..storage.consistency_check import Problem, Report, StorageCheck
@@ -24,8 +23,8 @@ from .options import (
     Url,
     Yes,
     describe_database,
-    describe_revision,
     open_database,
+    require_schema,
     settings_for,
 )
 from .output import confirm, format_table, plural, progress
@@ -38,7 +37,16 @@ _LISTED = 20
 
 @app.command()
 def check(
-    fix: Annotated[bool, typer.Option("--fix", help="Delete orphaned files.")] = False,
+    fix: Annotated[
+        bool, typer.Option("--fix", help="Delete orphaned files and those in the deletion queue.")
+    ] = False,
+    owns_store: Annotated[
+        bool,
+        typer.Option(
+            "--own-store",
+            help="No other database uses the store: files of unknown conversations are orphaned.",
+        ),
+    ] = False,
     yes: Yes = False,
     list_all: Annotated[
         bool, typer.Option("--all", help=f"List all problems, not the first {_LISTED} of a kind.")
@@ -50,12 +58,17 @@ def check(
 
     Finds files that are missing, files of another size than the database says, and orphaned
     files: older than a day, and of no conversation that the database still has. The application
-    may run meanwhile. --fix deletes orphaned files and what unfinished uploads left; it changes
-    no conversation. CHAINLIT_SQLA_STORAGE names the store.
+    may run meanwhile. --fix deletes orphaned files, what unfinished uploads left, and what waits
+    in the deletion queue; it changes no conversation. Files of conversations that were deleted by
+    SQL are of unknown conversations, as are those of another database. CHAINLIT_SQLA_STORAGE
+    names the store.
 
     Exit code 0 if all files fit, else 1.
     """
-    if not run_async(_check(settings_for(url, schema), list_all=list_all, fix=fix, yes=yes)):
+    check = _check(
+        settings_for(url, schema), list_all=list_all, fix=fix, yes=yes, owns_store=owns_store
+    )
+    if not run_async(check):
         raise typer.Exit(1)
 
 
@@ -122,7 +135,7 @@ async def _copy(source: str, target: str, settings: Settings) -> CopyResult:
         )
     try:
         async with open_database(settings) as database:
-            await _require_schema(database)
+            await require_schema(database)
             total = await database.read(queries.count_element_blobs)
             pages = queries.element_blobs(database)
             keys = (row.objectKey async for rows in pages for row in rows)
@@ -136,7 +149,9 @@ async def _copy(source: str, target: str, settings: Settings) -> CopyResult:
         await target_store.close()
 
 
-async def _check(settings: Settings, *, list_all: bool, fix: bool, yes: bool) -> bool:
+async def _check(
+    settings: Settings, *, list_all: bool, fix: bool, yes: bool, owns_store: bool
+) -> bool:
     """Print a report, and delete orphans if asked to; returns whether all files fit now."""
     storage = storage_from(settings)
     lines: list[str] = []
@@ -149,31 +164,30 @@ async def _check(settings: Settings, *, list_all: bool, fix: bool, yes: bool) ->
 
     try:
         async with open_database(settings) as database:
-            await _require_schema(database)
-            with closing(StorageCheck(database, storage, on_problem=add_problem)) as task:
+            await require_schema(database)
+            comparison = StorageCheck(
+                database, storage, on_problem=add_problem, owns_store=owns_store
+            )
+            with closing(comparison) as task:
                 with progress() as watch, forward_warnings(lines.append):
                     report = await task.run(watch)
                 location = mask_storage_url(storage_url(settings))
                 typer.echo(f"database  {describe_database(database)}\nstore     {location}\n")
                 _print_report(report, lines)
                 question = (
-                    f"Delete {plural(report.orphaned, 'orphaned file')} and "
-                    f"{plural(report.unfinished, 'unfinished upload')}?"
+                    f"Delete {plural(report.orphaned, 'orphaned file')}, "
+                    f"{plural(report.unfinished, 'unfinished upload')} and "
+                    f"{plural(report.queued, 'file')} of the deletion queue?"
                 )
-                if fix and report.deletable and (yes or confirm(question)):
-                    deleted = await task.fix()
-                    typer.echo(f"Deleted {plural(deleted, 'orphaned file')}.")
+                if fix and report.deletable + report.queued and (yes or confirm(question)):
+                    result = await task.fix()
+                    typer.echo(f"Deleted {plural(result.deleted, 'file')}.")
+                    result.raise_if_waiting()
                 elif report.deletable:
                     return False
                 return not report.missing + report.wrong_size
     finally:
         await storage.close()
-
-
-async def _require_schema(database: Database) -> None:
-    state = await describe_revision(database)
-    if not state.is_current:
-        raise SchemaOutdated(state.text)
 
 
 def _print_report(report: Report, lines: list[str]) -> None:
@@ -186,10 +200,17 @@ def _print_report(report: Report, lines: list[str]) -> None:
         ("unfinished uploads", report.unfinished),
         ("waiting in the deletion queue", report.queued),
         ("without a row, but younger than a day", report.young),
-        ("of other databases or software", report.foreign),
+        ("of unknown conversations", report.unknown),
+        ("of other software", report.foreign),
     ]
     table = format_table([(name, f"{number:,}") for name, number in rows])
     typer.echo("\n".join([*table, "", *lines]))
+    if report.unknown:
+        typer.echo(
+            f"{plural(report.unknown, 'file')} of conversations that this database does not know: "
+            "deleted by SQL, or of another database. If no other database uses this store, delete "
+            "them with: chainlit-sqla storage check --fix --own-store"
+        )
     listed = len([line for line in lines if not line.startswith("Warning")])
     if more := report.missing + report.wrong_size + report.orphaned - listed:
         typer.echo(f"... and {more:,} more (--all lists them)")

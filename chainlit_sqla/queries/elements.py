@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Collection, Sequence
+from datetime import datetime
 from functools import cache
 from typing import Any
 
@@ -103,10 +104,14 @@ async def count_element_blobs(connection: AsyncConnection) -> int:
     return await connection.scalar(select(func.count(_columns.objectKey))) or 0
 
 
-async def queued_deletions(database: Database) -> AsyncIterator[Sequence[str]]:
-    """Read the object keys in the deletion queue, a page at a time."""
+async def queued_deletions(
+    database: Database, due: datetime | None = None
+) -> AsyncIterator[Sequence[str]]:
+    """Read the object keys in the deletion queue, all or those due at a time, by pages."""
     key = blob_deletions.c.objectKey
     query = select(key).order_by(key).limit(PAGE_SIZE)
+    if due is not None:
+        query = query.where(blob_deletions.c.createdAt <= due)
     page_query = query
 
     async def read_page(connection: AsyncConnection) -> Sequence[str]:

@@ -7,7 +7,8 @@ Invariants:
 2. A blob that the listing lacks is looked up once more, and its row read again: the blob may
    have been uploaded, or deleted with its row, since the listing.
 3. Only blobs with keys of our own form, in threads that this database has or had, can be
-   orphans. Other blobs may belong to another database or to other software: they are counted.
+   orphans. Others are counted: those of unknown threads, whose rows may have been deleted by
+   other software, or which may belong to another database, and those of other software.
 4. An orphan enters the deletion queue in a transaction that verifies that no row has its key.
    Keys are never used twice, so no row gets it later.
 5. An unavailable store is an error, never a missing blob.
@@ -32,7 +33,7 @@ from ..queries import elements as queries
 from ..writes import deletion_queue
 from .base import Inventory
 from .cloud import in_lanes, stat_or_none
-from .deletion_worker import DeletionQueue
+from .deletion_worker import QueueResult, delete_due
 from .keys import is_own_key, thread_of_key
 
 MINIMUM_AGE = timedelta(days=1)
@@ -64,8 +65,9 @@ class Report:
 
     ``rows`` are elements with a blob; ``missing``, ``wrong_size`` and ``orphaned`` count the
     problems. Blobs without a row are ``young`` if they may belong to an upload under way,
-    ``foreign`` if they belong to other databases or software, and ``queued`` if they wait in the
-    deletion queue. ``unfinished`` are uploads that never ended and left parts in the store.
+    ``unknown`` if the database does not know their thread, ``foreign`` if they belong to other
+    software. ``queued`` are keys in the deletion queue. ``unfinished`` are uploads that never ended
+    and left parts in the store.
     """
 
     rows: int = 0
@@ -74,6 +76,7 @@ class Report:
     wrong_size: int = 0
     orphaned: int = 0
     young: int = 0
+    unknown: int = 0
     foreign: int = 0
     queued: int = 0
     unfinished: int = 0
@@ -85,7 +88,10 @@ class Report:
 
 
 class StorageCheck:
-    """The comparison of a database with a store; ``on_problem`` is called with each problem."""
+    """The comparison of a database with a store; ``on_problem`` is called with each problem.
+
+    With ``owns_store``, no other database uses the store: blobs of unknown threads are orphans.
+    """
 
     def __init__(
         self,
@@ -93,10 +99,12 @@ class StorageCheck:
         storage: Inventory,
         *,
         on_problem: Callable[[Problem], object] = lambda _: None,
+        owns_store: bool = False,
     ) -> None:
         self._database = database
         self._storage = storage
         self._on_problem = on_problem
+        self._owns_store = owns_store
         self._before = datetime.now(UTC) - MINIMUM_AGE
         self._listing = sqlite3.connect("")  # A temporary file.
         self._listing.execute("CREATE TABLE blobs (key TEXT PRIMARY KEY, size INT, modified REAL)")
@@ -129,33 +137,22 @@ class StorageCheck:
         )
         return report
 
-    async def fix(self) -> int:
-        """Delete the orphans that `run` found, and what unfinished uploads left; counts orphans.
+    async def fix(self) -> QueueResult:
+        """Delete the orphans that `run` found, what unfinished uploads left, and what is queued.
 
         Where the store refuses a deletion, that orphan stays in the deletion queue.
         """
         await self._storage.clear_unfinished(self._before, is_ours=is_own_key, remove=True)
-        deleted = 0
-        for batch in self._pages("SELECT key FROM orphans", _BATCH * 10):
-            deleted += await self._delete([key for (key,) in batch])
-        return deleted
-
-    async def _delete(self, keys: Sequence[str]) -> int:
-        """Delete those blobs that no row has, by way of the deletion queue.
-
-        What waits in the queue besides is left alone: it may be of another store.
-        """
-
-        def enqueue(connection: Connection) -> list[str]:
-            referenced = queries.referenced_keys(connection, keys)
-            orphans = [key for key in keys if key not in referenced]
-            deletion_queue.enqueue(connection, self._database.dialect, orphans)
-            return orphans
-
         with self._database.translated_errors():
-            orphans = await self._database.transact(enqueue)
-        await DeletionQueue(self._database, self._storage).delete_queued(orphans)
-        return len(orphans)
+            for batch in self._pages("SELECT key FROM orphans", _BATCH * 10):
+                await self._database.transact(partial(self._enqueue, [key for (key,) in batch]))
+            return await delete_due(self._database, self._storage)
+
+    def _enqueue(self, keys: Sequence[str], connection: Connection) -> None:
+        """Put those blobs that no row has into the deletion queue."""
+        referenced = queries.referenced_keys(connection, keys)
+        orphans = [key for key in keys if key not in referenced]
+        deletion_queue.enqueue(connection, self._database.dialect, orphans)
 
     async def _list_store(self, report: Report, progress: Watch) -> None:
         async for blob in self._storage.list_blobs():
@@ -208,10 +205,13 @@ class StorageCheck:
             ids = {thread_id for thread_id in threads.values() if thread_id}
             known = await self._database.read(partial(queries.known_threads, ids=ids))
             for key, size, modified in page:
-                if key not in threads or (threads[key] and threads[key] not in known):
+                is_unknown = bool(threads.get(key)) and threads[key] not in known
+                if key not in threads:
                     report.foreign += 1
                 elif modified >= self._before.timestamp():
                     report.young += 1
+                elif is_unknown and not self._owns_store:
+                    report.unknown += 1
                 else:
                     report.orphaned += 1
                     self._listing.execute("INSERT INTO orphans VALUES (?)", (key,))

@@ -6,7 +6,9 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from sqlalchemy import Connection
@@ -17,9 +19,11 @@ from .._internal.retry import bisect
 from .._internal.timestamps import now
 from ..database import Database
 from ..dialects import one_line
-from ..errors import ChainlitSqlaError, StorageUnavailable
+from ..errors import ChainlitSqlaError, StorageError, StorageUnavailable
+from ..queries.elements import queued_deletions
 from ..writes import deletion_queue
-from .base import StorageClient
+from .base import Inventory, StorageClient
+from .cloud import in_lanes, stat_or_none
 from .keys import possible_names, url_safe_key
 
 log = logging.getLogger(__name__)
@@ -116,6 +120,12 @@ class DeletionQueue:
 
         What the store refuses to delete stays in the queue.
         """
+        _, error = await self.delete_existing(keys)
+        if error:
+            raise error
+
+    async def delete_existing(self, keys: Sequence[str]) -> tuple[int, Exception | None]:
+        """Do the same, and return how many are deleted, with the first error."""
         deleted, error = await self._delete(keys)
         left = [key for key in keys if key not in deleted]
 
@@ -126,8 +136,7 @@ class DeletionQueue:
                 deletion_queue.count_failure(connection, left)
 
         await self._database.transact(record)
-        if error:
-            raise error
+        return len(deleted), error
 
     async def _delete(self, keys: Sequence[str]) -> tuple[set[str], Exception | None]:
         """Delete blobs; returns the keys that are deleted, and the first error."""
@@ -156,6 +165,51 @@ class DeletionQueue:
 
     async def _read(self, query: Callable[..., Any], *arguments: Any) -> Any:
         return await self._database.read(lambda connection: connection.run_sync(query, *arguments))
+
+
+@dataclass(slots=True)
+class QueueResult:
+    """What became of the blobs in the queue; those that wait are still in it."""
+
+    deleted: int = 0
+    waiting: int = 0
+    reason: str = ""
+    """Why the first one waits."""
+
+    def raise_if_waiting(self) -> None:
+        """Raise an error with the repair unless all are deleted."""
+        if self.waiting:
+            raise StorageError(
+                f"{self.waiting:,} of the files to delete wait: {self.reason}; they stay in the "
+                "deletion queue, from which the application deletes them, or, where the store is "
+                "available: chainlit-sqla storage check --fix"
+            )
+
+
+async def delete_due(database: Database, storage: Inventory) -> QueueResult:
+    """Delete the queued blobs of a store, now.
+
+    A blob that it does not have stays in the queue: the application may have another store.
+    """
+    queue, result = DeletionQueue(database, storage), QueueResult()
+    error: Exception | None = None
+    async for keys in queued_deletions(database, now()):
+        deleted = 0
+        if not isinstance(error, StorageUnavailable):
+            try:
+                blobs = await in_lanes(partial(stat_or_none, storage), keys)
+                existing = [key for key, blob in blobs.items() if blob]
+                deleted, error = await queue.delete_existing(existing)
+                missing = [key for key, blob in blobs.items() if not blob]
+                if missing and not result.reason:
+                    result.reason = f"the store has no file {missing[0]!r}"
+            except StorageError as store_error:
+                error = store_error
+            if error:
+                result.reason = one_line(error)
+        result.deleted += deleted
+        result.waiting += len(keys) - deleted
+    return result
 
 
 async def _wait(event: asyncio.Event, seconds: float) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
 
@@ -36,14 +37,22 @@ def execute_delete(connection: Connection, dialect: Dialect, op: Delete) -> tupl
 
 
 def _delete_thread(connection: Connection, dialect: Dialect, op: DeleteThread) -> tuple[bool, bool]:
-    thread_id = op.thread_id
-    lock_threads(connection, [thread_id], exclusive=True)
-    add_tombstones(connection, dialect, {thread_id: instant_of(op.ordinal)}, [""])
-    has_blobs = _queue_blobs(connection, dialect, elements.c.threadId == thread_id)
+    lock_threads(connection, [op.thread_id], exclusive=True)
+    deleted = delete_locked_threads(connection, dialect, [op.thread_id], instant_of(op.ordinal))
+    return deleted["threads"] > 0, deleted["blobs"] > 0
+
+
+def delete_locked_threads(
+    connection: Connection, dialect: Dialect, ids: Sequence[str], at: datetime
+) -> Counter[str]:
+    """Delete threads with their contents; return the numbers of rows by table, and of blobs."""
+    add_tombstones(connection, dialect, dict.fromkeys(ids, at), [""])
+    deleted = Counter(blobs=_queue_blobs(connection, dialect, elements.c.threadId.in_(ids)))
     for table in (feedbacks, elements, steps):  # Also where an adopted table has no cascade.
-        connection.execute(delete(table).where(table.c.threadId == thread_id))
-    result = connection.execute(delete(threads).where(threads.c.id == thread_id))
-    return result.rowcount > 0, has_blobs
+        of_threads = delete(table).where(table.c.threadId.in_(ids))
+        deleted[table.name] = connection.execute(of_threads).rowcount
+    deleted["threads"] = connection.execute(delete(threads).where(threads.c.id.in_(ids))).rowcount
+    return deleted
 
 
 def _delete_step(connection: Connection, dialect: Dialect, op: DeleteStep) -> tuple[bool, bool]:
@@ -60,7 +69,7 @@ def _delete_step(connection: Connection, dialect: Dialect, op: DeleteStep) -> tu
         add_tombstones(connection, dialect, {thread_id: now()}, step_ids)
         for portion in batched(step_ids, dialect.max_parameters - 1):
             of_steps = (elements.c.threadId == thread_id) & elements.c.forId.in_(portion)
-            has_blobs |= _queue_blobs(connection, dialect, of_steps)
+            has_blobs |= _queue_blobs(connection, dialect, of_steps) > 0
             connection.execute(delete(elements).where(of_steps))
             for table, column in ((feedbacks, feedbacks.c.forId), (steps, steps.c.id)):
                 where = (table.c.threadId == thread_id) & column.in_(portion)
@@ -81,7 +90,7 @@ def _delete_element(
     if thread_ids:
         deleted_at: dict[str, datetime] = dict.fromkeys(sorted(thread_ids), instant_of(op.ordinal))
         add_tombstones(connection, dialect, deleted_at, [element_tombstone_id(op.id)])
-    has_blobs = _queue_blobs(connection, dialect, where)
+    has_blobs = _queue_blobs(connection, dialect, where) > 0
     result = connection.execute(delete(elements).where(where))
     return result.rowcount > 0, has_blobs
 
@@ -101,7 +110,9 @@ def _with_descendants(connection: Connection, thread_id: str, step_id: str) -> S
     return list(step_ids)
 
 
-def _queue_blobs(connection: Connection, dialect: Dialect, where: ColumnElement[bool]) -> bool:
-    """Queue the blobs of elements for deletion; return whether there are any."""
+def _queue_blobs(connection: Connection, dialect: Dialect, where: ColumnElement[bool]) -> int:
+    """Queue the blobs of elements for deletion; return how many there are."""
     query = select(elements.c.objectKey).where(where, elements.c.objectKey.is_not(None))
-    return deletion_queue.enqueue(connection, dialect, list(connection.scalars(query)))
+    keys = connection.scalars(query).all()
+    deletion_queue.enqueue(connection, dialect, keys)
+    return len(keys)

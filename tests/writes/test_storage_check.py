@@ -6,17 +6,19 @@ import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import closing
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sqlalchemy import delete
 
 from chainlit_sqla import BlobSource, LocalStorage
 from chainlit_sqla._internal.timestamps import now
 from chainlit_sqla.database import Database
 from chainlit_sqla.errors import StorageError, StorageUnavailable
+from chainlit_sqla.models import threads
 from chainlit_sqla.storage import consistency_check as module
 from chainlit_sqla.storage.base import BlobInfo
 from chainlit_sqla.storage.consistency_check import MINIMUM_AGE, Report, StorageCheck
@@ -86,9 +88,9 @@ class World:
         await self.add_row(key, element)
         return key
 
-    async def enqueue_deletion(self, key: str) -> None:
+    async def enqueue_deletion(self, key: str, due: datetime | None = None) -> None:
         async with self.database.write() as connection:
-            await connection.run_sync(deletion_queue.enqueue, self.database.dialect, [key])
+            await connection.run_sync(deletion_queue.enqueue, self.database.dialect, [key], due)
 
     async def keys(self) -> set[str]:
         return {info.key async for info in LocalStorage.list_blobs(self.storage)}
@@ -98,18 +100,19 @@ class World:
         with closing(self.new_check()) as task:
             return await task.run()
 
-    async def fix(self, before_deletion: Hook = None) -> int:
-        with closing(self.new_check()) as task:
+    async def fix(self, before_deletion: Hook = None, *, owns_store: bool = False) -> int:
+        with closing(self.new_check(owns_store)) as task:
             await task.run()
             if before_deletion:
                 await before_deletion()
-            return await task.fix()
+            return (await task.fix()).deleted
 
-    def new_check(self) -> StorageCheck:
+    def new_check(self, owns_store: bool = False) -> StorageCheck:
         return StorageCheck(
             self.database,
             self.storage,
             on_problem=lambda problem: self.problems.update({problem.key: problem.kind}),
+            owns_store=owns_store,
         )
 
 
@@ -195,9 +198,22 @@ async def test_foreign_blobs_are_left_alone(world: World) -> None:
     await world.put(adopted := "user/e/a.png")
     await world.add_row(adopted, "adopted")
     world.storage.set_age(2 * MINIMUM_AGE)
-    assert await world.check() == Report(rows=4, blobs=6, foreign=2)
+    assert await world.check() == Report(rows=4, blobs=6, foreign=1, unknown=1)
     await world.fix()
     assert await world.keys() >= {*foreign, adopted}
+
+
+async def test_files_of_rows_that_sql_deleted_are_named_and_deleted_on_request(
+    world: World,
+) -> None:
+    kept = await world.put("public/logo.png")
+    async with world.database.write() as connection:
+        await connection.execute(delete(threads))  # The elements go by cascade.
+    world.storage.set_age(2 * MINIMUM_AGE)
+    assert await world.check() == Report(blobs=4, unknown=3, foreign=1)
+    assert await world.fix() == 0
+    assert await world.fix(owns_store=True) == 3
+    assert await world.keys() == {kept}
 
 
 async def test_an_orphan_that_gets_a_row_before_its_deletion_is_kept(world: World) -> None:
@@ -207,24 +223,22 @@ async def test_an_orphan_that_gets_a_row_before_its_deletion_is_kept(world: Worl
     assert key in await world.keys()
 
 
-async def test_a_fix_leaves_the_other_queued_deletions_alone(world: World) -> None:
-    orphan = await world.put(new_key("orphan"))
-    queued = await world.put(new_key("queued"))  # In this store only by chance.
-    await world.enqueue_deletion(queued)
-    world.storage.set_age(2 * MINIMUM_AGE)
+async def test_a_fix_deletes_what_is_due_in_the_queue_and_in_this_store(world: World) -> None:
+    due, later = await world.put(new_key("due")), await world.put(new_key("later"))
+    await world.enqueue_deletion(due)
+    await world.enqueue_deletion(later, now() + timedelta(hours=1))
+    await world.enqueue_deletion(new_key("in another store"))
     assert await world.fix() == 1
-    keys = await world.keys()
-    assert queued in keys
-    assert orphan not in keys
-    assert (await world.check()).queued == 1
+    assert later in await world.keys()
+    assert due not in await world.keys()
+    assert (await world.check()).queued == 2
 
 
 async def test_an_interrupted_fix_is_finished_by_the_deletion_queue(world: World) -> None:
     key = await world.put(new_key("four"))
     world.storage.set_age(2 * MINIMUM_AGE)
     world.storage.undeletable = True
-    with pytest.raises(StorageError, match="read-only"):
-        await world.fix()
+    assert await world.fix() == 0
     assert (await world.check()).queued == 1
     world.storage.undeletable = False
     await world.delete_queued()

@@ -23,12 +23,12 @@ from ...database.revision import (
 from ...errors import SchemaUnknown
 from ..record_file import End, Header
 from ..records import TABLES
+from ..selection import Selection
 from ..sources import QUARANTINED, NativeSource
 from .conversation import ConversationReader, Document, Write
 from .html import HtmlExport
 from .markdown import MarkdownExport
 from .openai import OpenAIExport
-from .selection import Selection
 
 
 class Format(StrEnum):

@@ -1,7 +1,8 @@
-"""Selects the conversations that are exported."""
+"""Selects the conversations that are exported or deleted."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
@@ -11,10 +12,10 @@ from typing import Any
 from sqlalchemy import ColumnElement, and_, exists, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from ..._internal.timestamps import format_instant, parse_instant
-from ...dialects import Dialect
-from ...errors import ConfigurationError
-from ...models import feedbacks, steps, threads, users
+from .._internal.timestamps import format_instant, parse_instant
+from ..dialects import Dialect
+from ..errors import ConfigurationError
+from ..models import feedbacks, steps, threads, users
 
 
 class Feedback(StrEnum):
@@ -41,14 +42,28 @@ class Selection:
 
     @classmethod
     def parse(
-        cls, *, since: str | None = None, until: str | None = None, **conditions: Any
+        cls,
+        *,
+        since: str | None = None,
+        until: str | None = None,
+        before: str | None = None,
+        **conditions: Any,
     ) -> Selection:
-        """Make a selection from dates and times in ISO 8601; the last date includes its day."""
+        """Make a selection from dates and times in ISO 8601, in UTC unless they have an offset.
+
+        The day of ``until`` is included, that of ``before`` is not.
+        """
+        end = None if before is None else _parse_time("--before", before, whole_day=False)
         return cls(
             since=None if since is None else _parse_time("--since", since, whole_day=False),
-            until=None if until is None else _parse_time("--until", until, whole_day=True),
+            until=end if until is None else _parse_time("--until", until, whole_day=True),
             **conditions,
         )
+
+    @property
+    def whole_users(self) -> bool:
+        """Whether users are selected with everything of theirs, not some of their conversations."""
+        return bool(self.users) and self == Selection(users=self.users)
 
     @property
     def as_options(self) -> dict[str, Any]:
@@ -67,12 +82,11 @@ class Selection:
         """The condition on rows of ``threads``; None: all are selected."""
         parts: list[ColumnElement[bool]] = []
         if self.users:
-            owner_ids = select(users.c.id).where(
-                or_(users.c.identifier.in_(self.users), users.c.id.in_(self.users))
-            )
             # A thread may name a user who did not exist when it was written.
             unknown = and_(threads.c.userId.is_(None), threads.c.userIdentifier.in_(self.users))
-            parts.append(or_(threads.c.userId.in_(owner_ids), unknown))
+            parts.append(
+                or_(threads.c.userId.in_(select(users.c.id).where(self.owners())), unknown)
+            )
         if self.threads:
             parts.append(threads.c.id.in_(self.threads))
         if self.since is not None:
@@ -93,10 +107,17 @@ class Selection:
             parts.append(or_(*(dialect.json_has(threads.c.tags, tag) for tag in self.tags)))
         return and_(*parts) if parts else None
 
-    async def check(self, connection: AsyncConnection) -> None:
-        """Check that the named users and threads exist: a typo must not export nothing."""
+    def owners(self) -> ColumnElement[bool]:
+        """The condition on rows of ``users``: the named ones."""
+        return or_(users.c.identifier.in_(self.users), users.c.id.in_(self.users))
+
+    async def check(self, connection: AsyncConnection, *deleted: ColumnElement[str]) -> None:
+        """Check that the named users and threads exist: a typo must not select nothing.
+
+        ``deleted`` are columns with the ids of threads that count as existing, too.
+        """
         checks = {
-            "thread": (self.threads, (threads.c.id,)),
+            "thread": (self.threads, (threads.c.id, *deleted)),
             "user": (self.users, (users.c.id, users.c.identifier, threads.c.userIdentifier)),
         }
         for noun, (names, columns) in checks.items():
@@ -107,6 +128,16 @@ class Selection:
             for name in names:
                 if name not in existing:
                     raise ConfigurationError(f"There is no {noun} {name!r}; correct --{noun}")
+        if self.users:  # An identifier may be chosen by a client: it must not mean another user.
+            rows = await connection.execute(
+                select(users.c.id, users.c.identifier).where(self.owners())
+            )
+            owners = Counter(name for row in rows for name in set(row) if name in self.users)
+            for name in (name for name, count in owners.items() if count > 1):
+                raise ConfigurationError(
+                    f"{name!r} is the identifier of one user and the id of another; name the "
+                    "first by the id, the second by the identifier"
+                )
 
 
 def _parse_time(option: str, text: str, *, whole_day: bool) -> datetime:
