@@ -10,6 +10,7 @@ from alembic import context
 from sqlalchemy import Connection, text
 
 from chainlit_sqla.database import Database, repeatable_ddl
+from chainlit_sqla.database.checks import revoke_default_grants
 from chainlit_sqla.database.revision import VERSION_TABLE
 from chainlit_sqla.dialects.search_index import INDEX
 from chainlit_sqla.models import Base
@@ -49,10 +50,21 @@ def run(connection: Connection, database: Database, *, inside: bool = False) -> 
                 repeatable_ddl.make_repeatable(context.get_context())
             with context.begin_transaction():
                 context.run_migrations()
+                if is_migration():
+                    config.attributes["revoked"] = revoke_default_grants(connection, database)
             if database.dialect.commits_ddl:
                 repeatable_ddl.finish(connection)
         finally:
             connection.dialect.default_schema_name = default_schema
+
+
+def is_migration() -> bool:
+    """Whether this is an upgrade or downgrade, not `alembic check` or `current`."""
+    try:
+        context.get_revision_argument()
+    except KeyError:
+        return False
+    return True
 
 
 def enter_schema(connection: Connection, schema: str) -> None:

@@ -56,6 +56,8 @@ class Settings(BaseSettings):
     """A PostgreSQL schema for the tables; None for the default one of the connection."""
     auto_upgrade: bool | None = Field(None, validation_alias=_named(_OURS + "AUTO_UPGRADE"))
     """Whether to create or upgrade the tables on first use; None: on SQLite only."""
+    trusted_roles: str = Field("", validation_alias=_named(_OURS + "TRUSTED_ROLES"))
+    """Roles of PostgreSQL, separated by commas, that may use the tables beside their owner."""
     pool_size: int = Field(5, ge=1, validation_alias=_named(_OURS + "POOL_SIZE"))
     """The number of connections that stay open."""
     max_overflow: int = Field(10, ge=0, validation_alias=_named(_OURS + "MAX_OVERFLOW"))
@@ -179,6 +181,11 @@ class Settings(BaseSettings):
     def data_path(self) -> Path:
         """`data_dir` as an absolute path."""
         return (self.app_root / self.data_dir).absolute()
+
+    @cached_property
+    def trusted_role_names(self) -> frozenset[str]:
+        """The names in `trusted_roles`."""
+        return frozenset(filter(None, map(str.strip, self.trusted_roles.split(","))))
 
     @property
     def upload_retry_seconds(self) -> float:

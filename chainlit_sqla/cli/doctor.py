@@ -29,6 +29,7 @@ from sqlalchemy.schema import CreateSchema, CreateTable, DropTable
 
 from .. import __version__
 from ..database import Database, migrator, parse_url
+from ..database.checks import describe_grants
 from ..database.revision import HEAD, current_revision, table_names
 from ..dialects import BACKUP_SUFFIX
 from ..dialects.column_types import Key
@@ -182,6 +183,7 @@ async def _check_database(settings: Settings) -> list[CheckResult]:
         "write permission": _check_writing,
         "search": _check_search,
         "backup of adopt": _check_backups,
+        "access": _check_access,
     }
     try:
         database = Database(settings=settings)
@@ -297,6 +299,13 @@ async def _check_backups(database: Database) -> _Outcome | None:
     names = sorted(name for name in existing if name.endswith(BACKUP_SUFFIX))
     text = f"{', '.join(names)}; drop them with: chainlit-sqla adopt --drop-old"
     return (OK, text) if names else None
+
+
+async def _check_access(database: Database) -> _Outcome | None:
+    problem = await describe_grants(database)
+    if problem is None:
+        return None
+    return (FAILED, problem) if problem else (OK, "no other roles may use the tables")
 
 
 async def _check_storage(settings: Settings) -> _Outcome:

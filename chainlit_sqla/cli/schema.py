@@ -38,7 +38,8 @@ def upgrade(
 ) -> None:
     """Create the tables, or upgrade them to a revision.
 
-    Safe to re-run, and to run on several machines concurrently.
+    Safe to re-run, and to run on several machines concurrently. On PostgreSQL it also revokes
+    what default privileges gave to other roles on the tables.
     """
     typer.echo(run_async(_migrate(settings_for(url, schema), upgrade_to=revision)))
 
@@ -84,15 +85,16 @@ async def _migrate(
     settings: Settings, *, upgrade_to: str | None = None, downgrade_to: str | None = None
 ) -> str:
     async with open_database(settings) as database:
-        before = await migrator.current(database)
+        before, revoked = await migrator.current(database), ""
         if upgrade_to is not None:
-            await migrator.upgrade(database, upgrade_to)
+            revoked = await migrator.upgrade(database, upgrade_to)
         elif downgrade_to is not None and before is not None:
             await migrator.downgrade(database, downgrade_to)
         after, label = await migrator.current(database), describe_database(database)
+        revoked = f"\n{revoked}" if revoked else ""
         if after == before:
-            return f"{label}: already at {after or _BASE}"
-        return f"{label}: now at {after or _BASE}, was at {before or _BASE}"
+            return f"{label}: already at {after or _BASE}{revoked}"
+        return f"{label}: now at {after or _BASE}, was at {before or _BASE}{revoked}"
 
 
 async def _plan_downgrade(settings: Settings, revision: str) -> tuple[str, str]:

@@ -44,6 +44,7 @@ from ..limits import CLOSE_SECONDS, PROBES, SOCKET_PARAMETERS, socket_options, u
 from . import connection as connections
 from . import errors as postgresql_errors
 from . import fast_batch
+from .grants import TableGrants
 from .search_index import TrigramIndex, folded
 
 if TYPE_CHECKING:
@@ -107,6 +108,7 @@ class PostgreSQL(Dialect):
     driver = "asyncpg"
     port = 5432
     search_index = TrigramIndex()
+    grants = TableGrants()
     has_schemas = True
     unprepared: ClassVar = {"statement_cache_size": 0, "prepared_statement_cache_size": 0}
     # Without BEGIN and ROLLBACK, which are two round trips.
