@@ -33,6 +33,7 @@ from .errors import (
 )
 from .integration import from_chainlit, to_chainlit
 from .integration.attachments import open_source, resolve_storage
+from .integration.deferral import defer_until_first_message
 from .integration.lifecycle import LayerStats, Pending, Settling, close_parts, commit, stats_of
 from .integration.server import (
     answer_seconds,
@@ -44,7 +45,6 @@ from .integration.server import (
 from .integration.session import (
     author_of,
     browser_user,
-    defer_until_first_message,
     deletion_scope,
     unsaved_owner,
 )

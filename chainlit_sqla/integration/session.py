@@ -1,61 +1,22 @@
-"""Chainlit's session: whether a call is deferred, and which rows it may change.
+"""Chainlit's session: which rows a call may change.
 
-Chainlit's own decorator and context raise an error outside a session. Scripts and background
-jobs have no session, and the layer works there, too.
+Chainlit's own context raises an error outside a session. Scripts and background jobs have no
+session, and the layer works there, too.
 """
 
 from __future__ import annotations
 
-import asyncio
-import functools
-from collections.abc import Callable, Coroutine
-from typing import TYPE_CHECKING, Any, ParamSpec
+from typing import TYPE_CHECKING
 
 from chainlit.context import context_var
-from chainlit.data.utils import queue_until_user_message
 from chainlit.session import WebsocketSession
 from chainlit.user import PersistedUser
 
 from .._internal.json import clean_text
-from ..errors import ChainlitSqlaError
 from ..writes.operations import Scope
 
 if TYPE_CHECKING:
     from chainlit.session import BaseSession
-
-P = ParamSpec("P")
-
-
-def defer_until_first_message(
-    method: Callable[P, Coroutine[Any, Any, None]],
-) -> Callable[P, Coroutine[Any, Any, None]]:
-    """Defer calls until the user's first message, as Chainlit's own layers do."""
-    deferred: Callable[P, Coroutine[Any, Any, None]]
-    deferred = queue_until_user_message()(method)  # type: ignore[no-untyped-call]
-
-    @functools.wraps(method)
-    async def call(*args: P.args, **kwargs: P.kwargs) -> None:
-        # Chainlit's decorator makes the same check, at a higher price than the enqueueing.
-        session = _session()
-        defer = isinstance(session, WebsocketSession) and not session.has_first_interaction
-        try:
-            await (deferred if defer else method)(*args, **kwargs)
-        except ChainlitSqlaError:
-            silence_task_exception(call)
-            raise
-
-    return call
-
-
-def silence_task_exception(function: Callable[..., Any]) -> None:
-    """Keep asyncio from logging an exception that the layer has logged already.
-
-    Nobody awaits the tasks in which Chainlit calls the layer, and asyncio then prints a
-    traceback. A caller that awaits the function still gets the exception.
-    """
-    task = asyncio.current_task()
-    if task and getattr(task.get_coro(), "cr_code", None) is function.__code__:
-        task.add_done_callback(lambda done: done.cancelled() or done.exception())
 
 
 def _session() -> BaseSession | None:

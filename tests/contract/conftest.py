@@ -50,7 +50,7 @@ def mysql_databases() -> Iterator[Databases]:
 
 MYSQL = {"test_rows", "test_search", "test_statements", "test_values"}
 """Modules that run on MySQL, too: its types and collations differ from MariaDB's."""
-ONE_DIALECT = {"test_context", "test_elements", "test_user_cache"}
+ONE_DIALECT = {"test_context", "test_deferral", "test_elements", "test_user_cache"}
 """Modules whose behavior does not depend on the dialect; they run on SQLite and PostgreSQL."""
 
 

@@ -84,7 +84,7 @@ async def test_nothing_is_stored_before_the_first_message(layer: Any, socket: So
     await layer.update_step({**step, "output": "Welcome"})
     assert await layer.get_thread(thread_id) is None
     assert await layer.get_step(step["id"]) is None
-    assert set(session.thread_queues) == {"create_element", "create_step", "update_step"}
+    assert any(session.thread_queues.values())
     session.has_first_interaction = True
     await layer.update_thread(thread_id, name="Hi")
     await session.flush_method_queue()
@@ -93,8 +93,8 @@ async def test_nothing_is_stored_before_the_first_message(layer: Any, socket: So
     assert [one["id"] for one in found["elements"]] == [element.id]
 
 
-async def test_the_queue_is_flushed_method_by_method(layer: Any, socket: Socket) -> None:
-    # All elements, then all updates, then all steps: the reverse of what happened.
+async def test_updates_and_children_before_their_steps(layer: Any, socket: Socket) -> None:
+    # Chainlit flushes method by method; on every layer the rows end complete.
     thread_id = new_id()
     session = socket.enter(thread_id, interacted=False)
     removed, removed_element = message(thread_id), file_element(thread_id, new_id())
