@@ -81,22 +81,24 @@ class Attempts:
         Raises any other error, for which a part of the batch may be to blame, immediately.
         """
         losses = repeats = 0
+        is_lost = False
 
         async def execute() -> BatchOutcome:
             nonlocal losses
-            if losses >= _MOST_LOSSES:
-                losses = 0  # Where the server does not answer, it was not the batch.
+            if is_lost:  # Until the server answers, it is not the batch.
                 async with self._database.connect() as connection:
                     await connection.execute(select(1))
-                raise BreaksConnections(
-                    f"the connection was lost {_MOST_LOSSES} times, and the server answers"
-                )
+                losses += 1
+                if losses == _MOST_LOSSES:
+                    raise BreaksConnections(
+                        f"the connection was lost {losses} times, and the server answers"
+                    )
             return await self._execute(ops)
 
         def is_repeated(error: Exception) -> bool:
-            nonlocal losses, repeats
+            nonlocal is_lost, repeats
             kind = self.kind_of(error)
-            losses += kind is ErrorKind.TRANSIENT and _is_lost(error)
+            is_lost = kind is ErrorKind.TRANSIENT and _is_lost(error)
             repeats += kind is ErrorKind.REPEAT
             return kind is ErrorKind.TRANSIENT or (kind is ErrorKind.REPEAT and repeats == 1)
 

@@ -82,6 +82,13 @@ class LocalProcess(ABC):
             self._server.wait()
             self._server = None
 
+    def stop_cleanly(self) -> None:
+        """End the server so that its files need no recovery."""
+        if self._server is not None:
+            self._server.terminate()
+            self._server.wait()
+            self._server = None
+
     def stop(self) -> None:
         """End the server and remove its folder; may be called twice."""
         atexit.unregister(self.stop)

@@ -30,7 +30,8 @@ _REJECTED = {
     *range(4035, 4041),  # MariaDB's JSON.
 }
 _FULL = {1040, 1203, 1226}  # No connection left; the user's limits.
-_NO_PRIMARY = {1290, 1792, 1836, 1047}  # Replica; a Galera node without its cluster.
+_READ_ONLY_CODES = {1290, 1792, 1836, 1015, 1036, 3989}  # Server, transactions, files, database.
+_NO_PRIMARY = {*_READ_ONLY_CODES, 1047, 3032}  # A Galera node without its cluster; offline.
 _ENDED = {1053, 1077, 1152, 1158, 1159, 1160, 1161, 1184, 1927, 3169, 4031}
 _CLIENT = range(2000, 2100)
 """Numbers of the client itself: the server cannot be reached, or is lost."""
@@ -65,7 +66,7 @@ _READ_ONLY = (
     "MySQL at {where} is read-only ({words}); connect to the primary, or switch read_only off"
 )
 _EXPLAINED = {
-    **dict.fromkeys((1290, 1792, 1836), _READ_ONLY),
+    **dict.fromkeys(_READ_ONLY_CODES, _READ_ONLY),
     1045: _LOGIN,
     1698: _LOGIN,
     1130: "MySQL at {where} takes no connections from this host ({words}); "
@@ -76,6 +77,7 @@ _EXPLAINED = {
     **dict.fromkeys(_LOCKED, "Another transaction in {database!r} keeps a row locked; end it"),
     1047: "The Galera node at {where} is not part of its cluster ({words}); connect to another "
     "node, or join it again",
+    3032: "MySQL at {where} is offline for all but administrators; set offline_mode to OFF",
     1040: "MySQL at {where} has no connection left; lower CHAINLIT_SQLA_POOL_SIZE "
     "or raise the server's max_connections",
     1665: "The binary log of MySQL at {where} is written by statement, which InnoDB refuses in "
