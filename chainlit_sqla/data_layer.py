@@ -31,7 +31,7 @@ from .errors import (
     SchemaError,
     StorageError,
 )
-from .integration import from_chainlit, to_chainlit
+from .integration import from_chainlit, lifecycle, to_chainlit
 from .integration.attachments import open_source, resolve_storage
 from .integration.deferral import defer_until_first_message
 from .integration.lifecycle import LayerStats, Pending, Settling, close_parts, commit, stats_of
@@ -117,6 +117,8 @@ class SQLADataLayer(BaseDataLayer):
         else:
             self.database = Database(database, settings=self.settings)
         self.storage: StorageClient = resolve_storage(storage, self.settings, public_prefix)
+        given = storage is not None
+        lifecycle.report_empty_variables(self.settings, self.database, storage_given=given)
         self._deletion_queue = DeletionQueue(self.database, self.storage)
         self._search = Search(self.database)
         self._schema_outage = OutageLog(log, "ready", lambda: "the tables")
@@ -134,6 +136,10 @@ class SQLADataLayer(BaseDataLayer):
         self._unowned: dict[str, set[str]] = {}  # Threads begun in an outage, by identifiers.
         self._users = UserCache(self._read_user, self.settings.user_cache_seconds)
         install_routes(self.storage)
+
+    async def prepare(self) -> None:
+        """Check the tables, and create them where that is allowed, as the first use does."""
+        await self._ready.wait()
 
     async def _prepare(self) -> None:
         try:
@@ -454,3 +460,6 @@ def _cursor_of(thread: dict[str, Any]) -> str:
     last_activity = parse_instant(thread["createdAt"])
     assert last_activity
     return str(Cursor(last_activity, thread["id"]))
+
+
+lifecycle.check_when_server_starts()

@@ -11,9 +11,10 @@ from pathlib import Path
 OK, NOTE, FAILED, SKIPPED = "ok", "note", "FAILED", "skipped"
 
 _LOGINS = {"password_auth_callback", "header_auth_callback", "oauth_callback"}
-_HANDLERS = {"on_message", "on_chat_start", "on_audio_chunk"}
+HANDLERS = {"on_message", "on_chat_start", "on_audio_chunk"}
 _LOWEST_CHAINLIT = (2, 10, 1)
 
+NO_HANDLER = "has no @cl.on_message, @cl.on_chat_start or @cl.on_audio_chunk; add one of them"
 NEEDS_SIGNATURE = (
     "has a login, which needs CHAINLIT_AUTH_SECRET; run: chainlit create-secret | tail -n 1 >> .env"
 )
@@ -71,7 +72,7 @@ def check_apps(
             if app:
                 yield FAILED, f"{path} cannot be read: {error}"
             continue
-        if not app and ("chainlit" not in imports or names.isdisjoint(_HANDLERS)):
+        if not app and ("chainlit" not in imports or names.isdisjoint(HANDLERS)):
             continue
         found = True
         login = custom_login or not names.isdisjoint(_LOGINS)

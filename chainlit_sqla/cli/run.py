@@ -23,6 +23,7 @@ from ..errors import ChainlitSqlaError, ConfigurationError, StorageError
 from ..settings import Settings
 from ..storage.base import StorageClient
 from ..storage.open_store import mask_storage_url, storage_from, storage_url
+from .app_checks import HANDLERS, NEEDS_SIGNATURE, NO_HANDLER, missing_callbacks, unsafe_chainlit
 from .options import Schema, Url, describe_database, given_options, open_database, settings_for
 from .runtime import run_async
 
@@ -63,6 +64,8 @@ def run(
         typer.echo(f"Warning: attachments will not be stored. {problem}", err=True)
     files = mask_storage_url(storage_url(settings))
     announcement = f"Conversations are stored in {database}, attachments in {files}."
+    if problem := unsafe_chainlit():
+        typer.echo(f"Warning: {problem}", err=True)
     _run_chainlit(chainlit_arguments, settings, announcement)
 
 
@@ -155,6 +158,7 @@ async def _check_storage(storage: StorageClient) -> str:
 def _run_chainlit(arguments: Sequence[str], settings: Settings, announcement: str) -> None:
     """Run ``chainlit run`` with our layer for an app that has none, which is announced."""
     import chainlit.cli
+    from chainlit.auth import require_login
     from chainlit.config import config
     from chainlit.data import get_data_layer
 
@@ -177,6 +181,8 @@ def _run_chainlit(arguments: Sequence[str], settings: Settings, announcement: st
         except Exception:  # An error of the app, shown to its author as Python shows it.
             traceback.print_exc()
             raise SystemExit(1) from None
+        login = bool(require_login())  # type: ignore[no-untyped-call]
+        _check_callbacks(Path(target).name, config.code, login=login)
         # At a reload (--watch), Chainlit forgets what is registered but keeps the layer in use.
         if config.code.data_layer is make_layer:
             get_data_layer()  # type: ignore[no-untyped-call]
@@ -191,3 +197,13 @@ def _run_chainlit(arguments: Sequence[str], settings: Settings, announcement: st
     config.code.data_layer = make_layer
     cli.load_module = load_app
     cli.cli.main(args=["run", *arguments], prog_name="chainlit-sqla")
+
+
+def _check_callbacks(app: str, callbacks: Any, *, login: bool) -> None:
+    """Say what the app lacks for its users to see their conversations."""
+    if not any(getattr(callbacks, name, None) for name in HANDLERS):
+        raise ConfigurationError(f"{app} {NO_HANDLER}")
+    if login and not os.environ.get("CHAINLIT_AUTH_SECRET"):
+        raise ConfigurationError(f"{app} {NEEDS_SIGNATURE}")
+    for text in missing_callbacks(login=login, resume=callbacks.on_chat_resume is not None):
+        typer.echo(f"Note: {app} {text}", err=True)

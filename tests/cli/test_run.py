@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import sqlite3
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 
 from chainlit_sqla.storage.local.route import FILES_PATH
 from tests.cli.conftest import Command
-from tests.cli.programs import ROOT, SECONDS, App
+from tests.cli.programs import ROOT, SECONDS, App, run_program
 from tests.servers.ports import free_port
 from tests.servers.postgres import PostgresServer
 
@@ -22,6 +23,13 @@ SECRET = {"CHAINLIT_AUTH_SECRET": "a-secret-for-tests-that-is-long-enough"}
 Serve = Callable[..., App]
 Example = Callable[[str], str]
 
+BARE = """
+import chainlit as cl
+
+@cl.on_message
+async def answer(message):
+    await cl.Message("Hello").send()
+"""
 OWN_LAYER = """
 import chainlit as cl
 from chainlit_sqla import SQLADataLayer
@@ -207,3 +215,62 @@ def test_storage_that_fails_is_reported_at_the_start(serve: Serve, example: Exam
     assert app.threads(app.log_in("ada", "secret")) == []
     app.stop()
     assert "Warning: attachments will not be stored. Cannot write " in app.said
+
+
+def test_what_the_app_lacks_is_said(serve: Serve, program: Command, folder: Path) -> None:
+    (folder / "app.py").write_text(BARE)
+    app = serve("run", "app.py", DATABASE_URL="", BUCKET_NAME="")
+    assert app.stop() == 0
+    assert "Note: app.py has no login, and Chainlit shows past conversations only" in app.said
+    assert "Note: app.py has no @cl.on_chat_resume" in app.said
+    empty = (
+        "Not used, since empty: DATABASE_URL, BUCKET_NAME; conversations are stored in sqlite:///"
+    )
+    assert app.said.count(empty) == 1
+    (folder / "app.py").write_text("import chainlit\n")
+    result = program("run", "app.py", "-h")
+    assert result.code == 1
+    assert result.err.startswith("Error: app.py has no @cl.on_message")
+
+
+def test_a_login_without_a_secret(program: Command, example: Example) -> None:
+    # Chainlit starts with an empty one, and fails at each login.
+    result = program("run", example("minimal_app.py"), "-h", CHAINLIT_AUTH_SECRET="")
+    repair = "has a login, which needs CHAINLIT_AUTH_SECRET; run: chainlit create-secret"
+    assert result.code == 1
+    assert result.err.startswith(f"Error: minimal_app.py {repair}")
+    assert result.err.count("\n") == 1
+
+
+def test_plain_chainlit_does_not_start_without_tables(
+    folder: Path, database: str, example: Example
+) -> None:
+    command = [sys.executable, "-m", "chainlit", "run", example("with_data_layer.py"), "-h"]
+    port = ["--port", str(free_port())]
+    for url, words in (
+        (database, "has no tables yet, this release needs"),
+        ("postgres//x", "Cannot parse the database URL"),
+    ):
+        result = run_program([*command, *port], folder, SECRET | {"CHAINLIT_DATABASE_URL": url})
+        assert result.code == 1
+        (line,) = [line for line in result.out.splitlines() if " INFO " not in line]
+        assert "Not started: " in line
+        assert words in line
+        assert "Your app is available" not in result.out
+        assert result.err == ""
+
+
+def test_plain_chainlit_has_its_layer_before_the_first_request(
+    serve: Serve, example: Example
+) -> None:
+    app = serve("run", example("with_data_layer.py"), module="chainlit", **SECRET)
+    # By the layer's route; without it, Chainlit answers with its page.
+    assert httpx.get(app.url + FILES_PATH + "/none", trust_env=False).status_code == 403
+    assert app.threads(app.log_in("ada", "secret")) == []
+
+
+def test_plain_chainlit_starts_before_its_database(serve: Serve, example: Example) -> None:
+    url = f"postgresql://me:secret@127.0.0.1:{free_port()}/x"
+    variables = SECRET | {"CHAINLIT_DATABASE_URL": url}
+    app = serve("run", example("with_data_layer.py"), module="chainlit", **variables)
+    assert "Not read yet: postgresql://me:***@127.0.0.1" in app.said
