@@ -201,4 +201,5 @@ class Settings(BaseSettings):
     @property
     def embedded_database(self) -> str:
         """The URL of the SQLite file that is used by default."""
-        return f"sqlite:///{self.data_path / 'chainlit.db'}"
+        path = str(self.data_path / "chainlit.db").replace("%", "%25").replace("?", "%3F")
+        return f"sqlite:///{path}"

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager, contextmanager
 from functools import lru_cache
 from typing import Any, TypeVar
 
-from sqlalchemy import URL, Connection, Engine, Executable, make_url
+from sqlalchemy import URL, Connection, Engine, Executable
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import PoolProxiedConnection
@@ -83,9 +83,10 @@ class Database:
         limits: bool = True,
     ) -> None:
         settings = settings or Settings.load()
-        self.given_url = parse_url(url or settings.database)
-        self.dialect: Dialect = dialect_named(self.given_url.get_backend_name())
-        settings = self.dialect.with_limits(self.given_url, settings)
+        parsed = parse_url(url or settings.database)
+        self.dialect: Dialect = dialect_named(parsed.get_backend_name())
+        self.given_url = self.dialect.canonical_url(parsed)
+        settings = self.dialect.with_url(self.given_url, settings)
         self.settings = settings if limits else settings.model_copy(update=NO_LIMITS)
         self.url = self.dialect.engine_url(self.given_url)
         if read_only:
@@ -93,9 +94,9 @@ class Database:
         self.schema: str | None = None
         if self.settings.db_schema and self.dialect.has_schemas:
             self.schema = self.dialect.schema_name(self.settings.db_schema)
-        if self.given_url == make_url(self.settings.embedded_database):
+        if self.given_url == parse_url(self.settings.embedded_database):
             create_folder(self.given_url)
-        pooler = self.dialect.is_pooler(self.given_url, self.settings)
+        pooler = bool(self.dialect.unprepared) and self.settings.prepared_statements is False
         self._sessions = Sessions(self.dialect, self.settings, self.label, pooler=pooler)
         self.engine = self._create_engine(self.settings)
         self._no_fast_batch_before = 0.0

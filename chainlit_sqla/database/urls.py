@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
+from urllib.parse import quote, unquote, urlencode
 
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
@@ -10,14 +12,17 @@ from sqlalchemy.exc import ArgumentError
 from ..errors import ConfigurationError
 
 _SECRETS = {"password", "sslpassword", "passfile"}
+_PARTS = re.compile(
+    r"(?P<login>[\w+]+://(?:[^:/]*(?::[^@]*)?@)?)(?P<hosts>[^/?]*)"
+    r"(?:/(?P<database>[^?]*))?(?:\?(?P<query>.*))?",
+    re.DOTALL,
+)
 
 
 def parse_url(url: str | URL) -> URL:
     """Parse a database URL; the error about an invalid one contains no password."""
     try:
-        parsed = make_url(url.strip().strip("'\"") if isinstance(url, str) else url)
-        if isinstance(url, str) and _has_unescaped_at(parsed, url):
-            raise ValueError("The password contains an unescaped @")
+        parsed = url if isinstance(url, URL) else _parse(url.strip().strip("'\""))
         if parsed.port is not None and not 0 < parsed.port < 65_536:
             raise ValueError(parsed.port)
         return parsed
@@ -29,17 +34,45 @@ def parse_url(url: str | URL) -> URL:
         ) from None
 
 
-def _has_unescaped_at(parsed: URL, url: str) -> bool:
-    """Return whether an @ in the password ended it early: the host would contain the rest."""
-    parameters = (pair.partition("=")[0] for pair in url.partition("?")[2].split("&"))
-    parts = (parsed.host or "", parsed.database or "", *parameters)
-    return parsed.password is not None and any("@" in part for part in parts)
+def _parse(url: str) -> URL:
+    """Parse a text, one way with each release of SQLAlchemy."""
+    parts = _PARTS.fullmatch(url)
+    if parts is None:
+        raise ValueError(url)
+    hosts, database, pairs = parts["hosts"], parts["database"], parts["query"] or ""
+    names = [pair.partition("=") for pair in filter(None, pairs.split("&"))]
+    # An @ in the password ends it early: what follows contains the rest.
+    if "@" in parts["login"] and any(
+        "@" in part for part in (hosts, database or "", *(name for name, _, _ in names))
+    ):
+        raise ValueError("The password contains an unescaped @")
+    for name, _, value in names:
+        if not value:
+            repair = "write a question mark in a path as %3F" if "." in name else "give it one"
+            raise ConfigurationError(
+                f"The parameter {name!r} of the database URL has no value; {repair}, or remove it"
+            )
+    if "," in hosts and url.startswith("postgres"):  # libpq's form of several hosts.
+        pairs = "&".join(
+            [*(f"host={quote(host)}" for host in hosts.split(",")), *filter(None, [pairs])]
+        )
+        hosts = ""
+    parsed = make_url(f"{parts['login']}{hosts}/?{pairs}")
+    if database is not None and not database.startswith("file:"):  # SQLite decodes a URI itself.
+        database = unquote(database)
+    return parsed.set(database=database or None)
 
 
 def label_of(url: URL) -> str:
     """Return a URL without secrets, for messages."""
-    query = {name: "***" if name in _SECRETS else value for name, value in url.query.items()}
-    return url.set(query=query).render_as_string(hide_password=True)
+    pairs = [
+        (name, "***" if name in _SECRETS else value)
+        for name, values in url.query.items()
+        for value in ((values,) if isinstance(values, str) else values)
+    ]
+    login = url.set(database="", query={}).render_as_string(hide_password=True)
+    query = f"?{urlencode(pairs, safe=',/:*', quote_via=quote)}" if pairs else ""
+    return f"{login}{url.database or ''}{query}"
 
 
 def create_folder(url: URL) -> None:

@@ -6,7 +6,6 @@ subclass overrides what its database does differently, or faster.
 
 from __future__ import annotations
 
-import ssl
 from abc import ABC, abstractmethod
 from collections.abc import (
     AsyncIterator,
@@ -40,7 +39,7 @@ from sqlalchemy.types import TypeEngine
 
 from .._internal import json as _json
 from .._internal.timestamps import format_instant
-from ..errors import ConfigurationError, RejectedRow
+from ..errors import RejectedRow
 from .error_kinds import ErrorKind, SessionFault, driver_error
 
 if TYPE_CHECKING:
@@ -128,6 +127,10 @@ class Dialect(ABC):
 
     # Connections
 
+    def canonical_url(self, url: URL) -> URL:
+        """Return a URL in the form that the other methods take."""
+        return url
+
     def engine_url(self, url: URL) -> URL:
         """Return a URL with the async driver."""
         return url.set(drivername=f"{self.name}+{self.driver}")
@@ -138,22 +141,15 @@ class Dialect(ABC):
 
     def location(self, url: URL) -> str:
         """Return an identification of the database that does not depend on the login."""
-        port = url.port or self.port
-        host = (url.host or "").lower()
-        host = "localhost" if host in _LOOPBACK else host
-        return f"{self.name}://{host}:{port}/{url.database or ''}"
+        return f"{self.name}://{local_name(url.host)}:{url.port or self.port}/{url.database or ''}"
 
-    def with_limits(self, url: URL, settings: Settings) -> Settings:  # noqa: ARG002
-        """Return the settings with the time limits of a URL; no limits without a network."""
+    def with_url(self, url: URL, settings: Settings) -> Settings:  # noqa: ARG002
+        """Return the settings with those of a URL, which win; no limits without a network."""
         return settings.model_copy(update=NO_LIMITS)
 
     @abstractmethod
     def engine_options(self, url: URL, settings: Settings) -> dict[str, Any]:
         """Return keyword arguments for ``create_async_engine``."""
-
-    def is_pooler(self, url: URL, settings: Settings) -> bool:  # noqa: ARG002 - for PostgreSQL
-        """Return whether the URL leads to a transaction pooler."""
-        return False
 
     def install(self, engine: AsyncEngine) -> None:  # noqa: B027
         """Attach connection events."""
@@ -391,20 +387,10 @@ class Dialect(ABC):
         """Explain in one sentence, with the repair, why a connection fails; None if unknown."""
 
 
-def load_tls(query: Mapping[str, Any], ca: str, cert: str, key: str) -> ssl.SSLContext:
-    """Load the files that a URL names in these parameters; refuse those that cannot be used."""
-    try:
-        context = ssl.create_default_context(cafile=query.get(ca))
-        if cert in query:
-            # Without a password, OpenSSL would ask for it in the terminal.
-            context.load_cert_chain(query[cert], query.get(key), query.get("sslpassword", ""))
-    except OSError as error:
-        names = " or ".join(name for name in (ca, cert, key) if name in query)
-        raise ConfigurationError(
-            f"A file that the database URL names in {names} cannot be used ({error}); "
-            "correct its path"
-        ) from error
-    return context
+def local_name(host: str | None) -> str:
+    """Return a host's name, one for all names of this machine."""
+    host = (host or "").lower()
+    return "localhost" if host in _LOOPBACK else host
 
 
 @lru_cache(maxsize=512)

@@ -75,6 +75,16 @@ def url_limits(
     return limits
 
 
+def pool_limits(name: str, size: str) -> dict[str, int]:
+    """Return the settings of a pool that opens no more connections than a URL says."""
+    if not re.fullmatch(r"[1-9]\d{0,4}", size):
+        raise ConfigurationError(
+            f"{name}={size!r} in the database URL is no number of connections; correct it or "
+            "remove it from the URL"
+        )
+    return {"pool_size": int(size), "max_overflow": 0}
+
+
 def socket_options(query: Mapping[str, Any], settings: Settings) -> SocketOptions:
     """Return the options of a connection's socket, from libpq's parameters or the defaults."""
     seconds = settings.connect_timeout if settings.command_timeout else LONG_WORK_SECONDS

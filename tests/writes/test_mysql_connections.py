@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
 
 import pytest
+import trustme
 from sqlalchemy import text
 
 from chainlit_sqla.database import Database
@@ -59,16 +61,63 @@ async def test_a_url_asks_for_tls(server: LocalServer) -> None:
     folder = authority(server).parent
     client = f"ssl_cert={folder / 'client-cert.pem'}&ssl_key={folder / 'client-key.pem'}"
     assert await cipher(f"{server.url}?{client}"), "a certificate asks for TLS, too"
-    for mode in ("ssl-mode=DISABLED", "sslmode=disable", "ssl-mode=PREFERRED"):
+    for mode in ("ssl-mode=DISABLED", "sslmode=disable"):
         assert await cipher(f"{server.url}?{mode}") == "", mode
 
 
-async def test_the_servers_certificate_is_checked(server: LocalServer, tmp_path: Path) -> None:
+async def test_the_servers_certificate_is_checked(server: LocalServer) -> None:
     assert await cipher(f"{server.url}?ssl-mode=VERIFY_CA&ssl_ca={authority(server)}")
-    assert await cipher(f"{server.url}?ssl_ca={authority(server)}")
     for refused in ("ssl-mode=VERIFY_CA", f"ssl-mode=VERIFY_IDENTITY&ssl_ca={authority(server)}"):
         with pytest.raises(DatabaseUnavailable, match=r"cannot be reached.*certificate"):
             await cipher(f"{server.url}?{refused}")
+
+
+@pytest.mark.parametrize("kind", ["mariadb", "mysql"])
+async def test_the_name_in_the_certificate_is_checked(kind: str) -> None:
+    program = find_program(kind)
+    if program is None:
+        unavailable(f"no {kind} on this machine", "install it or run .ci/packages")
+    right, certificate = trustme.CA(), "certificate"
+    with tempfile.TemporaryDirectory() as name:  # The server's user cannot enter pytest's folders.
+        folder = Path(name)
+        folder.chmod(0o755)
+        leaf = right.issue_cert("localhost")
+        leaf.cert_chain_pems[0].write_to_path(str(folder / "server.pem"))
+        leaf.private_key_pem.write_to_path(str(folder / "server.key"))
+        right.cert_pem.write_to_path(str(folder / "right.pem"))
+        trustme.CA().cert_pem.write_to_path(str(folder / "wrong.pem"))
+        for path in folder.iterdir():
+            path.chmod(0o644)
+        files = {"ssl-cert": folder / "server.pem", "ssl-key": folder / "server.key"}
+        server = LocalServer(program, {**files, "ssl-ca": folder / "right.pem"})
+        by_name = server.url.replace("127.0.0.1", "localhost")
+        try:
+            for parameters in ("ssl_ca=", "ssl-verify-identity=true&ssl_ca=", "sslrootcert="):
+                assert await cipher(f"{by_name}?{parameters}{folder}/right.pem")
+                for url in (
+                    f"{server.url}?{parameters}{folder}/right.pem",
+                    f"{by_name}?{parameters}{folder}/wrong.pem",
+                ):
+                    with pytest.raises(DatabaseUnavailable, match=certificate):
+                        await cipher(url)
+            assert await cipher(f"{server.url}?ssl-mode=VERIFY_CA&ssl_ca={folder}/right.pem")
+            with pytest.raises(DatabaseUnavailable, match=certificate):
+                await cipher(f"{by_name}?ssl_verify_identity=true")
+        finally:
+            server.stop()
+
+
+@pytest.mark.parametrize("parameters", ["ssl-mode=REQUIRED", "ssl_verify_identity=true"])
+async def test_a_server_without_tls_gets_no_plain_text(parameters: str) -> None:
+    program = find_program("mariadb")
+    if program is None:
+        unavailable("no MariaDB on this machine", "install it or run .ci/packages")
+    server = LocalServer(program, {"skip-ssl": "ON"})
+    try:
+        with pytest.raises(DatabaseUnavailable):
+            await cipher(f"{server.url}?{parameters}")
+    finally:
+        server.stop()
 
 
 async def test_a_server_that_never_says_a_word_is_given_up() -> None:

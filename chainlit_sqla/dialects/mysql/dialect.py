@@ -13,8 +13,7 @@ import hashlib
 import logging
 import math
 import re
-import ssl
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import UTC, datetime
 from functools import partial
@@ -44,9 +43,10 @@ from sqlalchemy.types import TypeEngine
 
 from ..._internal import json as _json
 from ...errors import ConfigurationError, DatabaseUnavailable, MissingExtraError, RejectedRow
-from ..base import Dialect, FetchMany, load_tls
-from ..limits import CLOSE_SECONDS, SOCKET_PARAMETERS, socket_options, url_limits
+from ..base import Dialect, FetchMany
+from ..limits import CLOSE_SECONDS, pool_limits, socket_options, url_limits
 from . import errors as mysql_errors
+from . import url as urls
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -72,31 +72,6 @@ _LEVELS = 31
 _STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
 _BRACKET = re.compile(r"[\[\]{}]")
 
-_PARAMETERS = {
-    **dict.fromkeys(("sslmode", "ssl", "tls"), "mode"),
-    **dict.fromkeys(("sslca", "sslrootcert"), "ssl_ca"),
-    **{"sslcert": "ssl_cert", "sslkey": "ssl_key"},
-    **dict.fromkeys(("unixsocket", "socket"), "unix_socket"),
-}
-"""The parameters of a URL, with the spellings of other clients: in lower case, without - and _."""
-# Decided by this package, or without effect here.
-_IGNORED = {
-    *("charset", "characterencoding", "collation", "useunicode", "autocommit", "localinfile"),
-    *("connectionlimit", "pooltimeout", "programname", "writetimeout"),
-    *("serverversion", "servertimezone", "allowpublickeyretrieval"),
-}
-_LIMITS = {
-    **dict.fromkeys(("connecttimeout", "connectiontimeout"), "connect_timeout"),
-    **dict.fromkeys(("readtimeout", "sockettimeout"), "command_timeout"),
-}
-_MODES = {
-    # The driver cannot fall back to a connection without TLS, so "preferred" has none.
-    **dict.fromkeys(("disabled", "disable", "false", "0", "preferred", "prefer"), "disabled"),
-    **dict.fromkeys(("required", "require", "true", "1", "skip-verify"), "required"),
-    "verify-ca": "verify-ca",
-    **dict.fromkeys(("verify-identity", "verify-full"), "verify-identity"),
-}
-
 
 class MySQL(Dialect):
     """MySQL 8.0.19 or newer, and MariaDB 10.6 or newer: URLs with either name."""
@@ -104,6 +79,7 @@ class MySQL(Dialect):
     name = "mysql"
     title = "MySQL"
     driver = "asyncmy"
+    port = urls.PORT
     max_parameters = 5_000
     longest_id = 255
     longest_identifier = 512
@@ -117,7 +93,6 @@ class MySQL(Dialect):
 
     def engine_url(self, url: URL) -> URL:
         """Add the driver; the parameters move to `engine_options`."""
-        _connect_arguments(url.query)
         if not url.database:
             raise ConfigurationError(
                 "The database URL names no database; "
@@ -125,9 +100,16 @@ class MySQL(Dialect):
             )
         return super().engine_url(url).set(query={})
 
-    def with_limits(self, url: URL, settings: Settings) -> Settings:
-        """Return the settings with the time limits of a URL, which win."""
-        return settings.model_copy(update=url_limits(url.query, _LIMITS, _plain))
+    def location(self, url: URL) -> str:
+        socket = urls.read(url).get("unix_socket")
+        return f"{self.name}://{socket}/{url.database}" if socket else super().location(url)
+
+    def with_url(self, url: URL, settings: Settings) -> Settings:
+        parameters = urls.read(url)
+        changes: dict[str, Any] = dict(url_limits(url.query, urls.LIMITS, urls.plain))
+        if size := parameters.get("pool_size"):
+            changes |= pool_limits("connectionLimit", size)
+        return settings.model_copy(update=changes)
 
     def engine_options(self, url: URL, settings: Settings) -> dict[str, Any]:
         """Return pool and driver options; sessions do not depend on the server's defaults."""
@@ -143,7 +125,7 @@ class MySQL(Dialect):
             "read_timeout": settings.command_timeout or None,
             "init_command": _SESSION + _session_limits(settings),
             "program_name": "chainlit-sqla",
-            **_connect_arguments(url.query),
+            **urls.driver_arguments(urls.read(url)),
         }
         if url.password:  # The driver would encode it in Latin-1.
             arguments["password"] = str(url.password).encode()
@@ -309,41 +291,6 @@ class MariaDB(MySQL):
     """MariaDB: differs from MySQL only in its title."""
 
     title = "MariaDB"
-
-
-def _connect_arguments(query: Mapping[str, Any]) -> dict[str, Any]:
-    """Translate the parameters of a URL into arguments of ``asyncmy.connect``."""
-    values: dict[str, str] = {}
-    for name, value in query.items():
-        plain = _plain(name)
-        if meaning := _PARAMETERS.get(plain):
-            values[meaning] = str(value)
-        elif plain not in {*_IGNORED, *_LIMITS} and name not in SOCKET_PARAMETERS:
-            repair = "use ssl-mode instead" if "ssl" in plain else "remove it from the URL"
-            raise ConfigurationError(
-                f"The database URL has the parameter {name!r}, which is not known; {repair}"
-            )
-    arguments: dict[str, Any] = {}
-    if "unix_socket" in values:
-        arguments["unix_socket"] = values["unix_socket"]
-    implied = "required" if values.keys() & {"ssl_cert", "ssl_key"} else "disabled"
-    given = values.get("mode", "verify-ca" if "ssl_ca" in values else implied)
-    mode = _MODES.get(given.lower().replace("_", "-"))
-    if mode is None:
-        raise ConfigurationError(
-            f"ssl-mode={given!r} in the database URL is not known; "
-            "use DISABLED, REQUIRED, VERIFY_CA or VERIFY_IDENTITY"
-        )
-    if mode != "disabled":
-        context = arguments["ssl"] = load_tls(values, "ssl_ca", "ssl_cert", "ssl_key")
-        context.check_hostname = mode == "verify-identity"
-        if mode == "required" and "ssl_ca" not in values:
-            context.verify_mode = ssl.CERT_NONE  # As MySQL's own client: encrypted, not checked.
-    return arguments
-
-
-def _plain(name: str) -> str:
-    return name.lower().replace("-", "").replace("_", "")
 
 
 def _session_limits(settings: Settings) -> str:

@@ -12,6 +12,7 @@ from sqlalchemy import URL
 
 from ...errors import RejectedRow
 from ..error_kinds import CommandTimeout, ErrorKind, SessionFault, driver_error
+from .url import where as address
 
 if TYPE_CHECKING:
     from sqlalchemy.engine.interfaces import ExceptionContext
@@ -114,7 +115,7 @@ def session_fault(error: BaseException) -> SessionFault | None:
 def explain(error: BaseException, url: URL) -> str | None:
     """Explain in one sentence, with the repair, why a connection fails; None: not known."""
     error = driver_error(error)
-    where = f"{url.host or 'localhost'}:{url.port or 3306}"
+    where = address(url)
     number = _number(error)
     if sentence := _EXPLAINED.get(number or 0):
         return sentence.format(

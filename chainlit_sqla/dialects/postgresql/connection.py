@@ -49,12 +49,20 @@ class Connector:
     def __init__(self, server_settings: Mapping[str, str], options: SocketOptions) -> None:
         self._settings = dict(server_settings)
         self._options = options
+        self._first_host = 0
 
     async def connect(self, **arguments: Any) -> Any:
         """Open a connection; see ``asyncpg.connect``."""
         given = arguments.pop("server_settings", {})
+        for name in ("host", "port"):
+            if isinstance(addresses := arguments.get(name), list):
+                first = self._first_host % len(addresses)
+                arguments[name] = addresses[first:] + addresses[:first]
         try:
             driver = await asyncpg.connect(server_settings=given | self._settings, **arguments)
+        except TimeoutError:
+            self._first_host += 1  # The limit is for all hosts, and this one has used it up.
+            raise
         except asyncpg.PostgresError as error:
             if not self._settings or not _REFUSED_SETTING.search(str(error)):
                 raise

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import re
-import ssl
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, nullcontext
 from datetime import UTC
 from itertools import count
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
-from urllib.parse import urlencode
 
 import orjson
 from sqlalchemy import (
@@ -38,12 +35,13 @@ from sqlalchemy.ext.compiler import compiles
 from ..._internal import json as _json
 from ..._internal.aio import shield_with_timeout
 from ...errors import ConfigurationError
-from ..base import CompiledCall, Dialect, FetchMany, Rows, insert_on_conflict, load_tls
+from ..base import CompiledCall, Dialect, FetchMany, Rows, insert_on_conflict, local_name
 from ..in_place import qualified
-from ..limits import CLOSE_SECONDS, PROBES, SOCKET_PARAMETERS, socket_options, url_limits
+from ..limits import CLOSE_SECONDS, PROBES, pool_limits, socket_options, url_limits
 from . import connection as connections
 from . import errors as postgresql_errors
 from . import fast_batch
+from . import url as urls
 from .grants import TableGrants
 from .search_index import TrigramIndex, folded
 
@@ -57,28 +55,6 @@ T = TypeVar("T")
 # A reused name would meet a statement that the driver has prepared for other columns.
 _numbers = count(1)
 _LOCK = 0x636C_7371_6C61  # "clsqla": the advisory lock around migrations.
-
-# Parameters that other clients put into a URL: Prisma's, and those of libpq that asyncpg lacks.
-_IGNORED = {
-    *("connection_limit", "pool_timeout", "schema", "pgbouncer", "channel_binding"),
-    *("application_name", "gssencmode", "client_encoding"),
-}
-_LIMITS = {
-    **dict.fromkeys(("connect_timeout", "timeout"), "connect_timeout"),
-    **dict.fromkeys(("command_timeout", "socket_timeout"), "command_timeout"),
-}
-"""Parameters that limit time: libpq's, asyncpg's and Prisma's."""
-_SQLALCHEMY = {"host", "port", "prepared_statement_cache_size"}
-"""Parameters that SQLAlchemy understands."""
-_CERTIFICATES = ("sslrootcert", "sslcert", "sslkey")
-_LIBPQ = {
-    *("sslmode", *_CERTIFICATES, "sslcrl", "sslpassword", "sslnegotiation"),
-    *("ssl_min_protocol_version", "ssl_max_protocol_version", "target_session_attrs", "options"),
-    *("user", "password", "passfile", "dbname", "database", "service", "krbsrvname", "gsslib"),
-}
-"""Parameters that asyncpg parses as libpq does; it sends all others to the server."""
-_FLAGS = {"1", "true", "on", "yes"}
-_SSL_MODES = "disable, allow, prefer, require, verify-ca, verify-full"
 
 _PACKED = 2_000
 """Bytes of a row above which PostgreSQL compresses it."""
@@ -106,7 +82,7 @@ class PostgreSQL(Dialect):
     name = "postgresql"
     title = "PostgreSQL"
     driver = "asyncpg"
-    port = 5432
+    port = urls.PORT
     search_index = TrigramIndex()
     grants = TableGrants()
     has_schemas = True
@@ -121,53 +97,53 @@ class PostgreSQL(Dialect):
     fetch_on_driver = staticmethod(_fetch)
     write_fast_batch = staticmethod(fast_batch.write)
 
-    def engine_url(self, url: URL) -> URL:
-        """Add the driver; `engine_options` passes most parameters past SQLAlchemy."""
-        query = {name: value for name, value in url.query.items() if name in _SQLALCHEMY}
-        return super().engine_url(url).set(query=query)
+    def canonical_url(self, url: URL) -> URL:
+        return urls.canonical_url(url)
 
-    def with_limits(self, url: URL, settings: Settings) -> Settings:
-        """Return the settings with the time limits of a URL, which win."""
-        return settings.model_copy(update=url_limits(url.query, _LIMITS))
+    def engine_url(self, url: URL) -> URL:
+        """Add the driver; `engine_options` passes the parameters past SQLAlchemy."""
+        names = url.query.keys() - {"prepared_statement_cache_size"}
+        return super().engine_url(url).difference_update_query(names)
+
+    def with_url(self, url: URL, settings: Settings) -> Settings:
+        parameters = urls.read(url)
+        changes: dict[str, Any] = dict(url_limits(url.query, urls.LIMITS))
+        if settings.db_schema is None and (schema := parameters.get("schema")):
+            if "," in schema:
+                raise ConfigurationError(
+                    "The database URL names several schemas; name the one with our tables, or use "
+                    "options=-csearch_path%3DA,B"
+                )
+            changes["db_schema"] = schema
+        if size := parameters.get("pool_size"):
+            changes |= pool_limits("connection_limit", size)
+        if urls.is_unprepared(parameters):
+            changes["prepared_statements"] = False
+        return settings.model_copy(update=changes)
+
+    def location(self, url: URL) -> str:
+        hosts = [f"{local_name(host)}:{port}" for host, port in urls.addresses(url)]
+        return f"{self.name}://{','.join(hosts)}/{url.database or ''}"
 
     def engine_options(self, url: URL, settings: Settings) -> dict[str, Any]:
         """Return pool and driver options; no prepared statements behind a transaction pooler."""
+        parameters = urls.read(url)
         arguments: dict[str, Any] = {
             "timeout": settings.connect_timeout,
             "connection_class": connections.Connection,
             "command_timeout": settings.command_timeout or None,
+            **urls.driver_arguments(url, parameters),
         }
         limits: dict[str, str] = {}
-        elsewhere = {*_IGNORED, *_SQLALCHEMY, *_LIMITS, *SOCKET_PARAMETERS}
-        given = {k: v for k, v in url.query.items() if k not in elsewhere}
-        if mode := given.pop("ssl", None):  # asyncpg's own name of it.
-            given.setdefault("sslmode", mode)
-        for name in given.keys() - _LIBPQ:
-            raise ConfigurationError(
-                f"The database URL has the parameter {name!r}, which is not known; "
-                "remove it from the URL"
-            )
-        if given.keys() & set(_CERTIFICATES):
-            load_tls(given, *_CERTIFICATES)
-            given.setdefault("sslmode", "verify-full")
-        mode = given.get("sslmode", "prefer")
-        if mode not in _SSL_MODES.split(", "):
-            raise ConfigurationError(
-                f"sslmode={mode!r} in the database URL is not known; use one of {_SSL_MODES}"
-            )
-        # Verify by the system's roots by default.
-        roots = ssl.get_default_verify_paths().cafile
-        own_roots = Path("~/.postgresql/root.crt").expanduser()
-        if roots and mode.startswith("verify") and not own_roots.exists():
-            given.setdefault("sslrootcert", roots)
-        if given:
-            arguments["dsn"] = f"postgresql://?{urlencode(given, doseq=True)}"
-        if self.is_pooler(url, settings):
+        name = parameters.get("application_name")
+        if settings.prepared_statements is False:
             arguments |= self.unprepared
         else:
             arguments["max_cacheable_statement_size"] = 0  # Fast batches are long.
-            arguments["server_settings"] = {"application_name": "chainlit-sqla"}
-            limits = _server_limits(settings, str(given.get("options", "")))
+            name = name or "chainlit-sqla"
+            limits = _server_limits(settings, parameters.get("options", ""))
+        if name:
+            arguments["server_settings"] = {"application_name": name}
         connector = connections.Connector(limits, socket_options(url.query, settings))
         arguments["async_creator_fn"] = connector.connect
         return {
@@ -183,11 +159,6 @@ class PostgreSQL(Dialect):
     def install(self, engine: AsyncEngine) -> None:
         """End connections without waiting for their server."""
         connections.listen(engine)
-
-    def is_pooler(self, url: URL, settings: Settings) -> bool:
-        """Read the ``pgbouncer`` parameter of Prisma's URLs and the setting."""
-        has_flag = str(url.query.get("pgbouncer", "")).lower() in _FLAGS
-        return has_flag or settings.prepared_statements is False
 
     def is_lost(self, driver: Any) -> bool:
         return driver is None or driver.is_closed()

@@ -8,6 +8,7 @@ from asyncpg.exceptions import InvalidCachedStatementError
 from sqlalchemy import URL
 
 from ..error_kinds import CommandTimeout, ErrorKind, SessionFault, driver_error
+from .url import where
 
 # SQLSTATE classes and codes: https://www.postgresql.org/docs/current/errcodes-appendix.html
 # Values, constraints, and limits of a value: an index row, a JSON document, its depth.
@@ -146,7 +147,7 @@ def explain(error: BaseException, url: URL) -> str | None:
     sentence = _sentence(error)
     reason = error.strerror if isinstance(error, OSError) and error.strerror else error
     return sentence and sentence.format(
-        where=f"{url.host or 'localhost'}:{url.port or 5432}",
+        where=where(url),
         user=repr(url.username),
         database=url.database,
         error=reason,

@@ -39,6 +39,8 @@ from ..._internal.timestamps import format_instant
 from ...errors import ConfigurationError
 from ..base import Dialect, insert_on_conflict
 from ..error_kinds import ErrorKind, SessionFault, driver_error
+from ..limits import url_limits
+from ..url_parameters import read_parameters, spelled
 from .search_index import WRITES, FtsIndex
 from .worker import SQLiteWorker, finish
 
@@ -55,6 +57,15 @@ _BUSY_SECONDS = 30.0
 _WORKER_BUSY_SECONDS = 5.0
 """A thread that waits for the lock cannot be stopped, and the process ends after it. What it did
 not write is repeated anyway."""
+
+_CONNECTION = ("timeout", "check_same_thread")
+_PARAMETERS = {
+    **spelled("timeout"),
+    **spelled("check_same_thread", values=("false", "0")),
+    **spelled("uri", values=("true", "1")),
+    **{name: spelled(name)[name] for name in ("mode", "cache", "immutable", "vfs", "nolock")},
+}
+"""Those of sqlite3 and of URIs (https://www.sqlite.org/uri.html)."""
 
 # Result codes: https://www.sqlite.org/rescode.html
 _LOCKED_CODES = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL}
@@ -117,6 +128,18 @@ class SQLite(Dialect):
     timestamp_type = Text()
     json_type = Text()  # The declared type JSON would get numeric affinity.
 
+    def canonical_url(self, url: URL) -> URL:
+        """Mark a URI as such; what only a URI can say is refused beside a path."""
+        parameters = read_parameters(url.query, _PARAMETERS)
+        if (url.database or "").startswith("file:"):
+            return url.update_query_dict({"uri": "true"})
+        if names := sorted(parameters.keys() - _CONNECTION):
+            raise ConfigurationError(
+                f"{names[0]} in the database URL has an effect in a URI only; write it as "
+                f"sqlite:///file:PATH?{names[0]}={parameters[names[0]]}&uri=true"
+            )
+        return url
+
     def reading_url(self, url: URL) -> URL:
         """Open the file for reading only, so that its journal mode does not change."""
         if _in_memory(url):
@@ -138,7 +161,7 @@ class SQLite(Dialect):
             "max_overflow": settings.max_overflow,
             # SQLAlchemy ends its own transactions; one more rollback is one more thread switch.
             "pool_reset_on_return": None,
-            "connect_args": {"timeout": _BUSY_SECONDS},
+            "connect_args": {"timeout": _busy_seconds(url, _BUSY_SECONDS)},
         }
         if _in_memory(url):
             options |= {"pool_size": 1, "max_overflow": 0}
@@ -207,7 +230,10 @@ class SQLite(Dialect):
             pool_size=readers + 1,
             # SQLAlchemy ends its own transactions.
             pool_reset_on_return=None,
-            connect_args={"timeout": _WORKER_BUSY_SECONDS, "check_same_thread": False},
+            connect_args={
+                "timeout": _busy_seconds(url, _WORKER_BUSY_SECONDS),
+                "check_same_thread": False,
+            },
             hide_parameters=True,
         )
         _listen(engine)
@@ -308,6 +334,11 @@ def _is_closed(error: BaseException) -> bool:
     error = driver_error(error)
     is_drivers = isinstance(error, (sqlite3.Error, ValueError))
     return is_drivers and any(words in str(error) for words in _CLOSED)
+
+
+def _busy_seconds(url: URL, default: float) -> float:
+    limits = url_limits({"timeout": url.query.get("timeout", f"{default}")}, {"timeout": "busy"})
+    return limits.get("busy", 0.0)
 
 
 def _in_memory(url: URL) -> bool:
