@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import gzip
 import os
+import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -15,8 +16,16 @@ from typing import IO, Annotated
 import typer
 
 from .._internal.aio import quiet
-from ..errors import ConfigurationError
-from ..transfer.exporting import ExportResult, Feedback, Format, Selection, export_conversations
+from ..errors import ConfigurationError, StorageError
+from ..storage.open_store import storage_from
+from ..transfer.exporting import (
+    ExportResult,
+    Feedback,
+    FileExport,
+    Format,
+    Selection,
+    export_conversations,
+)
 from ..transfer.exporting.conversation import Write
 from ..transfer.record_file import GZIP_SUFFIX
 from .options import Schema, Url, open_database, settings_for
@@ -28,6 +37,8 @@ EXIT_BROKEN_PIPE = 141
 """The exit code when the reader of a pipe has closed it: 128 plus the number of the signal."""
 
 _FORMATS = {".jsonl": Format.JSONL, ".md": Format.MARKDOWN, ".html": Format.HTML}
+_SUFFIXES = {form: suffix for suffix, form in _FORMATS.items()} | {Format.CHAT: ".chat.jsonl"}
+_OTHER_FOLDER = "folder with --with-files"
 _BUFFER_BYTES = 1 << 20
 _REPAIRS = {
     errno.ENOSPC: "free disk space, or ",
@@ -95,6 +106,15 @@ def export(
     tools: Annotated[
         bool, typer.Option("--tools", help="With chat: include tool calls and their results.")
     ] = False,
+    with_files: Annotated[
+        str | None,
+        typer.Option(
+            "--with-files",
+            metavar="FOLDER",
+            help="A new folder for the files of the conversations and a manifest; the export "
+            "itself, too, unless --output names a file.",
+        ),
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
     url: Url = None,
     schema: Schema = None,
@@ -104,9 +124,10 @@ def export(
     --user, --thread and --tag can be repeated and match any of their values; a conversation must
     meet every kind of condition. The export reads one snapshot, so the application may keep
     running. A file appears when it is complete, readable by its owner only. Attachments are
-    named, not included. See docs/exporting.md.
+    named, and included only with --with-files. See docs/exporting.md.
 
-    Exit code 0, also if nothing was selected; 1 after an error, 130 after Ctrl+C.
+    Exit code 0, also if nothing was selected; 1 after an error or if a file is missing, 130 after
+    Ctrl+C.
     """
     settings = settings_for(url, schema)
     selection = Selection.parse(
@@ -121,27 +142,47 @@ def export(
     if tools and form is not Format.CHAT:
         raise ConfigurationError("--tools needs --format chat; add it")
     # A bar on the terminal would be drawn into an export that is written there.
-    shows_progress = output != STDOUT or not sys.stdout.isatty()
+    shows_progress = output != STDOUT or not sys.stdout.isatty() or with_files is not None
 
-    async def run(write: Write) -> ExportResult:
+    async def run(write: Write, files: FileExport | None) -> ExportResult:
         async with open_database(settings, read_only=True) as database:
             with progress() if shows_progress else nullcontext(quiet) as watch:
-                return await export_conversations(
-                    database, form, selection, write, tools=tools, watch=watch
+                result = await export_conversations(
+                    database, form, selection, write, tools=tools, files=files, watch=watch
                 )
+                if files is not None and not result.is_empty:
+                    storage = storage_from(settings)
+                    try:
+                        with _explained(str(with_files), _OTHER_FOLDER):
+                            await files.copy(storage, watch)
+                    finally:
+                        await storage.close()
+                return result
 
+    target, files = output, None
     try:
         with (
             signals_as_interrupt(),
-            _stdout() if output == STDOUT else _file(output, force=force) as write,
+            nullcontext() if with_files is None else _folder(with_files) as folder,
         ):
-            result = run_async(run(write))
+            if folder is not None:
+                files = FileExport(folder)
+                if output == STDOUT:
+                    target = str(folder / f"conversations{_SUFFIXES[form]}")
+            with _stdout() if target == STDOUT else _file(target, force=force) as write:
+                result = run_async(run(write, files))
     except KeyboardInterrupt:
         remains = "" if output == STDOUT else " No file was written; run the same command again."
         exit_interrupted(f"Interrupted.{remains}")
     except BrokenPipeError:
         raise typer.Exit(EXIT_BROKEN_PIPE) from None
-    typer.echo(_summarize(result, selection, output), err=True)
+    summary = _summarize(result, selection, with_files or output)
+    typer.echo(summary if files is None else f"{summary} {plural(files.copied, 'file')}.", err=True)
+    if files is not None and files.missing:
+        raise StorageError(
+            f"{plural(files.missing, 'file')} missing or incomplete in {with_files}, named in its "
+            f"manifest: {files.problem}; restore them, or check CHAINLIT_SQLA_STORAGE"
+        )
 
 
 def _format_of(output: str) -> Format:
@@ -167,6 +208,27 @@ def _stdout() -> Iterator[Write]:
             # At exit, Python would write the rest of its buffer and complain again.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise
+
+
+@contextmanager
+def _folder(name: str) -> Iterator[Path]:
+    """A folder that appears when the block succeeds, as `_file` does; only the user may read it."""
+    path = Path(name)
+    if path.exists() and not (path.is_dir() and not any(path.iterdir())):
+        raise ConfigurationError(f"{name} is not an empty folder; name a new one")
+    destination = path.resolve()
+    with _explained(name, _OTHER_FOLDER):
+        prefix = f".{path.name[:40]}."
+        temporary = Path(tempfile.mkdtemp(".part", prefix, destination.parent))  # Its mode is 0700.
+    try:
+        yield temporary
+        if any(temporary.iterdir()):
+            with _explained(name, _OTHER_FOLDER):
+                if destination.exists():
+                    destination.rmdir()
+                temporary.rename(destination)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 @contextmanager
@@ -223,7 +285,7 @@ def _explained_write(output: str, out: IO[bytes] | gzip.GzipFile) -> Write:
 
 
 @contextmanager
-def _explained(output: str) -> Iterator[None]:
+def _explained(output: str, other: str = "file with --output") -> Iterator[None]:
     """Turn an error of the file system into a message with a repair."""
     try:
         yield
@@ -232,8 +294,7 @@ def _explained(output: str) -> Iterator[None]:
     except OSError as error:
         repair = _REPAIRS.get(error.errno or 0, "")
         raise ConfigurationError(
-            f"{output} cannot be written ({error.strerror or error}); "
-            f"{repair}name another file with --output"
+            f"{output} cannot be written ({error.strerror or error}); {repair}name another {other}"
         ) from error
 
 

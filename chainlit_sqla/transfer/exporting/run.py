@@ -21,11 +21,13 @@ from ...database.revision import (
     revision_mismatch,
 )
 from ...errors import SchemaUnknown
+from ...models import elements
 from ..record_file import End, Header
 from ..records import TABLES
 from ..selection import Selection
 from ..sources import QUARANTINED, NativeSource
 from .conversation import ConversationReader, Document, Write
+from .files import COLUMNS, FileExport
 from .html import HtmlExport
 from .markdown import MarkdownExport
 from .openai import OpenAIExport
@@ -57,22 +59,32 @@ async def export_conversations(
     write: Write,
     *,
     tools: bool = False,
+    files: FileExport | None = None,
     watch: Watch = quiet,
 ) -> ExportResult:
-    """Write the selected conversations; nothing where the conditions select none."""
+    """Write the selected conversations, and note their files; nothing where none is selected.
+
+    As rows (``jsonl``), a user who is selected as a whole is written without conversations, too.
+    """
     try:
         async with database.snapshot() as connection:
             await _check_revision(database, connection)
             await selection.check(connection)
             where = selection.condition(database.dialect)
             source = NativeSource(
-                connection, database.label, "", database.schema, where=where, unknown_columns=True
+                connection,
+                database.label,
+                "",
+                database.schema,
+                where=where,
+                users_too=selection.owners() if selection.whole_users else None,
+                unknown_columns=True,
             )
             counts = await source.count()
             result = ExportResult(database.label, counts["thread"])
             if form is Format.JSONL:
                 # A database without threads may still have users and deleted threads to back up.
-                result.is_empty = not result.selected and where is not None
+                result.is_empty = not (counts["user"] or result.selected) and where is not None
                 if not result.is_empty:
                     report = _counting(watch, "rows", sum(counts[kind] for kind in TABLES))
                     await _write_jsonl(source, selection, write, report)
@@ -84,6 +96,10 @@ async def export_conversations(
                 document = _document(form, write, tools)
                 result.conversations = await _write_document(document, reader, result.selected)
                 result.is_empty = not result.conversations
+            if files is not None:
+                with_file = elements.c.objectKey.is_not(None)
+                async for record in source.selected("element", with_file, only=COLUMNS):
+                    files.add({name: record.values[name] for name in COLUMNS})
             return result
     except BrokenPipeError:  # The reader of the output has closed it.
         raise

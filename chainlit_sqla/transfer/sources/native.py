@@ -7,7 +7,7 @@ from contextlib import aclosing
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import ColumnElement, false, func, inspect, literal_column, select
+from sqlalchemy import ColumnElement, false, func, inspect, literal_column, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ...models import quarantine
@@ -21,8 +21,8 @@ class NativeSource:
     """Reads a database of chainlit-sqla.
 
     The connection is in a transaction that sees one state. `where` selects threads: then only their
-    owners are read as users, and nothing of the rest. With `unknown_columns`, columns that we do
-    not have and the quarantine are read too.
+    owners and `users_too` are read as users, and nothing of the rest. With `unknown_columns`,
+    columns that we do not have and the quarantine are read too.
     """
 
     def __init__(
@@ -33,6 +33,7 @@ class NativeSource:
         schema: str | None = None,
         *,
         where: ColumnElement[bool] | None = None,
+        users_too: ColumnElement[bool] | None = None,
         unknown_columns: bool = False,
     ) -> None:
         self.title = title
@@ -40,6 +41,7 @@ class NativeSource:
         self._connection = connection
         self._schema = schema
         self._where = where
+        self._users_too = false() if users_too is None else users_too
         self._unknown_columns = unknown_columns
         self._column_names: dict[str, Sequence[str]] = {}
         """The columns of each table that exist: an older revision may have fewer."""
@@ -97,6 +99,12 @@ class NativeSource:
             for record, _ in portion:
                 yield record
 
+    def selected(
+        self, kind: str, *where: ColumnElement[bool], only: Collection[str]
+    ) -> AsyncGenerator[Record, None]:
+        """Read records of one kind that belong to the selected threads; see `records`."""
+        return self.records(kind, *self._conditions(kind), *where, only=only)
+
     async def _chunks(self, kind: str, *where: ColumnElement[bool]) -> AsyncGenerator[Chunk, None]:
         async for portion in self._portions(kind, *where):
             yield Chunk.of(_items(record, unknown) for record, unknown in portion)
@@ -149,7 +157,8 @@ class NativeSource:
             return ()
         threads = TABLES["thread"].c
         if kind == "user":
-            return (TABLES["user"].c.id.in_(select(threads.userId).where(self._where)),)
+            owners = TABLES["user"].c.id.in_(select(threads.userId).where(self._where))
+            return (or_(owners, self._users_too),)
         if kind == "tombstone":
             return (false(),)
         if kind == "thread":
