@@ -229,7 +229,9 @@ class SQLADataLayer(BaseDataLayer):
         """Set the feedback of a step and return its id, with which it can be deleted."""
         actor = feedback_user.get()
         with report_to_guard():
-            thread_id = feedback.threadId or await self._thread_of_step(feedback.forId, actor)
+            thread_id = feedback.threadId or await self._thread_of_step(
+                "Feedback", feedback.forId, actor
+            )
             operation = from_chainlit.feedback_operation(
                 thread_id, feedback.forId, feedback.id, feedback.value, feedback.comment, actor
             )
@@ -242,7 +244,7 @@ class SQLADataLayer(BaseDataLayer):
             operation = DeleteFeedback(clean_text(feedback_id), feedback_user.get())
             return bool(await self._commit(operation))
 
-    async def _thread_of_step(self, step_id: str, actor: str | None) -> str:
+    async def _thread_of_step(self, what: str, step_id: Any, actor: str | None) -> str:
         """Return the only thread with this step that the actor may change."""
         query = partial(steps.threads_of, step_id=clean_text(step_id))
         thread_rows = await self._read(query, wait_for=Pending.ALL)
@@ -258,7 +260,7 @@ class SQLADataLayer(BaseDataLayer):
             )
         reason = "several threads have" if own_ids else "no thread has"
         raise RejectedRow(
-            f"Feedback not saved: {reason} the step {printable_id(step_id)}; pass threadId"
+            f"{what} not written: {reason} the step {printable_id(step_id)}; pass threadId"
         )
 
     # Elements
@@ -314,12 +316,18 @@ class SQLADataLayer(BaseDataLayer):
 
     @defer_until_first_message
     async def update_step(self, step_dict: StepDict) -> None:
-        """Update a step; keys that are missing keep their values."""
+        """Update a step; keys that are missing or None keep their values.
+
+        Without ``threadId``, the step must be stored, and be in one thread only.
+        """
         await self._save_step(step_dict, new=False)
 
     async def _save_step(self, step_dict: StepDict, *, new: bool) -> None:
-        actor = author_of(step_dict.get("threadId"))
         try:
+            if not new and step_dict.get("id") and not step_dict.get("threadId"):
+                thread_id = await self._thread_of_step("Step", step_dict["id"], browser_user())
+                step_dict = {**step_dict, "threadId": thread_id}
+            actor = author_of(step_dict.get("threadId"))
             operation = from_chainlit.step_operation(step_dict, new=new, actor=actor)
         except ChainlitSqlaError as error:
             log.error("Step not written: %s", error)

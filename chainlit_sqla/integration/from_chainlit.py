@@ -5,6 +5,8 @@ The rules are the same on all databases:
 - A key that has a column is stored there, converted to the column's type. Other keys are
   stored in the JSON document ``extra`` and returned from it, so that keys of a new Chainlit
   release are not lost.
+- None means that a value is not known, and changes nothing: Chainlit's objects forget some when
+  they are rebuilt from the database, and a step's creation may come after an update of it.
 - A value that does not match its column: text columns store the JSON of other types; flags
   accept "true" and "false" in any case; a timestamp or page number that cannot be parsed is
   kept in ``extra``, and its column is NULL (``createdAt``: the time of the write).
@@ -62,7 +64,7 @@ STEP_KINDS = _kinds(steps, ("threadId", "id", "extra", "ordinal"))
 ELEMENT_KINDS = _kinds(elements, ("threadId", "id", "byteSize", "extra", "createdAt", "ordinal"))
 """The columns of steps and of elements, with the kind of their values."""
 _REQUIRED = {"name", "type", "streaming", "metadata", "createdAt"}
-"""Columns that are never NULL: None leaves them unchanged."""
+"""Columns that are never NULL: a value that does not match them leaves them unchanged."""
 _HANDLED_STEP_KEYS = {"id", "threadId", "feedback"}
 _HANDLED_ELEMENT_KEYS = {"id", "threadId", "objectKey"}
 """Keys that are neither values of a column nor members of ``extra``."""
@@ -98,16 +100,17 @@ def element_operation(
 ) -> SaveElement:
     """Return the operation that creates an element, of an ElementDict of any release.
 
-    ``object_key`` is None for an external element. ``ordinal`` is the position that was assigned
-    before the upload.
+    ``object_key`` is that of new bytes; None keeps those that are stored, unless the element is a
+    link. ``ordinal`` is the position that was assigned before the upload.
     """
     id = _id(element.get("id"), "element")
     thread_id = _id(element.get("threadId"), "element's thread")
-    if object_key is not None:
-        element = {**element, "url": None}  # Each read signs a fresh URL.
     label = functools.partial(_label, "element", id, thread_id)
     values, extra = _columns(element, ELEMENT_KINDS, label, _HANDLED_ELEMENT_KEYS)
-    values |= {"objectKey": object_key, "byteSize": byte_size}
+    if object_key is not None:  # Each read signs a fresh URL.
+        values |= {"url": None, "objectKey": object_key, "byteSize": byte_size}
+    elif "url" in values:
+        values |= {"objectKey": None, "byteSize": None}
     if ordinal is None:
         ordinal = next_ordinal()
     return SaveElement(thread_id, id, values, extra, actor, ordinal=ordinal)
@@ -184,14 +187,11 @@ def _columns(
     values: Dict = {}
     extra: Dict = {}
     for name, value in row.items():
-        if name in skip:
+        if value is None or name in skip:
             continue
         kind = kinds.get(name)
         if kind is None:
             extra[str(name)] = value
-        elif value is None:
-            if name not in _REQUIRED:
-                values[name] = None
         elif kind == _TEXT and type(value) is str:  # Most are.
             values[name] = _json.clean_text(value)
         elif (column_value := fit(kind, value, label)) is not None:

@@ -84,11 +84,11 @@ def tool(thread_id: str, **changes: Any) -> dict[str, Any]:
 
 
 def as_read(*sent: dict[str, Any]) -> dict[str, Any]:
-    """Give the step that the last of these writes must leave behind."""
+    """Give the step that the last of these writes must leave behind; None changes nothing."""
     step: dict[str, Any] = dict.fromkeys(STEP_KEYS)
     step |= {"input": "", "output": "", "metadata": {}}
     for one in sent:
-        step |= one
+        step |= {key: value for key, value in one.items() if value is not None}
     return step
 
 

@@ -153,6 +153,26 @@ async def test_a_name_is_only_a_name(layer: Any, backend: Backend, name: str) ->
     assert len(backend.blobs()) == 1, "the blob is where blobs belong"
 
 
+@pytest.mark.ours
+async def test_none_in_an_element_that_is_sent_again_changes_nothing(layer: Any) -> None:
+    """It keeps its file, too; a link in its place does not."""
+    thread_id = await thread(layer)
+    sent = file_element(thread_id, "s", display="side", size="large", language="fr", name="notes")
+    await layer.create_element(sent)
+    [before] = (await elements_of(layer, thread_id)).values()
+    again = File(thread_id=thread_id, id=sent.id, name="renamed", content=b"x", for_id=None)
+    again.content = again.url = again.display = again.mime = None  # type: ignore[assignment]
+    await layer.create_element(again)
+    [after] = (await elements_of(layer, thread_id)).values()
+    assert after["name"] == "renamed"
+    kept = before.keys() - {"name", "url"}
+    assert {key: after[key] for key in kept} == {key: before[key] for key in kept}
+    again.url = "https://example.org/x"
+    await layer.create_element(again)
+    [link] = (await elements_of(layer, thread_id)).values()
+    assert (link["url"], link["objectKey"]) == (again.url, None)
+
+
 async def test_a_link_stays_a_link_and_is_never_fetched(
     layer: Any, backend: Backend, site: Site
 ) -> None:

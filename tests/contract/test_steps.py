@@ -7,7 +7,9 @@ import copy
 from typing import Any
 
 import pytest
+from chainlit.message import Message
 
+from chainlit_sqla.errors import RejectedRow
 from tests.contract.backends import Backend
 from tests.contract.build import (
     STEP_KEYS,
@@ -20,6 +22,7 @@ from tests.contract.build import (
     thread,
     tool,
 )
+from tests.contract.fixtures import Socket
 
 ASK = {
     "id": "gpt-5",
@@ -93,7 +96,7 @@ async def test_a_step_has_every_key(layer: Any) -> None:
 @pytest.mark.parametrize("kind", [message, tool])
 async def test_unknown_keys_come_back(layer: Any, kind: Any) -> None:
     thread_id = await thread(layer)
-    odd = {"sparkles": {"a": [True, "ü"]}, "rank": 3, "note": None, "flag": False}
+    odd = {"sparkles": {"a": [True, "ü"]}, "rank": 3, "flag": False}
     sent = kind(thread_id, generation=ASK, showInput=False, **odd)
     await layer.create_step(copy.deepcopy(sent))
     change = {"id": sent["id"], "threadId": thread_id, "output": "more", "rank": 4}
@@ -109,25 +112,95 @@ async def test_unknown_keys_come_back(layer: Any, kind: Any) -> None:
         ("output", "something", ""),
         ("input", "something", ""),
         ("name", "something", ""),
-        ("language", "json", None),
-        ("parentId", "p", None),
-        ("tags", ["a"], None),
-        ("generation", ASK, None),
-        ("modes", {"a": "b"}, None),
-        ("command", "Go", None),
-        ("isError", True, None),
-        ("showInput", "json", None),
-        ("end", at(3), None),
+        ("language", "json", ""),
+        ("parentId", "p", ""),
+        ("tags", ["a"], []),
+        ("generation", ASK, {}),
+        ("modes", {"a": "b"}, {}),
+        ("metadata", {"a": "b"}, {}),
+        ("command", "Go", ""),
+        ("isError", True, False),
+        ("showInput", "json", False),
     ],
 )
 async def test_what_is_given_on_purpose_is_stored(
-    layer: Any, key: str, before: Any, empty: str | None
+    layer: Any, key: str, before: Any, empty: Any
 ) -> None:
     thread_id = await thread(layer)
     sent = tool(thread_id, **{key: before})
     await layer.create_step(copy.deepcopy(sent))
     await layer.update_step({"id": sent["id"], "threadId": thread_id, "type": "tool", key: empty})
     assert (await steps_of(layer, thread_id))[sent["id"]][key] == empty
+
+
+FULL = {
+    "parentId": "p",
+    "command": "Go",
+    "modes": {"a": "b"},
+    "isError": True,
+    "waitForAnswer": True,
+    "metadata": {"k": 1},
+    "tags": ["a"],
+    "generation": ASK,
+    "showInput": "sql",
+    "defaultOpen": True,
+    "autoCollapse": True,
+    "language": "fr",
+    "icon": "globe",
+    "sparkles": [1],
+}
+
+
+@pytest.mark.ours
+@pytest.mark.parametrize("order", ["after", "before", "together"])
+async def test_none_is_not_known_and_changes_nothing(layer: Any, order: str) -> None:
+    thread_id = await thread(layer)
+    sent = tool(thread_id, streaming=True, **FULL)
+    nothing = dict.fromkeys(sent) | {"id": sent["id"], "threadId": thread_id}
+    if order == "before":  # The creation of a step that an update has made.
+        await layer.update_step(copy.deepcopy(sent))
+        await layer.create_step(dict(nothing))
+    elif order == "after":
+        await layer.create_step(copy.deepcopy(sent))
+        await layer.update_step(dict(nothing))
+    else:
+        await asyncio.gather(layer.create_step(copy.deepcopy(sent)), layer.update_step(nothing))
+    assert same((await steps_of(layer, thread_id))[sent["id"]], as_read(sent))
+
+
+@pytest.mark.ours
+async def test_a_message_edited_after_a_resume_keeps_what_it_was(
+    layer: Any, socket: Socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("chainlit.data._data_layer", layer)
+    monkeypatch.setattr("chainlit.data._data_layer_initialized", True)
+    thread_id = await thread(layer)
+    values = {"tags": ["a"], "command": "Go", "modes": {"m": "n"}, "language": "fr"}
+    sent = message(thread_id, "asked", type="user_message", **values)
+    await layer.create_step(dict(sent))
+    socket.enter(thread_id)
+    resumed = Message.from_dict((await steps_of(layer, thread_id))[sent["id"]])  # type: ignore[arg-type]
+    resumed.content = "edited"
+    await resumed.update()
+    await asyncio.sleep(0)
+    assert same((await steps_of(layer, thread_id))[sent["id"]], as_read(sent, {"output": "edited"}))
+
+
+@pytest.mark.ours
+async def test_a_step_is_updated_by_its_id_alone(layer: Any, alice: Any, bob: Any) -> None:
+    thread_id = await thread(layer, alice)
+    sent = tool(thread_id)
+    creation = asyncio.create_task(layer.create_step(dict(sent)))
+    await asyncio.sleep(0)
+    await layer.update_step({"id": sent["id"], "output": "more"})
+    await creation
+    assert (await layer.get_step(sent["id"]))["output"] == "more"
+    with pytest.raises(RejectedRow, match="Step not written: no thread has the step unknown"):
+        await layer.update_step({"id": "unknown", "output": "lost"})
+    await layer.create_step({**sent, "threadId": await thread(layer, bob)})
+    with pytest.raises(RejectedRow, match="several threads"):
+        await layer.update_step({"id": sent["id"], "output": "which?"})
+    assert (await layer.get_step(sent["id"]))["output"] == "more"
 
 
 async def test_an_update_before_its_create_is_completed_by_it(layer: Any) -> None:
