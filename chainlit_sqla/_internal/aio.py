@@ -68,6 +68,11 @@ def is_working(task: asyncio.Task[T] | None) -> TypeGuard[asyncio.Task[T]]:
     return task is not None and not task.done() and task.get_loop() is asyncio.get_running_loop()
 
 
+def is_awaited(future: asyncio.Future[Any]) -> bool:
+    """Return whether a caller can receive a result: its event loop may have ended."""
+    return not future.done() and not future.get_loop().is_closed()
+
+
 async def shield_with_timeout(
     work: Coroutine[Any, Any, T], give_up: Callable[[], Awaitable[object]]
 ) -> T:

@@ -23,6 +23,7 @@ from ..errors import (
     RejectedRow,
     RetriesExhausted,
     SchemaError,
+    WriteError,
 )
 from .execute_batch import BatchOutcome, execute_batch
 from .lanes import Lane, QueuedOp
@@ -39,6 +40,8 @@ _LOST_CLASSES = ("08", "57")
 """Classes of SQLSTATE with which a server ends a connection or refuses one."""
 _UNANSWERED = 5.0
 """Seconds after which an attempt that still waits is reported."""
+_SAME_DEADLINE = 1.0
+"""Deadlines within so many seconds count as one."""
 _MOST_ALONE = 8
 """Concurrent attempts to write operations alone."""
 
@@ -188,6 +191,12 @@ class Attempts:
         )
 
 
+def earliest(ops: Sequence[QueuedOp]) -> list[QueuedOp]:
+    """Return the operations whose deadline passes first."""
+    first = min(queued.deadline or 0 for queued in ops)
+    return [queued for queued in ops if (queued.deadline or 0) < first + _SAME_DEADLINE]
+
+
 def refused(queued: QueuedOp, error: Exception) -> RejectedRow:
     """Return the error for an operation that the database refuses."""
     if isinstance(error, RejectedRow):
@@ -197,6 +206,24 @@ def refused(queued: QueuedOp, error: Exception) -> RejectedRow:
     )
     refusal.__cause__ = error
     return refusal
+
+
+def too_late(queued: QueuedOp) -> RetriesExhausted:
+    """Return the error for an operation that still waits when the layer is closed."""
+    return RetriesExhausted(
+        f"{describe(queued.op)} was not written before closing; "
+        "raise CHAINLIT_SQLA_CLOSE_SECONDS or check the database"
+    )
+
+
+def unexpected(queued: QueuedOp, error: Exception) -> WriteError:
+    """Return the error for an operation that this package could not handle."""
+    failure = WriteError(
+        f"{describe(queued.op)} was not written: unexpected {type(error).__name__} "
+        f"({one_line(error)}); please report it with the traceback in the log"
+    )
+    failure.__cause__ = error
+    return failure
 
 
 def _is_lost(error: Exception) -> bool:

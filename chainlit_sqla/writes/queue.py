@@ -33,13 +33,13 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .._internal.aio import CANCEL_SECONDS, is_working
+from .._internal.aio import CANCEL_SECONDS, is_awaited, is_working
 from .._internal.outage import OutageLog
 from .._internal.retry import bisect
 from ..database import Database
 from ..dialects import ErrorKind, one_line
-from ..errors import RejectedRow, RetriesExhausted, WriteError, WriteQueueClosed, WriteQueueFull
-from .attempts import Attempts, BreaksConnections, refused
+from ..errors import RejectedRow, WriteError, WriteQueueClosed, WriteQueueFull
+from .attempts import Attempts, BreaksConnections, earliest, refused, too_late, unexpected
 from .execute_batch import BatchOutcome
 from .lanes import SHARE, Lane, Lanes, QueuedOp
 from .operations import Op, check_ids, describe, size_of
@@ -55,10 +55,10 @@ _FEW = 5
 """Up to this number of operations, a transaction takes as long as its round trips."""
 _EACH = 1e-4
 """Seconds that each operation of a batch takes, about."""
-_SAME_DEADLINE = 1.0
-"""Deadlines within so many seconds count as one."""
 _SLOW = 1.0
 """Seconds after which a failed attempt is not repeated by halves, for which others would wait."""
+_AFTER_BUG = 1.0
+"""Seconds of rest after an unexpected error."""
 _MANY_COMMITTED = 16
 """From this number of results on, half of them are resolved during the next commit."""
 
@@ -111,6 +111,9 @@ class WriteQueue:
         self._committer: asyncio.Task[None] | None = None
         self._held: dict[Lane, asyncio.Task[None]] = {}
         """The tasks that write the operations of held lanes."""
+        self._blaming: Exception | None = None
+        """The last error of an attempt for which a part of its batch is to blame."""
+        self._last_bug = ""
         self._closed = False
         self._round_trip = 0.0
         """Seconds that a transaction of a few operations takes."""
@@ -130,8 +133,8 @@ class WriteQueue:
 
     def _describe_backlog(self) -> str:
         now = self.counters()
-        in_line = f", {now.in_line} callers in line" if now.in_line else ""
-        return f"{now.operations} writes ({now.bytes / 1e6:.1f} MB){in_line}"
+        text = f"{now.operations} writes ({now.bytes / 1e6:.1f} MB)"
+        return f"{text}, {now.in_line} callers in line" if now.in_line else text
 
     @property
     def pending(self) -> int:
@@ -223,13 +226,7 @@ class WriteQueue:
         self._resolve(len(self._committed))
         unwritten = list(self._lanes)
         for queued in unwritten:
-            self._fail(
-                queued,
-                RetriesExhausted(
-                    f"{describe(queued.op)} was not written before closing; "
-                    "raise CHAINLIT_SQLA_CLOSE_SECONDS or check the database"
-                ),
-            )
+            self._fail(queued, too_late(queued))
         self.outage.close()
         return [queued.op for queued in unwritten]
 
@@ -260,6 +257,27 @@ class WriteQueue:
         self._batch = ()
 
     async def _commit_all(self) -> None:
+        while True:
+            try:
+                return await self._commit_batches()
+            except Exception as error:  # An error of this package must not leave callers waiting.
+                self._recover(error)
+                await asyncio.sleep(_AFTER_BUG)
+
+    def _recover(self, error: Exception) -> None:
+        """Go on after an unexpected error: what was being written is written one by one."""
+        self._log_bug(error)
+        batch, self._batch = self._batch, ()
+        self._lanes.settle(self._lanes)  # All of them: some were being taken.
+        self._hold_all((q for q in batch if not q.is_over and not q.lane.is_held), error)
+
+    def _log_bug(self, error: Exception) -> None:
+        if self._last_bug != (bug := repr(error)):  # A traceback is logged once.
+            self._last_bug = bug
+            log.error("Not written yet: unexpected error, please report it", exc_info=error)
+        self._report(error)
+
+    async def _commit_batches(self) -> None:
         while self._lanes.has_turns or self._committed:
             if not self._lanes.has_turns:
                 number = len(self._committed)
@@ -268,8 +286,7 @@ class WriteQueue:
             # They stay in their lanes while they are written: close() can name them.
             self._batch = self._lanes.take(self._batch_size, _BATCH_BYTES, self._share())
             began = time.perf_counter()
-            # `_commit` raises only errors for which a part of the batch is to blame.
-            await bisect(self._batch, self._commit, lambda _: True, self._isolate)
+            await bisect(self._batch, self._commit, lambda e: e is self._blaming, self._isolate)
             self._measure(len(self._batch), time.perf_counter() - began)
             self._lanes.settle(self._batch)
             self._batch = ()
@@ -302,7 +319,7 @@ class WriteQueue:
                     for queued in ops:
                         self._fail(queued, self._database.translate(error))
                 elif kind is ErrorKind.TRANSIENT:  # The deadline has passed.
-                    for queued in _with_earliest_deadline(ops):
+                    for queued in earliest(ops):
                         self._fail(queued, self._attempts.exhausted(queued, error))
                 elif kind is ErrorKind.LOCKED:
                     await self._hold_locked(ops, error)
@@ -310,6 +327,7 @@ class WriteQueue:
                     if isinstance(error, BreaksConnections):
                         self._batch_size = max(1, len(ops) // 2)
                     if len(ops) == 1 or time.monotonic() - began < _SLOW:
+                        self._blaming = error
                         raise
                     self._hold_all(ops, error)
                 ops = self._lanes.executable(part)
@@ -350,6 +368,18 @@ class WriteQueue:
         self._held[lane] = asyncio.create_task(self._write_alone(lane, error))
 
     async def _write_alone(self, lane: Lane, error: Exception) -> None:
+        """Write from a held lane, and release it."""
+        try:
+            await self._write_one_by_one(lane, error)
+        except Exception as bug:
+            self._log_bug(bug)
+            if lane.ops:
+                self._fail(lane.ops[0], unexpected(lane.ops[0], bug))
+        del self._held[lane]
+        self._lanes.release(lane)
+        self._ensure_committer()
+
+    async def _write_one_by_one(self, lane: Lane, error: Exception) -> None:
         """Write the operations of a held lane one by one until one is committed or refused."""
         is_exhausted = True
         while is_exhausted and (queued := self._lanes.next_of(lane)):
@@ -368,9 +398,6 @@ class WriteQueue:
             else:
                 self._end([queued], outcome)
                 self._resolve(len(self._committed))  # The committer may wait for long.
-        del self._held[lane]
-        self._lanes.release(lane)
-        self._ensure_committer()
 
     def _report(self, error: Exception) -> None:
         """Report an attempt that will be repeated."""
@@ -398,7 +425,7 @@ class WriteQueue:
         """Resolve the futures of the oldest committed operations."""
         for _ in range(min(number, len(self._committed))):
             queued = self._committed.popleft()
-            if _is_awaited(queued.future):
+            if is_awaited(queued.future):
                 queued.future.set_result(queued.result)
             _resolve_waiters(queued.waiters)
 
@@ -408,22 +435,12 @@ class WriteQueue:
         self._refused += 1
         self.outage.refused(describe(queued.op), error)
         self._lanes.end(queued)
-        if _is_awaited(queued.future):
+        if is_awaited(queued.future):
             queued.future.set_exception(error)
         _resolve_waiters(queued.waiters)
 
 
-def _with_earliest_deadline(ops: Sequence[QueuedOp]) -> list[QueuedOp]:
-    earliest = min(queued.deadline or 0 for queued in ops)
-    return [q for q in ops if (q.deadline or 0) < earliest + _SAME_DEADLINE]
-
-
 def _resolve_waiters(waiters: Iterable[asyncio.Future[None]]) -> None:
     for waiter in waiters:
-        if _is_awaited(waiter):
+        if is_awaited(waiter):
             waiter.set_result(None)
-
-
-def _is_awaited(future: asyncio.Future[Any]) -> bool:
-    """Return whether a caller can receive a result: its event loop may have ended."""
-    return not future.done() and not future.get_loop().is_closed()

@@ -13,8 +13,9 @@ import pytest
 from sqlalchemy import event, select, text
 
 from chainlit_sqla.database import Database
-from chainlit_sqla.errors import NotTheAuthor, RejectedRow, SchemaOutdated
+from chainlit_sqla.errors import NotTheAuthor, RejectedRow, SchemaOutdated, WriteError
 from chainlit_sqla.models import Step, Thread
+from chainlit_sqla.writes import queue
 from chainlit_sqla.writes.execute_batch import execute_batch
 from chainlit_sqla.writes.operations import (
     DeleteFeedback,
@@ -260,3 +261,38 @@ async def test_a_claim_in_the_batch_that_gives_the_thread_its_owner_is_checked(
     )
     assert [type(answer) for answer in answers] == [type(None), type(None), NotTheAuthor]
     assert await outputs(database) == {"hers": "hers"}
+
+
+@pytest.mark.parametrize(
+    ("method", "times"), [("_end", 1), ("_end", 1_000), ("_isolate", 1), ("take", 1)]
+)
+async def test_a_mistake_in_the_queue_leaves_nobody_waiting(
+    write_queue: WriteQueue,
+    database: Database,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    method: str,
+    times: int,
+) -> None:
+    monkeypatch.setattr(queue, "_AFTER_BUG", 0.01)
+    owner: Any = write_queue._lanes if method == "take" else write_queue
+    mistakes, right = iter(range(times)), getattr(owner, method)
+
+    def wrong(*arguments: Any) -> Any:
+        result = right(*arguments) if method == "take" else None
+        if next(mistakes, None) is not None:
+            raise KeyError("a mistake")
+        return result or right(*arguments)
+
+    good: list[Op] = [SaveStep("t", f"s{number}", {"output": "kept"}) for number in range(3)]
+    with monkeypatch.context() as patch:
+        patch.setattr(owner, method, wrong)
+        async with asyncio.timeout(20):
+            results = await all_of(write_queue, [*good, bad()])
+    expected = [type(None) if times == 1 else WriteError] * 3
+    assert [type(result) for result in results[:3]] == expected
+    assert isinstance(results[3], WriteError)
+    assert caplog.text.count("KeyError: 'a mistake'") == caplog.text.count("report it\n") == 1
+    await write_queue.submit(SaveStep("t", "next", {}))
+    assert set(await outputs(database)) == {"s0", "s1", "s2", "next"}
+    assert write_queue.pending == 0
