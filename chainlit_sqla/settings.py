@@ -8,12 +8,13 @@ the application use the same database.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from dotenv import dotenv_values
-from pydantic import AliasChoices, Field, ValidationError
+from pydantic import AliasChoices, Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from .errors import ConfigurationError
@@ -104,7 +105,7 @@ class Settings(BaseSettings):
     storage_url: str = Field("", validation_alias=_named(_OURS + "STORAGE"))
     """The URL of the store for attachments; empty to use `bucket_name`."""
     bucket_name: str = Field("", validation_alias=_named("BUCKET_NAME"))
-    aws_access_key: str = Field("", validation_alias=_named("APP_AWS_ACCESS_KEY"))
+    aws_access_key: str = Field("", validation_alias=_named("APP_AWS_ACCESS_KEY"), repr=False)
     aws_secret_key: str = Field("", validation_alias=_named("APP_AWS_SECRET_KEY"), repr=False)
     aws_region: str = Field("", validation_alias=_named("APP_AWS_REGION"))
     aws_endpoint: str = Field("", validation_alias=_named("DEV_AWS_ENDPOINT"))
@@ -129,6 +130,18 @@ class Settings(BaseSettings):
     """The secret that signs URLs of local files; empty to use a key file in the folder."""
     app_root: Path = Field(default_factory=Path.cwd, validation_alias=_named("CHAINLIT_APP_ROOT"))
 
+    def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
+        """Hide all texts: any of them may have got a URL with a password, or a key."""
+        for name, value in super().__repr_args__():
+            yield name, "***" if isinstance(value, str) and value else value
+
+    @field_validator("data_dir", "app_root", mode="before")
+    @classmethod
+    def _refuse_url(cls, value: Any) -> Any:
+        if "://" in str(value):
+            raise ValueError("a folder is needed, not a URL")
+        return value
+
     @classmethod
     def load(cls, **overrides: Any) -> Settings:
         """Read the environment; keyword arguments win over it.
@@ -152,8 +165,9 @@ class Settings(BaseSettings):
         except ValidationError as error:
             first = error.errors()[0]
             name = ".".join(str(part) for part in first["loc"])
+            # The value is not shown: it may be a secret that belongs elsewhere.
             raise ConfigurationError(
-                f"{name}={first['input']!r} is invalid: {first['msg']}; correct or unset {name}"
+                f"{name} is invalid: {first['msg']}; correct or unset {name}"
             ) from None
 
     @classmethod

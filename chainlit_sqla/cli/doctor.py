@@ -50,7 +50,7 @@ from .options import (
     given_options,
     settings_for,
 )
-from .output import mask_url, plural
+from .output import mask_setting, plural
 from .runtime import DEBUG_VARIABLE, error_message, run_async
 
 _STYLES = {OK: "green", NOTE: "yellow", FAILED: "bold red", SKIPPED: "dim"}
@@ -416,10 +416,10 @@ def _environments() -> dict[str, Mapping[str, str]]:
 
 def _masked_value(name: str, settings: Settings) -> str:
     if name == "database_url":
-        return mask_url(settings.database)
+        return mask_setting(settings.database)
     value: Any = getattr(settings, name)
     if value is None or value == "":
         return ""
     if not Settings.model_fields[name].repr:
         return "(set)"
-    return f"{value:g}" if isinstance(value, float) else mask_url(str(value))
+    return f"{value:g}" if isinstance(value, float) else mask_setting(str(value))

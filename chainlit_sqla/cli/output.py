@@ -39,6 +39,8 @@ _REFUSAL = "No changes made: confirmation needs a terminal. Re-run with --yes."
 # Up to the last "@", since a password may contain ":", "/" and "@".
 _PASSWORD = re.compile(r"(?<=//)([^/:@]*:).+(?=@)", re.DOTALL)
 _CLOUD_URL = re.compile(r"(?:s3|gs|az)://")
+_SECRET_MEMBER = re.compile(r"(?i)(\w*(?:key|signature|sig|pwd|secret|token)=)[^&;\s]+")
+_KEY = re.compile(r"[A-Za-z0-9+/=_-]{40,}")  # No shorter than those of AWS.
 _PASSWORD_PARAMETER = re.compile(r"(?i)(?<=password=)[^&]+")
 
 
@@ -52,6 +54,13 @@ def mask_url(url: str) -> str:
     if _CLOUD_URL.match(url):
         return mask_storage_url(url)
     return _PASSWORD_PARAMETER.sub("***", _PASSWORD.sub(r"\1***", url))
+
+
+def mask_setting(value: str) -> str:
+    """Hide what may be a secret in the value of a setting, which may belong to another one."""
+    if _KEY.fullmatch(value):
+        return "(set; not shown, since it may be a key)"
+    return _SECRET_MEMBER.sub(r"\1***", mask_url(value))
 
 
 def format_table(rows: Sequence[Sequence[str]]) -> Iterator[str]:

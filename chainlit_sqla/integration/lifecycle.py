@@ -14,10 +14,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from sqlalchemy import make_url
-
 from .._internal.aio import CANCEL_SECONDS, RunOnce
-from ..database import Database
+from ..database import Database, parse_url
 from ..dialects import one_line
 from ..errors import ConfigurationError, DatabaseUnavailable, SchemaError
 from ..settings import Settings
@@ -48,7 +46,7 @@ class Pending(Enum):
 
 def report_empty_variables(settings: Settings, database: Database, *, storage_given: bool) -> None:
     """Log variables that name a database or a store but are empty, as compose files leave them."""
-    fields = ["database_url"] if database.given_url == make_url(settings.embedded_database) else []
+    fields = ["database_url"] if database.given_url == parse_url(settings.embedded_database) else []
     if not (storage_given or settings.storage_url or settings.bucket_name):
         fields += ["storage_url", "bucket_name"]
     if empty := settings.empty_variables(*fields):

@@ -108,7 +108,7 @@ def check_arguments(
         )
     if endpoint and not re.match(r"https?://[^/?#]+[^?#]*\Z", endpoint):
         raise ConfigurationError(
-            f"The endpoint {endpoint!r} of {cloud} is no URL; write it like http://localhost:9000"
+            f"The endpoint of {cloud} is no URL; write it like http://localhost:9000"
         )
 
 

@@ -147,6 +147,8 @@ def mask_storage_url(url: str) -> str:
     """Replace everything in a text that may be a storage URL and that may be a password."""
     if url.startswith("file:///"):
         return url
+    if "://" not in url:
+        return "***"
     for pattern, replacement in _SECRETS:
         url = pattern.sub(replacement, url)
     return _OPTION.sub(lambda match: match[0] if match[2] in _OPTIONS else f"{match[1]}***", url)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -356,7 +357,15 @@ def file_of(url: URL) -> Path:
     return Path(unquote(path))
 
 
+def _create_private(_dialect: Any, _record: Any, _args: Any, _options: Any, *, url: URL) -> None:
+    """Create the file with mode 0600, which SQLite gives to the files beside it, too."""
+    if not _in_memory(url) and url.query.get("mode", "rwc") == "rwc":
+        with suppress(OSError):  # It exists, or SQLite explains why it cannot be opened.
+            os.close(os.open(file_of(url), os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+
+
 def _listen(engine: Engine) -> None:
+    event.listen(engine, "do_connect", partial(_create_private, url=engine.url))
     event.listen(engine, "connect", _set_up)
     if engine.url.query.get("mode") == "ro":
         event.listen(engine, "connect", _read_any_text)

@@ -91,7 +91,7 @@ class Folder:
         self._make()
         subfolder = self._subfolder(digest)
         if not subfolder.exists():
-            subfolder.mkdir(exist_ok=True)
+            subfolder.mkdir(mode=0o700, exist_ok=True)
             _sync(self.root)
         before = self._entry(digest)
         version = secrets.token_hex(8)
@@ -289,7 +289,7 @@ def _paths(folder: Path) -> list[Path]:
 
 
 def _copy(source: BlobSource, path: Path, stop: threading.Event) -> int:
-    with source.reader() as reader, path.open("xb") as file:
+    with source.reader() as reader, open(path, "xb", opener=_open_private) as file:
         while chunk := reader.read(CHUNK):
             if stop.is_set():
                 raise Stopped
@@ -312,11 +312,14 @@ def _replace(path: Path, content: bytes) -> None:
 
 
 def _write_private(path: Path, text: str) -> None:
-    descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-    with os.fdopen(descriptor, "w") as file:
+    with open(path, "x", opener=_open_private) as file:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
+
+
+def _open_private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 def _sync(folder: Path) -> None:
