@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import time
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 _MILLISECONDS_FROM = 100_000_000_000
 """Larger epoch numbers are milliseconds: as seconds they would be after the year 5138."""
+
+_UTC_NAME = re.compile(r"\s*(?:Z|UTC|GMT)$", re.IGNORECASE)
+_EPOCH_NUMBER = re.compile(r"-?\d{9,17}(?:\.\d+)?$")
 
 
 def now() -> datetime:
@@ -19,13 +24,15 @@ def parse_instant(value: Any) -> datetime | None:
     """Parse a timestamp in any form that occurs in practice, None if that is impossible.
 
     ISO 8601 text with or without offset and fraction (without offset it is UTC, as in
-    Chainlit's ``utc_now``), a datetime, or epoch seconds or milliseconds.
+    Chainlit's ``utc_now``), also with both offset and ``Z``, a datetime, or epoch seconds or
+    milliseconds as a number or as text.
     """
     try:
         if isinstance(value, str):
-            value = datetime.fromisoformat(value.strip())
-        elif isinstance(value, (int, float)) and not isinstance(value, bool):
-            seconds = value / 1000 if abs(value) >= _MILLISECONDS_FROM else value
+            value = _parse_text(value)
+        if isinstance(value, (int, float, Decimal)) and not isinstance(value, bool):
+            number = float(value)
+            seconds = number / 1000 if abs(number) >= _MILLISECONDS_FROM else number
             value = datetime.fromtimestamp(seconds, UTC)
         if not isinstance(value, datetime):
             return None
@@ -39,6 +46,21 @@ def parse_instant(value: Any) -> datetime | None:
         return instant.astimezone(UTC)
     except (ValueError, OverflowError, OSError):
         return None
+
+
+def _parse_text(text: str) -> datetime | float:
+    try:
+        if text[4:5] == "-":  # Most are; a number of eleven digits is ISO 8601, too.
+            return datetime.fromisoformat(text)
+    except ValueError:
+        pass
+    text = text.strip()
+    if _EPOCH_NUMBER.match(text):
+        return float(text)
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        return datetime.fromisoformat(_UTC_NAME.sub("", text))
 
 
 def format_instant(value: datetime | None) -> str | None:

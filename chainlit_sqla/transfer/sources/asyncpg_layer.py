@@ -13,8 +13,8 @@ from typing import Any
 
 from sqlalchemy import Select, func, select
 
-from ..._internal.timestamps import format_instant
-from .normalize import document, instant
+from ..._internal.timestamps import format_instant, parse_instant
+from .normalize import document
 from .sqlalchemy_layer import Converted, Row, SqlAlchemyLayerSource
 
 _DROPPED = ("updatedAt", "deletedAt", "startTime", "endTime", "stepId")
@@ -71,8 +71,8 @@ class AsyncpgLayerSource(SqlAlchemyLayerSource):
     def _convert(self, kind: str, row: Row) -> Converted:
         translated = {name: value for name, value in row.items() if name not in _DROPPED}
         if kind == "step":
-            start, created = instant(row["startTime"]), instant(row["createdAt"])
-            translated |= {"createdAt": start, "start": start, "end": instant(row["endTime"])}
+            start, created = parse_instant(row["startTime"]), parse_instant(row["createdAt"])
+            translated |= {"createdAt": start, "start": start, "end": parse_instant(row["endTime"])}
             if created != start:
                 translated["extra"] = {"createdAt": format_instant(created)}
         elif kind == "element":

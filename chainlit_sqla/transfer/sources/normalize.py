@@ -27,8 +27,6 @@ from ...integration.from_chainlit import fit
 from ..records import COLUMNS, FLAG, INSTANT, INTEGER, JSON, Record, default, merge_extra
 
 _NULLS = {"", "null", "none"}
-_UTC = re.compile(r"\s*(?:Z|UTC|GMT)$", re.IGNORECASE)
-_EPOCH_NUMBER = re.compile(r"-?\d{9,17}(?:\.\d+)?$")
 _ARRAY_ITEM = re.compile(r'"((?:[^"\\]|\\.)*)"|([^",{}]+)')
 
 
@@ -73,16 +71,6 @@ def identifier(value: Any) -> str | None:
     if value is None or value == "":
         return None
     return _json.clean_text(str(value))
-
-
-def instant(value: Any) -> datetime | None:
-    """A timestamp in any form seen in the wild, such as ``2024-05-01T10:00:00+00:00Z``."""
-    if isinstance(value, Decimal):
-        value = float(value)
-    if isinstance(value, str):
-        text = _UTC.sub("", value.strip())
-        value = float(text) if _EPOCH_NUMBER.match(text) else text
-    return parse_instant(value)
 
 
 def document(value: Any) -> Any:
@@ -145,7 +133,7 @@ def plain(value: Any) -> Any:
 def _value_of(value_type: str, value: Any, name: str) -> Any:
     """The value as a column of ours holds it; None where it cannot."""
     if value_type == INSTANT:
-        return instant(value)
+        return parse_instant(value)
     if value_type == JSON:
         return {"tags": tags, "showInput": show_input}.get(name, document)(value)
     if isinstance(value, (uuid.UUID, datetime, bytes, Decimal)):

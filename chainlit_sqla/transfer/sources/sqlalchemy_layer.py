@@ -35,12 +35,13 @@ from sqlalchemy import types as sql_types
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ..._internal.json import UndecodableText
+from ..._internal.timestamps import parse_instant
 from ...database.revision import CHAINLIT_TABLES
 from ...dialects import Dialect, dialect_named
 from ...errors import ImportSourceError, RejectedRow
 from ..records import COLUMNS, EPOCH, IN_THREADS, JSON, Record
 from .base import Chunk, Items, fetch_portions, thread_batches
-from .normalize import feedback_value, identifier, instant, is_lenient, normalize
+from .normalize import feedback_value, identifier, is_lenient, normalize
 from .quarantine import QuarantinedRow
 
 _THREAD_ID = "chainlit_sqla_thread_id"
@@ -198,7 +199,7 @@ class SqlAlchemyLayerSource:
         query = select(steps.threadId, steps.type, time).where(steps.threadId.in_(ids))
         async for rows in self._portions(query):
             for row in rows:
-                at, id = instant(row["time"]), identifier(row["threadId"])
+                at, id = parse_instant(row["time"]), identifier(row["threadId"])
                 if at is None or id is None:
                     continue
                 self._first_step[id] = min(at, self._first_step.get(id, at))
@@ -344,7 +345,7 @@ class SqlAlchemyLayerSource:
     def _thread(self, row: Row) -> Converted:
         id, user_id = _required(row, "id"), identifier(row.get("userId"))
         self._refuse_duplicate("thread", id)
-        created = instant(row.get("createdAt")) or self._first_step.get(id, EPOCH)
+        created = parse_instant(row.get("createdAt")) or self._first_step.get(id, EPOCH)
         self._created[id] = created
         name = self._identifiers.get(user_id or "")
         overrides = {
