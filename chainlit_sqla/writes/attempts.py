@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
@@ -130,6 +130,12 @@ class Attempts:
             return not is_refused and kind is not ErrorKind.SCHEMA
 
         return await self._retry([queued], execute, is_repeated)
+
+    def start(self, ops: Iterable[QueuedOp]) -> None:
+        """Let the deadlines of operations begin, except those that have."""
+        deadline = time.monotonic() + self._database.settings.retry_seconds
+        for queued in ops:
+            queued.deadline = queued.deadline or deadline
 
     async def locked_lanes(self, ops: Sequence[QueuedOp]) -> set[Lane] | None:
         """Return the lanes whose threads are locked by other transactions.

@@ -10,7 +10,8 @@ Invariants:
    cancel the write. Of many callers, half are resolved before the next commit and half during
    it, so that they run while the database works.
 4. An operation has one deadline for all its attempts, counted from the first one, in whatever
-   halves of a batch and however often alone. Every operation is repeatable.
+   halves of a batch and however often alone. What waits behind one whose deadline has passed gets
+   a common one then. Every operation is repeatable.
 5. Whoever fails alone waits alone. A batch is repeated as a whole only where the error concerns
    all of it, such as an unavailable server. Otherwise it is halved until the cause is found: a row
    that the database refuses fails; any other operation is written by a task of its own, beside the
@@ -395,6 +396,7 @@ class WriteQueue:
                 else:
                     is_exhausted = True
                     self._fail(queued, self._attempts.exhausted(queued, last_error))
+                    self._attempts.start(lane.ops)  # Not one deadline after the other.
             else:
                 self._end([queued], outcome)
                 self._resolve(len(self._committed))  # The committer may wait for long.

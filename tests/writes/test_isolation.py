@@ -120,6 +120,23 @@ async def test_a_locked_thread_holds_up_only_its_own_writes(database: Database) 
 
 
 @postgresql
+async def test_what_waits_behind_a_held_write_has_one_deadline(database: Database) -> None:
+    """Of a thread that stays locked, each would wait for its own after that of the one before."""
+    async with queue_with(database, queue_size=100, retry_seconds=0.5) as write_queue:
+        await write_queue.submit(SaveThread("t"))
+        async with locked_thread(database, "t"):
+            [first] = submit(write_queue, [step("t", "first")])
+            await until(lambda: write_queue.counters().held == 1)
+            behind = submit(write_queue, [step("t", f"s{number}") for number in range(20)])
+            with pytest.raises(RetriesExhausted):
+                await first
+            began = time.monotonic()
+            results = await asyncio.gather(*behind, return_exceptions=True)
+            assert {type(result) for result in results} == {RetriesExhausted}
+            assert time.monotonic() - began < 5  # Not 10.
+
+
+@postgresql
 async def test_a_locked_row_of_a_thread_holds_up_others_for_one_wait(database: Database) -> None:
     """To find it among 32 writes by halves would take six waits of a second."""
     ids = [f"t{number}" for number in range(32)]
