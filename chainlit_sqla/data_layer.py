@@ -35,6 +35,7 @@ from .integration import from_chainlit, lifecycle, to_chainlit
 from .integration.attachments import open_source, resolve_storage
 from .integration.deferral import defer_until_first_message
 from .integration.lifecycle import LayerStats, Pending, Settling, close_parts, commit, stats_of
+from .integration.limits import check_comment, known_id, search_text, thread_name
 from .integration.server import (
     answer_seconds,
     feedback_user,
@@ -46,6 +47,7 @@ from .integration.session import (
     author_of,
     browser_user,
     deletion_scope,
+    is_browser_session,
     unsaved_owner,
 )
 from .queries import elements, steps, threads
@@ -180,7 +182,7 @@ class SQLADataLayer(BaseDataLayer):
 
     async def get_user(self, identifier: str) -> PersistedUser | None:
         """Return the user with this identifier, None if there is none."""
-        user = await self._users.get(clean_text(identifier))
+        user = await self._users.get(known_id(identifier))
         if user is None:
             return None
         unowned = self._unowned.get(user.identifier, set())
@@ -229,6 +231,7 @@ class SQLADataLayer(BaseDataLayer):
         """Set the feedback of a step and return its id, with which it can be deleted."""
         actor = feedback_user.get()
         with report_to_guard():
+            check_comment(feedback.comment, self.settings.max_short_text)
             thread_id = feedback.threadId or await self._thread_of_step(
                 "Feedback", feedback.forId, actor
             )
@@ -246,7 +249,7 @@ class SQLADataLayer(BaseDataLayer):
 
     async def _thread_of_step(self, what: str, step_id: Any, actor: str | None) -> str:
         """Return the only thread with this step that the actor may change."""
-        query = partial(steps.threads_of, step_id=clean_text(step_id))
+        query = partial(steps.threads_of, step_id=known_id(step_id))
         thread_rows = await self._read(query, wait_for=Pending.ALL)
         own_ids = [
             row.id for row in thread_rows if actor is None or row.userIdentifier in (None, actor)
@@ -274,7 +277,7 @@ class SQLADataLayer(BaseDataLayer):
 
     async def get_element(self, thread_id: str, element_id: str) -> ElementDict | None:
         """Return an element with a fresh URL, None if there is none."""
-        thread_id, element_id = clean_text(thread_id), clean_text(element_id)
+        thread_id, element_id = known_id(thread_id), known_id(element_id)
         parameters = {"thread_id": thread_id, "element_id": element_id}
         statement = elements.by_id(self.database.dialect), parameters
         [rows] = await self._fetch(statement, wait_for=thread_id)
@@ -345,13 +348,13 @@ class SQLADataLayer(BaseDataLayer):
 
     async def get_step(self, step_id: str) -> StepDict | None:
         """Return a step with its feedback, None if there is none."""
-        statement = steps.by_id(self.database.dialect), {"step_id": clean_text(step_id)}
+        statement = steps.by_id(self.database.dialect), {"step_id": known_id(step_id)}
         [rows] = await self._fetch(statement, wait_for=Pending.ALL)
         return cast("StepDict", (await self._step_dicts(rows))[0]) if rows else None
 
     async def get_favorite_steps(self, user_id: str) -> list[StepDict]:
         """Return the favorite steps in a user's threads, newest first."""
-        statement = steps.favorites(self.database.dialect), {"user_id": clean_text(user_id)}
+        statement = steps.favorites(self.database.dialect), {"user_id": known_id(user_id)}
         [rows] = await self._fetch(statement, wait_for=Pending.ALL)
         return cast("list[StepDict]", await self._step_dicts(rows))
 
@@ -369,14 +372,14 @@ class SQLADataLayer(BaseDataLayer):
 
     async def get_thread_author(self, thread_id: str) -> str:
         """Return the identifier of a thread's user, "" if it has none."""
-        thread_id = clean_text(thread_id)
+        thread_id = known_id(thread_id)
         statement = threads.AUTHOR, {"thread_id": thread_id}
         [rows] = await self._fetch(statement, wait_for=thread_id, seconds=_LOOKUP_SECONDS)
         return (rows[0][0] if rows else None) or ""
 
     async def get_thread(self, thread_id: str) -> ThreadDict | None:
         """Return a thread with its steps and elements, None if there is none."""
-        thread_id, dialect = clean_text(thread_id), self.database.dialect
+        thread_id, dialect = known_id(thread_id), self.database.dialect
         statements = threads.detail_statements(dialect, thread_id)
         results = await self._fetch(*statements, wait_for=thread_id)
         if (detail := threads.parse_detail(results)) is None:
@@ -396,6 +399,7 @@ class SQLADataLayer(BaseDataLayer):
         tags: list[str] | None = None,
     ) -> None:
         """Update a thread; None changes nothing, None in metadata removes a member."""
+        name = thread_name(name, self.settings.max_short_text, cut=is_browser_session())
         actor = author_of(thread_id)
         if user_id is None and (owner := unsaved_owner(thread_id)):
             self._unowned.setdefault(owner, set()).add(thread_id)
@@ -416,10 +420,10 @@ class SQLADataLayer(BaseDataLayer):
             )
         first = min(max(pagination.first, 1), _MAX_PAGE_LENGTH)
         query = threads.ThreadQuery(
-            clean_text(filters.userId),
+            known_id(filters.userId),
             first,
             Cursor.parse(pagination.cursor) if pagination.cursor else None,
-            clean_text(filters.search or ""),
+            search_text(filters.search, self.settings.max_short_text),
             filters.feedback,
         )
         dialect = self.database.dialect

@@ -12,11 +12,13 @@
     │   └── AdoptionRefused     tables that cannot be adopted in their present state
     ├── WriteError              a write that did not reach the database
     │   ├── RejectedRow         the database (or the layer) refuses this one row
-    │   │   └── NotTheAuthor    a client tried to write to another user's thread
+    │   │   ├── NotTheAuthor    a client tried to write to another user's thread
+    │   │   └── TooLarge        a text or a row exceeds the limits of the settings
     │   ├── RetriesExhausted    the database stayed unavailable until the deadline
     │   ├── WriteQueueFull      too many writes wait already
     │   └── WriteQueueClosed    the layer was closed before the write
     ├── InvalidCursor           a page cursor that this layer did not issue
+    ├── InvalidSearch           a search text exceeds the limit of the settings
     ├── StorageError            a blob could not be written, read or deleted
     │   ├── BlobNotFound        there is no blob under this key
     │   ├── BlobRejected        no store can take this blob: its key, size or source is at fault
@@ -35,6 +37,7 @@ __all__ = [
     "DatabaseUnavailable",
     "ImportSourceError",
     "InvalidCursor",
+    "InvalidSearch",
     "MissingExtraError",
     "NotTheAuthor",
     "RejectedRow",
@@ -44,6 +47,7 @@ __all__ = [
     "SchemaUnknown",
     "StorageError",
     "StorageUnavailable",
+    "TooLarge",
     "WriteError",
     "WriteQueueClosed",
     "WriteQueueFull",
@@ -110,6 +114,10 @@ class NotTheAuthor(RejectedRow):
     """A client requested a change in another user's thread; nothing was changed."""
 
 
+class TooLarge(RejectedRow):
+    """A text or a row exceeds the limits of the settings; nothing was changed."""
+
+
 class RetriesExhausted(WriteError):
     """The database stayed unavailable until the deadline of the write."""
 
@@ -124,6 +132,10 @@ class WriteQueueFull(WriteError):
 
 class InvalidCursor(ChainlitSqlaError, ValueError):
     """A page cursor that this layer did not issue."""
+
+
+class InvalidSearch(ChainlitSqlaError, ValueError):
+    """A search text exceeds the limit of the settings."""
 
 
 class StorageError(ChainlitSqlaError):

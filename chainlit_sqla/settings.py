@@ -92,6 +92,10 @@ class Settings(BaseSettings):
     """The capacity of the write queue; further callers wait in line, 50,000 at most."""
     queue_bytes: int = Field(256 * 2**20, ge=1, validation_alias=_named(_OURS + "QUEUE_BYTES"))
     """The capacity of the write queue in bytes; callers in line may hold four times as many."""
+    max_row_bytes: int = Field(64 * 2**20, ge=1, validation_alias=_named(_OURS + "MAX_ROW_BYTES"))
+    """The size of a step, an element's row, a thread's or a user's metadata at most, about."""
+    max_short_text: int = Field(10_000, ge=1, validation_alias=_named(_OURS + "MAX_SHORT_TEXT"))
+    """Characters of a thread's name, a comment and a search text at most."""
     batch_size: int = Field(500, ge=1, validation_alias=_named(_OURS + "BATCH_SIZE"))
     """The largest number of writes in one transaction."""
     retry_seconds: float = Field(120.0, ge=0, validation_alias=_named(_OURS + "RETRY_SECONDS"))

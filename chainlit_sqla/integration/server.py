@@ -12,7 +12,7 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
@@ -26,9 +26,13 @@ from starlette.types import Message, Receive, Scope, Send
 
 from ..errors import (
     DatabaseUnavailable,
+    InvalidCursor,
+    InvalidSearch,
     NotTheAuthor,
+    RejectedRow,
     RetriesExhausted,
     SchemaError,
+    TooLarge,
     WriteQueueClosed,
     WriteQueueFull,
 )
@@ -56,6 +60,14 @@ UNAVAILABLE = (
     WriteQueueFull,
 )
 """The errors of a request that may succeed later; the layer has logged them."""
+_REFUSALS: Mapping[type[Exception], tuple[str, int]] = {
+    NotTheAuthor: ("You are not the author of this thread", 403),
+    TooLarge: ("The text is too long", 413),
+    RejectedRow: ("This cannot be stored", 400),
+    InvalidCursor: ("Unknown page", 400),
+    InvalidSearch: ("The search text is too long", 400),
+}
+"""Answers to requests that are at fault; the reason may be none of the client's business."""
 _APOLOGY = "Past conversations are unavailable at the moment; try again soon"
 _RETRY_AFTER = 5
 _QUIET_SECONDS = 30.0
@@ -90,24 +102,28 @@ def public_prefix() -> str:
 
 
 def _install_answers(app: Starlette, sockets: Any) -> None:
-    """Answer `UNAVAILABLE` errors, once for a server, whatever layers it gets."""
+    """Answer `UNAVAILABLE` errors and refusals, once for a server, whatever layers it gets."""
     if getattr(app.state, "chainlit_sqla_answers", False):
         return
     app.state.chainlit_sqla_answers = True
     middleware: Any = app.middleware_stack
     while middleware and not isinstance(middleware, ExceptionMiddleware):
         middleware = getattr(middleware, "app", None)
-    for kind in UNAVAILABLE:
-        app.add_exception_handler(kind, _answer_503)
+    kinds: tuple[type[Exception], ...] = (*UNAVAILABLE, *_REFUSALS)
+    for kind in kinds:
+        app.add_exception_handler(kind, _answer)
         if middleware:  # It is made at the first request, which may have created the layer.
-            middleware.add_exception_handler(kind, _answer_503)
+            middleware.add_exception_handler(kind, _answer)
     handlers = sockets.handlers.get("/", {})
     for event, handler in handlers.items():
         handlers[event] = _apologize(sockets, event, handler)
     logging.getLogger("chainlit").addFilter(_QuietOutage())
 
 
-async def _answer_503(_request: Request, _error: Exception) -> Response:
+async def _answer(_request: Request, error: Exception) -> Response:
+    for kind, (detail, status) in _REFUSALS.items():
+        if isinstance(error, kind):
+            return JSONResponse({"detail": detail}, status)
     return JSONResponse({"detail": _APOLOGY}, 503, {"Retry-After": str(_RETRY_AFTER)})
 
 
@@ -156,13 +172,13 @@ class _QuietOutage(logging.Filter):
 
 @contextmanager
 def report_to_guard() -> Iterator[None]:
-    """Report the error of a feedback request to its guard, which answers 403 or 503.
+    """Report the error of a feedback request to its guard, which answers it.
 
     Without the guard, Chainlit answers 500.
     """
     try:
         yield
-    except (NotTheAuthor, *UNAVAILABLE) as error:
+    except (RejectedRow, *UNAVAILABLE) as error:
         errors = _guard_errors.get()
         if errors is not None:
             errors.append(error)
@@ -204,18 +220,14 @@ class WriteGuard(BaseRoute):
 
         try:
             await self._delegate(scope, receive, send_unless_refused)
-        except (NotTheAuthor, *UNAVAILABLE):
+        except (RejectedRow, *UNAVAILABLE):
             pass
         finally:
             answer_seconds.reset(seconds_token)
             feedback_user.reset(user_token)
             _guard_errors.reset(errors_token)
         if errors:
-            answer: Response
-            if isinstance(errors[0], NotTheAuthor):
-                answer = JSONResponse({"detail": "You are not the author of this thread"}, 403)
-            else:
-                answer = await _answer_503(Request(scope), errors[0])
+            answer = await _answer(Request(scope), errors[0])
             await answer(scope, receive, send)
 
     async def _delegate(self, scope: Scope, receive: Receive, send: Send) -> None:

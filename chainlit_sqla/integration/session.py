@@ -24,6 +24,11 @@ def _session() -> BaseSession | None:
     return context.session if context else None
 
 
+def is_browser_session() -> bool:
+    """Whether the call is made in the session of a browser, and not by a request or a script."""
+    return isinstance(_session(), WebsocketSession)
+
+
 def deletion_scope() -> Scope:
     """Return what a deletion by id may reach: the session's thread and its user's threads."""
     session = _session()

@@ -36,6 +36,7 @@ from ..models import steps as steps_table
 from . import elements, select_columns, steps
 
 _Query = TypeVar("_Query", bound=Select[Any])
+_LONGEST_CURSOR = 10_000
 _NO_LIMIT = 2**31 - 1
 
 COLUMNS = (
@@ -129,6 +130,8 @@ class Cursor:
     def parse(cls, cursor: str) -> Cursor:
         """Parse the result of ``str(cursor)``; raise `InvalidCursor` for any other text."""
         try:
+            if len(cursor) > _LONGEST_CURSOR:
+                raise ValueError("no id is that long")
             raw = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
             timestamp, id = orjson.loads(raw)
             last_activity = datetime.fromisoformat(timestamp)

@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any, TypeAlias
 
 from .._internal.timestamps import next_ordinal, now
-from ..errors import RejectedRow
+from ..errors import RejectedRow, TooLarge
 
 _LONGEST_ID = 100
 
@@ -243,6 +243,15 @@ def size_of(op: Op) -> int:
         if document := getattr(op, name, None):
             size += _size_of(document)
     return size + len(op.comment or "") if isinstance(op, SaveFeedback) else size
+
+
+def check_size(op: Op, size: int, most: int) -> None:
+    """Raise `TooLarge` for an operation beyond the limit of a row."""
+    if size > most:
+        raise TooLarge(
+            f"{describe(op)} has {size / 1e6:,.1f} MB, {most / 1e6:,.1f} MB at most are stored; "
+            "store a file instead, or raise CHAINLIT_SQLA_MAX_ROW_BYTES"
+        )
 
 
 def _size_of(document: Any) -> int:

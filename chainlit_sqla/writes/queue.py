@@ -43,7 +43,7 @@ from ..errors import RejectedRow, WriteError, WriteQueueClosed, WriteQueueFull
 from .attempts import Attempts, BreaksConnections, earliest, refused, too_late, unexpected
 from .execute_batch import BatchOutcome
 from .lanes import SHARE, Lane, Lanes, QueuedOp
-from .operations import Op, check_ids, describe, size_of
+from .operations import Op, check_ids, check_size, describe, size_of
 
 log = logging.getLogger(__name__)
 
@@ -176,6 +176,7 @@ class WriteQueue:
                 f"{describe(op)} was not written: the data layer is closed; make a new one"
             )
         settings, waiting = self._database.settings, self._lanes
+        check_size(op, size, settings.max_row_bytes)
         most_bytes = settings.queue_bytes * (1 + _LINE_BYTES)
         is_full = waiting.operations >= settings.queue_size + _LINE_CALLERS
         if is_full or (waiting.operations and waiting.bytes + size > most_bytes):

@@ -150,7 +150,8 @@ async def test_a_row_larger_than_a_packet_is_refused_and_others_are_written(
 async def test_a_row_of_many_packets_is_refused_immediately(server: MySQLServer) -> None:
     """The server answers while the driver still sends, and the driver loses its step."""
     url = server.create_database()  # Not through the proxy, which takes all first.
-    made = Database(url, settings=Settings.load(retry_seconds=300, close_seconds=PATIENCE))
+    limits = {"retry_seconds": 300, "close_seconds": PATIENCE, "max_row_bytes": 2**30}
+    made = Database(url, settings=Settings.load(**limits))
     await migrations.upgrade(made)
     write_queue = WriteQueue(made)
     huge = SaveStep("t", "huge", {"output": "x" * 100_000_000})
