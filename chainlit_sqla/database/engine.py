@@ -139,6 +139,8 @@ class Database:
     async def write(self) -> AsyncIterator[AsyncConnection]:
         """Open a connection in a transaction that commits at the end of the block."""
         async with self._open(self.dialect.write_options) as connection, connection.begin():
+            if self._sessions.pooler:  # Its sessions have settings of their own.
+                await self.dialect.limit_locks(connection, self.settings.lock_timeout)
             yield connection
 
     @asynccontextmanager

@@ -176,6 +176,9 @@ class Dialect(ABC):
     async def refuse_hidden_rows(self, connection: AsyncConnection) -> None:  # noqa: B027
         """Make the transaction fail if row level security would hide rows."""
 
+    async def limit_locks(self, connection: AsyncConnection, seconds: float) -> None:  # noqa: B027
+        """Limit waits for locks in a transaction behind a transaction pooler."""
+
     async def read_undecodable_text(self, connection: AsyncConnection) -> None:  # noqa: B027
         """Read text that is not valid UTF-8 as `UndecodableText` on a connection."""
 

@@ -125,6 +125,17 @@ async def test_a_server_with_fewer_connections_than_the_pool(
         await asyncio.to_thread(postgres.execute, statement, url=postgres_url)
 
 
+async def test_a_transaction_behind_a_pooler_waits_for_a_lock_as_long_as_others(
+    postgres_url: str,
+) -> None:
+    """Whoever is not written in one round trip, too; sessions of the pooler keep nothing."""
+    asked = text("SELECT current_setting('lock_timeout')")
+    with start_pgbouncer(postgres_url, pool_size=1) as pooler:
+        async with layers(pooler.reach(postgres_url), 1, lock_timeout=0.3) as [database]:
+            assert await database.transact(lambda c: c.scalar(asked)) == "300ms"
+            assert await database.read(lambda c: c.scalar(asked)) == "0"
+
+
 @pytest.mark.full
 async def test_no_other_process_prepares_statements_of_the_same_names(postgres_url: str) -> None:
     """Behind a pooler that hides, theirs would run instead; so it is an error."""

@@ -185,6 +185,11 @@ class PostgreSQL(Dialect):
         """
         await connection.execute(text("SET LOCAL row_security = off"))
 
+    async def limit_locks(self, connection: AsyncConnection, seconds: float) -> None:
+        if seconds:
+            limit = connections.milliseconds(seconds)
+            await connection.execute(text(f"SET LOCAL lock_timeout = {limit}"))
+
     async def server_version(self, connection: AsyncConnection) -> str:
         return f"PostgreSQL {await connection.scalar(text('SHOW server_version'))}"
 
