@@ -30,6 +30,7 @@ from .errors import (
     RejectedRow,
     SchemaError,
     StorageError,
+    UnknownOwner,
 )
 from .integration import from_chainlit, lifecycle, to_chainlit
 from .integration.attachments import open_source, resolve_storage
@@ -48,7 +49,7 @@ from .integration.session import (
     browser_user,
     deletion_scope,
     is_browser_session,
-    unsaved_owner,
+    session_owner,
 )
 from .queries import elements, steps, threads
 from .queries.search import Search
@@ -135,7 +136,7 @@ class SQLADataLayer(BaseDataLayer):
             self.settings.upload_retry_seconds,
         )
         self._settled = Settling(self.database, self.write_queue, self._uploads, self._ready)
-        self._unowned: dict[str, set[str]] = {}  # Threads begun in an outage, by identifiers.
+        self._unowned: dict[str, set[str]] = {}  # Threads of users without a row, by identifiers.
         self._users = UserCache(self._read_user, self.settings.user_cache_seconds)
         install_routes(self.storage)
 
@@ -400,11 +401,19 @@ class SQLADataLayer(BaseDataLayer):
     ) -> None:
         """Update a thread; None changes nothing, None in metadata removes a member."""
         name = thread_name(name, self.settings.max_short_text, cut=is_browser_session())
-        actor = author_of(thread_id)
-        if user_id is None and (owner := unsaved_owner(thread_id)):
+        actor, owner = author_of(thread_id), session_owner(thread_id, user_id)
+        if user_id is None and owner:
             self._unowned.setdefault(owner, set()).add(thread_id)
         operation = from_chainlit.thread_operation(thread_id, name, user_id, metadata, tags, actor)
-        await self._commit(operation)
+        try:
+            await self._commit(operation)
+        except UnknownOwner:
+            if owner is None:
+                raise
+            # Deleted while the window was open; the next request creates a user, whose it is.
+            self._users.writing(owner)()
+            self._unowned.setdefault(owner, set()).add(thread_id)
+            await self.update_thread(thread_id, name, None, metadata, tags)
 
     async def delete_thread(self, thread_id: str) -> None:
         """Delete a thread with its contents; late writes to it are dropped."""

@@ -13,7 +13,8 @@
     ├── WriteError              a write that did not reach the database
     │   ├── RejectedRow         the database (or the layer) refuses this one row
     │   │   ├── NotTheAuthor    a client tried to write to another user's thread
-    │   │   └── TooLarge        a text or a row exceeds the limits of the settings
+    │   │   ├── TooLarge        a text or a row exceeds the limits of the settings
+    │   │   └── UnknownOwner    a thread is given to a user who does not exist
     │   ├── RetriesExhausted    the database stayed unavailable until the deadline
     │   ├── WriteQueueFull      too many writes wait already
     │   └── WriteQueueClosed    the layer was closed before the write
@@ -48,6 +49,7 @@ __all__ = [
     "StorageError",
     "StorageUnavailable",
     "TooLarge",
+    "UnknownOwner",
     "WriteError",
     "WriteQueueClosed",
     "WriteQueueFull",
@@ -116,6 +118,10 @@ class NotTheAuthor(RejectedRow):
 
 class TooLarge(RejectedRow):
     """A text or a row exceeds the limits of the settings; nothing was changed."""
+
+
+class UnknownOwner(RejectedRow):
+    """A thread is given to a user who does not exist, or was deleted."""
 
 
 class RetriesExhausted(WriteError):

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from chainlit.context import context_var
 from chainlit.session import WebsocketSession
-from chainlit.user import PersistedUser
 
 from .._internal.json import clean_text
 from ..writes.operations import Scope
@@ -49,15 +48,16 @@ def browser_user() -> str | None:
     return clean_text(session.user.identifier)
 
 
-def unsaved_owner(thread_id: object) -> str | None:
-    """Return the identifier of a browser's user whom Chainlit could not read, in an outage.
+def session_owner(thread_id: object, user_id: object) -> str | None:
+    """Return the identifier of the browser's user of this id, for the session's own thread.
 
-    It then creates the session's thread without an owner.
+    The id is None of a user whom Chainlit could not read, in an outage: it then creates the
+    thread without an owner.
     """
     session = _session()
-    user = session.user if isinstance(session, WebsocketSession) else None
-    is_own = session is not None and thread_id == session.thread_id
-    return browser_user() if is_own and user and not isinstance(user, PersistedUser) else None
+    if session is None or thread_id != session.thread_id:
+        return None
+    return browser_user() if getattr(session.user, "id", None) == user_id else None
 
 
 def author_of(thread_id: object) -> str | None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Table, delete, or_, select, true
 
-from ..errors import NotTheAuthor, RejectedRow
+from ..errors import NotTheAuthor, RejectedRow, UnknownOwner
 from ..models import feedbacks, threads
 from .merge_operations import Segment
 from .operations import DeleteFeedback, SaveThread, SaveUser, Scope, printable_id
@@ -44,7 +44,7 @@ def errors_of_claims(
 def refused_owners(segment: Segment, user_ids: Container[str]) -> dict[int, RejectedRow]:
     """Return the operations that give a thread to a user who does not exist, with their errors."""
     return {
-        position: RejectedRow(
+        position: UnknownOwner(
             f"There is no user with the id {printable_id(user_id)!r}; "
             "call create_user first and pass the id of the user it returns"
         )
