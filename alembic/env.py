@@ -10,7 +10,7 @@ from alembic import context
 from sqlalchemy import Connection, text
 
 from chainlit_sqla.database import Database, repeatable_ddl
-from chainlit_sqla.database.checks import revoke_default_grants
+from chainlit_sqla.database.checks import check_server, revoke_default_grants
 from chainlit_sqla.database.revision import VERSION_TABLE
 from chainlit_sqla.dialects.search_index import INDEX
 from chainlit_sqla.models import Base
@@ -80,6 +80,8 @@ async def run_from_environment() -> None:
     database = Database()
     try:
         async with database.engine.connect() as connection:
+            await check_server(connection, database)
+            await connection.rollback()
             await connection.run_sync(run, database)
     finally:
         await database.close()

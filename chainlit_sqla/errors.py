@@ -9,6 +9,7 @@
     ├── SchemaError             the tables do not match this release
     │   ├── SchemaOutdated      older: run ``chainlit-sqla upgrade``
     │   ├── SchemaUnknown       newer, or created by another program
+    │   ├── ServerUnsuitable    a version, encoding or character set that loses rows
     │   └── AdoptionRefused     tables that cannot be adopted in their present state
     ├── WriteError              a write that did not reach the database
     │   ├── RejectedRow         the database (or the layer) refuses this one row
@@ -46,6 +47,7 @@ __all__ = [
     "SchemaError",
     "SchemaOutdated",
     "SchemaUnknown",
+    "ServerUnsuitable",
     "StorageError",
     "StorageUnavailable",
     "TooLarge",
@@ -98,6 +100,10 @@ class SchemaOutdated(SchemaError):
 
 class SchemaUnknown(SchemaError):
     """The schema is newer than this release, or another program created it."""
+
+
+class ServerUnsuitable(SchemaError):
+    """The server is too old, or an encoding or character set cannot hold every row."""
 
 
 class AdoptionRefused(SchemaError):

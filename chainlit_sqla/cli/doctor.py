@@ -29,7 +29,7 @@ from sqlalchemy.schema import CreateSchema, CreateTable, DropTable
 
 from .. import __version__
 from ..database import Database, migrator, parse_url
-from ..database.checks import describe_grants
+from ..database.checks import check_server, describe_grants
 from ..database.revision import HEAD, current_revision, table_names
 from ..dialects import BACKUP_SUFFIX
 from ..dialects.column_types import Key
@@ -231,6 +231,7 @@ async def _timed(
 async def _connect(database: Database) -> _Outcome:
     async with database.connect() as connection:
         server = await database.dialect.server_version(connection)
+        await check_server(connection, database)
     return OK, f"{server}, {database.label}"
 
 

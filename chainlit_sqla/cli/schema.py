@@ -9,8 +9,6 @@ from sqlalchemy import func, inspect, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ..database import Database, migrator
-from ..database.revision import REVISIONS
-from ..errors import ConfigurationError
 from ..models import quarantine, steps, threads, users
 from ..settings import Settings
 from .options import (
@@ -25,8 +23,6 @@ from .options import (
 )
 from .output import confirm, plural
 from .runtime import run_async
-
-_BASE = "base"
 
 
 def upgrade(
@@ -93,38 +89,26 @@ async def _migrate(
         after, label = await migrator.current(database), describe_database(database)
         revoked = f"\n{revoked}" if revoked else ""
         if after == before:
-            return f"{label}: already at {after or _BASE}{revoked}"
-        return f"{label}: now at {after or _BASE}, was at {before or _BASE}{revoked}"
+            return f"{label}: already at {after or migrator.BASE}{revoked}"
+        return (
+            f"{label}: now at {after or migrator.BASE}, was at {before or migrator.BASE}{revoked}"
+        )
 
 
 async def _plan_downgrade(settings: Settings, revision: str) -> tuple[str, str]:
     """Return the target of a downgrade, and a sentence about what is lost, empty for nothing."""
     async with open_database(settings) as database:
         now = await migrator.current(database)
-        target = _older_revision(revision, now)
+        target = migrator.older_revision(revision, now)
         if now is None or target == now:
             return target, ""
         label = describe_database(database)
         rows, quarantined = await database.read(lambda c: _count_rows(c, database))
-        if target != _BASE:
+        if target != migrator.BASE:
             kept = f"; kept for the next upgrade: {quarantined}" if quarantined else ""
             return target, f"{label}: what {target} cannot hold will be lost{kept}."
         rows += f", {quarantined}" if quarantined else ""
         return target, f"{label}: all tables will be dropped, with {rows}."
-
-
-def _older_revision(revision: str, now: str | None) -> str:
-    revisions = [_BASE, *REVISIONS]
-    position = revisions.index(now or _BASE) if (now or _BASE) in revisions else len(REVISIONS)
-    if revision in revisions[: position + 1]:
-        return revision
-    steps_back = int(revision[1:]) if revision.startswith("-") and revision[1:].isdigit() else 0
-    if 0 < steps_back <= position:
-        return revisions[position - steps_back]
-    raise ConfigurationError(
-        f"{revision!r} is not a revision to return to from {now or _BASE}; "
-        f"use one of {', '.join(revisions[: position + 1])}"
-    )
 
 
 async def _count_rows(connection: AsyncConnection, database: Database) -> tuple[str, str]:

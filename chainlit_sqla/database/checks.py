@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 
 from sqlalchemy import Connection
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ..dialects import BACKUP_SUFFIX
 from ..models import Base
 from .engine import Database
-from .revision import CHAINLIT_TABLES, VERSION_TABLE
+from .revision import CHAINLIT_TABLES, VERSION_TABLE, current_revision
 
 log = logging.getLogger(__name__)
 
@@ -19,6 +20,18 @@ _TABLES = [
     *(f"{name}{BACKUP_SUFFIX}" for name in CHAINLIT_TABLES),
 ]
 """All tables with conversations, and that of the revision."""
+
+
+async def check_server(connection: AsyncConnection, database: Database) -> str | None:
+    """Raise `ServerUnsuitable` where the server, or our tables on it, would lose rows.
+
+    Returns:
+        The revision of the tables, None where there are none.
+    """
+    revision = await current_revision(connection, database.schema)
+    tables = list(Base.metadata.tables) if revision else []
+    await connection.run_sync(database.dialect.check_server, tables)
+    return revision
 
 
 def revoke_default_grants(connection: Connection, database: Database) -> str:

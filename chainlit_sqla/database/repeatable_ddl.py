@@ -15,6 +15,7 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection, Index, Table, inspect, text
 from sqlalchemy.engine.reflection import Inspector
 
+from ..dialects.requirements import mysql_collation
 from .revision import UPGRADE_MARKER
 
 
@@ -45,12 +46,9 @@ class _RepeatableImpl(MySQLImpl):
     """
 
     def create_table(self, table: Table, **kw: Any) -> None:
-        maria = getattr(self.dialect, "is_mariadb", False)
         table.dialect_kwargs["mysql_engine"] = "InnoDB"
         table.dialect_kwargs["mysql_charset"] = "utf8mb4"
-        # Both compare code points, and trailing spaces are significant.
-        collation = "utf8mb4_nopad_bin" if maria else "utf8mb4_0900_bin"
-        table.dialect_kwargs["mysql_collate"] = collation
+        table.dialect_kwargs["mysql_collate"] = mysql_collation(self.dialect)
         table.primary_key.name = None  # MySQL ignores the name with a warning.
         columns = set(table.columns.keys())  # Other columns: another program's table, an error.
         if not self._is_done(lambda inspector: _columns(inspector, table.name) == columns):
@@ -68,7 +66,9 @@ class _RepeatableImpl(MySQLImpl):
         """Create the marker, and return whether an interrupted upgrade has made the change."""
         if self.as_sql or self.connection is None:  # SQL is only printed.
             return False
-        self.connection.execute(text(f"CREATE TABLE IF NOT EXISTS {UPGRADE_MARKER} (id INTEGER)"))
+        self.connection.execute(
+            text(f"CREATE TABLE IF NOT EXISTS {UPGRADE_MARKER} (id INTEGER PRIMARY KEY)")
+        )
         return check(inspect(self.connection))
 
 

@@ -183,6 +183,10 @@ class Dialect(ABC):
         """Read text that is not valid UTF-8 as `UndecodableText` on a connection."""
 
     @abstractmethod
+    def check_server(self, connection: Connection, tables: Sequence[str]) -> None:
+        """Raise `ServerUnsuitable` where the server, or our tables on it, would lose rows."""
+
+    @abstractmethod
     async def server_version(self, connection: AsyncConnection) -> str:
         """Return the server's name and version."""
 

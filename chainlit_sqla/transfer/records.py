@@ -115,7 +115,7 @@ class Record:
         for name in _INSTANTS[self.kind]:
             values[name] = format_instant(values[name])
         raw = orjson.dumps((self.kind, values), option=orjson.OPT_SORT_KEYS)
-        return int.from_bytes(hashlib.blake2b(raw, digest_size=16).digest(), "big")
+        return int.from_bytes(hashlib.sha256(raw).digest()[:16], "big")
 
     def line(self) -> bytes:
         """The record as a line of JSONL, without the newline."""

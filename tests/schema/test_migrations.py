@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import pytest
 from chainlit.types import Pagination, ThreadFilter
 from chainlit.user import User
@@ -24,6 +25,7 @@ from chainlit_sqla.database.revision import HEAD, REVISIONS, VERSION_TABLE
 from chainlit_sqla.errors import ConfigurationError, SchemaOutdated, SchemaUnknown
 from chainlit_sqla.models import Base
 from chainlit_sqla.settings import Settings
+from tests.until import until
 
 ROOT = Path(__file__).parents[2]
 
@@ -205,6 +207,36 @@ async def test_a_failed_upgrade_leaves_nothing_behind(transactional_url: str) ->
         with pytest.raises(Exception, match="already exists"):
             await migrations.upgrade(database)
         assert await schema_of(database) == before
+
+
+@pytest.mark.parametrize(
+    ("move", "now", "target", "held", "wanted"),
+    [
+        (migrations.upgrade, "0003", HEAD, "threads", "steps"),
+        (migrations.downgrade, HEAD, "0003", "steps", "threads"),
+    ],
+)
+async def test_a_migration_that_meets_a_deadlock_is_repeated(
+    postgres_url: str, move: Any, now: str, target: str, held: str, wanted: str
+) -> None:
+    """A transaction of the app locks two tables in the other order."""
+    app, watch = await asyncpg.connect(postgres_url), await asyncpg.connect(postgres_url)
+    waits = "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND relation = $1::regclass)"
+    async with opened(postgres_url) as database:
+        await migrations.upgrade(database, now)
+        # Otherwise it may be the victim.
+        await app.execute("SET deadlock_timeout = '1min'")
+        transaction = app.transaction()
+        await transaction.start()
+        await app.execute(f"LOCK TABLE {held} IN ROW EXCLUSIVE MODE")
+        migration = asyncio.create_task(move(database, target))
+        await until(lambda: watch.fetchval(waits, held))
+        await app.execute(f"LOCK TABLE {wanted} IN ROW EXCLUSIVE MODE")
+        await transaction.commit()
+        await migration
+        assert await migrations.current(database) == target
+    for connection in (app, watch):
+        await connection.close()
 
 
 def test_the_revisions_known_are_those_of_alembic() -> None:

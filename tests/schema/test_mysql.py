@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import os
 import subprocess
 import sys
@@ -18,7 +19,7 @@ from chainlit_sqla.database.revision import HEAD, UPGRADE_MARKER, VERSION_TABLE
 from chainlit_sqla.errors import ChainlitSqlaError
 from chainlit_sqla.models import Base
 from tests.schema.test_migrations import ROOT, found, opened, said_long_ago
-from tests.servers.mysql import MySQLServer, start_mysql
+from tests.servers.mysql import MySQLServer, query, start_mysql
 
 # Ends the process, as kill -9 does, before the change of the schema that it is told.
 KILLED = """
@@ -116,8 +117,9 @@ async def test_a_layer_does_not_write_to_half_a_schema(made: str) -> None:
 async def test_an_account_that_may_make_no_triggers_upgrades_and_searches(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """As on managed servers: a binary log, and no SUPER."""
-    server = start_mysql("mysql", log_bin="ON", server_id=1, log_bin_trust_function_creators="OFF")
+    """As on managed servers: a binary log, no SUPER, and no table without a primary key."""
+    settings = {"log_bin": "ON", "server_id": 1, "log_bin_trust_function_creators": "OFF"}
+    server = start_mysql("mysql", **settings, sql_require_primary_key="ON")
     try:
         url = server.create_database()
         name = make_url(url).database
@@ -165,3 +167,39 @@ async def test_who_waits_for_an_upgrade_takes_its_tables_for_ours(made: str) -> 
     async with opened(made) as first, opened(made) as second:
         await asyncio.gather(migrations.upgrade(first), migrations.upgrade(second))
         assert await migrations.current(second) == HEAD
+
+
+async def test_a_python_in_fips_mode_migrates(made: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """OpenSSL refuses MD5 there unless it serves no security."""
+    md5 = hashlib.md5
+
+    def restricted(data: bytes = b"", *, usedforsecurity: bool = True) -> Any:
+        if usedforsecurity:
+            raise ValueError("[digital envelope routines] unsupported")
+        return md5(data, usedforsecurity=False)
+
+    monkeypatch.setattr(hashlib, "md5", restricted)
+    async with opened(made) as database:
+        await migrations.upgrade(database)
+        await migrations.downgrade(database, "base")
+
+
+async def test_a_downgrade_that_the_server_rolls_back_is_repeated(
+    mysql_server: MySQLServer, made: str
+) -> None:
+    """Its tables are changed already, its revision is not."""
+    async with opened(made) as database:
+        await migrations.upgrade(database)
+        # A rollback does not take numbers back.
+        query(made, "CREATE TABLE met (n INT AUTO_INCREMENT PRIMARY KEY)")
+        query(
+            made,
+            f"CREATE TRIGGER deadlock BEFORE UPDATE ON {VERSION_TABLE} FOR EACH ROW "
+            "BEGIN INSERT INTO met VALUES (NULL); IF LAST_INSERT_ID() < 3 THEN "
+            "SIGNAL SQLSTATE '40001' SET MYSQL_ERRNO = 1213; END IF; END",
+        )
+        await migrations.downgrade(database, "-2")
+        assert query(made, "SELECT max(n) AS n FROM met") == [{"n": 4}]
+        assert await migrations.current(database) == "0002"
+        await migrations.upgrade(database)
+        await migrations.check(database)

@@ -45,6 +45,7 @@ from ..._internal import json as _json
 from ...errors import ConfigurationError, DatabaseUnavailable, MissingExtraError, RejectedRow
 from ..base import Dialect, FetchMany
 from ..limits import CLOSE_SECONDS, pool_limits, socket_options, url_limits
+from ..requirements import check_mysql
 from . import errors as mysql_errors
 from . import url as urls
 
@@ -156,6 +157,8 @@ class MySQL(Dialect):
         """
         return not driver.connected or getattr(driver, "_stream_broken", False)
 
+    check_server = staticmethod(check_mysql)
+
     async def server_version(self, connection: AsyncConnection) -> str:
         version = str(await connection.scalar(text("SELECT VERSION()")))
         kind = "MariaDB" if "mariadb" in version.lower() else "MySQL"
@@ -257,10 +260,11 @@ class MySQL(Dialect):
     @contextmanager
     def migration_lock(self, connection: Connection) -> Iterator[None]:
         """Hold a named lock: DDL commits, so a lock of a transaction would not last."""
-        _check_version(connection)
         with connection.begin():
             database = str(connection.scalar(func.database().select())).encode()
-            name = "chainlit_sqla " + hashlib.md5(database).hexdigest()  # noqa: S324
+            # Its name is that of older releases. A FIPS Python refuses MD5 for security.
+            digest = hashlib.md5(database, usedforsecurity=False)
+            name = f"chainlit_sqla {digest.hexdigest()}"
             acquired = connection.scalar(func.get_lock(name, _LOCK_SECONDS).select())
             if acquired != 1:  # 0: the time is over; NULL: an error, such as no memory.
                 raise DatabaseUnavailable(
@@ -322,17 +326,6 @@ def _has_other_keys(table: Table, keys: Sequence[str]) -> bool:
     return any(
         {column.name for column in key.columns} != set(keys) for key in (table.primary_key, *unique)
     )
-
-
-def _check_version(connection: Connection) -> None:
-    dialect: Any = connection.dialect
-    lowest = (10, 6) if dialect.is_mariadb else (8, 0, 19)
-    if dialect.server_version_info < lowest:
-        version = ".".join(map(str, dialect.server_version_info))
-        raise ConfigurationError(
-            f"{'MariaDB' if dialect.is_mariadb else 'MySQL'} {version} is too old; "
-            f"upgrade the server to {'.'.join(map(str, lowest))} or newer"
-        )
 
 
 def _serialize(value: Any) -> str:

@@ -38,6 +38,7 @@ from ...errors import ConfigurationError
 from ..base import CompiledCall, Dialect, FetchMany, Rows, insert_on_conflict, local_name
 from ..in_place import qualified
 from ..limits import CLOSE_SECONDS, PROBES, pool_limits, socket_options, url_limits
+from ..requirements import check_postgresql
 from . import connection as connections
 from . import errors as postgresql_errors
 from . import fast_batch
@@ -189,6 +190,8 @@ class PostgreSQL(Dialect):
         if seconds:
             limit = connections.milliseconds(seconds)
             await connection.execute(text(f"SET LOCAL lock_timeout = {limit}"))
+
+    check_server = staticmethod(check_postgresql)
 
     async def server_version(self, connection: AsyncConnection) -> str:
         return f"PostgreSQL {await connection.scalar(text('SHOW server_version'))}"

@@ -41,6 +41,7 @@ from ...errors import ConfigurationError
 from ..base import Dialect, insert_on_conflict
 from ..error_kinds import ErrorKind, SessionFault, driver_error
 from ..limits import url_limits
+from ..requirements import check_sqlite
 from ..url_parameters import read_parameters, spelled
 from .search_index import WRITES, FtsIndex
 from .worker import SQLiteWorker, finish
@@ -187,6 +188,8 @@ class SQLite(Dialect):
     async def run_to_end(self, connection: AsyncConnection, work: Callable[[Connection], T]) -> T:
         """Run a function, and finish it when cancelled: a database in memory has one connection."""
         return await finish(asyncio.ensure_future(connection.run_sync(work)))
+
+    check_server = staticmethod(check_sqlite)
 
     async def server_version(self, connection: AsyncConnection) -> str:
         return f"SQLite {await connection.scalar(text('SELECT sqlite_version()'))}"
