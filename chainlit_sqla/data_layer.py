@@ -170,14 +170,14 @@ class SQLADataLayer(BaseDataLayer):
         async with self._settled(wait_for, min(seconds, self.settings.read_seconds)):
             return await self.database.fetch(*statements)
 
-    async def _commit(
+    def _commit(
         self, op: Op, seconds: float | None = None, on_end: Callable[[], object] = bool
-    ) -> Any:
+    ) -> Awaitable[Any]:
         """Commit an operation, for which requests have a time limit; see `commit`."""
         seconds = answer_seconds.get() if seconds is None else seconds
         if seconds is None:
-            return await self.write_queue.submit(op)
-        return await commit(self.write_queue, op, seconds, on_end)
+            return self.write_queue.enqueue(op)
+        return commit(self.write_queue, op, seconds, on_end)
 
     # Users
 

@@ -85,5 +85,6 @@ def next_ordinal() -> int:
     the epoch, increased by one where the clock has not advanced.
     """
     global _last_ordinal
-    _last_ordinal = max(_last_ordinal + 1, time.time_ns() // 1_000)
+    moment = time.time_ns() // 1_000
+    _last_ordinal = moment if moment > _last_ordinal else _last_ordinal + 1
     return _last_ordinal

@@ -427,8 +427,8 @@ class Database:
                 raise error.__cause__ from None
             raise
 
-    def adopt_loop(self) -> None:
-        """Abandon the connections of an event loop that has ended.
+    def adopt_loop(self) -> asyncio.AbstractEventLoop:
+        """Return the event loop; abandon the connections of an earlier one that has ended.
 
         A script may call ``asyncio.run`` several times; connections cannot change loops.
         """
@@ -443,6 +443,7 @@ class Database:
                 if self.dialect.bound_to_loop:
                     self.engine.sync_engine.dispose(close=False)
             self._loop = loop
+        return loop
 
     def _create_engine(self, settings: Settings, *, is_shared: bool = True) -> AsyncEngine:
         try:

@@ -81,15 +81,23 @@ class FastBatch:
     defaults: tuple[tuple[tuple[str, str | bool], ...], ...]
     """The defaults of columns of new steps, and of new elements."""
     users: Sequence[Document]
-    thread_ids: Sequence[str]
-    """The threads to lock, beside those in which a deletion by id finds a row."""
     claims: Sequence[tuple[str, str]]
     """Threads that clients name, with the identifiers of their users."""
-    owner_ids: Sequence[str]
-    """New owners, who must exist."""
-    restored_ids: Sequence[str]
-    """Threads that a new owner restores where they are deleted."""
     segments: Sequence[FastBatchSegment]
+
+    @property
+    def thread_ids(self) -> Sequence[str]:
+        """The threads to lock, beside those in which a deletion by id finds a row."""
+        ids = {thread["id"] for segment in self.segments for thread in segment.threads}
+        for deletion in (deletion for segment in self.segments for deletion in segment.deletions):
+            ids |= {deletion.get("thread"), deletion.get("scopeThread")}
+        return sorted(ids - {None})
+
+    @property
+    def new_owners(self) -> Sequence[tuple[str, str]]:
+        """Threads that are restored where they are deleted, with the users, who must exist."""
+        threads = [thread for segment in self.segments for thread in segment.threads]
+        return [(thread["id"], thread["userId"]) for thread in threads if thread.get("userId")]
 
     @property
     def is_turn(self) -> bool:

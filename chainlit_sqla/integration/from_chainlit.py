@@ -79,15 +79,14 @@ def step_operation(step: Mapping[str, Any], *, new: bool, actor: str | None = No
     id, thread_id = _id(step.get("id"), "step"), _id(step.get("threadId"), "step's thread")
     label = functools.partial(_label, "step", id, thread_id)
     values, extra = _columns(step, STEP_KINDS, label, _HANDLED_STEP_KEYS)
-    activity = None
+    activity, present = None, now()
     if "message" in str(step.get("type")):
         created = values.get("createdAt")
         if new:
-            present = now()
             activity = created if created and created < present else present
-        elif created and created <= now():
+        elif created and created <= present:
             activity = created  # The update of a new message may arrive before its create.
-    return SaveStep(thread_id, id, values, extra, activity, actor)
+    return SaveStep(thread_id, id, values, extra, activity, actor, present)
 
 
 def element_operation(
@@ -192,8 +191,11 @@ def _columns(
         kind = kinds.get(name)
         if kind is None:
             extra[str(name)] = value
-        elif kind == _TEXT and type(value) is str:  # Most are.
-            values[name] = _json.clean_text(value)
+        elif type(value) is str and kind == _TEXT:  # Most are.
+            is_clean = value.isascii() and "\0" not in value
+            values[name] = value if is_clean else _json.clean_text(value)
+        elif type(value) is bool and kind == _FLAG:
+            values[name] = value
         elif (column_value := fit(kind, value, label)) is not None:
             values[name] = column_value
         else:
@@ -248,6 +250,8 @@ def _label(kind: str, id: str, thread_id: str | None = None) -> str:
 
 
 def _id(value: Any, owner: str) -> str:
+    if type(value) is str and value:  # Most are.
+        return _json.clean_text(value)
     if isinstance(value, uuid.UUID):
         value = str(value)
     if not isinstance(value, str) or not value:

@@ -159,7 +159,7 @@ async def commit(
     written: asyncio.Future[Any] | None = None
     try:
         async with asyncio.timeout(seconds or None):
-            written = asyncio.ensure_future(await queue.enqueue(op))
+            written = queue.enqueue(op)
             written.add_done_callback(lambda done: done.cancelled() or done.exception())
             written.add_done_callback(lambda _: on_end())
             return await asyncio.shield(written) if seconds else None

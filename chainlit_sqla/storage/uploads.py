@@ -235,11 +235,7 @@ class Uploads:
             op = self._deserialize(
                 element, object_key=key, byte_size=size, actor=actor, ordinal=upload.ordinal
             )
-            try:
-                written = await self._write_queue.enqueue(op)
-            except asyncio.CancelledError:  # While the queue was full.
-                await asyncio.shield(self._discard(key))
-                raise
+            written = self._write_queue.enqueue(op)
             upload.set_queued()
             await written
         except RetriesExhausted:

@@ -189,7 +189,7 @@ def _merge_extra(
     )
     stored = {(thread_id, id): extra for thread_id, id, extra in connection.execute(query)}
     for key, row in rows_with_extra.items():
-        row.values["extra"] = {**(stored.get(key) or {}), **row.extra}
+        row.values = {**row.values, "extra": {**(stored.get(key) or {}), **row.extra}}
 
 
 def _save_elements(

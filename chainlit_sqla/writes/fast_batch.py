@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from .._internal.timestamps import instant_of
@@ -10,7 +10,7 @@ from ..dialects.fast_batch import Document, FastBatch, FastBatchSegment, FastBat
 from ..models import blob_deletions, elements, feedbacks, steps, threads, tombstones, users
 from .execute_saves import ELEMENT_DEFAULTS
 from .merge_operations import STEP_DEFAULTS, Key, RowChange, Segment
-from .operations import Delete, DeleteElement, DeleteFeedback, DeleteStep, DeleteThread
+from .operations import Delete, DeleteFeedback, DeleteStep, DeleteThread
 
 _TABLES = FastBatchTables(users, threads, steps, elements, feedbacks, tombstones, blob_deletions)
 _DEFAULTS = tuple(STEP_DEFAULTS.items()), tuple(ELEMENT_DEFAULTS.items())
@@ -23,18 +23,9 @@ def fast_batch_of(segments: Sequence[Segment]) -> FastBatch | None:
     later one depends on: the owner of a thread that is claimed, or whether a thread that is
     restored or claimed is deleted.
     """
-    changes = [(id, change) for segment in segments for id, change in segment.threads.items()]
-    claims: set[tuple[str, str]] = set()
-    restored_ids: set[str] = set()
-    deleted_ids: set[str] = set()
-    for segment in segments:
-        restored = {id for id, change in segment.threads.items() if change.restored_at}
-        claimed = {id for id, _ in segment.claims}
-        if claimed & (restored_ids | deleted_ids) or restored & deleted_ids:
-            return None
-        claims |= segment.claims
-        restored_ids |= restored
-        deleted_ids |= {op.thread_id for _, op in segment.deletes if isinstance(op, DeleteThread)}
+    claims = {claim for segment in segments for claim in segment.claims}
+    if len(segments) > 1 and _changes_a_decision(segments):
+        return None
     saved_users = [op for segment in segments for op in segment.users.values()]
     if any("metadata" not in op.values for op in saved_users):
         return None
@@ -42,24 +33,22 @@ def fast_batch_of(segments: Sequence[Segment]) -> FastBatch | None:
         tables=_TABLES,
         defaults=_DEFAULTS,
         users=[{"identifier": op.identifier, "begun": op.at, **op.values} for op in saved_users],
-        thread_ids=sorted({id for id, _ in changes} | set(_deleted_in(segments))),
         claims=sorted(claims),
-        owner_ids=sorted(
-            {owner for _, change in changes if (owner := change.values.get("userId"))}
-        ),
-        restored_ids=sorted(restored_ids),
         segments=[_segment(segment) for segment in segments],
     )
 
 
-def _deleted_in(segments: Sequence[Segment]) -> Iterator[str]:
-    """Yield the threads that deletions name, some of which may not have the row."""
+def _changes_a_decision(segments: Iterable[Segment]) -> bool:
+    restored_ids: set[str] = set()
+    deleted_ids: set[str] = set()
     for segment in segments:
-        for _, op in segment.deletes:
-            if op.thread_id:
-                yield op.thread_id
-            if isinstance(op, (DeleteStep, DeleteElement)) and op.scope.thread_id:
-                yield op.scope.thread_id
+        restored = {id for id, change in segment.threads.items() if change.restored_at}
+        claimed = {id for id, _ in segment.claims}
+        if claimed & (restored_ids | deleted_ids) or restored & deleted_ids:
+            return True
+        restored_ids |= restored
+        deleted_ids |= {op.thread_id for _, op in segment.deletes if isinstance(op, DeleteThread)}
+    return False
 
 
 def _segment(segment: Segment) -> FastBatchSegment:

@@ -73,16 +73,12 @@ class QueuedOp:
     keys: Sequence[_Key] = ()
     follows: Sequence[QueuedOp] = ()
     """Operations of other lanes that it follows."""
-    blocked: list[Lane] = field(default_factory=list)
-    """Lanes whose next operation follows this one."""
     deadline: float | None = None
     """The end of its retries, from its first attempt on."""
     result: Any = None
     is_taken: bool = False
     is_over: bool = False
     """Whether it is committed or has failed."""
-    waiters: list[asyncio.Future[None]] = field(default_factory=list)
-    """The futures of `WriteQueue.flush`, resolved in both cases."""
 
 
 class Lanes:
@@ -99,6 +95,8 @@ class Lanes:
         """The last deletion by id with a key, which follows all before it."""
         self._deletion_by_lane: dict[Lane, QueuedOp] = {}
         """The last deletion by id in a lane."""
+        self._blocked: dict[QueuedOp, list[Lane]] = {}
+        """Lanes whose next operation follows one that is not taken yet."""
         self._numbers = count()
 
     @property
@@ -130,7 +128,9 @@ class Lanes:
             lane = self._lanes[lane_key] = Lane(lane_key)
         queued = QueuedOp(op, size, future, next(self._numbers), lane, keys)
         is_deletion = isinstance(op, _BY_ID)
-        follows = [q for key in followed for q in self._saves_by_key.get(key, {}).values()]
+        follows: list[QueuedOp] = []
+        for key in followed:
+            follows += self._saves_by_key.get(key, {}).values()
         for key in keys:
             if self._deletion_by_key and (deletion := self._deletion_by_key.get(key)):
                 follows.append(deletion)
@@ -162,13 +162,14 @@ class Lanes:
             if lane.is_held:
                 turns.popleft().in_turn = False
                 continue
-            end = min(lane.taken + _QUANTUM, len(lane.ops), share)
-            end = min(end, lane.taken + most_operations - len(batch))
+            if (end := len(lane.ops)) > 1:
+                most = min(_QUANTUM, most_operations - len(batch))
+                end = min(lane.taken + most, end, share)
             is_blocked, begin = False, lane.taken
             while lane.taken < end:
                 queued = lane.ops[lane.taken]
-                if blocker := next((q for q in queued.follows if not _is_ahead(q)), None):
-                    blocker.blocked.append(lane)
+                if queued.follows and (blocker := _blocker_of(queued)):
+                    self._blocked.setdefault(blocker, []).append(lane)
                     is_blocked = True
                     break
                 if batch and size + queued.size > most_bytes:
@@ -180,7 +181,8 @@ class Lanes:
                 size += queued.size
                 lane.taken += 1
                 queued.is_taken = True
-                self._wake(queued)
+                if self._blocked:
+                    self._wake(queued)
             turns.popleft()
             if is_blocked or lane.taken == len(lane.ops):
                 lane.in_turn = False
@@ -236,7 +238,8 @@ class Lanes:
                 del self._deletion_by_key[key]
         if self._deletion_by_lane and self._deletion_by_lane.get(lane) is queued:
             del self._deletion_by_lane[lane]
-        self._wake(queued)
+        if self._blocked:
+            self._wake(queued)
 
     def hold(self, lane: Lane) -> None:
         """Pass over a lane until it is released."""
@@ -262,10 +265,8 @@ class Lanes:
             self._turns.append(lane)
 
     def _wake(self, queued: QueuedOp) -> None:
-        if queued.blocked:
-            for lane in queued.blocked:
-                self._offer(lane)
-            queued.blocked.clear()
+        for lane in self._blocked.pop(queued, ()):
+            self._offer(lane)
 
     def _keys(self, op: Op) -> tuple[_Key, Sequence[_Key], Sequence[_Key]]:
         """Return the lane of an operation, its keys, and those that it only follows."""
@@ -293,5 +294,6 @@ class Lanes:
                 return thread_id, (op.id,), ()
 
 
-def _is_ahead(queued: QueuedOp) -> bool:
-    return queued.is_over or queued.is_taken
+def _blocker_of(queued: QueuedOp) -> QueuedOp | None:
+    """Return an operation that must be taken first."""
+    return next((q for q in queued.follows if not (q.is_over or q.is_taken)), None)

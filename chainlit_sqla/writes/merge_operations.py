@@ -71,8 +71,8 @@ class RowChange:
 
     at: datetime
     ordinal: int
-    values: dict[str, Any] = field(default_factory=dict)
-    extra: dict[str, Any] = field(default_factory=dict)
+    values: Mapping[str, Any]
+    extra: Mapping[str, Any] = field(default_factory=dict)
     activity: datetime | None = None
     before_restore: bool = False
 
@@ -81,7 +81,7 @@ class RowChange:
         record = {"threadId": thread_id, key_column: id, "createdAt": self.at}
         if self.ordinal:
             record["ordinal"] = self.ordinal
-        return record | self.values
+        return {**record, **self.values}
 
 
 @dataclass(slots=True)
@@ -119,16 +119,16 @@ def _plan(ops: Iterable[tuple[int, Op]]) -> list[Segment]:
     segments: list[Segment] = []
     current = Segment()
     for position, op in ops:
-        if isinstance(op, Delete):
-            current.deletes.append((position, op))
-            continue
-        if isinstance(op, SaveUser):  # Precedes everything: nothing here changes a user.
-            first = segments[0] if segments else current
-            first.saves.append((position, op))
-            _merge_user(first, op)
-            continue
-        stays = all(_commutes(deletion, op) for _, deletion in current.deletes)
-        if not stays or _must_not_merge(current, op):
+        if not isinstance(op, SaveStep):  # Most are.
+            if isinstance(op, Delete):
+                current.deletes.append((position, op))
+                continue
+            if isinstance(op, SaveUser):  # Precedes everything: nothing here changes a user.
+                first = segments[0] if segments else current
+                first.saves.append((position, op))
+                _merge_user(first, op)
+                continue
+        if _must_not_merge(current, op):
             segments.append(current)
             current = Segment()
         current.saves.append((position, op))
@@ -165,12 +165,16 @@ def _commutes(deletion: Delete, op: _SaveInThread) -> bool:
 
 
 def _must_not_merge(segment: Segment, op: _SaveInThread) -> bool:
-    thread = segment.threads.get(op.thread_id)
-    if thread and thread.values.get("userId") and op.actor not in (None, thread.owned_by):
+    if segment.deletes and not all(_commutes(deletion, op) for _, deletion in segment.deletes):
+        return True
+    if (thread := segment.threads.get(op.thread_id)) is None:
+        return False
+    if op.actor not in (None, thread.owned_by) and thread.values.get("userId"):
         return True  # The new owner must be stored before the claim of somebody else is checked.
     if isinstance(op, SaveThread):
-        return op.restores and thread is not None and thread.is_named
-    row = _rows(segment, op).get(_key(op))
+        return op.restores and thread.is_named
+    rows, key = _rows(segment, op)
+    row = rows.get(key)
     # One of two saves of an element may be older than a deletion in another process, and the
     # blob of the first is deleted by means of its row.
     return row is not None and (row.before_restore or isinstance(op, SaveElement))
@@ -204,28 +208,28 @@ def _merge(segment: Segment, op: _SaveInThread) -> None:
                 for (thread_id, _), earlier_row in earlier_rows.items():
                     earlier_row.before_restore |= thread_id == op.thread_id
         return
-    rows, key = _rows(segment, op), _key(op)
+    rows, key = _rows(segment, op)
     row = rows.get(key)
-    if row is None:
-        row = rows[key] = RowChange(op.at, getattr(op, "ordinal", 0))
     if isinstance(op, SaveFeedback):
-        row.values |= {"id": op.id, "value": op.value, "comment": op.comment}
+        values = {"id": op.id, "value": op.value, "comment": op.comment}
+        rows[key] = RowChange(row.at if row else op.at, 0, values)
         return
-    row.values |= op.values
-    row.extra |= op.extra
-    newer = isinstance(op, SaveStep) and op.activity
+    newer = op.activity if isinstance(op, SaveStep) else None
+    if row is None:
+        rows[key] = RowChange(op.at, op.ordinal, op.values, op.extra, newer)
+        return
+    row.values = {**row.values, **op.values}
+    row.extra = {**row.extra, **op.extra}
     if newer and (row.activity is None or newer > row.activity):
         row.activity = newer
 
 
-def _rows(segment: Segment, op: Op) -> dict[Key, RowChange]:
+def _rows(
+    segment: Segment, op: SaveStep | SaveElement | SaveFeedback
+) -> tuple[dict[Key, RowChange], Key]:
+    """Return the rows of the kind that an operation changes, and the key of its row."""
     if isinstance(op, SaveStep):
-        return segment.steps
-    return segment.elements if isinstance(op, SaveElement) else segment.feedbacks
-
-
-def _key(op: Op) -> Key:
-    if isinstance(op, (SaveStep, SaveElement)):
-        return op.thread_id, op.id
-    assert isinstance(op, SaveFeedback)
-    return op.thread_id, op.for_id
+        return segment.steps, (op.thread_id, op.id)
+    if isinstance(op, SaveElement):
+        return segment.elements, (op.thread_id, op.id)
+    return segment.feedbacks, (op.thread_id, op.for_id)

@@ -217,6 +217,8 @@ def check_ids(op: Op, longest_id: int, longest_identifier: int) -> None:
         return _check_id(op, "identifier", op.identifier, longest_identifier, 2 * _ID_BYTES)
     for name in _ID_FIELDS[type(op)]:
         id = getattr(op, name)
+        if type(id) is str and id.isascii() and 0 < len(id) <= longest_id:
+            continue  # Most are.
         if id or name != "thread_id" or not isinstance(op, DeleteElement):
             _check_id(op, name, id, longest_id, _ID_BYTES)
     return None
@@ -238,11 +240,17 @@ _OVERHEAD = 500
 
 def size_of(op: Op) -> int:
     """Return the approximate size of an operation in memory, which is also that of its row."""
-    size = _OVERHEAD
-    for name in ("values", "extra", "metadata"):
-        if document := getattr(op, name, None):
-            size += _size_of(document)
-    return size + len(op.comment or "") if isinstance(op, SaveFeedback) else size
+    match op:
+        case SaveStep() | SaveElement():
+            size = _size_of(op.values)
+            return _OVERHEAD + (size + _size_of(op.extra) if op.extra else size)
+        case SaveThread():
+            return _OVERHEAD + _size_of(op.values) + _size_of(op.metadata)
+        case SaveUser():
+            return _OVERHEAD + _size_of(op.values)
+        case SaveFeedback():
+            return _OVERHEAD + len(op.comment or "")
+    return _OVERHEAD
 
 
 def check_size(op: Op, size: int, most: int) -> None:

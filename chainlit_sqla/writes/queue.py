@@ -107,9 +107,14 @@ class WriteQueue:
         self._attempts = Attempts(database, prepare, self._report)
         self._batch: Sequence[QueuedOp] = ()
         """The operations that the committer has taken."""
-        self._batch_size = database.settings.batch_size
+        settings = database.settings
+        self._batch_size = settings.batch_size
+        self._most_operations = settings.queue_size + _LINE_CALLERS
+        self._most_bytes = settings.queue_bytes * (1 + _LINE_BYTES)
         self._committed: deque[QueuedOp] = deque()
         self._committer: asyncio.Task[None] | None = None
+        self._waiters: dict[QueuedOp, dict[asyncio.Future[None], None]] = {}
+        """The futures of `flush`, which are resolved when an operation is over."""
         self._held: dict[Lane, asyncio.Task[None]] = {}
         """The tasks that write the operations of held lanes."""
         self._blaming: Exception | None = None
@@ -143,19 +148,17 @@ class WriteQueue:
         return self._lanes.operations
 
     async def submit(self, op: Op) -> Any:
-        """Commit an operation.
+        """Commit an operation; see `enqueue`."""
+        return await self.enqueue(op)
 
-        Returns whether a deletion deleted anything, None for other operations. Raises
-        `WriteError` or `SchemaError`.
+    def enqueue(self, op: Op) -> asyncio.Future[Any]:
+        """Append an operation to the queue, and return the future of its commit.
+
+        The result is whether a deletion deleted anything, None for other operations. What can
+        never be written raises `WriteError` here; the future fails with `WriteError` or
+        `SchemaError`.
         """
-        return await self._enqueue(op)
-
-    async def enqueue(self, op: Op) -> Awaitable[Any]:
-        """Append an operation to the queue, without waiting; return its future."""
-        return self._enqueue(op)
-
-    def _enqueue(self, op: Op) -> Awaitable[Any]:
-        self._database.adopt_loop()  # Two loops at a time would lose writes.
+        loop = self._database.adopt_loop()  # Two loops at a time would lose writes.
         size = size_of(op)
         try:
             dialect = self._database.dialect
@@ -165,7 +168,7 @@ class WriteQueue:
             self._refused += 1
             self.outage.refused(describe(op), error)
             raise
-        future = asyncio.get_running_loop().create_future()
+        future = loop.create_future()
         self._lanes.add(op, size, future)
         self._ensure_committer()
         return future
@@ -175,11 +178,10 @@ class WriteQueue:
             raise WriteQueueClosed(
                 f"{describe(op)} was not written: the data layer is closed; make a new one"
             )
-        settings, waiting = self._database.settings, self._lanes
-        check_size(op, size, settings.max_row_bytes)
-        most_bytes = settings.queue_bytes * (1 + _LINE_BYTES)
-        is_full = waiting.operations >= settings.queue_size + _LINE_CALLERS
-        if is_full or (waiting.operations and waiting.bytes + size > most_bytes):
+        check_size(op, size, self._database.settings.max_row_bytes)
+        waiting = self._lanes
+        is_full = waiting.operations >= self._most_operations
+        if is_full or (waiting.operations and waiting.bytes + size > self._most_bytes):
             raise WriteQueueFull(
                 f"{describe(op)} was not written: {waiting.operations:,} writes "
                 f"({waiting.bytes / 1e6:,.0f} MB) wait for the database already"
@@ -198,7 +200,7 @@ class WriteQueue:
         waiters: dict[asyncio.Future[None], QueuedOp] = {}
         for queued in self._lanes.last(thread_id):
             waiter = asyncio.get_running_loop().create_future()
-            queued.waiters.append(waiter)
+            self._waiters.setdefault(queued, {})[waiter] = None
             waiters[waiter] = queued
         try:
             if waiters:
@@ -206,7 +208,7 @@ class WriteQueue:
         finally:  # Otherwise each read of an outage would leave one.
             for waiter, queued in waiters.items():
                 if not waiter.done():
-                    queued.waiters.remove(waiter)
+                    self._waiters.get(queued, {}).pop(waiter, None)
 
     async def close(self, seconds: float | None = None) -> list[Op]:
         """Accept no more operations, and write the accepted ones.
@@ -411,8 +413,10 @@ class WriteQueue:
     def _end(self, ops: Sequence[QueuedOp], outcome: BatchOutcome) -> None:
         """Take the results of a transaction that was committed."""
         self._batch_size = min(self._batch_size * 2, self._database.settings.batch_size)
+        results = outcome.results  # Of deletions and refused operations only.
         for position, queued in enumerate(ops):
-            queued.result = outcome.results.get(position)
+            if results:
+                queued.result = results.get(position)
             if isinstance(queued.result, RejectedRow):
                 self._fail(queued, queued.result)
             elif not queued.is_over:  # In close(), it may have failed meanwhile.
@@ -430,7 +434,8 @@ class WriteQueue:
             queued = self._committed.popleft()
             if is_awaited(queued.future):
                 queued.future.set_result(queued.result)
-            _resolve_waiters(queued.waiters)
+            if self._waiters:
+                self._resolve_waiters(queued)
 
     def _fail(self, queued: QueuedOp, error: BaseException) -> None:
         if queued.is_over:
@@ -440,10 +445,9 @@ class WriteQueue:
         self._lanes.end(queued)
         if is_awaited(queued.future):
             queued.future.set_exception(error)
-        _resolve_waiters(queued.waiters)
+        self._resolve_waiters(queued)
 
-
-def _resolve_waiters(waiters: Iterable[asyncio.Future[None]]) -> None:
-    for waiter in waiters:
-        if is_awaited(waiter):
-            waiter.set_result(None)
+    def _resolve_waiters(self, queued: QueuedOp) -> None:
+        for waiter in self._waiters.pop(queued, ()):
+            if is_awaited(waiter):
+                waiter.set_result(None)

@@ -267,23 +267,6 @@ async def test_a_cancelled_upload_leaves_nothing(
     assert await read(layer) == []
 
 
-async def test_an_upload_cancelled_while_the_write_queue_is_full_leaves_no_blob(
-    layer: SQLADataLayer, store: Gated, uploads: Uploads, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    full = asyncio.Event()
-
-    async def enqueue(_op: Any) -> Any:
-        full.set()
-        await asyncio.Event().wait()
-
-    monkeypatch.setattr(layer.write_queue, "enqueue", enqueue)
-    upload = asyncio.create_task(uploads.save(element("e"), content("secret")))
-    await full.wait()
-    upload.cancel()
-    await asyncio.wait([upload])
-    assert store.blobs() == 0
-
-
 async def test_closing_cancels_an_upload_that_does_not_end(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -136,9 +136,8 @@ def _executions(batch: FastBatch, deletions: Sequence[Any]) -> Iterable[Sequence
     locks = orjson.dumps(batch.thread_ids).decode()
     yield None, None, locks, None, None, None, _document(batch.users), _document(by_id), moment
     claims = [{"id": id, "actor": actor} for id, actor in batch.claims]
-    checks: str | None = _document(
-        {"claims": claims, "owners": batch.owner_ids, "restored": batch.restored_ids}
-    )
+    restored, owners = zip(*batch.new_owners, strict=True) if batch.new_owners else ((), ())
+    checks: str | None = _document({"claims": claims, "owners": owners, "restored": restored})
     for segment in batch.segments:
         kinds = segment.threads, segment.steps, segment.elements, segment.feedbacks
         if segment.threads:
