@@ -105,14 +105,15 @@ class Attempts:
             repeats += kind is ErrorKind.REPEAT
             return kind is ErrorKind.TRANSIENT or (kind is ErrorKind.REPEAT and repeats == 1)
 
-        return await self._retry(ops, execute, is_repeated)
+        outcome = await self._retry(ops, execute, is_repeated)
+        return _assume_deleted(outcome) if losses else outcome
 
     async def alone(self, queued: QueuedOp, cause: Exception) -> BatchOutcome:
         """Write one operation, which failed for a cause, beside the batches of others.
 
         Raises the last error: that of its deadline, or one that refuses it.
         """
-        repeats = 0
+        repeats, was_lost = 0, False
 
         async def execute() -> BatchOutcome:
             async with self._slots.get():
@@ -123,13 +124,15 @@ class Attempts:
                 return await self._execute([queued])
 
         def is_repeated(error: Exception) -> bool:
-            nonlocal repeats, cause
+            nonlocal repeats, cause, was_lost
             kind, cause = self.kind_of(error), error
+            was_lost = was_lost or _is_lost(error)
             repeats += kind is ErrorKind.REPEAT
             is_refused = kind is ErrorKind.REJECTED or repeats > _MOST_REPEATS
             return not is_refused and kind is not ErrorKind.SCHEMA
 
-        return await self._retry([queued], execute, is_repeated)
+        outcome = await self._retry([queued], execute, is_repeated)
+        return _assume_deleted(outcome) if was_lost else outcome
 
     def start(self, ops: Iterable[QueuedOp]) -> None:
         """Let the deadlines of operations begin, except those that have."""
@@ -230,6 +233,14 @@ def unexpected(queued: QueuedOp, error: Exception) -> WriteError:
     )
     failure.__cause__ = error
     return failure
+
+
+def _assume_deleted(outcome: BatchOutcome) -> BatchOutcome:
+    """Answer that deletions deleted what an attempt without an answer may have deleted."""
+    for position, result in outcome.results.items():
+        if result is False:
+            outcome.results[position] = True
+    return outcome
 
 
 def _is_lost(error: Exception) -> bool:

@@ -20,12 +20,14 @@ from chainlit_sqla.database.migrator import upgrade
 from chainlit_sqla.errors import DatabaseUnavailable, RetriesExhausted
 from chainlit_sqla.models import Step, Thread, users
 from chainlit_sqla.writes.operations import (
+    DeleteStep,
     DeleteThread,
     Op,
     SaveFeedback,
     SaveStep,
     SaveThread,
     SaveUser,
+    Scope,
     describe,
 )
 from chainlit_sqla.writes.queue import WriteQueue
@@ -114,6 +116,29 @@ async def test_a_connection_that_is_lost_at_the_end_costs_nothing(
     await asyncio.gather(*(write_queue.submit(op) for op in [step(1), *more]))
     assert not proxy.cut_pending
     assert await ids(behind_proxy) == ["s000", "s001"]
+
+
+@pytest.mark.parametrize("held", [False, True])
+async def test_a_deletion_whose_answer_is_lost_has_deleted(
+    proxy: FlakyProxy, behind_proxy: Database, held: bool
+) -> None:
+    """Otherwise `delete_feedback` would answer, and `delete_step` log, that there was none."""
+    async with (
+        impatient(behind_proxy, lock_timeout=0.1) as write_queue,
+        behind_proxy.engine.connect() as blocker,
+    ):
+        if held:
+            await blocker.execute(select(Thread.id).with_for_update())
+            deletion = asyncio.create_task(write_queue.submit(DeleteStep("s000", Scope("t"))))
+            await until(lambda: write_queue.counters().held == 1)
+            proxy.cut_at(b"s000", deliver=True)
+            await blocker.rollback()
+            assert await deletion is True
+        else:
+            proxy.cut_at(b"s000", deliver=True)
+            assert await write_queue.submit(DeleteStep("s000", Scope("t"))) is True
+        assert not proxy.cut_pending
+        assert await write_queue.submit(DeleteStep("s000", Scope("t"))) is False
 
 
 async def test_idle_connections_that_were_dropped_are_replaced(
