@@ -200,11 +200,6 @@ class Settings(BaseSettings):
         """`data_dir` as an absolute path."""
         return (self.app_root / self.data_dir).absolute()
 
-    @cached_property
-    def trusted_role_names(self) -> frozenset[str]:
-        """The names in `trusted_roles`."""
-        return frozenset(filter(None, map(str.strip, self.trusted_roles.split(","))))
-
     @property
     def upload_retry_seconds(self) -> float:
         """`storage_retry_seconds`, by default those of the writes."""

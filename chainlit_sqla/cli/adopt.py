@@ -189,5 +189,7 @@ def _report_lines(report: Report) -> Iterator[str]:
     for dependent in report.dependents:
         yield f"Dropped: {dependent.name}. To create it again:"
         yield f"  {dependent.create};"
+    if report.revoked:
+        yield report.revoked
     if report.threads:
         yield f"{plural(report.threads, 'thread')} compared, {report.seconds:.1f} s"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 
 from sqlalchemy import Connection
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -36,19 +37,42 @@ async def check_server(connection: AsyncConnection, database: Database) -> str |
 
 def revoke_default_grants(connection: Connection, database: Database) -> str:
     """Revoke what the server's default privileges gave to others; return a sentence, or ""."""
-    if (grants := database.dialect.grants) is None:
+    grants = _unwanted_grants(connection, database, by_default=True)
+    for _, statement in grants:
+        connection.exec_driver_sql(statement)
+    if not grants:
         return ""
-    trusted = database.settings.trusted_role_names
-    if revoked := grants.revoke_defaults(connection, database.schema, _TABLES, trusted):
-        log.warning("%s", revoked)
+    revoked = (
+        f"Revoked what default privileges gave {_roles(grants)} on the tables of chainlit-sqla; "
+        "to let a role keep it, name it in CHAINLIT_SQLA_TRUSTED_ROLES and grant it again"
+    )
+    log.warning("%s", revoked)
     return revoked
 
 
 async def describe_grants(database: Database) -> str | None:
     """Describe who else may use the tables, "" for nobody; None where nobody needs to ask."""
-    if (grants := database.dialect.grants) is None:
+    if database.dialect.unwanted_grants is None:
         return None
-    trusted = database.settings.trusted_role_names
-    return await database.read(
-        lambda connection: connection.run_sync(grants.describe, database.schema, _TABLES, trusted)
+    grants = await database.read(lambda c: c.run_sync(_unwanted_grants, database))
+    if not grants:
+        return ""
+    return (
+        f"{_roles(grants)} may read or change conversations; run as the owner of the tables: "
+        f"{'; '.join(statement for _, statement in grants)}; or name the roles that are meant to "
+        "in CHAINLIT_SQLA_TRUSTED_ROLES"
     )
+
+
+def _unwanted_grants(
+    connection: Connection, database: Database, *, by_default: bool = False
+) -> list[tuple[str, str]]:
+    if (read := database.dialect.unwanted_grants) is None:
+        return []
+    trusted = {name.strip() for name in database.settings.trusted_roles.split(",")}
+    grants = read(connection, database.schema, _TABLES, by_default=by_default)
+    return [(role, statement) for role, statement in grants if role not in trusted]
+
+
+def _roles(grants: Sequence[tuple[str, str]]) -> str:
+    return ", ".join(sorted({role for role, _ in grants}))

@@ -108,15 +108,15 @@ def older_revision(revision: str, now: str | None) -> str:
     )
 
 
-async def migrate_inside(database: Database, connection: AsyncConnection, revision: str) -> None:
-    """Migrate within the caller's transaction, which holds the dialect's lock.
+async def migrate_inside(database: Database, connection: AsyncConnection, revision: str) -> str:
+    """Migrate within the caller's transaction, which holds the dialect's lock; see `upgrade`.
 
     The revision ``head`` creates the tables, ``base`` drops them.
     """
     command = "downgrade" if revision == BASE else "upgrade"
     if command == "upgrade":
         await check_server(connection, database)
-    await _run(database, command, revision, inside=connection)
+    return await _run(database, command, revision, inside=connection)
 
 
 async def check(database: Database) -> None:

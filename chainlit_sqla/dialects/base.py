@@ -48,7 +48,6 @@ if TYPE_CHECKING:
     from ..settings import Settings
     from .fast_batch import FastBatchResult
     from .in_place import TableReplacement
-    from .postgresql.grants import TableGrants
     from .search_index import SearchIndex
     from .sqlite.worker import SQLiteWorker
 
@@ -115,8 +114,8 @@ class Dialect(ABC):
     """The column type of an object key in a primary key: up to 1,024 bytes."""
     search_index: SearchIndex | None = None
     """The index that ``chainlit-sqla search enable`` builds; None: this database has none."""
-    grants: TableGrants | None = None
-    """Reads and revokes privileges on tables; None: new tables are never open to others."""
+    unwanted_grants: Callable[..., list[tuple[str, str]]] | None = None
+    """Reads who else may use tables; None: new tables are never open to others."""
     fetch_on_driver: DriverFetch | None = None
     """Runs statements that select text, numbers, flags, `select_timestamp` and `select_json` on
     the driver's connection, outside a transaction; None: SQLAlchemy does.

@@ -92,12 +92,9 @@ async def test_postgresql_stores_unicode(
         postgres.drop_database(name)
 
 
-@pytest.mark.parametrize("version", [(99,), (99, 1)])
 @pytest.mark.parametrize("url", ["sqlite", "postgresql", "mariadb", "mysql"], indirect=True)
-async def test_an_old_server_is_named(
-    url: str, version: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(requirements, "LOWEST", dict.fromkeys(requirements.LOWEST, version))
+async def test_an_old_server_is_named(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(requirements, "LOWEST", dict.fromkeys(requirements.LOWEST, (99, 1)))
     async with opened(url) as database:
         with pytest.raises(ServerUnsuitable, match=r"is too old; upgrade it to 99"):
             await migrations.upgrade(database)

@@ -43,7 +43,7 @@ from . import connection as connections
 from . import errors as postgresql_errors
 from . import fast_batch
 from . import url as urls
-from .grants import TableGrants
+from .grants import unwanted_grants
 from .search_index import TrigramIndex, folded
 
 if TYPE_CHECKING:
@@ -85,7 +85,6 @@ class PostgreSQL(Dialect):
     driver = "asyncpg"
     port = urls.PORT
     search_index = TrigramIndex()
-    grants = TableGrants()
     has_schemas = True
     unprepared: ClassVar = {"statement_cache_size": 0, "prepared_statement_cache_size": 0}
     # Without BEGIN and ROLLBACK, which are two round trips.
@@ -192,6 +191,7 @@ class PostgreSQL(Dialect):
             await connection.execute(text(f"SET LOCAL lock_timeout = {limit}"))
 
     check_server = staticmethod(check_postgresql)
+    unwanted_grants = staticmethod(unwanted_grants)
 
     async def server_version(self, connection: AsyncConnection) -> str:
         return f"PostgreSQL {await connection.scalar(text('SHOW server_version'))}"

@@ -65,7 +65,9 @@ class Adoption(InPlaceChange):
         self._report.before = await self._count(names)
         for kind, name in names.items():
             await self._alter(name, f"RENAME TO {BACKUP_NAMES[kind]}")
-        await migrator.migrate_inside(self._database, self._connection, "head")
+        self._report.revoked = await migrator.migrate_inside(
+            self._database, self._connection, "head"
+        )
         source = await self._open_backup(columns)
         database = TransactionDatabase(self._database, self._connection)
         await self._check_result(await Import(source, database, watch=self._watch).run())

@@ -34,6 +34,7 @@ class Report:
         dropped: The rows of the tables of the backup that were dropped, by name.
         partly_quarantined: Rows that were copied but for a value.
         dependents: What depended on the tables and was dropped.
+        revoked: What other roles could do with the tables, in a sentence.
         file: Where the records are that Chainlit's tables cannot hold; None: they hold all.
     """
 
@@ -46,6 +47,7 @@ class Report:
     partly_quarantined: Counter[tuple[str, str]] = field(default_factory=Counter)
     dependents: Sequence[Dependent] = ()
     unknown_columns: Sequence[str] = ()
+    revoked: str = ""
     file: Path | None = None
     in_file: Counter[str] = field(default_factory=Counter)
     threads: int = 0
