@@ -82,11 +82,12 @@ class Selection:
         """The condition on rows of ``threads``; None: all are selected."""
         parts: list[ColumnElement[bool]] = []
         if self.users:
-            # A thread may name a user who did not exist when it was written.
-            unknown = and_(threads.c.userId.is_(None), threads.c.userIdentifier.in_(self.users))
-            parts.append(
-                or_(threads.c.userId.in_(select(users.c.id).where(self.owners())), unknown)
+            # A thread may name a user who does not own it yet, or did not exist.
+            named = threads.c.userIdentifier.in_(self.users) | threads.c.userIdentifier.in_(
+                select(users.c.identifier).where(self.owners())
             )
+            owned = threads.c.userId.in_(select(users.c.id).where(self.owners()))
+            parts.append(or_(owned, and_(threads.c.userId.is_(None), named)))
         if self.threads:
             parts.append(threads.c.id.in_(self.threads))
         if self.since is not None:

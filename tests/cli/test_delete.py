@@ -196,6 +196,18 @@ async def test_a_conversation_that_becomes_active_is_kept(
     assert (result.rows["threads"], rows("SELECT id FROM threads")) == (1, ["ada2"])
 
 
+def test_a_user_is_named_by_the_id_and_owns_what_has_no_owner_yet(
+    cli: Command, folder: Path
+) -> None:
+    make(URL, "ada", "bob")
+    [id] = rows("SELECT id FROM users WHERE identifier = 'ada'")
+    with closing(sqlite3.connect("chats.db")) as file:
+        file.execute("UPDATE threads SET userId = NULL WHERE id = 'ada1'")
+        file.commit()
+    assert cli("delete", "--user", id, "--yes", "--url", URL).code == 0
+    assert rows("SELECT id FROM threads") == ["bob1", "bob2"]
+
+
 def test_an_identifier_that_is_another_users_id_is_refused(cli: Command, folder: Path) -> None:
     make(URL, "ada")
     [id] = rows("SELECT id FROM users")
