@@ -20,9 +20,9 @@ from chainlit.user import PersistedUser
 from ._internal.aio import RunOnce
 from ._internal.json import clean_text, dumps
 from ._internal.outage import OutageLog
-from ._internal.timestamps import parse_instant
+from ._internal.timestamps import EPOCH, format_instant
 from .database import Database, migrator
-from .dialects import Rows
+from .dialects import Dialect, Rows
 from .errors import (
     ChainlitSqlaError,
     ConfigurationError,
@@ -210,12 +210,13 @@ class SQLADataLayer(BaseDataLayer):
         if not rows:
             return None
         id, stored_identifier, display_name, metadata, created_at = rows[0]
+        reader = to_chainlit.lenient(dialect, "user", stored_identifier)
         return KnownUser(
             id,
             stored_identifier,
             display_name,
-            dumps(dialect.load_json(metadata)),
-            cast("str", dialect.format_timestamp(created_at)),
+            dumps(reader.load_json(metadata)),
+            reader.format_timestamp(created_at) or cast("str", format_instant(EPOCH)),
         )
 
     async def create_user(self, user: User) -> PersistedUser | None:
@@ -441,12 +442,13 @@ class SQLADataLayer(BaseDataLayer):
                 rows = await self._search.page(query)
         else:
             [rows] = await self._fetch(threads.page(dialect, query), wait_for=Pending.ALL)
-        page = [to_chainlit.thread_dict(row, dialect) for row in rows[:first]]
+        page_rows = rows[:first]
+        page = [to_chainlit.thread_dict(row, dialect) for row in page_rows]
         return PaginatedResponse(
             pageInfo=PageInfo(
                 hasNextPage=len(rows) > first,
-                startCursor=_cursor_of(page[0]) if page else None,
-                endCursor=_cursor_of(page[-1]) if page else None,
+                startCursor=_cursor_of(page_rows[:1], dialect) if page else None,
+                endCursor=_cursor_of(page_rows, dialect) if page else None,
             ),
             data=cast("list[ThreadDict]", page),
         )
@@ -476,11 +478,9 @@ class SQLADataLayer(BaseDataLayer):
         return stats_of(self.database, self.write_queue, self._uploads)
 
 
-def _cursor_of(thread: dict[str, Any]) -> str:
-    """Return the cursor of a thread in the list, whose ``createdAt`` is the last activity."""
-    last_activity = parse_instant(thread["createdAt"])
-    assert last_activity
-    return str(Cursor(last_activity, thread["id"]))
+def _cursor_of(rows: Rows, dialect: Dialect) -> str:
+    """Return the cursor after some rows of the list."""
+    return str(Cursor(*to_chainlit.last_activity(rows, dialect)))
 
 
 lifecycle.check_when_server_starts()

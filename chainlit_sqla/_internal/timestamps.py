@@ -8,6 +8,9 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+"""The value of a column that is never NULL where no time is known."""
+
 _MILLISECONDS_FROM = 100_000_000_000
 """Larger epoch numbers are milliseconds: as seconds they would be after the year 5138."""
 
@@ -72,7 +75,7 @@ def format_instant(value: datetime | None) -> str | None:
 
 def instant_of(ordinal: int) -> datetime:
     """Return the time at which `next_ordinal` returned an ordinal."""
-    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=ordinal)
+    return EPOCH + timedelta(microseconds=ordinal)
 
 
 _last_ordinal = 0

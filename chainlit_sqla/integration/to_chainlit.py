@@ -3,19 +3,78 @@
 A thread may have thousands of steps, which are serialized together. So rows are tuples that
 are unpacked in one statement, and each dict is one expression. The columns stand in the
 order of `queries.steps.COLUMNS` and its counterparts.
+
+Another program may have written a value that cannot be read. Its row is shown without that value,
+since one row must not hide a conversation or a list, and is logged once.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Container, Iterable, Sequence
-from typing import Any
+from datetime import UTC, datetime
+from typing import Any, TypeAlias
 
+from .._internal.json import loads_lenient
+from .._internal.timestamps import EPOCH, format_instant, parse_instant
 from ..dialects import Dialect, Rows
+from ..writes.operations import printable_id
+
+log = logging.getLogger(__name__)
 
 Dict = dict[str, Any]
 
 _INSTANTS = ("createdAt", "start", "end")
 """Members of ``extra`` that could not be parsed as timestamps; they are not returned."""
+
+
+_MOST_REPORTED = 1_000
+_reported: set[str] = set()
+"""Rows that were logged, up to a limit."""
+
+
+class LenientReader:
+    """Reads what can be read of the values of one row, and logs the row once."""
+
+    def __init__(self, dialect: Dialect, row: str) -> None:
+        self._dialect = dialect
+        self._row = row
+
+    def format_timestamp(self, value: Any) -> str | None:
+        """Format a timestamp in any form, None if it is none."""
+        try:
+            return self._dialect.format_timestamp(value)
+        except (ValueError, TypeError):
+            self._report("timestamp")
+            return format_instant(parse_instant(value))
+
+    def load_json(self, value: Any) -> Any:
+        """Parse what can be parsed of a document, None if that is nothing."""
+        try:
+            return self._dialect.load_json(value)
+        except (ValueError, TypeError):
+            self._report("JSON document")
+            text = value.decode("utf-8", "replace") if isinstance(value, bytes) else value
+            document = loads_lenient(text) if isinstance(text, str) else None
+            return None if document is text else document
+
+    def _report(self, kind: str) -> None:
+        if self._row not in _reported and len(_reported) < _MOST_REPORTED:
+            _reported.add(self._row)
+            log.warning(
+                "Not shown completely: %s has a %s that cannot be read; correct its row",
+                self._row,
+                kind,
+            )
+
+
+def lenient(dialect: Dialect, kind: str, id: str, thread_id: str | None = None) -> LenientReader:
+    """Return a reader for the values of a row, which is named in the log."""
+    of_thread = f" of thread {printable_id(thread_id)}" if thread_id is not None else ""
+    return LenientReader(dialect, f"{kind} {printable_id(id)}{of_thread}")
+
+
+_Reader: TypeAlias = Dialect | LenientReader
 
 
 class _Flags(dict[Any, bool | None]):
@@ -33,7 +92,16 @@ def step_dicts(rows: Rows, dialect: Dialect, thread_id: str | None = None) -> li
 
     ``thread_id`` is the thread of all steps; None to use the first column.
     """
-    instant, document, flag = dialect.format_timestamp, dialect.load_json, _flags
+    try:
+        return _step_dicts(rows, dialect, thread_id)
+    except (ValueError, TypeError):
+        readers = [lenient(dialect, "step", row[1], thread_id or row[0]) for row in rows]
+        pairs = zip(rows, readers, strict=True)
+        return [_step_dicts([row], reader, thread_id)[0] for row, reader in pairs]
+
+
+def _step_dicts(rows: Rows, reader: _Reader, thread_id: str | None) -> list[Dict]:
+    instant, document, flag = reader.format_timestamp, reader.load_json, _flags
     step_dicts = []
     for row in rows:
         (
@@ -83,6 +151,15 @@ def step_dicts(rows: Rows, dialect: Dialect, thread_id: str | None = None) -> li
 
 def element_dicts(rows: Rows, dialect: Dialect, urls: Sequence[str | None]) -> list[Dict]:
     """Serialize rows of `queries.elements` into ElementDicts with their current URLs."""
+    try:
+        return _element_dicts(rows, dialect, urls)
+    except (ValueError, TypeError):
+        readers = [lenient(dialect, "element", row[1], row[0]) for row in rows]
+        parts = zip(rows, readers, urls, strict=True)
+        return [_element_dicts([row], reader, [url])[0] for row, reader, url in parts]
+
+
+def _element_dicts(rows: Rows, reader: _Reader, urls: Sequence[str | None]) -> list[Dict]:
     element_dicts = []
     for row, url in zip(rows, urls, strict=True):
         (
@@ -101,14 +178,14 @@ def element_dicts(rows: Rows, dialect: Dialect, urls: Sequence[str | None]) -> l
             "size": size,
             "language": language,
             "page": page,
-            "props": dialect.load_json(props),
+            "props": reader.load_json(props),
             "autoPlay": _flags[auto_play],
-            "playerConfig": dialect.load_json(player_config),
+            "playerConfig": reader.load_json(player_config),
             "forId": for_id,
             "mime": mime,
         }
         if extra is not None:
-            _add_extra(element, dialect.load_json(extra), ())
+            _add_extra(element, reader.load_json(extra), ())
         element_dicts.append(element)
     return element_dicts
 
@@ -124,19 +201,45 @@ def thread_dict(
     ``steps`` are sorted by time. None makes an entry of the thread list: without steps, and with
     the last activity as ``createdAt``, by which the frontend sorts and groups.
     """
+    try:
+        return _thread_dict(row, dialect, steps, elements)
+    except (ValueError, TypeError):
+        return _thread_dict(row, lenient(dialect, "thread", row[0]), steps, elements)
+
+
+def _thread_dict(
+    row: Sequence[Any], reader: _Reader, steps: list[Dict] | None, elements: list[Dict] | None
+) -> Dict:
     id, created_at, updated_at, name, user_id, user_identifier, tags, metadata = row
-    document = dialect.load_json(metadata)
+    times = (updated_at, created_at) if steps is None else (created_at, updated_at)
+    document = reader.load_json(metadata)
     return {
         "id": id,
-        "createdAt": dialect.format_timestamp(updated_at if steps is None else created_at),
+        "createdAt": next(filter(None, map(reader.format_timestamp, times)), format_instant(EPOCH)),
         "name": name,
         "userId": user_id,
         "userIdentifier": user_identifier,
-        "tags": dialect.load_json(tags),
+        "tags": reader.load_json(tags),
         "metadata": document if isinstance(document, dict) else {},  # Chainlit requires a dict.
         "steps": parents_first(steps) if steps else [],
         "elements": elements or [],
     }
+
+
+def last_activity(rows: Rows, dialect: Dialect) -> tuple[datetime, str]:
+    """Return the position in the thread list of the last of some rows whose time can be read.
+
+    Rows after it are on the next page, too. Where none can be read, databases with such times sort
+    them as texts, before or after all times.
+    """
+    for row in reversed(rows):
+        try:
+            if at := parse_instant(dialect.format_timestamp(row[2])):
+                return at, row[0]
+        except (ValueError, TypeError):
+            pass
+    extreme = datetime.max if str(rows[-1][2]) > "9" else datetime.min
+    return extreme.replace(tzinfo=UTC), rows[-1][0]
 
 
 def parents_first(steps: list[Dict]) -> list[Dict]:

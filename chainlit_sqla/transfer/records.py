@@ -11,7 +11,6 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -19,7 +18,7 @@ import orjson
 from sqlalchemy import Boolean, Integer, Table
 
 from .._internal import json as _json
-from .._internal.timestamps import format_instant, parse_instant
+from .._internal.timestamps import EPOCH, format_instant, parse_instant
 from ..dialects.column_types import JsonDocument, UtcDateTime
 from ..errors import ImportSourceError
 from ..models import elements, feedbacks, steps, threads, tombstones, users
@@ -38,8 +37,6 @@ IN_THREADS = ("step", "element", "feedback")
 
 INSTANT, JSON, FLAG, INTEGER, TEXT = "instant", "json", "flag", "integer", "text"
 """What the values of a column are."""
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-"""The creation time of rows whose source does not know it."""
 
 
 def _value_type(column: Any) -> str:

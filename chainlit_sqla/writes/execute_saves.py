@@ -148,13 +148,13 @@ def _metadata(connection: Connection, segment: Segment) -> Mapping[str, Any]:
 
 
 def _thread_changes(
-    change: ThreadChange, identifiers: Mapping[str, str], metadata: Mapping[str, Any] | None
+    change: ThreadChange, identifiers: Mapping[str, str], metadata: Any
 ) -> dict[str, Any]:
     changes = dict(change.values)
     if user_id := changes.get("userId"):
         changes["userIdentifier"] = identifiers[user_id]
     if change.metadata:
-        merged = {**(metadata or {}), **change.metadata}
+        merged = {**_object(metadata), **change.metadata}
         changes["metadata"] = {name: v for name, v in merged.items() if v is not None}
     return changes
 
@@ -189,7 +189,12 @@ def _merge_extra(
     )
     stored = {(thread_id, id): extra for thread_id, id, extra in connection.execute(query)}
     for key, row in rows_with_extra.items():
-        row.values = {**row.values, "extra": {**(stored.get(key) or {}), **row.extra}}
+        row.values = {**row.values, "extra": {**_object(stored.get(key)), **row.extra}}
+
+
+def _object(document: Any) -> Mapping[str, Any]:
+    """Return a JSON object; another program may have written other JSON."""
+    return document if isinstance(document, dict) else {}
 
 
 def _save_elements(

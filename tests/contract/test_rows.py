@@ -7,17 +7,20 @@ SQLAlchemy's own column types have read.
 from __future__ import annotations
 
 import random
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from sqlalchemy import insert, select
+from sqlalchemy import insert, select, text
+from sqlalchemy.exc import DBAPIError
 
 from chainlit_sqla._internal.json import JsonText
 from chainlit_sqla.dialects import Dialect
 from chainlit_sqla.integration.from_chainlit import ELEMENT_KINDS, STEP_KINDS
 from chainlit_sqla.integration.to_chainlit import parents_first
 from chainlit_sqla.models import elements, feedbacks, steps, threads, users
+from tests.contract.build import listed, message, thread
 
 pytestmark = pytest.mark.ours
 
@@ -199,3 +202,18 @@ async def test_a_user_of_odd_values_is_shown_alike_on_every_way(layer: Any) -> N
             stored = await connection.scalar(query)
         assert (user.id, user.display_name, user.createdAt) == (str(number), "", iso(at))
         assert exactly(user.metadata) == exactly(stored or {})
+
+
+async def test_a_number_that_no_float_holds_hides_nothing(layer: Any, alice: Any) -> None:
+    thread_id = await thread(layer, alice)
+    await layer.create_step(message(thread_id, id="s"))
+    for table in ("threads", "steps", "users"):
+        sql = text(f"""UPDATE {table} SET metadata = '{{"a": 1e400, "b": 2}}'""")
+        with suppress(DBAPIError):  # MySQL refuses it.
+            async with layer.database.write() as connection:
+                await connection.execute(sql)
+    layer._users._cached.clear()
+    assert (await layer.get_user(alice.identifier)).id == alice.id
+    found = await layer.get_thread(thread_id)
+    assert found["metadata"] == found["steps"][0]["metadata"] in ({"a": None, "b": 2}, {})
+    assert await listed(layer, alice) == [thread_id]

@@ -42,6 +42,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.types import TypeEngine
 
 from ..._internal import json as _json
+from ..._internal.timestamps import EPOCH
 from ...errors import ConfigurationError, DatabaseUnavailable, MissingExtraError, RejectedRow
 from ..base import Dialect, FetchMany
 from ..limits import CLOSE_SECONDS, pool_limits, socket_options, url_limits
@@ -180,8 +181,9 @@ class MySQL(Dialect):
     def bind_timestamp(self, value: Any) -> Any:
         return value.astimezone(UTC).replace(tzinfo=None)
 
-    def result_timestamp(self, value: datetime) -> Any:
-        return value.replace(tzinfo=UTC)
+    def result_timestamp(self, value: Any) -> Any:
+        """Add the time zone; the driver returns a zero date as text."""
+        return value.replace(tzinfo=UTC) if isinstance(value, datetime) else EPOCH
 
     # Statements
 
@@ -336,9 +338,9 @@ def _serialize(value: Any) -> str:
 
 
 def _deserialize(raw: str) -> Any:
-    value = _json.loads(raw)
+    value = _json.loads_stored(raw)
     if isinstance(value, str) and value.startswith(_DEEP):
-        return _json.loads(value[1:])
+        return _json.loads_stored(value[1:])
     return value
 
 

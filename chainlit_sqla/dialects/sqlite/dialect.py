@@ -23,6 +23,7 @@ from sqlalchemy import (
     LargeBinary,
     Table,
     Text,
+    case,
     cast,
     create_engine,
     event,
@@ -36,7 +37,7 @@ from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.pool import AsyncAdaptedQueuePool
 
 from ..._internal import json as _json
-from ..._internal.timestamps import format_instant
+from ..._internal.timestamps import EPOCH, format_instant, parse_instant
 from ...errors import ConfigurationError
 from ..base import Dialect, insert_on_conflict
 from ..error_kinds import ErrorKind, SessionFault, driver_error
@@ -200,13 +201,14 @@ class SQLite(Dialect):
         return value.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
     def result_timestamp(self, value: Any) -> Any:
-        return datetime.fromisoformat(value)
+        """Read what another program wrote as far as possible: writes must not fail for it."""
+        return parse_instant(value) or EPOCH
 
     def bind_json(self, value: Any) -> Any:
         return value if isinstance(value, _json.JsonText) else _json.dumps(value)
 
     def result_json(self, value: Any) -> Any:
-        return _json.loads(value)
+        return _json.loads_stored(value)
 
     def select_timestamp(self, column: ColumnElement[Any]) -> ColumnElement[Any]:
         return type_coerce(column, Text())
@@ -220,7 +222,7 @@ class SQLite(Dialect):
             return None
         if len(value) == _LENGTH and value[10] == "T" and value[26] == "Z":
             return value[:19] + "Z" if value[20:26] == "000000" else str(value)
-        return format_instant(self.result_timestamp(value))
+        return format_instant(datetime.fromisoformat(value))
 
     def load_json(self, value: Any) -> Any:
         return {} if value == "{}" else None if value is None else orjson.loads(value)
@@ -276,11 +278,14 @@ class SQLite(Dialect):
         return literal_column("rowid")
 
     def json_is_true(self, column: ColumnElement[Any], key: str) -> ColumnElement[bool]:
-        """Use ``json_type``, which distinguishes ``true`` from 1."""
-        return func.json_type(column, f'$."{key}"') == "true"
+        """Use ``json_type``, which distinguishes ``true`` from 1, and fails for other text."""
+        value = func.json_type(column, f'$."{key}"')
+        return case((func.json_valid(column) == 1, value)) == "true"
 
     def json_has(self, column: ColumnElement[Any], item: str) -> ColumnElement[bool]:
-        items = func.json_each(type_coerce(column, Text())).table_valued("value")
+        document = type_coerce(column, Text())
+        valid = case((func.json_valid(document) == 1, document), else_="null")
+        items = func.json_each(valid).table_valued("value")
         return exists().where(items.c.value == item)
 
     def table_replacement(self) -> TableReplacement:

@@ -8,11 +8,13 @@ library's ``sqlite3``.
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import DBAPIError
 
 from ..base import CompiledCall, Rows
 
@@ -32,6 +34,7 @@ class SQLiteWorker:
         self._readers = readers
         self._write_thread: ThreadPoolExecutor | None = None
         self._read_threads: ThreadPoolExecutor | None = None
+        self._writes_beside_any_text = False
 
     async def write(self, work: Callable[[Connection], T]) -> T:
         """Run a function in the writer's thread, in a transaction that commits when it returns."""
@@ -57,8 +60,23 @@ class SQLiteWorker:
         self.engine.dispose()
 
     def _transact(self, work: Callable[[Connection], T]) -> T:
+        try:
+            return self._run(work)
+        except DBAPIError as error:
+            if not _is_undecodable(error.orig):
+                raise
+            self._writes_beside_any_text = True
+            return self._run(work)
+
+    def _run(self, work: Callable[[Connection], T]) -> T:
         with self._writing_engine.begin() as connection:
-            return work(connection)
+            driver: Any = connection.connection.driver_connection
+            if self._writes_beside_any_text:
+                driver.text_factory = _replace
+            try:
+                return work(connection)
+            finally:
+                driver.text_factory = str
 
     def _fetch(self, calls: Sequence[CompiledCall]) -> list[Rows]:
         pooled = self.engine.raw_connection()
@@ -66,11 +84,31 @@ class SQLiteWorker:
         try:
             if len(calls) > 1:  # One statement is a snapshot by itself.
                 connection.execute("BEGIN")
-            return [connection.execute(sql, values).fetchall() for sql, values in calls]
+            try:
+                return _rows(connection, calls)
+            except sqlite3.OperationalError as error:
+                if not _is_undecodable(error):
+                    raise
+                connection.text_factory = _replace
+                return _rows(connection, calls)
         finally:
+            connection.text_factory = str
             if connection.in_transaction:  # SQLite ends it itself after some errors.
                 connection.execute("ROLLBACK")
             pooled.close()
+
+
+def _rows(connection: sqlite3.Connection, calls: Sequence[CompiledCall]) -> list[Rows]:
+    return [connection.execute(sql, values).fetchall() for sql, values in calls]
+
+
+def _is_undecodable(error: object) -> bool:
+    """Return whether another program stored text that is not UTF-8; to replace it takes longer."""
+    return str(error).startswith("Could not decode")
+
+
+def _replace(raw: bytes) -> str:
+    return raw.decode("utf-8", "replace")
 
 
 async def finish(future: asyncio.Future[T]) -> T:

@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 from urllib.parse import quote as quote_url
 from urllib.parse import urlsplit
 
-from ..._internal.timestamps import format_instant
-from ..records import EPOCH, Record
+from ..._internal.timestamps import EPOCH, format_instant
+from ..records import Record
 from .conversation import (
     MESSAGE_TYPES,
     Conversation,

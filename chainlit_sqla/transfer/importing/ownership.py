@@ -13,8 +13,9 @@ from dataclasses import replace
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from ..._internal.timestamps import EPOCH
 from ...models import threads, users
-from ..records import EPOCH, Record
+from ..records import Record
 
 Owner = tuple[str | None, str | None]
 """The identifier and the id of a user, as far as they are known."""

@@ -27,14 +27,14 @@ from sqlalchemy import Column, ColumnElement, MetaData, Table, bindparam, select
 from ... import __version__
 from ..._internal.aio import Watch, quiet
 from ..._internal.retry import bisect
-from ..._internal.timestamps import format_instant, now
+from ..._internal.timestamps import EPOCH, format_instant, now
 from ...database import Database, migrator
 from ...database.revision import HEAD, VERSION_TABLE, current_revision
 from ...dialects import qualified
 from ...errors import AdoptionRefused, SchemaOutdated, SchemaUnknown
 from ...models import blob_deletions
 from ..record_file import End, Header
-from ..records import COLUMNS, EPOCH, IN_THREADS, KEYS, TABLES, Record, sorted_by_kind
+from ..records import COLUMNS, IN_THREADS, KEYS, TABLES, Record, sorted_by_kind
 from ..sources import (
     ADOPTION,
     BATCH,

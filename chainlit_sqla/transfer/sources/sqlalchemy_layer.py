@@ -35,11 +35,11 @@ from sqlalchemy import types as sql_types
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ..._internal.json import UndecodableText
-from ..._internal.timestamps import parse_instant
+from ..._internal.timestamps import EPOCH, parse_instant
 from ...database.revision import CHAINLIT_TABLES
 from ...dialects import Dialect, dialect_named
 from ...errors import ImportSourceError, RejectedRow
-from ..records import COLUMNS, EPOCH, IN_THREADS, JSON, Record
+from ..records import COLUMNS, IN_THREADS, JSON, Record
 from .base import Chunk, Items, fetch_portions, thread_batches
 from .normalize import feedback_value, identifier, is_lenient, normalize
 from .quarantine import QuarantinedRow
