@@ -1,6 +1,7 @@
-"""How often a call waits for PostgreSQL, counted between the client and the server.
+"""How often a call waits for the database, counted between the client and PostgreSQL, and by MySQL.
 
-A statement that a connection has not prepared yet costs one more, so each call is made twice.
+A statement that a connection of PostgreSQL has not prepared yet costs one more, so each call is
+made twice.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import pytest
 from chainlit.element import Image
 from chainlit.types import Feedback
 from chainlit.user import User
+from sqlalchemy import text
 
 from chainlit_sqla import SQLADataLayer
 from chainlit_sqla.database import Database
@@ -34,6 +36,7 @@ from chainlit_sqla.writes.operations import (
     Scope,
 )
 from tests.contract.build import message, new_id
+from tests.servers.mysql import MySQLServer
 from tests.servers.postgres import PostgresServer
 from tests.servers.proxy import FlakyProxy
 
@@ -185,3 +188,43 @@ async def test_the_fast_batch_is_taken(database: Database, op: Op) -> None:
     await execute_batch(database, [op])
     assert results
     assert results[0] is not None
+
+
+STATEMENTS = {
+    **dict.fromkeys(("update_thread", "create_step", "upsert_feedback", "change_feedback"), 4),
+    **dict.fromkeys(("metadata", "create_element", "update_element"), 5),
+    **dict.fromkeys(("get_user", "get_thread_author", "get_element"), 2),
+    **{"create_user": 4, "get_thread": 4},
+    **{"delete_feedback": 2, "delete_element": 6, "delete_step": 10, "delete_thread": 8},
+}
+"""The most that a call takes on MySQL and MariaDB, with the end of its transactions."""
+
+
+@pytest.mark.parametrize("kind", ["mysql", "mariadb"])
+async def test_how_many_statements_each_call_takes_on_mysql(
+    request: pytest.FixtureRequest, kind: str, tmp_path: Path
+) -> None:
+    server: MySQLServer = request.getfixturevalue(kind)
+    url = server.create_database()
+    database = Database(url, settings=Settings.load(pool_size=1, max_overflow=0))
+    await migrations.upgrade(database)
+    layer = Layer(database, storage=f"file://{tmp_path}", settings=database.settings)
+    await layer.create_user(User(identifier=OWNER))
+    user = await layer.get_user(OWNER)
+    assert user
+    query = text("SHOW SESSION STATUS LIKE 'Questions'")
+
+    async def executed() -> int:
+        row = (await database.read(lambda c: c.execute(query))).one()
+        return int(row.Value)
+
+    own = -await executed() + await executed()
+    thread, id = new_id(), new_id()
+    await layer.update_thread(thread, user_id=user.id)
+    for name, (_, call) in CALLS.items():
+        before = await executed()
+        await call(layer, thread, id)
+        assert await executed() - before - own <= STATEMENTS[name], name
+    await layer.close()
+    await database.close()
+    server.drop_database(url)

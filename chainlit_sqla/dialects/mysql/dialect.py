@@ -136,6 +136,8 @@ class MySQL(Dialect):
             "max_overflow": settings.max_overflow,
             "pool_timeout": settings.connect_timeout,
             "pool_recycle": settings.connection_max_age or -1,
+            # SQLAlchemy has ended each transaction already: it would be one more round trip.
+            "pool_reset_on_return": None,
             "connect_args": arguments,
             # Each statement must see what was committed before it.
             "isolation_level": "READ COMMITTED",
