@@ -12,14 +12,29 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import json
+from pathlib import Path
 
 import chainlit as cl
+from chainlit.config import config_translation_dir
 from chainlit.types import CommandDict, ThreadDict
 
 from chainlit_sqla.demo import PASSWORD
 
 _PAUSE = 0.02
 """Seconds between two words, so that streaming is visible."""
+
+
+def _show_login() -> None:
+    """Show the login on its page, in the words that Chainlit has put into the demo's folder."""
+    for path in Path(config_translation_dir).glob("*.json"):
+        words = json.loads(path.read_text(encoding="utf-8"))
+        title = f"Log in with any name; the password is: {PASSWORD}"
+        words.setdefault("auth", {}).setdefault("login", {})["title"] = title
+        path.write_text(json.dumps(words, ensure_ascii=False, indent=2), encoding="utf-8")
+
+
+_show_login()
 
 
 @cl.password_auth_callback

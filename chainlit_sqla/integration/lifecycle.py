@@ -69,10 +69,11 @@ def check_when_server_starts() -> None:
     if server is None or app is None or getattr(app.state, "chainlit_sqla_start", False):
         return
     app.state.chainlit_sqla_start = True
-    code, lifespan = server.config.code, app.router.lifespan_context
+    lifespan = app.router.lifespan_context
 
     @asynccontextmanager
     async def checked_lifespan(application: Any) -> AsyncIterator[Any]:
+        code = server.config.code
         app_startup = code.on_app_startup  # It may prepare the database, so it runs first.
 
         async def start() -> None:

@@ -74,6 +74,11 @@ def test_it_says_where_things_are_and_writes_nowhere_else(serve: Serve, folder: 
     root = folder / ".chainlit_sqla" / "demo"
     for text in (f"http://localhost:{app.port}", "the password is: demo", str(root), "Ctrl+C"):
         assert text in app.said
+    # The page for logging in says it, too.
+    for language in ("en-US", "de-DE"):
+        words = httpx.get(f"{app.url}/project/translations?language={language}", trust_env=False)
+        title = words.json()["translation"]["auth"]["login"]["title"]
+        assert title == "Log in with any name; the password is: demo"
     app.log_in("ada", "demo")
     with pytest.raises(httpx.HTTPStatusError, match="401"):
         app.log_in("ada", "wrong")
