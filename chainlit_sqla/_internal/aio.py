@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
+from contextvars import Context
 from typing import Any, Generic, TypeGuard, TypeVar
 
 T = TypeVar("T")
@@ -51,7 +52,7 @@ class RunOnce:
         if self._done:
             return
         if not is_working(self._attempt):
-            self._attempt = asyncio.create_task(self._run())
+            self._attempt = start_background(self._run())
         await asyncio.shield(self._attempt)
 
     def forget(self) -> None:
@@ -61,6 +62,14 @@ class RunOnce:
     async def _run(self) -> None:
         await self._function()
         self._done = True
+
+
+def start_background(work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+    """Start work that outlives its caller, in a context of its own.
+
+    In the caller's context it would keep a session alive, and be logged as its request's.
+    """
+    return asyncio.create_task(work, context=Context())
 
 
 def is_working(task: asyncio.Task[T] | None) -> TypeGuard[asyncio.Task[T]]:

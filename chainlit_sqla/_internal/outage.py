@@ -12,6 +12,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
+from contextvars import Context
 
 INTERVAL = 30.0
 """Seconds between two lines about an outage."""
@@ -137,4 +138,4 @@ class OutageLog:
     def _arm(self, seconds: float) -> None:
         loop = asyncio.get_running_loop()
         if self._timer is None or self._timer[0] is not loop:  # An ended loop calls nothing.
-            self._timer = loop, loop.call_later(seconds, self._tick)
+            self._timer = loop, loop.call_later(seconds, self._tick, context=Context())

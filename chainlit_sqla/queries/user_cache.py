@@ -25,7 +25,7 @@ from typing import Any
 from sqlalchemy import Select, bindparam, select
 
 from .._internal import json as _json
-from .._internal.aio import is_working
+from .._internal.aio import is_working, start_background
 from ..dialects import Dialect
 from ..errors import DatabaseUnavailable
 from ..models import users
@@ -119,7 +119,7 @@ class UserCache:
         if is_working(task):
             return task
         until = time.monotonic() + self._seconds  # A result is as old as the start of its query.
-        task = asyncio.create_task(self._read(identifier))
+        task = start_background(self._read(identifier))
         self._queries[identifier] = task
         task.add_done_callback(lambda done: self._store(identifier, done, until))
         return task

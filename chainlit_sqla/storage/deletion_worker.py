@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from .._internal.aio import CANCEL_SECONDS, PerLoop, is_working
+from .._internal.aio import CANCEL_SECONDS, PerLoop, is_working, start_background
 from .._internal.outage import OutageLog
 from .._internal.retry import bisect
 from .._internal.timestamps import now
@@ -59,7 +59,7 @@ class DeletionQueue:
         self._pending = True
         self._woken.get().set()
         if not is_working(self._worker):
-            self._worker = asyncio.create_task(self._work())
+            self._worker = start_background(self._work())
 
     async def add(self, key: str, delay: timedelta) -> None:
         """Queue a blob that belongs to no row; logs an error if even that fails."""

@@ -34,7 +34,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .._internal.aio import CANCEL_SECONDS, is_awaited, is_working
+from .._internal.aio import CANCEL_SECONDS, is_awaited, is_working, start_background
 from .._internal.outage import OutageLog
 from .._internal.retry import bisect
 from ..database import Database
@@ -248,7 +248,7 @@ class WriteQueue:
         if self._batch or self._held:
             self._reclaim()
         has_work = self._lanes.has_turns or self._committed
-        self._committer = asyncio.create_task(self._commit_all()) if has_work else None
+        self._committer = start_background(self._commit_all()) if has_work else None
         return self._committer
 
     def _reclaim(self) -> None:
@@ -369,7 +369,7 @@ class WriteQueue:
     def _hold(self, lane: Lane, error: Exception) -> None:
         self._report(error)
         self._lanes.hold(lane)
-        self._held[lane] = asyncio.create_task(self._write_alone(lane, error))
+        self._held[lane] = start_background(self._write_alone(lane, error))
 
     async def _write_alone(self, lane: Lane, error: Exception) -> None:
         """Write from a held lane, and release it."""

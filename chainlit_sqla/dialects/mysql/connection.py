@@ -8,6 +8,7 @@ from typing import Any
 
 from asyncmy.connection import Connection
 
+from ..._internal.aio import start_background
 from ..limits import CLOSE_SECONDS, SocketOptions, tune_socket
 
 
@@ -26,6 +27,7 @@ async def connect(seconds: float, options: SocketOptions, **arguments: Any) -> B
     """Open a connection within some seconds, and set options on its socket."""
     async with asyncio.timeout(seconds):
         connection = BoundedConnection(**arguments)  # type: ignore[no-untyped-call]
-        await connection.connect()
+        # The event loop reads from it in the context of now, which may be a request's.
+        await start_background(connection.connect())
     tune_socket(connection, options)
     return connection

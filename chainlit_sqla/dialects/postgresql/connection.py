@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import re
 import secrets
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ import asyncpg
 from sqlalchemy import event
 from sqlalchemy.util import await_only
 
+from ..._internal.aio import start_background
 from ..error_kinds import CommandTimeout
 from ..limits import CLOSE_SECONDS, SocketOptions, tune_socket
 
@@ -59,7 +60,7 @@ class Connector:
                 first = self._first_host % len(addresses)
                 arguments[name] = addresses[first:] + addresses[:first]
         try:
-            driver = await asyncpg.connect(server_settings=given | self._settings, **arguments)
+            driver = await _open(server_settings=given | self._settings, **arguments)
         except TimeoutError:
             self._first_host += 1  # The limit is for all hosts, and this one has used it up.
             raise
@@ -67,9 +68,14 @@ class Connector:
             if not self._settings or not _REFUSED_SETTING.search(str(error)):
                 raise
             self._settings = {}
-            driver = await asyncpg.connect(server_settings=given, **arguments)
+            driver = await _open(server_settings=given, **arguments)
         tune_socket(driver, self._options)
         return driver
+
+
+def _open(**arguments: Any) -> Awaitable[Any]:
+    """Open a connection in the background: the event loop reads from it in the context of now."""
+    return start_background(asyncpg.connect(**arguments))
 
 
 def milliseconds(seconds: float) -> str:

@@ -140,6 +140,8 @@ class PostgreSQL(Dialect):
             arguments |= self.unprepared
         else:
             arguments["max_cacheable_statement_size"] = 0  # Fast batches are long.
+            # No timer for each statement, which would keep the session of a request for minutes.
+            arguments["max_cached_statement_lifetime"] = 0
             name = name or "chainlit-sqla"
             limits = _server_limits(settings, parameters.get("options", ""))
         if name:
