@@ -98,7 +98,9 @@ class DeletionQueue:
             self._woken.get().clear()
             try:
                 while keys := await self._read(deletion_queue.read_due, _BATCH):
-                    await self.delete_queued(keys)
+                    _, failure = await self.delete_queued(keys)
+                    if failure:
+                        raise failure
                     pause = _FIRST_PAUSE
                 due = await self._read(deletion_queue.read_next_due)
                 self._outage.succeeded()
@@ -115,17 +117,11 @@ class DeletionQueue:
                     await _wait(self._woken.get(), min(max(seconds, 0.1), _LONGEST_PAUSE))
                     self._pending |= not self._closed
 
-    async def delete_queued(self, keys: Sequence[str]) -> None:
-        """Delete some of the queued blobs now; all are tried before an error is raised.
+    async def delete_queued(self, keys: Sequence[str]) -> tuple[int, Exception | None]:
+        """Delete some of the queued blobs now; return how many are deleted, and the first error.
 
         What the store refuses to delete stays in the queue.
         """
-        _, error = await self.delete_existing(keys)
-        if error:
-            raise error
-
-    async def delete_existing(self, keys: Sequence[str]) -> tuple[int, Exception | None]:
-        """Do the same, and return how many are deleted, with the first error."""
         deleted, error = await self._delete(keys)
         left = [key for key in keys if key not in deleted]
 
@@ -199,7 +195,7 @@ async def delete_due(database: Database, storage: Inventory) -> QueueResult:
             try:
                 blobs = await in_lanes(partial(stat_or_none, storage), keys)
                 existing = [key for key, blob in blobs.items() if blob]
-                deleted, error = await queue.delete_existing(existing)
+                deleted, error = await queue.delete_queued(existing)
                 missing = [key for key, blob in blobs.items() if not blob]
                 if missing and not result.reason:
                     result.reason = f"the store has no file {missing[0]!r}"

@@ -106,7 +106,9 @@ async def drain(database: Database, store: LocalStorage) -> None:
     """Delete all blobs that are due, in the foreground."""
     queue = DeletionQueue(database, store)
     while keys := await queue._read(deletion_queue.read_due, 1_000):
-        await queue.delete_queued(keys)
+        _, error = await queue.delete_queued(keys)
+        if error:
+            raise error
 
 
 async def left(store: LocalStorage) -> list[str]:
