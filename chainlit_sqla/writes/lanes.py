@@ -12,7 +12,8 @@ A lane is a thread, or the user or the id of an operation without a thread. Inva
    itself. No smaller operation overtakes one for which a batch has no room left.
 5. The operations of a held lane stay where they are, and so does what depends on them.
 6. The cost of an operation does not depend on how many are queued: a lane that waits for another
-   one leaves the turns until that one wakes it.
+   one leaves the turns until that one wakes it. Only the first of the deletions by id that are
+   queued looks at all operations; from then on they are found by their ids.
 """
 
 from __future__ import annotations
@@ -28,7 +29,6 @@ from .operations import (
     DeleteElement,
     DeleteFeedback,
     DeleteStep,
-    DeleteThread,
     Op,
     SaveElement,
     SaveFeedback,
@@ -44,7 +44,7 @@ SHARE = 25
 
 _BY_ID = (DeleteStep, DeleteElement, DeleteFeedback)
 _Key: TypeAlias = str | tuple[str, str]
-"""The id of a thread or of a row in it, which clients choose; a tuple for what they do not."""
+"""The id of a thread, which clients choose; a tuple for other lanes."""
 
 
 @dataclass(slots=True, eq=False)
@@ -70,7 +70,6 @@ class QueuedOp:
     """The future of its caller, who may cancel it."""
     number: int
     lane: Lane
-    keys: Sequence[_Key] = ()
     follows: Sequence[QueuedOp] = ()
     """Operations of other lanes that it follows."""
     deadline: float | None = None
@@ -89,10 +88,12 @@ class Lanes:
         self.bytes = 0
         self._lanes: dict[_Key, Lane] = {}
         self._turns: deque[Lane] = deque()
-        self._saves_by_key: dict[_Key, dict[Lane, QueuedOp]] = {}
-        """The last saves with a key, one of each lane, since the last deletion with it."""
-        self._deletion_by_key: dict[_Key, QueuedOp] = {}
-        """The last deletion by id with a key, which follows all before it."""
+        self._logins: dict[str, QueuedOp] = {}
+        """The last saves of users, by their ids."""
+        self._saves_by_id: dict[str, dict[Lane, QueuedOp]] = {}
+        """The last saves with an id, one of each lane; empty while nothing is deleted by id."""
+        self._deletion_by_id: dict[str, QueuedOp] = {}
+        """The last deletion of an id, which follows all before it."""
         self._deletion_by_lane: dict[Lane, QueuedOp] = {}
         """The last deletion by id in a lane."""
         self._blocked: dict[QueuedOp, list[Lane]] = {}
@@ -122,30 +123,26 @@ class Lanes:
 
     def add(self, op: Op, size: int, future: asyncio.Future[Any]) -> QueuedOp:
         """Append an operation to its lane."""
-        lane_key, keys, followed = self._keys(op)
-        lane = self._lanes.get(lane_key)
-        if lane is None:
-            lane = self._lanes[lane_key] = Lane(lane_key)
-        queued = QueuedOp(op, size, future, next(self._numbers), lane, keys)
         is_deletion = isinstance(op, _BY_ID)
-        follows: list[QueuedOp] = []
-        for key in followed:
-            follows += self._saves_by_key.get(key, {}).values()
-        for key in keys:
-            if self._deletion_by_key and (deletion := self._deletion_by_key.get(key)):
-                follows.append(deletion)
-            # Saves with one id in two threads are two rows, in any order.
-            if is_deletion:
-                follows += self._saves_by_key.pop(key, {}).values()
-                self._deletion_by_key[key] = queued
-            elif (saves := self._saves_by_key.get(key)) is None:
-                self._saves_by_key[key] = {lane: queued}
-            else:
-                saves[lane] = queued
+        if is_deletion and not self._deletion_by_id:
+            for earlier in self:
+                self._follow(earlier)
+        key = self._key_of(op)
+        lane = self._lanes.get(key)
+        if lane is None:
+            lane = self._lanes[key] = Lane(key)
+        queued = QueuedOp(op, size, future, next(self._numbers), lane)
+        follows: Sequence[QueuedOp] = ()
+        if isinstance(op, SaveUser):
+            if "id" in op.values:
+                self._logins[op.values["id"]] = queued
+        elif isinstance(op, SaveThread):
+            if login := self._logins.get(op.values.get("userId", "")):
+                follows = [login]
+        elif is_deletion or self._deletion_by_id:
+            follows = self._follow(queued)
         if follows:
             queued.follows = [earlier for earlier in follows if earlier.lane is not lane]
-        if is_deletion:
-            self._deletion_by_lane[lane] = queued
         lane.ops.append(queued)
         self.operations += 1
         self.bytes += size
@@ -229,15 +226,12 @@ class Lanes:
                 lane.taken -= 1
         if not ops and not lane.is_held:
             self._lanes.pop(lane.key, None)
-        for key in queued.keys:
-            if (saves := self._saves_by_key.get(key)) and saves.get(lane) is queued:
-                del saves[lane]
-                if not saves:
-                    del self._saves_by_key[key]
-            if self._deletion_by_key and self._deletion_by_key.get(key) is queued:
-                del self._deletion_by_key[key]
-        if self._deletion_by_lane and self._deletion_by_lane.get(lane) is queued:
-            del self._deletion_by_lane[lane]
+        if self._deletion_by_id:
+            self._forget(queued)
+        if self._logins and isinstance(queued.op, SaveUser):
+            id = queued.op.values.get("id", "")
+            if self._logins.get(id) is queued:
+                del self._logins[id]
         if self._blocked:
             self._wake(queued)
 
@@ -268,30 +262,56 @@ class Lanes:
         for lane in self._blocked.pop(queued, ()):
             self._offer(lane)
 
-    def _keys(self, op: Op) -> tuple[_Key, Sequence[_Key], Sequence[_Key]]:
-        """Return the lane of an operation, its keys, and those that it only follows."""
-        match op:
-            case SaveStep() | SaveElement():
-                parent = op.values.get("parentId" if isinstance(op, SaveStep) else "forId")
-                return op.thread_id, (op.id, parent) if parent else (op.id,), ()
-            case SaveThread():
-                owner = op.values.get("userId")
-                return op.thread_id, (), (("user", owner),) if owner else ()
-            case SaveFeedback():
-                return op.thread_id, (op.id, op.for_id), ()
-            case SaveUser():
-                lane_key = ("identifier", op.identifier)
-                return lane_key, (("user", op.values["id"]),) if "id" in op.values else (), ()
-            case DeleteThread():
-                return op.thread_id, (), ()
-            case DeleteStep() | DeleteElement() | DeleteFeedback():
-                thread_id = op.thread_id
-                if thread_id is None and not isinstance(op, DeleteFeedback):
-                    thread_id = op.scope.thread_id
-                if thread_id is None:  # Where its row is about to be written, if it is.
-                    saves = self._saves_by_key.get(op.id)
-                    return next(iter(saves)).key if saves else ("id", op.id), (op.id,), ()
-                return thread_id, (op.id,), ()
+    def _key_of(self, op: Op) -> _Key:
+        """Return the key of an operation's lane."""
+        if isinstance(op, SaveUser):
+            return "identifier", op.identifier
+        if not isinstance(op, _BY_ID):
+            return op.thread_id
+        thread_id = op.thread_id
+        if thread_id is None and not isinstance(op, DeleteFeedback):
+            thread_id = op.scope.thread_id
+        if thread_id is None:  # Where its row is about to be written, if it is.
+            saves = self._saves_by_id.get(op.id)
+            return next(iter(saves)).key if saves else ("id", op.id)
+        return thread_id
+
+    def _follow(self, queued: QueuedOp) -> list[QueuedOp]:
+        """Register an operation while deletions by id are queued; return what it follows."""
+        ids, lane = _ids_of(queued.op), queued.lane
+        follows = [deletion for id in ids if (deletion := self._deletion_by_id.get(id))]
+        if isinstance(queued.op, _BY_ID):
+            follows += self._saves_by_id.pop(queued.op.id, {}).values()
+            self._deletion_by_id[queued.op.id] = self._deletion_by_lane[lane] = queued
+        else:
+            for id in ids:  # Saves with one id in two threads are two rows, in any order.
+                self._saves_by_id.setdefault(id, {})[lane] = queued
+        return follows
+
+    def _forget(self, queued: QueuedOp) -> None:
+        """Remove what `_follow` registered."""
+        for id in _ids_of(queued.op):
+            if (saves := self._saves_by_id.get(id)) and saves.get(queued.lane) is queued:
+                del saves[queued.lane]
+            if self._deletion_by_id.get(id) is queued:
+                del self._deletion_by_id[id]
+        if self._deletion_by_lane.get(queued.lane) is queued:
+            del self._deletion_by_lane[queued.lane]
+        if not self._deletion_by_id:
+            self._saves_by_id.clear()
+
+
+def _ids_of(op: Op) -> Sequence[str]:
+    """Return the ids that an operation saves, refers to or deletes."""
+    match op:
+        case SaveStep() | SaveElement():
+            parent = op.values.get("parentId" if isinstance(op, SaveStep) else "forId")
+            return (op.id, parent) if parent else (op.id,)
+        case SaveFeedback():
+            return op.id, op.for_id
+        case DeleteStep() | DeleteElement() | DeleteFeedback():
+            return (op.id,)
+    return ()
 
 
 def _blocker_of(queued: QueuedOp) -> QueuedOp | None:

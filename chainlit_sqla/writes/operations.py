@@ -253,13 +253,12 @@ def size_of(op: Op) -> int:
     return _OVERHEAD
 
 
-def check_size(op: Op, size: int, most: int) -> None:
-    """Raise `TooLarge` for an operation beyond the limit of a row."""
-    if size > most:
-        raise TooLarge(
-            f"{describe(op)} has {size / 1e6:,.1f} MB, {most / 1e6:,.1f} MB at most are stored; "
-            "store a file instead, or raise CHAINLIT_SQLA_MAX_ROW_BYTES"
-        )
+def too_large(op: Op, size: int, most: int) -> TooLarge:
+    """Return the error for an operation beyond the limit of a row."""
+    return TooLarge(
+        f"{describe(op)} has {size / 1e6:,.1f} MB, {most / 1e6:,.1f} MB at most are stored; "
+        "store a file instead, or raise CHAINLIT_SQLA_MAX_ROW_BYTES"
+    )
 
 
 def _size_of(document: Any) -> int:

@@ -43,7 +43,7 @@ from ..errors import RejectedRow, WriteError, WriteQueueClosed, WriteQueueFull
 from .attempts import Attempts, BreaksConnections, earliest, refused, too_late, unexpected
 from .execute_batch import BatchOutcome
 from .lanes import SHARE, Lane, Lanes, QueuedOp
-from .operations import Op, check_ids, check_size, describe, size_of
+from .operations import Op, check_ids, describe, size_of, too_large
 
 log = logging.getLogger(__name__)
 
@@ -109,6 +109,7 @@ class WriteQueue:
         """The operations that the committer has taken."""
         settings = database.settings
         self._batch_size = settings.batch_size
+        self._most_row_bytes = settings.max_row_bytes
         self._most_operations = settings.queue_size + _LINE_CALLERS
         self._most_bytes = settings.queue_bytes * (1 + _LINE_BYTES)
         self._committed: deque[QueuedOp] = deque()
@@ -178,7 +179,8 @@ class WriteQueue:
             raise WriteQueueClosed(
                 f"{describe(op)} was not written: the data layer is closed; make a new one"
             )
-        check_size(op, size, self._database.settings.max_row_bytes)
+        if size > self._most_row_bytes:
+            raise too_large(op, size, self._most_row_bytes)
         waiting = self._lanes
         is_full = waiting.operations >= self._most_operations
         if is_full or (waiting.operations and waiting.bytes + size > self._most_bytes):

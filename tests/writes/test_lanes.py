@@ -195,5 +195,6 @@ def test_the_order_holds_whatever_is_held_or_fails(
         for earlier in queued_ops[:number]:
             if earlier.lane.key == queued.lane.key or earlier in queued.follows:
                 assert position[earlier] < position[queued]
-    left = (lanes._lanes, lanes._saves_by_key, lanes._deletion_by_key, lanes._deletion_by_lane)
+    left = (lanes._lanes, lanes._logins, lanes._saves_by_id, lanes._deletion_by_id)
+    left += (lanes._deletion_by_lane, lanes._blocked)
     assert not any(left), "nothing grows"

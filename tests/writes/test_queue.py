@@ -13,7 +13,13 @@ import pytest
 from sqlalchemy import event, select, text
 
 from chainlit_sqla.database import Database
-from chainlit_sqla.errors import NotTheAuthor, RejectedRow, SchemaOutdated, WriteError
+from chainlit_sqla.errors import (
+    NotTheAuthor,
+    RejectedRow,
+    SchemaOutdated,
+    UnknownOwner,
+    WriteError,
+)
 from chainlit_sqla.models import Step, Thread
 from chainlit_sqla.writes import queue
 from chainlit_sqla.writes.execute_batch import execute_batch
@@ -210,7 +216,7 @@ async def test_what_others_may_not_write_is_refused_in_the_transaction_of_the_re
     ops[70] = DeleteFeedback("f", "bob")
     outcome = await execute_batch(database, ops)
     refused = {position: type(error) for position, error in outcome.results.items()}
-    assert refused == {30: NotTheAuthor, 60: RejectedRow, 70: NotTheAuthor}
+    assert refused == {30: NotTheAuthor, 60: UnknownOwner, 70: NotTheAuthor}
     assert endings == ["commit"]
     assert await outputs(database) == {f"s{n}": "ann's" for n in range(100) if n not in refused}
     async with database.connect() as connection:
