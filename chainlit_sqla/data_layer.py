@@ -39,7 +39,7 @@ from .integration.lifecycle import LayerStats, Pending, Settling, close_parts, c
 from .integration.limits import check_comment, known_id, search_text, thread_name
 from .integration.server import (
     answer_seconds,
-    feedback_user,
+    feedback_actor,
     install_routes,
     public_prefix,
     report_to_guard,
@@ -231,8 +231,8 @@ class SQLADataLayer(BaseDataLayer):
 
     async def upsert_feedback(self, feedback: Feedback) -> str:
         """Set the feedback of a step and return its id, with which it can be deleted."""
-        actor = feedback_user.get()
         with report_to_guard():
+            actor = feedback_actor(self.storage)
             check_comment(feedback.comment, self.settings.max_short_text)
             thread_id = feedback.threadId or await self._thread_of_step(
                 "Feedback", feedback.forId, actor
@@ -246,7 +246,7 @@ class SQLADataLayer(BaseDataLayer):
     async def delete_feedback(self, feedback_id: str) -> bool:
         """Delete feedback; return False if there was none."""
         with report_to_guard():
-            operation = DeleteFeedback(clean_text(feedback_id), feedback_user.get())
+            operation = DeleteFeedback(clean_text(feedback_id), feedback_actor(self.storage))
             return bool(await self._commit(operation))
 
     async def _thread_of_step(self, what: str, step_id: Any, actor: str | None) -> str:

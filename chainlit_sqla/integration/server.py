@@ -8,6 +8,7 @@ traceback. All is added when a data layer is created.
 from __future__ import annotations
 
 import functools
+import inspect
 import logging
 import os
 import sys
@@ -15,8 +16,11 @@ import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass, field
 from typing import Any
 
+from chainlit.context import context_var
+from fastapi import FastAPI
 from starlette.applications import Starlette
 from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.requests import Request
@@ -24,6 +28,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Match, Route
 from starlette.types import Message, Receive, Scope, Send
 
+from .._internal.json import clean_text
 from ..errors import (
     DatabaseUnavailable,
     InvalidCursor,
@@ -39,8 +44,7 @@ from ..errors import (
 from ..storage.local.client import LocalStorage
 from ..storage.local.route import file_route
 
-feedback_user: ContextVar[str | None] = ContextVar("chainlit_sqla_feedback_user", default=None)
-"""The identifier of the user whose feedback request is being handled."""
+log = logging.getLogger(__name__)
 
 answer_seconds: ContextVar[float | None] = ContextVar("chainlit_sqla_answer_seconds", default=None)
 """How long the present request waits for a commit; `LEAVING`: not at all, None: until its end.
@@ -49,9 +53,22 @@ The server ends only after its requests.
 """
 LEAVING = 0.0
 _ANSWER_SECONDS = 5.0
-_guard_errors: ContextVar[list[Exception] | None] = ContextVar(
-    "chainlit_sqla_guard_errors", default=None
-)
+
+
+@dataclass(slots=True)
+class _GuardedRequest:
+    """A request in the hands of `WriteGuard`.
+
+    ``user`` is the identifier of the user that Chainlit has determined for it, ``errors`` are
+    those that the guard answers. ``shares``: it is one of the share route.
+    """
+
+    shares: bool
+    user: str | None = None
+    errors: list[Exception] = field(default_factory=list)
+
+
+_guarded: ContextVar[_GuardedRequest | None] = ContextVar("chainlit_sqla_guarded", default=None)
 UNAVAILABLE = (
     DatabaseUnavailable,
     RetriesExhausted,
@@ -80,7 +97,7 @@ def install_routes(storage: object) -> bool:
     Returns whether the server is loaded; scripts run without it.
     """
     server = sys.modules.get("chainlit.server")
-    app: Starlette | None = getattr(server, "app", None)
+    app: FastAPI | None = getattr(server, "app", None)
     if server is None or app is None:
         return False
     root_path = server.config.run.root_path or ""
@@ -121,16 +138,21 @@ def _install_answers(app: Starlette, sockets: Any) -> None:
 
 
 async def _answer(_request: Request, error: Exception) -> Response:
-    for kind, (detail, status) in _REFUSALS.items():
-        if isinstance(error, kind):
-            return JSONResponse({"detail": detail}, status)
-    return JSONResponse({"detail": _APOLOGY}, 503, {"Retry-After": str(_RETRY_AFTER)})
+    detail, status = _reason(error)
+    headers = {"Retry-After": str(_RETRY_AFTER)} if status == 503 else None
+    return JSONResponse({"detail": detail}, status, headers)
+
+
+def _reason(error: Exception) -> tuple[str, int]:
+    """Return what a client is told of an error, and the status of HTTP."""
+    reasons = (reason for kind, reason in _REFUSALS.items() if isinstance(error, kind))
+    return next(reasons, (_APOLOGY, 503))
 
 
 def _apologize(
     sockets: Any, event: str, handler: Callable[..., Awaitable[Any]]
 ) -> Callable[..., Awaitable[Any]]:
-    """Wrap a handler of websocket events: refuse to connect, or show a message, in an outage."""
+    """Wrap a handler of websocket events: refuse to connect, or show a message, after an error."""
 
     @functools.wraps(handler)
     async def handle(sid: str, *arguments: Any) -> Any:
@@ -138,13 +160,14 @@ def _apologize(
             answer_seconds.set(LEAVING)
         try:
             return await handler(sid, *arguments)
-        except UNAVAILABLE:
+        except (RejectedRow, *UNAVAILABLE) as error:
+            text, _ = _reason(error)
             if event == "connect":
-                raise ConnectionRefusedError(_APOLOGY) from None
+                raise ConnectionRefusedError(text) from None
             if event == "connection_successful":  # Chainlit's answer to an unknown thread.
-                await sockets.emit("resume_thread_error", _APOLOGY, to=sid)
+                await sockets.emit("resume_thread_error", text, to=sid)
             elif event != "disconnect":
-                await sockets.emit("toast", {"message": _APOLOGY, "type": "error"}, to=sid)
+                await sockets.emit("toast", {"message": text, "type": "error"}, to=sid)
 
     return handle
 
@@ -170,6 +193,74 @@ class _QuietOutage(logging.Filter):
         return True
 
 
+def feedback_actor(storage: object) -> str | None:
+    """Return who asks to change feedback, None if this is not limited to a user's threads.
+
+    It is not for the app's own code, and where no login is configured. A request of Chainlit's
+    server of which it is not known who sends it is refused: Chainlit did not tell, or the guard
+    was installed when the request was under way already.
+    """
+    request = _guarded.get()
+    if request is None and (context_var.get(None) or not _called_by_server()):
+        return None
+    if request and request.user is not None:
+        return request.user
+    if not _requires_login():
+        return None
+    if request is None:
+        install_routes(storage)
+    error = NotTheAuthor(
+        "Feedback not changed: it is not known which user sent the request"
+        + ("; check this release of Chainlit" if request else ", the first one; send it again")
+    )
+    log.error("%s", error)
+    raise error
+
+
+def is_share_request() -> bool:
+    """Return whether Chainlit's share route calls, which alone may change what it sets."""
+    request = _guarded.get()
+    return request is not None and request.shares
+
+
+def _called_by_server() -> bool:
+    """Return whether a function of Chainlit's server awaits this call."""
+    frame = sys._getframe(1)
+    while frame and frame.f_globals.get("__name__") != "chainlit.server":
+        frame = frame.f_back  # type: ignore[assignment]
+    return frame is not None
+
+
+def _requires_login() -> bool:
+    try:
+        from chainlit.auth import require_login
+
+        return bool(require_login())  # type: ignore[no-untyped-call]
+    except Exception:
+        log.exception("Feedback not changed: Chainlit does not say whether it has a login")
+        return True
+
+
+def _record_users(app: FastAPI) -> None:
+    """Record the user of guarded requests where Chainlit's routes, or the app, determine it."""
+    dependency = getattr(sys.modules.get("chainlit.auth"), "get_current_user", None)
+    determine = app.dependency_overrides.get(dependency, dependency)
+    if determine is None or hasattr(determine, "records_user"):
+        return
+
+    @functools.wraps(determine)  # FastAPI passes the arguments of the original.
+    async def current_user(*args: Any, **kwargs: Any) -> Any:
+        user = determine(*args, **kwargs)
+        user = await user if inspect.isawaitable(user) else user
+        identifier, request = getattr(user, "identifier", None), _guarded.get()
+        if request is not None and isinstance(identifier, str):
+            request.user = clean_text(identifier)
+        return user
+
+    current_user.records_user = True  # type: ignore[attr-defined]
+    app.dependency_overrides[dependency] = current_user
+
+
 @contextmanager
 def report_to_guard() -> Iterator[None]:
     """Report the error of a feedback request to its guard, which answers it.
@@ -179,9 +270,8 @@ def report_to_guard() -> Iterator[None]:
     try:
         yield
     except (RejectedRow, *UNAVAILABLE) as error:
-        errors = _guard_errors.get()
-        if errors is not None:
-            errors.append(error)
+        if request := _guarded.get():
+            request.errors.append(error)
         raise
 
 
@@ -189,18 +279,20 @@ class WriteGuard(BaseRoute):
     """Restricts feedback to the author of the thread, and the time that a change may take.
 
     Chainlit's PUT and DELETE /feedback check who is logged in, but not whose thread it is.
-    The guard passes the user to the layer, the layer checks ownership inside its transaction
-    (so there is no second reading of the body that could differ), and the guard answers 403.
-    Chainlit answers 500 to any error here, so the guard answers 503 in an outage, too. Other
-    requests that write have a time limit only.
+    The guard passes the user that Chainlit determines to the layer, the layer checks ownership
+    inside its transaction (so there is no second reading of the body that could differ), and the
+    guard answers 403. Chainlit answers 500 to any error here, so the guard answers 503 in an
+    outage, too. Other requests that write have a time limit only.
     """
 
-    def __init__(self, app: Starlette, root_path: str) -> None:
+    def __init__(self, app: FastAPI, root_path: str) -> None:
         self._app = app
-        self._patterns = [
+        feedback, thread, share = (
             Route(root_path + path, _never_called, methods=["PUT", "DELETE"])
             for path in ("/feedback", "/project/thread", "/project/thread/share")
-        ]
+        )
+        self._share = share
+        self._patterns = feedback, thread, share
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         """Match PUT and DELETE of the paths, by the rules of Chainlit's own routes."""
@@ -209,25 +301,24 @@ class WriteGuard(BaseRoute):
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Delegate to Chainlit's route, which calls the layer in this context."""
-        errors: list[Exception] = []
+        request = _GuardedRequest(self._share.matches(scope)[0] is Match.FULL)
         seconds_token = answer_seconds.set(_ANSWER_SECONDS)
-        user_token = feedback_user.set(_logged_in_user(Request(scope)))
-        errors_token = _guard_errors.set(errors)
+        guarded_token = _guarded.set(request)
 
         async def send_unless_refused(message: Message) -> None:
-            if not errors:
+            if not request.errors:
                 await send(message)
 
         try:
+            _record_users(self._app)  # The app may have replaced the dependency meanwhile.
             await self._delegate(scope, receive, send_unless_refused)
         except (RejectedRow, *UNAVAILABLE):
             pass
         finally:
             answer_seconds.reset(seconds_token)
-            feedback_user.reset(user_token)
-            _guard_errors.reset(errors_token)
-        if errors:
-            answer = await _answer(Request(scope), errors[0])
+            _guarded.reset(guarded_token)
+        if request.errors:
+            answer = await _answer(Request(scope), request.errors[0])
             await answer(scope, receive, send)
 
     async def _delegate(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -244,24 +335,3 @@ class WriteGuard(BaseRoute):
 
 async def _never_called(_request: Request) -> Response:
     raise AssertionError("only the pattern of this route is used")
-
-
-def _logged_in_user(request: Request) -> str | None:
-    """Return the user of a request by Chainlit's own rules, None if nobody is logged in.
-
-    Chainlit itself answers 401 to an invalid token.
-    """
-    from chainlit.auth import get_token_from_cookies, require_login
-    from chainlit.auth.jwt import decode_jwt
-
-    if not require_login():  # type: ignore[no-untyped-call]
-        return None
-    scheme, _, header = request.headers.get("Authorization", "").partition(" ")
-    token = get_token_from_cookies(request.cookies)
-    token = token or (header if scheme.lower() == "bearer" else None)
-    if not token:
-        return None
-    try:
-        return str(decode_jwt(token).identifier)
-    except Exception:
-        return None

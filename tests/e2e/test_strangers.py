@@ -111,6 +111,25 @@ async def test_no_feedback_is_given_by_another(
     await bob.give_feedback(forId=step, threadId=own.thread, id=target.feedback, **given)
 
 
+@pytest.mark.parametrize("method", ["PUT", "DELETE"])
+async def test_no_feedback_is_smuggled_in_the_first_request_after_a_start(
+    server: AppServer, alice: Person, bob: Person, method: str
+) -> None:
+    chat = await alice.talk()
+    feedback = {"forId": next(iter(chat.steps)), "threadId": chat.thread, "comment": "Clear"}
+    given = await alice.give_feedback(**feedback, value=1)
+    body = {"feedbackId": given.json()["feedbackId"], "sessionId": "none"}
+    body["feedback"] = {**feedback, "value": 0}
+    server.restart()
+    # It creates the layer: until then, Chainlit's route is not guarded.
+    first = await bob.http.request(method, "/feedback", json=body)
+    assert first.status_code in (403, 500)
+    assert (await bob.http.request(method, "/feedback", json=body)).status_code == 403
+    server.expect("Feedback not changed: .* the first one", REFUSED)
+    steps = {step["id"]: step for step in (await alice.thread(chat.thread))["steps"]}
+    assert steps[feedback["forId"]]["feedback"]["comment"] == "Clear"
+
+
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "utf-32"])
 async def test_no_feedback_is_smuggled_in_an_unusual_body(
     server: AppServer, target: Target, bob: Person, encoding: str
