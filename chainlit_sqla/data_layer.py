@@ -41,6 +41,7 @@ from .integration.server import (
     answer_seconds,
     feedback_actor,
     install_routes,
+    is_share_request,
     public_prefix,
     report_to_guard,
 )
@@ -50,6 +51,8 @@ from .integration.session import (
     deletion_scope,
     is_browser_session,
     session_owner,
+    shared_metadata,
+    without_copied_sharing,
 )
 from .queries import elements, steps, threads
 from .queries.search import Search
@@ -289,9 +292,9 @@ class SQLADataLayer(BaseDataLayer):
     async def delete_element(self, element_id: str, thread_id: str | None = None) -> None:
         """Delete an element and its bytes."""
         scope = deletion_scope()
-        if scope.everywhere or thread_id in (None, scope.thread_id):
-            self._uploads.cancel(element_id, thread_id or scope.thread_id)
-        clean_thread_id = None if thread_id is None else clean_text(thread_id)
+        if scope.everywhere or not thread_id or thread_id == scope.thread_id:
+            self._uploads.cancel(element_id, thread_id or scope.thread_id, scope.user)
+        clean_thread_id = clean_text(thread_id) if thread_id else None
         operation = DeleteElement(clean_text(element_id), clean_thread_id, scope)
         await self._commit(operation)
 
@@ -402,6 +405,9 @@ class SQLADataLayer(BaseDataLayer):
     ) -> None:
         """Update a thread; None changes nothing, None in metadata removes a member."""
         name = thread_name(name, self.settings.max_short_text, cut=is_browser_session())
+        if metadata:
+            arrange = shared_metadata if is_share_request() else without_copied_sharing
+            metadata = arrange(metadata)
         actor, owner = author_of(thread_id), session_owner(thread_id, user_id)
         if user_id is None and owner:
             self._unowned.setdefault(owner, set()).add(thread_id)
@@ -418,7 +424,7 @@ class SQLADataLayer(BaseDataLayer):
 
     async def delete_thread(self, thread_id: str) -> None:
         """Delete a thread with its contents; late writes to it are dropped."""
-        await self._commit(DeleteThread(clean_text(thread_id)))
+        await self._commit(DeleteThread(clean_text(thread_id), actor=author_of(thread_id)))
 
     async def list_threads(
         self, pagination: Pagination, filters: ThreadFilter

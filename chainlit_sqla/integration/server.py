@@ -201,7 +201,8 @@ def feedback_actor(storage: object) -> str | None:
     was installed when the request was under way already.
     """
     request = _guarded.get()
-    if request is None and (context_var.get(None) or not _called_by_server()):
+    in_session = context_var.get(None) is not None
+    if request is None and (in_session or not _called_by_server()):
         return None
     if request and request.user is not None:
         return request.user
@@ -243,7 +244,7 @@ def _requires_login() -> bool:
 
 def _record_users(app: FastAPI) -> None:
     """Record the user of guarded requests where Chainlit's routes, or the app, determine it."""
-    dependency = getattr(sys.modules.get("chainlit.auth"), "get_current_user", None)
+    dependency: Any = getattr(sys.modules.get("chainlit.auth"), "get_current_user", None)
     determine = app.dependency_overrides.get(dependency, dependency)
     if determine is None or hasattr(determine, "records_user"):
         return

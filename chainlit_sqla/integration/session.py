@@ -6,16 +6,20 @@ session, and the layer works there, too.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from chainlit.context import context_var
 from chainlit.session import WebsocketSession
+from chainlit.user_session import user_sessions
 
 from .._internal.json import clean_text
 from ..writes.operations import Scope
 
 if TYPE_CHECKING:
     from chainlit.session import BaseSession
+
+_SHARING = ("is_shared", "shared_at")
+"""The members of a thread's metadata that Chainlit's share route sets."""
 
 
 def _session() -> BaseSession | None:
@@ -29,11 +33,14 @@ def is_browser_session() -> bool:
 
 
 def deletion_scope() -> Scope:
-    """Return what a deletion by id may reach: the session's thread and its user's threads."""
+    """Return what a deletion by id may reach: ids in a browser's session come from the client.
+
+    Any other session is of the app's own code (scripts, endpoints, Slack), which is not limited.
+    """
     session = _session()
-    if session is None:
+    if not isinstance(session, WebsocketSession):
         return Scope()
-    return Scope(session.thread_id, getattr(session.user, "id", None))
+    return Scope(clean_text(session.thread_id), browser_user())
 
 
 def browser_user() -> str | None:
@@ -70,3 +77,23 @@ def author_of(thread_id: object) -> str | None:
     """
     session = _session()
     return browser_user() if session and thread_id == session.thread_id else None
+
+
+def shared_metadata(metadata: dict[str, Any]) -> dict[str, Any]:
+    """Return what the share route changes: it sends all metadata, as it was before."""
+    return {name: metadata.get(name) for name in _SHARING}
+
+
+def without_copied_sharing(metadata: dict[str, Any]) -> dict[str, Any]:
+    """Return metadata without what a browser's session has copied of a shared thread.
+
+    A resumed session gets the thread's metadata as its variables, and they are written back when
+    the window closes, perhaps after the thread was shared or unshared. Other values are the app's.
+    """
+    session = _session()
+    if not isinstance(session, WebsocketSession) or "chat_settings" not in metadata:
+        return metadata
+    variables = user_sessions.get(session.id) or {}
+    copied = {name for name in _SHARING if name in variables}
+    copied = {name for name in copied if variables[name] == metadata.get(name)}
+    return {name: value for name, value in metadata.items() if name not in copied}

@@ -72,7 +72,8 @@ T = TypeVar("T")
 class _Upload:
     """An upload under way."""
 
-    def __init__(self) -> None:
+    def __init__(self, actor: str | None) -> None:
+        self.actor = actor
         self.deleted = False
         self.held_bytes = 0
         self.ordinal = next_ordinal()
@@ -131,7 +132,7 @@ class Uploads:
 
         If the bytes cannot be stored, it raises a StorageError and writes no row.
         """
-        upload = _Upload()  # Its ordinal is from now: small files overtake large ones.
+        upload = _Upload(actor)  # Its ordinal is from now: small files overtake large ones.
         key = (str(element.get("threadId")), str(element.get("id")))
         uploads = self._running.setdefault(key, [])
         previous = uploads[-1].queued if uploads else None
@@ -160,12 +161,15 @@ class Uploads:
             if not uploads:
                 self._running.pop(key, None)
 
-    def cancel(self, element_id: str, thread_id: str | None) -> None:
-        """Let a deletion win over uploads of the same element under way; None: in any thread."""
+    def cancel(self, element_id: str, thread_id: str | None, user: str | None = None) -> None:
+        """Let a deletion win over uploads of the same element under way.
+
+        None: in any thread, and of any user.
+        """
         for (thread, element), uploads in self._running.items():
             if element == element_id and thread_id in (None, thread):
                 for upload in uploads:
-                    upload.deleted = True
+                    upload.deleted |= user is None or upload.actor in (None, user)
 
     async def wait_for_thread(self, thread_id: str | None, seconds: float) -> None:
         """Wait until the rows of a thread's uploads, or of all, are in the write queue."""

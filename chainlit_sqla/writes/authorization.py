@@ -5,12 +5,21 @@ from __future__ import annotations
 from collections.abc import Container, Iterable, Mapping
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Table, delete, or_, select, true
+from sqlalchemy import ColumnElement, Connection, Table, and_, delete, exists, or_, select, true
 
 from ..errors import NotTheAuthor, RejectedRow, UnknownOwner
-from ..models import feedbacks, threads
+from ..models import feedbacks, threads, tombstones
 from .merge_operations import Segment
-from .operations import DeleteFeedback, SaveThread, SaveUser, Scope, printable_id
+from .operations import (
+    Delete,
+    DeleteFeedback,
+    DeleteThread,
+    SaveThread,
+    SaveUser,
+    Scope,
+    describe,
+    printable_id,
+)
 
 
 def refused_claims(segment: Segment, thread_rows: Mapping[str, Any]) -> dict[int, RejectedRow]:
@@ -64,15 +73,18 @@ def delete_own_feedback(connection: Connection, op: DeleteFeedback) -> bool:
     within = feedbacks.c.threadId.in_(select(threads.c.id).where(may_delete))
     result = connection.execute(delete(feedbacks).where(where, within))
     if result.rowcount == 0 and connection.scalar(select(feedbacks.c.id).where(where)):
-        raise error_of_feedback(op)
+        raise error_of_deletion(op)
     return result.rowcount > 0
 
 
-def error_of_feedback(op: DeleteFeedback) -> NotTheAuthor:
-    """Return the error where feedback is in other users' threads only."""
+def error_of_deletion(op: Delete) -> NotTheAuthor:
+    """Return the error where what a client deletes is in other users' threads only."""
+    actor = op.actor if isinstance(op, DeleteFeedback | DeleteThread) else op.scope.user
+    who = "A session without a user" if actor is None else repr(actor)
+    what = describe(op).removeprefix("deletion of ")
+    thread = what if isinstance(op, DeleteThread) else f"the thread of {what}"
     return NotTheAuthor(
-        f"{op.actor!r} is not the author of the thread with feedback {printable_id(op.id)}; "
-        "it was not deleted, log in as its author"
+        f"{who} is not the author of {thread}; it was not deleted, log in as its author"
     )
 
 
@@ -80,10 +92,39 @@ def within_scope(table: Table, scope: Scope) -> ColumnElement[bool]:
     """Limit a deletion by id to what the calling session may delete."""
     if scope.everywhere:
         return true()
-    allowed = []
-    if scope.thread_id:
-        allowed.append(table.c.threadId == scope.thread_id)
-    if scope.user_id:
-        own_threads = select(threads.c.id).where(threads.c.userId == scope.user_id)
-        allowed.append(table.c.threadId.in_(own_threads))
-    return or_(*allowed)
+    return exists().where(threads.c.id == table.c.threadId, _may_delete_in(scope))
+
+
+def pending_thread(connection: Connection, scope: Scope) -> str | None:
+    """Return the session's thread, to which a late write may add what is deleted now.
+
+    Not if it does not exist, where another user may create it.
+    """
+    if scope.user is None:
+        return scope.thread_id
+    query = select(threads.c.id).where(threads.c.id == scope.thread_id, _may_delete_in(scope))
+    return connection.scalar(query)
+
+
+def _may_delete_in(scope: Scope) -> ColumnElement[bool]:
+    in_session = threads.c.id == scope.thread_id
+    if scope.user is None:
+        return in_session
+    owner = threads.c.userIdentifier
+    return or_(owner == scope.user, and_(in_session, owner.is_(None)))
+
+
+def refuse_foreign_row(
+    connection: Connection, scope: Scope, op: Delete, where: ColumnElement[bool], tombstone_id: str
+) -> None:
+    """Raise `NotTheAuthor` where a row that was not found in the scope exists elsewhere.
+
+    Not if the session's thread has its tombstone: it was deleted there, perhaps by a batch whose
+    commit had no answer and that is repeated now.
+    """
+    if scope.everywhere or not connection.scalar(select(exists().where(where))):
+        return
+    columns = tombstones.c
+    in_session = (columns.threadId == scope.thread_id) & (columns.id == tombstone_id)
+    if not connection.scalar(select(exists().where(in_session))):
+        raise error_of_deletion(op)

@@ -12,12 +12,12 @@ from ..database import Database
 from ..dialects import Dialect
 from ..dialects.fast_batch import FastBatchResult
 from ..errors import RejectedRow
-from .authorization import error_of_feedback, errors_of_claims
+from .authorization import error_of_deletion, errors_of_claims
 from .execute_deletes import execute_delete
 from .execute_saves import execute_saves
 from .fast_batch import fast_batch_of
 from .merge_operations import Segment, plan, plan_without
-from .operations import DeleteFeedback, Op
+from .operations import Op
 from .tombstones import log_late_changes
 
 
@@ -60,8 +60,7 @@ def _outcome(
     deletions = [deletion for segment in segments for deletion in segment.deletes]
     for (position, op), deleted in zip(deletions, result.deleted, strict=True):
         if deleted is None:
-            assert isinstance(op, DeleteFeedback)
-            outcome.results[position] = error_of_feedback(op)
+            outcome.results[position] = error_of_deletion(op)
         else:
             outcome.results[position] = deleted
     return outcome

@@ -12,7 +12,13 @@ from .._internal.timestamps import instant_of, now
 from ..dialects import Dialect
 from ..models import elements, feedbacks, steps, threads
 from . import deletion_queue
-from .authorization import delete_own_feedback, within_scope
+from .authorization import (
+    delete_own_feedback,
+    error_of_deletion,
+    pending_thread,
+    refuse_foreign_row,
+    within_scope,
+)
 from .operations import Delete, DeleteElement, DeleteFeedback, DeleteStep, DeleteThread
 from .tombstones import (
     add_tombstones,
@@ -37,7 +43,10 @@ def execute_delete(connection: Connection, dialect: Dialect, op: Delete) -> tupl
 
 
 def _delete_thread(connection: Connection, dialect: Dialect, op: DeleteThread) -> tuple[bool, bool]:
-    lock_threads(connection, [op.thread_id], exclusive=True)
+    rows = lock_threads(connection, [op.thread_id], exclusive=True)
+    owner = rows[op.thread_id].userIdentifier if op.thread_id in rows else None
+    if op.actor is not None and owner not in (None, op.actor):
+        raise error_of_deletion(op)
     deleted = delete_locked_threads(connection, dialect, [op.thread_id], instant_of(op.ordinal))
     return deleted["threads"] > 0, deleted["blobs"] > 0
 
@@ -56,11 +65,14 @@ def delete_locked_threads(
 
 
 def _delete_step(connection: Connection, dialect: Dialect, op: DeleteStep) -> tuple[bool, bool]:
-    query = select(steps.c.threadId).where(steps.c.id == op.id, within_scope(steps, op.scope))
+    where, thread_ids = steps.c.id == op.id, list[str]()
+    query = select(steps.c.threadId).where(where, within_scope(steps, op.scope))
     threads_with_step = sorted(connection.scalars(query))
-    # A step that does not exist may be created later: Chainlit flushes deferred calls method by
-    # method.
-    thread_ids = threads_with_step or [id for id in (op.scope.thread_id,) if id]
+    if not threads_with_step:
+        refuse_foreign_row(connection, op.scope, op, where, op.id)
+        # Another process, which the session was connected to before, may create it later.
+        thread_ids += filter(None, [pending_thread(connection, op.scope)])
+    thread_ids += threads_with_step
     lock_threads(connection, thread_ids, exclusive=True)
     bump_row_versions(connection, thread_ids)
     has_blobs = False
@@ -80,12 +92,18 @@ def _delete_step(connection: Connection, dialect: Dialect, op: DeleteStep) -> tu
 def _delete_element(
     connection: Connection, dialect: Dialect, op: DeleteElement
 ) -> tuple[bool, bool]:
-    where = (elements.c.id == op.id) & within_scope(elements, op.scope)
+    anywhere = elements.c.id == op.id
     if op.thread_id:
-        where &= elements.c.threadId == op.thread_id
+        anywhere &= elements.c.threadId == op.thread_id
+    where = anywhere & within_scope(elements, op.scope)
     thread_ids = set(connection.scalars(select(elements.c.threadId).where(where)))
-    if op.pending_thread_id:
-        thread_ids.add(op.pending_thread_id)
+    if not thread_ids:
+        refuse_foreign_row(connection, op.scope, op, anywhere, element_tombstone_id(op.id))
+    pending_id = op.pending_thread_id
+    if pending_id and not op.scope.everywhere:
+        pending_id = pending_thread(connection, op.scope)
+    if pending_id:
+        thread_ids.add(pending_id)
     lock_threads(connection, thread_ids, exclusive=True)
     if thread_ids:
         deleted_at: dict[str, datetime] = dict.fromkeys(sorted(thread_ids), instant_of(op.ordinal))

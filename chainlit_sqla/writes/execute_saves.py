@@ -118,6 +118,7 @@ def _insert_missing_threads(
                 "id": id,
                 "createdAt": at,
                 "updatedAt": at,
+                "userIdentifier": change.author,
                 "metadata": JsonText("{}"),
             }
     if new_threads:

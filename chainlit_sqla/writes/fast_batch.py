@@ -52,10 +52,9 @@ def _changes_a_decision(segments: Iterable[Segment]) -> bool:
 
 
 def _segment(segment: Segment) -> FastBatchSegment:
-    actors = dict(segment.claims)
     return FastBatchSegment(
         threads=[
-            _thread(id, change.at, actors.get(id), change.values, change.metadata)
+            _thread(id, change.at, change.author, change.values, change.metadata)
             for id, change in sorted(segment.threads.items())
         ],
         steps=[_row(*item) for item in segment.steps.items()],
@@ -105,14 +104,15 @@ def _element(key: Key, row: RowChange) -> Document:
 def _deletion(op: Delete) -> Document:
     match op:
         case DeleteThread():
-            return {"kind": "thread", "thread": op.thread_id, "at": instant_of(op.ordinal)}
+            at = instant_of(op.ordinal)
+            return {"kind": "thread", "thread": op.thread_id, "at": at, "actor": op.actor}
         case DeleteFeedback():
             return {"kind": "feedback", "id": op.id, "actor": op.actor}
     document = {
         "id": op.id,
         "everywhere": op.scope.everywhere,
         "scopeThread": op.scope.thread_id,
-        "scopeUser": op.scope.user_id,
+        "scopeUser": op.scope.user,
     }
     if isinstance(op, DeleteStep):
         return document | {"kind": "step"}

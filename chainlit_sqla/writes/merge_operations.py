@@ -49,7 +49,8 @@ class ThreadChange:
 
     ``at`` is the creation time of a new thread: the time of the first operation on it, or of an
     older message in that operation. ``is_named``: an operation was for the thread itself, not for
-    its contents. ``owned_by`` is who asked for a new owner.
+    its contents. ``author`` is the actor of the first operation, and that of a new thread;
+    ``owned_by`` is who asked for a new owner.
     """
 
     at: datetime
@@ -57,6 +58,7 @@ class ThreadChange:
     metadata: dict[str, Any] = field(default_factory=dict)
     restored_at: datetime | None = None
     is_named: bool = False
+    author: str | None = None
     owned_by: str | None = None
 
 
@@ -169,8 +171,12 @@ def _must_not_merge(segment: Segment, op: _SaveInThread) -> bool:
         return True
     if (thread := segment.threads.get(op.thread_id)) is None:
         return False
-    if op.actor not in (None, thread.owned_by) and thread.values.get("userId"):
-        return True  # The new owner must be stored before the claim of somebody else is checked.
+    if op.actor is not None:
+        # The author or owner must be stored before the claim of somebody else is checked.
+        if op.actor != thread.author:
+            return True
+        if op.actor != thread.owned_by and thread.values.get("userId"):
+            return True
     if isinstance(op, SaveThread):
         return op.restores and thread.is_named
     rows, key = _rows(segment, op)
@@ -193,7 +199,7 @@ def _merge(segment: Segment, op: _SaveInThread) -> None:
         begun = op.at
         if isinstance(op, SaveStep) and op.activity and op.activity < begun:
             begun = op.activity
-        thread = segment.threads[op.thread_id] = ThreadChange(begun)
+        thread = segment.threads[op.thread_id] = ThreadChange(begun, author=op.actor)
     if op.actor is not None:
         segment.claims.add((op.thread_id, op.actor))
     if isinstance(op, SaveThread):

@@ -43,7 +43,7 @@ class SaveThread:
         values: New values of ``name``, ``userId``, ``tags``; others stay.
         metadata: Members to set; those that are None are removed, others stay.
         actor: The identifier of the user whose client chose the thread; another user's thread
-            is refused. None: trusted.
+            is refused, a new one is this user's from its first row on. None: trusted.
     """
 
     thread_id: str
@@ -104,29 +104,34 @@ class SaveFeedback:
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """Where a deletion by id may delete: in a session's thread and all threads of its user.
+    """Where a deletion by id may delete: everywhere if nothing is set, as for scripts.
 
-    Everywhere if neither is set, as for scripts.
+    Args:
+        thread_id: The thread of a browser's session, unless it is another user's.
+        user: The identifier of the session's user, all of whose threads it reaches; None: the
+            app has no login, and nobody's threads are another's.
     """
 
     thread_id: str | None = None
-    user_id: str | None = None
+    user: str | None = None
 
     @property
     def everywhere(self) -> bool:
         """Whether there is no limit."""
-        return self.thread_id is None and self.user_id is None
+        return self.thread_id is None and self.user is None
 
 
 @dataclass(frozen=True, slots=True)
 class DeleteThread:
     """Delete a thread and its contents.
 
-    Elements that were sent before its ordinal stay deleted if the thread is restored.
+    Elements that were sent before its ordinal stay deleted if the thread is restored. For
+    ``actor`` see `SaveThread`.
     """
 
     thread_id: str
     ordinal: int = field(default_factory=next_ordinal)
+    actor: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import httpx
+import pytest
 
-from tests.until import PATIENCE
+from tests.until import PATIENCE, until
 
 from .chat import Chat
 from .person import Person
@@ -117,6 +118,27 @@ async def test_the_last_conversation_comes_first(alice: Person) -> None:
     await two.disconnect()
     assert list(await alice.threads())[:2] == [one.thread, two.thread]
     assert list(await alice.threads(search="MORE OF it")) == [one.thread]
+
+
+@pytest.mark.parametrize("shared", [True, False])
+async def test_sharing_outlives_the_window(alice: Person, bob: Person, shared: bool) -> None:
+    """A window has a copy of the metadata, from before, and writes it back when it closes."""
+    chat = await alice.talk("Echo")
+    await alice.share(chat.thread, True)
+    await alice.share(chat.thread, not shared)
+    await chat.disconnect()
+    again = await alice.chat(chat.thread)
+    await alice.share(chat.thread, shared)
+    await again.send("Echo last")
+    await again.disconnect()
+
+    async def has_written_back() -> bool:
+        asked: dict[str, Any] = (await alice.thread(chat.thread))["metadata"].get("asked", {})
+        return asked.get("text") == "Echo last"
+
+    await until(has_written_back)
+    assert (await bob.get_shared(chat.thread)).status_code == (200 if shared else 404)
+    assert ("shared_at" in (await alice.thread(chat.thread))["metadata"]) is shared
 
 
 async def test_sharing_ends_when_it_is_taken_back(alice: Person, bob: Person) -> None:

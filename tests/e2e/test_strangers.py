@@ -157,7 +157,8 @@ async def test_no_element_is_changed_by_another(
     picture = {**changed, "id": target.picture, "forId": target.answer}
     for element in (changed, new, moved, picture, {**changed, "threadId": ""}):
         await bob.put_element(own.session, element)
-        await bob.delete_element(own.session, element)
+        deleted = await bob.delete_element(own.session, element)
+        assert deleted.status_code == (403 if element in (changed, picture) else 200)
         # With the session of another it is refused at once.
         assert (await bob.put_element(target.chat.session, element)).status_code == 401
         assert (await bob.delete_element(target.chat.session, element)).status_code == 401

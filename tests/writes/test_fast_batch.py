@@ -64,7 +64,7 @@ owned = st.fixed_dictionaries(
         "tags": st.sampled_from([JsonText('["x"]'), JsonText("[]")]),
     },
 )
-actors = st.sampled_from([None, None, "ann"])
+actors = st.sampled_from([None, None, "ann", "bob"])
 saves = st.one_of(
     st.builds(SaveThread, ids, owned, metadata, actors, at=moments),
     st.builds(SaveStep, ids, ids, step_values, extras, st.none() | moments, actors, at=moments),
@@ -75,13 +75,13 @@ users = st.builds(
     st.just({}) | st.just({"displayName": "d"}),
     moments,
 )
-scopes = st.builds(Scope, st.none() | ids, st.none() | st.just("u1"))
+scopes = st.builds(Scope, st.none() | ids, st.none() | st.sampled_from(["ann", "bob"]))
 everything = st.one_of(
     saves,
     users,
     st.builds(SaveElement, ids, ids, element_values, extras, actors, at=moments),
     st.builds(SaveFeedback, ids, ids, ids, st.integers(0, 1), st.none() | ids, actors, moments),
-    st.builds(DeleteThread, ids),
+    st.builds(DeleteThread, ids, actor=actors),
     st.builds(DeleteStep, ids, scopes),
     st.builds(DeleteElement, ids, st.none() | ids, scopes),
     st.builds(DeleteFeedback, ids, actors),

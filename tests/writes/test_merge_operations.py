@@ -68,6 +68,7 @@ element_values = st.fixed_dictionaries(
     {"objectKey": st.none() | st.just("a new one")},
     optional={"forId": st.none() | steps, "name": texts},
 )
+scopes = st.builds(Scope, st.none() | threads, st.none() | st.sampled_from(["ann", "bob"]))
 ops = st.one_of(
     st.builds(SaveThread, threads, thread_values, metadata, at=moments),
     st.builds(
@@ -95,9 +96,9 @@ ops = st.one_of(
         st.sampled_from(["n1", "n2"]),
         moments,
     ),
-    st.builds(DeleteThread, threads),
-    st.builds(DeleteStep, steps, st.builds(Scope, st.none() | threads, st.none() | st.just("u1"))),
-    st.builds(DeleteElement, elements, st.none() | threads),
+    st.builds(DeleteThread, threads, actor=actors),
+    st.builds(DeleteStep, steps, scopes),
+    st.builds(DeleteElement, elements, st.none() | threads, scopes),
     st.builds(DeleteFeedback, st.sampled_from(["f1", "f2"]), actors),
 )
 

@@ -191,7 +191,7 @@ async def test_only_the_author_writes_into_a_thread(
         with pytest.raises(NotTheAuthor, match="'bob' is not the author of thread t"):
             await write_queue.submit(op)
     await write_queue.submit(SaveFeedback("t", "s", "f", 1, actor="ann"))
-    with pytest.raises(NotTheAuthor, match="'bob' is not the author of the thread with feedback f"):
+    with pytest.raises(NotTheAuthor, match="'bob' is not the author of the thread of feedback f"):
         await write_queue.submit(DeleteFeedback("f", actor="bob"))
     assert await write_queue.submit(DeleteFeedback("f", actor="ann")) is True
     by_bob = SaveStep("t", "s", {"output": "bob's"}, actor="bob")

@@ -33,7 +33,7 @@ inserted_threads AS (
   INSERT INTO {threads} (id, "createdAt", "updatedAt", metadata,
     name, "userId", "userIdentifier", tags)
   SELECT g.id, g.begun, greatest(g.begun, a.activity), coalesce(g.metadata, '{}'),
-    g.name, g."userId", g.identifier, g.tags
+    g.name, g."userId", coalesce(g.identifier, g.actor), g.tags
   FROM changed_threads g LEFT JOIN active a ON a.id = g.id CROSS JOIN verdict
   WHERE ok AND NOT EXISTS (SELECT FROM ours o WHERE o.id = g.id) ORDER BY g.id),
 updated_threads AS (
@@ -60,8 +60,8 @@ _TOUCHED_THREADS = """
   SELECT * FROM json_to_recordset($1::text::json) AS g(id text, begun timestamptz, actor text)"""
 _TOUCH_THREADS = """
 inserted_threads AS (
-  INSERT INTO {threads} (id, "createdAt", "updatedAt", metadata)
-  SELECT g.id, g.begun, greatest(g.begun, a.activity), '{}'
+  INSERT INTO {threads} (id, "createdAt", "updatedAt", "userIdentifier", metadata)
+  SELECT g.id, g.begun, greatest(g.begun, a.activity), g.actor, '{}'
   FROM verdict, changed_threads g LEFT JOIN active a ON a.id = g.id
   WHERE ok AND NOT EXISTS (SELECT FROM ours o WHERE o.id = g.id)),
 updated_threads AS (
@@ -104,6 +104,9 @@ TOUCH = _turn(_TOUCHED_THREADS, "", _TOUCH_THREADS)
 
 # The statement for any batch: locks and checks, the other saves, and deletions.
 
+_IN_SCOPE = """(t."userIdentifier" = d."scopeUser"
+    OR t.id = d."scopeThread" AND (t."userIdentifier" IS NULL OR d."scopeUser" IS NULL))"""
+
 _CHECK = f"""
 WITH RECURSIVE saved_users AS (
   INSERT INTO {{users}} AS u (id, identifier, "createdAt", metadata, "displayName")
@@ -120,13 +123,13 @@ deletion AS MATERIALIZED (
     "mayBePending" boolean, actor text)),
 found_steps AS MATERIALIZED (
   SELECT s."threadId" AS thread, s.id FROM deletion d JOIN {{steps}} s ON s.id = d.id
-  WHERE d.kind = 'step' AND (d.everywhere OR s."threadId" = d."scopeThread" OR EXISTS (
-    SELECT FROM {{threads}} t WHERE t.id = s."threadId" AND t."userId" = d."scopeUser"))),
+  WHERE d.kind = 'step' AND (d.everywhere OR EXISTS (
+    SELECT FROM {{threads}} t WHERE t.id = s."threadId" AND {{in_scope}}))),
 found_elements AS MATERIALIZED (
   SELECT e."threadId" AS thread, e.id FROM deletion d JOIN {{elements}} e ON e.id = d.id
   WHERE d.kind = 'element' AND (d.thread IS NULL OR e."threadId" = d.thread)
-    AND (d.everywhere OR e."threadId" = d."scopeThread" OR EXISTS (
-    SELECT FROM {{threads}} t WHERE t.id = e."threadId" AND t."userId" = d."scopeUser"))),
+    AND (d.everywhere OR EXISTS (
+    SELECT FROM {{threads}} t WHERE t.id = e."threadId" AND {{in_scope}}))),
 -- Users first, as statement by statement: one order of locks.
 locked AS MATERIALIZED (
   SELECT id FROM {{threads}} WHERE (SELECT count(*) FROM saved_users) IS NOT NULL
@@ -149,6 +152,11 @@ verdict AS MATERIALIZED (SELECT CASE WHEN $4::text IS NULL
   THEN current_setting('chainlit_sqla.writes', true) IS NOT DISTINCT FROM 'yes'
   ELSE current_setting('transaction_isolation') = 'read committed'
     AND NOT EXISTS (SELECT FROM refused)
+    -- Of two users who claim a thread that does not exist, the first one becomes its author.
+    AND NOT EXISTS (
+      SELECT FROM json_to_recordset($4::text::json -> 'claims') AS c(id text)
+      WHERE NOT EXISTS (SELECT FROM {{threads}} t WHERE t.id = c.id)
+      GROUP BY c.id HAVING count(*) > 1)
     AND NOT EXISTS (
       SELECT FROM json_array_elements_text($4::text::json -> 'owners') AS o(id)
       WHERE NOT EXISTS (SELECT FROM {{users}} u WHERE u.id = o.id))
@@ -194,12 +202,29 @@ saved_feedbacks AS (
 
 _DELETE = """,
 -- The limit is for the planner: PostgreSQL compiles (JIT) statements that seem costly.
-chosen AS MATERIALIZED (SELECT d.* FROM deletion d, verdict WHERE ok LIMIT 1),
--- A step that does not exist may be created later: Chainlit flushes deferred calls by method.
+asked AS MATERIALIZED (SELECT d.* FROM deletion d, verdict WHERE ok LIMIT 1),
+-- What is in other users' threads only, unless it was deleted in the session's thread before.
+refused_deletion AS MATERIALIZED (SELECT FROM asked d WHERE CASE d.kind
+  WHEN 'thread' THEN EXISTS (
+    SELECT FROM {threads} t WHERE t.id = d.thread AND t."userIdentifier" <> d.actor)
+  WHEN 'step' THEN NOT d.everywhere AND NOT EXISTS (SELECT FROM found_steps)
+    AND EXISTS (SELECT FROM {steps} s WHERE s.id = d.id) AND NOT EXISTS (
+      SELECT FROM {tombstones} b WHERE b."threadId" = d."scopeThread" AND b.id = d.id)
+  WHEN 'element' THEN NOT d.everywhere AND NOT EXISTS (SELECT FROM found_elements)
+    AND EXISTS (SELECT FROM {elements} e
+      WHERE e.id = d.id AND (d.thread IS NULL OR e."threadId" = d.thread))
+    AND NOT EXISTS (SELECT FROM {tombstones} b
+      WHERE b."threadId" = d."scopeThread" AND b.id = 'element ' || d.id) END),
+chosen AS MATERIALIZED (SELECT * FROM asked WHERE NOT EXISTS (SELECT FROM refused_deletion)),
+-- The session's thread, to which another process may add the row later.
+pending_threads AS MATERIALIZED (
+  SELECT d."scopeThread" AS id FROM chosen d WHERE d."scopeThread" IS NOT NULL
+    AND (d."scopeUser" IS NULL
+      OR EXISTS (SELECT FROM {threads} t WHERE t.id = d."scopeThread" AND {in_scope}))),
 chosen_steps AS MATERIALIZED (
   SELECT f.thread, f.id FROM chosen JOIN found_steps f ON f.id = chosen.id
     JOIN ours o ON o.id = f.thread WHERE kind = 'step'
-  UNION SELECT "scopeThread", id FROM chosen WHERE kind = 'step' AND "scopeThread" IS NOT NULL
+  UNION SELECT p.id, c.id FROM chosen c, pending_threads p WHERE kind = 'step'
     AND NOT EXISTS (SELECT FROM found_steps)),
 -- One document: a join in the recursion could read the whole thread for each of its steps.
 children AS MATERIALIZED (
@@ -235,6 +260,7 @@ added_tombstones AS (
   -- An upload under way, perhaps of another process, has no row yet.
   UNION SELECT coalesce(thread, "scopeThread"), 'element ' || id, at FROM chosen
     WHERE kind = 'element' AND "mayBePending"
+      AND (everywhere OR EXISTS (SELECT FROM pending_threads))
   ON CONFLICT ("threadId", id) DO UPDATE SET "deletedAt" = excluded."deletedAt"),
 -- The new version of the row is what a turn in another process notices.
 bumped_threads AS (
@@ -267,7 +293,7 @@ SELECT ok,
   (SELECT json_agg(json_build_array(id, actor))::text FROM refused) AS refused,
   (SELECT json_agg(id)::text FROM late) AS late,
   EXISTS (SELECT FROM unused_keys) AS has_blobs,
-  EXISTS (SELECT FROM chosen) AS is_deletion,
+  EXISTS (SELECT FROM asked) AS is_deletion,
   (SELECT CASE kind
     WHEN 'thread' THEN EXISTS (SELECT FROM deleted_threads)
     WHEN 'step' THEN EXISTS (SELECT FROM found_steps f JOIN ours o ON o.id = f.thread)
@@ -294,6 +320,7 @@ def statement_of(
     """
     prefix = f"{_quote(schema)}." if schema else ""
     texts = {name: prefix + _quote(table.name) for name, table in tables._asdict().items()}
+    texts["in_scope"] = _IN_SCOPE
     for name, table, values in zip(
         ("steps", "elements"), (tables.steps, tables.elements), defaults, strict=True
     ):
