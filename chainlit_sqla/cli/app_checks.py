@@ -55,14 +55,10 @@ def missing_callbacks(*, login: bool, resume: bool) -> Iterator[str]:
 def check_apps(
     folder: Path, app: Path | None, *, secret: bool, plain_url: bool, custom_login: bool
 ) -> Iterator[tuple[str, str]]:
-    """Check an app by its source, or those in a folder; yields statuses and texts.
+    """Check an app, or those in a folder, by its source; yields statuses and texts.
 
-    Args:
-        folder: Where the apps are if none is named.
-        app: The file of an app.
-        secret: Whether CHAINLIT_AUTH_SECRET is set.
-        plain_url: Whether the database is named by DATABASE_URL, which Chainlit reads, too.
-        custom_login: Whether CHAINLIT_CUSTOM_AUTH is set.
+    ``secret``, ``plain_url`` and ``custom_login``: CHAINLIT_AUTH_SECRET, DATABASE_URL or
+    CHAINLIT_CUSTOM_AUTH is set.
     """
     found = False
     for path in [app] if app else sorted(folder.glob("*.py")):

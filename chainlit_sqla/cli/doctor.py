@@ -6,6 +6,7 @@ import asyncio
 import difflib
 import os
 import platform
+import re
 import secrets
 import tempfile
 import urllib.request
@@ -124,7 +125,9 @@ def _check_apps(settings: Settings, app: Path | None) -> Iterator[_Outcome]:
     given: Mapping[str, str] = {}
     for values in _environments().values():
         given = {**values, **given}
-    url, secret = "DATABASE_URL" in given, bool(settings.auth_secret)
+    url = "DATABASE_URL" in given
+    # Chainlit does not look into the file for a variable that is empty.
+    secret = bool(os.environ.get("CHAINLIT_AUTH_SECRET", settings.auth_secret))
     custom = "CHAINLIT_CUSTOM_AUTH" in given
     return check_apps(settings.app_root, app, secret=secret, plain_url=url, custom_login=custom)
 
@@ -344,7 +347,8 @@ async def _check_link(settings: Settings) -> _Outcome | None:
         await client.close()
     text = f"browsers fetch files from {link.partition('?')[0]}"
     host = urlsplit(link).hostname or ""
-    if "." not in host and ":" not in host and host != "localhost":
+    is_private = host.endswith((".internal", ".local")) or not re.search(r"[.:]", host)
+    if is_private and host != "localhost":
         problem = (
             f"whose host {host!r} only containers or a local network may know; set "
             "CHAINLIT_SQLA_PUBLIC_ENDPOINT to the address of the S3 server that browsers reach"

@@ -210,6 +210,8 @@ def test_what_the_app_lacks_is_said(cli: Command, folder: Path) -> None:
     report = cli("doctor", "app.py")
     assert report.code == 0
     assert report.out.endswith("Everything works.\n")
+    # Chainlit looks into the file for no variable that is set, even to nothing.
+    assert cli("doctor", "app.py", CHAINLIT_AUTH_SECRET="").code == 1
     assert cli("doctor", "none.py").code == 1
 
 
