@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager, contextmanager
 from functools import lru_cache
 from typing import Any, TypeVar
 
-from sqlalchemy import URL, Connection, Engine, Executable
+from sqlalchemy import URL, Connection, Engine, Executable, select
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import PoolProxiedConnection
@@ -335,6 +335,9 @@ class Database:
         timeouts = 0
 
         async def attempt() -> T:
+            if timeouts:  # Where a new connection has no answer either, the server is silent.
+                async with asyncio.timeout(_FIRST_READ_SECONDS), self.connect() as connection:
+                    await connection.execute(select(1))
             return await once(seconds)
 
         def is_transient(error: Exception) -> bool:

@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import Text, cast, func, literal, select, text
 from sqlalchemy.util import greenlet_spawn
 
-from chainlit_sqla.database import Database
+from chainlit_sqla.database import Database, engine
 from chainlit_sqla.database.migrator import upgrade
 from chainlit_sqla.dialects import BoundStatement
 from chainlit_sqla.errors import DatabaseUnavailable
@@ -105,6 +105,21 @@ async def test_a_forgotten_connection_delays_writes_by_one_timeout(
         await asyncio.gather(*map(write_queue.submit, ops))
     steps = [op.id for op in ops if isinstance(op, SaveStep)]
     assert await ids(database) == ["s000", *steps]
+
+
+async def test_a_page_of_a_silent_server_fails_soon_and_a_slow_one_is_shown(
+    proxy: FlakyProxy, behind_proxy: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A new connection tells them apart, long before its time limit."""
+    monkeypatch.setattr(engine, "_FIRST_READ_SECONDS", 0.4)
+    sleep = "sleep" if behind_proxy.dialect.name == "mysql" else "pg_sleep"
+    async with limited_by(behind_proxy, command_timeout=30, connect_timeout=30) as database:
+        await database.read(lambda c: c.scalar(text(f"SELECT {sleep}(1)")))
+        proxy.blackhole()
+        async with within(SOON):
+            with pytest.raises(DatabaseUnavailable, match="does not answer"):
+                await database.read(lambda c: c.scalar(select(literal(1))))
+        proxy.restore()
 
 
 async def test_a_statement_that_cannot_be_sent(
