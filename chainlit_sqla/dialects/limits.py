@@ -15,6 +15,7 @@ import socket
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from .._internal.private_attributes import transport_of
 from ..errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -106,10 +107,9 @@ def socket_options(query: Mapping[str, Any], settings: Settings) -> SocketOption
 def tune_socket(connection: Any, options: Iterable[tuple[int, int, int]]) -> None:
     """Set options on the socket of a driver's connection.
 
-    Neither asyncpg nor asyncmy has a public way to the socket; without it, only the timeouts of
-    commands notice a lost network.
+    Without it, only the timeouts of commands notice a lost network.
     """
-    transport = getattr(connection, "_transport", None)
+    transport = transport_of(connection)
     sock = transport and transport.get_extra_info("socket")
     if sock is not None and sock.family in (socket.AF_INET, socket.AF_INET6):
         for option in options:

@@ -42,6 +42,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.types import TypeEngine
 
 from ..._internal import json as _json
+from ..._internal.private_attributes import is_stream_broken, transport_of
 from ..._internal.timestamps import EPOCH
 from ...errors import ConfigurationError, DatabaseUnavailable, MissingExtraError, RejectedRow
 from ..base import Dialect, FetchMany
@@ -154,11 +155,8 @@ class MySQL(Dialect):
         logging.getLogger("asyncmy").setLevel(logging.ERROR)
 
     def is_lost(self, driver: Any) -> bool:
-        """Return True after a lost server.
-
-        asyncmy has no public attribute for a broken stream; without it, the first statement fails.
-        """
-        return not driver.connected or getattr(driver, "_stream_broken", False)
+        """Return True after a lost server."""
+        return not driver.connected or is_stream_broken(driver)
 
     check_server = staticmethod(check_mysql)
 
@@ -235,8 +233,7 @@ class MySQL(Dialect):
         """
         await connection.execute(_WAIT)
         driver: Any = (await connection.get_raw_connection()).driver_connection
-        # asyncmy has no public way to it; without it, the rows need more memory.
-        transport = getattr(driver, "_transport", None)
+        transport = transport_of(driver)
         async with connection.stream(query) as rows:
 
             async def fetch(number: int) -> Sequence[Any]:

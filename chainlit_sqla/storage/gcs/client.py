@@ -13,6 +13,7 @@ from datetime import timedelta
 from typing import Any
 from urllib.parse import quote, urlsplit
 
+from ..._internal.private_attributes import google_session
 from ...errors import ConfigurationError, StorageError
 from ..base import BlobInfo
 from ..blocking import CALLS, LARGE_UPLOADS, SMALL_UPLOADS, BlockingStorage, UploadFile
@@ -179,7 +180,7 @@ class GCSStorage(BlockingStorage):
             if isinstance(self._credentials, AnonymousCredentials):
                 # An emulator checks no signature.
                 return lambda name: f"{endpoint}/{bucket.name}/{quote(name, safe='/~')}", True
-            signer = self._signing_credentials(bucket.client._http._auth_request)
+            signer = self._signing_credentials(google_session(bucket.client)[1])
 
         def sign(name: str) -> str:
             with self._errors("sign links"):
@@ -218,7 +219,7 @@ class GCSStorage(BlockingStorage):
         return service_account.Credentials(Signer(request, credentials, email), email, TOKEN_URI)
 
     def _disconnect(self, client: Any) -> None:
-        client._http.close()
+        google_session(client)[0].close()
 
     def _bucket(self) -> Any:
         return self._connected().bucket(self._bucket_name)
@@ -237,7 +238,8 @@ class GCSStorage(BlockingStorage):
             client_options={"api_endpoint": self._endpoint} if self._endpoint else None,
         )
         adapter = HTTPAdapter(pool_maxsize=CALLS + SMALL_UPLOADS + LARGE_UPLOADS)
-        for session in (client._http, client._http._auth_request.session):
+        requests, token_request = google_session(client)
+        for session in (requests, token_request.session):
             session.mount("https://", adapter)
             session.mount("http://", adapter)
         return client
