@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import gc
+import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -222,6 +224,7 @@ CALLS: dict[str, Callable[[Target], Awaitable[Any]]] = {
     "delete_element": lambda t: t.layer.delete_element(t.element_id, t.thread_id),
     "create_step": lambda t: t.layer.create_step(t.step()),
     "update_step": lambda t: t.layer.update_step(t.step(t.step_id)),
+    "update_step without threadId": lambda t: t.layer.update_step({"id": t.step_id, "name": "x"}),
     "delete_step": lambda t: t.layer.delete_step(t.step_id),
     "get_step": lambda t: t.layer.get_step(t.step_id),
     "set_step_favorite": lambda t: t.layer.set_step_favorite(t.step(t.step_id), False),
@@ -274,7 +277,7 @@ async def test_a_method_does_what_it_says_or_raises(
     lines = ARCHITECTURE.read_text().splitlines()
     rows = [line.strip("| ").split(" | ") for line in lines if line.startswith(("| M", "| `"))]
     start = next(number for number, row in enumerate(rows) if row[0] == "Method")
-    table = {row[0].strip("`"): row[1:] for row in rows[start : start + 1 + len(CALLS)]}
+    table = {row[0].replace("`", ""): row[1:] for row in rows[start : start + 1 + len(CALLS)]}
     contexts = table.pop("Method")
     assert table.keys() == CALLS.keys()
     found = {}
@@ -301,6 +304,21 @@ async def test_what_does_not_exist_is_deleted_already(
     await layer.create_step(message(theirs, id=target.step_id))
     await layer.delete_step(target.step_id)
     assert await steps_of(layer, theirs)
+
+
+async def test_a_refused_deletion_is_logged_once(
+    layer: Any, alice: Any, bob: Any, socket: Socket, caplog: pytest.LogCaptureFixture
+) -> None:
+    target = await Target.make(layer, alice, new_id())
+    socket.enter(new_id()).user = bob
+    for delete in (layer.delete_step(target.step_id), layer.delete_element(target.element_id)):
+        caplog.clear()
+        task = asyncio.create_task(delete)  # Chainlit drops it.
+        await asyncio.wait([task])
+        del task, delete
+        gc.collect()
+        [record] = [record for record in caplog.records if record.levelno >= logging.WARNING]
+        assert "is not the author of the thread of" in record.getMessage()
 
 
 PLANTS: dict[str, Callable[[Any, str], Awaitable[Any]]] = {

@@ -51,7 +51,7 @@ class AppServer:
             **(settings or {}),
         }
         self._process: subprocess.Popen[bytes] | None = None
-        self._command = self._uvicorn() if mounted else self._chainlit()
+        self.command = self._uvicorn() if mounted else self._chainlit()
         self.start()
 
     @property
@@ -69,7 +69,7 @@ class AppServer:
             return
         with self.log_file.open("ab") as log:
             self._process = subprocess.Popen(
-                self._command,
+                self.command,
                 cwd=self.folder,
                 env=self._environment,
                 stdin=subprocess.PIPE,  # Closes when this process ends; see app.py.

@@ -43,7 +43,10 @@ async def assert_feedback_is_guarded(server: AppServer, thread: dict[str, Any]) 
         refused = await bob.give_feedback(forId=step, threadId=thread["id"], value=0)
         assert refused.status_code == 403
         assert (await bob.take_feedback(given.json()["feedbackId"])).status_code == 403
-    server.expect("'bob' is not the author")
+        server.restart()  # In a mounted application, the first request creates the layer.
+        assert (await bob.take_feedback(given.json()["feedbackId"])).status_code == 403
+    first = ["Feedback not changed: .* the first one"] if "uvicorn" in server.command else []
+    server.expect("'bob' is not the author", *first)
 
 
 def links(thread: dict[str, Any]) -> list[str]:
