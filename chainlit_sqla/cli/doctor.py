@@ -146,7 +146,7 @@ async def _run_checks(settings: Settings) -> list[CheckResult]:
 
 @contextmanager
 def _stand_ins(settings: Settings) -> Iterator[tuple[Settings, Mapping[str, str]]]:
-    """Settings that name temporary folders beside a SQLite file and a store that do not exist yet.
+    """Settings with temporary folders instead of a local store and of a SQLite file that is new.
 
     Yields them with what replaces the names of these folders in texts.
     """
@@ -155,9 +155,9 @@ def _stand_ins(settings: Settings) -> Iterator[tuple[Settings, Mapping[str, str]
     with ExitStack() as stack:
 
         def stand_in(path: Path) -> Path:
-            parent = next(parent for parent in path.absolute().parents if parent.exists())
+            place = next(place for place in (path, *path.parents) if place.exists())
             prefix = ".chainlit-sqla-doctor-"
-            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix=prefix, dir=parent))
+            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix=prefix, dir=place))
             return Path(folder) / path.name
 
         # Where none can be made, the checks themselves fail, and say why.
@@ -167,12 +167,12 @@ def _stand_ins(settings: Settings) -> Iterator[tuple[Settings, Mapping[str, str]
             is_default = settings.database == settings.embedded_database
             is_new = not file.exists() and (is_default or file.absolute().parent.exists())
             if url.get_backend_name() == "sqlite" and is_new and ":" not in file.name:
-                temporary = stand_in(file)
+                temporary = stand_in(file.absolute())
                 changes["database_url"] = str(url.set(database=str(temporary)))
                 replacements[str(temporary)] = str(file)
         with suppress(OSError, ChainlitSqlaError):
             store = storage_from(settings)
-            if isinstance(store, LocalStorage) and not store.root.exists():
+            if isinstance(store, LocalStorage):
                 temporary = stand_in(store.root)
                 changes["storage_url"] = f"file://{quote(str(temporary))}"
                 replacements[str(temporary)] = str(store.root)
@@ -314,20 +314,10 @@ async def _check_access(database: Database) -> _Outcome | None:
 
 async def _check_storage(settings: Settings) -> _Outcome:
     client = storage_from(settings)
-    folder = client.root if isinstance(client, LocalStorage) else None
-    before = _entries(folder)
     try:
         return OK, f"wrote, read and deleted a file: {await client.check()}"
     finally:
         await client.close()
-        for path in _entries(folder) - before:
-            with suppress(OSError):  # An app has written to it meanwhile.
-                path.rmdir() if path.is_dir() else path.unlink()
-
-
-def _entries(folder: Path | None) -> set[Path]:
-    """What the client makes in a folder and leaves there when a file is deleted."""
-    return {*folder.glob("??"), *folder.glob(".gitignore")} if folder else set()
 
 
 async def _check_link(settings: Settings) -> _Outcome | None:
