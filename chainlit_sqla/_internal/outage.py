@@ -22,6 +22,11 @@ MOST_NAMED = 20
 """Pieces of failed work that are named at ERROR in an interval."""
 
 
+def printable(text: str) -> str:
+    """Return a text as one line without control characters: clients choose parts of many."""
+    return text if text.isprintable() else repr(text)[1:-1]
+
+
 class OutageLog:
     """Reports work of one kind that a server does not do at present.
 
@@ -65,7 +70,7 @@ class OutageLog:
 
     def failed(self, reason: str) -> None:
         """Record an attempt that failed; the work, or more of its kind, will be tried again."""
-        self._reason, self._goal = reason, None
+        self._reason, self._goal = printable(reason), None
         self._attempts += 1
         self._new_attempts += 1
         if self._since is None:
@@ -99,7 +104,7 @@ class OutageLog:
         is_named = self._named < MOST_NAMED
         self._named, self._unnamed = self._named + is_named, self._unnamed + (not is_named)
         level = logging.ERROR if is_named else logging.DEBUG
-        text = str(reason)  # Many errors begin with what they are about.
+        text = printable(str(reason))  # Many errors begin with what they are about.
         text = text if text.startswith(what) else f"{what}: {text}"
         self._log.log(level, "Not %s: %s", self._done, text)
         self._arm(INTERVAL)

@@ -6,6 +6,8 @@ from enum import Enum
 
 from sqlalchemy.exc import DBAPIError
 
+from .._internal.outage import printable
+
 
 class ErrorKind(Enum):
     """What an error of the database means for the failed write."""
@@ -56,4 +58,4 @@ def driver_error(error: BaseException) -> BaseException:
 def one_line(error: BaseException) -> str:
     """Return the driver's message in one line, without the SQL and its parameters."""
     error = driver_error(error)
-    return (str(error).splitlines() or [""])[0] or type(error).__name__
+    return printable((str(error).splitlines() or [""])[0]) or type(error).__name__

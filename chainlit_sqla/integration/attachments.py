@@ -65,9 +65,9 @@ def open_source(element: Element, *, keep_open: bool) -> BlobSource | None:
             if error.errno in EXHAUSTED:
                 return BlobSource(path=Path(path))
             reason = error.strerror or str(error)
-            log.error("Element not stored: cannot read the file %s (%s)", path, reason)
+            log.error("Element not stored: cannot read the file %r (%s)", path, reason)
             raise BlobRejected(
-                f"Cannot read the file {path} ({reason}); send the element while its file exists"
+                f"Cannot read the file {path!r} ({reason}); send the element while its file exists"
             ) from error
     content = element.content
     if content is None or (element.url and not content):

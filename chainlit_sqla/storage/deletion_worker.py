@@ -71,7 +71,7 @@ class DeletionQueue:
             await self._database.transact(enqueue)
         except self._expected as error:
             log.error(
-                "Not queued for deletion: the blob %s, which has no row (%s); "
+                "Not queued for deletion: the blob %r, which has no row (%s); "
                 "run: chainlit-sqla storage check --fix",
                 key,
                 one_line(error),

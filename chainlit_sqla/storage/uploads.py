@@ -339,7 +339,7 @@ class Uploads:
             async with asyncio.timeout(_DISCARD_SECONDS):
                 await self._storage.delete([key])
         except (ChainlitSqlaError, TimeoutError) as error:
-            log.warning("Not deleted yet: the blob %s, which has no row: %s", key, error)
+            log.warning("Not deleted yet: the blob %r, which has no row: %s", key, error)
             may_arrive_late = True
         if may_arrive_late:
             await self._deletion_queue.add(key, _LATE_ARRIVAL)
