@@ -40,6 +40,7 @@ from .integration.limits import check_comment, known_id, search_text, thread_nam
 from .integration.server import (
     answer_seconds,
     feedback_actor,
+    hidden_address,
     install_routes,
     is_share_request,
     public_prefix,
@@ -163,15 +164,17 @@ class SQLADataLayer(BaseDataLayer):
         wait_for: str | Pending = Pending.NONE,
     ) -> Any:
         """Run a read once the pending writes it depends on are committed; see `Settling`."""
-        async with self._settled(wait_for, self.settings.read_seconds):
-            return await self.database.read(query)
+        with hidden_address:
+            async with self._settled(wait_for, self.settings.read_seconds):
+                return await self.database.read(query)
 
     async def _fetch(
         self, *statements: Any, wait_for: str | Pending, seconds: float = math.inf
     ) -> list[Rows]:
         """Run compiled statements in the same way."""
-        async with self._settled(wait_for, min(seconds, self.settings.read_seconds)):
-            return await self.database.fetch(*statements)
+        with hidden_address:
+            async with self._settled(wait_for, min(seconds, self.settings.read_seconds)):
+                return await self.database.fetch(*statements)
 
     def _commit(
         self, op: Op, seconds: float | None = None, on_end: Callable[[], object] = bool
@@ -186,7 +189,8 @@ class SQLADataLayer(BaseDataLayer):
 
     async def get_user(self, identifier: str) -> PersistedUser | None:
         """Return the user with this identifier, None if there is none."""
-        user = await self._users.get(known_id(identifier))
+        with hidden_address:
+            user = await self._users.get(known_id(identifier))
         if user is None:
             return None
         unowned = self._unowned.get(user.identifier, set())
@@ -227,7 +231,8 @@ class SQLADataLayer(BaseDataLayer):
         display_name = getattr(user, "display_name", None)
         operation = from_chainlit.user_operation(user.identifier, user.metadata, display_name)
         # Chainlit lets a user in who is not written yet.
-        await self._commit(operation, _LOGIN_SECONDS, self._users.writing(operation.identifier))
+        with hidden_address:
+            await self._commit(operation, _LOGIN_SECONDS, self._users.writing(operation.identifier))
         return await self.get_user(operation.identifier)
 
     # Feedback
@@ -340,7 +345,8 @@ class SQLADataLayer(BaseDataLayer):
         except ChainlitSqlaError as error:
             log.error("Step not written: %s", error)
             raise
-        await self._commit(operation)
+        with hidden_address:
+            await self._commit(operation)
 
     @defer_until_first_message
     async def delete_step(self, step_id: str) -> None:
@@ -413,7 +419,8 @@ class SQLADataLayer(BaseDataLayer):
             self._unowned.setdefault(owner, set()).add(thread_id)
         operation = from_chainlit.thread_operation(thread_id, name, user_id, metadata, tags, actor)
         try:
-            await self._commit(operation)
+            with hidden_address:
+                await self._commit(operation)
         except UnknownOwner:
             if owner is None:
                 raise
@@ -424,7 +431,8 @@ class SQLADataLayer(BaseDataLayer):
 
     async def delete_thread(self, thread_id: str) -> None:
         """Delete a thread with its contents; late writes to it are dropped."""
-        await self._commit(DeleteThread(clean_text(thread_id), actor=author_of(thread_id)))
+        with hidden_address:
+            await self._commit(DeleteThread(clean_text(thread_id), actor=author_of(thread_id)))
 
     async def list_threads(
         self, pagination: Pagination, filters: ThreadFilter
@@ -444,8 +452,9 @@ class SQLADataLayer(BaseDataLayer):
         )
         dialect = self.database.dialect
         if query.search:
-            async with self._settled(Pending.ALL):
-                rows = await self._search.page(query)
+            with hidden_address:
+                async with self._settled(Pending.ALL):
+                    rows = await self._search.page(query)
         else:
             [rows] = await self._fetch(threads.page(dialect, query), wait_for=Pending.ALL)
         page_rows = rows[:first]

@@ -262,6 +262,27 @@ def _record_users(app: FastAPI) -> None:
     app.dependency_overrides[dependency] = current_user
 
 
+class _HiddenAddress:
+    """Hides where the database is from people in a chat; scripts and logs are told.
+
+    Chainlit shows them the text of an error in ``on_message``.
+    """
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _type: object, error: BaseException | None, _traceback: object) -> None:
+        if isinstance(error, UNAVAILABLE):
+            from chainlit.session import WebsocketSession
+
+            context = context_var.get(None)
+            if context and isinstance(context.session, WebsocketSession):
+                raise type(error)(_APOLOGY) from error
+
+
+hidden_address = _HiddenAddress()
+
+
 @contextmanager
 def report_to_guard() -> Iterator[None]:
     """Report the error of a feedback request to its guard, which answers it.

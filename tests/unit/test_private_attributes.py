@@ -18,8 +18,8 @@ from tests.servers.postgres import PostgresServer
 
 PACKAGE = Path(chainlit_sqla.__file__).parent
 OURS = {"self", "cls", "super"}
-PUBLIC = {"_replace", "_asdict", "_mapping", "_fields", "_exit"}
-"""Documented all the same, of named tuples, rows and `os`."""
+PUBLIC = {"_replace", "_asdict", "_mapping", "_fields", "_exit", "_getframe"}
+"""Documented all the same, of named tuples, rows, `os` and `sys`."""
 
 
 def private_reads(path: Path) -> list[str]:
