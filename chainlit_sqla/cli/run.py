@@ -116,6 +116,8 @@ def _check_app(arguments: Sequence[str]) -> None:
 def _check_port(host: str, port: int | str) -> None:
     """Check that the server can listen: Chainlit exits with 0 if it cannot."""
     try:
+        if int(port) >= 2**16:
+            raise ValueError("a port is less than 65536")
         addresses = socket.getaddrinfo(
             host or None, int(port), type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )
@@ -169,11 +171,18 @@ def _run_chainlit(arguments: Sequence[str], settings: Settings, announcement: st
 
     cli: Any = chainlit.cli
     load_module: Callable[..., None] = cli.load_module
+    run_server: Callable[[str], None] = cli.run_chainlit
 
-    def load_app(target: str, *args: Any, **kwargs: Any) -> None:
+    def run_app(target: str) -> None:
         # Chainlit has put its options into the environment by now.
+        for name in ("CHAINLIT_HOST", "CHAINLIT_PORT"):
+            if os.environ.get(name) == "":
+                del os.environ[name]
         host = os.environ.get("CHAINLIT_HOST", cli.DEFAULT_HOST)
         _check_port(host, os.environ.get("CHAINLIT_PORT", cli.DEFAULT_PORT))
+        run_server(target)
+
+    def load_app(target: str, *args: Any, **kwargs: Any) -> None:
         try:
             load_module(target, *args, **kwargs)
         except ChainlitSqlaError:
@@ -195,7 +204,7 @@ def _run_chainlit(arguments: Sequence[str], settings: Settings, announcement: st
     # An app's own @cl.data_layer replaces this one when it is loaded; and with one registered,
     # Chainlit does not take its own layer for DATABASE_URL.
     config.code.data_layer = make_layer
-    cli.load_module = load_app
+    cli.run_chainlit, cli.load_module = run_app, load_app
     cli.cli.main(args=["run", *arguments], prog_name="chainlit-sqla")
 
 

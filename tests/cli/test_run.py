@@ -117,6 +117,10 @@ def test_a_port_in_use_is_reported(program: Command, example: Example, folder: P
     assert f"Port {port} of 0.0.0.0 cannot be used" in result.err
     assert "choose another with --port and --host" in result.err
     assert "Traceback" not in result.err
+    for port in ("99999", "http"):
+        result = program("run", example("minimal_app.py"), "-h", "--port", port, CHAINLIT_HOST="")
+        assert (result.code, result.err.count("\n")) == (1, 1)
+        assert result.err.startswith(f"Error: Port {port} of 127.0.0.1 cannot be used (")
 
 
 def test_the_apps_own_data_layer_wins_and_gets_the_url(
