@@ -35,6 +35,7 @@ from .errors import (
 from .integration import from_chainlit, lifecycle, to_chainlit
 from .integration.attachments import open_source, resolve_storage
 from .integration.deferral import defer_until_first_message
+from .integration.late_writes import LateWrites
 from .integration.lifecycle import LayerStats, Pending, Settling, close_parts, commit, stats_of
 from .integration.limits import check_comment, known_id, search_text, thread_name
 from .integration.server import (
@@ -140,6 +141,7 @@ class SQLADataLayer(BaseDataLayer):
             self.settings.upload_retry_seconds,
         )
         self._settled = Settling(self.database, self.write_queue, self._uploads, self._ready)
+        self._late_writes = LateWrites(self.on_deleted_thread)
         self._unowned: dict[str, set[str]] = {}  # Threads of users without a row, by identifiers.
         self._users = UserCache(self._read_user, self.settings.user_cache_seconds)
         install_routes(self.storage)
@@ -248,7 +250,7 @@ class SQLADataLayer(BaseDataLayer):
             operation = from_chainlit.feedback_operation(
                 thread_id, feedback.forId, feedback.id, feedback.value, feedback.comment, actor
             )
-            await self._commit(operation)
+            await self._late_writes.check(await self._commit(operation))
         return operation.id
 
     async def delete_feedback(self, feedback_id: str) -> bool:
@@ -283,7 +285,8 @@ class SQLADataLayer(BaseDataLayer):
         """Store an element and its bytes; an element that is only a link stays a link."""
         source = open_source(element, keep_open=not self._uploads.at_capacity)
         element_dict = cast("dict[str, Any]", element.to_dict())
-        await self._uploads.save(element_dict, source, browser_user())
+        written = await self._uploads.save(element_dict, source, browser_user())
+        await self._late_writes.check(written)
 
     async def get_element(self, thread_id: str, element_id: str) -> ElementDict | None:
         """Return an element with a fresh URL, None if there is none."""
@@ -346,7 +349,9 @@ class SQLADataLayer(BaseDataLayer):
             log.error("Step not written: %s", error)
             raise
         with hidden_address:
-            await self._commit(operation)
+            result = await self._commit(operation)
+        if result is not None:
+            await self._late_writes.check(result)
 
     @defer_until_first_message
     async def delete_step(self, step_id: str) -> None:
@@ -420,7 +425,8 @@ class SQLADataLayer(BaseDataLayer):
         operation = from_chainlit.thread_operation(thread_id, name, user_id, metadata, tags, actor)
         try:
             with hidden_address:
-                await self._commit(operation)
+                result = await self._commit(operation)
+            await self._late_writes.check(result, operation)
         except UnknownOwner:
             if owner is None:
                 raise
@@ -469,6 +475,19 @@ class SQLADataLayer(BaseDataLayer):
         )
 
     # Layer
+
+    async def on_deleted_thread(self, thread_id: str) -> None:
+        """Called when a session first writes to a deleted thread, which drops what it writes.
+
+        The thread was deleted in another window, say. Override it to tell the user; it is called
+        in the context of the write. The caller of the write, which in Chainlit is nobody, gets
+        `ThreadDeleted`.
+
+        Example:
+            >>> class Layer(SQLADataLayer):
+            ...     async def on_deleted_thread(self, thread_id: str) -> None:
+            ...         await cl.context.emitter.send_toast("This chat was deleted", "warning")
+        """
 
     async def build_debug_url(self) -> str:
         """Return an empty URL, for which Chainlit shows no link."""

@@ -16,6 +16,7 @@
     │   │   ├── NotTheAuthor    a client tried to write to another user's thread
     │   │   ├── TooLarge        a text or a row exceeds the limits of the settings
     │   │   └── UnknownOwner    a thread is given to a user who does not exist
+    │   ├── ThreadDeleted       the thread was deleted; what came later is dropped
     │   ├── RetriesExhausted    the database stayed unavailable until the deadline
     │   ├── WriteQueueFull      too many writes wait already
     │   └── WriteQueueClosed    the layer was closed before the write
@@ -50,6 +51,7 @@ __all__ = [
     "ServerUnsuitable",
     "StorageError",
     "StorageUnavailable",
+    "ThreadDeleted",
     "TooLarge",
     "UnknownOwner",
     "WriteError",
@@ -128,6 +130,19 @@ class TooLarge(RejectedRow):
 
 class UnknownOwner(RejectedRow):
     """A thread is given to a user who does not exist, or was deleted."""
+
+
+class ThreadDeleted(WriteError):
+    """The thread was deleted, and what is written to it later is dropped.
+
+    Args:
+        message: What was not written.
+        thread_id: The deleted thread.
+    """
+
+    def __init__(self, message: str, thread_id: str) -> None:
+        super().__init__(message)
+        self.thread_id = thread_id
 
 
 class RetriesExhausted(WriteError):

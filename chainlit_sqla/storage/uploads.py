@@ -127,10 +127,11 @@ class Uploads:
 
     async def save(
         self, element: Mapping[str, Any], source: BlobSource | None, actor: str | None = None
-    ) -> None:
+    ) -> Any:
         """Store an ElementDict and its bytes, which are closed afterwards.
 
-        If the bytes cannot be stored, it raises a StorageError and writes no row.
+        Returns the result of writing its row. If the bytes cannot be stored, it raises a
+        StorageError and writes no row.
         """
         upload = _Upload(actor)  # Its ordinal is from now: small files overtake large ones.
         key = (str(element.get("threadId")), str(element.get("id")))
@@ -144,7 +145,7 @@ class Uploads:
                 source = await self._retry(read_blob, upload)
             if previous is not None and not previous.done():
                 await asyncio.wait([previous])
-            await self._store(element, source, actor, upload)
+            return await self._store(element, source, actor, upload)
         except Exception as error:
             if isinstance(error, ChainlitSqlaError):
                 self.outage.refused(f"element {printable_id(key[1])}", error)
@@ -219,7 +220,7 @@ class Uploads:
         source: BlobSource | None,
         actor: str | None,
         upload: _Upload,
-    ) -> None:
+    ) -> Any:
         key, size = None, None
         if source is not None and not upload.deleted:
             key = new_object_key(element.get("threadId"), element.get("id"))
@@ -234,14 +235,14 @@ class Uploads:
                 raise
         if upload.deleted:
             await self._discard(key)
-            return
+            return None
         try:
             op = self._deserialize(
                 element, object_key=key, byte_size=size, actor=actor, ordinal=upload.ordinal
             )
             written = self._write_queue.enqueue(op)
             upload.set_queued()
-            await written
+            return await written
         except RetriesExhausted:
             raise  # The last attempt may have been committed: then a row points at the blob.
         except ChainlitSqlaError:

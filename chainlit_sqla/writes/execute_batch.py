@@ -11,14 +11,14 @@ from sqlalchemy import Connection
 from ..database import Database
 from ..dialects import Dialect
 from ..dialects.fast_batch import FastBatchResult
-from ..errors import RejectedRow
+from ..errors import RejectedRow, ThreadDeleted
 from .authorization import error_of_deletion, errors_of_claims
 from .execute_deletes import execute_delete
 from .execute_saves import execute_saves
 from .fast_batch import fast_batch_of
 from .merge_operations import Segment, plan, plan_without
 from .operations import Op
-from .tombstones import log_late_changes
+from .tombstones import late_results
 
 
 @dataclass(slots=True)
@@ -26,11 +26,11 @@ class BatchOutcome:
     """The outcome of a committed batch.
 
     ``results`` has, by the position of a deletion, whether it deleted anything, and by the position
-    of an operation that was refused its error: all others were written. ``has_blobs``: blobs were
-    queued for deletion.
+    of an operation that was refused or dropped its error: all others were written. ``has_blobs``:
+    blobs were queued for deletion.
     """
 
-    results: dict[int, bool | RejectedRow] = field(default_factory=dict)
+    results: dict[int, bool | RejectedRow | ThreadDeleted] = field(default_factory=dict)
     has_blobs: bool = False
 
 
@@ -56,7 +56,7 @@ def _outcome(
     segments: Sequence[Segment], result: FastBatchResult, refused: Mapping[int, RejectedRow]
 ) -> BatchOutcome:
     outcome = BatchOutcome(dict(refused), result.has_blobs)
-    log_late_changes(result.late)
+    outcome.results |= late_results(segments, result.late)
     deletions = [deletion for segment in segments for deletion in segment.deletes]
     for (position, op), deleted in zip(deletions, result.deleted, strict=True):
         if deleted is None:
@@ -74,12 +74,13 @@ def execute_segments(
     pending = deque(segments)
     while pending:
         segment = pending.popleft()
-        has_blobs, refused = execute_saves(connection, dialect, segment)
+        has_blobs, refused, deleted_threads = execute_saves(connection, dialect, segment)
         outcome.has_blobs |= has_blobs
         if refused:
             outcome.results |= refused
             pending.extendleft(reversed(plan_without([segment], refused)))
             continue
+        outcome.results |= late_results([segment], deleted_threads)
         for position, op in segment.deletes:
             try:
                 deleted, has_blobs = execute_delete(connection, dialect, op)

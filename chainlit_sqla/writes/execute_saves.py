@@ -12,7 +12,7 @@ Invariants against other processes (each statement sees what was committed befor
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -40,25 +40,26 @@ ELEMENT_DEFAULTS: Mapping[str, str | bool] = {"name": "", "type": "file"}
 
 def execute_saves(
     connection: Connection, dialect: Dialect, segment: Segment
-) -> tuple[bool, dict[int, RejectedRow]]:
+) -> tuple[bool, dict[int, RejectedRow], Collection[str]]:
     """Write the saves of a segment; return whether blobs were queued for deletion.
 
     The second result are operations that are refused, by position. If there are any, the others
-    are not written yet: locks are taken, and users and threads may be inserted.
+    are not written yet: locks are taken, and users and threads may be inserted. The third are the
+    threads that were deleted, whose operations are dropped until they are restored.
     """
     _save_users(connection, dialect, segment)
     if not segment.threads:
-        return False, {}
+        return False, {}, ()
     stored = lock_stored_threads(connection, segment)
     if refused := refused_claims(segment, stored.rows):
-        return False, refused
+        return False, refused, ()
     identifiers = _identifiers(connection, segment)
     if refused := refused_owners(segment, identifiers):
-        return False, refused
+        return False, refused, ()
     _insert_missing_threads(connection, dialect, segment, stored)
     # Another process may have inserted a thread meanwhile.
     if refused := refused_claims(segment, stored.rows):
-        return False, refused
+        return False, refused, ()
     restore_threads(connection, dialect, stored.restored)
     accepted_steps = [item for item in segment.steps.items() if stored.accepts(*item)]
     activity = latest_activity(dict(accepted_steps))
@@ -67,7 +68,8 @@ def execute_saves(
     unused_keys = _save_elements(connection, dialect, segment, stored)
     accepted_feedbacks = [item for item in segment.feedbacks.items() if stored.accepts(*item)]
     _save_rows(connection, dialect, feedbacks, accepted_feedbacks, {}, key_column="forId")
-    return deletion_queue.enqueue(connection, dialect, unused_keys), {}
+    has_blobs = deletion_queue.enqueue(connection, dialect, unused_keys)
+    return has_blobs, {}, {*stored.tombstoned, *stored.restored}
 
 
 def _save_users(connection: Connection, dialect: Dialect, segment: Segment) -> None:

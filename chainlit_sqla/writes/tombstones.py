@@ -7,7 +7,6 @@ owner of a deleted thread restores it.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,11 +16,10 @@ from sqlalchemy import Connection, delete, select, update
 
 from .._internal.timestamps import instant_of
 from ..dialects import Dialect
+from ..errors import ThreadDeleted
 from ..models import threads, tombstones
 from .merge_operations import Key, RowChange, Segment
-from .operations import printable_id
-
-log = logging.getLogger(__name__)
+from .operations import SaveThread, describe
 
 _ELEMENT = "element "
 
@@ -73,7 +71,6 @@ def lock_stored_threads(connection: Connection, segment: Segment) -> StoredThrea
     deleted = {(thread_id, id): at for thread_id, id, at in connection.execute(query)}
     deleted_threads = {thread_id for thread_id, id in deleted if not id}
     restored = {id: deleted[id, ""] for id in deleted_threads if segment.threads[id].restored_at}
-    log_late_changes(deleted_threads - restored.keys())
     deleted_elements = {key: at for key, at in deleted.items() if key[1].startswith(_ELEMENT)}
     deleted_steps = {key for key in deleted if key[1]} - deleted_elements.keys()
     return StoredThreads(
@@ -81,10 +78,26 @@ def lock_stored_threads(connection: Connection, segment: Segment) -> StoredThrea
     )
 
 
-def log_late_changes(thread_ids: Iterable[str]) -> None:
-    """Log the deleted threads whose changes are not written."""
-    for id in thread_ids:
-        log.info("Not written: a late change of thread %s, which was deleted", printable_id(id))
+def late_results(
+    segments: Iterable[Segment], deleted_ids: Collection[str]
+) -> Mapping[int, ThreadDeleted]:
+    """Return the saves in deleted threads before these are restored, by position, as errors."""
+    results: dict[int, ThreadDeleted] = {}
+    late_ids = set(deleted_ids)
+    if not late_ids:
+        return results
+    for segment in segments:
+        for position, op in segment.saves:
+            if op.thread_id not in late_ids or op.thread_id is None:
+                continue
+            if isinstance(op, SaveThread) and op.restores:
+                late_ids.remove(op.thread_id)
+            else:
+                results[position] = ThreadDeleted(
+                    f"Not written: {describe(op)}: the thread was deleted; begin a new one",
+                    op.thread_id,
+                )
+    return results
 
 
 def restore_threads(

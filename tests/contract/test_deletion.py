@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import logging
+from contextlib import suppress
 from typing import Any
 
 import pytest
+from chainlit.context import context, init_ws_context
 from chainlit.types import Feedback
 
+from chainlit_sqla import SQLADataLayer
+from chainlit_sqla.errors import ThreadDeleted
 from tests.contract.backends import Backend
 from tests.contract.build import (
     WRITES,
@@ -16,12 +21,14 @@ from tests.contract.build import (
     listed,
     message,
     new_id,
+    person,
     read,
     said,
     steps_of,
     thread,
     tool,
 )
+from tests.contract.fixtures import Socket
 
 
 async def test_a_deleted_thread_is_gone(layer: Any, alice: Any, backend: Backend) -> None:
@@ -54,12 +61,49 @@ async def test_a_deleted_thread_stays_deleted(
     step_id = await said(layer, thread_id)
     await layer.delete_thread(thread_id)
     for id in (step_id, new_id()):
-        await WRITES[late](layer, thread_id, id)
+        with suppress(ThreadDeleted):
+            await WRITES[late](layer, thread_id, id)
         assert await layer.get_thread(thread_id) is None
         assert await listed(layer, alice) == []
         assert await layer.get_step(id) is None
         layer = await backend.reopen(layer)
     await backend.until_blobs(0)
+
+
+@pytest.mark.ours
+async def test_whoever_writes_to_a_deleted_thread_is_told_once_a_window(
+    backend: Any, socket: Socket, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A thread is deleted in one window; another goes on in it, and a third is closed."""
+    told: list[tuple[str, str]] = []
+
+    class Layer(SQLADataLayer):
+        async def on_deleted_thread(self, thread_id: str) -> None:
+            told.append((context.session.id, thread_id))
+            raise RuntimeError("the window is gone")
+
+    layer = Layer(backend.url, storage=backend.storage())
+    user = await person(layer)
+    thread_id = await thread(layer, user)
+    sessions = [socket.enter(thread_id) for _ in range(2)]
+    await layer.delete_thread(thread_id)
+    caplog.set_level(logging.INFO)
+    await layer.update_thread(thread_id, metadata={"closed": True})
+    assert told == []
+    for session in sessions:
+        init_ws_context(session)
+        for write in ("create_step", "element", "update_step", "feedback", "name"):
+            with pytest.raises(ThreadDeleted, match=f"of thread {thread_id}|thread {thread_id}"):
+                await WRITES[write](layer, thread_id, new_id())
+    assert told == [(session.id, thread_id) for session in sessions]
+    lines = [(line.levelname, line.getMessage()) for line in caplog.records]
+    dropped = [level for level, line in lines if line.startswith("Not written: ")]
+    assert dropped == ["INFO", "WARNING", "WARNING"]
+    assert sum(line == f"Not reported: deleted thread {thread_id}" for _, line in lines) == 2
+    await layer.update_thread(thread_id, user_id=user.id)  # The user's next message.
+    await WRITES["create_step"](layer, thread_id, "kept")
+    assert list(await steps_of(layer, thread_id)) == ["kept"]
+    await layer.close()
 
 
 async def test_an_owner_brings_a_thread_id_to_life_again_empty(layer: Any, alice: Any) -> None:

@@ -13,6 +13,7 @@ from chainlit.types import Feedback
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from chainlit_sqla.errors import ThreadDeleted
 from tests.contract.build import at, new_id, person
 
 pytestmark = pytest.mark.ours
@@ -66,7 +67,8 @@ class Model:
 
     def write(self, thread: str, step: str, values: dict[str, Any]) -> None:
         if (chat := self.chat(thread)) and (thread, step) not in self.dead_steps:
-            chat.steps.setdefault(step, {}).update(values)
+            given = {key: value for key, value in values.items() if value is not None}
+            chat.steps.setdefault(step, {}).update(given)
 
     def attach(self, thread: str, element: str, step: str, name: str) -> None:
         if (chat := self.chat(thread)) and (thread, step) not in self.dead_steps:
@@ -213,5 +215,8 @@ async def test_the_layer_agrees_with_the_model(layer: Any, story: list[list[Any]
     for moment in story:
         for what, *args in moment:
             getattr(model, what)(*args)
-        await asyncio.gather(*(deed(layer, model, what, *args) for what, *args in moment))
+        deeds = (deed(layer, model, what, *args) for what, *args in moment)
+        for answer in await asyncio.gather(*deeds, return_exceptions=True):
+            if isinstance(answer, Exception) and not isinstance(answer, ThreadDeleted):
+                raise answer
         assert await state(layer, prefix) == model.state()

@@ -19,7 +19,7 @@ from chainlit_sqla.database import Database
 from chainlit_sqla.database import migrator as migrations
 from chainlit_sqla.dialects.fast_batch import FastBatchResult
 from chainlit_sqla.dialects.postgresql import fast_batch as postgresql_fast_batch
-from chainlit_sqla.errors import NotTheAuthor
+from chainlit_sqla.errors import NotTheAuthor, ThreadDeleted
 from chainlit_sqla.models import Base, BlobDeletion, Element, Feedback, Step, Thread, User
 from chainlit_sqla.settings import Settings
 from chainlit_sqla.writes.fast_batch import fast_batch_of
@@ -152,6 +152,9 @@ async def test_a_fast_batch_leaves_the_same_rows_as_single_statements(
             for table in written:
                 assert written[table] == expected[table], table
             assert result is not None
+            late = [answer for answer in answers if answer is ThreadDeleted]
+            assert bool(late) == bool(result.late)
+            answers = [answer for answer in answers if answer is not ThreadDeleted]
             assert answers == [NotTheAuthor if one is None else one for one in result.deleted]
 
     @settings(max_examples=60)
@@ -245,7 +248,9 @@ async def test_contents_see_what_was_committed_before_their_lock(
         SaveElement("t", "e", {"forId": "s", "objectKey": "k"}, ordinal=1),
         SaveFeedback("t", "s", "f", 1),
     ]
-    assert await beside(two, [theirs], ours) == [None, None]
+    late = isinstance(theirs, DeleteThread)
+    answers = await beside(two, [theirs], ours)
+    assert [isinstance(answer, ThreadDeleted) for answer in answers] == [late, late]
     assert await stored(two[0], Element.id) == elements
     assert await stored(two[0], Feedback.id) == feedbacks
     assert await stored(two[0], BlobDeletion.object_key) == ([] if elements else ["k"])
