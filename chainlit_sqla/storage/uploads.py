@@ -148,7 +148,8 @@ class Uploads:
             return await self._store(element, source, actor, upload)
         except Exception as error:
             if isinstance(error, ChainlitSqlaError):
-                self.outage.refused(f"element {printable_id(key[1])}", error)
+                if not upload.queued.done():  # Otherwise the write queue has logged it.
+                    self.outage.refused(f"element {printable_id(key[1])}", error)
             else:  # Of a third-party client, say.
                 log.exception("Not stored: element %s: %s", printable_id(key[1]), error)
             raise
