@@ -179,6 +179,26 @@ async def test_no_socket_is_opened_to_the_thread_of_another(
     server.expect("Authorization for the (thread|session) failed", "Authentication failed")
 
 
+async def test_a_session_that_named_the_thread_before_its_owner_reaches_nothing(
+    server: AppServer, alice: Person, bob: Person
+) -> None:
+    thread = str(uuid.uuid4())
+    prepared = await bob.chat(thread)
+    chat = await alice.chat(thread)
+    question = await chat.send("Show the fields")
+    await alice.wait_for_greeting(chat)
+    before = without_links(await alice.thread(thread))
+    await prepared.send("Echo mine", id=question)
+    await prepared.edit(question, "Take it back")
+    [counter] = [element for element in chat.elements.values() if element["name"] == "Counter"]
+    await bob.put_element(prepared.session, {**counter, "props": {}})
+    assert (await bob.delete_element(prepared.session, counter)).status_code == 403
+    await prepared.disconnect()
+    await (await bob.talk()).send("Collect garbage")
+    assert without_links(await alice.thread(thread)) == before
+    server.expect(REFUSED)
+
+
 async def test_ids_of_another_are_just_ids_in_ones_own_thread(target: Target, bob: Person) -> None:
     chat = await bob.talk()
     theirs = {"threadId": target.thread, "parentId": target.question}
