@@ -459,7 +459,7 @@ class Database:
             ) from None
         except (ArgumentError, ValueError, TypeError) as error:
             raise ConfigurationError(
-                f"{self.label} is not a valid database URL ({error}); correct it"
+                f"{self.label} is not a valid database URL ({one_line(error)}); correct it"
             ) from None
         self.dialect.install(engine)
         if self.dialect.is_replaceable(self.url):

@@ -127,6 +127,7 @@ def test_tls_of_postgresql_fails_closed(parameters: str, words: str, authority: 
         ("sqlite:///chats.db?mode=ro", "sqlite:///file:PATH[?]mode=ro&uri=true"),
         ("sqlite:///chats.db?cache=shared&uri=true", "in a URI only"),
         ("sqlite:///chats.db?isolation_level=x", "remove it from the URL"),
+        ("sqlite://me:s%40cret@here/chats.db", "is not a valid database URL .*; correct it$"),
         ("sqlite:///why?.db", "write a question mark in a path as %3F"),
     ],
 )
