@@ -57,5 +57,5 @@ async def test_log_lines_and_errors_cannot_be_forged(
     lines = [record.getMessage() for record in caplog.records if "chainlit_sqla" in record.name]
     assert len(errors) > 4
     assert any("cannot read the file" in line for line in lines)
-    assert any("which was deleted" in line for line in lines)
+    assert any("the thread was deleted" in line for line in lines)
     assert [line for line in lines + errors if not line.isprintable()] == []

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from chainlit.types import Feedback, Pagination, ThreadFilter
 
-from chainlit_sqla.errors import WriteError
+from chainlit_sqla.errors import ThreadDeleted, WriteError
 from tests.contract.backends import Backend
 from tests.contract.build import (
     at,
@@ -99,13 +99,16 @@ async def test_a_deletion_wins_over_another_process(layer: Any, backend: Backend
     for _ in range(15):
         thread_id = await thread(layer)
         await said(other, thread_id)
-        await asyncio.gather(
+        answers = await asyncio.gather(
             other.create_step(message(thread_id)),
             layer.delete_thread(thread_id),
             other.update_thread(thread_id, metadata={"a": 1}),
             other.create_element(file_element(thread_id, new_id())),
             other.upsert_feedback(Feedback(forId=new_id(), value=1, threadId=thread_id)),
+            return_exceptions=True,
         )
+        errors = [answer for answer in answers if isinstance(answer, Exception)]
+        assert all(isinstance(error, ThreadDeleted) for error in errors), errors
         assert await layer.get_thread(thread_id) is None
         assert await other.get_thread(thread_id) is None
     await backend.until_blobs(0)
