@@ -248,6 +248,9 @@ class MySQL(Dialect):
                 transport.pause_reading()
             try:
                 yield fetch
+            except BaseException:
+                await connection.invalidate()  # Otherwise all other rows would be read first.
+                raise
             finally:
                 if transport is not None:
                     transport.resume_reading()

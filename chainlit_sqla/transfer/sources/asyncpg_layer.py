@@ -30,7 +30,7 @@ class AsyncpgLayerSource(SqlAlchemyLayerSource):
         kind: kind.capitalize() for kind in ("user", "thread", "step", "element", "feedback")
     }
     NEEDED: Mapping[str, Set[str]] = {
-        "user": {"id", "identifier"},
+        "user": {"id", "identifier", "createdAt"},
         "thread": {"id", "userId", "createdAt", "deletedAt"},
         "step": {"id", "threadId", "type", "createdAt", "startTime", "endTime"},
         "element": {"id", "threadId", "stepId", "createdAt", "metadata"},

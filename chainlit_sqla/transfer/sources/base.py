@@ -7,7 +7,7 @@ were fetched together, and before they are, the database reports the width of ea
 from __future__ import annotations
 
 from array import array
-from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
 from itertools import repeat
@@ -18,6 +18,7 @@ from sqlalchemy import BigInteger, ColumnElement, Select, cast, func
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ...dialects import dialect_named
+from ...errors import ImportSourceError
 from ..records import Record
 from .quarantine import QuarantinedRow
 
@@ -83,6 +84,17 @@ class Source(Protocol):
 
     def rest(self) -> AsyncGenerator[Chunk, None]:
         """Read what belongs to no thread: tombstones, quarantined rows, rows without a thread."""
+
+
+def check_columns(
+    title: str, table: str, needed: Collection[str], existing: Collection[str], model: str
+) -> None:
+    """Refuse a table without columns that its reader needs."""
+    if missing := ", ".join(sorted(set(needed).difference(existing))):
+        raise ImportSourceError(
+            f"{title}: the table {table} has no column {missing}, without which it cannot be read; "
+            f"correct --from or --from-schema, or add it as {model}"
+        )
 
 
 async def thread_batches(

@@ -119,7 +119,9 @@ async def _open_layer(layer: str, database: Database, connection: AsyncConnectio
         revision = await current_revision(connection, schema)
         if revision not in REVISIONS:
             raise ImportSourceError(str(revision_mismatch(title, revision)))
-        return NativeSource(connection, title, identity, schema, unknown_columns=True)
+        native = NativeSource(connection, title, identity, schema, unknown_columns=True)
+        await native.open()
+        return native
     if database.dialect.physical_order() is None:
         raise ImportSourceError(
             f"{title} has tables of Chainlit's own layers, which are read from PostgreSQL and "

@@ -14,6 +14,7 @@ import zlib
 from codecs import BOM_UTF8
 from collections import Counter
 from collections.abc import AsyncGenerator, Collection, Iterator, Mapping, Sequence
+from contextlib import aclosing
 from pathlib import Path
 
 import orjson
@@ -64,8 +65,9 @@ class JsonlSource:
     async def threads(self, after: str | None = None) -> AsyncGenerator[Chunk, None]:
         """Read threads and what belongs to them in the order of the file."""
         await self.count()  # Checks the order of the lines.
-        async for chunk in self._read(_THREAD_KINDS, int(after or 0)):
-            yield chunk
+        async with aclosing(self._read(_THREAD_KINDS, int(after or 0))) as chunks:
+            async for chunk in chunks:
+                yield chunk
 
     def rest(self) -> AsyncGenerator[Chunk, None]:
         """Read tombstones and quarantined rows."""

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ...models import quarantine
 from ..records import COLUMNS, IN_THREADS, KEYS, TABLES, Record, default, merge_extra
-from .base import Chunk, Items, fetch_portions, thread_batches
+from .base import Chunk, Items, check_columns, fetch_portions, thread_batches
 from .normalize import plain
 from .quarantine import QUARANTINED, QuarantinedRow, StoredEntry
 
@@ -46,6 +46,13 @@ class NativeSource:
         self._column_names: dict[str, Sequence[str]] = {}
         """The columns of each table that exist: an older revision may have fewer."""
 
+    async def open(self) -> None:
+        """Refuse missing columns: every revision has had those of conversations."""
+        for kind, table in TABLES.items():
+            await self._names(kind, None)
+            existing = self._column_names[kind]
+            check_columns(self.title, table.name, COLUMNS[kind], existing, "in a new database")
+
     async def count(self) -> Mapping[str, int]:
         """The number of rows of each table, and of the quarantine."""
         counts = {}
@@ -72,18 +79,22 @@ class NativeSource:
         id = TABLES["thread"].c.id
         query = select(id).where(*self._conditions("thread")).order_by(id)
         wanted = None if only is None else sorted(only)
-        async for ids in thread_batches(self._connection, query, after, wanted):
-            for kind in ("thread", *IN_THREADS):
-                async for chunk in self._chunks(kind, thread_column(kind).in_(ids)):
-                    yield chunk
-            yield Chunk(threads=ids, resume_token=ids[-1])
+        async with aclosing(thread_batches(self._connection, query, after, wanted)) as batches:
+            async for ids in batches:
+                for kind in ("thread", *IN_THREADS):
+                    in_threads = thread_column(kind).in_(ids)
+                    async with aclosing(self._chunks(kind, in_threads)) as chunks:
+                        async for chunk in chunks:
+                            yield chunk
+                yield Chunk(threads=ids, resume_token=ids[-1])
 
     async def rest(self) -> AsyncGenerator[Chunk, None]:
         """Read tombstones, so that late writes restore nothing, and quarantined rows."""
         if self._where is not None:
             return
-        async for chunk in self._chunks("tombstone"):
-            yield chunk
+        async with aclosing(self._chunks("tombstone")) as chunks:
+            async for chunk in chunks:
+                yield chunk
         if await self._has_quarantine():
             query = select(*quarantine.columns).order_by(quarantine.c.id)
             portions = fetch_portions(self._connection, query, [quarantine.c.row])
@@ -95,9 +106,10 @@ class NativeSource:
         self, kind: str, *where: ColumnElement[bool], only: Collection[str] | None = None
     ) -> AsyncGenerator[Record, None]:
         """Read records of one kind by primary key; with `only`, the other columns have defaults."""
-        async for portion in self._portions(kind, *where, only=only):
-            for record, _ in portion:
-                yield record
+        async with aclosing(self._portions(kind, *where, only=only)) as portions:
+            async for portion in portions:
+                for record, _ in portion:
+                    yield record
 
     def selected(
         self, kind: str, *where: ColumnElement[bool], only: Collection[str]
@@ -106,8 +118,9 @@ class NativeSource:
         return self.records(kind, *self._conditions(kind), *where, only=only)
 
     async def _chunks(self, kind: str, *where: ColumnElement[bool]) -> AsyncGenerator[Chunk, None]:
-        async for portion in self._portions(kind, *where):
-            yield Chunk.of(_items(record, unknown) for record, unknown in portion)
+        async with aclosing(self._portions(kind, *where)) as portions:
+            async for portion in portions:
+                yield Chunk.of(_items(record, unknown) for record, unknown in portion)
 
     async def _portions(
         self, kind: str, *where: ColumnElement[bool], only: Collection[str] | None = None

@@ -40,7 +40,7 @@ from ...database.revision import CHAINLIT_TABLES
 from ...dialects import Dialect, dialect_named
 from ...errors import ImportSourceError, RejectedRow
 from ..records import COLUMNS, IN_THREADS, JSON, Record
-from .base import Chunk, Items, fetch_portions, thread_batches
+from .base import Chunk, Items, check_columns, fetch_portions, thread_batches
 from .normalize import feedback_value, identifier, is_lenient, normalize
 from .quarantine import QuarantinedRow
 
@@ -119,12 +119,8 @@ class SqlAlchemyLayerSource:
             inspected = await self._connection.run_sync(_inspect, name, self._schema)
             if inspected is None:
                 continue  # An app without attachments may have no table for them.
-            if missing := ", ".join(sorted(self.NEEDED[kind] - inspected.types.keys())):
-                raise ImportSourceError(
-                    f"{self.title}: the table {name} has no column {missing}, without which it "
-                    "cannot be read; correct --from or --from-schema, or add it as Chainlit "
-                    "documents it"
-                )
+            columns = inspected.types.keys()
+            check_columns(self.title, name, self.NEEDED[kind], columns, "Chainlit documents it")
             self._tables[kind] = inspected
         name = self._columns("user").identifier
         query = select(name).group_by(name).having(func.count() > 1)
@@ -156,14 +152,17 @@ class SqlAlchemyLayerSource:
         """Read threads by id after a resume token, or only some; to be called after `users`."""
         last = None if after is None else self._native_id(after)
         wanted = None if only is None else [self._native_id(id) for id in sorted(only)]
-        async for ids in thread_batches(self._connection, self._thread_ids(), last, wanted):
-            thread_ids = [self._checked_id(id) for id in ids]
-            await self._begin_batch(ids)
-            for kind in self._thread_kinds:
-                thread_id = self._thread_column(kind)
-                async for chunk in self._chunks(kind, self._all(kind).where(thread_id.in_(ids))):
-                    yield chunk
-            yield Chunk(threads=thread_ids, resume_token=thread_ids[-1])
+        batches = thread_batches(self._connection, self._thread_ids(), last, wanted)
+        async with aclosing(batches):
+            async for ids in batches:
+                thread_ids = [self._checked_id(id) for id in ids]
+                await self._begin_batch(ids)
+                for kind in self._thread_kinds:
+                    of_threads = self._all(kind).where(self._thread_column(kind).in_(ids))
+                    async with aclosing(self._chunks(kind, of_threads)) as chunks:
+                        async for chunk in chunks:
+                            yield chunk
+                yield Chunk(threads=thread_ids, resume_token=thread_ids[-1])
 
     async def rest(self) -> AsyncGenerator[Chunk, None]:
         """Read threads without an id, and rows whose thread is missing."""
@@ -174,11 +173,12 @@ class SqlAlchemyLayerSource:
             else:
                 owner = select(id).where(id == self._thread_column(kind)).exists()
                 query, reason = self._all(kind).where(~owner), "its thread is missing"
-            async for rows in self._portions(query, self._columns(kind)):
-                yield Chunk.of(
-                    (QuarantinedRow(kind, self.TABLE_NAMES[kind], reason, _raw(row)),)
-                    for row in rows
-                )
+            async with aclosing(self._portions(query, self._columns(kind))) as portions:
+                async for rows in portions:
+                    yield Chunk.of(
+                        (QuarantinedRow(kind, self.TABLE_NAMES[kind], reason, _raw(row)),)
+                        for row in rows
+                    )
 
     @property
     def _thread_kinds(self) -> Sequence[str]:
@@ -279,8 +279,9 @@ class SqlAlchemyLayerSource:
     # Rows
 
     async def _chunks(self, kind: str, query: Select[Any]) -> AsyncGenerator[Chunk, None]:
-        async for rows in self._portions(query, self._columns(kind)):
-            yield Chunk.of(self._items(kind, row) for row in rows)
+        async with aclosing(self._portions(query, self._columns(kind))) as portions:
+            async for rows in portions:
+                yield Chunk.of(self._items(kind, row) for row in rows)
 
     def _items(self, kind: str, row: Row) -> Items:
         """What a row becomes; what the record does not hold of it is also quarantined."""
