@@ -126,12 +126,14 @@ class Chat:
         async with asyncio.timeout(PATIENCE), self._changed:
             await self._changed.wait_for(condition)
 
-    async def _on_event(self, event: str, data: Any = None) -> None:
+    async def _on_event(self, event: str, data: Any = None) -> Any:
+        """Show what arrived; a question is answered immediately, by its first action."""
         self.events.append((event, data))
         if handler := getattr(self, f"_on_{event}", None):
             handler(data)
         async with self._changed:
             self._changed.notify_all()
+        return {"id": "1", "name": "yes", "label": "Yes"} if event == "ask" else None
 
     def _on_new_message(self, step: dict[str, Any]) -> None:
         """Show a step in its place: where a stream began, or at the end."""

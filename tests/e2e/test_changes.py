@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from uuid import uuid4
 
 from tests.until import until
 
@@ -38,6 +39,17 @@ async def test_a_message_taken_back_is_gone_with_all_below_it(alice: Person) -> 
     thread = await alice.thread(chat.thread)
     assert thread["name"] == "Take it back"
     assert_same_steps(chat, thread)
+
+
+async def test_a_question_answered_before_the_first_message_keeps_its_answer(
+    alice: Person,
+) -> None:
+    chat = await alice.chat(session=f"ask {uuid4()}")
+    await chat.wait(lambda: bool(chat.thread))
+    await alice.wait_for_greeting(chat)
+    steps = (await alice.thread(chat.thread))["steps"]
+    answers = [step["output"] for step in steps if step["type"] == "assistant_message"]
+    assert answers == ["Good morning!", "**Selected:** Yes"]
 
 
 async def test_a_thread_deleted_under_an_open_window_stays_deleted(

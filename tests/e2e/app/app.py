@@ -55,6 +55,8 @@ async def start() -> None:
     await cl.context.emitter.set_commands(COMMANDS)
     path = _file("Ask about the harvest.\n")
     await cl.Message("Good morning!", elements=[cl.File(name="leaflet.txt", path=path)]).send()
+    if str(cl.user_session.get("id")).startswith("ask"):
+        await cl.AskActionMessage("Go on?", [cl.Action(name="yes", payload={}, label="Yes")]).send()
 
 
 @cl.on_chat_resume
