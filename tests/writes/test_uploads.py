@@ -271,7 +271,7 @@ async def test_closing_cancels_an_upload_that_does_not_end(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     store = Gated(tmp_path / "files")
-    settings = Settings.load(close_seconds=0.1)
+    settings = Settings.load(close_seconds=1)
     layer = SQLADataLayer(f"sqlite:///{tmp_path / 'chats.db'}", storage=store, settings=settings)
     await layer.create_step({"id": "s", "threadId": "t", "type": "tool"})
     store.hold("e")
