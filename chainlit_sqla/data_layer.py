@@ -6,10 +6,9 @@ its operation before it first waits, which keeps the order, and every failure is
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import math
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
@@ -18,26 +17,23 @@ from chainlit.types import PageInfo, PaginatedResponse
 from chainlit.user import PersistedUser
 
 from ._internal.aio import RunOnce
-from ._internal.json import clean_text, dumps
+from ._internal.json import clean_text
 from ._internal.outage import OutageLog
-from ._internal.timestamps import EPOCH, format_instant
 from .database import Database, migrator
 from .dialects import Dialect, Rows
 from .errors import (
     ChainlitSqlaError,
     ConfigurationError,
-    NotTheAuthor,
-    RejectedRow,
     SchemaError,
-    StorageError,
     UnknownOwner,
 )
 from .integration import from_chainlit, lifecycle, to_chainlit
-from .integration.attachments import open_source, resolve_storage
+from .integration.attachments import open_source, resolve_storage, sign_urls
 from .integration.deferral import defer_until_first_message
 from .integration.late_writes import LateWrites
 from .integration.lifecycle import LayerStats, Pending, Settling, close_parts, commit, stats_of
 from .integration.limits import check_comment, known_id, search_text, thread_name
+from .integration.owners import UnownedThreads, only_thread
 from .integration.server import (
     answer_seconds,
     feedback_actor,
@@ -85,8 +81,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _MAX_PAGE_LENGTH = 1_000
-_STEPS_PER_TURN = 500
-"""Steps serialized in one turn of the event loop: some milliseconds."""
 _LOOKUP_SECONDS = 5.0
 """How long a request waits for a user or an author; on a healthy server it takes milliseconds."""
 _LOGIN_SECONDS = 5.0
@@ -142,7 +136,7 @@ class SQLADataLayer(BaseDataLayer):
         )
         self._settled = Settling(self.database, self.write_queue, self._uploads, self._ready)
         self._late_writes = LateWrites(self.on_deleted_thread)
-        self._unowned: dict[str, set[str]] = {}  # Threads of users without a row, by identifiers.
+        self._unowned = UnownedThreads(self._give_thread)
         self._users = UserCache(self._read_user, self.settings.user_cache_seconds)
         install_routes(self.storage)
 
@@ -195,15 +189,7 @@ class SQLADataLayer(BaseDataLayer):
             user = await self._users.get(known_id(identifier))
         if user is None:
             return None
-        unowned = self._unowned.get(user.identifier, set())
-        for thread_id in list(unowned):
-            claim = from_chainlit.thread_operation(
-                thread_id, user_id=user.id, actor=user.identifier
-            )
-            await commit(self.write_queue, claim, 0)
-            unowned.discard(thread_id)  # Only now: the queue may be full.
-        if not unowned:
-            self._unowned.pop(user.identifier, None)
+        await self._unowned.claim(user)
         return PersistedUser(
             id=user.id,
             identifier=user.identifier,
@@ -212,21 +198,17 @@ class SQLADataLayer(BaseDataLayer):
             createdAt=user.created_at,
         )
 
+    async def _give_thread(self, thread_id: str, user: KnownUser) -> None:
+        operation = from_chainlit.thread_operation(
+            thread_id, user_id=user.id, actor=user.identifier
+        )
+        await commit(self.write_queue, operation, 0)
+
     async def _read_user(self, identifier: str) -> KnownUser | None:
         dialect = self.database.dialect
         statement = by_identifier(dialect), {"identifier": identifier}
         [rows] = await self._fetch(statement, wait_for=Pending.NONE, seconds=_LOOKUP_SECONDS)
-        if not rows:
-            return None
-        id, stored_identifier, display_name, metadata, created_at = rows[0]
-        reader = to_chainlit.lenient(dialect, "user", stored_identifier)
-        return KnownUser(
-            id,
-            stored_identifier,
-            display_name,
-            dumps(reader.load_json(metadata)),
-            reader.format_timestamp(created_at) or cast("str", format_instant(EPOCH)),
-        )
+        return to_chainlit.known_user(rows[0], dialect) if rows else None
 
     async def create_user(self, user: User) -> PersistedUser | None:
         """Create a user, or replace the metadata of the user with this identifier."""
@@ -263,20 +245,7 @@ class SQLADataLayer(BaseDataLayer):
         """Return the only thread with this step that the actor may change."""
         query = partial(steps.threads_of, step_id=known_id(step_id))
         thread_rows = await self._read(query, wait_for=Pending.ALL)
-        own_ids = [
-            row.id for row in thread_rows if actor is None or row.userIdentifier in (None, actor)
-        ]
-        if len(own_ids) == 1:
-            return cast("str", own_ids[0])
-        if thread_rows and not own_ids:
-            raise NotTheAuthor(
-                f"{actor!r} is not the author of the thread of step "
-                f"{printable_id(step_id)}; log in as its author"
-            )
-        reason = "several threads have" if own_ids else "no thread has"
-        raise RejectedRow(
-            f"{what} not written: {reason} the step {printable_id(step_id)}; pass threadId"
-        )
+        return only_thread(thread_rows, what, step_id, actor)
 
     # Elements
 
@@ -308,18 +277,7 @@ class SQLADataLayer(BaseDataLayer):
 
     async def _element_dicts(self, rows: Rows) -> list[dict[str, Any]]:
         keys = [row[elements.KEY] for row in rows if row[elements.KEY]]
-        signed_urls: Mapping[str, str] = {}
-        try:
-            if keys:
-                signed_urls = await self.storage.read_urls(keys)
-        except StorageError as error:
-            log.error("Attachment URLs not signed; elements are returned without URLs: %s", error)
-        except Exception as error:  # A third-party client must not hide the conversation.
-            log.exception(
-                "Attachment URLs not signed; elements are returned without URLs "
-                "(storage client raised %s); fix the storage client",
-                type(error).__name__,
-            )
+        signed_urls = await sign_urls(self.storage, keys)
         urls = [signed_urls.get(row[elements.KEY], row[elements.URL]) for row in rows]
         return to_chainlit.element_dicts(rows, self.database.dialect, urls)
 
@@ -366,23 +324,14 @@ class SQLADataLayer(BaseDataLayer):
         """Return a step with its feedback, None if there is none."""
         statement = steps.by_id(self.database.dialect), {"step_id": known_id(step_id)}
         [rows] = await self._fetch(statement, wait_for=Pending.ALL)
-        return cast("StepDict", (await self._step_dicts(rows))[0]) if rows else None
+        step_dicts = await to_chainlit.step_dicts(rows, self.database.dialect)
+        return cast("StepDict", step_dicts[0]) if step_dicts else None
 
     async def get_favorite_steps(self, user_id: str) -> list[StepDict]:
         """Return the favorite steps in a user's threads, newest first."""
         statement = steps.favorites(self.database.dialect), {"user_id": known_id(user_id)}
         [rows] = await self._fetch(statement, wait_for=Pending.ALL)
-        return cast("list[StepDict]", await self._step_dicts(rows))
-
-    async def _step_dicts(self, rows: Rows, thread_id: str | None = None) -> list[dict[str, Any]]:
-        """Serialize steps, yielding to other tasks between portions."""
-        step_dicts: list[dict[str, Any]] = []
-        for start in range(0, len(rows), _STEPS_PER_TURN):
-            if start:
-                await asyncio.sleep(0)
-            portion = rows[start : start + _STEPS_PER_TURN]
-            step_dicts += to_chainlit.step_dicts(portion, self.database.dialect, thread_id)
-        return step_dicts
+        return cast("list[StepDict]", await to_chainlit.step_dicts(rows, self.database.dialect))
 
     # Threads
 
@@ -401,7 +350,7 @@ class SQLADataLayer(BaseDataLayer):
         if (detail := threads.parse_detail(results)) is None:
             return None
         thread_row, step_rows, element_rows = detail
-        step_dicts = await self._step_dicts(step_rows, thread_id)
+        step_dicts = await to_chainlit.step_dicts(step_rows, dialect, thread_id)
         element_dicts = await self._element_dicts(element_rows)
         thread = to_chainlit.thread_dict(thread_row, dialect, step_dicts, element_dicts)
         return cast("ThreadDict", thread)
@@ -421,7 +370,7 @@ class SQLADataLayer(BaseDataLayer):
             metadata = arrange(metadata)
         actor, owner = author_of(thread_id), session_owner(thread_id, user_id)
         if user_id is None and owner:
-            self._unowned.setdefault(owner, set()).add(thread_id)
+            self._unowned.add(owner, thread_id)
         operation = from_chainlit.thread_operation(thread_id, name, user_id, metadata, tags, actor)
         try:
             with hidden_address:
@@ -432,7 +381,7 @@ class SQLADataLayer(BaseDataLayer):
                 raise
             # Deleted while the window was open; the next request creates a user, whose it is.
             self._users.writing(owner)()
-            self._unowned.setdefault(owner, set()).add(thread_id)
+            self._unowned.add(owner, thread_id)
             await self.update_thread(thread_id, name, None, metadata, tags)
 
     async def delete_thread(self, thread_id: str) -> None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from chainlit.data.storage_clients.base import BaseStorageClient
 
-from ..errors import BlobRejected, ConfigurationError
+from ..errors import BlobRejected, ConfigurationError, StorageError
 from ..settings import Settings
 from ..storage.base import EXHAUSTED, BlobSource, StorageClient
 from ..storage.chainlit_adapter import ChainlitClientStorage
@@ -73,3 +73,18 @@ def open_source(element: Element, *, keep_open: bool) -> BlobSource | None:
     if content is None or (element.url and not content):
         return None
     return BlobSource(data=content.encode() if isinstance(content, str) else bytes(content))
+
+
+async def sign_urls(storage: StorageClient, keys: Sequence[str]) -> Mapping[str, str]:
+    """Return signed URLs by key; none where that fails, which must not hide a conversation."""
+    try:
+        return await storage.read_urls(keys) if keys else {}
+    except StorageError as error:
+        log.error("Attachment URLs not signed; elements are returned without URLs: %s", error)
+    except Exception as error:  # A third-party client.
+        log.exception(
+            "Attachment URLs not signed; elements are returned without URLs "
+            "(storage client raised %s); fix the storage client",
+            type(error).__name__,
+        )
+    return {}

@@ -10,14 +10,16 @@ since one row must not hide a conversation or a list, and is logged once.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Container, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any, TypeAlias
 
-from .._internal.json import loads_lenient
+from .._internal.json import dumps, loads_lenient
 from .._internal.timestamps import EPOCH, format_instant, parse_instant
 from ..dialects import Dialect, Rows
+from ..queries.user_cache import KnownUser
 from ..writes.operations import printable_id
 
 log = logging.getLogger(__name__)
@@ -26,7 +28,8 @@ Dict = dict[str, Any]
 
 _INSTANTS = ("createdAt", "start", "end")
 """Members of ``extra`` that could not be parsed as timestamps; they are not returned."""
-
+_STEPS_PER_TURN = 500
+"""Steps serialized in one turn of the event loop: some milliseconds."""
 
 _MOST_REPORTED = 1_000
 _reported: set[str] = set()
@@ -77,6 +80,15 @@ def lenient(dialect: Dialect, kind: str, id: str, thread_id: str | None = None) 
 _Reader: TypeAlias = Dialect | LenientReader
 
 
+def known_user(row: Sequence[Any], dialect: Dialect) -> KnownUser:
+    """Read a row of `queries.user_cache.by_identifier`."""
+    id, identifier, display_name, metadata, created_at = row
+    reader = lenient(dialect, "user", identifier)
+    document = dumps(reader.load_json(metadata))
+    created = reader.format_timestamp(created_at) or format_instant(EPOCH) or ""
+    return KnownUser(id, identifier, display_name, document, created)
+
+
 class _Flags(dict[Any, bool | None]):
     """Maps database values to flags: SQLite returns numbers."""
 
@@ -87,11 +99,20 @@ class _Flags(dict[Any, bool | None]):
 _flags = _Flags({None: None, False: False, True: True})
 
 
-def step_dicts(rows: Rows, dialect: Dialect, thread_id: str | None = None) -> list[Dict]:
-    """Serialize rows of `queries.steps` into StepDicts.
+async def step_dicts(rows: Rows, dialect: Dialect, thread_id: str | None = None) -> list[Dict]:
+    """Serialize rows of `queries.steps` into StepDicts, with other tasks between portions.
 
     ``thread_id`` is the thread of all steps; None to use the first column.
     """
+    dicts: list[Dict] = []
+    for start in range(0, len(rows), _STEPS_PER_TURN):
+        if start:
+            await asyncio.sleep(0)
+        dicts += _lenient_step_dicts(rows[start : start + _STEPS_PER_TURN], dialect, thread_id)
+    return dicts
+
+
+def _lenient_step_dicts(rows: Rows, dialect: Dialect, thread_id: str | None) -> list[Dict]:
     try:
         return _step_dicts(rows, dialect, thread_id)
     except (ValueError, TypeError):
