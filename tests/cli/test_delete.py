@@ -17,6 +17,7 @@ from chainlit.user import User
 
 from chainlit_sqla import SQLADataLayer
 from chainlit_sqla.database import Database, migrator
+from chainlit_sqla.errors import ThreadDeleted
 from chainlit_sqla.storage.local.client import LocalStorage
 from chainlit_sqla.transfer import deletion
 from chainlit_sqla.transfer.deletion import delete_selected
@@ -124,7 +125,8 @@ async def test_a_user_is_gone_beside_a_running_application(program: Command, url
     )
     assert files() == 2
     late: Any = {"id": "late", "threadId": "ada1", "type": "user_message", "output": "late"}
-    await layer.create_step(late)
+    with pytest.raises(ThreadDeleted):
+        await layer.create_step(late)
     await layer.update_thread("ada2", metadata={"end": "of a session"})
     assert [await layer.get_thread(id) for id in ("ada1", "ada2")] == [None, None]
     assert (await layer.get_thread("bob1") or {})["elements"]
