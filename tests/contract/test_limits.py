@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from chainlit.element import CustomElement
 from chainlit.types import Feedback, Pagination, ThreadFilter
 from chainlit.user import User
 
@@ -44,6 +45,8 @@ async def test_what_is_too_large_is_refused_before_the_queue(unreachable: Any) -
     for changed in ({"input": large["text"]}, {"metadata": large}, {"tags": [large["text"]]}):
         with pytest.raises(TooLarge, match=rf"step .* has 1.0 MB, 1.0 MB at most .*{row}"):
             await layer.create_step(message("t", "said", **changed))
+    with pytest.raises(TooLarge, match=rf"element .* has 1.0 MB, .*{row}"):
+        await layer.create_element(CustomElement(name="n", props=large, thread_id="t", for_id="s"))
     with pytest.raises(TooLarge, match=row):
         await layer.update_thread("t", metadata=large)
     with pytest.raises(TooLarge, match=row):
