@@ -106,6 +106,22 @@ async def test_an_import_gives_nobody_another_users_file(
         assert (await store.stat(key)).size == len(b"Ada's")
 
 
+@pytest.mark.parametrize("spelling", ["/{}", "///{}", "./{}", "x/../{}", "\\\\{}"])
+async def test_another_spelling_of_a_key_gives_nobody_another_users_file(
+    targets: Targets, tmp_path: Path, spelling: str
+) -> None:
+    target = await targets.make("sqlite")
+    adas = thread("ada/1", userId="a", userIdentifier="ada")
+    own = [element(f"e{n}" if n != 1 else "e", "ada/1", key) for n, key in enumerate(ADAS_KEYS)]
+    assert_equal(await run_import(write(tmp_path / "ada", ADA, adas, *own), target))
+    bobs = thread("bob", userId="b", userIdentifier="bob")
+    keys = [spelling.format(key) for key in ADAS_KEYS]
+    others = [element(f"{n}", "bob", key) for n, key in enumerate(keys)]
+    others.append(element("own", "bob", spelling.format(f"threads/bob/own/{HEX}")))
+    result = await run_import(write(tmp_path / "bob", BOB, bobs, *others), target)
+    assert result.quarantined == {("element", FOREIGN_KEY): len(keys)}
+
+
 async def test_nothing_is_written_into_another_users_thread_after_an_interruption(
     targets: Targets, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -6,12 +6,15 @@ import file chose the keys in it. So a key is accepted for the thread or the use
 - ``threads/<thread>/…``: the keys of this package and of Chainlit's asyncpg layer;
 - ``<user>/…`` for a user of the target: those of Chainlit's SQLAlchemy layer;
 - any other key, unless another thread in the target has it.
+
+MinIO drops a slash before a key, and file systems drop more, so a key counts as the path it names.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
+from posixpath import normpath
 
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -35,7 +38,7 @@ async def find_foreign_keys(
     foreign: set[tuple[str, ...]] = set()
     by_user: dict[str, list[Record]] = defaultdict(list)
     for record in records:
-        key = record.values["objectKey"] or ""
+        key = _path(record.values["objectKey"] or "")
         if key.startswith("threads/"):
             if not names_thread(key, record.values["threadId"], record.values["id"]):
                 foreign.add(record.key)
@@ -53,15 +56,22 @@ async def find_foreign_keys(
         )
     others = [record for of_one in by_user.values() for record in of_one]
     threads_by_key: dict[str, set[str]] = defaultdict(set)
-    names = {record.values["objectKey"] for record in others}
+    keys = {record.values["objectKey"] for record in others}
+    names = keys | set(map(_path, keys))
     of_keys = select(elements.c.objectKey, elements.c.threadId).where(
         elements.c.objectKey.in_(names)
     )
     for key, thread_id in await connection.execute(of_keys) if names else ():
         threads_by_key[key].add(thread_id)
     for record in others:
-        thread_ids, thread_id = threads_by_key[record.values["objectKey"]], record.thread_id or ""
-        if thread_ids and thread_id not in thread_ids:
-            foreign.add(record.key)
-        thread_ids.add(thread_id)
+        key, thread_id = record.values["objectKey"], record.thread_id or ""
+        for thread_ids in (threads_by_key[key], threads_by_key[_path(key)]):
+            if thread_ids and thread_id not in thread_ids:
+                foreign.add(record.key)
+            thread_ids.add(thread_id)
     return foreign
+
+
+def _path(key: str) -> str:
+    """Return the path that a key names where slashes and dots have no meaning of their own."""
+    return normpath(key.replace("\\", "/")).lstrip("/") if key else ""
