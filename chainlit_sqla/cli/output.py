@@ -38,8 +38,11 @@ _LOG_SECONDS = 10.0
 _REFUSAL = "No changes made: confirmation needs a terminal. Re-run with --yes."
 # Up to the last "@", since a password may contain ":", "/" and "@".
 _PASSWORD = re.compile(r"(?<=//)([^/:@]*:).+(?=@)", re.DOTALL)
+# Without "@host", or without a scheme.
+_PASSWORD_AS_PORT = re.compile(r"(?<=//)([^/:@?[]*:)(?!\d+(?:[,/?]|$))[^/?@]+")
+_PASSWORD_OF_NO_URL = re.compile(r"\A((?![^@]*//)[^:@]*:).+(?=@)", re.DOTALL)
 _CLOUD_URL = re.compile(r"(?:s3|gs|az)://")
-_SECRET_MEMBER = re.compile(r"(?i)(\w*(?:key|signature|sig|pwd|secret|token)=)[^&;\s]+")
+_SECRET_MEMBER = re.compile(r"(?i)(\w*(?:key|signature|sig|pass|passwd|pwd|secret|token)=)[^&;\s]+")
 _KEY = re.compile(r"[A-Za-z0-9+/=_-]{40,}")  # No shorter than those of AWS.
 _PASSWORD_PARAMETER = re.compile(r"(?i)(?<=password=)[^&]+")
 
@@ -60,7 +63,10 @@ def mask_setting(value: str) -> str:
     """Hide what may be a secret in the value of a setting, which may belong to another one."""
     if _KEY.fullmatch(value):
         return "(set; not shown, since it may be a key)"
-    return _SECRET_MEMBER.sub(r"\1***", mask_url(value))
+    value = mask_url(value)
+    for pattern in (_PASSWORD_AS_PORT, _PASSWORD_OF_NO_URL, _SECRET_MEMBER):
+        value = pattern.sub(r"\1***", value)
+    return value
 
 
 def format_table(rows: Sequence[Sequence[str]]) -> Iterator[str]:

@@ -71,3 +71,35 @@ def test_doctor_does_not_print_it(cli: Command, shape: str) -> None:
         assert printed.code == 1
         assert SECRET not in printed.out + printed.err
         assert variable in printed.out
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "postgresql://me:{}/chats",
+        "mysql://me:{}:3306/chats",
+        "me:{}@db.example/chats",
+        "postgresql:/me:{}@db.example/chats",
+        "mysql://db.example/chats?passwd={}",
+        "postgresql://db.example/chats?pass={}&user=me",
+    ],
+)
+def test_a_mistyped_url_hides_its_password(value: str) -> None:
+    assert "wJalr" not in mask_setting(value.format("wJalrXUtnFEMI"))
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "postgresql://db.example:5432/chats",
+        "postgresql://a:5432,b:5433/chats?sslmode=require",
+        "postgresql://[::1]:5432/chats",
+        "sqlite:///folder/me@home.db",
+        "/srv/me@home/files",
+        "http://localhost:9000",
+        "file:///srv/a:b",
+        "C:/files",
+    ],
+)
+def test_an_address_without_a_password_is_shown(value: str) -> None:
+    assert mask_setting(value) == value
