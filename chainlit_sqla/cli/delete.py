@@ -10,16 +10,18 @@ from rich.filesize import decimal
 
 from ..errors import ConfigurationError
 from ..settings import Settings
-from ..storage.open_store import mask_storage_url, storage_from, storage_url
+from ..storage.open_store import storage_from
 from ..transfer.deletion import DeletionResult, count_selected, delete_selected
 from ..transfer.selection import Selection
 from .options import (
     Schema,
+    Threads,
     Url,
+    Users,
     Yes,
-    describe_database,
+    closed_at_end,
+    describe_place,
     open_database,
-    require_schema,
     settings_for,
 )
 from .output import confirm, format_table, plural, progress
@@ -35,14 +37,8 @@ _NOUNS = {
 
 
 def delete(
-    users: Annotated[
-        list[str] | None,
-        typer.Option("--user", metavar="NAME", help="Conversations of this user (identifier, id)."),
-    ] = None,
-    threads: Annotated[
-        list[str] | None,
-        typer.Option("--thread", metavar="ID", help="The conversation with this id."),
-    ] = None,
+    users: Users = None,
+    threads: Threads = None,
     before: Annotated[
         str | None,
         typer.Option(
@@ -92,27 +88,20 @@ def delete(
 async def _delete(
     settings: Settings, selection: Selection, *, dry_run: bool, yes: bool
 ) -> DeletionResult | None:
-    storage = storage_from(settings)
-    try:
-        async with open_database(settings) as database:
-            await require_schema(database)
-            counts = await count_selected(database, selection)
-            for line in (
-                f"database  {describe_database(database)}",
-                f"store     {mask_storage_url(storage_url(settings))}\n",
-                *_describe(counts),
-            ):
-                typer.echo(line)
-            what = [plural(counts[table], _NOUNS[table]) for table in ("threads", "users")]
-            question = f"Delete {' and '.join(what)} for good?"
-            is_empty = not counts["threads"] + counts["users"]  # Files of an earlier run may wait.
-            if dry_run or not (yes or is_empty or confirm(question)):
-                typer.echo("Nothing was deleted.")
-                return None
-            with progress() as watch:
-                return await delete_selected(database, storage, selection, watch)
-    finally:
-        await storage.close()
+    async with (
+        closed_at_end(storage_from(settings)) as storage,
+        open_database(settings, needs_tables=True) as database,
+    ):
+        counts = await count_selected(database, selection)
+        typer.echo("\n".join([*describe_place(database, settings), *_describe(counts)]))
+        what = [plural(counts[table], _NOUNS[table]) for table in ("threads", "users")]
+        question = f"Delete {' and '.join(what)} for good?"
+        is_empty = not counts["threads"] + counts["users"]  # Files of an earlier run may wait.
+        if dry_run or not (yes or is_empty or confirm(question)):
+            typer.echo("Nothing was deleted.")
+            return None
+        with progress() as watch:
+            return await delete_selected(database, storage, selection, watch)
 
 
 def _describe(counts: Mapping[str, int]) -> Iterator[str]:

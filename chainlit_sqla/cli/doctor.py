@@ -46,6 +46,7 @@ from .app_checks import FAILED, NOTE, OK, SKIPPED, check_apps, unsafe_chainlit
 from .options import (
     Schema,
     Url,
+    closed_at_end,
     describe_database,
     describe_revision,
     given_options,
@@ -313,18 +314,14 @@ async def _check_access(database: Database) -> _Outcome | None:
 
 
 async def _check_storage(settings: Settings) -> _Outcome:
-    client = storage_from(settings)
-    try:
+    async with closed_at_end(storage_from(settings)) as client:
         return OK, f"wrote, read and deleted a file: {await client.check()}"
-    finally:
-        await client.close()
 
 
 async def _check_link(settings: Settings) -> _Outcome | None:
     """Fetch a file by its signed link, as a browser does; the app itself serves a local folder."""
-    client = storage_from(settings)
     key, data = f"chainlit-sqla-check/{secrets.token_hex(8)}", secrets.token_bytes(32)
-    try:
+    async with closed_at_end(storage_from(settings)) as client:
         if isinstance(client, LocalStorage):
             return None
         await client.put(key, BlobSource(data=data), mime="application/octet-stream")
@@ -333,8 +330,6 @@ async def _check_link(settings: Settings) -> _Outcome | None:
             problem, is_wrong = await asyncio.to_thread(_fetch, link, data)
         finally:
             await client.delete([key])
-    finally:
-        await client.close()
     text = f"browsers fetch files from {link.partition('?')[0]}"
     host = urlsplit(link).hostname or ""
     is_private = host.endswith((".internal", ".local")) or not re.search(r"[.:]", host)

@@ -28,7 +28,7 @@ from ..transfer.exporting import (
 )
 from ..transfer.exporting.conversation import Write
 from ..transfer.record_file import GZIP_SUFFIX
-from .options import Schema, Url, open_database, settings_for
+from .options import Schema, Threads, Url, Users, closed_at_end, open_database, settings_for
 from .output import plural, progress
 from .runtime import exit_interrupted, run_async, signals_as_interrupt
 
@@ -69,14 +69,8 @@ def export(
             help="A file, compressed if it ends with .gz, or - for standard output.",
         ),
     ] = STDOUT,
-    users: Annotated[
-        list[str] | None,
-        typer.Option("--user", metavar="NAME", help="Conversations of this user (identifier, id)."),
-    ] = None,
-    threads: Annotated[
-        list[str] | None,
-        typer.Option("--thread", metavar="ID", help="The conversation with this id."),
-    ] = None,
+    users: Users = None,
+    threads: Threads = None,
     since: Annotated[
         str | None,
         typer.Option(
@@ -151,12 +145,9 @@ def export(
                     database, form, selection, write, tools=tools, files=files, watch=watch
                 )
                 if files is not None and not result.is_empty:
-                    storage = storage_from(settings)
-                    try:
+                    async with closed_at_end(storage_from(settings)) as storage:
                         with _explained(str(with_files), _OTHER_FOLDER):
                             await files.copy(storage, watch)
-                    finally:
-                        await storage.close()
                 return result
 
     target, files = output, None

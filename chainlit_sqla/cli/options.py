@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Annotated, NamedTuple
+from typing import Annotated, NamedTuple, TypeVar
 
 import typer
 
@@ -13,6 +13,10 @@ from ..database.revision import HEAD, revision_mismatch
 from ..dialects import dialect_named
 from ..errors import ConfigurationError, SchemaOutdated
 from ..settings import Settings
+from ..storage.base import StorageClient
+from ..storage.open_store import mask_storage_url, storage_url
+
+S = TypeVar("S", bound=StorageClient)
 
 Url = Annotated[
     str | None,
@@ -29,6 +33,14 @@ Schema = Annotated[
         metavar="NAME",
         help="The PostgreSQL schema of the tables; overrides CHAINLIT_SQLA_SCHEMA.",
     ),
+]
+Users = Annotated[
+    list[str] | None,
+    typer.Option("--user", metavar="NAME", help="Conversations of this user (identifier, id)."),
+]
+Threads = Annotated[
+    list[str] | None,
+    typer.Option("--thread", metavar="ID", help="The conversation with this id."),
 ]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")]
 
@@ -55,19 +67,42 @@ def settings_for(url: str | None, schema: str | None) -> Settings:
 
 
 @asynccontextmanager
-async def open_database(settings: Settings, *, read_only: bool = False) -> AsyncIterator[Database]:
-    """A database that is closed at the end of the block."""
+async def open_database(
+    settings: Settings, *, read_only: bool = False, needs_tables: bool = False
+) -> AsyncIterator[Database]:
+    """A database that is closed at the end of the block.
+
+    Raises:
+        SchemaOutdated: It ``needs_tables``, and has not those of this release.
+    """
     database = Database(settings=settings, read_only=read_only, limits=False)
     try:
+        if needs_tables and not (state := await describe_revision(database)).is_current:
+            raise SchemaOutdated(state.text)
         yield database
     finally:
         await database.close()
+
+
+@asynccontextmanager
+async def closed_at_end(storage: S) -> AsyncIterator[S]:
+    """A store that is closed at the end of the block."""
+    try:
+        yield storage
+    finally:
+        await storage.close()
 
 
 def describe_database(database: Database) -> str:
     """The kind, address and schema of a database, without its password."""
     schema = f" (schema {database.schema})" if database.schema else ""
     return f"{database.dialect.title} at {database.label}{schema}"
+
+
+def describe_place(database: Database, settings: Settings) -> list[str]:
+    """The lines that head a report about a database and its store."""
+    location = mask_storage_url(storage_url(settings))
+    return [f"database  {describe_database(database)}", f"store     {location}", ""]
 
 
 class RevisionState(NamedTuple):
@@ -92,10 +127,3 @@ async def describe_revision(database: Database) -> RevisionState:
         hint = " (or start the app: the data layer upgrades this database)"
         return RevisionState(False, f"{mismatch}{hint}", upgrades_itself=True)
     return RevisionState(False, str(mismatch))
-
-
-async def require_schema(database: Database) -> None:
-    """Raise an error with the repair unless the tables are those of this release."""
-    state = await describe_revision(database)
-    if not state.is_current:
-        raise SchemaOutdated(state.text)

@@ -17,14 +17,14 @@ from ..storage.consistency_check import Problem, Report, StorageCheck
 from ..storage.copy import CopyResult, copy_blobs
 from ..storage.local.client import LocalStorage
 from ..storage.local.folder import blob_digest
-from ..storage.open_store import mask_storage_url, open_storage, storage_from, storage_url
+from ..storage.open_store import mask_storage_url, open_storage, storage_from
 from .options import (
     Schema,
     Url,
     Yes,
-    describe_database,
+    closed_at_end,
+    describe_place,
     open_database,
-    require_schema,
     settings_for,
 )
 from .output import confirm, format_table, plural, progress
@@ -133,20 +133,17 @@ async def _copy(source: str, target: str, settings: Settings) -> CopyResult:
             f"There is no folder {source_store.root} to copy from; "
             f"correct {mask_storage_url(source)}"
         )
-    try:
-        async with open_database(settings) as database:
-            await require_schema(database)
-            total = await database.read(queries.count_element_blobs)
-            pages = queries.element_blobs(database)
-            keys = (row.objectKey async for rows in pages for row in rows)
-            with progress() as watch, forward_warnings(_echo_error):
-                await target_store.check()
-                return await copy_blobs(
-                    keys, source_store, target_store, total=total, progress=watch
-                )
-    finally:
-        await source_store.close()
-        await target_store.close()
+    async with (
+        closed_at_end(source_store),
+        closed_at_end(target_store),
+        open_database(settings, needs_tables=True) as database,
+    ):
+        total = await database.read(queries.count_element_blobs)
+        pages = queries.element_blobs(database)
+        keys = (row.objectKey async for rows in pages for row in rows)
+        with progress() as watch, forward_warnings(_echo_error):
+            await target_store.check()
+            return await copy_blobs(keys, source_store, target_store, total=total, progress=watch)
 
 
 async def _check(
@@ -162,32 +159,25 @@ async def _check(
         if list_all or counts[problem.kind] <= _LISTED:
             lines.append(_format_problem(problem, on_disk=isinstance(storage, LocalStorage)))
 
-    try:
-        async with open_database(settings) as database:
-            await require_schema(database)
-            comparison = StorageCheck(
-                database, storage, on_problem=add_problem, owns_store=owns_store
+    async with closed_at_end(storage), open_database(settings, needs_tables=True) as database:
+        comparison = StorageCheck(database, storage, on_problem=add_problem, owns_store=owns_store)
+        with closing(comparison) as task:
+            with progress() as watch, forward_warnings(lines.append):
+                report = await task.run(watch)
+            typer.echo("\n".join(describe_place(database, settings)))
+            _print_report(report, lines)
+            question = (
+                f"Delete {plural(report.orphaned, 'orphaned file')}, "
+                f"{plural(report.unfinished, 'unfinished upload')} and "
+                f"{plural(report.queued, 'file')} of the deletion queue?"
             )
-            with closing(comparison) as task:
-                with progress() as watch, forward_warnings(lines.append):
-                    report = await task.run(watch)
-                location = mask_storage_url(storage_url(settings))
-                typer.echo(f"database  {describe_database(database)}\nstore     {location}\n")
-                _print_report(report, lines)
-                question = (
-                    f"Delete {plural(report.orphaned, 'orphaned file')}, "
-                    f"{plural(report.unfinished, 'unfinished upload')} and "
-                    f"{plural(report.queued, 'file')} of the deletion queue?"
-                )
-                if fix and report.deletable + report.queued and (yes or confirm(question)):
-                    result = await task.fix()
-                    typer.echo(f"Deleted {plural(result.deleted, 'file')}.")
-                    result.raise_if_waiting()
-                elif report.deletable:
-                    return False
-                return not report.missing + report.wrong_size
-    finally:
-        await storage.close()
+            if fix and report.deletable + report.queued and (yes or confirm(question)):
+                result = await task.fix()
+                typer.echo(f"Deleted {plural(result.deleted, 'file')}.")
+                result.raise_if_waiting()
+            elif report.deletable:
+                return False
+            return not report.missing + report.wrong_size
 
 
 def _print_report(report: Report, lines: list[str]) -> None:
