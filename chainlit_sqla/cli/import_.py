@@ -14,7 +14,7 @@ from ..transfer.importing import LISTED, Comparison, Import, Result
 from ..transfer.records import count_by_kind
 from ..transfer.sources import LAYERS, open_source
 from .options import Schema, Url, describe_database, open_database, settings_for
-from .output import KIND_NAMES, format_reasons, format_table, plural, progress
+from .output import KIND_NAMES, format_reasons, format_table, plural, printable, progress
 from .runtime import exit_interrupted, forward_warnings, run_async
 
 _REPORTED_NAMES = {
@@ -95,7 +95,7 @@ def import_(
     except KeyboardInterrupt:
         exit_interrupted("Interrupted. Run the same command again to continue.")
     for line in report_lines(result, update=update):
-        typer.echo(line)
+        typer.echo(printable(line))
     if not result.comparison.equal:
         raise typer.Exit(1)
 

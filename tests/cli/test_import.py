@@ -218,3 +218,14 @@ def test_an_empty_source_is_reported(folder: Path, cli: Command) -> None:
     done = cli("import", "--from", "empty.db", "--url", "sqlite:///new.db")
     assert done.code == 0
     assert "The source is empty.\n" in done.out
+
+
+def test_ids_cannot_control_the_terminal(folder: Path, cli: Command) -> None:
+    id = r"t\u001b]0;x\u0007\nDone\u009b2J\u2028"
+    line = f'{{"kind":"thread","id":"{id}","userId":"nobody","{id}":1}}'
+    (folder / "hostile.jsonl").write_text(f"{line}\n")
+    printed = cli("import", "--from", "hostile.jsonl")
+    assert printed.code == 1
+    assert r"t\x1b]0;x\x07\nDone\x9b2J\u2028: missing" in printed.out
+    assert r"no column for t\x1b]0" in printed.out
+    assert printed.out.replace("\n", "").isprintable()
