@@ -109,6 +109,7 @@ async def test_refusals_say_little(storage: LocalStorage, http: httpx.AsyncClien
         FILES_PATH + "/" + "é" * 96,
         FILES_PATH + "/" + "%00" * 96,
         FILES_PATH + "/..%2f..%2fetc%2fpasswd",
+        *(url + more for more in ("=", "%00", "%20", "%0a", "*", "%D9%A0")),
     ]
     for attempt in refused:
         answer = await http.get(attempt)

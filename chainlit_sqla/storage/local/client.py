@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import re
 import threading
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
@@ -21,6 +22,10 @@ from .folder import Entry, Folder, blob_digest, folder_errors
 
 FILES_PATH = "/chainlit-sqla/files"
 """Where the links point, below the prefix; see `local.route.file_route`."""
+
+
+_TOKEN = re.compile(r"[0-9a-f]{64}\.[\w-]+\.[\w-]{64}", re.ASCII)
+"""The last part of a link; Python's base64 would ignore other characters."""
 
 
 class LinkError(ValueError):
@@ -158,6 +163,8 @@ class LocalStorage:
         A LinkError means that the last part of the link, ``token``, was altered or has expired.
         """
         signer = await self._signer(create=False)
+        if not _TOKEN.fullmatch(token):
+            raise LinkError
         try:
             digest = signer.unsign(token, max_age=self._expiry - 1).decode()
         except (BadData, UnicodeError):
