@@ -109,13 +109,15 @@ def _tls_mode(parameters: Mapping[str, str]) -> str:
                 "use DISABLED, REQUIRED, VERIFY_CA or VERIFY_IDENTITY"
             )
         permitted[f"ssl-mode={given}"] = _MODES[asked]
+    # Plain text verifies nothing either, but who only says how to verify does not ask for it.
+    unverified = MODES if given else MODES[1:]
     for name, mode in _FLAGS.items():
         value = parameters.get(name, "").lower()
         stronger = at_least(mode, MODES)
         if value in _TRUE:
             permitted[f"ssl_{name}={value}"] = stronger
         elif value:
-            permitted[f"ssl_{name}={value}"] = tuple(m for m in MODES if m not in stronger)
+            permitted[f"ssl_{name}={value}"] = tuple(m for m in unverified if m not in stronger)
     if "ssl_ca" in parameters:
         permitted["ssl_ca"] = at_least("verify-ca", MODES)
     for name in parameters.keys() & {"ssl_cert", "ssl_key"}:
