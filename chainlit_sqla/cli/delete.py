@@ -67,7 +67,7 @@ def delete(
     """
     if not (users or threads or before):
         raise ConfigurationError("Nothing to delete: add --user, --thread or --before")
-    selection = Selection.parse(users=users or (), threads=threads or (), before=before)
+    selection = Selection.parse(users=users, threads=threads, before=before)
     try:
         with signals_as_interrupt():
             result = run_async(

@@ -123,14 +123,15 @@ def _print_result(console: Console, result: CheckResult) -> None:
 
 
 def _check_apps(settings: Settings, app: Path | None) -> Iterator[_Outcome]:
-    given: Mapping[str, str] = {}
-    for values in _environments().values():
-        given = {**values, **given}
-    url = "DATABASE_URL" in given
-    # Chainlit does not look into the file for a variable that is empty.
-    secret = bool(os.environ.get("CHAINLIT_AUTH_SECRET", settings.auth_secret))
-    custom = "CHAINLIT_CUSTOM_AUTH" in given
-    return check_apps(settings.app_root, app, secret=secret, plain_url=url, custom_login=custom)
+    given = set().union(*_environments().values())
+    return check_apps(
+        settings.app_root,
+        app,
+        # Chainlit does not look into the file for a variable that is empty.
+        secret=bool(os.environ.get("CHAINLIT_AUTH_SECRET", settings.auth_secret)),
+        plain_url="DATABASE_URL" in given,
+        custom_login="CHAINLIT_CUSTOM_AUTH" in given,
+    )
 
 
 async def _run_checks(settings: Settings) -> list[CheckResult]:

@@ -125,12 +125,7 @@ def export(
     """
     settings = settings_for(url, schema)
     selection = Selection.parse(
-        users=users or (),
-        threads=threads or (),
-        since=since,
-        until=until,
-        feedback=feedback,
-        tags=tags or (),
+        users=users, threads=threads, since=since, until=until, feedback=feedback, tags=tags
     )
     form = form or _format_of(output)
     if tools and form is not Format.CHAT:

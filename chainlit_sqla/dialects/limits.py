@@ -1,4 +1,4 @@
-"""Time limits of connections: from the settings, or from the URL by the names of its clients.
+"""Limits of connections: from the settings, or from the URL by the names of its clients.
 
 A network that has forgotten a connection drops what is sent on it, and tells nobody. The system
 notices that by itself after minutes or hours, so it is told when to give up (`tune_socket`): data
@@ -38,7 +38,8 @@ _OPTIONS = {  # Not every system has all of them.
     "tcp_user_timeout": "TCP_USER_TIMEOUT",
 }
 SOCKET_PARAMETERS = {*PROBES, "tcp_user_timeout"}
-_NUMBER = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|)")
+_TIME = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|)")
+_SIZE = re.compile(r"[1-9]\d{0,4}")
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0}
 
 
@@ -46,10 +47,10 @@ def url_limits(
     query: Mapping[str, Any],
     fields: Mapping[str, str],
     plain: Callable[[str], str] = str,
-) -> dict[str, float]:
-    """Read the time limits in a URL's parameters.
+) -> dict[str, Any]:
+    """Read the time limits in a URL's parameters, and how many connections it allows.
 
-    A number may have a unit (``500ms``, ``30s``, ``1m``). Without one it means seconds, and
+    A time may have a unit (``500ms``, ``30s``, ``1m``). Without one it means seconds, and
     milliseconds after a name in camel case, as in URLs of JDBC and Node.
 
     Args:
@@ -57,33 +58,28 @@ def url_limits(
         fields: Fields of `Settings`, by the names of parameters.
         plain: Unifies the spellings of a name.
     """
-    limits: dict[str, float] = {}
+    limits: dict[str, Any] = {}
     for name, value in query.items():
         field = fields.get(plain(name))
         if field is None:
             continue
-        match = _NUMBER.fullmatch(str(value).strip())
+        is_size = field == "pool_size"
+        match = (_SIZE if is_size else _TIME).fullmatch(str(value).strip())
         if match is None:
+            what = "connections" if is_size else "seconds"
             raise ConfigurationError(
-                f"{name}={value!r} in the database URL is no number of seconds; correct it or "
+                f"{name}={value!r} in the database URL is no number of {what}; correct it or "
                 "remove it from the URL"
             )
+        if is_size:
+            limits |= {"pool_size": int(match[0]), "max_overflow": 0}
+            continue
         unit = match[2] or ("ms" if re.search("[a-z][A-Z]", name) else "s")
         seconds = float(match[1]) * _UNITS[unit]
         # 0 is no limit, which attempts to connect must have.
         if seconds or field != "connect_timeout":
             limits[field] = seconds
     return limits
-
-
-def pool_limits(name: str, size: str) -> dict[str, int]:
-    """Return the settings of a pool that opens no more connections than a URL says."""
-    if not re.fullmatch(r"[1-9]\d{0,4}", size):
-        raise ConfigurationError(
-            f"{name}={size!r} in the database URL is no number of connections; correct it or "
-            "remove it from the URL"
-        )
-    return {"pool_size": int(size), "max_overflow": 0}
 
 
 def socket_options(query: Mapping[str, Any], settings: Settings) -> SocketOptions:

@@ -11,6 +11,7 @@ from typing import Any
 
 from ..errors import ConfigurationError
 
+TRUE, FALSE = ("true", "1", "on", "yes"), ("false", "0", "off", "no")
 _CONTRADICTION = "{} and {} in the database URL contradict each other; keep the one that you mean"
 
 

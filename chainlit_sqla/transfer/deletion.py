@@ -114,7 +114,7 @@ async def _delete_threads(
     async def read_page(last_id: str) -> Sequence[str]:
         query = select(threads.c.id).where(condition, threads.c.id > last_id)
         page = query.order_by(threads.c.id).limit(_PAGE)
-        return await database.read(lambda connection: _scalars(connection, page))
+        return await database.read(lambda c: c.run_sync(lambda sync: sync.scalars(page).all()))
 
     last_id = ""
     while ids := await read_page(last_id):
@@ -122,11 +122,6 @@ async def _delete_threads(
             rows += await _transact(database, partial(delete_batch, batch))
             watch("conversations", rows["threads"], None)
         last_id = ids[-1]
-
-
-async def _scalars(connection: Any, query: Select[Any]) -> Sequence[str]:
-    ids: Sequence[str] = (await connection.scalars(query)).all()
-    return ids
 
 
 async def _transact(database: Database, work: Callable[[Connection], T]) -> T:

@@ -51,13 +51,13 @@ class Selection:
     ) -> Selection:
         """Make a selection from dates and times in ISO 8601, in UTC unless they have an offset.
 
-        The day of ``until`` is included, that of ``before`` is not.
+        The day of ``until`` is included, that of ``before`` is not. Conditions may be None.
         """
         end = None if before is None else _parse_time("--before", before, whole_day=False)
         return cls(
             since=None if since is None else _parse_time("--since", since, whole_day=False),
             until=end if until is None else _parse_time("--until", until, whole_day=True),
-            **conditions,
+            **{name: value for name, value in conditions.items() if value is not None},
         )
 
     @property

@@ -46,7 +46,7 @@ from ..._internal.private_attributes import is_stream_broken, transport_of
 from ..._internal.timestamps import EPOCH
 from ...errors import ConfigurationError, DatabaseUnavailable, MissingExtraError, RejectedRow
 from ..base import Dialect, FetchMany
-from ..limits import CLOSE_SECONDS, pool_limits, socket_options, url_limits
+from ..limits import CLOSE_SECONDS, socket_options, url_limits
 from ..requirements import check_mysql
 from . import errors as mysql_errors
 from . import url as urls
@@ -108,11 +108,8 @@ class MySQL(Dialect):
         return f"{self.name}://{socket}/{url.database}" if socket else super().location(url)
 
     def with_url(self, url: URL, settings: Settings) -> Settings:
-        parameters = urls.read(url)
-        changes: dict[str, Any] = dict(url_limits(url.query, urls.LIMITS, urls.plain))
-        if size := parameters.get("pool_size"):
-            changes |= pool_limits("connectionLimit", size)
-        return settings.model_copy(update=changes)
+        urls.read(url)  # Refuses what cannot be honoured.
+        return settings.model_copy(update=url_limits(url.query, urls.LIMITS, urls.plain))
 
     def engine_options(self, url: URL, settings: Settings) -> dict[str, Any]:
         """Return pool and driver options; sessions do not depend on the server's defaults."""

@@ -11,6 +11,8 @@ from sqlalchemy import URL
 from ...errors import ConfigurationError
 from ..limits import SOCKET_PARAMETERS
 from ..url_parameters import (
+    FALSE,
+    TRUE,
     Parameter,
     at_least,
     choose_tls,
@@ -23,14 +25,14 @@ PORT = 3306
 LIMITS = {
     **dict.fromkeys(("connecttimeout", "connectiontimeout"), "connect_timeout"),
     **dict.fromkeys(("readtimeout", "sockettimeout"), "command_timeout"),
+    "connectionlimit": "pool_size",
 }
 MODES = ("disabled", "required", "verify-ca", "verify-identity")
-_TRUE, _FALSE = ("true", "1", "on", "yes"), ("false", "0", "off", "no")
 _MODES = {
     **{mode: (mode,) for mode in MODES},
-    **dict.fromkeys(("disable", *_FALSE), ("disabled",)),
+    **dict.fromkeys(("disable", *FALSE), ("disabled",)),
     # They promise no more than encryption, and keep that when another parameter says more.
-    **dict.fromkeys(("required", "require", "skip-verify", *_TRUE), at_least("required", MODES)),
+    **dict.fromkeys(("required", "require", "skip-verify", *TRUE), at_least("required", MODES)),
     "verify-full": ("verify-identity",),
 }
 _FLAGS = {"verify_cert": "verify-ca", "verify_identity": "verify-identity"}
@@ -44,14 +46,13 @@ PARAMETERS: dict[str, Parameter] = {
     **spelled("ssl_ca", "sslca", "sslrootcert"),
     **spelled("ssl_cert", "sslcert"),
     **spelled("ssl_key", "sslkey"),
-    **spelled("verify_cert", "sslverifycert", "sslverifyservercert", values=(*_TRUE, *_FALSE)),
-    **spelled("verify_identity", "sslverifyidentity", values=(*_TRUE, *_FALSE)),
+    **spelled("verify_cert", "sslverifycert", "sslverifyservercert", values=(*TRUE, *FALSE)),
+    **spelled("verify_identity", "sslverifyidentity", values=(*TRUE, *FALSE)),
     **spelled("unix_socket", "unixsocket", "socket"),
     **spelled("program_name", "programname"),
-    **spelled("pool_size", "connectionlimit"),
     **spelled("charset", "charset", "characterencoding", values=_UTF8),
-    **spelled("autocommit", values=_FALSE, repair="remove it: writes are transactions"),
-    **spelled("allowpublickeyretrieval", values=_TRUE, repair="use ssl-mode=REQUIRED instead"),
+    **spelled("autocommit", values=FALSE, repair="remove it: writes are transactions"),
+    **spelled("allowpublickeyretrieval", values=TRUE, repair="use ssl-mode=REQUIRED instead"),
     # Without effect: there is nothing to choose.
     **{name: Parameter(name) for name in ("useunicode", "localinfile", "collation")},
     **{name: Parameter(name) for name in ("serverversion", "servertimezone", "pooltimeout")},
@@ -114,7 +115,7 @@ def _tls_mode(parameters: Mapping[str, str]) -> str:
     for name, mode in _FLAGS.items():
         value = parameters.get(name, "").lower()
         stronger = at_least(mode, MODES)
-        if value in _TRUE:
+        if value in TRUE:
             permitted[f"ssl_{name}={value}"] = stronger
         elif value:
             permitted[f"ssl_{name}={value}"] = tuple(m for m in unverified if m not in stronger)

@@ -37,7 +37,7 @@ from ..._internal.aio import shield_with_timeout
 from ...errors import ConfigurationError
 from ..base import CompiledCall, Dialect, FetchMany, Rows, insert_on_conflict, local_name
 from ..in_place import qualified
-from ..limits import CLOSE_SECONDS, PROBES, pool_limits, socket_options, url_limits
+from ..limits import CLOSE_SECONDS, PROBES, socket_options, url_limits
 from ..requirements import check_postgresql
 from . import connection as connections
 from . import errors as postgresql_errors
@@ -107,7 +107,7 @@ class PostgreSQL(Dialect):
 
     def with_url(self, url: URL, settings: Settings) -> Settings:
         parameters = urls.read(url)
-        changes: dict[str, Any] = dict(url_limits(url.query, urls.LIMITS))
+        changes = url_limits(url.query, urls.LIMITS)
         if settings.db_schema is None and (schema := parameters.get("schema")):
             if "," in schema:
                 raise ConfigurationError(
@@ -115,8 +115,6 @@ class PostgreSQL(Dialect):
                     "options=-csearch_path%3DA,B"
                 )
             changes["db_schema"] = schema
-        if size := parameters.get("pool_size"):
-            changes |= pool_limits("connection_limit", size)
         if urls.is_unprepared(parameters):
             changes["prepared_statements"] = False
         return settings.model_copy(update=changes)

@@ -15,6 +15,8 @@ from sqlalchemy import URL
 from ...errors import ConfigurationError
 from ..limits import SOCKET_PARAMETERS
 from ..url_parameters import (
+    FALSE,
+    TRUE,
     Parameter,
     at_least,
     choose_tls,
@@ -27,8 +29,9 @@ PORT = 5432
 LIMITS = {
     **dict.fromkeys(("connect_timeout", "timeout"), "connect_timeout"),
     **dict.fromkeys(("command_timeout", "socket_timeout"), "command_timeout"),
+    "connection_limit": "pool_size",
 }
-"""Parameters that limit time: libpq's, asyncpg's and Prisma's."""
+"""Parameters that are settings: libpq's, asyncpg's and Prisma's."""
 MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 _LOCAL = ("localhost", "127.0.0.1", "::1")
 _FILES = ("sslrootcert", "sslcert", "sslkey")
@@ -39,7 +42,6 @@ _DRIVER = (
 )
 """Parameters that asyncpg parses as libpq does, beside those of `_FILES`."""
 _TARGETS = ("any", "primary", "standby", "prefer-standby", "read-write", "read-only")
-_FLAGS = ("true", "1", "on", "yes")
 PARAMETERS: dict[str, Parameter] = {
     **{name: Parameter(name) for name in (*_FILES, *_DRIVER, *SOCKET_PARAMETERS)},
     **{name: Parameter(meaning) for name, meaning in LIMITS.items()},
@@ -48,9 +50,8 @@ PARAMETERS: dict[str, Parameter] = {
     **spelled("target_session_attrs", values=_TARGETS),
     **spelled("schema", "schema", "currentSchema"),
     **spelled("application_name", "application_name", "ApplicationName"),
-    **spelled("pool_size", "connection_limit"),
     **spelled("pool_timeout"),  # Without effect: it is the connect timeout.
-    **spelled("pgbouncer", values=(*_FLAGS, "false", "0", "off", "no")),
+    **spelled("pgbouncer", values=(*TRUE, *FALSE)),
     **spelled("prepared_statement_cache_size"),
     **spelled("statement_cache_size", values=("0",)),
     **spelled("channel_binding", values=("disable", "prefer", "require")),
@@ -123,7 +124,7 @@ def is_unprepared(parameters: Mapping[str, str]) -> bool:
     """Return whether the URL says that a transaction pooler is between."""
     sizes = ("statement_cache_size", "prepared_statement_cache_size")
     is_zero = any(parameters.get(name) == "0" for name in sizes)
-    return is_zero or parameters.get("pgbouncer", "").lower() in _FLAGS
+    return is_zero or parameters.get("pgbouncer", "").lower() in TRUE
 
 
 def driver_arguments(url: URL, parameters: Mapping[str, str]) -> dict[str, Any]:

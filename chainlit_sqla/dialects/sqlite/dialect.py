@@ -347,7 +347,7 @@ def _is_closed(error: BaseException) -> bool:
 
 def _busy_seconds(url: URL, default: float) -> float:
     limits = url_limits({"timeout": url.query.get("timeout", f"{default}")}, {"timeout": "busy"})
-    return limits.get("busy", 0.0)
+    return float(limits.get("busy", 0.0))
 
 
 def _in_memory(url: URL) -> bool:
