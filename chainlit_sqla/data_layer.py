@@ -273,7 +273,8 @@ class SQLADataLayer(BaseDataLayer):
             self._uploads.cancel(element_id, thread_id or scope.thread_id, scope.user)
         clean_thread_id = clean_text(thread_id) if thread_id else None
         operation = DeleteElement(clean_text(element_id), clean_thread_id, scope)
-        await self._commit(operation)
+        with hidden_address:
+            await self._commit(operation)
 
     async def _element_dicts(self, rows: Rows) -> list[dict[str, Any]]:
         keys = [row[elements.KEY] for row in rows if row[elements.KEY]]
@@ -314,7 +315,9 @@ class SQLADataLayer(BaseDataLayer):
     @defer_until_first_message
     async def delete_step(self, step_id: str) -> None:
         """Delete a step, its descendants, their elements and feedback."""
-        if not await self._commit(DeleteStep(clean_text(step_id), deletion_scope())):
+        with hidden_address:
+            deleted = await self._commit(DeleteStep(clean_text(step_id), deletion_scope()))
+        if not deleted:
             log.info(
                 "Step %s not deleted: not found in the threads of this session",
                 printable_id(step_id),

@@ -40,11 +40,13 @@ async def test_errors_in_a_chat_do_not_name_the_database(socket: Socket, tmp_pat
             layer.create_step(message("t")),
             layer.update_thread("t", name="n"),
             layer.delete_thread("t"),
+            layer.delete_step("s"),
+            layer.delete_element("e", "t"),
             layer.create_user(User(identifier="u")),
             layer.upsert_feedback(Feedback(forId="s", value=1)),
         ]
 
-    assert address in str(await error_of(calls()[0])), "for a script"
+    assert address in str(await error_of(layer.get_thread("t"))), "for a script"
     socket.enter("t")
     for call in calls():
         error = await error_of(call)
