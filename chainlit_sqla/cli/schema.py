@@ -81,18 +81,14 @@ async def _migrate(
     settings: Settings, *, upgrade_to: str | None = None, downgrade_to: str | None = None
 ) -> str:
     async with open_database(settings) as database:
-        before, revoked = await migrator.current(database), ""
+        before, revoked = await migrator.current(database) or migrator.BASE, ""
         if upgrade_to is not None:
             revoked = await migrator.upgrade(database, upgrade_to)
-        elif downgrade_to is not None and before is not None:
+        elif downgrade_to is not None and before != migrator.BASE:
             await migrator.downgrade(database, downgrade_to)
-        after, label = await migrator.current(database), describe_database(database)
-        revoked = f"\n{revoked}" if revoked else ""
-        if after == before:
-            return f"{label}: already at {after or migrator.BASE}{revoked}"
-        return (
-            f"{label}: now at {after or migrator.BASE}, was at {before or migrator.BASE}{revoked}"
-        )
+        after = await migrator.current(database) or migrator.BASE
+        state = f"already at {after}" if after == before else f"now at {after}, was at {before}"
+        return "\n".join(filter(None, [f"{describe_database(database)}: {state}", revoked]))
 
 
 async def _plan_downgrade(settings: Settings, revision: str) -> tuple[str, str]:

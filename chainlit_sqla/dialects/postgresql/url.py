@@ -175,9 +175,8 @@ def _tls(parameters: Mapping[str, str]) -> dict[str, str]:
 
 
 def _split(value: Any) -> list[str]:
-    return (
-        ",".join(map(str, value)).split(",") if isinstance(value, tuple) else str(value).split(",")
-    )
+    values = value if isinstance(value, tuple) else (value,)
+    return ",".join(map(str, values)).split(",")
 
 
 def _address(host: str, port: str) -> tuple[str, int]:

@@ -346,8 +346,7 @@ def _is_closed(error: BaseException) -> bool:
 
 
 def _busy_seconds(url: URL, default: float) -> float:
-    limits = url_limits({"timeout": url.query.get("timeout", f"{default}")}, {"timeout": "busy"})
-    return float(limits.get("busy", 0.0))
+    return float(url_limits(url.query, {"timeout": "busy"}).get("busy", default))
 
 
 def _in_memory(url: URL) -> bool:
