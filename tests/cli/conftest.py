@@ -10,18 +10,17 @@ from pathlib import Path
 import pytest
 
 from tests.cli.programs import ROOT, App, Result, run_program
+from tests.frozen.catalog import CATALOG
+from tests.frozen.load import execute
 from tests.servers.fixtures import *  # noqa: F403
-from tests.servers.postgres import PostgresServer
 
 Command = Callable[..., Result]
 
 
 @pytest.fixture
-def database(postgres: PostgresServer) -> Iterator[str]:
+def database(postgres_url: str) -> str:
     """The URL of an empty PostgreSQL database."""
-    url = postgres.create_database()
-    yield url
-    postgres.drop_database(url)
+    return postgres_url
 
 
 @pytest.fixture
@@ -34,6 +33,14 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("CHAINLIT_SQLA_DEBUG", "0")
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+@pytest.fixture
+def old(folder: Path) -> Path:
+    """A database of Chainlit's SQLAlchemy layer."""
+    path = folder / "old.db"
+    execute(f"sqlite:///{path}", CATALOG["sqlite_v8"].file.read_text())
+    return path
 
 
 @pytest.fixture

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import pty
 import signal
 import subprocess
 import sys
@@ -42,6 +44,25 @@ def run_program(command: Sequence[str], folder: Path, variables: Mapping[str, st
         timeout=SECONDS,
     )
     return Result(done.returncode, done.stdout, done.stderr)
+
+
+def on_a_terminal(folder: Path, answer: str, *arguments: str) -> tuple[str, int]:
+    """What a command says on a terminal where somebody types an answer."""
+    ours, its = pty.openpty()
+    with subprocess.Popen(
+        [sys.executable, "-m", "chainlit_sqla", *arguments],
+        cwd=folder,
+        env=environment(folder, {}),
+        stdin=its,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as process:
+        os.write(ours, answer.encode())
+        said, _ = process.communicate(timeout=SECONDS)
+    os.close(its)
+    os.close(ours)
+    return said, process.returncode
 
 
 class App:

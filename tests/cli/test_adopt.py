@@ -3,46 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import pty
 import sqlite3
-import subprocess
-import sys
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from tests.cli.conftest import Command
-from tests.cli.programs import SECONDS, environment
-from tests.frozen.catalog import CATALOG
+from tests.cli.programs import on_a_terminal
 from tests.frozen.load import execute, rows
-
-
-@pytest.fixture
-def old(folder: Path) -> Path:
-    path = folder / "old.db"
-    execute(f"sqlite:///{path}", CATALOG["sqlite_v8"].file.read_text())
-    return path
-
-
-def on_a_terminal(folder: Path, answer: str, *arguments: str) -> tuple[str, int]:
-    """What a command says on a terminal where somebody types an answer."""
-    ours, its = pty.openpty()
-    with subprocess.Popen(
-        [sys.executable, "-m", "chainlit_sqla", *arguments],
-        cwd=folder,
-        env=environment(folder, {}),
-        stdin=its,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    ) as process:
-        os.write(ours, answer.encode())
-        said, _ = process.communicate(timeout=SECONDS)
-    os.close(its)
-    os.close(ours)
-    return said, process.returncode
 
 
 @pytest.mark.parametrize("command", ["adopt", "unadopt"])

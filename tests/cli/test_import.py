@@ -6,6 +6,7 @@ import gzip
 import signal
 import sqlite3
 import sys
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -16,9 +17,9 @@ from chainlit_sqla.transfer.importing import Comparison, Difference, Result
 from chainlit_sqla.transfer.sources import BATCH
 from tests.cli.conftest import Command
 from tests.cli.programs import run_program
-from tests.frozen.catalog import CATALOG
 from tests.frozen.load import execute
 from tests.importers.bulk import fill
+from tests.servers.fixtures import url_of
 from tests.servers.postgres import PostgresServer
 
 STEPS = 5 * BATCH // 2
@@ -47,19 +48,9 @@ main(sys.argv[1:])
 """
 
 
-@pytest.fixture
-def old(folder: Path) -> Path:
-    path = folder / "old.db"
-    execute(f"sqlite:///{path}", CATALOG["sqlite_v8"].file.read_text())
-    return path
-
-
 @pytest.fixture(params=["sqlite", "postgresql"])
-def new(request: pytest.FixtureRequest, folder: Path) -> str:
-    if request.param == "sqlite":
-        return f"sqlite:///{folder}/new.db"
-    url: str = request.getfixturevalue("database")
-    return url
+def new(request: pytest.FixtureRequest, folder: Path) -> Iterator[str]:
+    yield from url_of(request, folder)
 
 
 def rows_in(url: str, postgres: PostgresServer | None) -> int:

@@ -11,7 +11,7 @@ from chainlit_sqla.database.revision import HEAD
 from tests.cli.conftest import Command
 from tests.cli.programs import Result
 from tests.cli.test_errors import PASSWORD, refused
-from tests.servers.mysql import MySQLServer, start_mysql
+from tests.servers.mysql import MySQLServer
 from tests.servers.ports import free_port
 
 pytestmark = pytest.mark.full
@@ -22,11 +22,10 @@ both = pytest.mark.parametrize("server", ["mariadb", "mysql"], indirect=True)
 
 
 @pytest.fixture(scope="module")
-def server(request: pytest.FixtureRequest) -> Iterator[MySQLServer]:
-    """A server for all tests of this file; MariaDB unless a test asks for both."""
-    server = start_mysql(getattr(request, "param", "mariadb"))
-    yield server
-    server.stop()
+def server(request: pytest.FixtureRequest) -> MySQLServer:
+    """MariaDB unless a test asks for both."""
+    server: MySQLServer = request.getfixturevalue(getattr(request, "param", "mariadb"))
+    return server
 
 
 @pytest.fixture

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import pty
 import sqlite3
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import trustme
 
 from tests.cli.conftest import Command
-from tests.cli.programs import SECONDS, environment
+from tests.cli.programs import on_a_terminal
 from tests.servers.postgres import PostgresServer
 
 TABLES = {"users", "threads", "steps", "elements", "feedbacks"}
@@ -109,22 +105,10 @@ def test_downgrade_asks_on_a_terminal(
     cli: Command, folder: Path, answer: str, code: int, kept: bool
 ) -> None:
     assert cli("upgrade", "--url", "sqlite:///chats.db").code == 0
-    ours, theirs = pty.openpty()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "chainlit_sqla", "downgrade", "base", "--url", "sqlite:///chats.db"],
-        cwd=folder,
-        env=environment(folder, {}),
-        stdin=theirs,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    os.write(ours, f"{answer}\n".encode())
-    output, _ = process.communicate(timeout=SECONDS)
-    os.close(ours)
-    os.close(theirs)
+    command = ("downgrade", "base", "--url", "sqlite:///chats.db")
+    output, status = on_a_terminal(folder, f"{answer}\n", *command)
     assert "Continue?" in output
-    assert process.returncode == code, output
+    assert status == code, output
     assert bool(sqlite_tables(folder / "chats.db") & TABLES) is kept
 
 

@@ -19,12 +19,9 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def transactional_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+def transactional_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """Of a database that takes back what fails half-way."""
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path / 'chats.db'}"
-    found: str = request.getfixturevalue("postgres_url")
-    return found
+    yield from url_of(request, tmp_path)
 
 
 @pytest.fixture(params=["mariadb", "mysql"])
