@@ -51,12 +51,8 @@ def url_limits(
     """Read the time limits in a URL's parameters, and how many connections it allows.
 
     A time may have a unit (``500ms``, ``30s``, ``1m``). Without one it means seconds, and
-    milliseconds after a name in camel case, as in URLs of JDBC and Node.
-
-    Args:
-        query: The parameters of the URL.
-        fields: Fields of `Settings`, by the names of parameters.
-        plain: Unifies the spellings of a name.
+    milliseconds after a name in camel case, as in URLs of JDBC and Node. ``fields`` has the
+    fields of `Settings` by the names of parameters, whose spellings ``plain`` unifies.
     """
     limits: dict[str, Any] = {}
     for name, value in query.items():

@@ -41,10 +41,7 @@ def read_parameters(
 ) -> dict[str, str]:
     """Return the parameters of a URL by their meaning; refuse what is not in the table.
 
-    Args:
-        query: The parameters of the URL.
-        table: The parameters by their spellings.
-        plain: Unifies the spellings of a name.
+    The table has the spellings of each parameter as ``plain`` unifies them.
     """
     parameters: dict[str, str] = {}
     names: dict[str, str] = {}
@@ -75,12 +72,8 @@ def read_parameters(
 def choose_tls(permitted: Mapping[str, Collection[str]], modes: tuple[str, ...]) -> str | None:
     """Return the weakest of the modes that all parameters permit; None without parameters.
 
-    Args:
-        permitted: The modes that a parameter permits, by what the URL says.
-        modes: All modes, the weakest first.
-
-    Raises:
-        ConfigurationError: Two parameters permit no common mode.
+    ``permitted`` has the modes that a parameter permits by what the URL says, ``modes`` begins
+    with the weakest. Two parameters that permit no common mode contradict each other.
     """
     for (first, some), (second, others) in combinations(permitted.items(), 2):
         if not set(some) & set(others):

@@ -24,6 +24,7 @@ from chainlit_sqla.transfer.deletion import delete_selected
 from chainlit_sqla.transfer.selection import Selection
 from tests.cli.conftest import Command
 from tests.cli.programs import run_program
+from tests.frozen.load import execute
 from tests.servers.fixtures import url_of
 
 FULL = pytest.mark.full
@@ -81,10 +82,8 @@ def rows(query: str) -> list[Any]:
 
 def set_activity(*instants: str) -> None:
     """Set the last activity of all conversations by the number at the end of their ids."""
-    with closing(sqlite3.connect("chats.db")) as file:
-        for number, instant in enumerate(instants, 1):
-            file.execute(f"UPDATE threads SET updatedAt = '{instant}' WHERE id LIKE '%{number}'")
-        file.commit()
+    for number, instant in enumerate(instants, 1):
+        execute(URL, f"UPDATE threads SET updatedAt = '{instant}' WHERE id LIKE '%{number}'")
 
 
 def files() -> int:
@@ -203,9 +202,7 @@ def test_a_user_is_named_by_the_id_and_owns_what_has_no_owner_yet(
 ) -> None:
     make(URL, "ada", "bob")
     [id] = rows("SELECT id FROM users WHERE identifier = 'ada'")
-    with closing(sqlite3.connect("chats.db")) as file:
-        file.execute("UPDATE threads SET userId = NULL WHERE id = 'ada1'")
-        file.commit()
+    execute(URL, "UPDATE threads SET userId = NULL WHERE id = 'ada1'")
     assert cli("delete", "--user", id, "--yes", "--url", URL).code == 0
     assert rows("SELECT id FROM threads") == ["bob1", "bob2"]
 

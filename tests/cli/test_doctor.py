@@ -13,6 +13,7 @@ import pytest
 from chainlit_sqla.cli import app_checks
 from tests.cli.conftest import Command
 from tests.cli.programs import ROOT
+from tests.frozen.load import execute
 from tests.servers.ports import free_port
 from tests.servers.postgres import PostgresServer
 from tests.servers.s3_moto import MotoServer
@@ -70,9 +71,7 @@ def test_nothing_that_it_writes_remains(
 def test_the_backup_of_an_adoption_is_named(cli: Command, folder: Path) -> None:
     url = "sqlite:///chats.db"
     assert cli("upgrade", "--url", url).code == 0
-    connection = sqlite3.connect(folder / "chats.db")
-    connection.execute("CREATE TABLE users_before_adoption (id TEXT)")
-    connection.close()
+    execute(url, "CREATE TABLE users_before_adoption (id TEXT)")
     report = cli("doctor", "--url", url)
     assert report.code == 0
     line = "users_before_adoption; drop them with: chainlit-sqla adopt --drop-old"

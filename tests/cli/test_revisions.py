@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -10,17 +11,15 @@ import trustme
 
 from tests.cli.conftest import Command
 from tests.cli.programs import on_a_terminal
+from tests.frozen.load import execute
 from tests.servers.postgres import PostgresServer
 
 TABLES = {"users", "threads", "steps", "elements", "feedbacks"}
 
 
 def sqlite_tables(path: Path) -> set[str]:
-    connection = sqlite3.connect(path)
-    try:
+    with closing(sqlite3.connect(path)) as connection:
         return {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
-    finally:
-        connection.close()
 
 
 def test_each_command_reports_in_one_line(cli: Command, folder: Path) -> None:
@@ -77,17 +76,13 @@ def test_downgrade_without_a_terminal_reports_the_loss_and_refuses(
     program: Command, folder: Path
 ) -> None:
     assert program("upgrade", DATABASE_URL="sqlite:///chats.db").code == 0
-    connection = sqlite3.connect(folder / "chats.db")
-    with connection:
-        connection.execute(
-            "INSERT INTO users (id, identifier, metadata, createdAt) "
-            "VALUES ('1', 'ada', '{}', '2026-01-31T08:00:00.000000Z')"
-        )
-        connection.execute(
-            'INSERT INTO chainlit_sqla_quarantine (id, source, origin, reason, "row", createdAt) '
-            "VALUES ('1', 'adoption', 'steps', 'odd', '{}', '2026-01-31T08:00:00.000000Z')"
-        )
-    connection.close()
+    execute(
+        "sqlite:///chats.db",
+        "INSERT INTO users (id, identifier, metadata, createdAt) "
+        "VALUES ('1', 'ada', '{}', '2026-01-31T08:00:00.000000Z');"
+        'INSERT INTO chainlit_sqla_quarantine (id, source, origin, reason, "row", createdAt) '
+        "VALUES ('1', 'adoption', 'steps', 'odd', '{}', '2026-01-31T08:00:00.000000Z')",
+    )
     done = program("downgrade", "0002", DATABASE_URL="sqlite:///chats.db")
     quarantined = "1 row in chainlit_sqla_quarantine"
     assert f"will be lost; kept for the next upgrade: {quarantined}." in done.out

@@ -7,6 +7,7 @@ import sqlite3
 import sys
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import httpx
@@ -41,11 +42,8 @@ def data_layer():
 
 
 def users(path: Path) -> list[str]:
-    connection = sqlite3.connect(path)
-    try:
+    with closing(sqlite3.connect(path)) as connection:
         return [name for (name,) in connection.execute("SELECT identifier FROM users")]
-    finally:
-        connection.close()
 
 
 @pytest.mark.full
