@@ -275,4 +275,4 @@ def test_plain_chainlit_starts_before_its_database(serve: Serve, example: Exampl
     url = f"postgresql://me:secret@127.0.0.1:{free_port()}/x"
     variables = SECRET | {"CHAINLIT_DATABASE_URL": url}
     app = serve("run", example("with_data_layer.py"), module="chainlit", **variables)
-    assert "Not read yet: postgresql://me:***@127.0.0.1" in app.said
+    app.wait_for("Not read yet: postgresql://me:***@127.0.0.1")  # Said after a moment of grace.
