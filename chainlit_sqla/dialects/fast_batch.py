@@ -62,8 +62,9 @@ class FastBatchSegment:
     """Saves, then deletions; see `chainlit_sqla.writes.merge_operations.Segment`."""
 
     threads: Sequence[Document]
-    """``id``, ``begun``, ``actor``; ``name``, ``userId``, ``tags`` that change; ``metadata``
-    members to set, and the names of those ``removed``."""
+    """``id``, ``begun``, ``actor``; ``activity``, the time of the newest message in ``steps``;
+    ``name``, ``userId``, ``tags`` that change; ``metadata`` members to set, and the names of those
+    ``removed``."""
     steps: Sequence[Document]
     """``threadId``, ``id``, ``begun``, ``arrival``, ``activity``, ``values``, ``extra``."""
     elements: Sequence[Document]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextvars import Context
 
 from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
@@ -68,6 +69,9 @@ class Attempts:
         self._report = report
         connections = database.settings.pool_size + database.settings.max_overflow
         most_alone = min(_MOST_ALONE, max(1, connections // 3))
+        self._due: dict[object, float] = {}
+        """When attempts that are under way are reported."""
+        self._watching: asyncio.AbstractEventLoop | None = None
         self._slots = PerLoop(lambda: asyncio.Semaphore(most_alone))
 
     def kind_of(self, error: BaseException) -> ErrorKind:
@@ -154,14 +158,29 @@ class Attempts:
         return {lanes[id] for id in locked}
 
     async def _execute(self, ops: Sequence[QueuedOp]) -> BatchOutcome:
-        silence = TimeoutError(f"no answer for {_UNANSWERED:g} s")
-        timer = asyncio.get_running_loop().call_later(_UNANSWERED, self._report, silence)
+        loop, attempt = asyncio.get_running_loop(), object()
+        self._due[attempt] = loop.time() + _UNANSWERED
+        self._watch(loop)
         try:
             if self._prepare:
                 await self._prepare()
             return await execute_batch(self._database, [queued.op for queued in ops])
         finally:
-            timer.cancel()
+            del self._due[attempt]
+
+    def _watch(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Start the timer for the next report: one for all attempts, most of which end soon."""
+        if self._watching is not loop and self._due:  # An ended loop calls nothing.
+            self._watching = loop
+            loop.call_at(min(self._due.values()), self._report_silence, loop, context=Context())
+
+    def _report_silence(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._watching = None
+        for attempt, due in self._due.items():
+            if due <= loop.time():
+                self._due[attempt] += _UNANSWERED
+                self._report(TimeoutError(f"no answer for {_UNANSWERED:g} s"))
+        self._watch(loop)
 
     async def _retry(
         self,

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
+from datetime import datetime
 from typing import Any
 
 from .._internal.timestamps import instant_of
 from ..dialects.fast_batch import Document, FastBatch, FastBatchSegment, FastBatchTables
 from ..models import blob_deletions, elements, feedbacks, steps, threads, tombstones, users
 from .execute_saves import ELEMENT_DEFAULTS
-from .merge_operations import STEP_DEFAULTS, Key, RowChange, Segment
+from .merge_operations import STEP_DEFAULTS, Key, RowChange, Segment, ThreadChange, latest_activity
 from .operations import Delete, DeleteFeedback, DeleteStep, DeleteThread
 
 _TABLES = FastBatchTables(users, threads, steps, elements, feedbacks, tombstones, blob_deletions)
@@ -52,10 +53,10 @@ def _changes_a_decision(segments: Iterable[Segment]) -> bool:
 
 
 def _segment(segment: Segment) -> FastBatchSegment:
+    activity = latest_activity(segment.steps)
     return FastBatchSegment(
         threads=[
-            _thread(id, change.at, change.author, change.values, change.metadata)
-            for id, change in sorted(segment.threads.items())
+            _thread(id, change, activity.get(id)) for id, change in sorted(segment.threads.items())
         ],
         steps=[_row(*item) for item in segment.steps.items()],
         elements=[_element(*item) for item in segment.elements.items()],
@@ -67,11 +68,12 @@ def _segment(segment: Segment) -> FastBatchSegment:
     )
 
 
-def _thread(
-    id: str, begun: Any, actor: str | None, values: Document, metadata: Mapping[str, Any]
-) -> Document:
-    document: dict[str, Any] = {"id": id, "begun": begun, "actor": actor, **values}
-    if metadata:
+def _thread(id: str, change: ThreadChange, activity: datetime | None) -> Document:
+    document: dict[str, Any] = {"id": id, "begun": change.at, "actor": change.author}
+    if activity:
+        document["activity"] = activity
+    document |= change.values
+    if metadata := change.metadata:
         document["metadata"] = {k: v for k, v in metadata.items() if v is not None}
         document["removed"] = [k for k, v in metadata.items() if v is None]
     return document

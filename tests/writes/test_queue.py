@@ -12,7 +12,9 @@ from typing import Any
 import pytest
 from sqlalchemy import event, select, text
 
+from chainlit_sqla._internal.json import JsonText
 from chainlit_sqla.database import Database
+from chainlit_sqla.dialects.postgresql import fast_batch, fast_batch_sql
 from chainlit_sqla.errors import (
     NotTheAuthor,
     RejectedRow,
@@ -251,6 +253,31 @@ async def test_a_step_on_postgresql_is_a_fast_batch(
         await write_queue.submit(SaveStep("t", "s", values))
     assert statements == [], "the fast batch runs on the driver itself"
     assert await outputs(database) == {"s": "changed"}
+
+
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
+async def test_steps_with_different_columns_are_one_statement_without_their_old_rows(
+    write_queue: WriteQueue, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    columns: list[object] = []
+
+    def statement_of(*arguments: Any) -> str:
+        columns.append(arguments[-1])
+        return fast_batch_sql.statement_of(*arguments)
+
+    monkeypatch.setattr(fast_batch, "statement_of", statement_of)
+    given = {"name": "n", "type": "tool", "streaming": False, "metadata": JsonText("{}")}
+    both = [
+        SaveStep("t", "s", given | {"output": "o"}),
+        SaveStep("t", "u", given | {"input": "i", "output": "u"}),
+    ]
+    await all_of(write_queue, both)
+    assert columns == [("input", "metadata", "name", "output", "streaming", "type")]
+    await all_of(
+        write_queue, [SaveStep("t", "s", given), SaveStep("t", "u", given | {"input": ""})]
+    )
+    assert columns[1:] == [("input", "metadata", "name", "streaming", "type")]
+    assert await outputs(database) == {"s": "o", "u": "u"}
 
 
 async def test_a_claim_in_the_batch_that_gives_the_thread_its_owner_is_checked(

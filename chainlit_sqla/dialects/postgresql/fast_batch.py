@@ -14,6 +14,8 @@ statements seeing more. So it checks that nothing was committed in between:
 4. For threads that do not exist, a deletion during a wait would not be detected. So a statement
    that inserts threads inserts all of its threads, and waits for no lock.
 
+The columns of its steps are those that any of them gives: NULL, in the others, changes nothing.
+
 **Any other batch**, and a turn for which this does not hold, is the other statement, executed
 several times: asyncpg's ``fetchmany`` sends all executions together, and the server runs them in
 one transaction, each with a snapshot of its own (``READ COMMITTED``, which is checked).
@@ -51,13 +53,14 @@ from ..fast_batch import (
     FastBatchSegment,
 )
 from .connection import end_after_timeout, milliseconds, transaction
-from .fast_batch_sql import ANY, TOUCH, TURN, statement_of
+from .fast_batch_sql import ANY, NOT_NULL_STEPS, TOUCH, TURN, statement_of
 
 # Not supported; no such column or function: PostgreSQL-compatible servers may lack system columns.
 _UNSUPPORTED_CODES = {"0A000", "42703", "42883"}
 _FORBIDDEN = "42501"
-_THREAD_KEYS = {"id", "begun", "actor"}
+_THREAD_KEYS = {"id", "begun", "actor", "activity"}
 """The members of a thread's document that changes nothing in its row but the time."""
+_STEP_KEYS = ("threadId", "id", "begun", "arrival")
 _NEEDS_STATEMENTS = FastBatchResult(FastBatchOutcome.NEEDS_STATEMENTS)
 
 
@@ -97,9 +100,11 @@ async def _write_turn(driver: Any, batch: FastBatch, schema: str | None) -> bool
     [segment] = batch.segments
     touches = all(thread.keys() <= _THREAD_KEYS for thread in segment.threads)
     template = TOUCH if touches else TURN
-    statement = statement_of(template, batch.tables, batch.defaults, schema, _columns(segment))
-    documents = _document(segment.threads), _document(segment.steps)
-    return bool(await driver.fetchval(statement, *documents))
+    columns, steps = _columns(segment), segment.steps
+    statement = statement_of(template, batch.tables, batch.defaults, schema, columns)
+    if columns is not None:
+        steps = [{**row["values"], **{key: row[key] for key in _STEP_KEYS}} for row in steps]
+    return bool(await driver.fetchval(statement, _document(segment.threads), _document(steps)))
 
 
 async def _write_any(driver: Any, batch: FastBatch, schema: str | None) -> FastBatchResult:
@@ -120,12 +125,20 @@ async def _write_any(driver: Any, batch: FastBatch, schema: str | None) -> FastB
 
 
 def _columns(segment: FastBatchSegment) -> tuple[str, ...] | None:
-    """Return the columns that all steps give; None where they differ, or change a document."""
+    """Return the columns that steps give; None where they erase one, or change a document.
+
+    Columns that NULL would not leave alone must be given by all steps, or by none.
+    """
     if not segment.steps:
         return None
-    names = segment.steps[0]["values"].keys()
-    if any("extra" in row or row["values"].keys() != names for row in segment.steps):
-        return None
+    values = segment.steps[0]["values"]
+    uniform, names = values.keys() & NOT_NULL_STEPS, set(values)
+    for row in segment.steps:
+        values = row["values"]
+        is_simple = "extra" not in row and values.keys() & NOT_NULL_STEPS == uniform
+        if not is_simple or None in values.values():
+            return None
+        names.update(values)
     return tuple(sorted(names))
 
 

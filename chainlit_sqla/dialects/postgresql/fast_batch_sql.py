@@ -18,8 +18,8 @@ _quote = _DIALECT.identifier_preparer.quote
 
 _GIVEN_THREADS = """
   SELECT g.*, (SELECT u.identifier FROM {users} u WHERE u.id = g."userId") AS identifier
-  FROM json_to_recordset($1::text::json) AS g(id text, begun timestamptz, actor text, name text,
-    "userId" text, tags jsonb, metadata jsonb, removed json)"""
+  FROM json_to_recordset($1::text::json) AS g(id text, begun timestamptz, actor text,
+    activity timestamptz, name text, "userId" text, tags jsonb, metadata jsonb, removed json)"""
 _GIVEN_STEPS = """
   SELECT s.* FROM json_to_recordset($2::text::json) AS s("threadId" text, id text,
     begun timestamptz, arrival bigint, activity timestamptz, "values" json, extra jsonb)"""
@@ -57,33 +57,36 @@ _SAVE = _ACTIVE + _SAVE_THREADS + _SAVE_STEPS
 
 # A turn mostly adds steps to a thread; then its other columns cost nothing.
 _TOUCHED_THREADS = """
-  SELECT * FROM json_to_recordset($1::text::json) AS g(id text, begun timestamptz, actor text)"""
+  SELECT * FROM json_to_recordset($1::text::json) AS g(
+    id text, begun timestamptz, actor text, activity timestamptz)"""
 _TOUCH_THREADS = """
 inserted_threads AS (
   INSERT INTO {threads} (id, "createdAt", "updatedAt", "userIdentifier", metadata)
-  SELECT g.id, g.begun, greatest(g.begun, a.activity), g.actor, '{}'
-  FROM verdict, changed_threads g LEFT JOIN active a ON a.id = g.id
+  SELECT g.id, g.begun, greatest(g.begun, g.activity), g.actor, '{}'
+  FROM verdict, changed_threads g
   WHERE ok AND NOT EXISTS (SELECT FROM ours o WHERE o.id = g.id)),
 updated_threads AS (
-  UPDATE {threads} t SET "updatedAt" = a.activity FROM active a, ours o, verdict
-  WHERE ok AND t.id = a.id AND o.id = a.id AND a.activity > o."updatedAt"),"""
+  UPDATE {threads} t SET "updatedAt" = g.activity FROM changed_threads g, ours o, verdict
+  WHERE ok AND t.id = g.id AND o.id = g.id AND g.activity > o."updatedAt"),"""
 
-_CHECK_TURN = f"""
-changed_steps AS MATERIALIZED ({_GIVEN_STEPS}),
+_CHECK_TURN = """
+changed_steps AS MATERIALIZED ({given_steps}),
 ours AS MATERIALIZED (
-  SELECT id, "userIdentifier", "updatedAt", xmin::text AS version FROM {{threads}}
+  SELECT id, "userIdentifier", "updatedAt", xmin::text AS version FROM {threads}
   WHERE id = ANY(ARRAY(SELECT id FROM changed_threads)) ORDER BY id FOR NO KEY UPDATE),
 verdict AS MATERIALIZED (SELECT
   NOT EXISTS (
-    SELECT FROM {{tombstones}} WHERE "threadId" = ANY(ARRAY(SELECT id FROM changed_threads))
+    SELECT FROM {tombstones} WHERE "threadId" = ANY(ARRAY(SELECT id FROM changed_threads))
       AND id = ANY(ARRAY(SELECT id FROM changed_steps) || ''::text))
   AND NOT EXISTS (
-    SELECT FROM {{threads}} t WHERE t.id = ANY(ARRAY(SELECT id FROM changed_threads))
+    SELECT FROM {threads} t WHERE t.id = ANY(ARRAY(SELECT id FROM changed_threads))
       AND (t.id, t.xmin::text) NOT IN (SELECT id, version FROM ours))
   AND NOT EXISTS (
     SELECT FROM changed_threads g JOIN ours o ON o.id = g.id AND o."userIdentifier" <> g.actor)
-  {{owner_check}}
+  {owner_check}
   AND (SELECT count(*) FROM ours) IN (0, (SELECT count(*) FROM changed_threads)) AS ok),"""
+_ACTIVE_IN_TURN = """
+active AS (SELECT id, activity FROM changed_threads WHERE activity IS NOT NULL),"""
 _OWNER_CHECK = """AND NOT EXISTS (
     SELECT FROM changed_threads WHERE "userId" IS NOT NULL AND identifier IS NULL)"""
 
@@ -92,14 +95,13 @@ def _turn(threads: str, owner_check: str, save_threads: str) -> str:
     return (
         f"WITH changed_threads AS MATERIALIZED ({threads}),"
         + _CHECK_TURN.replace("{owner_check}", owner_check)
-        + _ACTIVE
         + save_threads
         + _SAVE_STEPS
         + "\nSELECT ok FROM verdict"
     )
 
 
-TURN = _turn(_GIVEN_THREADS, _OWNER_CHECK, _SAVE_THREADS)
+TURN = _turn(_GIVEN_THREADS, _OWNER_CHECK, _ACTIVE_IN_TURN + _SAVE_THREADS)
 TOUCH = _turn(_TOUCHED_THREADS, "", _TOUCH_THREADS)
 
 # The statement for any batch: locks and checks, the other saves, and deletions.
@@ -306,7 +308,11 @@ FROM verdict"""
 ANY = _CHECK + _SAVE + _SAVE_CONTENTS + _DELETE
 
 
-@lru_cache(maxsize=64)
+NOT_NULL_STEPS = {"name", "type", "streaming", "metadata", "createdAt"}
+"""Columns of steps that have a default, which replaces what a step does not give."""
+
+
+@lru_cache(maxsize=256)
 def statement_of(
     template: str,
     tables: FastBatchTables,
@@ -316,7 +322,8 @@ def statement_of(
 ) -> str:
     """Return `TURN`, `TOUCH` or `ANY` for tables in a schema.
 
-    ``step_columns``: the columns that all steps give; None where they differ.
+    ``step_columns``: the columns that steps give, as members of their rows, in the first two;
+    None where they are in a document.
     """
     prefix = f"{_quote(schema)}." if schema else ""
     texts = {name: prefix + _quote(table.name) for name, table in tables._asdict().items()}
@@ -325,10 +332,10 @@ def statement_of(
         ("steps", "elements"), (tables.steps, tables.elements), defaults, strict=True
     ):
         texts[f"save_{name}"] = _upsert(table, texts[name], f"changed_{name}", dict(values))
+    texts["given_steps"] = _GIVEN_STEPS
     if step_columns is not None:
-        texts["save_steps"] = _upsert_columns(
-            tables.steps, texts["steps"], "changed_steps", dict(defaults[0]), step_columns
-        )
+        texts["given_steps"] = _given(tables.steps, step_columns)
+        texts["save_steps"] = _upsert_columns(texts["steps"], dict(defaults[0]), step_columns)
     return re.sub(r"\{(\w+)\}", lambda match: texts[match[1]], template)
 
 
@@ -362,26 +369,31 @@ def _upsert(table: Table, name: str, source: str, defaults: dict[str, str | bool
     )
 
 
-def _upsert_columns(
-    table: Table,
-    name: str,
-    source: str,
-    defaults: dict[str, str | bool],
-    columns: tuple[str, ...],
-) -> str:
-    """Return the upsert of rows that all give the same columns: it does not read the old rows."""
+def _given(table: Table, columns: tuple[str, ...]) -> str:
+    """Return the query for steps whose values are members of their rows."""
+    typed = "".join(
+        f", {_quote(column)} {table.c[column].type.compile(dialect=_DIALECT)}" for column in columns
+    )
+    return f"""
+  SELECT * FROM json_to_recordset($2::text::json) AS s("threadId" text, id text,
+    begun timestamptz, arrival bigint{typed})"""
+
+
+def _upsert_columns(name: str, defaults: dict[str, str | bool], columns: tuple[str, ...]) -> str:
+    """Return the upsert of steps that give some of the columns: it does not read the old rows.
+
+    A value that a row does not give is NULL, which changes nothing.
+    """
     values = {"createdAt": "g.begun", "ordinal": "g.arrival"}
     values |= {column: _literal(value) for column, value in defaults.items()}
-    values |= {column: f"r.{_quote(column)}" for column in columns}
-    typed = ", ".join(
-        f"{_quote(column)} {table.c[column].type.compile(dialect=_DIALECT)}" for column in columns
+    values |= {column: f"g.{_quote(column)}" for column in columns}
+    changes = ", ".join(
+        f"{column} = coalesce(excluded.{column}, s.{column})" for column in map(_quote, columns)
     )
-    changes = ", ".join(f"{column} = excluded.{column}" for column in map(_quote, columns))
     return (
-        f'INSERT INTO {name} ("threadId", id, {", ".join(map(_quote, values))})'
-        f' SELECT g."threadId", g.id, {", ".join(values.values())} FROM verdict, {source} g'
-        + (f' CROSS JOIN LATERAL json_to_record(g."values") AS r({typed})' if columns else "")
-        + ' WHERE ok ON CONFLICT ("threadId", id)'
+        f'INSERT INTO {name} AS s ("threadId", id, {", ".join(map(_quote, values))})'
+        f' SELECT g."threadId", g.id, {", ".join(values.values())} FROM verdict, changed_steps g'
+        ' WHERE ok ON CONFLICT ("threadId", id)'
         + (f" DO UPDATE SET {changes}" if columns else " DO NOTHING")
     )
 
