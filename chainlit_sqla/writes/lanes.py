@@ -293,6 +293,8 @@ class Lanes:
         for id in _ids_of(queued.op):
             if (saves := self._saves_by_id.get(id)) and saves.get(queued.lane) is queued:
                 del saves[queued.lane]
+                if not saves:
+                    del self._saves_by_id[id]
             if self._deletion_by_id.get(id) is queued:
                 del self._deletion_by_id[id]
         if self._deletion_by_lane.get(queued.lane) is queued:

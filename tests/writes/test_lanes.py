@@ -189,6 +189,7 @@ def test_the_order_holds_whatever_is_held_or_fails(
         lanes.settle(batch)
         if held and not batch:
             release_one()
+        assert all(lanes._saves_by_id.values()), "no id is kept without its saves"
     position = {queued: number for number, queued in enumerate(done)}
     assert len(position) == len(queued_ops) == len(done)
     for number, queued in enumerate(queued_ops):
