@@ -63,7 +63,9 @@ def _kinds(table: Table, excluded: Collection[str]) -> Mapping[str, str]:
 STEP_KINDS = _kinds(steps, ("threadId", "id", "extra", "ordinal"))
 ELEMENT_KINDS = _kinds(elements, ("threadId", "id", "byteSize", "extra", "createdAt", "ordinal"))
 """The columns of steps and of elements, with the kind of their values."""
-_REQUIRED = {"name", "type", "streaming", "metadata", "createdAt"}
+_REQUIRED = {
+    column.name for table in (steps, elements) for column in table.columns if not column.nullable
+}
 """Columns that are never NULL: a value that does not match them leaves them unchanged."""
 _HANDLED_STEP_KEYS = {"id", "threadId", "feedback"}
 _HANDLED_ELEMENT_KEYS = {"id", "threadId", "objectKey"}

@@ -35,7 +35,7 @@ everything.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from contextlib import nullcontext
 from typing import Any
 
@@ -47,20 +47,20 @@ from sqlalchemy.exc import StatementError
 from ..._internal import json as _json
 from ..._internal.timestamps import now
 from ..fast_batch import (
+    Document,
     FastBatch,
     FastBatchOutcome,
     FastBatchResult,
     FastBatchSegment,
 )
 from .connection import end_after_timeout, milliseconds, transaction
-from .fast_batch_sql import ANY, NOT_NULL_STEPS, TOUCH, TURN, statement_of
+from .fast_batch_sql import ANY, TOUCH, TURN, not_null, statement_of
 
 # Not supported; no such column or function: PostgreSQL-compatible servers may lack system columns.
 _UNSUPPORTED_CODES = {"0A000", "42703", "42883"}
 _FORBIDDEN = "42501"
 _THREAD_KEYS = {"id", "begun", "actor", "activity"}
 """The members of a thread's document that changes nothing in its row but the time."""
-_STEP_KEYS = ("threadId", "id", "begun", "arrival")
 _NEEDS_STATEMENTS = FastBatchResult(FastBatchOutcome.NEEDS_STATEMENTS)
 
 
@@ -100,10 +100,10 @@ async def _write_turn(driver: Any, batch: FastBatch, schema: str | None) -> bool
     [segment] = batch.segments
     touches = all(thread.keys() <= _THREAD_KEYS for thread in segment.threads)
     template = TOUCH if touches else TURN
-    columns, steps = _columns(segment), segment.steps
+    columns, steps = _columns(segment, not_null(batch.tables.steps)), segment.steps
     statement = statement_of(template, batch.tables, batch.defaults, schema, columns)
     if columns is not None:
-        steps = [{**row["values"], **{key: row[key] for key in _STEP_KEYS}} for row in steps]
+        steps = [_flat(row) for row in steps]
     return bool(await driver.fetchval(statement, _document(segment.threads), _document(steps)))
 
 
@@ -124,18 +124,25 @@ async def _write_any(driver: Any, batch: FastBatch, schema: str | None) -> FastB
     )
 
 
-def _columns(segment: FastBatchSegment) -> tuple[str, ...] | None:
+def _flat(row: Document) -> Document:
+    """Return a step whose values are members of its row."""
+    flat = {**row, **row["values"]}
+    del flat["values"]
+    return flat
+
+
+def _columns(segment: FastBatchSegment, not_null: Set[str]) -> tuple[str, ...] | None:
     """Return the columns that steps give; None where they erase one, or change a document.
 
-    Columns that NULL would not leave alone must be given by all steps, or by none.
+    Those that are not NULL, which would not leave them alone, must be given by all, or by none.
     """
     if not segment.steps:
         return None
     values = segment.steps[0]["values"]
-    uniform, names = values.keys() & NOT_NULL_STEPS, set(values)
+    uniform, names = values.keys() & not_null, set(values)
     for row in segment.steps:
         values = row["values"]
-        is_simple = "extra" not in row and values.keys() & NOT_NULL_STEPS == uniform
+        is_simple = "extra" not in row and values.keys() & not_null == uniform
         if not is_simple or None in values.values():
             return None
         names.update(values)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from functools import lru_cache
+from collections.abc import Set
+from functools import cache, lru_cache
 
 from sqlalchemy import Table
 from sqlalchemy.dialects.postgresql import asyncpg
@@ -308,8 +309,10 @@ FROM verdict"""
 ANY = _CHECK + _SAVE + _SAVE_CONTENTS + _DELETE
 
 
-NOT_NULL_STEPS = {"name", "type", "streaming", "metadata", "createdAt"}
-"""Columns of steps that have a default, which replaces what a step does not give."""
+@cache
+def not_null(table: Table) -> Set[str]:
+    """Return the columns in which NULL is replaced by a default, so that it changes something."""
+    return {column.name for column in table.columns if not column.nullable}
 
 
 @lru_cache(maxsize=256)
