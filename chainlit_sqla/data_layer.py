@@ -172,14 +172,15 @@ class SQLADataLayer(BaseDataLayer):
             async with self._settled(wait_for, min(seconds, self.settings.read_seconds)):
                 return await self.database.fetch(*statements)
 
-    def _commit(
+    async def _commit(
         self, op: Op, seconds: float | None = None, on_end: Callable[[], object] = bool
-    ) -> Awaitable[Any]:
+    ) -> Any:
         """Commit an operation, for which requests have a time limit; see `commit`."""
         seconds = answer_seconds.get() if seconds is None else seconds
-        if seconds is None:
-            return self.write_queue.enqueue(op)
-        return commit(self.write_queue, op, seconds, on_end)
+        with hidden_address:
+            if seconds is None:
+                return await self.write_queue.enqueue(op)
+            return await commit(self.write_queue, op, seconds, on_end)
 
     # Users
 
@@ -215,8 +216,7 @@ class SQLADataLayer(BaseDataLayer):
         display_name = getattr(user, "display_name", None)
         operation = from_chainlit.user_operation(user.identifier, user.metadata, display_name)
         # Chainlit lets a user in who is not written yet.
-        with hidden_address:
-            await self._commit(operation, _LOGIN_SECONDS, self._users.writing(operation.identifier))
+        await self._commit(operation, _LOGIN_SECONDS, self._users.writing(operation.identifier))
         return await self.get_user(operation.identifier)
 
     # Feedback
@@ -273,8 +273,7 @@ class SQLADataLayer(BaseDataLayer):
             self._uploads.cancel(element_id, thread_id or scope.thread_id, scope.user)
         clean_thread_id = clean_text(thread_id) if thread_id else None
         operation = DeleteElement(clean_text(element_id), clean_thread_id, scope)
-        with hidden_address:
-            await self._commit(operation)
+        await self._commit(operation)
 
     async def _element_dicts(self, rows: Rows) -> list[dict[str, Any]]:
         keys = [row[elements.KEY] for row in rows if row[elements.KEY]]
@@ -307,17 +306,14 @@ class SQLADataLayer(BaseDataLayer):
         except ChainlitSqlaError as error:
             log.error("Step not written: %s", error)
             raise
-        with hidden_address:
-            result = await self._commit(operation)
+        result = await self._commit(operation)
         if result is not None:
             await self._late_writes.check(result)
 
     @defer_until_first_message
     async def delete_step(self, step_id: str) -> None:
         """Delete a step, its descendants, their elements and feedback."""
-        with hidden_address:
-            deleted = await self._commit(DeleteStep(clean_text(step_id), deletion_scope()))
-        if not deleted:
+        if not await self._commit(DeleteStep(clean_text(step_id), deletion_scope())):
             log.info(
                 "Step %s not deleted: not found in the threads of this session",
                 printable_id(step_id),
@@ -376,8 +372,7 @@ class SQLADataLayer(BaseDataLayer):
             self._unowned.add(owner, thread_id)
         operation = from_chainlit.thread_operation(thread_id, name, user_id, metadata, tags, actor)
         try:
-            with hidden_address:
-                result = await self._commit(operation)
+            result = await self._commit(operation)
             await self._late_writes.check(result, operation)
         except UnknownOwner:
             if owner is None:
@@ -389,8 +384,7 @@ class SQLADataLayer(BaseDataLayer):
 
     async def delete_thread(self, thread_id: str) -> None:
         """Delete a thread with its contents; late writes to it are dropped."""
-        with hidden_address:
-            await self._commit(DeleteThread(clean_text(thread_id), actor=author_of(thread_id)))
+        await self._commit(DeleteThread(clean_text(thread_id), actor=author_of(thread_id)))
 
     async def list_threads(
         self, pagination: Pagination, filters: ThreadFilter
