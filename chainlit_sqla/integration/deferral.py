@@ -22,10 +22,10 @@ from collections import deque
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from chainlit.context import context_var
 from chainlit.session import WebsocketSession
 
 from ..errors import ChainlitSqlaError
+from .session import current_session
 
 log = logging.getLogger(__name__)
 
@@ -71,8 +71,7 @@ def defer_until_first_message(
 
     @functools.wraps(method)
     async def call(layer: Layer, /, *args: P.args, **kwargs: P.kwargs) -> None:
-        context = context_var.get(None)
-        session = context.session if context else None
+        session = current_session()
         try:
             if isinstance(session, WebsocketSession):
                 queues: dict[str, Any] = session.thread_queues

@@ -6,10 +6,9 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from chainlit.context import context_var
-
 from ..errors import ThreadDeleted
 from ..writes.operations import Op, SaveThread, printable_id
+from .session import current_session
 
 log = logging.getLogger(__name__)
 
@@ -40,8 +39,8 @@ class LateWrites:
         raise result
 
     async def _report(self, error: ThreadDeleted) -> None:
-        context = context_var.get(None)
-        key = context.session.id if context else None, error.thread_id
+        session = current_session()
+        key = session.id if session else None, error.thread_id
         if key in self._reported:
             return
         if len(self._reported) >= _MOST_REPORTED:

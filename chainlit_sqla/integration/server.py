@@ -19,7 +19,6 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 
-from chainlit.context import context_var
 from fastapi import FastAPI
 from starlette.applications import Starlette
 from starlette.middleware.exceptions import ExceptionMiddleware
@@ -43,6 +42,7 @@ from ..errors import (
 )
 from ..storage.local.client import LocalStorage
 from ..storage.local.route import file_route
+from .session import current_session, is_browser_session
 
 log = logging.getLogger(__name__)
 
@@ -201,8 +201,7 @@ def feedback_actor(storage: object) -> str | None:
     was installed when the request was under way already.
     """
     request = _guarded.get()
-    in_session = context_var.get(None) is not None
-    if request is None and (in_session or not _called_by_server()):
+    if request is None and (current_session() or not _called_by_server()):
         return None
     if request and request.user is not None:
         return request.user
@@ -272,12 +271,8 @@ class _HiddenAddress:
         pass
 
     def __exit__(self, _type: object, error: BaseException | None, _traceback: object) -> None:
-        if isinstance(error, UNAVAILABLE):
-            from chainlit.session import WebsocketSession
-
-            context = context_var.get(None)
-            if context and isinstance(context.session, WebsocketSession):
-                raise type(error)(_APOLOGY) from error
+        if isinstance(error, UNAVAILABLE) and is_browser_session():
+            raise type(error)(_APOLOGY) from error
 
 
 hidden_address = _HiddenAddress()

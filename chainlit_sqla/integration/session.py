@@ -22,14 +22,15 @@ _SHARING = ("is_shared", "shared_at")
 """The members of a thread's metadata that Chainlit's share route sets."""
 
 
-def _session() -> BaseSession | None:
+def current_session() -> BaseSession | None:
+    """Return the session in which the call is made, None outside of one."""
     context = context_var.get(None)
     return context.session if context else None
 
 
 def is_browser_session() -> bool:
     """Whether the call is made in the session of a browser, and not by a request or a script."""
-    return isinstance(_session(), WebsocketSession)
+    return isinstance(current_session(), WebsocketSession)
 
 
 def deletion_scope() -> Scope:
@@ -37,7 +38,7 @@ def deletion_scope() -> Scope:
 
     Any other session is of the app's own code (scripts, endpoints, Slack), which is not limited.
     """
-    session = _session()
+    session = current_session()
     if not isinstance(session, WebsocketSession):
         return Scope()
     return Scope(clean_text(session.thread_id), browser_user())
@@ -49,7 +50,7 @@ def browser_user() -> str | None:
     It is checked for every element, because a client names the thread in
     ``PUT /project/element``.
     """
-    session = _session()
+    session = current_session()
     if not isinstance(session, WebsocketSession) or session.user is None:
         return None
     return clean_text(session.user.identifier)
@@ -61,7 +62,7 @@ def session_owner(thread_id: object, user_id: object) -> str | None:
     The id is None of a user whom Chainlit could not read, in an outage: it then creates the
     thread without an owner.
     """
-    session = _session()
+    session = current_session()
     if session is None or thread_id != session.thread_id:
         return None
     return browser_user() if getattr(session.user, "id", None) == user_id else None
@@ -75,7 +76,7 @@ def author_of(thread_id: object) -> str | None:
     the app. In Slack, Teams and Discord several users write in one thread; their sessions are
     not a browser's.
     """
-    session = _session()
+    session = current_session()
     return browser_user() if session and thread_id == session.thread_id else None
 
 
@@ -90,7 +91,7 @@ def without_copied_sharing(metadata: dict[str, Any]) -> dict[str, Any]:
     A resumed session gets the thread's metadata as its variables, and they are written back when
     the window closes, perhaps after the thread was shared or unshared. Other values are the app's.
     """
-    session = _session()
+    session = current_session()
     if not isinstance(session, WebsocketSession) or "chat_settings" not in metadata:
         return metadata
     variables = user_sessions.get(session.id) or {}
