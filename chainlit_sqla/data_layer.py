@@ -36,6 +36,7 @@ from .integration.limits import check_comment, known_id, search_text, thread_nam
 from .integration.owners import UnownedThreads, only_thread
 from .integration.server import (
     answer_seconds,
+    check_when_server_starts,
     feedback_actor,
     hidden_address,
     install_routes,
@@ -463,4 +464,4 @@ def _cursor_of(rows: Rows, dialect: Dialect) -> str:
     return str(Cursor(*to_chainlit.last_activity(rows, dialect)))
 
 
-lifecycle.check_when_server_starts()
+check_when_server_starts()

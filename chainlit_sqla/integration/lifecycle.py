@@ -1,12 +1,10 @@
-"""The start and the end of a layer, time limits that keep it from standing still, its numbers."""
+"""What a layer reports at its start, its time limits, its end, and its numbers."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import math
-import os
-import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence, Sized
 from contextlib import asynccontextmanager
@@ -17,7 +15,7 @@ from typing import Any
 from .._internal.aio import CANCEL_SECONDS, RunOnce
 from ..database import Database, parse_url
 from ..dialects import one_line
-from ..errors import ConfigurationError, DatabaseUnavailable, SchemaError
+from ..errors import DatabaseUnavailable, SchemaError
 from ..settings import Settings
 from ..storage.open_store import mask_storage_url, storage_url
 from ..storage.uploads import Uploads
@@ -30,7 +28,6 @@ _SETTLE_SECONDS = 2.0
 """How long a read waits for the pending writes and uploads that it depends on."""
 _SETTLE_SECONDS_IN_OUTAGE = 0.2
 _READ_SECONDS_IN_OUTAGE = 3.0
-_START_SECONDS = 5.0
 
 Part = tuple[str, float, Callable[[float], Awaitable[Sized | None]]]
 """A name, the share of the budget after which the part is over, and what closes it within the
@@ -56,49 +53,6 @@ def report_empty_variables(settings: Settings, database: Database, *, storage_gi
             database.label,
             "the given store" if storage_given else mask_storage_url(storage_url(settings)),
         )
-
-
-def check_when_server_starts() -> None:
-    """Let Chainlit's server, if it is loaded, create its layer before the first request.
-
-    It does not start where the layer's settings or tables cannot work, which somebody must repair;
-    a database that is unavailable may come back.
-    """
-    server = sys.modules.get("chainlit.server")
-    app = getattr(server, "app", None)
-    if server is None or app is None or getattr(app.state, "chainlit_sqla_start", False):
-        return
-    app.state.chainlit_sqla_start = True
-    lifespan = app.router.lifespan_context
-
-    @asynccontextmanager
-    async def checked_lifespan(application: Any) -> AsyncIterator[Any]:
-        code = server.config.code
-        app_startup = code.on_app_startup  # It may prepare the database, so it runs first.
-
-        async def start() -> None:
-            if app_startup:
-                await app_startup()
-            await _check_layer(server.get_data_layer)
-
-        code.on_app_startup = start
-        async with lifespan(application) as state:
-            yield state
-
-    app.router.lifespan_context = checked_lifespan
-
-
-async def _check_layer(get_data_layer: Callable[[], Any]) -> None:
-    try:
-        layer = get_data_layer()
-        if callable(prepare := getattr(layer, "prepare", None)):
-            async with asyncio.timeout(_START_SECONDS):
-                await prepare()
-    except (ConfigurationError, SchemaError) as error:
-        log.critical("Not started: %s", one_line(error))
-        os._exit(1)  # As Chainlit ends itself; after an exception the exit code would be 0.
-    except (DatabaseUnavailable, TimeoutError):
-        pass  # It may come back; until then, the layer reports it at each use.
 
 
 class Settling:

@@ -1,20 +1,21 @@
-"""Additions to Chainlit's server: file route, feedback guard, answers in outages.
+"""Additions to Chainlit's server: start check, file route, feedback guard, answers in outages.
 
 The routes precede Chainlit's, the last of which matches every path. While the database is
 unavailable, HTTP requests are answered by 503 and websockets by a message, and Chainlit logs no
-traceback. All is added when a data layer is created.
+traceback. All is added when a data layer is created, the check when its module is imported.
 """
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import inspect
 import logging
 import os
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
@@ -28,7 +29,9 @@ from starlette.routing import BaseRoute, Match, Route
 from starlette.types import Message, Receive, Scope, Send
 
 from .._internal.json import clean_text
+from ..dialects import one_line
 from ..errors import (
+    ConfigurationError,
     DatabaseUnavailable,
     InvalidCursor,
     InvalidSearch,
@@ -88,6 +91,7 @@ _REFUSALS: Mapping[type[Exception], tuple[str, int]] = {
 _APOLOGY = "Past conversations are unavailable at the moment; try again soon"
 _RETRY_AFTER = 5
 _QUIET_SECONDS = 30.0
+_START_SECONDS = 5.0
 _MOST_KINDS = 100
 
 
@@ -96,9 +100,8 @@ def install_routes(storage: object) -> bool:
 
     Returns whether the server is loaded; scripts run without it.
     """
-    server = sys.modules.get("chainlit.server")
-    app: FastAPI | None = getattr(server, "app", None)
-    if server is None or app is None:
+    server, app = _loaded_server()
+    if app is None:
         return False
     root_path = server.config.run.root_path or ""
     routes: list[BaseRoute] = [WriteGuard(app, root_path)]
@@ -110,6 +113,54 @@ def install_routes(storage: object) -> bool:
     app.state.chainlit_sqla_routes = routes
     _install_answers(app, server.sio)
     return True
+
+
+def _loaded_server() -> tuple[Any, FastAPI | None]:
+    """Return Chainlit's server and its app, None in scripts, which do not load them."""
+    server = sys.modules.get("chainlit.server")
+    return server, getattr(server, "app", None)
+
+
+def check_when_server_starts() -> None:
+    """Let Chainlit's server, if it is loaded, create its layer before the first request.
+
+    It does not start where the layer's settings or tables cannot work, which somebody must repair;
+    a database that is unavailable may come back.
+    """
+    server, app = _loaded_server()
+    if app is None or getattr(app.state, "chainlit_sqla_start", False):
+        return
+    app.state.chainlit_sqla_start = True
+    lifespan = app.router.lifespan_context
+
+    @asynccontextmanager
+    async def checked_lifespan(application: Any) -> AsyncIterator[Any]:
+        code = server.config.code
+        app_startup = code.on_app_startup  # It may prepare the database, so it runs first.
+
+        async def start() -> None:
+            if app_startup:
+                await app_startup()
+            await _check_layer(server.get_data_layer)
+
+        code.on_app_startup = start
+        async with lifespan(application) as state:
+            yield state
+
+    app.router.lifespan_context = checked_lifespan
+
+
+async def _check_layer(get_data_layer: Callable[[], Any]) -> None:
+    try:
+        layer = get_data_layer()
+        if callable(prepare := getattr(layer, "prepare", None)):
+            async with asyncio.timeout(_START_SECONDS):
+                await prepare()
+    except (ConfigurationError, SchemaError) as error:
+        log.critical("Not started: %s", one_line(error))
+        os._exit(1)  # As Chainlit ends itself; after an exception the exit code would be 0.
+    except (DatabaseUnavailable, TimeoutError):
+        pass  # It may come back; until then, the layer reports it at each use.
 
 
 def public_prefix() -> str:
