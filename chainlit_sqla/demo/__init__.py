@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ..errors import ConfigurationError
 from ..settings import Settings
+from ..storage.local.folder import open_private
 
 APP = Path(__file__).with_name("app.py")
 PASSWORD = "demo"  # noqa: S105 - meant to be public
@@ -30,8 +31,7 @@ def create_folder(base: Path) -> Path:
             welcome.write_text(_WELCOME, encoding="utf-8")
         secret = root / _SECRET_FILE  # Created once, so that logins survive a restart.
         if not secret.exists():
-            number = os.open(secret, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with os.fdopen(number, "w") as file:
+            with open(secret, "x", opener=open_private) as file:
                 file.write(secrets.token_urlsafe(48))
     except OSError as error:
         raise ConfigurationError(

@@ -289,7 +289,7 @@ def _paths(folder: Path) -> list[Path]:
 
 
 def _copy(source: BlobSource, path: Path, stop: threading.Event) -> int:
-    with source.reader() as reader, open(path, "xb", opener=_open_private) as file:
+    with source.reader() as reader, open(path, "xb", opener=open_private) as file:
         while chunk := reader.read(CHUNK):
             if stop.is_set():
                 raise Stopped
@@ -312,13 +312,14 @@ def _replace(path: Path, content: bytes) -> None:
 
 
 def _write_private(path: Path, text: str) -> None:
-    with open(path, "x", opener=_open_private) as file:
+    with open(path, "x", opener=open_private) as file:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
 
 
-def _open_private(path: str, flags: int) -> int:
+def open_private(path: str, flags: int) -> int:
+    """Open a file that only this user may read, as the ``opener`` of ``open``."""
     return os.open(path, flags, 0o600)
 
 

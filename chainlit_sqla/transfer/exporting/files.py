@@ -16,6 +16,7 @@ from ..._internal.aio import Watch, quiet
 from ..._internal.retry import retry
 from ...errors import BlobNotFound, StorageError, StorageUnavailable
 from ...storage.base import StorageClient
+from ...storage.local.folder import open_private
 
 MANIFEST = "manifest.jsonl"
 COLUMNS = ("threadId", "id", "name", "mime", "objectKey", "byteSize")
@@ -88,8 +89,7 @@ class FileExport:
 
 
 def _create(path: Path) -> BinaryIO:
-    """Open a file for writing that only the user may read."""
-    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb")
+    return open(path, "wb", opener=open_private)
 
 
 def safe_name(name: str) -> str:

@@ -33,6 +33,7 @@ from ...database.revision import HEAD, VERSION_TABLE, current_revision
 from ...dialects import qualified
 from ...errors import AdoptionRefused, SchemaOutdated, SchemaUnknown
 from ...models import blob_deletions
+from ...storage.local.folder import open_private
 from ..record_file import End, Header
 from ..records import COLUMNS, IN_THREADS, KEYS, TABLES, Record, sorted_by_kind
 from ..sources import (
@@ -144,13 +145,9 @@ class Unadoption(InPlaceChange):
 
     def _begin_file(self) -> IO[bytes]:
         """Create the file, when it has a line to hold; a dry run writes none."""
-
-        def private(path: str, flags: int) -> int:
-            return os.open(path, flags, 0o600)  # Conversations are private.
-
         path, mode = (os.devnull, "wb") if self._report.dry_run else (self._path, "xb")
         try:
-            file = open(path, mode, opener=private)  # noqa: SIM115 - closed by the stack
+            file = open(path, mode, opener=open_private)  # noqa: SIM115 - closed by the stack
         except OSError as error:
             raise AdoptionRefused(
                 f"No changes made: {path} cannot be created ({error.strerror}); name another file "
