@@ -23,12 +23,13 @@ _OURS = "CHAINLIT_SQLA_"
 _named = AliasChoices
 
 
-def _env_file() -> str:
+def env_file() -> str:
+    """Return the path of the file with variables that Chainlit reads, too."""
     return os.environ.get("CHAINLIT_ENV_FILE", ".env")
 
 
 def _given_variables() -> dict[str, str | None]:
-    return {**dotenv_values(_env_file()), **os.environ}
+    return {**dotenv_values(env_file()), **os.environ}
 
 
 class Settings(BaseSettings):
@@ -165,7 +166,7 @@ class Settings(BaseSettings):
             if len(names) > 1 and (value := next(filter(None, map(variables.get, names)), None)):
                 values.setdefault(names[0], value)
         try:
-            return cls(_env_file=_env_file(), **values)
+            return cls(_env_file=env_file(), **values)
         except ValidationError as error:
             first = error.errors()[0]
             name = ".".join(str(part) for part in first["loc"])

@@ -38,7 +38,7 @@ from ..errors import ChainlitSqlaError, DatabaseUnavailable
 from ..models import Base, User
 from ..queries import search_index
 from ..queries.search import read_state
-from ..settings import Settings
+from ..settings import Settings, env_file
 from ..storage.base import BlobSource
 from ..storage.local.client import LocalStorage
 from ..storage.open_store import storage_from
@@ -398,10 +398,9 @@ def _environments() -> dict[str, Mapping[str, str]]:
     def upper(values: Mapping[str, str | None]) -> Mapping[str, str]:
         return {name.upper(): value for name, value in values.items() if value}
 
-    file = os.environ.get("CHAINLIT_ENV_FILE", ".env")
     return {
         "environment": upper(dict(os.environ)),
-        file: upper(dotenv_values(file, encoding="utf-8")),
+        env_file(): upper(dotenv_values(env_file(), encoding="utf-8")),
     }
 
 

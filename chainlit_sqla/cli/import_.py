@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from .._internal.outage import printable
 from ..database import migrator
 from ..database.revision import revision_mismatch
 from ..errors import ConfigurationError
@@ -14,7 +15,7 @@ from ..transfer.importing import LISTED, Comparison, Import, Result
 from ..transfer.records import count_by_kind
 from ..transfer.sources import LAYERS, open_source
 from .options import Schema, Url, describe_database, open_database, settings_for
-from .output import KIND_NAMES, format_reasons, format_table, plural, printable, progress
+from .output import KIND_NAMES, format_reasons, format_table, plural, progress
 from .runtime import exit_interrupted, forward_warnings, run_async
 
 _REPORTED_NAMES = {

@@ -69,11 +69,6 @@ def mask_setting(value: str) -> str:
     return value
 
 
-def printable(line: str) -> str:
-    """Escape control characters in a line for the terminal: ids of rows may have any."""
-    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in line)
-
-
 def format_table(rows: Sequence[Sequence[str]]) -> Iterator[str]:
     """Align the cells of a table: the first column to the left, the others to the right."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
