@@ -65,14 +65,15 @@ def delete_locked_threads(
 
 
 def _delete_step(connection: Connection, dialect: Dialect, op: DeleteStep) -> tuple[bool, bool]:
-    where, thread_ids = steps.c.id == op.id, list[str]()
-    query = select(steps.c.threadId).where(where, within_scope(steps, op.scope))
-    threads_with_step = sorted(connection.scalars(query))
-    if not threads_with_step:
-        refuse_foreign_row(connection, op.scope, op, where, op.id)
+    with_id = steps.c.id == op.id
+    query = select(steps.c.threadId).where(with_id, within_scope(steps, op.scope))
+    thread_ids = sorted(connection.scalars(query))
+    exists = bool(thread_ids)
+    if not exists:
+        refuse_foreign_row(connection, op.scope, op, with_id, op.id)
         # Another process, which the session was connected to before, may create it later.
-        thread_ids += filter(None, [pending_thread(connection, op.scope)])
-    thread_ids += threads_with_step
+        pending_id = pending_thread(connection, op.scope)
+        thread_ids = [pending_id] if pending_id else []
     lock_threads(connection, thread_ids, exclusive=True)
     bump_row_versions(connection, thread_ids)
     has_blobs = False
@@ -86,7 +87,7 @@ def _delete_step(connection: Connection, dialect: Dialect, op: DeleteStep) -> tu
             for table, column in ((feedbacks, feedbacks.c.forId), (steps, steps.c.id)):
                 where = (table.c.threadId == thread_id) & column.in_(portion)
                 connection.execute(delete(table).where(where))
-    return bool(threads_with_step), has_blobs
+    return exists, has_blobs
 
 
 def _delete_element(
